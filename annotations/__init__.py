@@ -1,0 +1,1 @@
+"""Inputs that ship with the toolkit: classes, sentences, the labeling config."""

@@ -1,0 +1,1 @@
+"""Builds the video–speech data set, in the order the data flows."""

@@ -1,0 +1,93 @@
+"""The exceptions of the toolkit, one root, and the exit code that each ends a command with.
+
+ToolkitError                 2
+├── InputError               2   an input or a way of use is wrong; nothing was written
+│   └── ManifestError        2   a manifest row is wrong: file, line and field are named
+├── SampleError              1   one sample failed; the others went on (``fmn-data retry``)
+└── StoppedError             3   stopped from outside: interrupt, server, disk, device; run again to go on
+
+Every message says what was found, where, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class ToolkitError(Exception):
+    """Root of every error that the toolkit raises on purpose.
+
+    Args:
+        found: What was found, as a full sentence without the final full stop.
+        where: The file, line, field, address or sample it was found at.
+        expected: What would have been right.
+        next_step: What the user can do now, a command where there is one.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        where: str | PathLike[str] | None = None,
+        expected: str | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        super().__init__(found)
+        self.found = found
+        self.where = None if where is None else str(where)
+        self.expected = expected
+        self.next_step = next_step
+
+    def as_dict(self) -> dict[str, str]:
+        """The parts that are present, by name (for ``--json`` and for ledger rows)."""
+        parts = {
+            "found": self.found,
+            "where": self.where,
+            "expected": self.expected,
+            "next": self.next_step,
+        }
+        return {name: text for name, text in parts.items() if text is not None}
+
+    def __str__(self) -> str:
+        lines = [self.found]
+        lines += [f"{name}: {text}" for name, text in self.as_dict().items() if name != "found"]
+        return "\n  ".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments are lost by the default pickling, and worker processes send these back.
+        return (
+            _rebuild,
+            (type(self), self.found, self.where, self.expected, self.next_step),
+        )
+
+
+class InputError(ToolkitError):
+    """An input or the way of use is wrong; nothing was written."""
+
+
+class ManifestError(InputError):
+    """A row of a JSONL file is wrong; ``where`` names file, line and field."""
+
+
+class SampleError(ToolkitError):
+    """One sample (a clip, an utterance, a feature) failed; the others are not touched by it."""
+
+    exit_code = 1
+
+
+class StoppedError(ToolkitError):
+    """Stopped from outside (interrupt, server, disk, device); running the command again goes on."""
+
+    exit_code = 3
+
+
+def _rebuild(
+    kind: type[ToolkitError],
+    found: str,
+    where: str | None,
+    expected: str | None,
+    next_step: str | None,
+) -> ToolkitError:
+    return kind(found, where=where, expected=expected, next_step=next_step)

@@ -1,0 +1,240 @@
+"""The manifests: row types, reading, writing, validating. The one part of the data set that `fmn` knows.
+
+A manifest is a JSONL file: UTF-8, one object a line, sorted by id, every row with ``"schema": "fmn.<kind>/<major>"``.
+Paths in rows are POSIX, relative to the workspace (the parent of the folder that holds the manifest), and never
+leave it. Unknown majors are refused; unknown fields of a known major are ignored, so that a newer minor can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from dataset_tools.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
+from dataset_tools.files import sha256_of, write_bytes, written_whole
+
+__all__ = [
+    "ClassLabel",
+    "ClipRow",
+    "InputError",
+    "IntervalOrigin",
+    "ManifestError",
+    "PairRow",
+    "Row",
+    "SampleError",
+    "SplitPairRow",
+    "StoppedError",
+    "ToolkitError",
+    "UtteranceRow",
+    "WindowOrigin",
+    "read_rows",
+    "resolve",
+    "sha256_of",
+    "workspace_of",
+    "write_bytes",
+    "write_rows",
+    "written_whole",
+]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
+    """A row of a manifest; the tag of the subclass is its ``schema``, written first."""
+
+    id: str
+
+
+class IntervalOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
+    """The clip is the whole interval (or its trim)."""
+
+
+class WindowOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="window"):
+    """The clip is window ``index`` (from 1) of ``of`` non-overlapping windows of a long interval."""
+
+    index: int
+    of: int
+
+
+class ClipRow(Row, frozen=True, kw_only=True, tag="fmn.clip/1"):
+    """manifests/clips.jsonl: a video file cut from an interval.
+
+    Attributes:
+        id: ``s13-d21_000194-000243``: source and interval as annotated, for ever, also after a trim; a window
+            adds ``_w2of3``.
+        class_id: id of the class ("class" in the file).
+        person: ``sNN``, the human in the footage. dish: ``dNN``.
+        video: name of the source video, without suffix.
+        start_frame, end_frame: of the interval in the source, 1-based, both included.
+        trim: ``[start_frame, end_frame]`` in source frames when a person trimmed the clip, else null.
+        fps: frames per second of the clip (constant). frames: frames in the clip.
+        width, height: pixels of the clip. duration_s: frames / fps.
+        path: the mp4, relative to the workspace. sha256: of that file.
+        review: verdict of the decision that counts, or null.
+    """
+
+    class_id: str = msgspec.field(name="class")
+    person: str
+    dish: str
+    video: str
+    start_frame: int
+    end_frame: int
+    trim: tuple[int, int] | None
+    fps: float
+    frames: int
+    width: int
+    height: int
+    duration_s: float
+    path: str
+    sha256: str
+    origin: IntervalOrigin | WindowOrigin
+    review: str | None = None
+
+
+class UtteranceRow(Row, frozen=True, kw_only=True, tag="fmn.utterance/1"):
+    """manifests/utterances.jsonl: a spoken description, an audio file.
+
+    Attributes:
+        class_id: id of the class ("class" in the file).
+        clip: id of the clip whose description it speaks, or null.
+        text: the sentence. text_source: where it comes from (``grammar``, ``tacos``, ``review``, ``recording``).
+        language: ``en`` or ``zh``. voice: the speaker, human or synthetic.
+        source: ``recorded`` or ``synthesized``. engine: name and version of the engine, or null.
+        path: the wav (16 kHz mono PCM), relative to the workspace. sha256: of that file.
+        duration_s: samples / sample_rate_hz.
+        quality: measured values by name, and ``warnings``.
+        review: verdict of the decision that counts, or null.
+    """
+
+    class_id: str = msgspec.field(name="class")
+    clip: str | None
+    text: str
+    text_source: str
+    language: str
+    voice: str
+    source: Literal["recorded", "synthesized"]
+    engine: str | None
+    path: str
+    sample_rate_hz: int
+    duration_s: float
+    sha256: str
+    quality: dict[str, Any]
+    review: str | None = None
+
+
+class PairRow(Row, frozen=True, kw_only=True, tag="fmn.pair/1"):
+    """manifests/pairs.jsonl: clip × utterance of one class; both are ids."""
+
+    class_id: str = msgspec.field(name="class")
+    clip: str
+    utterance: str
+
+
+class ClassLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """A class as its triplet; ``object`` may be null."""
+
+    id: str
+    action: str
+    subject: str
+    object: str | None
+
+
+class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
+    """manifests/train.jsonl and test.jsonl: a pair with all that training needs, and its fold (train only, 0-4)."""
+
+    label: ClassLabel = msgspec.field(name="class")
+    clip: ClipRow
+    utterance: UtteranceRow
+    split: Literal["train", "test"]
+    fold: int | None
+
+
+RowType = TypeVar("RowType", bound=Row)
+
+
+def read_rows(path: Path, row_type: type[RowType]) -> Iterator[RowType]:
+    """Yields the rows of a manifest, one at a time, each checked.
+
+    Raises:
+        InputError: there is no such file.
+        ManifestError: a line is not JSON, misses a field, has a field of the wrong type or an unknown major, or
+            repeats or disorders the ids; file, line and field are named.
+    """
+    schema = row_type.__struct_config__.tag
+    if not path.is_file():
+        raise InputError(
+            "There is no such manifest",
+            where=path,
+            expected=f"a JSONL file of {schema} rows",
+            next_step="check the path, or make the manifests with: fmn-data build, then fmn-data pairs",
+        )
+    decoder = msgspec.json.Decoder(row_type)
+    previous_id = None
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = decoder.decode(line)
+                if b'"schema"' not in line:  # msgspec takes a missing tag for the right one
+                    raise ValueError(f"the field `schema` is missing, expected {schema!r}")
+                if previous_id is not None and row.id <= previous_id:
+                    raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
+            except (msgspec.DecodeError, ValueError) as error:
+                raise ManifestError(
+                    f"The row cannot be read: {error}",
+                    where=f"{path}, line {number}",
+                    expected=f"one {schema} object a line, sorted by id, each id once",
+                    next_step="write the manifest again with fmn-data build or fmn-data pairs",
+                ) from error
+            previous_id = row.id
+            yield row
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> int:
+    """Writes rows in the given order, which must be that of their ids; the file appears only when complete.
+
+    Returns:
+        How many rows were written.
+    """
+    encoder = msgspec.json.Encoder()
+    count = 0
+    previous_id = None
+    with written_whole(path) as partial, partial.open("wb") as file:
+        for row in rows:
+            if previous_id is not None and row.id <= previous_id:
+                raise ValueError(f"{path}: id {row.id!r} does not come after {previous_id!r}")
+            previous_id = row.id
+            file.write(encoder.encode(row))
+            file.write(b"\n")
+            count += 1
+    return count
+
+
+def workspace_of(manifest: Path, root: Path | None = None) -> Path:
+    """The workspace that the paths of a manifest are relative to: ``root``, else the parent of its folder."""
+    return (root or manifest.resolve().parent.parent).resolve()
+
+
+def resolve(workspace: Path, path: str) -> Path:
+    """The file that a row's ``path`` names, checked.
+
+    Raises:
+        ManifestError: the path is absolute, leaves the workspace, or names no file.
+    """
+    relative = PurePosixPath(path)
+    target = workspace / relative
+    if relative.is_absolute() or not target.resolve().is_relative_to(workspace.resolve()):
+        raise ManifestError(
+            f"The path {path!r} leaves the workspace",
+            where=workspace,
+            expected="a POSIX path relative to the workspace",
+            next_step="write the manifest again with fmn-data build, or give the workspace with --root",
+        )
+    if not target.is_file():
+        raise ManifestError(
+            f"The file {path!r} is missing",
+            where=workspace,
+            expected="every file that a manifest names",
+            next_step="run fmn-data build again (it redoes what is missing), or give the workspace with --root",
+        )
+    return target

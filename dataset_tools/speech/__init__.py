@@ -1,0 +1,1 @@
+"""Spoken descriptions: sentences, voices, audio quality."""

@@ -1,0 +1,50 @@
+"""The folder that a data set lives in, and the names of the places in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace (default: the current folder). Every generated file lies below ``root``."""
+
+    root: Path
+
+    @property
+    def annotations(self) -> Path:
+        """The user's own inputs, and reviews.jsonl."""
+        return self.root / "annotations"
+
+    @property
+    def manifests(self) -> Path:
+        return self.root / "manifests"
+
+    @property
+    def clips(self) -> Path:
+        return self.root / "clips"
+
+    @property
+    def speech(self) -> Path:
+        return self.root / "speech"
+
+    @property
+    def recordings(self) -> Path:
+        return self.root / "recordings"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.jsonl"
+
+    def relative(self, path: Path) -> str:
+        """``path`` as rows write it: POSIX, relative to the workspace."""
+        return path.relative_to(self.root).as_posix()
