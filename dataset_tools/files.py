@@ -62,4 +62,3 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of the content of ``path``, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

@@ -1,1 +1,0 @@
-"""Inputs that ship with the toolkit: classes, sentences, the labeling config."""

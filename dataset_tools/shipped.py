@@ -1,0 +1,13 @@
+"""The inputs that ship with the toolkit: the folder annotations/ of a checkout, packed into the wheel as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def shipped_file(name: str) -> Path:
+    """Path of a shipped input, such as ``classes.yaml``, in an installed wheel as in a checkout."""
+    in_wheel = _PACKAGE / "annotations"
+    return (in_wheel if in_wheel.is_dir() else _PACKAGE.parent / "annotations") / name
