@@ -1,0 +1,201 @@
+"""What a command shows and how it ends: progress bars, closing lines, one JSON object, messages, exit codes.
+
+Exit codes: 0 done; 1 done, but some samples failed; 2 input or usage is wrong, nothing was written; 3 stopped from
+outside, or by an error that nobody foresaw: run it again to go on. Only the command modules import this one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataset_tools.errors import StoppedError, ToolkitError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress, TaskID
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option(
+        "--workspace", "-w", help="Folder that the data set lives in.", file_okay=False, rich_help_panel="Common"
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.", rich_help_panel="Common"),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more about what is done.", rich_help_panel="Common")
+]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback when something fails.", rich_help_panel="Common")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done; write nothing.", rich_help_panel="Common")
+]
+
+STOPPED_EXIT_CODE = StoppedError.exit_code
+SOME_FAILED_EXIT_CODE = 1
+
+
+class Terminal:
+    """What a command says while it runs. Text goes to stdout, or to stderr when stdout is for JSON."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        from rich.console import Console
+
+        self.as_json = as_json
+        self.exit_code = 0
+        self._result: dict[str, Any] = {}
+        self.console: Console = Console(stderr=as_json, highlight=False, width=None if sys.stdout.isatty() else 120)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
+
+    def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Shows one bar a stage (`dataset_tools.progress.Progress`)."""
+        if self._bars is None:
+            self._bars = self._new_bars()
+            self._bars.start()
+        now = time.monotonic()
+        if stage not in self._tasks:
+            self._started[stage] = now
+            self._tasks[stage] = self._bars.add_task(stage, total=total, note=note)
+        self._ended[stage] = now
+        self._bars.update(self._tasks[stage], completed=done, total=total, note=note)
+
+    def _new_bars(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        return Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+        )
+
+    def close_bars(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+            self._tasks.clear()
+
+    def closing(self, stage: str, count: str, where: Path | str | None = None) -> None:
+        """The closing line of a stage: what, how many, how long, where."""
+        self.close_bars()
+        seconds = self._ended.get(stage, 0.0) - self._started.get(stage, 0.0)
+        took = f"  in {seconds:.1f} s" if stage in self._started else ""
+        place = f"  → {where}" if where is not None else ""
+        self.console.print(f"[green]✓[/green] {stage:<12} {count}{took}{place}", soft_wrap=True)
+
+    def say(self, text: RenderableType) -> None:
+        """A line, or a table."""
+        self.close_bars()
+        self.console.print(text, soft_wrap=isinstance(text, str))
+
+    def warn(self, text: str) -> None:
+        """A line that must not be overlooked."""
+        self.close_bars()
+        self.console.print(f"[yellow]![/yellow] {text}", soft_wrap=True)
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """What ``--json`` prints, once, when the command ends."""
+        self._result.update(values)
+
+    def some_failed(self, count: int) -> None:
+        """Ends the command with exit code 1 when ``count`` samples failed."""
+        if count:
+            self.exit_code = SOME_FAILED_EXIT_CODE
+            self.warn(
+                f"{count} failed: the reasons are in ledger.jsonl; [bold]fmn-data retry[/bold] tries just those again"
+            )
+
+    def print_json(self) -> None:
+        print(json.dumps({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result}, ensure_ascii=False))
+
+
+@contextmanager
+def running(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Iterator[Terminal]:
+    """Runs the body of a command; turns its errors into a message and an exit code, SIGTERM into an interrupt."""
+    from rich.markup import escape
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
+    terminal = Terminal(as_json=as_json)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield terminal
+        terminal.close_bars()
+        if as_json:
+            terminal.print_json()
+    except (Exception, KeyboardInterrupt) as raised:
+        terminal.close_bars()
+        if isinstance(raised, typer.Exit | typer.Abort):
+            raise
+        if debug:
+            terminal.console.print_exception() if sys.stdout.isatty() else logging.exception("--debug")
+        error = _foreseen(raised)
+        if as_json:
+            print(json.dumps({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()}, ensure_ascii=False))
+        else:
+            errors = _stderr()
+            errors.print(f"[red]error:[/red] {escape(error.found)}", soft_wrap=True)
+            for name, text in error.as_dict().items():
+                if name != "found":
+                    errors.print(f"  {name + ':':<10}{escape(text)}", soft_wrap=True)
+        raise typer.Exit(error.exit_code) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    if terminal.exit_code:
+        raise typer.Exit(terminal.exit_code)
+
+
+def _foreseen(raised: BaseException) -> ToolkitError:
+    """``raised`` as one of the toolkit's own errors, so that no user meets a traceback."""
+    if isinstance(raised, ToolkitError):
+        return raised
+    if isinstance(raised, KeyboardInterrupt):
+        return StoppedError("Interrupted", next_step="run the same command again: it goes on where it stopped")
+    if isinstance(raised, OSError):
+        return StoppedError(
+            f"The system refused: {raised.strerror or raised}",
+            where=raised.filename,
+            next_step="mend that, then run the same command again: it goes on where it stopped",
+        )
+    return StoppedError(
+        f"Nobody foresaw this: {type(raised).__name__}: {raised}",
+        next_step="run it again with --debug and report what it prints",
+    )
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _stderr() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
