@@ -141,7 +141,15 @@ class ClassLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
-    """manifests/train.jsonl and test.jsonl: a pair with all that training needs, and its fold (train only, 0-4)."""
+    """manifests/train.jsonl and test.jsonl: a pair with all that training needs.
+
+    Attributes:
+        label: the class with its triplet ("class" in the file).
+        clip, utterance: the whole rows. split: ``train`` or ``test``.
+        fold: 0-4 in training rows, null in test rows: the smaller of the folds of clip and utterance, which are dealt
+            the way the split is. So no item of fold 0, the validation part, appears in a row of another fold, and
+            the fold of an item is the largest among its rows.
+    """
 
     label: ClassLabel = msgspec.field(name="class")
     clip: ClipRow

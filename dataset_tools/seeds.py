@@ -1,0 +1,22 @@
+"""Random generators that depend on a seed and on stable names, never on the order or the worker."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def seed_of(seed: int, *names: str | int) -> int:
+    """A 64-bit seed from the user's seed and the names of what it is for."""
+    text = "\x1f".join([str(seed), *map(str, names)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """A numpy generator for the thing that ``names`` name: ``generator(0, "split", "cut_carrot_knife")``."""
+    import numpy as np
+
+    return np.random.default_rng(seed_of(seed, *names))
