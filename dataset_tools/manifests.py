@@ -21,6 +21,7 @@ __all__ = [
     "ClipRow",
     "InputError",
     "IntervalOrigin",
+    "ItemRow",
     "ManifestError",
     "PairRow",
     "Row",
@@ -46,6 +47,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
     id: str
 
 
+class ItemRow(Row, frozen=True, kw_only=True):
+    """A row that belongs to one class ("class" in the file)."""
+
+    class_id: str = msgspec.field(name="class")
+
+
 class IntervalOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
     """The clip is the whole interval (or its trim)."""
 
@@ -57,7 +64,7 @@ class WindowOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     of: int
 
 
-class ClipRow(Row, frozen=True, kw_only=True, tag="fmn.clip/1"):
+class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     """manifests/clips.jsonl: a video file cut from an interval.
 
     Attributes:
@@ -74,7 +81,6 @@ class ClipRow(Row, frozen=True, kw_only=True, tag="fmn.clip/1"):
         review: verdict of the decision that counts, or null.
     """
 
-    class_id: str = msgspec.field(name="class")
     person: str
     dish: str
     video: str
@@ -92,7 +98,7 @@ class ClipRow(Row, frozen=True, kw_only=True, tag="fmn.clip/1"):
     review: str | None = None
 
 
-class UtteranceRow(Row, frozen=True, kw_only=True, tag="fmn.utterance/1"):
+class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     """manifests/utterances.jsonl: a spoken description, an audio file.
 
     Attributes:
@@ -107,7 +113,6 @@ class UtteranceRow(Row, frozen=True, kw_only=True, tag="fmn.utterance/1"):
         review: verdict of the decision that counts, or null.
     """
 
-    class_id: str = msgspec.field(name="class")
     clip: str | None
     text: str
     text_source: str
@@ -123,10 +128,9 @@ class UtteranceRow(Row, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     review: str | None = None
 
 
-class PairRow(Row, frozen=True, kw_only=True, tag="fmn.pair/1"):
+class PairRow(ItemRow, frozen=True, kw_only=True, tag="fmn.pair/1"):
     """manifests/pairs.jsonl: clip × utterance of one class; both are ids."""
 
-    class_id: str = msgspec.field(name="class")
     clip: str
     utterance: str
 
