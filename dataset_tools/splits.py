@@ -186,19 +186,23 @@ def _with_utterances(
                 del sides[utterance.id]
                 folds.pop(utterance.id, None)
                 dropped["utterances whose voice stands on the other side"] += 1
-    voice_side: dict[str, Side] = {u.voice: sides[u.id] for u in utterances if u.id in sides} if voices_apart else {}
+    voice_sides: dict[str, Side] = {u.voice: sides[u.id] for u in utterances if u.id in sides}
+    voice_folds = {u.voice: folds[u.id] for u in utterances if u.id in folds}
     for class_id, group in _by_class(free).items():
         random = generator(seed, "split", "free utterances", class_id)
         wanted = round(test_share * sum(u.class_id == class_id for u in utterances))
-        tested = sum(side == "test" for u in utterances if u.class_id == class_id and (side := sides.get(u.id)))
+        tested = sum(sides.get(u.id) == "test" for u in utterances if u.class_id == class_id)
         for position, index in enumerate(random.permutation(len(group))):
             utterance = group[index]
             side: Side = "test" if tested < wanted else "train"
-            side = voice_side.setdefault(utterance.voice, side) if voices_apart else side
+            fold = position % FOLDS
+            if voices_apart:
+                side = voice_sides.setdefault(utterance.voice, side)
+                fold = voice_folds.setdefault(utterance.voice, fold)
             tested += side == "test"
             sides[utterance.id] = side
             if side == "train":
-                folds[utterance.id] = position % FOLDS
+                folds[utterance.id] = fold
     return Sides(dict(clip_sides), sides, dict(clip_folds), folds, dict(dropped))
 
 

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from dataset_tools.errors import StoppedError
+from dataset_tools.files import sha256_of, write_bytes, written_whole
+
+
+def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.mp4"
+    with written_whole(target) as partial:
+        partial.write_bytes(b"half")
+        assert not target.exists()
+        assert partial.suffix == ".mp4"
+        assert partial.name.startswith(".")
+    assert target.read_bytes() == b"half"
+    assert os.listdir(target.parent) == ["a.mp4"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "a.json"
+    target.write_text("old")
+    with pytest.raises(type(error)), written_whole(target) as partial:
+        partial.write_text("new")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_stops_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError, match="No space left") as caught, written_whole(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert "make room" in (caught.value.next_step or "")
+    assert os.listdir(tmp_path) == []
+
+
+def test_others_may_read_what_was_written(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"x")
+    (tmp_path / "b").write_bytes(b"x")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+
+
+def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc" * 100_000)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()

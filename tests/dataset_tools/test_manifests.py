@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dataset_tools.errors import InputError, ManifestError
+from dataset_tools.manifests import ClipRow, PairRow, read_rows, resolve, workspace_of, write_rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path, make_clip: Callable[..., ClipRow]) -> None:
+    rows = [make_clip("wash_apple", 7, 1, 100), make_clip("wash_apple", 7, 1, 300, window=(2, 3))]
+    path = tmp_path / "manifests" / "clips.jsonl"
+    assert write_rows(path, rows) == 2
+    assert list(read_rows(path, ClipRow)) == rows
+
+
+def test_the_file_is_what_the_format_says(tmp_path: Path, make_clip: Callable[..., ClipRow]) -> None:
+    path = tmp_path / "clips.jsonl"
+    write_rows(path, [make_clip("wash_apple", 13, 21, 194)])
+    (line,) = path.read_text(encoding="utf-8").splitlines()
+    row = json.loads(line)
+    assert row["schema"] == "fmn.clip/1"
+    assert row["id"] == "s13-d21_000194-000243"
+    assert row["class"] == "wash_apple"
+    assert row["origin"] == {"kind": "interval"}
+    assert row["trim"] is None
+    assert set(row) == set(
+        "schema id class person dish video start_frame end_frame trim fps frames width height duration_s path sha256"
+        " origin review".split()
+    )
+
+
+GOOD = {"schema": "fmn.pair/1", "id": "a__b", "class": "c", "clip": "a", "utterance": "b"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"schema": "fmn.pair/2"}, "schema"),
+        ({"schema": "fmn.clip/1"}, "schema"),
+        ({"schema": None}, "schema"),
+        ({"clip": 3}, "clip"),
+        ({"utterance": ...}, "utterance"),
+        ({"schema": ...}, "schema"),
+        ({"id": "a"}, "does not come after"),
+        ({"id": "A"}, "does not come after"),
+    ],
+)
+def test_a_wrong_row_is_refused_with_file_line_and_field(
+    tmp_path: Path, change: dict[str, object], named: str
+) -> None:
+    wrong = {name: value for name, value in {**GOOD, "id": "b", **change}.items() if value is not ...}
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({**GOOD, "id": "a"}) + "\n" + json.dumps(wrong) + "\n")
+    with pytest.raises(ManifestError) as caught:
+        list(read_rows(path, PairRow))
+    assert caught.value.where == f"{path}, line 2"
+    assert named in caught.value.found
+
+
+def test_a_newer_minor_with_one_more_field_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({**GOOD, "mood": "good"}) + "\n")
+    assert [row.id for row in read_rows(path, PairRow)] == ["a__b"]
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_is_refused_and_never_crashes(tmp_path_factory: pytest.TempPathFactory, rubbish: bytes) -> None:
+    path = tmp_path_factory.mktemp("rubbish") / "pairs.jsonl"
+    path.write_bytes(json.dumps({**GOOD, "id": ""}).encode() + b"\n" + rubbish)
+    try:
+        rows = list(read_rows(path, PairRow))
+    except ManifestError as error:
+        assert str(path) in (error.where or "")
+    else:
+        assert rubbish == b""
+        assert len(rows) == 1
+
+
+def test_a_missing_manifest_says_which_command_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such manifest") as caught:
+        list(read_rows(tmp_path / "clips.jsonl", ClipRow))
+    assert "fmn-data build" in (caught.value.next_step or "")
+
+
+def test_unsorted_rows_are_not_written(tmp_path: Path, make_clip: Callable[..., ClipRow]) -> None:
+    rows = [make_clip("a", 8, 1, 1), make_clip("a", 7, 1, 1)]
+    with pytest.raises(ValueError, match="does not come after"):
+        write_rows(tmp_path / "clips.jsonl", rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_workspace_is_the_parent_of_the_manifests_folder(tmp_path: Path) -> None:
+    assert workspace_of(tmp_path / "manifests" / "train.jsonl") == tmp_path
+    assert workspace_of(Path("x/train.jsonl"), root=tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "clips/../../secret", "clips/link"])
+def test_no_path_leaves_the_workspace(tmp_path: Path, path: str) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "clips").mkdir(parents=True)
+    (tmp_path / "secret").write_text("x")
+    (workspace / "clips" / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(ManifestError, match="leaves the workspace"):
+        resolve(workspace, path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    with pytest.raises(ManifestError, match=r"clips/a\.mp4"):
+        resolve(tmp_path, "clips/a.mp4")
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"")
+    assert resolve(tmp_path, "clips/a.mp4") == tmp_path / "clips" / "a.mp4"
