@@ -1,0 +1,208 @@
+"""What decides a feature: the two configurations, their digests, and what must be said about them.
+
+Two configurations that compare equal give equal features; the digest is what the feature cache is keyed by.
+Both are plain data (`dataclasses.asdict` makes JSON of them), and importing this module loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from dataset_tools.manifests import InputError
+
+I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
+RESNET_CHANNELS = 2048  # of pytorchvideo's I3D ResNet-50, before its head
+
+RANDOM_WEIGHTS_NOTE = (
+    "The video features come from an untrained network (weights='random'): they see little, and results with them say "
+    "next to nothing about the method. Train a backbone with fmn finetune, or name weights."
+)
+DEMO_WEIGHTS_NOTE = (
+    "The video features come from the small demo network that ships with this package; it was trained on rendered "
+    "stand-in clips, not on Kinetics as in the paper."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFeatureConfig:
+    """How a clip becomes one vector (paper, section 3.1). The defaults are the paper's setting.
+
+    A clip is read at ``sample_fps``, its short side brought to ``resize_px``, optical flow is estimated between
+    neighbouring samples, and the centre ``crop_px`` × ``crop_px`` is kept. At most ``windows`` windows of
+    ``window_frames`` samples, spread evenly over the clip, go through the backbone; their features are averaged.
+
+    Attributes:
+        backbone: ``i3d`` (two-stream Inception-v1 I3D) or ``i3d_r50`` (pytorchvideo's, RGB only).
+        width: factor on every channel count of the Inception-v1 I3D; 1.0 is the published network.
+        weights: ``random`` (untrained), ``demo`` (shipped), ``published`` (what fmn weights download fetched), or the
+            path of a file with both streams (.safetensors) or of a folder with one file a stream.
+        seed: of the random weights; of no effect on any others.
+        sample_fps: samples per second of video; a clip of fewer frames a second gives all its frames.
+        window_frames: samples in a window. A shorter clip is repeated from its start until a window is full.
+        windows: the most windows of a clip.
+        resize_px: side of the frames before the crop.
+        resize: ``short_side`` keeps the aspect ratio; ``square`` does not (section 3.1: 256 × 256).
+        crop_px: side of the square that the network sees.
+        flow: ``dis`` (OpenCV, everywhere), ``tvl1`` (what the published weights were trained on; needs OpenCV's
+            contrib modules) or ``none`` (no flow stream).
+        flow_bound_px: flow is clipped to ±this many pixels (of the resized frame) a sample and scaled to [-1, 1].
+    """
+
+    backbone: Literal["i3d", "i3d_r50"] = "i3d"
+    width: float = 1.0
+    weights: str = "published"
+    seed: int = 0
+    sample_fps: float = 25.0
+    window_frames: int = 64
+    windows: int = 4
+    resize_px: int = 256
+    resize: Literal["short_side", "square"] = "short_side"
+    crop_px: int = 224
+    flow: Literal["dis", "tvl1", "none"] = "dis"
+    flow_bound_px: float = 20.0
+
+    def __post_init__(self) -> None:
+        _refuse(
+            self,
+            _one_of("backbone", self.backbone, ("i3d", "i3d_r50")),
+            _one_of("resize", self.resize, ("short_side", "square")),
+            _one_of("flow", self.flow, ("dis", "tvl1", "none")),
+            _at_least("width", self.width, 1 / 16),
+            _at_least("sample_fps", self.sample_fps, 0.1),
+            _at_least("window_frames", self.window_frames, 8),
+            _at_least("windows", self.windows, 1),
+            _at_least("crop_px", self.crop_px, 32),
+            _at_least("resize_px", self.resize_px, self.crop_px, " (crop_px)"),
+            _at_least("flow_bound_px", self.flow_bound_px, 0.1),
+            None if self.weights else "weights is empty",
+            "backbone i3d_r50 has no flow stream: flow must be 'none'"
+            if self.backbone == "i3d_r50" and self.flow != "none"
+            else None,
+            "backbone i3d_r50 has one width: width must be 1.0"
+            if self.backbone == "i3d_r50" and self.width != 1.0
+            else None,
+            "the demo weights are of the backbone i3d"
+            if self.backbone == "i3d_r50" and self.weights == "demo"
+            else None,
+        )
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams of the backbone, in the order their features are concatenated."""
+        return ("rgb",) if self.flow == "none" else ("rgb", "flow")
+
+    @property
+    def dim(self) -> int:
+        """Length of a clip's feature: 1024 · width a stream (2048 in the paper), or 2048 of the ResNet."""
+        if self.backbone == "i3d_r50":
+            return RESNET_CHANNELS
+        return len(self.streams) * scaled_channels(I3D_CHANNELS, self.width)
+
+    @property
+    def note(self) -> str | None:
+        """What must be said wherever results with these features are shown; null when there is nothing to say."""
+        return {"random": RANDOM_WEIGHTS_NOTE, "demo": DEMO_WEIGHTS_NOTE}.get(self.weights)
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name this configuration, the same in every run and on every machine."""
+        return _digest(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioFeatureConfig:
+    """How an utterance becomes a sequence (paper, section 3.2): MFCC, their deltas, normalised over the utterance.
+
+    The paper names MFCC and none of its numbers: these are the usual ones of speech recognition.
+
+    Attributes:
+        sample_rate_hz: what audio is resampled to.
+        n_mfcc: coefficients kept, the zeroth included.
+        n_mels: filters of the mel bank.
+        window_ms: length of the analysis window.
+        hop_ms: from one window to the next.
+        deltas: how many orders of time differences follow the coefficients (0, 1 or 2).
+        delta_frames: frames a difference is taken over, odd.
+        cmvn: whether each coefficient has mean 0 and variance 1 over the utterance.
+    """
+
+    sample_rate_hz: int = 16_000
+    n_mfcc: int = 20
+    n_mels: int = 40
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    deltas: int = 2
+    delta_frames: int = 5
+    cmvn: bool = True
+
+    def __post_init__(self) -> None:
+        _refuse(
+            self,
+            _at_least("sample_rate_hz", self.sample_rate_hz, 8_000),
+            _at_least("n_mfcc", self.n_mfcc, 1),
+            _at_least("n_mels", self.n_mels, self.n_mfcc, " (n_mfcc)"),
+            _at_least("hop_ms", self.hop_ms, 1),
+            _at_least("window_ms", self.window_ms, self.hop_ms, " (hop_ms)"),
+            _one_of("deltas", self.deltas, (0, 1, 2)),
+            _at_least("delta_frames", self.delta_frames, 3),
+            None if self.delta_frames % 2 else f"delta_frames is {self.delta_frames}, expected an odd number",
+        )
+
+    @property
+    def dim(self) -> int:
+        """Values a frame of the sequence has."""
+        return self.n_mfcc * (1 + self.deltas)
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name this configuration, the same in every run and on every machine."""
+        return _digest(self)
+
+
+PAPER_VIDEO = VideoFeatureConfig()
+PAPER_AUDIO = AudioFeatureConfig()
+
+# Small enough for two cores without a GPU. Flow of ±10 px at a short side of 128 is ±20 px at 256.
+DEMO_VIDEO = VideoFeatureConfig(
+    width=0.25,
+    weights="random",
+    sample_fps=8.0,
+    window_frames=16,
+    windows=1,
+    resize_px=128,
+    crop_px=112,
+    flow_bound_px=10.0,
+)
+DEMO_AUDIO = AudioFeatureConfig()
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """``channels`` of the full-width I3D at ``width``: rounded, at least one."""
+    return max(1, round(channels * width))
+
+
+def _digest(config: VideoFeatureConfig | AudioFeatureConfig) -> str:
+    text = json.dumps({type(config).__name__: asdict(config)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _one_of(name: str, value: object, choices: tuple[object, ...]) -> str | None:
+    return None if value in choices else f"{name} is {value!r}, expected one of {', '.join(map(repr, choices))}"
+
+
+def _at_least(name: str, value: float, least: float, what: str = "") -> str | None:
+    return None if value >= least else f"{name} is {value}, expected at least {least:g}{what}"
+
+
+def _refuse(config: object, *problems: str | None) -> None:
+    """Raises one InputError for all problems of a configuration, if there are any."""
+    found = [problem for problem in problems if problem]
+    if found:
+        raise InputError(
+            "The feature configuration cannot be used: " + "; ".join(found),
+            where=type(config).__name__,
+            next_step="correct these values",
+        )

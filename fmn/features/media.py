@@ -1,0 +1,59 @@
+"""What goes into an extraction and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dataset_tools.manifests import ToolkitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Media:
+    """A clip or an utterance to be described.
+
+    Attributes:
+        sha256: of the file's content, 64 hexadecimal digits; features are kept under it, so it must be true.
+        path: the file.
+        name: what it is called in messages (the id of its row).
+    """
+
+    sha256: str
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of media, by content.
+
+    Attributes:
+        dim: length of a clip's vector; values a frame of an utterance's sequence.
+        values: sha256 → float32 ``[dim]`` (video) or ``[frames, dim]`` (audio). All finite.
+        failures: sha256 → why there is no feature. An item is in exactly one of the two.
+        source: digest of what decided the values: configuration, weights, versions of the libraries.
+        computed: how many were computed now; the others came from the cache.
+        note: what must be said wherever results with these features are shown, or null.
+    """
+
+    dim: int
+    values: dict[str, NDArray[np.float32]]
+    failures: dict[str, ToolkitError] = field(default_factory=dict)
+    source: str = ""
+    computed: int = 0
+    note: str | None = None
+
+
+class Progress(Protocol):
+    """Called with the stage's name, the items done, the items in all, and a short note."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
+
+
+def silent(stage: str, done: int, total: int, note: str = "") -> None:
+    """Says nothing."""
