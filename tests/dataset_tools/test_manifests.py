@@ -50,9 +50,7 @@ GOOD = {"schema": "fmn.pair/1", "id": "a__b", "class": "c", "clip": "a", "uttera
         ({"id": "A"}, "does not come after"),
     ],
 )
-def test_a_wrong_row_is_refused_with_file_line_and_field(
-    tmp_path: Path, change: dict[str, object], named: str
-) -> None:
+def test_a_wrong_row_is_refused_with_file_line_and_field(tmp_path: Path, change: dict[str, object], named: str) -> None:
     wrong = {name: value for name, value in {**GOOD, "id": "b", **change}.items() if value is not ...}
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps({**GOOD, "id": "a"}) + "\n" + json.dumps(wrong) + "\n")

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from dataset_tools.classes import load_classes
+from dataset_tools.errors import InputError
+from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.pairs import PairOptions, find_leaks, make_pairs
+from dataset_tools.splits import Sides
+from dataset_tools.workspace import Workspace
+
+CLASSES = load_classes()
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow]
+) -> Workspace:
+    """The paper's size: 20 classes × 50 clips × 50 utterances."""
+    clips = [
+        make_clip(action_class.id, 10 + (i * 7 + c) % 20, i % 13, 10_000 * c + 100 * i + 1)
+        for c, action_class in enumerate(CLASSES.classes)
+        for i in range(50)
+    ]
+    utterances = [make_utterance(clip.class_id, clip.id, f"voice-{clip.person}") for clip in clips]
+    place = Workspace(tmp_path)
+    write_rows(place.manifests / "clips.jsonl", sorted(clips, key=lambda row: row.id))
+    write_rows(place.manifests / "utterances.jsonl", sorted(utterances, key=lambda row: row.id))
+    return place
+
+
+def test_the_papers_numbers_come_out(workspace: Workspace) -> None:
+    summary = make_pairs(workspace, CLASSES, PairOptions())
+    assert (summary.pairs, summary.train, summary.test, summary.neither) == (50_000, 24_500, 4_500, 21_000)
+    assert summary.leaks == ()
+    rows = {name: list(read_rows(workspace.manifests / f"{name}.jsonl", SplitPairRow)) for name in ("train", "test")}
+    pairs = list(read_rows(workspace.manifests / "pairs.jsonl", PairRow))
+    assert Counter(pair.class_id for pair in pairs) == {c.id: 2_500 for c in CLASSES.classes}
+    assert {len(rows["train"]), len(rows["test"])} == {24_500, 4_500}
+    assert not {r.clip.id for r in rows["train"]} & {r.clip.id for r in rows["test"]}
+    assert not {r.utterance.id for r in rows["train"]} & {r.utterance.id for r in rows["test"]}
+    assert all(r.clip.class_id == r.utterance.class_id == r.label.id for r in rows["test"])
+    assert all(r.fold is None for r in rows["test"])
+
+
+def test_no_item_of_fold_0_appears_in_another_fold(workspace: Workspace) -> None:
+    make_pairs(workspace, CLASSES, PairOptions())
+    rows = list(read_rows(workspace.manifests / "train.jsonl", SplitPairRow))
+    in_other_folds = {item.id for r in rows if r.fold != 0 for item in (r.clip, r.utterance)}
+    only_fold_0 = {item.id for r in rows for item in (r.clip, r.utterance)} - in_other_folds
+    assert {r.fold for r in rows} == {0, 1, 2, 3, 4}
+    assert len(only_fold_0) == 20 * (7 + 7)
+    assert all(r.fold == 0 for r in rows if r.clip.id in only_fold_0 or r.utterance.id in only_fold_0)
+
+
+@pytest.mark.parametrize("split", ["items", "person", "pairs"])
+def test_same_seed_same_bytes_another_seed_other_bytes(workspace: Workspace, split: str) -> None:
+    def contents(seed: int) -> list[bytes]:
+        make_pairs(workspace, CLASSES, PairOptions(split=split, seed=seed))
+        return [(workspace.manifests / f"{name}.jsonl").read_bytes() for name in ("pairs", "train", "test")]
+
+    first = contents(0)
+    other = contents(1)
+    assert contents(0) == first
+    assert other[0] == first[0]
+    assert other[1] != first[1]
+
+
+def test_the_papers_reading_deals_pairs_and_puts_items_on_both_sides(workspace: Workspace) -> None:
+    summary = make_pairs(workspace, CLASSES, PairOptions(split="pairs"))
+    assert (summary.train, summary.test, summary.neither) == (35_000, 15_000, 0)
+    sides = {
+        name: {r.clip.id for r in read_rows(workspace.manifests / f"{name}.jsonl", SplitPairRow)}
+        for name in ("train", "test")
+    }
+    assert sides["train"] == sides["test"]
+
+
+def test_pairs_are_every_clip_with_every_utterance_of_its_class(
+    tmp_path: Path, make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow]
+) -> None:
+    first, second = (c.id for c in CLASSES.classes[:2])
+    clips = [make_clip(first, 10, 1, 1), make_clip(first, 11, 1, 1, window=(1, 2)), make_clip(second, 12, 1, 1)]
+    utterances = [make_utterance(c, None, "v", n) for c in (first, second) for n in range(3)]
+    place = Workspace(tmp_path)
+    write_rows(place.manifests / "clips.jsonl", sorted(clips, key=lambda row: row.id))
+    write_rows(place.manifests / "utterances.jsonl", sorted(utterances, key=lambda row: row.id))
+    make_pairs(place, CLASSES, PairOptions())
+    written = {(row.clip, row.utterance) for row in read_rows(place.manifests / "pairs.jsonl", PairRow)}
+    assert written == {(c.id, u.id) for c, u in itertools.product(clips, utterances) if c.class_id == u.class_id}
+
+
+def test_reviewed_takes_accepted_items_only(workspace: Workspace) -> None:
+    path = workspace.manifests / "clips.jsonl"
+    clips = [
+        msgspec.structs.replace(row, review="accept" if number % 2 else "reject")
+        for number, row in enumerate(read_rows(path, ClipRow))
+    ]
+    write_rows(path, clips)
+    with pytest.raises(InputError, match="no reviewed and accepted utterances"):
+        make_pairs(workspace, CLASSES, PairOptions(reviewed=True))
+    path = workspace.manifests / "utterances.jsonl"
+    write_rows(path, [msgspec.structs.replace(row, review="accept") for row in list(read_rows(path, UtteranceRow))])
+    assert make_pairs(workspace, CLASSES, PairOptions(reviewed=True)).clips == 500
+
+
+def test_a_dry_run_counts_and_writes_nothing(workspace: Workspace) -> None:
+    before = sorted(path.name for path in workspace.manifests.iterdir())
+    assert make_pairs(workspace, CLASSES, PairOptions(), dry_run=True).train == 24_500
+    assert sorted(path.name for path in workspace.manifests.iterdir()) == before
+
+
+def test_mpii_takes_the_official_lists_from_the_build(workspace: Workspace) -> None:
+    sequences = sorted({f"{c.person}-{c.dish}" for c in read_rows(workspace.manifests / "clips.jsonl", ClipRow)})
+    official = {"train": sequences[::2], "test": sequences[1::2]}
+    (workspace.manifests / "build.json").write_text(json.dumps({"official_split": official, "stand_in": {"seed": 0}}))
+    summary = make_pairs(workspace, CLASSES, PairOptions(split="mpii"))
+    assert summary.is_standin
+    rows = read_rows(workspace.manifests / "test.jsonl", SplitPairRow)
+    assert {f"{r.clip.person}-{r.clip.dish}" for r in rows} <= set(official["test"])
+
+
+def test_a_leak_is_found(make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow]) -> None:
+    clips = {c.id: c for c in (make_clip("a", 10, 1, 1, window=(w, 2)) for w in (1, 2))}
+    utterances = {u.id: u for u in (make_utterance("a", clip_id, "v") for clip_id in clips)}
+    one, two = clips
+    spoken_one, spoken_two = utterances
+    clip_sides = {one: "train", two: "test"}
+    utterance_sides = {spoken_one: "train", spoken_two: "test"}
+    split = Sides(clip_sides, utterance_sides, {}, {})
+    assert find_leaks(clips, utterances, split, "items") == ("interval s10-d01_000001-000050",)
+    assert find_leaks(clips, utterances, split, "person") == (
+        "interval s10-d01_000001-000050",
+        "person s10",
+        "voice v",
+    )
+    together = dataclasses.replace(
+        split, clips=dict.fromkeys(clips, "train"), utterances=dict.fromkeys(utterances, "train")
+    )
+    assert find_leaks(clips, utterances, together, "person") == ()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 30])
+def test_an_impossible_share_is_refused(share: float) -> None:
+    with pytest.raises(InputError, match="test share"):
+        PairOptions(test_share=share)
+
+
+def test_no_items_says_what_to_run(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    write_rows(place.manifests / "clips.jsonl", [])
+    write_rows(place.manifests / "utterances.jsonl", [])
+    with pytest.raises(InputError, match="no clips to pair") as caught:
+        make_pairs(place, CLASSES, PairOptions())
+    assert "fmn-data build" in (caught.value.next_step or "")
