@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
+
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, WindowOrigin
 
 

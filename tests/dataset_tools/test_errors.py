@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+
 from dataset_tools.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
 
 

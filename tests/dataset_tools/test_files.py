@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from dataset_tools.errors import StoppedError
 from dataset_tools.files import sha256_of, write_bytes, written_whole
 
