@@ -29,7 +29,7 @@ def test_the_file_is_what_the_format_says(tmp_path: Path, make_clip: Callable[..
     assert row["class"] == "wash_apple"
     assert row["origin"] == {"kind": "interval"}
     assert row["trim"] is None
-    assert list(row)[0] == "schema"
+    assert next(iter(row)) == "schema"
     assert row.keys() == {
         *("schema", "id", "class", "person", "dish", "video", "start_frame", "end_frame", "trim", "fps", "frames"),
         *("width", "height", "duration_s", "path", "sha256", "origin", "review"),
