@@ -162,23 +162,6 @@ class AudioFeatureConfig:
         return _digest(self)
 
 
-PAPER_VIDEO = VideoFeatureConfig()
-PAPER_AUDIO = AudioFeatureConfig()
-
-# Small enough for two cores without a GPU. Flow of ±10 px at a short side of 128 is ±20 px at 256.
-DEMO_VIDEO = VideoFeatureConfig(
-    width=0.25,
-    weights="random",
-    sample_fps=8.0,
-    window_frames=16,
-    windows=1,
-    resize_px=128,
-    crop_px=112,
-    flow_bound_px=10.0,
-)
-DEMO_AUDIO = AudioFeatureConfig()
-
-
 def scaled_channels(channels: int, width: float) -> int:
     """``channels`` of the full-width I3D at ``width``: rounded, at least one."""
     return max(1, round(channels * width))
@@ -206,3 +189,20 @@ def _refuse(config: object, *problems: str | None) -> None:
             where=type(config).__name__,
             next_step="correct these values",
         )
+
+
+PAPER_VIDEO = VideoFeatureConfig()
+PAPER_AUDIO = AudioFeatureConfig()
+
+# Small enough for two cores without a GPU. Flow of ±10 px at a short side of 128 is ±20 px at 256.
+DEMO_VIDEO = VideoFeatureConfig(
+    width=0.25,
+    weights="random",
+    sample_fps=8.0,
+    window_frames=16,
+    windows=1,
+    resize_px=128,
+    crop_px=112,
+    flow_bound_px=10.0,
+)
+DEMO_AUDIO = AudioFeatureConfig()
