@@ -8,9 +8,9 @@ from dataset_tools.classes import ActionClass, ClassFile
 from dataset_tools.speech.grammar import ChineseAction, ChineseGrammar, Phrase
 
 # The viewpoints and tenses, by what kind of verb phrase they take.
-#   plain: 用餐刀切萝卜    done: 用餐刀切了一根萝卜    result: 用餐刀把萝卜切好
+#   progressive, plain: 用餐刀切萝卜    done: 用餐刀切了一根萝卜    result: 用餐刀把萝卜切好
 _FRAMES: dict[str, tuple[str, ...]] = {
-    "plain": (
+    "progressive": (
         "我在{}。",
         "我正在{}。",
         "他在{}。",
@@ -21,6 +21,8 @@ _FRAMES: dict[str, tuple[str, ...]] = {
         "现在厨师在{}。",
         "有人在{}。",
         "可以看到厨师在{}。",
+    ),
+    "plain": (
         "我要{}。",
         "他准备{}。",
         "她马上要{}。",
@@ -51,46 +53,56 @@ def sentences(action_class: ActionClass, classes: ClassFile, grammar: ChineseGra
     """All sentences of a class, by frame (its pattern)."""
     word = classes.actions[action_class.action]
     action = grammar.actions.get(action_class.action, ChineseAction(verbs=(word.zh,)))
+    results = list(_results(action, action_class, classes))
+    durative = action.progressive == "verb" or not results
     phrases = {
-        "plain": list(_plain(action, action_class, classes, grammar, aspect="")),
+        "progressive": list(_plain(action, action_class, classes, grammar)) if durative else results,
+        "plain": list(_plain(action, action_class, classes, grammar)),
         "done": list(_plain(action, action_class, classes, grammar, aspect="了")),
-        "result": list(_results(action, action_class, classes)),
+        "result": results,
     }
     return {
-        f"{kind}: {frame}": [Phrase(frame.format(text)) for text in phrases[kind]]
+        f"{kind}: {frame}": [Phrase(_spoken(frame.format(text))) for text in phrases[kind]]
         for kind, frames in _FRAMES.items()
         for frame in frames
         if phrases[kind]
     }
 
 
+def _spoken(text: str) -> str:
+    """正在 and 在盘子上 make one 在."""
+    return text.replace("在在", "在")
+
+
 def _plain(
-    action: ChineseAction, action_class: ActionClass, classes: ClassFile, grammar: ChineseGrammar, aspect: str
+    action: ChineseAction, action_class: ActionClass, classes: ClassFile, grammar: ChineseGrammar, aspect: str = ""
 ) -> Iterable[str]:
-    """用餐刀切萝卜, 用一把餐刀切了一根萝卜."""
+    """用餐刀切萝卜, 用一把餐刀切了萝卜, 榨柠檬汁."""
     definite = action_class.action in grammar.definite
     for verb in action.verbs:
-        for before, subject in _arguments(action_class, classes, definite=definite):
-            yield f"{before}{verb}{aspect}{subject}"
+        verb, _, rest = verb.partition("+")
+        for before, subject in _arguments(action, action_class, classes, definite=definite or bool(rest)):
+            yield f"{before}{verb}{aspect}{subject}{rest}"
 
 
-def _arguments(action_class: ActionClass, classes: ClassFile, *, definite: bool) -> Iterable[tuple[str, str]]:
-    """Pairs of the object, which stands before the verb, and the subject after it."""
-    subjects = [_bare(action_class.subject, classes)]
-    if not definite:
-        subjects.append(_counted(action_class.subject, classes))
+def _arguments(
+    action: ChineseAction, action_class: ActionClass, classes: ClassFile, *, definite: bool
+) -> Iterable[tuple[str, str]]:
+    """Pairs of what stands before the verb, the object as a rule, and the subject after it."""
+    subject = _bare(action_class.subject, classes)
+    subjects = [subject] if definite else [subject, _counted(action_class.subject, classes)]
     if action_class.object is None or action_class.phrase_zh is None:
-        yield from (("", subject) for subject in subjects)
-    elif action_class.role == "companion":
-        yield "", f"{subjects[0]}和{_bare(action_class.object, classes)}"
-        yield "", f"{subjects[-1]}和{_counted(action_class.object, classes)}"
-    else:
-        objects = [_bare(action_class.object, classes)]
-        if action_class.role == "tool":
-            objects.append(_counted(action_class.object, classes))
-        for thing in objects:
-            for subject in subjects:
-                yield action_class.phrase_zh.format(object=thing), subject
+        yield from ((before, one) for before in ("", *action.before) for one in subjects)
+        return
+    thing, counted = _bare(action_class.object, classes), _counted(action_class.object, classes)
+    if action_class.role == "companion":
+        yield "", f"{subjects[0]}和{thing}"
+        if not definite:
+            yield "", f"{subjects[1]}和{counted}"
+        return
+    yield from ((action_class.phrase_zh.format(object=thing), one) for one in subjects)
+    if action_class.role == "tool":  # one number is enough: 用一把餐刀切萝卜, 用餐刀切一根萝卜
+        yield action_class.phrase_zh.format(object=counted), subject
 
 
 def _results(action: ChineseAction, action_class: ActionClass, classes: ClassFile) -> Iterable[str]:

@@ -103,7 +103,7 @@ def _verb_phrases(
             yield f"{head} {subject}{after}"
         else:
             yield f"{head} {particle} {subject}{after}"
-            if len(subject.split()) <= 4:
+            if action_class.role != "companion" or " and " in subject:  # not: takes the knife out along with the plate
                 yield f"{head} {subject} {particle}{after}"
 
 
@@ -136,10 +136,10 @@ def _arguments(
                     yield subject, f"{preposition} {companion}"
         return
     preposition = grammar.prepositions.get(verb.base, {}).get(action_class.role or "", preposition)
-    for word in (
-        preposition,
-        *([_USING[preposition]] if action_class.role == "tool" and preposition in _USING else []),
-    ):
+    prepositions = [preposition]
+    if action_class.role == "tool" and preposition == "with":
+        prepositions.append("using")
+    for word in prepositions:
         for _, subject in subjects:
             for _, thing in objects:
                 yield subject, f"{word} {thing}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,8 @@ class ChineseAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How an action is said in Chinese: verbs, and the results that a 把 sentence ends with."""
 
     verbs: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    progressive: Literal["verb", "result"] = "verb"
     results: tuple[str, ...] = ()
     results_by_role: dict[str, tuple[str, ...]] = {}
 
