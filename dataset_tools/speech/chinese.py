@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from dataset_tools.classes import ActionClass, ClassFile
@@ -28,7 +29,7 @@ _FRAMES: dict[str, tuple[str, ...]] = {
         "她马上要{}。",
         "厨师接下来要{}。",
         "请{}。",
-        "现在{}。",
+        "现在请{}。",
         "我们来{}。",
     ),
     "done": ("我{}。", "他{}。", "她{}。", "我刚刚{}。", "她刚才{}。", "这个人{}。", "厨师{}。", "然后他{}。"),
@@ -70,8 +71,8 @@ def sentences(action_class: ActionClass, classes: ClassFile, grammar: ChineseGra
 
 
 def _spoken(text: str) -> str:
-    """正在 and 在盘子上 make one 在."""
-    return text.replace("在在", "在")
+    """正在 and 在盘子上 make one 在; 在 before 把 is 正."""
+    return re.sub("(?<!正)在把", "正把", text.replace("在在", "在"))
 
 
 def _plain(
