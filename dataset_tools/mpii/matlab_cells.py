@@ -6,6 +6,7 @@ for a nested cell. What MATLAB calls empty is a data set with the attribute ``MA
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,7 +142,7 @@ def _references(cells: h5py.Dataset) -> Any:
 
 
 def _read(target: h5d.DatasetID, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    if np.prod(target.shape, dtype=float) > 100_000:
+    if math.prod(target.shape) > 100_000:
         raise UnreadableError("a cell of it claims to hold more than 100,000 values")
     values = np.empty(target.shape, dtype)
     target.read(h5s.ALL, h5s.ALL, values)
