@@ -1,4 +1,9 @@
-"""Which class an annotated interval belongs to."""
+"""Which class an annotated interval belongs to.
+
+iaMat, attribute × interval, does not tell who plays which part: {take out, knife, plate} may be a knife on a plate, or
+a plate and a knife. The annotation file's tool, ingredients and containers tell it, where they can be read: what the
+action is done to is among the ingredients, also when it is a bottle or a plate.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ from dataset_tools.class_words import ActionClass, ClassFile
 
 if TYPE_CHECKING:  # it needs h5py, and only the name is used here
     from dataset_tools.mpii.annotations import Interval
+
+PARTS = ("tools", "ingredients", "containers")
 
 
 @dataclass(frozen=True)
@@ -31,22 +38,40 @@ def classify(interval: Interval, classes: ClassFile) -> Classification:
     """The class of an interval: one whose verb, subject and (if it has one) object are annotated for it.
 
     Other things may be annotated too, but for a class without an object none of the file's objects beside its subject.
+    Where the file tells who plays which part, a thing must not be annotated as another part than the class gives it.
     """
-    candidates = tuple(one.id for one in classes.classes if _fits(interval, one, classes))
+    candidates = tuple(one.id for one in classes.classes if fits(interval, one, classes))
     if len(candidates) == 1:
         return Classification("class", candidates[0], candidates)
     return Classification("ambiguous" if candidates else "none", None, candidates)
 
 
-def _fits(interval: Interval, one: ActionClass, classes: ClassFile) -> bool:
+def fits(interval: Interval, one: ActionClass, classes: ClassFile) -> bool:
+    """Whether an interval could belong to a class, looked at alone."""
     if interval.verb not in one.verbs and interval.verbs.isdisjoint(one.verbs):
         return False
-    if not _has(interval, one.subject, classes):
+    subject = _attributes(one.subject, interval, classes)
+    if not subject or _plays_another_part(subject, "ingredients", interval):
         return False
-    if one.object is not None:
-        return _has(interval, one.object, classes)
-    return not any(_has(interval, thing, classes) for thing in classes.objects - {one.subject})
+    if one.object is None:
+        return not any(_attributes(thing, interval, classes) for thing in classes.objects - {one.subject})
+    thing = _attributes(one.object, interval, classes)
+    if one.role is None or one.role == "companion":
+        return bool(thing)
+    return bool(thing) and not _plays_another_part(thing, "tools" if one.role == "tool" else "containers", interval)
 
 
-def _has(interval: Interval, thing: str, classes: ClassFile) -> bool:
-    return not interval.things.isdisjoint(classes.things[thing].attributes)
+def _attributes(thing: str, interval: Interval, classes: ClassFile) -> frozenset[str]:
+    """The attributes of an interval that count as a thing of the class file."""
+    return interval.things.intersection(classes.things[thing].attributes)
+
+
+def _plays_another_part(attributes: frozenset[str], part: str, interval: Interval) -> bool:
+    """Whether somebody else is annotated for ``part``, and the attributes for other parts only.
+
+    A part that is empty or cannot be read excludes nobody: the annotators filled in what they could.
+    """
+    parts = {name: getattr(interval, name) or frozenset[str]() for name in PARTS}
+    if not parts[part] or attributes & parts[part]:
+        return False
+    return any(attributes & annotated for annotated in parts.values())

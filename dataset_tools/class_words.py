@@ -13,6 +13,21 @@ Role = Literal["tool", "source", "target", "place", "companion"]
 
 
 @dataclass(frozen=True)
+class ObjectPhrase:
+    """What an object is to an action, and how a sentence says so.
+
+    Attributes:
+        role: its part in the action.
+        preposition: the English one (with a knife).
+        phrase_zh: the object in a Chinese sentence, with ``{object}`` for its word.
+    """
+
+    role: Role
+    preposition: str
+    phrase_zh: str
+
+
+@dataclass(frozen=True)
 class ActionWord:
     """An action of the paper, in words and in MPII Cooking 2's verbs.
 
@@ -20,6 +35,8 @@ class ActionWord:
         name, zh: the English and the Chinese word.
         verbs: activities of MPII Cooking 2, without their final V, that count as the action; the usual one first.
         third_person, past, participle, gerund: forms of the English verb (takes out, took out, taken out, taking out).
+        also_verbs: further verbs, each with the things that it counts for when they are the subject.
+        with_object: what any object is to this action, where that differs from what the thing says of itself.
     """
 
     name: str
@@ -29,6 +46,8 @@ class ActionWord:
     past: str
     participle: str
     gerund: str
+    also_verbs: dict[str, tuple[str, ...]]
+    with_object: ObjectPhrase | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,7 @@ class ThingWord:
         mass: whether it is not counted (some oil).
         plural: of a thing that is counted, else None.
         measure_zh: the Chinese measure word.
+        as_object: what the thing is to an action as its object, unless the action says otherwise.
     """
 
     name: str
@@ -49,6 +69,7 @@ class ThingWord:
     mass: bool
     plural: str | None
     measure_zh: str
+    as_object: ObjectPhrase | None
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,7 @@ class ActionClass:
         role: what the object is to the action. None without an object.
         preposition: of the object in an English sentence (with a knife). None without an object.
         phrase_zh: the object in a Chinese sentence, with ``{object}`` for its word. None without an object.
-        verbs: all verbs that count as the action for this class: the action's and the row's ``also_verbs``.
+        verbs: all verbs that count as the action for this subject.
     """
 
     id: str
@@ -84,16 +105,44 @@ class ClassFile:
 
     Attributes:
         path: the file.
-        classes: the first ``count`` classes, in the file's order.
+        classes: the classes that are asked for: the first of the file, in its order.
         actions, things: the words by key, as the file has them.
+        objects: keys of the things that are the object of a class, of any class in the file: what an interval of a
+            class without an object must not have does not depend on how many classes are asked for.
     """
 
     path: Path
     classes: tuple[ActionClass, ...]
     actions: dict[str, ActionWord]
     things: dict[str, ThingWord]
+    objects: frozenset[str]
 
-    @property
-    def objects(self) -> frozenset[str]:
-        """Keys of the things that are the object of a class."""
-        return frozenset(one.object for one in self.classes if one.object is not None)
+
+def make_class(
+    actions: dict[str, ActionWord],
+    things: dict[str, ThingWord],
+    action: str,
+    subject: str,
+    object_: str | None = None,
+    phrase: ObjectPhrase | None = None,
+) -> ActionClass:
+    """The class of a triplet of keys; ``phrase`` is what the object is to it, if the words' own is not meant.
+
+    Raises:
+        ValueError: there is an object, and neither ``phrase`` nor the words tell what it is to the action.
+    """
+    word = actions[action]
+    if object_ is not None and phrase is None:
+        phrase = word.with_object or things[object_].as_object
+        if phrase is None:
+            raise ValueError(f"what {object_} is to {action} is not known")
+    return ActionClass(
+        id="_".join(part for part in (action, subject, object_) if part),
+        action=action,
+        subject=subject,
+        object=object_,
+        role=phrase.role if phrase else None,
+        preposition=phrase.preposition if phrase else None,
+        phrase_zh=phrase.phrase_zh if phrase else None,
+        verbs=word.verbs + tuple(verb for verb, subjects in word.also_verbs.items() if subject in subjects),
+    )

@@ -1,0 +1,56 @@
+"""YAML of which every scalar is text, so that ``preposition: on`` is the word and not YAML's ``true``."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dataset_tools.errors import InputError
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Reads every scalar as text, and refuses a mapping that has a key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is not a word", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml_text(path: Path, expected: str) -> object:
+    """The content of a YAML file: mappings, lists and texts.
+
+    Aliases (``*name``) are refused: a few of them, nested, can stand for gigabytes.
+
+    Args:
+        path: the file.
+        expected: what the file should be, for the message.
+
+    Raises:
+        InputError: there is no such file, or it is not YAML, or it has a key twice or an alias.
+    """
+    try:
+        content = path.read_bytes()
+        for token in yaml.scan(content, Loader=yaml.BaseLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise yaml.MarkedYAMLError(problem="an alias (*name) is not allowed", problem_mark=token.start_mark)
+        return yaml.load(content, Loader=_TextLoader)  # it makes texts, lists and dicts only
+    except OSError as error:
+        raise InputError(
+            f"The file cannot be read: {error.strerror}", where=path, expected=expected, next_step="check the path"
+        ) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(
+            f"The file is not YAML that can be read: {' '.join(str(error).split())}",
+            where=path,
+            expected=expected,
+            next_step="correct the line named above",
+        ) from error
