@@ -72,7 +72,7 @@ def sentences(action_class: ActionClass, classes: ClassFile, grammar: ChineseGra
 
 def _spoken(text: str) -> str:
     """正在 and 在盘子上 make one 在; 在 before 把 is 正."""
-    return re.sub("(?<!正)在把", "正把", text.replace("在在", "在"))
+    return re.sub("(?<![正现])在把", "正把", text.replace("在在", "在"))
 
 
 def _plain(
