@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from dataset_tools.manifests import SampleError, ToolkitError
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.media import FeatureSet, Media, Progress, silent
+from fmn.features.workers import device_errors, one_thread_each, overlapped
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmn.features.cache import FeatureCache
+    from fmn.features.windows import ClipWindows
+
+    Feature = NDArray[np.float32]
+
+Result = TypeVar("Result")
 
 
 def extract_video(
@@ -20,13 +37,16 @@ def extract_video(
 ) -> FeatureSet:
     """One vector a clip (paper, section 3.1).
 
+    Threads decode and estimate flow (PyAV and OpenCV leave Python's lock while they work). On the CPU each thread also
+    runs the network, on one core; on another device the calling thread runs it, while the others prepare what is next.
+
     Args:
         items: the clips; those of equal content are computed once.
         config: what decides the values.
         cache: folder of the feature cache, shared by runs; made when missing.
         device: where the network runs, as torch names it.
-        jobs: workers that decode and estimate flow, and on the CPU run the network. No result depends on it.
-        progress: told after every item.
+        jobs: threads. No result depends on it.
+        progress: told after every few clips.
 
     Returns:
         Values float32 ``[config.dim]``, and the failures.
@@ -35,7 +55,38 @@ def extract_video(
         InputError: the weights cannot be used, or the flow method is not there.
         StoppedError: the cache cannot be written, or the device fails.
     """
-    raise NotImplementedError
+    from fmn.features.backbone import Backbone
+    from fmn.features.cache import FeatureCache
+    from fmn.features.flow import estimator
+    from fmn.features.windows import read_windows
+
+    if config.flow != "none":
+        estimator(config.flow)  # a missing method is an error of the whole, not of every clip
+    with one_thread_each(), device_errors(device):
+        backbone = Backbone(config, device)
+        store = FeatureCache(cache, backbone.source, dim=config.dim, axes=1)
+        results, missing = _cached(items, store)
+        groups = [missing[start : start + backbone.group] for start in range(0, len(missing), backbone.group)]
+
+        def prepare(group: list[Media]) -> list[ClipWindows | ToolkitError]:
+            return [_isolated(item, lambda media: read_windows(media.path, config)) for item in group]
+
+        def describe(prepared: list[ClipWindows | ToolkitError]) -> list[Feature | ToolkitError]:
+            features = iter(backbone.describe([clip for clip in prepared if not isinstance(clip, ToolkitError)]))
+            return [clip if isinstance(clip, ToolkitError) else next(features) for clip in prepared]
+
+        def whole(group: list[Media]) -> list[Feature | ToolkitError]:
+            return describe(prepare(group))
+
+        described: Iterator[tuple[list[Media], list[Feature | ToolkitError]]]
+        if device == "cpu":
+            described = overlapped(whole, groups, jobs)
+        else:
+            described = ((group, describe(prepared)) for group, prepared in overlapped(prepare, groups, jobs))
+        computed = (pair for group, features in described for pair in zip(group, features, strict=True))
+        return _collect(
+            "video features", items, results, computed, store, progress, note=config.note, source=backbone.source
+        )
 
 
 def extract_audio(
@@ -47,9 +98,116 @@ def extract_audio(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> FeatureSet:
-    """One sequence an utterance (paper, section 3.2). Arguments and errors as of `extract_video`.
+    """One sequence an utterance (paper, section 3.2), by torchaudio on the CPU, whatever the device.
+
+    Arguments and errors as of `extract_video`.
 
     Returns:
         Values float32 ``[frames, config.dim]``, frames 10 ms apart by default, and the failures.
     """
-    raise NotImplementedError
+    from fmn.features.audio import read_audio
+    from fmn.features.cache import FeatureCache
+    from fmn.features.mfcc import Mfcc
+
+    with one_thread_each():
+        mfcc = Mfcc(config)
+        source = _audio_source(config)
+        store = FeatureCache(cache, source, dim=config.dim, axes=2)
+        results, missing = _cached(items, store)
+
+        def whole(item: Media) -> Feature | ToolkitError:
+            return _isolated(item, lambda media: mfcc(read_audio(media.path, config.sample_rate_hz)).numpy())
+
+        return _collect(
+            "audio features",
+            items,
+            results,
+            overlapped(whole, missing, jobs),
+            store,
+            progress,
+            note=None,
+            source=source,
+        )
+
+
+def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[dict[str, Feature], list[Media]]:
+    """Features that are there already, and the items (one for each content) that are to be computed."""
+    found: dict[str, Feature] = {}
+    missing: dict[str, Media] = {}
+    for item in items:
+        if item.sha256 in found or item.sha256 in missing:
+            continue
+        feature = store.get(item.sha256)
+        if feature is None:
+            missing[item.sha256] = item
+        else:
+            found[item.sha256] = feature
+    return found, list(missing.values())
+
+
+def _isolated(item: Media, work: Callable[[Media], Result]) -> Result | ToolkitError:
+    """What ``work`` gives, or why it failed for this item; a configuration that cannot work still stops everything."""
+    try:
+        return work(item)
+    except SampleError as error:
+        return error
+    except ToolkitError:
+        raise
+    except Exception as error:  # one bad sample never stops the others
+        return SampleError(
+            f"No feature could be computed for {item.name}: {type(error).__name__}: {error}",
+            where=item.path,
+            next_step="look at the file; if it plays, report this",
+        )
+
+
+def _collect(
+    stage: str,
+    items: Sequence[Media],
+    found: dict[str, Feature],
+    computed: Iterator[tuple[Media, Feature | ToolkitError]],
+    store: FeatureCache,
+    progress: Progress,
+    *,
+    note: str | None,
+    source: str,
+) -> FeatureSet:
+    """Keeps what is computed, refuses what is not finite, and puts all into the order of the items."""
+    order = list(dict.fromkeys(item.sha256 for item in items))
+    failures: dict[str, ToolkitError] = {}
+    cached = done = len(found)
+    progress(stage, done, len(order), "from the cache" if done else "")
+    for item, feature in computed:
+        if isinstance(feature, ToolkitError):
+            failures[item.sha256] = feature
+        elif not store.fits(feature):
+            failures[item.sha256] = SampleError(
+                f"The feature of {item.name} holds NaN or infinity",
+                where=item.path,
+                expected="finite numbers",
+                next_step="check the weights of the backbone",
+            )
+        else:
+            store.put(item.sha256, feature)
+            found[item.sha256] = feature
+        done += 1
+        progress(stage, done, len(order), item.name)
+    return FeatureSet(
+        dim=store.dim,
+        values={key: found[key] for key in order if key in found},
+        failures={key: failures[key] for key in order if key in failures},
+        source=source,
+        computed=len(found) - cached,
+        note=note,
+    )
+
+
+def _audio_source(config: AudioFeatureConfig) -> str:
+    """What decides the values of a sequence, as a digest."""
+    import torch
+
+    from fmn import native
+
+    versions = {"torch": torch.__version__, "torchaudio": native.torchaudio().__version__}
+    text = json.dumps({"kind": "audio/1", "config": asdict(config), "versions": versions}, sort_keys=True)
+    return "audio-" + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,178 @@
+"""The video backbone: its streams, where their weights come from, and from windows of a clip to its feature."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataset_tools.manifests import InputError, sha256_of
+from fmn import weights
+from fmn.features import resnet
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.flow import FLOW_STEPS
+from fmn.features.i3d import I3D
+from fmn.features.windows import ClipWindows
+
+Network = I3D | resnet.I3DResNet50
+
+DEMO_FILE = "weights_demo.safetensors"
+_BATCH_WINDOWS = 4
+_BATCH_PIXELS = 4 * 16 * 112 * 112  # larger windows go one by one: memory
+
+
+class Backbone:
+    """The networks of a configuration on a device, ready to describe clips.
+
+    Windows go through in batches of one fixed size, the last filled up with zeros: what a window becomes depends
+    neither on its neighbours nor on how clips are grouped.
+
+    Attributes:
+        source: digest of what decides the values: configuration, weights, library versions.
+        group: how many clips at a time fill a batch.
+    """
+
+    def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:
+        """Builds the networks and loads their weights.
+
+        Raises:
+            InputError: the weights are not there or do not fit.
+            StoppedError: the device cannot be used.
+        """
+        self.config = config
+        self.device = torch.device(device)
+        networks, origin = load_networks(config)
+        self._networks = {stream: network.eval().to(self.device) for stream, network in networks.items()}
+        self._scale = scaling(config)
+        self._batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
+        self.source = _source(config, origin)
+        self.group = max(1, self._batch // config.windows)
+
+    @torch.inference_mode()
+    def describe(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:
+        """Clips -> ``[dim]`` each: the mean over a clip's windows, RGB before flow."""
+        clips = list(clips)
+        if not clips:
+            return []
+        counts = [len(clip.rgb) for clip in clips]
+        described = [self._stream("rgb", [clip.rgb for clip in clips])]
+        if "flow" in self._networks:
+            described.append(self._stream("flow", [clip.flow for clip in clips if clip.flow is not None]))
+        per_window = np.concatenate(described, axis=1)  # [windows of all clips, dim]
+        return [part.mean(axis=0, dtype=np.float64).astype(np.float32) for part in _split(per_window, counts)]
+
+    def _stream(self, stream: str, windows: list[NDArray[np.uint8]] | list[NDArray[np.int8]]) -> NDArray[np.float32]:
+        """[windows of all clips, frames, height, width, C] -> [windows of all clips, feature_dim]."""
+        stacked = np.concatenate(windows)
+        missing = -len(stacked) % self._batch
+        stacked = np.concatenate([stacked, np.zeros((missing, *stacked.shape[1:]), stacked.dtype)])
+        features = []
+        for start in range(0, len(stacked), self._batch):
+            pixels = torch.from_numpy(stacked[start : start + self._batch]).to(self.device)
+            features.append(self._networks[stream].features(self._scale[stream](pixels)).cpu())
+        described: NDArray[np.float32] = torch.cat(features).numpy()
+        return described[: len(stacked) - missing]
+
+
+def scaling(config: VideoFeatureConfig) -> dict[str, Callable[[Tensor], Tensor]]:
+    """For each stream the way from stored bytes [B, T, H, W, C] to what the network takes, [B, C, T, H, W] float32."""
+
+    def channels_first(pixels: Tensor) -> Tensor:
+        return pixels.permute(0, 4, 1, 2, 3).float()  # keeps the memory layout, which is the fast one
+
+    def rgb(pixels: Tensor) -> Tensor:
+        if config.backbone == "i3d_r50":
+            return (channels_first(pixels) / 255 - resnet.MEAN) / resnet.STD
+        return channels_first(pixels) / 127.5 - 1
+
+    return {"rgb": rgb, "flow": lambda steps: channels_first(steps) / FLOW_STEPS}
+
+
+def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
+    """The networks of a configuration by stream, on the CPU, and a digest of their weights.
+
+    Raises:
+        InputError: the weights are not there, are not the published ones, or do not fit.
+    """
+    networks: dict[str, Network]
+    if config.backbone == "i3d_r50":
+        networks = {"rgb": resnet.I3DResNet50()}
+    else:
+        networks = {
+            stream: I3D(3 if stream == "rgb" else 2, classes=0, width=config.width) for stream in config.streams
+        }
+    if config.weights == "random":
+        from fmn.features.initial import initialise
+
+        for stream, network in networks.items():
+            initialise(network, stream, config)
+        return networks, f"random, seed {config.seed}"
+    if config.weights == "demo":
+        with as_file(files("fmn.features") / DEMO_FILE) as file:
+            if not file.is_file():
+                raise InputError("This copy of the package holds no demo weights", where=file)
+            return networks, _load(networks, {stream: (file, f"{stream}.") for stream in networks})
+    return networks, _load(networks, _sources(config))
+
+
+def _sources(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
+    """For each stream the file of its weights, and the prefix its names have there."""
+    if config.weights == "published":
+        return {stream: (weights.published_file(config.backbone, stream), "") for stream in config.streams}
+    path = Path(config.weights).expanduser()
+    if path.is_dir():
+        return {stream: (_in_folder(path, stream), "") for stream in config.streams}
+    if path.suffix == ".safetensors" and config.backbone == "i3d":
+        return {stream: (path, f"{stream}.") for stream in config.streams}
+    if len(config.streams) > 1:
+        raise InputError(
+            "One file of weights is given for two streams",
+            where=path,
+            expected="a folder with one file a stream (rgb*, flow*), or one .safetensors file made by fmn finetune",
+            next_step="put both files into a folder and name that, or take flow='none'",
+        )
+    return {"rgb": (path, "")}
+
+
+def _in_folder(folder: Path, stream: str) -> Path:
+    found = sorted(path for path in folder.glob(f"{stream}*") if path.suffix in weights.STATE_SUFFIXES)
+    if len(found) != 1:
+        raise InputError(
+            f"The folder holds {len(found)} files of weights for the {stream} stream",
+            where=folder,
+            expected=f"one file {stream}* ending in {', '.join(weights.STATE_SUFFIXES)}",
+            next_step="put the published file there under its own name, or name another folder",
+        )
+    return found[0]
+
+
+def _load(networks: Mapping[str, Network], sources: Mapping[str, tuple[Path, str]]) -> str:
+    """Loads each stream; returns a digest of the files."""
+    for stream, network in networks.items():
+        path, prefix = sources[stream]
+        head = ("blocks.6.",) if isinstance(network, resnet.I3DResNet50) else ("logits.",)
+        weights.load_state(network, weights.read_state(path, prefix), where=f"{path} ({stream} stream)", ignore=head)
+    return " ".join(sha256_of(sources[stream][0]) for stream in networks)
+
+
+def _source(config: VideoFeatureConfig, origin: str) -> str:
+    """What decides the values of a feature, as a digest; a file of weights counts by content, not by place."""
+    import av
+    import cv2
+
+    decisive = asdict(config) | {"weights": origin, "seed": None}
+    versions = {"torch": torch.__version__, "opencv": cv2.__version__, "av": av.__version__}
+    text = json.dumps({"kind": "video/1", "config": decisive, "versions": versions}, sort_keys=True)
+    return "video-" + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _split(rows: NDArray[np.float32], counts: list[int]) -> list[NDArray[np.float32]]:
+    return np.split(rows, np.cumsum(counts)[:-1])

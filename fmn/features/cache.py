@@ -1,0 +1,62 @@
+"""The feature cache: one small file a feature, under what decided it and the content it was computed from.
+
+``<root>/<source>/<first two digits>/<sha256>.npy``, where the source is a digest of configuration, weights and the
+versions of the libraries that make the values. So it can be shared by runs and workspaces, needs no list, is never out
+of date, and may be deleted at any time. Which device computed a value is not part of its name: devices agree to
+floating-point accuracy only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import written_whole
+
+
+class FeatureCache:
+    """The features of one source.
+
+    Args:
+        root: the folder of the cache; made when something is first written.
+        source: digest of what decides the values.
+        dim: length of the last axis of every feature.
+        axes: number of axes of every feature.
+    """
+
+    def __init__(self, root: Path, source: str, *, dim: int, axes: int) -> None:
+        self._folder = root / source
+        self.dim, self._axes = dim, axes
+
+    def path(self, sha256: str) -> Path:
+        """Where the feature of this content is kept."""
+        return self._folder / sha256[:2] / f"{sha256}.npy"
+
+    def get(self, sha256: str) -> NDArray[np.float32] | None:
+        """The feature, or null when it was not computed yet or its file is not whole."""
+        try:
+            value = np.load(self.path(sha256), allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # missing, or torn by a machine that went down
+            return None
+        return value if self.fits(value) else None
+
+    def put(self, sha256: str, value: NDArray[np.float32]) -> None:
+        """Keeps a feature; the file appears only when complete.
+
+        Raises:
+            StoppedError: the disk is full or read-only.
+        """
+        with written_whole(self.path(sha256)) as partial, partial.open("wb") as file:
+            np.save(file, value)
+
+    def fits(self, value: NDArray[np.float32]) -> bool:
+        """Whether a value is what this cache holds: float32, of the right shape, without NaN and infinity."""
+        return (
+            value.dtype == np.float32
+            and value.ndim == self._axes
+            and value.shape[-1] == self.dim
+            and value.size > 0
+            and bool(np.isfinite(value).all())
+        )

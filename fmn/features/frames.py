@@ -1,0 +1,127 @@
+"""Frames of a video file, by their number in presentation order (PyAV)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import SampleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Resize = Literal["short_side", "square"]
+
+
+def resized_size(height: int, width: int, resize_px: int, resize: Resize) -> tuple[int, int]:
+    """Height and width after resizing: the short side becomes ``resize_px`` (``short_side``), or both (``square``)."""
+    if resize == "square":
+        return resize_px, resize_px
+    short = min(height, width)
+    return round(height * resize_px / short), round(width * resize_px / short)
+
+
+def frame_times(path: Path) -> NDArray[np.float64]:
+    """When each frame of a video appears, in seconds, ascending; nothing is decoded.
+
+    Where the container has no time stamps (some AVI), frames are taken to come at the stream's average rate.
+
+    Raises:
+        SampleError: the file is missing, is no video, or holds no frame.
+    """
+    with _opened(path) as (container, stream):
+        stamps = [packet.pts for packet in container.demux(stream) if packet.size and not packet.is_discard]
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        base = float(stream.time_base)
+    if not stamps:
+        raise _damaged(path, "The video holds no frame")
+    if any(stamp is None for stamp in stamps):
+        return np.arange(len(stamps)) / rate
+    return np.sort(np.array(stamps, dtype=np.float64)) * base
+
+
+def read_frames(
+    path: Path,
+    choose: Callable[[NDArray[np.float64]], NDArray[np.intp]],
+    *,
+    resize_px: int,
+    resize: Resize = "short_side",
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Decodes and resizes chosen frames, upright as a player shows them.
+
+    Args:
+        path: the video file.
+        choose: frame times in seconds → numbers of the wanted frames, ascending.
+        resize_px: side of the resized frames; areas are averaged.
+        resize: which side that is (see `resized_size`).
+
+    Returns:
+        The frames ``[frames, height, width, 3]``, RGB; and the times that ``choose`` was given.
+
+    Raises:
+        SampleError: the file is missing, is no video, or is damaged before the last wanted frame.
+    """
+    times_s = frame_times(path)
+    wanted = choose(times_s)
+    frames, decoded = _decode(path, wanted, resize_px, resize)
+    if len(frames) < len(wanted):  # the container announces frames that do not exist: what was decoded is the truth
+        if decoded == 0:
+            raise _damaged(path, "No frame of the video can be decoded")
+        times_s = times_s[:decoded]
+        frames, _ = _decode(path, choose(times_s), resize_px, resize)
+    return np.stack(frames), times_s
+
+
+def _decode(
+    path: Path, wanted: NDArray[np.intp], resize_px: int, resize: Resize
+) -> tuple[list[NDArray[np.uint8]], int]:
+    """The wanted frames that were reached, and how many frames were decoded on the way."""
+    numbers = {int(number) for number in wanted}
+    last = max(numbers)
+    found: list[NDArray[np.uint8]] = []
+    reformatter = VideoReformatter()  # one for all frames: making the scaler costs more than a frame
+    index = -1
+    with _opened(path) as (container, stream):
+        for index, frame in enumerate(container.decode(stream)):
+            if index in numbers:
+                height, width = resized_size(frame.height, frame.width, resize_px, resize)
+                small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
+                pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)
+                found.append(np.rot90(pixels, frame.rotation // 90))
+            if index >= last:
+                break
+    return found, index + 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its first video stream; whatever FFmpeg complains about becomes a SampleError."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise _damaged(path, "The file holds no video stream")
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1  # clips are decoded side by side, which wastes nothing
+            yield container, stream
+    except FileNotFoundError as error:
+        raise SampleError(
+            "The video file is missing", where=path, next_step="run fmn-data build again: it redoes what is missing"
+        ) from error
+    except (av.FFmpegError, OSError) as error:
+        raise _damaged(path, f"The video cannot be decoded: {error.strerror or error}") from error
+
+
+def _damaged(path: Path, found: str) -> SampleError:
+    return SampleError(
+        found,
+        where=path,
+        expected="a video file that FFmpeg reads to its end",
+        next_step="cut the clip again (fmn-data retry), or leave it out",
+    )

@@ -1,0 +1,31 @@
+"""pytorchvideo's I3D ResNet-50 as a backbone of RGB clips (the second one; the paper's is Inception-v1)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from fmn import native
+from fmn.features.config import RESNET_CHANNELS
+
+# What pytorchvideo's model zoo says the network was trained on: values in [0, 1], less MEAN, by STD.
+MEAN, STD = 0.45, 0.225
+
+
+class I3DResNet50(nn.Module):
+    """The network of pytorchvideo without its head; parameters carry pytorchvideo's names (``blocks.0.conv.weight``).
+
+    Raises:
+        InputError: pytorchvideo cannot be imported.
+    """
+
+    feature_dim = RESNET_CHANNELS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = native.pytorchvideo_resnet().i3d_r50(pretrained=False).blocks[:-1]
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, 3, T, H, W] -> [B, 2048]: the mean over time and place before the head."""
+        for block in self.blocks:
+            x = block(x)
+        return x.mean(dim=(2, 3, 4))

@@ -1,0 +1,112 @@
+"""From a clip to what the networks see: windows of cropped frames and of flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.flow import optical_flow
+from fmn.features.frames import read_frames
+from fmn.features.sampling import place_windows, sample_frames
+
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.int8])
+
+
+@dataclass(frozen=True)
+class ClipSamples:
+    """All samples of a clip, resized and uncropped: what random windows and crops are taken from in training.
+
+    Attributes:
+        rgb: uint8 ``[samples, height, width, 3]``.
+        flow: int8 ``[samples, height, width, 2]`` (see `optical_flow`), or null.
+    """
+
+    rgb: NDArray[np.uint8]
+    flow: NDArray[np.int8] | None
+
+
+@dataclass(frozen=True)
+class ClipWindows:
+    """The windows of a clip that its feature is averaged over.
+
+    Attributes:
+        rgb: uint8 ``[windows, window_frames, crop_px, crop_px, 3]``.
+        flow: int8 ``[windows, window_frames, crop_px, crop_px, 2]``, or null.
+    """
+
+    rgb: NDArray[np.uint8]
+    flow: NDArray[np.int8] | None
+
+
+def read_samples(path: Path, config: VideoFeatureConfig) -> ClipSamples:
+    """Every sample of a clip, and the flow between them.
+
+    Raises:
+        SampleError: the file cannot be read (see `read_frames`).
+    """
+
+    def all_samples(times_s: NDArray[np.float64]) -> NDArray[np.intp]:
+        return sample_frames(times_s, config.sample_fps)
+
+    rgb, _ = read_frames(path, all_samples, resize_px=config.resize_px, resize=config.resize)
+    return ClipSamples(rgb, _flow(rgb, config))
+
+
+def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
+    """The windows of a clip, cropped at the centre; only the frames they need are converted.
+
+    Raises:
+        SampleError: the file cannot be read (see `read_frames`).
+    """
+
+    def needed_samples(times_s: NDArray[np.float64]) -> NDArray[np.intp]:
+        plan = _Plan.of(times_s, config)
+        return plan.frames[plan.samples]
+
+    rgb, times_s = read_frames(path, needed_samples, resize_px=config.resize_px, resize=config.resize)
+    plan = _Plan.of(times_s, config)
+    place = np.searchsorted(plan.samples, plan.windows)  # sample number → its place among those read
+    flow = None
+    if config.flow != "none":
+        gaps = np.flatnonzero(np.diff(plan.samples) > 1) + 1  # flow is never taken across a gap
+        flow = np.concatenate([optical_flow(run, config.flow, config.flow_bound_px) for run in np.split(rgb, gaps)])
+        flow = centre_crop(flow, config.crop_px)[place]
+    return ClipWindows(centre_crop(rgb, config.crop_px)[place], flow)
+
+
+def centre_crop(frames: Pixels, crop_px: int) -> Pixels:
+    """[frames, height, width, C] -> [frames, crop_px, crop_px, C]; an odd remainder is cut below and to the right."""
+    height, width = frames.shape[1:3]
+    top, left = (height - crop_px) // 2, (width - crop_px) // 2
+    return frames[:, top : top + crop_px, left : left + crop_px]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is read of a clip: ``frames[samples]``, for ``windows``.
+
+    Attributes:
+        frames: frame number of every sample of the clip.
+        windows: ``[windows, window_frames]`` sample numbers.
+        samples: the sample numbers of the windows and, for the flow of the last in each, of those that follow them.
+    """
+
+    frames: NDArray[np.intp]
+    windows: NDArray[np.intp]
+    samples: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, times_s: NDArray[np.float64], config: VideoFeatureConfig) -> _Plan:
+        frames = sample_frames(times_s, config.sample_fps)
+        windows = place_windows(len(frames), config.window_frames, config.windows)
+        seen = np.unique(windows)
+        return cls(frames, windows, np.union1d(seen, seen[seen + 1 < len(frames)] + 1))
+
+
+def _flow(rgb: NDArray[np.uint8], config: VideoFeatureConfig) -> NDArray[np.int8] | None:
+    return None if config.flow == "none" else optical_flow(rgb, config.flow, config.flow_bound_px)

