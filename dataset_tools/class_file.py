@@ -32,12 +32,12 @@ _THING_FIELDS = ("name", "zh", "attributes", "measure_zh")
 _PHRASE_FIELDS = ("role", "preposition", "phrase_zh")
 
 
-def load_classes(path: Path | None = None, count: int = 20) -> ClassFile:
+def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
     """Reads a class file and takes its first ``count`` classes.
 
     Args:
         path: the class file; None is the shipped one.
-        count: how many classes to take, from the first.
+        count: how many classes to take, from the first; None takes all.
 
     Raises:
         InputError: there is no such file, or it is not a class file (all problems in one message), or it has fewer
@@ -53,7 +53,7 @@ def load_classes(path: Path | None = None, count: int = 20) -> ClassFile:
             expected=f"a YAML file of schema {SCHEMA}, such as the one that ships with the toolkit",
             next_step=f"correct the keys named above; the shipped file has comments: {shipped_file('classes.yaml')}",
         )
-    if not 1 <= count <= len(classes.classes):
+    if count is not None and not 1 <= count <= len(classes.classes):
         raise InputError(
             f"{count} classes are asked for, and the class file has {len(classes.classes)}",
             where=path,
@@ -76,7 +76,7 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
     top = _mapping(content, "the file", problems)
     if top and top.get("schema") != SCHEMA:
         problems.note("schema", top.get("schema"), SCHEMA)
-    _known_keys(top, ("schema", "actions", "things", "classes"), "", problems)
+    _known_keys(top, ("schema", "actions", "things", "objects", "classes"), "", problems)
     actions = {
         key: _action(_mapping(row, f"actions.{key}", problems), f"actions.{key}", problems)
         for key, row in _words(top, "actions", problems).items()
@@ -102,8 +102,14 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
         if one.id in classes:
             problems.note(place, one.id, "each class once, and this one was there before")
         classes[one.id] = one
-    objects = frozenset(one.object for one in classes.values() if one.object)
-    return ClassFile(path, tuple(classes.values()), actions, things, objects)
+    objects = {one.object for one in classes.values() if one.object}
+    if "objects" in top:
+        own = _texts(top, "objects", "", problems)
+        for thing in own:
+            if thing not in things:
+                problems.note("objects", thing, "a key of things")
+        objects |= set(own)
+    return ClassFile(path, tuple(classes.values()), actions, things, frozenset(objects))
 
 
 def _action(row: dict[str, Any], place: str, problems: _Problems) -> ActionWord:
@@ -224,10 +230,10 @@ def _texts(row: dict[str, Any], field: str, place: str, problems: _Problems) -> 
     values = row.get(field)
     if isinstance(values, list) and values and all(isinstance(one, str) and one.strip() for one in values):
         if len(set(values)) < len(values):
-            problems.note(f"{place}.{field}", values, "each only once")
+            problems.note(f"{place}.{field}".lstrip("."), values, "each only once")
         return tuple(values)
     if row:
-        problems.note(f"{place}.{field}", values, "a list of texts, one at least")
+        problems.note(f"{place}.{field}".lstrip("."), values, "a list of texts, one at least")
     return ()
 
 

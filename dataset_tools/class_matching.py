@@ -1,8 +1,9 @@
 """Which class an annotated interval belongs to.
 
 iaMat, attribute × interval, does not tell who plays which part: {take out, knife, plate} may be a knife on a plate, or
-a plate and a knife. The annotation file's tool, ingredients and containers tell it, where they can be read: what the
-action is done to is among the ingredients, also when it is a bottle or a plate.
+a plate and a knife. The annotation file's tool, ingredients and containers tell it, where they can be read. What the
+action is done to stands among the ingredients, also when it is no food: the file's class names are verb, tool,
+ingredients and containers in a row, as in ``take outVhandbottlefridge``.
 """
 
 from __future__ import annotations

@@ -107,8 +107,8 @@ class ClassFile:
         path: the file.
         classes: the classes that are asked for: the first of the file, in its order.
         actions, things: the words by key, as the file has them.
-        objects: keys of the things that are the object of a class, of any class in the file: what an interval of a
-            class without an object must not have does not depend on how many classes are asked for.
+        objects: keys of the things that an interval of a class without an object must not have beside its subject:
+            the objects of all classes in the file, however many are asked for, and those it names besides.
     """
 
     path: Path

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from dataset_tools.class_file import load_classes
 from dataset_tools.class_matching import Classification, classify
+from dataset_tools.class_support import ClassSupport, audit
 from dataset_tools.class_words import ActionClass, ActionWord, ClassFile, ThingWord
 
 __all__ = [
     "ActionClass",
     "ActionWord",
     "ClassFile",
+    "ClassSupport",
     "Classification",
     "ThingWord",
+    "audit",
     "classify",
     "load_classes",
 ]

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,11 @@ class Interval:
         return self.video.split("-", 2)[1]
 
     @property
+    def frames(self) -> int:
+        """How many frames it has; none or fewer if the end comes before the start."""
+        return self.end_frame - self.start_frame + 1
+
+    @property
     def id(self) -> str:
         """Sequence and frames as annotated: ``s07-d72_000194-000243``."""
         return f"{self.sequence}_{self.start_frame:06d}-{self.end_frame:06d}"
@@ -95,33 +102,53 @@ def read_annotations(path: Path) -> Annotations:
     """
     columns = read_columns(path)
     first_frame, notes = judge_frame_numbers(columns)
-    known: dict[bytes, tuple[frozenset[str], frozenset[str]]] = {}
-    attributes = [_things_and_verbs(row, columns.attribute_names, known) for row in columns.attributes.T]
+    names = columns.attribute_names
+    things_and_verbs = _Once(lambda row: _things_and_verbs(np.frombuffer(row, np.bool_), names))
+    hyphened = {name.replace("-", " "): name for name in names}
+    spelled = _Once(lambda words: frozenset(hyphened.get(word, word) for word in words))
     intervals = tuple(
-        Interval(index, video, start_frame, end_frame, activity[:-1], *things_and_verbs, *roles)
-        for index, (video, start_frame, end_frame, activity, things_and_verbs, *roles) in enumerate(
+        Interval(
+            index=index,
+            video=columns.videos[index],
+            start_frame=start_frame + 1 - first_frame,
+            end_frame=end_frame + 1 - first_frame,
+            verb=columns.activities[index][:-1],
+            things=things,
+            verbs=verbs,
+            **{role: None if sets[index] is None else spelled[sets[index]] for role, sets in columns.roles.items()},
+        )
+        for index, (start_frame, end_frame, (things, verbs)) in enumerate(
             zip(
-                columns.videos,
-                (columns.start_frames + (1 - first_frame)).tolist(),
-                (columns.end_frames + (1 - first_frame)).tolist(),
-                columns.activities,
-                attributes,
-                *(columns.roles[role] for role in ("tools", "ingredients", "containers")),
+                columns.start_frames.tolist(),
+                columns.end_frames.tolist(),
+                (things_and_verbs[row.tobytes()] for row in columns.attributes.T),
                 strict=True,
             )
         )
     )
-    names = tuple(columns.attribute_names)
-    return Annotations(path, intervals, columns.frame_rate, names, columns.dataset, notes)
+    notes += (_note_on_roles(columns.roles),)
+    return Annotations(path, intervals, columns.frame_rate, tuple(names), columns.dataset, notes)
 
 
-def _things_and_verbs(
-    row: NDArray[np.bool_], names: list[str], known: dict[bytes, tuple[frozenset[str], frozenset[str]]]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """The attributes [A] of one interval, the things and the verbs apart; ``known`` holds those met before."""
-    key = row.tobytes()
-    if key not in known:
-        present = [names[index] for index in np.flatnonzero(row)]
-        things = frozenset(name for name in present if not name.endswith("V"))
-        known[key] = things, frozenset(name[:-1] for name in present if name.endswith("V"))
-    return known[key]
+class _Once(dict[Any, Any]):
+    """A function's values, each computed once: thousands of intervals share a few hundred."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, key: Any) -> Any:
+        self[key] = self._function(key)
+        return self[key]
+
+
+def _things_and_verbs(row: NDArray[np.bool_], names: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The attributes [A] of one interval, the things and the verbs apart."""
+    present = [names[index] for index in np.flatnonzero(row)]
+    things = frozenset(name for name in present if not name.endswith("V"))
+    return things, frozenset(name[:-1] for name in present if name.endswith("V"))
+
+
+def _note_on_roles(roles: dict[str, list[frozenset[str] | None]]) -> str:
+    counts = ", ".join(f"{role} of {len(sets) - sets.count(None)}" for role, sets in roles.items())
+    return f"Who plays which part could be read for {counts} intervals."

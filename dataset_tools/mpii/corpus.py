@@ -54,6 +54,8 @@ def open_corpus(root: Path) -> Corpus:
     annotations = read_annotations(find_mat(root))
     videos = _find_videos(root)
     splits, notes = _read_splits(root)
+    if not videos:
+        notes += ("There are no videos in the folder.",)
     return Corpus(
         root=root,
         annotations=annotations,

@@ -1,0 +1,236 @@
+"""Proposes a class file: the best supported triplets that keep to the paper's cover, by integer programming.
+
+The cover is that of a class file: its actions, the subjects and the objects of its classes. Every triplet of them that
+is annotated is a candidate, x_c in {0, 1} chooses, n_c is what a chosen one brings, s_k says that action, subject or
+object k is left out, and y_cd that c and d are both chosen, which costs both the intervals that fit both:
+
+    maximise    sum_c n_c - penalty * sum_k s_k
+    subject to  sum_c x_c <= count
+                sum_{c with k} x_c + s_k >= 1          for every k of the cover
+                n_c <= per_class * x_c
+                n_c <= intervals_c * x_c - sum_d shared_cd * y_cd
+                y_cd >= x_c + x_d - 1                  for every c, d that share intervals
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from dataset_tools.class_matching import fits
+from dataset_tools.class_support import ClassSupport, audit
+from dataset_tools.class_words import ActionClass, ClassFile, make_class
+from dataset_tools.errors import InputError
+
+if TYPE_CHECKING:
+    from dataset_tools.mpii.annotations import Interval
+    from dataset_tools.mpii.corpus import Corpus
+
+Item = tuple[str, str]  # ("action", "cut"), ("subject", "carrot"), ("object", "knife")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A proposed set of classes.
+
+    Attributes:
+        classes: the class file that it was made from, with the proposed classes, the best supported first.
+        support: of each, in that order.
+        uncovered: the actions, subjects and objects that no proposed class has, as full sentences with the reason.
+        proven: whether the solver proved that no set is better; else it ran out of time.
+    """
+
+    classes: ClassFile
+    support: tuple[ClassSupport, ...]
+    uncovered: tuple[str, ...]
+    proven: bool
+
+
+def propose(
+    corpus: Corpus,
+    base: ClassFile,
+    *,
+    count: int = 20,
+    per_class: int = 50,
+    min_frames: int = 15,
+    penalty: float | None = None,
+    time_limit_s: float = 60.0,
+) -> Proposal:
+    """Finds the best supported set of classes under the cover of a class file.
+
+    Args:
+        corpus: the annotations.
+        base: the class file whose words, and whose classes' actions, subjects and objects are to be covered; load it
+            with all its classes.
+        count: how many classes.
+        per_class: more intervals than that add nothing to a class's support.
+        min_frames: frames that an interval needs at least to count.
+        penalty: what it costs to leave one action, subject or object out, in intervals; ``per_class`` unless given,
+            so that a poorly supported class that covers something is chosen before a well supported one that does not.
+        time_limit_s: after that the best set found is taken.
+
+    Raises:
+        InputError: no triplet of these words is annotated.
+    """
+    members = _candidates(corpus, base, min_frames)
+    if not members:
+        raise InputError(
+            "No interval has an action, a subject and an object of the class file",
+            where=corpus.annotations.path,
+            expected=f"annotations in the words of {base.path}",
+            next_step="map its words to the verbs and attributes of the annotation file",
+        )
+    candidates = sorted(members, key=lambda one: one.id)
+    chosen, proven = _solve(
+        candidates,
+        [len(members[one]) for one in candidates],
+        _shared(candidates, members),
+        _cover(base),
+        count=count,
+        per_class=per_class,
+        penalty=float(per_class if penalty is None else penalty),
+        time_limit_s=time_limit_s,
+    )
+    proposed = replace(base, classes=tuple(chosen))
+    by_id = {row.class_id: row for row in audit(corpus, proposed, per_class=per_class, min_frames=min_frames)}
+    ranked = tuple(sorted(chosen, key=lambda one: (-by_id[one.id].usable, one.id)))
+    support = tuple(by_id[one.id] for one in ranked)
+    return Proposal(replace(proposed, classes=ranked), support, _uncovered(base, chosen, members), proven)
+
+
+def _candidates(corpus: Corpus, base: ClassFile, min_frames: int) -> dict[ActionClass, frozenset[int]]:
+    """Every triplet that is annotated, with the indices of the usable intervals that it fits."""
+    members: dict[ActionClass, set[int]] = defaultdict(set)
+    subjects = {one.subject for one in base.classes}
+    own = {one.id: one for one in base.classes}  # a row of the file may say of its object what the words do not
+    for interval in corpus.annotations.intervals:
+        has_video = not corpus.videos or interval.video in corpus.videos
+        if interval.frames >= min_frames and has_video:
+            for made in _triplets(interval, base, subjects):
+                one = own.get(made.id, made)
+                if fits(interval, one, base):
+                    members[one].add(interval.index)
+    return {one: frozenset(indices) for one, indices in members.items()}
+
+
+def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterator[ActionClass]:
+    """The triplets whose words an interval has."""
+    verbs = interval.verbs | {interval.verb}
+    present = [key for key, word in base.things.items() if not interval.things.isdisjoint(word.attributes)]
+    for action, word in base.actions.items():
+        if verbs.isdisjoint((*word.verbs, *word.also_verbs)):
+            continue
+        for subject in subjects.intersection(present):
+            yield make_class(base.actions, base.things, action, subject)
+            for thing in base.objects.intersection(present) - {subject}:
+                if word.with_object or base.things[thing].as_object:
+                    yield make_class(base.actions, base.things, action, subject, thing)
+
+
+def _shared(candidates: list[ActionClass], members: dict[ActionClass, frozenset[int]]) -> Counter[tuple[int, int]]:
+    """For pairs of candidates, by position, how many intervals fit both."""
+    fitting: dict[int, list[int]] = defaultdict(list)
+    for position, one in enumerate(candidates):
+        for index in members[one]:
+            fitting[index].append(position)
+    return Counter(pair for positions in fitting.values() for pair in combinations(positions, 2))
+
+
+def _cover(base: ClassFile) -> list[Item]:
+    """What is to be covered."""
+    return [
+        *(("action", action) for action in base.actions),
+        *(("subject", subject) for subject in dict.fromkeys(one.subject for one in base.classes)),
+        *(("object", thing) for thing in sorted(base.objects)),
+    ]
+
+
+def _items(one: ActionClass) -> set[Item]:
+    """What a class covers."""
+    return {("action", one.action), ("subject", one.subject)} | ({("object", one.object)} if one.object else set())
+
+
+def _solve(
+    candidates: list[ActionClass],
+    intervals: list[int],
+    shared: Counter[tuple[int, int]],
+    cover: list[Item],
+    *,
+    count: int,
+    per_class: int,
+    penalty: float,
+    time_limit_s: float,
+) -> tuple[list[ActionClass], bool]:
+    """The integer program of the module's docstring; its variables are x [C], n [C], s [K], y [P], in that order."""
+    import numpy as np
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import lil_array
+
+    C, K, pairs = len(candidates), len(cover), sorted(shared)
+    x, n, s, y = 0, C, 2 * C, 2 * C + K
+    A = lil_array((1 + K + 2 * C + len(pairs), y + len(pairs)))
+    lower = np.full(A.shape[0], -np.inf)
+    upper = np.zeros(A.shape[0])
+    A[0, x : x + C] = 1
+    upper[0] = count
+    for k, item in enumerate(cover):
+        row = 1 + k
+        A[row, s + k] = 1
+        for c, one in enumerate(candidates):
+            if item in _items(one):
+                A[row, x + c] = 1
+        lower[row], upper[row] = 1, np.inf
+    for c in range(C):
+        most, own = 1 + K + c, 1 + K + C + c
+        A[most, n + c], A[most, x + c] = 1, -per_class
+        A[own, n + c], A[own, x + c] = 1, -intervals[c]
+    for p, (c, d) in enumerate(pairs):
+        for own in (1 + K + C + c, 1 + K + C + d):
+            A[own, y + p] = shared[c, d]
+        row = 1 + K + 2 * C + p
+        A[row, x + c], A[row, x + d], A[row, y + p] = 1, 1, -1
+        upper[row] = 1
+    worth = np.zeros(A.shape[1])
+    worth[n : n + C], worth[s : s + K] = -1, penalty  # milp minimises
+    integral = np.zeros(A.shape[1])
+    integral[x : x + C] = 1
+    # Three classes that share intervals make n negative where two of them were subtracted twice: no bound below.
+    most_each = np.concatenate([np.ones(C), np.full(C, per_class), np.ones(K), np.ones(len(pairs))])
+    least_each = np.concatenate([np.zeros(C), np.full(C, -np.inf), np.zeros(K), np.zeros(len(pairs))])
+    solution = milp(
+        worth,
+        integrality=integral,
+        bounds=Bounds(least_each, most_each),
+        constraints=LinearConstraint(A.tocsr(), lower, upper),
+        options={"time_limit": time_limit_s},
+    )
+    if solution.x is None:
+        raise InputError(
+            f"No set of classes was found: {solution.message}",
+            expected="a solution within the time limit",
+            next_step="ask for fewer classes",
+        )
+    return [one for one, taken in zip(candidates, solution.x[:C], strict=True) if taken > 0.5], solution.status == 0
+
+
+def _uncovered(
+    base: ClassFile, chosen: list[ActionClass], members: dict[ActionClass, frozenset[int]]
+) -> tuple[str, ...]:
+    """What no chosen class has, and why."""
+    covered = {item for one in chosen for item in _items(one)}
+    sentences = []
+    for kind, key in _cover(base):
+        if (kind, key) not in covered:
+            best = max(
+                (one for one in members if (kind, key) in _items(one)), key=lambda c: len(members[c]), default=None
+            )
+            reason = (
+                "no usable interval has it together with the rest of a class"
+                if best is None
+                else f"the best class with it, {best.id}, has {len(members[best])} usable intervals"
+            )
+            sentences.append(f"The {kind} {key} is left out: {reason}.")
+    return tuple(sentences)

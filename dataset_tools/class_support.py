@@ -1,0 +1,168 @@
+"""How many annotated intervals each class has, and what falls short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from dataset_tools.class_matching import classify
+from dataset_tools.class_words import ActionClass, ClassFile
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dataset_tools.mpii.annotations import Annotations, Interval
+    from dataset_tools.mpii.corpus import Corpus
+
+
+@dataclass(frozen=True)
+class ClassSupport:
+    """What one class has in an annotation file.
+
+    Attributes:
+        class_id: the class.
+        intervals: intervals that belong to it.
+        seconds, median_s: their length in all, and the median one; of the valid ones.
+        persons, dishes: how many different ones they show.
+        usable: those that are valid, long enough, and have a video (if the corpus has any).
+        invalid: their end comes before their start.
+        too_short: valid, but with fewer frames than asked for.
+        without_video: valid and long enough, but their video is missing.
+        ambiguous: intervals that fit this class and others too, and belong to none.
+        shortfall: how many usable ones are lacking to the number asked for.
+        notes: words of the class that the annotation file does not have, as full sentences.
+    """
+
+    class_id: str
+    intervals: int
+    seconds: float
+    median_s: float
+    persons: int
+    dishes: int
+    usable: int
+    invalid: int
+    too_short: int
+    without_video: int
+    ambiguous: int
+    shortfall: int
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The attributes by name (for ``--json``)."""
+        return asdict(self)
+
+
+def audit(corpus: Corpus, classes: ClassFile, *, per_class: int = 50, min_frames: int = 15) -> tuple[ClassSupport, ...]:
+    """Counts what each class has in a corpus, in the class file's order.
+
+    Args:
+        corpus: the annotation file, and which videos there are.
+        classes: the classes.
+        per_class: intervals that a class should have.
+        min_frames: frames that an interval needs at least to count as usable.
+    """
+    members: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
+    ambiguous = dict.fromkeys(members, 0)
+    for interval in corpus.annotations.intervals:
+        found = classify(interval, classes)
+        if found.class_id is not None:
+            members[found.class_id].append(interval)
+        else:
+            for candidate in found.candidates:
+                ambiguous[candidate] += 1
+    return tuple(
+        _support(one, members[one.id], ambiguous[one.id], corpus, classes, per_class, min_frames)
+        for one in classes.classes
+    )
+
+
+def _support(
+    one: ActionClass,
+    members: Sequence[Interval],
+    ambiguous: int,
+    corpus: Corpus,
+    classes: ClassFile,
+    per_class: int,
+    min_frames: int,
+) -> ClassSupport:
+    valid = [interval for interval in members if interval.frames > 0]
+    long_enough = [interval for interval in valid if interval.frames >= min_frames]
+    # Before the videos are there, the annotation file alone is worth a look.
+    usable = [interval for interval in long_enough if not corpus.videos or interval.video in corpus.videos]
+    lengths_s = [interval.frames / corpus.annotations.frame_rate for interval in valid]
+    return ClassSupport(
+        class_id=one.id,
+        intervals=len(members),
+        seconds=round(sum(lengths_s), 3),
+        median_s=round(median(lengths_s), 3) if lengths_s else 0.0,
+        persons=len({interval.person for interval in valid}),
+        dishes=len({interval.dish for interval in valid}),
+        usable=len(usable),
+        invalid=len(members) - len(valid),
+        too_short=len(valid) - len(long_enough),
+        without_video=len(long_enough) - len(usable),
+        ambiguous=ambiguous,
+        shortfall=max(0, per_class - len(usable)),
+        notes=_missing_words(one, classes, corpus.annotations),
+    )
+
+
+def _missing_words(one: ActionClass, classes: ClassFile, annotations: Annotations) -> tuple[str, ...]:
+    """A class of which the annotation file has no verb, or no attribute of a thing, can have no intervals."""
+    notes = []
+    activities = {interval.verb for interval in annotations.intervals}
+    activities.update(name[:-1] for name in annotations.attribute_names if name.endswith("V"))
+    if activities.isdisjoint(one.verbs):
+        notes.append(f"The annotation file has no activity {' or '.join(one.verbs)}.")
+    for thing in (one.subject, one.object):
+        if thing is not None:
+            attributes = classes.things[thing].attributes
+            if not set(annotations.attribute_names).intersection(attributes):
+                notes.append(f"The annotation file has no attribute {' or '.join(attributes)}.")
+    return tuple(notes)
+
+
+def support_table(support: Sequence[ClassSupport]) -> Table:
+    """The support of all classes as a table for the terminal, with the sums below it."""
+    from rich import box
+    from rich.table import Table
+
+    columns: dict[str, list[str]] = {
+        "intervals": [f"{row.intervals:,}" for row in support],
+        "seconds": [f"{row.seconds:,.0f}" for row in support],
+        "median": [f"{row.median_s:.1f}" for row in support],
+        "persons": [str(row.persons) for row in support],
+        "dishes": [str(row.dishes) for row in support],
+        "usable": [f"{row.usable:,}" for row in support],
+        "ambig.": [str(row.ambiguous or "") for row in support],
+        "short": [f"[yellow]{row.shortfall}[/yellow]" if row.shortfall else "" for row in support],
+    }
+    sums = {
+        "intervals": f"{sum(row.intervals for row in support):,}",
+        "seconds": f"{sum(row.seconds for row in support):,.0f}",
+        "usable": f"{sum(row.usable for row in support):,}",
+        "short": f"{sum(row.shortfall for row in support):,}",
+    }
+    shown = [name for name, cells in columns.items() if any(cells)]
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("class", footer="all", no_wrap=True)
+    for name in shown:
+        table.add_column(name, justify="right", footer=sums.get(name, ""))
+    for row, *cells in zip(support, *(columns[name] for name in shown), strict=True):
+        table.add_row(row.class_id, *cells)
+    table.caption = "\n".join(_remarks(support)) or None
+    table.caption_justify = "left"
+    return table
+
+
+def _remarks(support: Sequence[ClassSupport]) -> list[str]:
+    """Why intervals are not usable, and what the annotation file lacks."""
+    reasons = {
+        "end before they start": sum(row.invalid for row in support),
+        "are too short": sum(row.too_short for row in support),
+        "have no video": sum(row.without_video for row in support),
+    }
+    remarks = [f"{count:,} intervals {reason}." for reason, count in reasons.items() if count]
+    return remarks + [f"{row.class_id}: {note}" for row in support for note in row.notes]
