@@ -59,7 +59,7 @@ def read_columns(path: Path) -> Columns:
             missing or wrong in it (all of it in one message).
     """
     problems: list[str] = []
-    columns = None
+    columns = cause = None
     with open_mat(path) as file:
         try:
             annos = file.get("annos")
@@ -69,13 +69,14 @@ def read_columns(path: Path) -> Columns:
                 problems.append("`annos`: the group is missing")
         except DAMAGE as error:
             problems.append(f"the file is damaged: {error}")
+            cause = error
     if columns is None or problems:
         raise InputError(
             "The annotation file cannot be used" + "".join(f"\n  - {problem}" for problem in problems),
             where=path,
             expected="a group `annos` as in attributesAnnotations_MPII-Cooking-2.mat",
             next_step="check that it is that file and complete; to fetch it: fmn-data download --accept-licence",
-        )
+        ) from cause
     return columns
 
 
@@ -101,9 +102,9 @@ class _Reader:
         self._each("activity", activities, lambda text: len(text) > 1 and text.endswith("V"), "a verb that ends in V")
         self._each("fileName", videos, lambda text: bool(VIDEO_NAME.fullmatch(text)), "a name such as s07-d72-cam-002")
         for key, frames in (("startFrame", start_frames), ("endFrame", end_frames)):
-            self._each(key, frames, _is_frame, "a whole number of frames")
+            self._each(key, frames.tolist(), _is_frame, "a whole number of frames")
         rates = self._numbers("frameRate")
-        if len(rates) and not (len(rates) == 1 and 0 < rates[0] < 1000):
+        if len(rates) and not (np.ptp(rates) == 0 and 0 < rates[0] < 1000):
             self._problems.append(f"`frameRate`: found {rates[:3].tolist()}, expected one number of frames per second")
         attributes = self._matrix("iaMat", len(names), count)
         if len(set(names)) < len(names):
@@ -213,7 +214,7 @@ class _Reader:
 
 
 def _is_frame(value: float) -> bool:
-    return 0 <= value < _MANY_FRAMES and float(value).is_integer()
+    return 0 <= value < _MANY_FRAMES and value.is_integer()
 
 
 def _shape(values: h5py.Dataset) -> str:

@@ -81,10 +81,14 @@ def find_mat(root: Path) -> Path:
             expected=_LAYOUT,
             next_step="give the folder with --mpii or MPII_COOKING2_ROOT; to try without it: fmn-data standin DIR",
         )
-    found = sorted(path for pattern in ("*.mat", "*/*.mat") for path in root.glob(pattern) if path.is_file())
+    found = sorted(
+        path for pattern in ("[!.]*.mat", "[!.]*/[!.]*.mat") for path in root.glob(pattern) if path.is_file()
+    )
     named = [path for path in found if path.name == MAT_NAME]
+    if root / MAT_NAME in named:
+        return root / MAT_NAME
     candidates = named or found
-    if len(candidates) == 1 or (named and named[0].parent == root):
+    if len(candidates) == 1:
         return candidates[0]
     raise InputError(
         "There are several annotation files: " + ", ".join(str(path.relative_to(root)) for path in candidates)
