@@ -1,0 +1,29 @@
+"""What a kind of thing in the stand-in kitchen is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset_tools.standin.painter import Sprite
+
+Generator = np.random.Generator
+
+
+@dataclass(frozen=True)
+class ThingKind:
+    """A kind of thing.
+
+    Attributes:
+        paint: paints one of the kind.
+        reach_px: distance that neighbours keep from its middle.
+        flat: whether other things may lie on it.
+        height_px: how far its shadow falls.
+    """
+
+    paint: Callable[[Generator], Sprite]
+    reach_px: float
+    flat: bool = False
+    height_px: float = 3.0

@@ -1,0 +1,195 @@
+"""Small pictures with transparency, painted from parts that have colour, grain, roundness and gloss.
+
+Colours are BGR, 0 to 255, as OpenCV has them. Coordinates are pixels of the frame, from the middle of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[Any]  # uint8; OpenCV does not say so
+Plane = NDArray[Any]  # float32
+Colour = tuple[float, float, float]
+Point = tuple[float, float]
+
+SUPERSAMPLING = 4
+_LIGHT = np.array([-0.45, -0.55, 0.70], np.float32)  # from the upper left
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """A picture that can be laid over another: colour times alpha, and alpha.
+
+    Attributes:
+        colour: BGR, already multiplied by alpha: uint8 [H, W, 3].
+        alpha: 0 to 255: uint8 [H, W]. The middle of the picture is the point it is placed by.
+    """
+
+    colour: Image
+    alpha: Image
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int], grain_px: float) -> Plane:
+    """Smooth noise of mean 0 and standard deviation 1: float32 [H, W]; ``grain_px`` is the size of its spots."""
+    coarse = (max(2, int(shape[0] / grain_px) + 2), max(2, int(shape[1] / grain_px) + 2))
+    field: Plane = rng.standard_normal(coarse).astype(np.float32)
+    field = np.asarray(cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC))
+    field = field - field.mean()
+    return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
+
+
+class Painter:
+    """Paints a sprite of at most ``width_px`` × ``height_px``, part over part."""
+
+    def __init__(self, width_px: float, height_px: float, rng: np.random.Generator) -> None:
+        margin = 2
+        self._half = np.array([np.ceil(width_px / 2) + margin, np.ceil(height_px / 2) + margin])
+        width, height = (2 * self._half * SUPERSAMPLING).astype(int)
+        self._colour = np.zeros((height, width, 3), np.float32)
+        self._alpha = np.zeros((height, width), np.float32)
+        self._rng = rng
+
+    def ellipse(self, centre: Point, radii: Point, colour: Colour, *, angle_deg: float = 0.0, **look: Any) -> None:
+        mask = np.zeros(self._alpha.shape, np.uint8)
+        size = tuple(max(1, round(radius * SUPERSAMPLING)) for radius in radii)
+        cv2.ellipse(mask, self._point(centre), size, angle_deg, 0, 360, 255, -1)
+        self.part(mask, colour, **look)
+
+    def ring(self, centre: Point, radius_px: float, thickness_px: float, colour: Colour, **look: Any) -> None:
+        mask = np.zeros(self._alpha.shape, np.uint8)
+        thickness = max(1, round(thickness_px * SUPERSAMPLING))
+        cv2.circle(mask, self._point(centre), round(radius_px * SUPERSAMPLING), 255, thickness)
+        self.part(mask, colour, **look)
+
+    def polygon(self, points: Sequence[Point], colour: Colour, *, corner_px: float = 0.0, **look: Any) -> None:
+        """A filled polygon; ``corner_px`` rounds its corners (and makes it that much larger)."""
+        mask = np.zeros(self._alpha.shape, np.uint8)
+        corners = np.array([self._point(point) for point in points], np.int32)
+        cv2.fillPoly(mask, [corners], 255)
+        if corner_px > 0:
+            cv2.polylines(mask, [corners], True, 255, max(1, round(2 * corner_px * SUPERSAMPLING)))
+        self.part(mask, colour, **look)
+
+    def stroke(self, points: Sequence[Point], width_px: float, colour: Colour, **look: Any) -> None:
+        """A line with round ends."""
+        mask = np.zeros(self._alpha.shape, np.uint8)
+        line = np.array([self._point(point) for point in points], np.int32)
+        cv2.polylines(mask, [line], False, 255, max(1, round(width_px * SUPERSAMPLING)))
+        self.part(mask, colour, **look)
+
+    def part(
+        self,
+        mask: Image,
+        colour: Colour,
+        *,
+        grain: float = 0.06,
+        grain_px: float = 3.0,
+        round_px: float = 0.0,
+        gloss: float = 0.0,
+        opacity: float = 1.0,
+        edge: float = 0.0,
+    ) -> None:
+        """Paints where ``mask`` is set.
+
+        Args:
+            mask: uint8 [H, W], supersampled.
+            colour: BGR.
+            grain: standard deviation of the texture, relative to the colour.
+            grain_px: size of its spots.
+            round_px: how far from its edge the part curves away; 0 is flat.
+            gloss: strength of the highlight on a curved part.
+            opacity: 0 to 1.
+            edge: how much darker the outline is.
+        """
+        shape = self._alpha.shape
+        light = np.ones(shape, np.float32)
+        if grain > 0:
+            light += grain * noise(self._rng, (shape[0], shape[1]), grain_px * SUPERSAMPLING)
+        shine = np.zeros(shape, np.float32)
+        if round_px > 0 or edge > 0:
+            depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1] / SUPERSAMPLING
+        if round_px > 0:
+            rise = 1 - np.clip(depth / round_px, 0, 1)
+            height: Plane = cv2.GaussianBlur(np.sqrt(np.clip(1 - rise**2, 0, 1)) * round_px, (0, 0), SUPERSAMPLING)
+            slope_x: Plane = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3) / 8 * SUPERSAMPLING
+            slope_y: Plane = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3) / 8 * SUPERSAMPLING
+            steep = np.sqrt(slope_x**2 + slope_y**2 + 1)
+            facing = (-slope_x * _LIGHT[0] - slope_y * _LIGHT[1] + _LIGHT[2]) / steep
+            light *= 0.55 + 0.6 * np.clip(facing, 0, 1)
+            shine = gloss * 255 * np.clip(facing, 0, 1) ** 24
+        if edge > 0:
+            light *= 1 - edge * np.exp(-depth / 0.8)
+        cover = (mask.astype(np.float32) / 255 * opacity)[..., None]
+        painted = np.clip(np.array(colour, np.float32) * light[..., None] + shine[..., None], 0, 255)
+        self._colour = self._colour * (1 - cover) + painted * cover
+        self._alpha = self._alpha * (1 - cover[..., 0]) + cover[..., 0]
+
+    def sprite(self) -> Sprite:
+        """The picture so far."""
+        size = tuple((2 * self._half).astype(int))
+        colour = cv2.resize(self._colour, size, interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(self._alpha, size, interpolation=cv2.INTER_AREA)
+        return Sprite(np.round(colour).astype(np.uint8), np.round(alpha * 255).astype(np.uint8))
+
+    def _point(self, point: Point) -> tuple[int, int]:
+        x, y = (np.array(point) + self._half) * SUPERSAMPLING
+        return round(float(x)), round(float(y))
+
+
+def turned(sprite: Sprite, angle_deg: float, scale: float = 1.0) -> Sprite:
+    """The sprite turned clockwise by ``angle_deg`` about its middle."""
+    height, width = sprite.alpha.shape
+    cosine, sine = abs(np.cos(np.radians(angle_deg))), abs(np.sin(np.radians(angle_deg)))
+    size = 2 * np.ceil(scale * np.array([width * cosine + height * sine, width * sine + height * cosine]) / 2)
+    matrix: Plane = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -angle_deg, scale)
+    matrix[:, 2] += size / 2 - np.array([width / 2, height / 2])
+    target = (int(size[0]), int(size[1]))
+    return Sprite(cv2.warpAffine(sprite.colour, matrix, target), cv2.warpAffine(sprite.alpha, matrix, target))
+
+
+def lay(image: Image, sprite: Sprite, centre: Point) -> None:
+    """Lays a sprite over ``image`` (BGR uint8 [H, W, 3], changed in place) with its middle at ``centre``."""
+    place = _overlap(image, sprite.alpha.shape, centre)
+    if place is None:
+        return
+    target, source = place
+    patch = image[target]
+    through = cv2.cvtColor(255 - sprite.alpha[source], cv2.COLOR_GRAY2BGR)
+    kept = cv2.multiply(patch, through, scale=1 / 255)
+    cv2.add(kept, sprite.colour[source], dst=kept)
+    image[target] = kept
+
+
+def lay_shadow(image: Image, alpha: Image, centre: Point, *, strength: float, blur_px: int = 5) -> None:
+    """Darkens ``image`` where something with that ``alpha`` keeps the light away."""
+    alpha = cv2.blur(
+        cv2.copyMakeBorder(alpha, blur_px, blur_px, blur_px, blur_px, cv2.BORDER_CONSTANT), (blur_px, blur_px)
+    )
+    place = _overlap(image, alpha.shape, centre)
+    if place is None:
+        return
+    target, source = place
+    through = cv2.convertScaleAbs(alpha[source], alpha=-strength, beta=0)  # |−s·a| = s·a
+    image[target] = cv2.multiply(image[target], cv2.cvtColor(255 - through, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+
+
+def _overlap(
+    image: Image, shape: tuple[int, ...], centre: Point
+) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+    """Where a picture of that shape falls on ``image``, and which part of it; None when it is outside."""
+    top = round(centre[1] - shape[0] / 2)
+    left = round(centre[0] - shape[1] / 2)
+    first_row, last_row = max(0, top), min(image.shape[0], top + shape[0])
+    first_column, last_column = max(0, left), min(image.shape[1], left + shape[1])
+    if first_row >= last_row or first_column >= last_column:
+        return None
+    return (
+        (slice(first_row, last_row), slice(first_column, last_column)),
+        (slice(first_row - top, last_row - top), slice(first_column - left, last_column - left)),
+    )
