@@ -1,131 +1,194 @@
-"""One function over many samples, in several processes, so that one bad sample never stops the others."""
+"""Runs one function over many items in worker processes, so that one bad item never stops the others.
+
+Workers are started by a fork server (spawned where there is none): progress bars run threads, and a process with
+threads must not be forked. Work always happens in a worker, with ``jobs=1`` too: a decoder that crashes on a damaged
+file takes its worker with it and not the command, and one process or many walk the same path.
+"""
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
+from itertools import islice
+from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
 from dataset_tools.errors import SampleError, StoppedError, ToolkitError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Item, Result]):
-    """What became of one item: its result, or the error that it failed with."""
+class Outcome(Generic[T, R]):
+    """What became of an item: its result, or the error that explains why there is none.
 
-    item: Item
-    result: Result | None
+    Attributes:
+        item: the item.
+        result: what the function returned; None when it failed.
+        error: why it failed, with the original exception as its cause; None when it did not.
+    """
+
+    item: T
+    result: R | None
     error: ToolkitError | None
 
 
 def run_each(
-    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int
-) -> Iterator[Outcome[Item, Result]]:
-    """Calls ``function`` on every item in ``jobs`` processes and yields the outcomes as they come.
+    function: Callable[[T], R], items: Iterable[T], *, jobs: int, key: Callable[[T], str] = str
+) -> Iterator[Outcome[T, R]]:
+    """Calls ``function`` on every item and yields the outcomes as they finish, in no particular order.
 
-    Even one job runs in a process of its own, so that a crash of a decoder fails one sample and nothing else. When a
-    process dies, what was running is tried again, each item alone; the one that kills its process again has failed.
+    Any exception becomes the `SampleError` of its item. A worker that dies (killed, out of memory, crashed) takes
+    others' items with it: each of them is run once more, alone, and only one that kills its worker again fails.
+    Items are taken from ``items`` as they are needed. Leaving the loop early, or an interrupt, ends the workers and
+    their children at once; wrap the call in `contextlib.closing` where the loop itself may raise.
 
     Args:
-        function: what to call, importable by name.
-        items: its arguments, picklable.
-        jobs: processes at once; never changes a result.
+        function: a function of a module, which a worker can import; a second call must do no harm.
+        items: what to call it on; they travel to the worker by pickling.
+        jobs: worker processes.
+        key: names an item in messages.
 
     Raises:
-        StoppedError: an item ran into something that stops everything (a full disk); the others are not started.
-        KeyboardInterrupt: after the processes were ended.
+        StoppedError: the function raised it (a full disk), so that going on is useless; outcomes that were ready
+            have been yielded before.
     """
-    waiting = deque(items)
-    suspects: deque[Item] = deque()
-    while waiting or suspects:
-        if suspects:
-            item = suspects.popleft()
-            for outcome in _run_pool(function, deque([item]), 1):
-                yield outcome if outcome is not None else Outcome(item, None, _killed(item))
-            continue
-        running: list[Item] = []
-        for outcome in _run_pool(function, waiting, jobs, died=running):
-            if outcome is not None:
-                yield outcome
-        suspects.extend(running)
-
-
-def _run_pool(
-    function: Callable[[Item], Result], queue: deque[Item], jobs: int, died: list[Item] | None = None
-) -> Iterator[Outcome[Item, Result] | None]:
-    """Empties ``queue`` through one pool. When the pool breaks: None, and what was running goes to ``died``."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
-    running: dict[Future[Result], Item] = {}
-    broken = False
+    if jobs < 1:
+        raise ValueError(f"jobs ({jobs}) must be 1 or more")
+    remaining = iter(items)
+    pending: dict[Future[R], T] = {}
+    workers = _Workers(jobs)
     try:
-        while (queue and not broken) or running:
-            while queue and not broken and len(running) < 2 * jobs:
-                item = queue.popleft()
-                try:
-                    running[pool.submit(function, item)] = item
-                except BrokenProcessPool:
-                    queue.appendleft(item)
-                    broken = True
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                item = running.pop(future)
-                try:
-                    yield Outcome(item, future.result(), None)
-                except BrokenProcessPool:
-                    broken = True
-                    if died is None:
-                        yield None
-                    else:
-                        died.append(item)
-                except StoppedError:
-                    raise
-                except ToolkitError as error:
-                    yield Outcome(item, None, error)
-                except Exception as error:  # whatever a library throws, it is this sample's failure
-                    yield Outcome(item, None, SampleError(f"{type(error).__name__}: {error}"))
-    except BaseException:
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        raise
+        while True:
+            # Two items a worker: one at work, one waiting, so that nobody idles and little is lost.
+            for item in islice(remaining, 2 * jobs - len(pending)):
+                pending[workers.submit(function, item)] = item
+            if not pending:
+                break
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            whole = [future for future in done if not isinstance(future.exception(), BrokenProcessPool)]
+            yield from _outcomes([(pending.pop(future), future) for future in whole], key)
+            if len(whole) < len(done):
+                # Everything in flight broke, and nobody knows whose fault it was: each alone will show.
+                wait(pending)
+                suspects, pending = pending, {}
+                for item in suspects.values():
+                    workers = workers.renewed()
+                    alone = workers.submit(function, item)
+                    wait([alone])
+                    yield from _outcomes([(item, alone)], key)
+                workers = workers.renewed()
+        workers.finish()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        workers.kill()
 
 
-def _start_worker() -> None:
-    """A worker leaves an interrupt to its parent, cleans up when told to end, and does not outlive its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _outcomes(finished: Iterable[tuple[T, Future[R]]], key: Callable[[T], str]) -> Iterator[Outcome[T, R]]:
+    stopped = None
+    for item, future in finished:
+        raised = future.exception()
+        if raised is None:
+            yield Outcome(item, future.result(), None)
+        elif isinstance(raised, StoppedError):
+            stopped = raised
+        elif isinstance(raised, OSError) and raised.errno in (errno.ENOSPC, errno.EDQUOT):
+            stopped = StoppedError(
+                f"Nothing more can be written: {raised.strerror}",
+                where=raised.filename,
+                next_step="make room, then run the same command again: it goes on where it stopped",
+            )
+        else:
+            yield Outcome(item, None, _sample_error(raised, key(item)))
+    if stopped is not None:
+        raise stopped
 
 
-def _end(signum: int, frame: FrameType | None) -> None:
-    sys.exit(1)
+def _sample_error(raised: BaseException, name: str) -> SampleError:
+    """``raised`` as the error of one sample, with ``raised`` as its cause."""
+    if isinstance(raised, SampleError):
+        return raised
+    if isinstance(raised, ToolkitError):
+        error = SampleError(
+            raised.found, where=raised.where or name, expected=raised.expected, next_step=raised.next_step
+        )
+    elif isinstance(raised, BrokenProcessPool):
+        error = SampleError(
+            "The process that worked on it died, twice",
+            where=name,
+            expected="a worker process that lives until the item is done",
+            next_step="see whether memory ran out (fewer --jobs), then run fmn-data retry",
+        )
+    else:
+        error = SampleError(f"{type(raised).__name__}: {raised}", where=name)
+    error.__cause__ = raised
+    return error
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+class _Workers:
+    """A pool of processes that cannot outlive this one, not even when it is killed.
+
+    All workers hold the reading end of a pipe whose only writing end is here: when it closes, they end.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        self._jobs = jobs
+        self._worker_end, self._lifeline = context.Pipe(duplex=False)
+        self._executor = ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_begin_worker, initargs=(self._worker_end,)
+        )
+        self._broken = False
+
+    def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
+        try:
+            future = self._executor.submit(function, item)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(self._look_at)
+        return future
+
+    def _look_at(self, future: Future[R]) -> None:
+        self._broken |= not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
+
+    def renewed(self) -> _Workers:
+        """These workers, or new ones in place of a pool that broke."""
+        if not self._broken:
+            return self
+        self.kill()
+        return _Workers(self._jobs)
+
+    def finish(self) -> None:
+        """Lets the workers end by themselves."""
+        self._executor.shutdown(wait=True)
+
+    def kill(self) -> None:
+        """Ends the workers and their children, whatever they do."""
+        self._lifeline.close()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._worker_end.close()
 
 
-def _killed(item: object) -> SampleError:
-    return SampleError(
-        "The process that worked on it died, twice",
-        where=str(item),
-        expected="a result or an error",
-        next_step="the file is probably damaged, or there is too little memory: see the system's log",
-    )
+def _begin_worker(lifeline: Connection) -> None:
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # Ctrl-C in the terminal is for the command; it ends its workers itself
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: Connection) -> None:
+    """Ends this worker and the encoder that it may be running when the command is gone."""
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    if hasattr(os, "killpg"):
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)

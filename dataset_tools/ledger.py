@@ -1,160 +1,208 @@
-"""ledger.jsonl: the status of every sample, so that nothing is done twice and nothing vanishes.
+"""The ledger: what became of every sample (ok, failed, skipped), so that a rerun redoes only what is missing.
 
-While a command runs, rows are appended as samples finish; when it ends, the file is written anew, sorted, one row per
-sample. Killed in between, it is a journal whose last line may be torn: the next command reads it all the same.
+``ledger.jsonl`` is a whole, sorted file of rows. While a command runs, each row goes at once to a journal, so that a
+killed command forgets nothing; when the ledger is opened or closed, the journal is merged. One command at a time
+holds the ledger of a workspace, and with it the right to write there.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, Literal
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from dataset_tools.errors import ManifestError, StoppedError, ToolkitError
-from dataset_tools.manifests import Row, write_rows
-from dataset_tools.workspace import Workspace
+from dataset_tools.manifests import Row, read_rows, write_rows
 
 
 class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
     """What became of one sample.
 
     Attributes:
-        id: kind and id: ``clip/s13-d21_000194-000243``, ``utterance/…``, ``interval/…``.
-        status: ``ok``, ``failed`` (`fmn-data retry` tries again) or ``skipped`` (trying again would change nothing).
-        stage: what was being done: ``plan``, ``cut``, ``speak`` ….
-        reason: found, where, expected, next; null when ok.
-        key: hash of the inputs' contents and the options.
-        path: the file made, relative to the workspace. size_bytes, sha256: of that file.
-        values: what a manifest row needs, so that a rerun need not open the file.
+        id: kind and id of the sample: ``clip/s13-d21_000194-000243``, ``utterance/…``.
+        status: ``ok``; ``failed``: it should be there and is not; ``skipped``: it was left out for a reason.
+        stage: what was done when this was decided: ``plan``, ``cut``, ``speak``, …
+        reason: why it failed or was skipped (the parts of the error), else null.
+        key: hash of the inputs and options that it was made from.
+        path, sha256, size_bytes: of the file that was made, else null; the path is relative to the workspace.
+        values: what the manifest row needs again, so that a rerun writes the same row without opening the file.
     """
 
     status: Literal["ok", "failed", "skipped"]
     stage: str
     reason: dict[str, str] | None = None
-    key: str = ""
+    key: str | None = None
     path: str | None = None
-    size_bytes: int | None = None
     sha256: str | None = None
+    size_bytes: int | None = None
     values: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class Ledger:
-    """The ledger of a workspace, held by one command at a time.
+def ok(row_id: str, stage: str, key: str, file: Path, root: Path, sha256: str, **values: Any) -> LedgerRow:
+    """The row of a sample whose file was made; ``root`` is the workspace's folder."""
+    return LedgerRow(
+        id=row_id,
+        status="ok",
+        stage=stage,
+        key=key,
+        path=file.relative_to(root).as_posix(),
+        sha256=sha256,
+        size_bytes=file.stat().st_size,
+        values=values,
+    )
 
-    Use as a context manager. Entering takes the workspace's lock and reads the rows; leaving, also by an error, writes
-    the file sorted.
+
+def failed(row_id: str, stage: str, error: ToolkitError, key: str | None = None, **values: Any) -> LedgerRow:
+    """The row of a sample that could not be made."""
+    return LedgerRow(id=row_id, status="failed", stage=stage, key=key, reason=error.as_dict(), values=values)
+
+
+class Ledger:
+    """The rows of a workspace, held for writing. Use it as a context manager.
+
+    Args:
+        path: ``ledger.jsonl`` in the workspace's folder.
 
     Raises:
-        StoppedError: on entering: another command is writing in this workspace.
-        ManifestError: on entering: a line that is not the last cannot be read.
+        StoppedError: another command holds it (on entering), or the disk is full.
+        ManifestError: the file cannot be read.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.root = path.parent
         self.rows: dict[str, LedgerRow] = {}
-        self._lock = FileLock(workspace.root / "ledger.lock")
-        self._journal: BinaryIO | None = None
+        self._lock = FileLock(self.root / "cache" / "workspace.lock")
+        self._journal: FileIO | None = None
+        self._changed = False
 
-    def __enter__(self) -> Self:
-        self.workspace.root.mkdir(parents=True, exist_ok=True)
+    def __enter__(self) -> Ledger:
+        self._journal_path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise StoppedError(
-                "Another command is writing in this workspace",
-                where=self.workspace.root,
-                expected="one fmn-data command at a time",
-                next_step="wait for it to end, then run this command again",
+                "Another command is working in this workspace",
+                where=self.root.resolve(),
+                expected="one command at a time",
+                next_step="wait until it has ended, then run this one again; or use another --workspace",
             ) from error
         try:
-            self.rows = read_ledger(self.workspace.ledger)
-            self._write_sorted()  # so that a torn last line never ends up in the middle
-            self._journal = self.workspace.ledger.open("ab")
+            self.rows = read_ledger(self.path)
+            if self._journal_path.exists():
+                self._compact()
+            self._journal = self._journal_path.open("wb", buffering=0)
         except BaseException:
             self._lock.release()
             raise
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             if self._journal is not None:
                 self._journal.close()
-            self._write_sorted()
+                self._journal = None
+            if self._changed or not self.path.exists():
+                self._compact()
+            self._journal_path.unlink(missing_ok=True)
         finally:
             self._lock.release()
 
-    def _write_sorted(self) -> None:
-        write_rows(self.workspace.ledger, [self.rows[name] for name in sorted(self.rows)])
-
-    def finished(self, sample_id: str, key: str) -> LedgerRow | None:
-        """The row of a sample that was done from the same inputs and whose file is still there, else None."""
-        row = self.rows.get(sample_id)
+    def finished(self, row_id: str, key: str) -> LedgerRow | None:
+        """The row of a sample that need not be made again: it is ok, of the same key, and its file is there."""
+        row = self.rows.get(row_id)
         if row is None or row.status != "ok" or row.key != key:
             return None
         if row.path is not None:
-            file = self.workspace.root / row.path
-            if not file.is_file() or file.stat().st_size != row.size_bytes:
+            try:
+                size_bytes = (self.root / row.path).stat().st_size
+            except OSError:
+                return None
+            if size_bytes != row.size_bytes:
                 return None
         return row
 
     def record(self, row: LedgerRow) -> None:
-        """Notes what became of a sample; it is on disk when this returns."""
+        """Notes what became of a sample; it is not forgotten when the command is killed.
+
+        Raises:
+            StoppedError: the disk is full.
+        """
         if self._journal is None:
-            raise RuntimeError("the ledger is not open")
+            raise ValueError("the ledger is not open")
+        if self.rows.get(row.id) == row:
+            return
+        try:
+            line = msgspec.json.encode(row) + b"\n"
+            while line:
+                line = line[self._journal.write(line) :]
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
         self.rows[row.id] = row
-        self._journal.write(msgspec.json.encode(row) + b"\n")
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
+        self._changed = True
 
-    def fail(self, sample_id: str, stage: str, error: ToolkitError, key: str = "") -> None:
-        """Notes that a sample failed, with the reason."""
-        self.record(LedgerRow(id=sample_id, status="failed", stage=stage, reason=error.as_dict(), key=key))
+    def forget(self, row_ids: Iterable[str]) -> None:
+        """Drops rows, of samples that nobody asks for any more; final when the ledger is closed."""
+        for row_id in row_ids:
+            self._changed |= self.rows.pop(row_id, None) is not None
 
-    def keep_only(self, kind: str, names: Collection[str]) -> None:
-        """Forgets the samples of a kind (``clip``) that are no longer part of the data set."""
-        wanted = {f"{kind}/{name}" for name in names}
-        self.rows = {
-            sample_id: row
-            for sample_id, row in self.rows.items()
-            if not sample_id.startswith(f"{kind}/") or sample_id in wanted
-        }
+    def status(self, status: str, kind: str = "") -> list[LedgerRow]:
+        """The rows of a status, sorted by id; ``kind`` is the start of the id, such as ``clip/``."""
+        return [row for _, row in sorted(self.rows.items()) if row.status == status and row.id.startswith(kind)]
 
-    def with_status(self, status: str) -> Mapping[str, LedgerRow]:
-        """The rows that have a status, by id."""
-        return {sample_id: row for sample_id, row in sorted(self.rows.items()) if row.status == status}
+    @property
+    def _journal_path(self) -> Path:
+        return _journal_of(self.path)
+
+    def _compact(self) -> None:
+        write_rows(self.path, (row for _, row in sorted(self.rows.items())))
 
 
 def read_ledger(path: Path) -> dict[str, LedgerRow]:
-    """The latest row of every sample. A torn last line (the command was killed while it wrote) is passed over.
+    """The rows of a ledger by id, with those that a command killed, or still running, left in its journal.
 
     Raises:
-        ManifestError: another line cannot be read.
+        ManifestError: the file cannot be read.
     """
-    if not path.is_file():
-        return {}
-    decoder = msgspec.json.Decoder(LedgerRow)
-    rows: dict[str, LedgerRow] = {}
-    *lines, torn = path.read_bytes().split(b"\n")
-    if torn:
-        lines.append(torn)
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = decoder.decode(line)
-        except msgspec.DecodeError as error:
-            if torn and number == len(lines):
-                break
-            raise ManifestError(
-                f"The ledger cannot be read: {error}",
-                where=f"{path}, line {number}",
-                expected="fmn.ledger/1 rows, one a line",
-                next_step="move the file away and build again: what is there is recognised or redone, nothing is lost",
-            ) from error
-        rows[row.id] = row
+    try:
+        rows = {row.id: row for row in read_rows(path, LedgerRow)} if path.exists() else {}
+    except ManifestError as error:
+        raise ManifestError(
+            error.found,
+            where=error.where,
+            expected=error.expected,
+            next_step=f"correct the line, or remove {path.name}: what it knew is then made again",
+        ) from error
+    journal = _journal_of(path)
+    if journal.exists():
+        decoder = msgspec.json.Decoder(LedgerRow)
+        for line in journal.read_bytes().splitlines(keepends=True):
+            try:
+                row = decoder.decode(line)
+            except msgspec.DecodeError:
+                continue  # the line that the kill tore
+            rows[row.id] = row
     return rows
+
+
+def _journal_of(path: Path) -> Path:
+    return path.parent / "cache" / "ledger.journal"
+
+
+def _disk_error(path: Path, error: OSError) -> StoppedError | OSError:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return error
+    return StoppedError(
+        f"The ledger cannot be written: {os.strerror(error.errno)}",
+        where=path,
+        next_step="make room, then run the same command again: it goes on where it stopped",
+    )

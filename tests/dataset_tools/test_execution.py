@@ -1,11 +1,13 @@
+"""run_each: outcomes for every item, whatever happens to the workers."""
+
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,94 +16,143 @@ from dataset_tools.errors import InputError, SampleError, StoppedError
 from dataset_tools.execution import Outcome, run_each
 
 
-@pytest.fixture(autouse=True)
-def importable_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module of tasks that worker processes can import."""
-    (tmp_path / "tasks_under_test.py").write_text(
-        textwrap.dedent("""
-        import os, pathlib, time
-        from dataset_tools.errors import SampleError, StoppedError
+def square(number: int) -> int:
+    return number * number
 
-        def square(number):
-            if number == 3:
-                raise SampleError("three is bad", where="3")
-            if number == 5:
-                raise ZeroDivisionError("five")
-            if number == 7:
-                os._exit(9)
-            return number * number
 
-        def once(path):
-            if pathlib.Path(path).exists():
-                return "second time"
-            pathlib.Path(path).touch()
-            os._exit(9)
+def refuse_odd(number: int) -> int:
+    if number == 3:
+        raise InputError("It is three", where="here", next_step="take four")
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number
 
-        def full(number):
-            raise StoppedError("the disk is full")
 
-        def sleep(path):
-            pathlib.Path(path).write_text(str(os.getpid()))
-            time.sleep(60)
-        """)
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+def die_on(item: tuple[int, str]) -> int:
+    """Kills its process: always, or (``once``) only while a file is not there."""
+    number, how = item
+    if how == "always" or (how.startswith("/") and not Path(how).exists()):
+        if how != "always":
+            Path(how).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.02)
+    return number
+
+
+def fill_disk(number: int) -> int:
+    if number == 2:
+        raise OSError(28, "No space left on device", "clips/x.mp4")
+    return number
+
+
+def write_pid_and_wait(folder: str) -> None:
+    encoder = subprocess.Popen(["sleep", "600"])
+    Path(folder, f"{os.getpid()}").touch()
+    Path(folder, f"{encoder.pid}").touch()
+    time.sleep(600)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_bad_items_fail_alone_and_the_others_come_back(jobs: int) -> None:
-    import tasks_under_test
+def test_every_item_has_its_outcome(jobs: int) -> None:
+    outcomes = list(run_each(square, range(20), jobs=jobs))
+    assert sorted(outcomes, key=lambda one: one.item) == [Outcome(n, n * n, None) for n in range(20)]
 
-    outcomes = {outcome.item: outcome for outcome in run_each(tasks_under_test.square, range(12), jobs=jobs)}
+
+def test_no_items() -> None:
+    assert list(run_each(square, [], jobs=2)) == []
+
+
+def test_an_exception_fails_its_item_only() -> None:
+    outcomes = {one.item: one for one in run_each(refuse_odd, range(6), jobs=2, key=lambda n: f"number {n}")}
+    assert {item: one.result for item, one in outcomes.items()} == {0: 0, 1: None, 2: 2, 3: None, 4: 4, 5: None}
+    assert all(one.error is None for item, one in outcomes.items() if item % 2 == 0)
+    error = outcomes[5].error
+    assert isinstance(error, SampleError)
+    assert error.as_dict() == {"found": "ValueError: 5 is odd", "where": "number 5"}
+    assert isinstance(error.__cause__, ValueError)
+    told = outcomes[3].error
+    assert isinstance(told, SampleError)
+    assert told.as_dict() == {"found": "It is three", "where": "here", "next": "take four"}
+
+
+def test_what_cannot_travel_fails_its_item_only() -> None:
+    outcomes = {str(one.item)[:4]: one for one in run_each(repr, [1, (n for n in "ab")], jobs=1)}
+    assert outcomes["1"].result == "1"
+    assert "pickle" in outcomes["<gen"].error.found
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_dying_worker_fails_only_the_item_that_kills_it(jobs: int, tmp_path: Path) -> None:
+    items = [(n, "no") for n in range(12)]
+    items[2] = (2, "always")
+    items[5] = (5, str(tmp_path / "once"))
+    items[8] = (8, "always")
+    outcomes = {one.item[0]: one for one in run_each(die_on, items, jobs=jobs)}
     assert sorted(outcomes) == list(range(12))
-    for number in set(range(12)) - {3, 5, 7}:
-        assert outcomes[number] == Outcome(number, number * number, None)
-    assert [type(outcomes[number].error) for number in (3, 5, 7)] == [SampleError] * 3
-    assert outcomes[3].error.as_dict() == {"found": "three is bad", "where": "3"}
-    assert "ZeroDivisionError: five" in outcomes[5].error.found
-    assert "died" in outcomes[7].error.found
-
-
-def test_a_process_that_dies_once_is_forgiven(tmp_path: Path) -> None:
-    import tasks_under_test
-
-    (outcome,) = run_each(tasks_under_test.once, [str(tmp_path / "mark")], jobs=2)
-    assert outcome.result == "second time"
+    assert [n for n, one in sorted(outcomes.items()) if one.error] == [2, 8]
+    assert all(outcomes[n].result == n for n in outcomes if n not in (2, 8))
+    assert "died" in outcomes[2].error.found
 
 
 def test_a_full_disk_stops_everything() -> None:
-    import tasks_under_test
+    seen = []
+    with pytest.raises(StoppedError) as caught:
+        for one in run_each(fill_disk, range(100), jobs=1):
+            seen.append(one.item)
+    assert caught.value.exit_code == 3
+    assert caught.value.where == "clips/x.mp4"
+    assert {0, 1} <= set(seen) <= {0, 1, 3, 4, 5}
 
-    with pytest.raises(StoppedError, match="disk is full"):
-        list(run_each(tasks_under_test.full, range(100), jobs=2))
+
+def test_items_are_taken_as_they_are_needed() -> None:
+    taken = []
+
+    def count():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    with closing(run_each(square, count(), jobs=2)) as outcomes:
+        for _ in range(10):
+            next(outcomes)
+    assert len(taken) <= 10 + 4
 
 
-def test_no_items_no_outcomes() -> None:
-    assert list(run_each(InputError, [], jobs=2)) == []
+COMMAND = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_execution import write_pid_and_wait
+from dataset_tools.execution import run_each
+try:
+    list(run_each(write_pid_and_wait, [{folder!r}] * 2, jobs=2))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_the_command(tmp_path: Path, how: signal.Signals) -> None:
-    mark = tmp_path / "worker"
-    script = tmp_path / "command.py"
-    script.write_text(
-        "import tasks_under_test\nfrom dataset_tools.execution import run_each\n"
-        f"if __name__ == '__main__':\n    list(run_each(tasks_under_test.sleep, [{str(mark)!r}], jobs=1))\n"
-    )
-    command = subprocess.Popen(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"},
-        stderr=subprocess.PIPE,
-    )
-    deadline = time.monotonic() + 30
-    while not (mark.exists() and mark.read_text()):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_workers_and_their_children_end_with_the_command(number: signal.Signals, tmp_path: Path) -> None:
+    script = COMMAND.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    command = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 4)
+    pids = [int(path.name) for path in tmp_path.iterdir()]
+    assert all(alive(pid) for pid in pids)
+    command.send_signal(number)
+    said, _ = command.communicate(timeout=20)
+    assert said == ("interrupted\n" if number == signal.SIGINT else "")
+    wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie that its parent has not yet noticed does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
-    command.send_signal(how)
-    command.wait(timeout=20)
-    command.stderr.close()
-    worker = int(mark.read_text())
-    while Path(f"/proc/{worker}").exists():
-        assert time.monotonic() < deadline, "the worker is still there"
-        time.sleep(0.05)
+        time.sleep(0.02)

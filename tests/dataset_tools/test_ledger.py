@@ -1,94 +1,138 @@
+"""The ledger: rows survive a kill, one command at a time, and only what is really there counts as finished."""
+
 from __future__ import annotations
 
-import random
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from dataset_tools.errors import ManifestError, SampleError, StoppedError
-from dataset_tools.ledger import Ledger, LedgerRow, read_ledger
-from dataset_tools.workspace import Workspace
+from dataset_tools.ledger import Ledger, LedgerRow, failed, ok, read_ledger
 
 
-def row(name: str, key: str = "k", **values: object) -> LedgerRow:
-    return LedgerRow(id=f"clip/{name}", status="ok", stage="cut", key=key, **values)
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.jsonl"
 
 
-def test_what_is_done_is_known_again(tmp_path: Path) -> None:
-    place = Workspace(tmp_path)
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / "a.mp4").write_bytes(b"12345")
-    done = row("a", path="clips/a.mp4", size_bytes=5, sha256="x", values={"frames": 9})
-    with Ledger(place) as ledger:
-        ledger.record(done)
-    with Ledger(place) as ledger:
-        assert ledger.finished("clip/a", "k") == done
-        assert ledger.finished("clip/a", "another key") is None
+def made(path: Path, name: str, key: str = "k", content: str = "abc") -> LedgerRow:
+    file = path.parent / name
+    file.write_text(content)
+    return ok(f"clip/{name}", "cut", key, file, path.parent, "0" * 64, frames=3)
+
+
+def test_what_is_finished(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.record(made(path, "b"))
+        ledger.record(made(path, "a"))
+        ledger.record(failed("clip/c", "cut", SampleError("It broke", where="c.avi"), key="k"))
+        assert ledger.finished("clip/a", "k") == ledger.rows["clip/a"]
+        assert ledger.finished("clip/a", "other") is None
+        assert ledger.finished("clip/c", "k") is None
+        assert ledger.finished("clip/d", "k") is None
+        (path.parent / "a").write_text("abcd")
+        assert ledger.finished("clip/a", "k") is None
+        (path.parent / "b").unlink()
         assert ledger.finished("clip/b", "k") is None
-        (tmp_path / "clips" / "a.mp4").write_bytes(b"1234")
-        assert ledger.finished("clip/a", "k") is None
-        (tmp_path / "clips" / "a.mp4").unlink()
-        assert ledger.finished("clip/a", "k") is None
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["id"] for line in lines] == ["clip/a", "clip/b", "clip/c"]
+    assert lines[0]["schema"] == "fmn.ledger/1"
+    assert (lines[0]["path"], lines[0]["size_bytes"], lines[0]["values"]) == ("a", 3, {"frames": 3})
+    assert lines[2]["reason"] == {"found": "It broke", "where": "c.avi"}
 
 
-def test_a_failure_is_kept_with_its_reason_and_is_not_finished(tmp_path: Path) -> None:
-    place = Workspace(tmp_path)
-    with Ledger(place) as ledger:
-        ledger.fail("clip/a", "cut", SampleError("torn", where="a.avi"), key="k")
-        assert ledger.finished("clip/a", "k") is None
-    (failed,) = read_ledger(place.ledger).values()
-    assert (failed.status, failed.stage, failed.reason) == ("failed", "cut", {"found": "torn", "where": "a.avi"})
+def test_rows_are_the_same_when_read_again_and_in_any_order(path: Path) -> None:
+    rows = [made(path, name) for name in "abcdef"]
+    with Ledger(path) as ledger:
+        for row in rows:
+            ledger.record(row)
+    first = path.read_bytes()
+    path.unlink()
+    with Ledger(path) as ledger:
+        for row in reversed(rows):
+            ledger.record(row)
+    assert path.read_bytes() == first
+    assert list(read_ledger(path).values()) == rows
+    assert not list(path.parent.glob("cache/*journal*"))
 
 
-def test_the_order_of_work_leaves_no_trace(tmp_path: Path) -> None:
-    contents = set()
-    for seed in range(3):
-        place = Workspace(tmp_path / str(seed))
-        names = list("abcdef")
-        random.Random(seed).shuffle(names)
-        with Ledger(place) as ledger:
-            for name in names:
-                ledger.record(row(name))
-        contents.add(place.ledger.read_bytes())
-    assert len(contents) == 1
-    assert contents.pop().count(b"\n") == 6
+def test_the_last_row_of_a_sample_counts_and_rows_can_be_forgotten(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.record(failed("clip/a", "cut", SampleError("It broke")))
+        ledger.record(made(path, "a"))
+        ledger.record(made(path, "b"))
+    with Ledger(path) as ledger:
+        assert [row.id for row in ledger.status("ok")] == ["clip/a", "clip/b"]
+        assert ledger.status("failed") == []
+        ledger.forget(["clip/b", "clip/never"])
+    assert list(read_ledger(path)) == ["clip/a"]
 
 
-@pytest.mark.parametrize("keep", range(1, 120, 7))
-def test_killed_while_writing_it_loses_at_most_the_torn_row(tmp_path: Path, keep: int) -> None:
-    place = Workspace(tmp_path)
-    whole = msgspec.json.encode(row("a")) + b"\n"
-    place.ledger.write_bytes(whole + msgspec.json.encode(row("b"))[:keep])
-    with Ledger(place) as ledger:
-        assert set(ledger.rows) == {"clip/a"}
-        ledger.record(row("c"))
-        # Killed again before the end: what is there so far can be read.
-        assert set(read_ledger(place.ledger)) == {"clip/a", "clip/c"}
-    assert place.ledger.read_bytes().count(b"\n") == 2
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dataset_tools.errors import SampleError
+from dataset_tools.ledger import Ledger, failed
+with Ledger(Path(sys.argv[1])) as ledger:
+    for number in range(100):
+        ledger.record(failed(f"clip/{number:03d}", "cut", SampleError("It broke")))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    place = Workspace(tmp_path)
-    line = msgspec.json.encode(row("a")) + b"\n"
-    place.ledger.write_bytes(b"{rubbish\n" + line)
-    with pytest.raises(ManifestError) as caught, Ledger(place):
+def test_a_kill_loses_nothing(path: Path) -> None:
+    command = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert command.returncode == -signal.SIGKILL
+    journal = path.parent / "cache" / "ledger.journal"
+    torn = journal.read_bytes()[:-20]
+    journal.write_bytes(torn)
+    assert len(read_ledger(path)) == 99
+    with Ledger(path) as ledger:
+        assert len(ledger.rows) == 99
+        assert len(path.read_text().splitlines()) == 99  # merged at once, before anything new is written
+        ledger.record(failed("clip/099", "cut", SampleError("It broke")))
+    assert list(read_ledger(path)) == [f"clip/{number:03d}" for number in range(100)]
+
+
+def test_a_second_command_is_refused_and_not_for_ever(path: Path) -> None:
+    with Ledger(path), pytest.raises(StoppedError) as caught:
+        Ledger(path).__enter__()
+    assert "Another command" in caught.value.found
+    assert caught.value.exit_code == 3
+    with Ledger(path):
         pass
-    assert caught.value.where == f"{place.ledger}, line 1"
 
 
-def test_two_commands_in_one_workspace_do_not_mix(tmp_path: Path) -> None:
-    place = Workspace(tmp_path)
-    with Ledger(place), pytest.raises(StoppedError, match="Another command"), Ledger(place):
+@pytest.mark.parametrize(
+    ("line", "told"), [("{", "line 2"), ('{"schema":"fmn.ledger/2","id":"clip/b"}', "line 2"), ("[]", "line 2")]
+)
+def test_a_broken_file_is_refused_and_left_alone(path: Path, line: str, told: str) -> None:
+    with Ledger(path) as ledger:
+        ledger.record(made(path, "a"))
+    content = path.read_text() + line + "\n"
+    path.write_text(content)
+    with pytest.raises(ManifestError) as caught:
+        Ledger(path).__enter__()
+    assert told in str(caught.value.where)
+    assert "ledger.jsonl" in str(caught.value.next_step)
+    assert path.read_text() == content
+    path.unlink()
+    with Ledger(path):  # the refusal let go of the lock
         pass
-    with Ledger(place) as ledger:
-        assert ledger.rows == {}
 
 
-def test_samples_that_left_the_data_set_are_forgotten(tmp_path: Path) -> None:
-    with Ledger(Workspace(tmp_path)) as ledger:
-        for name in "abc":
-            ledger.record(row(name))
-        ledger.record(LedgerRow(id="utterance/a", status="ok", stage="speak"))
-        ledger.keep_only("clip", {"b"})
-        assert sorted(ledger.rows) == ["clip/b", "utterance/a"]
+def test_a_full_disk_stops(path: Path) -> None:
+    with Ledger(path) as ledger:
+        assert ledger._journal is not None
+        ledger._journal.close()
+        ledger._journal = io.FileIO("/dev/full", "wb")
+        with pytest.raises(StoppedError) as caught:
+            ledger.record(failed("clip/a", "cut", SampleError("It broke")))
+        assert os.strerror(28) in caught.value.found
+        assert "clip/a" not in ledger.rows
