@@ -37,15 +37,7 @@ def describe(
     Raises:
         InputError: the language has no grammar, or the class has fewer different sentences than ``count``.
     """
-    frames = _phrases(action_class, classes, language)
-    orders = []
-    for name in sorted(frames):
-        rng = generator(seed, "sentences", language, action_class.id, name)
-        # A weighted shuffle: the phrase with weight w comes first with a chance in proportion to w.
-        keys = {phrase.text: rng.random() ** (1 / phrase.weight) for phrase in frames[name]}
-        orders.append(sorted(keys, key=lambda text: -keys[text]))
-    generator(seed, "sentences", language, action_class.id).shuffle(orders)
-    sentences = list(dict.fromkeys(_in_turns(orders)))
+    sentences = every_sentence(action_class, classes, language=language, seed=seed)
     if len(sentences) < count:
         raise InputError(
             f"{count} different sentences are asked for, and the grammar has {len(sentences)}",
@@ -54,6 +46,23 @@ def describe(
             next_step="ask for fewer with --per-class, or add verbs and names to annotations/sentences/grammar.yaml",
         )
     return sentences[:count]
+
+
+def every_sentence(action_class: ActionClass, classes: ClassFile, *, language: str = "en", seed: int = 0) -> list[str]:
+    """All sentences that the grammar has for a class, in the order in which `describe` takes them.
+
+    Raises:
+        InputError: the language has no grammar.
+    """
+    frames = _phrases(action_class, classes, language)
+    orders = []
+    for name in sorted(frames):
+        rng = generator(seed, "sentences", language, action_class.id, name)
+        # A weighted shuffle: the phrase with weight w comes first with a chance in proportion to w.
+        keys = {phrase.text: rng.random() ** (1 / phrase.weight) for phrase in frames[name]}
+        orders.append(sorted(keys, key=lambda text: -keys[text]))
+    generator(seed, "sentences", language, action_class.id).shuffle(orders)
+    return list(dict.fromkeys(_in_turns(orders)))
 
 
 def _phrases(action_class: ActionClass, classes: ClassFile, language: str) -> dict[str, list[Phrase]]:

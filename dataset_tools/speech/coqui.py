@@ -1,0 +1,253 @@
+"""Neural voices by Coqui's TTS (package ``coqui-tts``, imported as ``TTS``; the extra ``coqui``).
+
+Any of its models: one by name, ``tts_models/en/vctk/vits`` (Coqui downloads it once), or a local folder with
+``config.json`` and the weights. A model with many speakers gives as many voices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import sys
+import warnings
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.errors import InputError, SampleError
+from dataset_tools.files import sha256_of
+from dataset_tools.speech.voices import Voice
+
+_DEFAULT_MODEL = "tts_models/en/vctk/vits"
+_WEIGHTS = ("*.pth", "*.pth.tar")
+
+
+@dataclass(frozen=True)
+class CoquiVoice(Voice):
+    """A speaker of a model. Attributes: speaker: its name there; None where the model has only one."""
+
+    speaker: str | None
+
+
+@dataclass(frozen=True)
+class CoquiEngine:
+    """One model of Coqui's TTS, on the CPU with one thread, so that the bytes do not depend on the machine's load.
+
+    Attributes:
+        model: a model's name, or the path of a folder.
+    """
+
+    model: str = _DEFAULT_MODEL
+    name: str = "coqui"
+
+    @classmethod
+    def from_options(cls, options: str) -> CoquiEngine:
+        """The engine for ``coqui:OPTIONS``: a model's name or the path of a folder; empty is the default model."""
+        return cls(model=options or _DEFAULT_MODEL)
+
+    @cached_property
+    def version(self) -> str:
+        """Version of the package, and the SHA-256 of configuration and weights.
+
+        Raises:
+            InputError: as in `voices`.
+        """
+        _load(self.model)
+        files = sorted(
+            file for file in _folder(self.model).rglob("*") if file.suffix in (".json", ".pth", ".tar", ".pt")
+        )
+        digest = hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
+        return f"{version('coqui-tts')} {Path(self.model).name} {digest[:16]}"
+
+    def voices(self, language: str) -> tuple[CoquiVoice, ...]:
+        """All speakers of the model, if it speaks the language; a local model is taken to speak any that is asked for.
+
+        Raises:
+            InputError: the extra is not installed, there is no such model, or its weights cannot be had.
+        """
+        if not self._speaks(language):
+            return ()
+        speakers = _load(self.model).speakers or [None]
+        names = [_slug(speaker) for speaker in speakers]
+        stem = _slug(Path(self.model).name if _is_local(self.model) else self.model.removeprefix("tts_models/"))
+        ids = [f"{stem}+{name}" if name else stem for name in names]
+        # Two names may have one slug ("Ben B", "ben-b"): then the place in the model's list tells them apart.
+        unique = [name if ids.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(ids)]
+        return tuple(
+            CoquiVoice(id=one, language=language, timbre=one, speaker=speaker)
+            for one, speaker in zip(unique, speakers, strict=True)
+        )
+
+    def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
+        """Writes the utterance to ``path`` at the model's rate; ``seed`` draws durations and noise.
+
+        Raises:
+            SampleError: the model fails at this text.
+            InputError: as in `voices`.
+        """
+        import numpy as np
+        import torch
+
+        assert isinstance(voice, CoquiVoice)
+        model = _load(self.model)
+        language = voice.language if model.is_multi_lingual else None
+        with _quietly(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed % 2**63)
+            try:
+                sound = model.tts(text, speaker=voice.speaker, language=language, split_sentences=False)
+            except Exception as error:  # what a model can raise is not known
+                raise SampleError(
+                    f"The model cannot speak this sentence: {error}",
+                    where=text,
+                    expected=f"a sentence in the language of {self.model}",
+                    next_step="choose another model or text",
+                ) from error
+        samples = np.clip(np.nan_to_num(np.asarray(sound, dtype=np.float64)), -1.0, 1.0)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, int(model.synthesizer.output_sample_rate), 0, "NONE", ""))
+            file.writeframes(np.rint(samples * 32767).astype("<i2").tobytes())
+
+    def _speaks(self, language: str) -> bool:
+        if not self.model.startswith("tts_models/"):
+            return True
+        spoken = self.model.split("/")[1]
+        return spoken in ("multilingual", "multi-dataset") or spoken.partition("-")[0] == language
+
+
+def _slug(text: str | None) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", (text or "").lower()).strip("-")
+
+
+def _is_local(model: str) -> bool:
+    return Path(model).is_dir()
+
+
+def _folder(model: str) -> Path:
+    """Where the files of a model are, or are to be."""
+    if _is_local(model):
+        return Path(model)
+    from trainer.io import get_user_data_dir
+
+    return Path(get_user_data_dir("tts")) / model.replace("/", "--")
+
+
+@lru_cache(maxsize=1)
+def _load(model: str) -> Any:
+    """The model, ready to speak; one at a time in a process."""
+    api = _api()
+    import torch
+
+    torch.set_num_threads(1)
+    if _is_local(model):
+        config, weights = _local_files(Path(model))
+        arguments = {"model_path": str(weights), "config_path": str(config)}
+    elif model.startswith("tts_models/"):
+        arguments = {"model_name": model}
+    else:
+        raise InputError(
+            f"There is no Coqui model {model!r}",
+            where=model,
+            expected="a name such as tts_models/en/vctk/vits, or the path of a folder with config.json and the weights",
+            next_step="list the names with: tts --list_models",
+        )
+    try:
+        with _quietly():
+            return api.TTS(**arguments, progress_bar=sys.stderr.isatty())
+    except EOFError as error:
+        raise InputError(
+            "The model asks for its licence to be accepted",
+            where=model,
+            next_step="read the licence on the model's page; if you accept it, set COQUI_TOS_AGREED=1",
+        ) from error
+    except (KeyError, ValueError) as error:
+        if not _is_local(model):
+            raise InputError(
+                f"Coqui has no model of the name {model!r}",
+                where=model,
+                expected="one of the names that `tts --list_models` prints",
+                next_step="correct the name after coqui:",
+            ) from error
+        raise _unusable(model, error) from error
+    except Exception as error:  # requests, torch, json: the library does not say which
+        raise _unusable(model, error) from error
+
+
+def _unusable(model: str, error: Exception) -> InputError:
+    if _is_local(model):
+        return InputError(
+            f"The model cannot be loaded: {error}",
+            where=model,
+            expected="the config.json and the weights of one model, as its training wrote them",
+            next_step="check that both are of the same model and whole",
+        )
+    return InputError(
+        f"The weights of {model} are not on this machine, and cannot be downloaded ({type(error).__name__})",
+        where=_folder(model),
+        expected="a connection to github.com or huggingface.co, or the weights where they belong",
+        next_step=f"on a machine with a connection run: tts --model_name {model} --text hello; then copy the folder "
+        f"{_folder(model).name} to {_folder(model).parent}",
+    )
+
+
+def _api() -> Any:
+    """The module TTS.api; torchaudio is imported first, repaired if need be."""
+    try:
+        with _quietly():
+            from dataset_tools.speech.torchaudio_cpu import import_torchaudio
+
+            import_torchaudio()
+            import TTS.api
+
+            return TTS.api
+    except (ImportError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"Coqui's TTS cannot be used: {error}",
+            expected="the extra coqui",
+            next_step="pip install 'fmn-toolkit[coqui]', or use the engine espeak",
+        ) from error
+
+
+def _local_files(folder: Path) -> tuple[Path, Path]:
+    """Configuration and weights in a folder: ``config.json``, and the only file of weights or ``model.pth``."""
+    config = folder / "config.json"
+    weights = [
+        file
+        for file in sorted({file for pattern in _WEIGHTS for file in folder.glob(pattern)})
+        if not file.name.startswith("speakers")
+    ]
+    if (folder / "model.pth") in weights:
+        weights = [folder / "model.pth"]
+    if not config.is_file() or len(weights) != 1:
+        raise InputError(
+            f"The folder has {'a' if config.is_file() else 'no'} config.json and {len(weights)} files of weights",
+            where=folder,
+            expected="config.json and model.pth",
+            next_step="give the folder that a training of Coqui's TTS wrote, with the checkpoint named model.pth",
+        )
+    try:
+        json.loads(config.read_bytes())
+    except ValueError as error:
+        raise InputError(
+            "config.json is not JSON", where=config, next_step="take the file from the training"
+        ) from error
+    return config, weights[0]
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What the library prints goes to stderr, its warnings and logs nowhere: they are none that a user can act on."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

@@ -1,0 +1,220 @@
+"""espeak-ng, from the wheel `espeakng-loader`: eight English accents and Mandarin, in many variants of the voice.
+
+espeak-ng (https://github.com/espeak-ng/espeak-ng, GPL-3.0) is loaded at run time, in processes of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+import wave
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import dataset_tools.speech.espeak_server as server
+from dataset_tools.errors import InputError, SampleError
+from dataset_tools.seeds import seed_of
+from dataset_tools.speech.voices import Voice
+
+ACCENTS = {
+    # British (espeak-ng calls it "en"), American, New York, Scottish, Received Pronunciation, Lancashire, West
+    # Midlands, Caribbean. "en-shaw" differs from "en" only in how it reads Shavian letters.
+    "en": ("en", "en-us", "en-us-nyc", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029"),
+    "zh": ("cmn",),  # Mandarin; Cantonese ("yue") is another language
+}
+
+# The variants (timbres) in use: the plain voice, "", and 61 of the 104 in espeak-ng 1.52. Each was measured on 22
+# sentences "Take out the ‹thing›.", one per thing of the shipped classes. Left out are those that
+# - fail to be understood by a nearest neighbour over time-warped, normalised MFCC, with the voices en-us, f2 and m3 as
+#   references, for at least one sentence (22 of 22 is what all of the others reach): kaukovalta 2, zac 2, Alicia 6,
+#   shelby 11, Demonic 16, ian 17, Lee 18, UniRobot 20, norbert 20, david 21;
+# - have no pitch in more than half of their frames (whisper, whisperf, croak, caleb, grandpa, Storm, klatt, klatt2), or
+#   hardly move it, less than half a semitone (Alex, AnxiousAndy, robosoft6, robosoft8);
+# - are robots by name (anikaRobot, robosoft to robosoft8);
+# - sound like one of the others: mean log spectra less than 1 dB apart, with the same pitch (fast, Mike, m6, aunty,
+#   benjamin, klatt4, klatt5, klatt6, miguel, RicishayMax3, robert, steph2, steph3) or the same but for it (Gene2).
+# None is silent: all the rest speak at -28 to -11 dBFS before they are normalised.
+VARIANTS = (
+    "", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Marco", "Mario", "Michael",
+    "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax2", "Tweaky", "adam", "anika", "announcer", "antonio",
+    "belinda", "boris", "ed", "edward", "edward2", "f1", "f2", "f3", "f4", "f5", "grandma", "gustave", "iven", "iven2",
+    "iven3", "iven4", "john", "klatt3", "linda", "m1", "m2", "m3", "m4", "m5", "m7", "m8", "marcelo", "max", "michel",
+    "mike2", "pablo", "paul", "pedro", "quincy", "rob", "sandro", "steph", "travis", "victor",
+)  # fmt: skip
+
+_VOLUME = 30  # percent: from 40 on the loudest variants clip; the level is set later
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class EspeakVoice(Voice):
+    """A speaker of espeak-ng.
+
+    Attributes:
+        espeak_name: accent and variant as espeak-ng knows them, ``en-us+Mr serious``.
+        pitch: base pitch, 0-99; 50 is the variant's own.
+        rate_wpm: base rate in words per minute.
+    """
+
+    espeak_name: str
+    pitch: int
+    rate_wpm: int
+
+
+@dataclass(frozen=True)
+class EspeakEngine:
+    """espeak-ng's voices: every accent with every variant, each with a pitch and a rate of its own."""
+
+    name: str = "espeak"
+
+    @cached_property
+    def version(self) -> str:
+        """Version of the wheel that has the library and its data."""
+        _library_and_data()
+        return version("espeakng-loader")
+
+    def voices(self, language: str) -> tuple[EspeakVoice, ...]:
+        """``en``: 8 accents × 62 variants; ``zh``: 62; other languages: none."""
+        return tuple(_voice(language, accent, name) for accent in ACCENTS.get(language, ()) for name in VARIANTS)
+
+    def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
+        """Writes the utterance to ``path`` at 22,050 Hz; ``seed`` moves rate and pitch a little (see `Engine.speak`).
+
+        Raises:
+            SampleError: espeak-ng fails at this text, or does not come back within a minute.
+            InputError: espeak-ng is not installed.
+        """
+        assert isinstance(voice, EspeakVoice)
+        if not text.strip():
+            raise SampleError("The sentence to speak is empty", where=voice.id)
+        request = {
+            "text": text,
+            "voice": voice.espeak_name,
+            "rate": round(voice.rate_wpm * (1 + _between(-0.06, 0.06, seed, "rate"))),
+            "pitch": round(voice.pitch + _between(-4, 4, seed, "pitch")),
+            "volume": _VOLUME,
+            "seed": seed_of(seed, "espeak") % 2**31,
+        }
+        sound, sample_rate_hz = _server(os.getpid()).ask(request)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
+            file.writeframes(sound)
+
+
+def _voice(language: str, accent: str, variant: str) -> EspeakVoice:
+    slug = variant.lower().replace(" ", "-")
+    voice_id = f"{accent}+{slug}" if variant else accent
+    return EspeakVoice(
+        id=voice_id,
+        language=language,
+        timbre=slug or "default",
+        espeak_name=f"{accent}+{variant}" if variant else accent,
+        pitch=round(_between(35, 65, 0, "pitch", voice_id)),
+        rate_wpm=round(_between(140, 190, 0, "rate", voice_id)),
+    )
+
+
+def _between(low: float, high: float, seed: int, *names: str) -> float:
+    """A number from ``low`` to ``high`` that the seed and the names decide."""
+    return low + (high - low) * seed_of(seed, *names) / 2**64
+
+
+def _library_and_data() -> tuple[str, str]:
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise InputError(
+            "espeak-ng is not installed",
+            expected="the package espeakng-loader, which has its library and data",
+            next_step="pip install espeakng-loader, or choose another engine with --engine",
+        ) from error
+    return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+
+
+class _Server:
+    """The process that speaks (see `espeak_server`), as long as this one lives."""
+
+    def __init__(self) -> None:
+        if not hasattr(os, "fork"):
+            raise InputError(
+                "espeak-ng cannot be used on this system: every utterance needs a forked process",
+                expected="Linux or macOS",
+                next_step="use WSL on Windows, or another engine with --engine coqui",
+            )
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", server.__file__, *_library_and_data()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        atexit.register(self.close)
+
+    def ask(self, request: dict[str, object]) -> tuple[bytes, int]:
+        """The 16-bit mono samples of an utterance, and their rate.
+
+        Raises:
+            SampleError: espeak-ng failed, or took too long.
+        """
+        assert self._process.stdin is not None
+        deadline = time.monotonic() + _TIMEOUT_S
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            header, rest = self._read_line(deadline)
+            answer = json.loads(header)
+            if "error" in answer:
+                raise SampleError(answer["error"], where=str(request["text"]), next_step="choose another voice or text")
+            return self._read(rest, 2 * answer["samples"], deadline), answer["sample_rate_hz"]
+        except (EOFError, BrokenPipeError, TimeoutError) as error:
+            self.close()
+            _server.cache_clear()  # the next utterance gets a new one
+            raise SampleError(
+                f"espeak-ng {'did not come back' if isinstance(error, TimeoutError) else 'died'}",
+                where=str(request["text"]),
+                next_step="run the command again: it tries the utterance once more",
+            ) from error
+
+    def _read_line(self, deadline: float) -> tuple[bytes, bytes]:
+        got = b""
+        while b"\n" not in got:
+            got += self._read_some(deadline)
+        line, _, rest = got.partition(b"\n")
+        return line, rest
+
+    def _read(self, got: bytes, size: int, deadline: float) -> bytes:
+        parts, length = [got], len(got)
+        while length < size:
+            parts.append(self._read_some(deadline))
+            length += len(parts[-1])
+        return b"".join(parts)
+
+    def _read_some(self, deadline: float) -> bytes:
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+        if not (data := os.read(self._process.stdout.fileno(), 1 << 20)):
+            raise EOFError
+        return data
+
+    def close(self) -> None:
+        """Ends the process; at the latest when this one ends, as its input closes then."""
+        atexit.unregister(self.close)
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+
+@lru_cache(maxsize=1)
+def _server(_process_id: int) -> _Server:
+    """One per process of ours; a forked copy, which has another id, gets its own."""
+    return _Server()

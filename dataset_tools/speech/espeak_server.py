@@ -1,0 +1,88 @@
+"""Speaks through espeak-ng's library, every utterance in a process of its own.
+
+A program, not a module: ``python -I -S espeak_server.py LIBRARY DATA``. It reads requests from standard input, one
+JSON object a line with ``text``, ``voice`` (``en-us+f3``), ``rate`` (words per minute), ``pitch`` (0-99), ``volume``
+(percent) and ``seed``, and answers each with a line of JSON: ``{"samples": n, "sample_rate_hz": r}``, followed by n
+16-bit samples, or ``{"error": "…"}``.
+
+espeak-ng keeps state from one utterance to the next, and seeds its own random numbers with the time. So the library is
+initialised once here and used never: for each request the process forks, the child sets the seed, speaks, and ends.
+That makes the sound depend on the request alone. It imports nothing but the standard library, and starts no thread,
+so forking is safe and quick.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: no sound device, no thread
+_RATE, _VOLUME, _PITCH = 1, 2, 3  # espeak_PARAMETER
+_UTF8 = 1  # espeakCHARS_UTF8
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+def main(library_path: str, data_path: str) -> None:
+    """Answers requests until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the toolkit, which then closes the input
+    library = ctypes.CDLL(library_path)
+    sample_rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path.encode(), 0)
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        sound, ended = _in_child(library, request)
+        answer: dict[str, str | int]
+        if sample_rate_hz <= 0:
+            answer = {"error": f"espeak-ng cannot be initialised with the data in {data_path}"}
+        elif ended != 0 or not sound:
+            answer = {"error": f"espeak-ng said nothing as {request['voice']} (its process ended with {ended})"}
+        else:
+            answer = {"samples": len(sound) // 2, "sample_rate_hz": sample_rate_hz}
+        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + (b"" if "error" in answer else sound))
+        sys.stdout.buffer.flush()
+
+
+def _in_child(library: ctypes.CDLL, request: dict[str, Any]) -> tuple[bytes, int]:
+    """The samples, and the exit code of the child (negative: the signal that ended it)."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(_speak(library, request))
+            code = 0
+        finally:
+            os._exit(code)  # in whatever case the child must not go on with the parent's loop
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        sound = pipe.read()
+    return sound, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _speak(library: ctypes.CDLL, request: dict[str, Any]) -> bytes:
+    chunks: list[bytes] = []
+
+    def collect(samples: Any, count: int, _events: Any) -> int:
+        if count:
+            chunks.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+    callback = _CALLBACK(collect)
+    library.espeak_SetSynthCallback(callback)
+    library.espeak_ng_SetRandSeed(ctypes.c_long(request["seed"]))
+    if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
+        raise ValueError(request["voice"])
+    for parameter, name in ((_RATE, "rate"), (_VOLUME, "volume"), (_PITCH, "pitch")):
+        library.espeak_SetParameter(parameter, request[name], 0)
+    text = request["text"].encode()
+    if library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, _UTF8, None, None) != 0:
+        raise ValueError(request["text"])
+    library.espeak_Synchronize()
+    return b"".join(chunks)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,196 @@
+"""Sound in and out: any recording to samples, samples to the wav of a data set. By pydub, over ffmpeg.
+
+The wav of an utterance is mono, 16 kHz, 16-bit PCM, at -23 LUFS (EBU R128), with the silence at its edges cut down to
+a short one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_tools.errors import InputError, SampleError
+from dataset_tools.files import written_whole
+from dataset_tools.speech.loudness import Samples
+
+SAMPLE_RATE_HZ = 16000
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is done to every utterance before it is written.
+
+    Attributes:
+        loudness_lufs: integrated loudness after the gain.
+        peak_dbfs: the gain is smaller where it would lift the highest sample over this.
+        silence_dbfs: what counts as silence at the edges, after the gain.
+        padding_s: silence that is put at both edges after they were trimmed.
+    """
+
+    loudness_lufs: float = -23.0
+    peak_dbfs: float = -1.0
+    silence_dbfs: float = -50.0
+    padding_s: float = 0.1
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Decoded sound.
+
+    Attributes:
+        samples: [n, channels], full scale is ±1.
+        sample_rate_hz: of the samples.
+    """
+
+    samples: Samples
+    sample_rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate_hz
+
+    def mono(self) -> Samples:
+        """The mean of the channels, [n]."""
+        mean: Samples = self.samples.mean(axis=1)
+        return mean
+
+
+def decode(path: Path) -> Sound:
+    """Decodes a sound file, or the first sound stream of a video: whatever ffmpeg reads.
+
+    Floating-point wav keeps its values, NaN and over-full-scale ones included, so that they can be found.
+
+    Raises:
+        SampleError: the file has no sound, or it cannot be decoded.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            codec = container.streams.audio[0].codec_context.name
+    except (av.FFmpegError, IndexError, OSError, ValueError) as error:
+        found = "has no sound" if isinstance(error, IndexError) else f"cannot be decoded: {error}"
+        raise SampleError(
+            f"The file {found}",
+            where=path,
+            expected="a sound file that ffmpeg reads, such as wav, flac, mp3, m4a, ogg or webm",
+            next_step="play it once to see whether it is whole, and export it again",
+        ) from error
+    if codec.startswith("pcm_f"):
+        import soundfile
+
+        samples, sample_rate_hz = soundfile.read(path, dtype="float64", always_2d=True)
+        return _refuse_empty(Sound(samples, sample_rate_hz), path)
+    segment_type = _audio_segment()
+    try:
+        # pydub asks ffprobe for the codec unless it is given; the ffmpeg that is installed comes without ffprobe.
+        if codec.startswith("pcm_") and path.suffix.lower() == ".wav":
+            with path.open("rb") as file:  # pydub reads these itself, and leaves a file that it opens open
+                segment = segment_type.from_file(file, format="wav", codec=codec)
+        else:
+            segment = segment_type.from_file(str(path), codec=codec)
+    except Exception as error:  # pydub raises CouldntDecodeError, and IndexError or struct.error on broken headers
+        raise SampleError(
+            f"The file cannot be decoded: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            where=path,
+            expected="a sound file that ffmpeg reads",
+            next_step="play it once to see whether it is whole, and export it again",
+        ) from error
+    return _refuse_empty(_sound(segment), path)
+
+
+def finish(sound: Sound, settings: Finish, *, loudness_lufs: float) -> tuple[Any, float]:
+    """Makes of decoded sound what an utterance's wav holds.
+
+    Args:
+        sound: finite samples.
+        settings: what to do.
+        loudness_lufs: integrated loudness of ``sound``.
+
+    Returns:
+        A pydub AudioSegment, mono, 16 kHz, 16-bit; and the gain that was applied, in dB.
+    """
+    from pydub.silence import detect_leading_silence
+
+    samples = sound.mono()
+    samples = _resampled(samples - samples.mean(), sound.sample_rate_hz)
+    peak_dbfs = 20 * np.log10(max(float(np.abs(samples).max(initial=0.0)), 1e-6))
+    gain_db = float(min(settings.loudness_lufs - loudness_lufs, settings.peak_dbfs - peak_dbfs))
+    segment = _segment(samples * 10 ** (gain_db / 20))
+    head_ms = detect_leading_silence(segment, settings.silence_dbfs, chunk_size=5)
+    tail_ms = detect_leading_silence(segment.reverse(), settings.silence_dbfs, chunk_size=5)
+    if head_ms + tail_ms < len(segment):
+        segment = segment[head_ms : len(segment) - tail_ms]
+    segment = segment.fade_in(3).fade_out(3)  # no click where it was cut
+    padding = type(segment).silent(duration=round(1000 * settings.padding_s), frame_rate=SAMPLE_RATE_HZ)
+    return padding + segment + padding, gain_db
+
+
+def write_wav(path: Path, segment: Any) -> None:
+    """Writes a pydub segment as PCM wav, whole or not at all."""
+    with written_whole(path) as partial:
+        segment.export(str(partial), format="wav").close()
+
+
+def ffmpeg_path() -> str:
+    """The ffmpeg that came with imageio-ffmpeg, or the system's if that one is missing.
+
+    Raises:
+        InputError: there is none.
+    """
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise InputError(
+            "There is no ffmpeg on this machine",
+            expected="the one that comes with the package imageio-ffmpeg",
+            next_step="pip install --force-reinstall imageio-ffmpeg, or install ffmpeg",
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _audio_segment() -> Any:
+    """Pydub's AudioSegment, told where ffmpeg is; its import warns that it has not found one, and of audioop's end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pydub import AudioSegment
+    AudioSegment.converter = ffmpeg_path()
+    return AudioSegment
+
+
+def _sound(segment: Any) -> Sound:
+    full_scale = float(1 << (8 * segment.sample_width - 1))
+    samples = np.asarray(segment.get_array_of_samples(), dtype=np.float64) / full_scale
+    return Sound(samples.reshape(-1, segment.channels), segment.frame_rate)
+
+
+def _refuse_empty(sound: Sound, path: Path) -> Sound:
+    if len(sound.samples):
+        return sound
+    raise SampleError("The file has no sound in it", where=path, next_step="record it again")
+
+
+def _segment(samples: Samples) -> Any:
+    """A mono 16 kHz segment; samples beyond full scale are clipped."""
+    quantised = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
+    return _audio_segment()(data=quantised.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE_HZ, channels=1)
+
+
+def _resampled(samples: Samples, sample_rate_hz: int) -> Samples:
+    """To 16 kHz, polyphase with an anti-aliasing filter, which pydub's own resampling has not."""
+    if sample_rate_hz == SAMPLE_RATE_HZ:
+        return samples
+    from math import gcd
+
+    from scipy.signal import resample_poly
+
+    common = gcd(sample_rate_hz, SAMPLE_RATE_HZ)
+    result: Samples = resample_poly(samples, SAMPLE_RATE_HZ // common, sample_rate_hz // common)
+    return result

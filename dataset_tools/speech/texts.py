@@ -1,0 +1,98 @@
+"""Which sentence each clip gets: one that a person wrote for it, else one of the grammar's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dataset_tools.classes import ActionClass, ClassFile
+from dataset_tools.manifests import ClipRow
+from dataset_tools.mpii.tacos import SentenceSpans
+from dataset_tools.seeds import seed_of
+from dataset_tools.speech.grammar import load_grammar
+from dataset_tools.speech.sentences import every_sentence
+
+_POOL = 200
+
+
+class Text(NamedTuple):
+    """A sentence, and where it comes from: ``tacos`` or ``grammar``."""
+
+    text: str
+    source: str
+
+
+def assign_texts(
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    *,
+    language: str,
+    seed: int,
+    sentences: SentenceSpans | None = None,
+) -> dict[str, Text]:
+    """A sentence for every clip, no sentence twice in a class while there are others.
+
+    A sentence of a person counts if it is English, its span covers the clip and it names the class's subject ("He goes
+    on" does not tell what to retrieve). Each clip's first choice depends on its id and the seed alone, so that another
+    clip in the class changes few of the others'.
+
+    Args:
+        clips: all clips of the data set, in any order.
+        classes: the class file that they are from.
+        language: ``en`` or ``zh``.
+        seed: another seed, other choices.
+        sentences: of TACoS, if there are any.
+
+    Returns:
+        The sentence by clip id.
+
+    Raises:
+        InputError: the language has no grammar.
+    """
+    by_class: dict[str, list[ClipRow]] = {}
+    for clip in sorted(clips, key=lambda clip: clip.id):
+        by_class.setdefault(clip.class_id, []).append(clip)
+    assigned: dict[str, Text] = {}
+    for action_class in classes.classes:
+        members = by_class.get(action_class.id, [])
+        if not members:
+            continue
+        human = _human(action_class, members, classes, sentences) if language == "en" else {}
+        every = every_sentence(action_class, classes, language=language, seed=seed)
+        pool = every[: max(_POOL, 2 * len(members))]
+        used: set[str] = set()
+        for clip in members:
+            text = _unused(human.get(clip.id, []), used, seed, clip)
+            source = "grammar" if text is None else "tacos"
+            if text is None:
+                start = seed_of(seed, "text", clip.id) % len(pool)
+                text = _unused(pool, used, seed, clip) or pool[start]
+            used.add(text)
+            assigned[clip.id] = Text(text, source)
+    return assigned
+
+
+def _unused(choices: Sequence[str], used: set[str], seed: int, clip: ClipRow) -> str | None:
+    """The first choice that is not used, beginning at a place that the clip's id decides."""
+    if not choices:
+        return None
+    start = seed_of(seed, "text", clip.id) % len(choices)
+    return next((text for text in [*choices[start:], *choices[:start]] if text not in used), None)
+
+
+def _human(
+    action_class: ActionClass, clips: Sequence[ClipRow], classes: ClassFile, sentences: SentenceSpans | None
+) -> dict[str, list[str]]:
+    """The sentences of people that fit each clip, by clip id."""
+    if sentences is None:
+        return {}
+    word = classes.things[action_class.subject]
+    names = {word.name, word.plural or word.name, *load_grammar().english.names.get(action_class.subject, ())}
+    subject = re.compile(r"\b(" + "|".join(re.escape(name) for name in sorted(names)) + r")\b", re.IGNORECASE)
+    fitting = {}
+    for clip in clips:
+        start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
+        covering = sentences.covering(f"{clip.person}-{clip.dish}", start_frame, end_frame)
+        fitting[clip.id] = sorted({text for text in covering if subject.search(text)})
+    return fitting
