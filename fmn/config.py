@@ -1,0 +1,277 @@
+"""Everything that decides a training run, as plain data: saved as runs/NAME/config.json, read back strictly.
+
+Importing this module loads nothing heavy. `config_from_dict` is what checks values; a dataclass made by hand is
+checked when a run takes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from dataset_tools.manifests import InputError, ToolkitError
+from fmn.features.config import (
+    DEMO_AUDIO,
+    DEMO_VIDEO,
+    PAPER_AUDIO,
+    PAPER_VIDEO,
+    AudioFeatureConfig,
+    VideoFeatureConfig,
+)
+
+PresetName = Literal["demo", "paper"]
+Form = Literal["working", "printed"]
+Count = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Cosine = Annotated[float, Meta(ge=-1, le=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network between the features and S1 (paper, sections 3.2 and 3.3), and the form of the final score.
+
+    Attributes:
+        lstm_units: U, hidden units a direction; an utterance becomes 2U numbers.
+        frame_stack: MFCC frames that the Bi-LSTM reads in one step.
+        pooling: how its hidden states become one vector: their ``mean``, or the ``last`` of each direction. The paper
+            gives the size of the vector only.
+        common_dim: dimensions of the common space (not in the paper).
+        dropout: before and behind the mapping, and in the head (not in the paper).
+        head: S1 from the mapped pair, side by side: ``hidden`` has a hidden layer; ``linear`` is the printed softmax
+            layer, with which no query can change the order of the gallery (notes in docs/paper.md).
+        head_units: size of the hidden layer.
+        score: the final score: ``combined`` (S1 corrected by the agreement of the memories, in odds), ``s1/max``
+            (eq. 3 as printed), ``s1*max``, ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the
+            mapped vectors).
+    """
+
+    lstm_units: Count = 1024
+    frame_stack: Count = 1
+    pooling: Literal["mean", "last"] = "mean"
+    common_dim: Count = 2048
+    dropout: Share = 0.3
+    head: Literal["hidden", "linear"] = "hidden"
+    head_units: Count = 1024
+    score: Literal["combined", "s1/max", "s1*max", "s1", "memory", "cosine"] = "combined"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """The two feature memories (paper, section 3.4).
+
+    Attributes:
+        capacity: X, the most slots.
+        space: whether slots hold ``mapped`` features or ``raw`` ones (I3D and Bi-LSTM outputs), as printed.
+        update: a slot becomes the ``mean`` of what was written to it, or moves by this fixed share.
+        score_threshold: T1; a pair is written when S1 > T1.
+        novelty_threshold: T2; a pair whose m2 < T2 is new and takes a slot of its own.
+        read: the agreement of a pair: ``softmax`` over the slots of each modality, or the ``max`` of eq. 3.
+        temperature: of the softmax over slots.
+        write: ``epoch`` empties the memories after every epoch and writes the training pairs anew, each item once,
+            with the mapping of that moment, so that no slot is older than the weights; ``step`` writes the pairs of
+            each batch as they come and never anew, as printed.
+    """
+
+    capacity: Count = 50
+    space: Literal["mapped", "raw"] = "mapped"
+    update: Literal["mean"] | Annotated[float, Meta(gt=0, le=1)] = "mean"
+    score_threshold: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    novelty_threshold: Cosine = 0.6
+    read: Literal["softmax", "max"] = "softmax"
+    temperature: Positive = 0.1
+    write: Literal["epoch", "step"] = "epoch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How a training utterance is varied, anew each time it is used. Not in the paper; all zero turns it off.
+
+    Attributes:
+        stretch: the tempo changes by a factor from 1 / (1 + stretch) to 1 + stretch.
+        time_masks: how many stretches of time are blanked, each at most ``time_mask_share`` of the utterance.
+        time_mask_share: see ``time_masks``.
+        coefficient_masks: how many bands of MFCC are blanked, each with its deltas.
+        coefficient_mask_width: the most coefficients in a band.
+        noise: standard deviation of the noise added to every value; values are normalised to about 1.
+    """
+
+    stretch: NotNegative = 0.25
+    time_masks: Annotated[int, Meta(ge=0)] = 2
+    time_mask_share: Share = 0.125
+    coefficient_masks: Annotated[int, Meta(ge=0)] = 2
+    coefficient_mask_width: Annotated[int, Meta(ge=0)] = 4
+    noise: NotNegative = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the network is trained (paper, section 4.2, "implementation details").
+
+    Attributes:
+        epochs: the most epochs.
+        batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of one
+            class match, all others do not; so a pair of one class is never a negative.
+        epoch_pairs: pairs in an epoch, drawn anew for each; null takes every training pair once.
+        learning_rate: of Adam; the number is missing in the paper.
+        weight_decay: of Adam.
+        clip_norm: the gradient is scaled down to this norm.
+        triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), or ``off``.
+        margin: of the triplet loss.
+        triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
+        augment: how utterances are varied.
+        patience: training ends after so many epochs without a better validation hit@1; null never ends early.
+        validate_every: epochs from one validation to the next (the last epoch is always validated).
+        seed: of the weights, the batches, dropout and augmentation.
+        amp: ``bf16`` computes in bfloat16 where that is safe, on a GPU only.
+        deterministic: refuses GPU kernels whose results vary from run to run.
+    """
+
+    epochs: Count = 500
+    batch_size: Annotated[int, Meta(ge=2)] = 64
+    epoch_pairs: Count | None = None
+    learning_rate: Positive = 1e-4
+    weight_decay: NotNegative = 0.0
+    clip_norm: Positive = 1.0
+    triplet: Literal["working", "printed", "off"] = "working"
+    margin: NotNegative = 0.3
+    triplet_weight: NotNegative = 1.0
+    s1_weight: NotNegative = 1.0
+    score_weight: NotNegative = 1.0
+    augment: AugmentConfig = AugmentConfig()
+    patience: Count | None = None
+    validate_every: Count = 1
+    seed: Annotated[int, Meta(ge=0)] = 0
+    amp: Literal["off", "bf16"] = "off"
+    deterministic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole run: which system, its features, its network and its training.
+
+    Attributes:
+        system: name of the system (`fmn.systems`).
+        video, audio: how features are computed.
+        model, memory, training: see there.
+    """
+
+    system: str = "fmn"
+    video: VideoFeatureConfig = PAPER_VIDEO
+    audio: AudioFeatureConfig = PAPER_AUDIO
+    model: ModelConfig = ModelConfig()
+    memory: MemoryConfig = MemoryConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+PAPER = Config()
+
+# Two cores, no GPU: about two minutes for 20 classes of 20 clips and 20 utterances.
+DEMO = Config(
+    video=DEMO_VIDEO,
+    audio=DEMO_AUDIO,
+    model=ModelConfig(lstm_units=128, frame_stack=4, common_dim=256, head_units=256),
+    training=TrainingConfig(epochs=120, epoch_pairs=512, learning_rate=3e-3, validate_every=5),
+)
+
+PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "paper": PAPER}
+
+
+def preset(name: PresetName, form: Form = "working") -> Config:
+    """The configuration ``demo`` (two cores) or ``paper`` (the paper's setting where it states one).
+
+    Raises:
+        InputError: there is no such preset or form.
+    """
+    if name not in PRESETS:
+        raise InputError(f"There is no preset {name!r}", expected=f"one of {', '.join(PRESETS)}")
+    if form not in ("working", "printed"):
+        raise InputError(f"There is no form {form!r}", expected="working or printed")
+    return as_printed(PRESETS[name]) if form == "printed" else PRESETS[name]
+
+
+def as_printed(config: Config) -> Config:
+    """``config`` with every equation as the paper prints it, also those that cannot do what its text says."""
+    return replace(
+        config,
+        model=replace(config.model, head="linear", score="s1/max"),
+        memory=replace(config.memory, space="raw", update=0.5, read="max", write="step"),
+        training=replace(config.training, triplet="printed", s1_weight=0.0),
+    )
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """``config`` as JSON-ready dictionaries; `config_from_dict` gives it back."""
+    return dataclasses.asdict(config)
+
+
+def config_from_dict(values: Mapping[str, Any]) -> Config:
+    """Reads a configuration; what is left out has its default (the preset ``paper``).
+
+    Raises:
+        InputError: keys are unknown, or values of the wrong type or range; all of them are named at once.
+    """
+    problems: list[str] = []
+    config = _read(Config, values, "", problems)
+    if problems or config is None:
+        raise InputError(
+            "The configuration cannot be used: " + "; ".join(problems),
+            expected="the keys and values that fmn/config.py describes",
+            next_step="correct or remove what is named",
+        )
+    return config
+
+
+def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
+    """``config`` with single values changed, named like ``training.epochs``.
+
+    Raises:
+        InputError: as of `config_from_dict`.
+    """
+    values = as_dict(config)
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise InputError(f"{section!r} in {name!r} is a value, not a section of the configuration")
+        place[key] = value
+    return config_from_dict(values)
+
+
+Section = TypeVar("Section")
+
+
+def _read(section: type[Section], values: Any, path: str, problems: list[str]) -> Section | None:
+    """An instance of the dataclass ``section``; what is wrong goes to ``problems`` and gives null."""
+    if not isinstance(values, Mapping):
+        problems.append(f"{path.rstrip('.') or 'it'} is not an object of keys and values")
+        return None
+    hints = get_type_hints(section, include_extras=True)
+    problems += [f"{path}{key} is unknown" for key in values if key not in hints]
+    found: dict[str, Any] = {}
+    before = len(problems)
+    for key, hint in hints.items():
+        if key not in values:
+            continue
+        if dataclasses.is_dataclass(hint):
+            found[key] = _read(hint, values[key], f"{path}{key}.", problems)  # type: ignore[arg-type]
+            continue
+        try:
+            found[key] = msgspec.convert(values[key], hint)
+        except msgspec.ValidationError as error:
+            problems.append(f"{path}{key} is {values[key]!r}: {error}")
+    if len(problems) > before:
+        return None
+    try:
+        return section(**found)
+    except ToolkitError as error:  # the features' configurations check themselves
+        problems.append(error.found)
+        return None

@@ -1,0 +1,225 @@
+"""From the rows of train.jsonl or test.jsonl to distinct clips, distinct utterances, and the pairs between them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import (
+    ClassLabel,
+    ClipRow,
+    InputError,
+    ManifestError,
+    SplitPairRow,
+    UtteranceRow,
+    read_rows,
+    resolve,
+    workspace_of,
+)
+from fmn.features.media import Media
+
+Noted = TypeVar("Noted", ClipRow, UtteranceRow, ClassLabel)
+
+NO_FOLD = -1
+VALIDATION_FOLD = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """What a manifest holds: every clip and every utterance once, in order of their ids.
+
+    Attributes:
+        manifest: the file. workspace: what the paths of its rows are relative to.
+        clips, utterances: the rows, N and M of them.
+        classes: the class table, in order of id.
+        clip_classes: [N] int64, index into ``classes``. utterance_classes: [M], the same.
+        pairs: [P, 2] int64, indices of clip and utterance, in the manifest's order.
+        folds: [P] int8, the fold of each pair, -1 where it has none.
+        partners: [M] int64, the clip whose description an utterance speaks, -1 where it is not among ``clips``.
+        standin: what manifests/build.json says of a stand-in corpus, or null when the footage is real or not known.
+    """
+
+    manifest: Path
+    workspace: Path
+    clips: tuple[ClipRow, ...]
+    utterances: tuple[UtteranceRow, ...]
+    classes: tuple[ClassLabel, ...]
+    clip_classes: NDArray[np.int64]
+    utterance_classes: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    folds: NDArray[np.int8]
+    partners: NDArray[np.int64]
+    standin: Any
+
+    @property
+    def relevant(self) -> NDArray[np.bool_]:
+        """[N, M]: which clips and utterances are of one class."""
+        same: NDArray[np.bool_] = self.clip_classes[:, None] == self.utterance_classes[None, :]
+        return same
+
+    @property
+    def partner_matrix(self) -> NDArray[np.bool_]:
+        """[N, M]: which utterances speak the description of which clip."""
+        matrix = np.zeros((len(self.clips), len(self.utterances)), dtype=bool)
+        spoken = np.flatnonzero(self.partners >= 0)
+        matrix[self.partners[spoken], spoken] = True
+        return matrix
+
+    def clip_media(self) -> list[Media]:
+        """The clips' files, checked to be there (`resolve`)."""
+        return [Media(row.sha256, resolve(self.workspace, row.path), row.id) for row in self.clips]
+
+    def utterance_media(self) -> list[Media]:
+        """The utterances' files, checked to be there (`resolve`)."""
+        return [Media(row.sha256, resolve(self.workspace, row.path), row.id) for row in self.utterances]
+
+    def without(self, sha256s: set[str]) -> Items:
+        """These items less those whose content is among ``sha256s`` (their features failed), and less their pairs."""
+        keep_clips = np.array([row.sha256 not in sha256s for row in self.clips], dtype=bool)
+        keep_utterances = np.array([row.sha256 not in sha256s for row in self.utterances], dtype=bool)
+        keep_pairs = keep_clips[self.pairs[:, 0]] & keep_utterances[self.pairs[:, 1]]
+        new_clip = np.where(keep_clips, np.cumsum(keep_clips) - 1, -1)
+        new_utterance = np.cumsum(keep_utterances) - 1
+        pairs = self.pairs[keep_pairs]
+        partners = self.partners[keep_utterances]
+        return Items(
+            manifest=self.manifest,
+            workspace=self.workspace,
+            clips=tuple(row for row, keep in zip(self.clips, keep_clips, strict=True) if keep),
+            utterances=tuple(row for row, keep in zip(self.utterances, keep_utterances, strict=True) if keep),
+            classes=self.classes,
+            clip_classes=self.clip_classes[keep_clips],
+            utterance_classes=self.utterance_classes[keep_utterances],
+            pairs=np.stack([new_clip[pairs[:, 0]], new_utterance[pairs[:, 1]]], axis=1),
+            folds=self.folds[keep_pairs],
+            partners=np.where(partners >= 0, new_clip[partners], -1),
+            standin=self.standin,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The training items in two parts: what is fitted, and fold 0, which chooses and is not fitted.
+
+    Attributes:
+        fit_pairs: [P', 2] the pairs outside fold 0.
+        fit_clips, fit_utterances: the items of those pairs.
+        validation_clips, validation_utterances: the items of no fitted pair; empty when there is no fold 0.
+        leaks: whether fold 0 shares its items with the fitted part (a split of pairs, which leaks by its nature).
+    """
+
+    fit_pairs: NDArray[np.int64]
+    fit_clips: NDArray[np.int64]
+    fit_utterances: NDArray[np.int64]
+    validation_clips: NDArray[np.int64]
+    validation_utterances: NDArray[np.int64]
+    leaks: bool
+
+    @property
+    def validates(self) -> bool:
+        return bool(self.validation_clips.size and self.validation_utterances.size)
+
+
+def parts_of(items: Items) -> Parts:
+    """Sets fold 0 apart.
+
+    Raises:
+        InputError: nothing is left to fit.
+    """
+    held = items.folds == VALIDATION_FOLD
+    fit_pairs = items.pairs[~held]
+    if not len(fit_pairs):
+        raise InputError(
+            "There is nothing to train on: every pair is in fold 0",
+            where=items.manifest,
+            expected="pairs in at least one other fold",
+            next_step="build more clips and utterances a class, then run fmn-data pairs again",
+        )
+    fit_clips, fit_utterances = np.unique(fit_pairs[:, 0]), np.unique(fit_pairs[:, 1])
+    held_pairs = items.pairs[held]
+    held_clips, held_utterances = np.unique(held_pairs[:, 0]), np.unique(held_pairs[:, 1])
+    validation_clips = np.setdiff1d(held_clips, fit_clips)
+    validation_utterances = np.setdiff1d(held_utterances, fit_utterances)
+    leaks = bool(len(held_pairs)) and not (validation_clips.size and validation_utterances.size)
+    if leaks:
+        validation_clips, validation_utterances = held_clips, held_utterances
+    return Parts(fit_pairs, fit_clips, fit_utterances, validation_clips, validation_utterances, leaks)
+
+
+def load_items(manifest: Path, root: Path | None = None) -> Items:
+    """Reads train.jsonl or test.jsonl. Rows are streamed: memory grows with the items, not with the pairs.
+
+    Args:
+        manifest: the file of `SplitPairRow`.
+        root: the workspace, when it is not the parent of the manifest's folder.
+
+    Raises:
+        InputError: there is no such manifest.
+        ManifestError: a row is wrong, or two rows disagree about an item or a class.
+    """
+    clips: dict[str, ClipRow] = {}
+    utterances: dict[str, UtteranceRow] = {}
+    classes: dict[str, ClassLabel] = {}
+    pairs: list[tuple[str, str, int]] = []
+    for number, row in enumerate(read_rows(manifest, SplitPairRow), start=1):
+        where = f"{manifest}, line {number}"
+        _note(clips, row.clip, "clip", where)
+        _note(utterances, row.utterance, "utterance", where)
+        _note(classes, row.label, "class", where)
+        if not row.label.id == row.clip.class_id == row.utterance.class_id:
+            raise _wrong(
+                f"The pair is of class {row.label.id!r}, its clip of {row.clip.class_id!r}, "
+                f"its utterance of {row.utterance.class_id!r}",
+                where,
+            )
+        pairs.append((row.clip.id, row.utterance.id, NO_FOLD if row.fold is None else row.fold))
+    if not pairs:
+        raise InputError(
+            "The manifest is empty", where=manifest, expected="a pair a line", next_step="run fmn-data pairs"
+        )
+    clip_ids, utterance_ids, class_ids = sorted(clips), sorted(utterances), sorted(classes)
+    clip_index = {name: index for index, name in enumerate(clip_ids)}
+    utterance_index = {name: index for index, name in enumerate(utterance_ids)}
+    class_index = {name: index for index, name in enumerate(class_ids)}
+    spoken = (utterances[name].clip for name in utterance_ids)
+    return Items(
+        manifest=manifest,
+        workspace=workspace_of(manifest, root),
+        clips=tuple(clips[name] for name in clip_ids),
+        utterances=tuple(utterances[name] for name in utterance_ids),
+        classes=tuple(classes[name] for name in class_ids),
+        clip_classes=np.array([class_index[clips[name].class_id] for name in clip_ids]),
+        utterance_classes=np.array([class_index[utterances[name].class_id] for name in utterance_ids]),
+        pairs=np.array([(clip_index[clip], utterance_index[utterance]) for clip, utterance, _ in pairs]),
+        folds=np.array([fold for _, _, fold in pairs], dtype=np.int8),
+        partners=np.array([clip_index.get(clip, -1) if clip else -1 for clip in spoken]),
+        standin=_standin_of(manifest),
+    )
+
+
+def _note(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
+    if known.setdefault(item.id, item) != item:
+        raise _wrong(f"The {kind} {item.id!r} differs from what an earlier line says of it", where)
+
+
+def _wrong(found: str, where: str) -> ManifestError:
+    return ManifestError(found, where=where, next_step="write the manifest again with fmn-data pairs")
+
+
+def _standin_of(manifest: Path) -> Any:
+    """What build.json beside the manifest says under ``stand_in``; null when there is none, or no such file."""
+    path = manifest.parent / "build.json"
+    try:
+        built = json.loads(path.read_text(encoding="utf-8"))
+        return built.get("stand_in")
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, AttributeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"It is not a JSON object: {error}", where=path, next_step="write it again with fmn-data build"
+        ) from error
