@@ -13,6 +13,8 @@ from typing import Literal
 
 from dataset_tools.manifests import InputError
 
+FlowMethod = Literal["dis", "dis_fast", "tvl1"]
+
 I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
 RESNET_CHANNELS = 2048  # of pytorchvideo's I3D ResNet-50, before its head
 
@@ -46,8 +48,8 @@ class VideoFeatureConfig:
         resize_px: side of the frames before the crop.
         resize: ``short_side`` keeps the aspect ratio; ``square`` does not (section 3.1: 256 × 256).
         crop_px: side of the square that the network sees.
-        flow: ``dis`` (OpenCV, everywhere), ``tvl1`` (what the published weights were trained on; needs OpenCV's
-            contrib modules) or ``none`` (no flow stream).
+        flow: ``dis`` (OpenCV, everywhere), ``dis_fast`` (coarser, four times as fast), ``tvl1`` (what the published
+            weights were trained on; needs OpenCV's contrib modules) or ``none`` (no flow stream).
         flow_bound_px: flow is clipped to ±this many pixels (of the resized frame) a sample and scaled to [-1, 1].
     """
 
@@ -61,7 +63,7 @@ class VideoFeatureConfig:
     resize_px: int = 256
     resize: Literal["short_side", "square"] = "short_side"
     crop_px: int = 224
-    flow: Literal["dis", "tvl1", "none"] = "dis"
+    flow: FlowMethod | Literal["none"] = "dis"
     flow_bound_px: float = 20.0
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class VideoFeatureConfig:
             self,
             _one_of("backbone", self.backbone, ("i3d", "i3d_r50")),
             _one_of("resize", self.resize, ("short_side", "square")),
-            _one_of("flow", self.flow, ("dis", "tvl1", "none")),
+            _one_of("flow", self.flow, ("dis", "dis_fast", "tvl1", "none")),
             _at_least("width", self.width, 1 / 16),
             _at_least("sample_fps", self.sample_fps, 0.1),
             _at_least("window_frames", self.window_frames, 8),
@@ -203,6 +205,7 @@ DEMO_VIDEO = VideoFeatureConfig(
     windows=1,
     resize_px=128,
     crop_px=112,
+    flow="dis_fast",
     flow_bound_px=10.0,
 )
 DEMO_AUDIO = AudioFeatureConfig()

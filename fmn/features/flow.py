@@ -7,27 +7,30 @@ here, a departure: it is in every build of OpenCV and more than ten times faster
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.manifests import InputError
+from fmn.features.config import FlowMethod
 
 FLOW_STEPS = 127  # a flow of ±bound pixels is stored as ±127
+
+_DIS_PRESETS = {"dis": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, "dis_fast": cv2.DISOPTICAL_FLOW_PRESET_FAST}
 
 cv2.setNumThreads(1)  # clips are worked on side by side
 
 
-def estimator(method: Literal["dis", "tvl1"]) -> Any:
-    """An OpenCV dense optical flow object; one a thread, it keeps buffers.
+def estimator(method: FlowMethod) -> Any:
+    """An OpenCV dense optical flow object, for one pair of frames: DIS on small frames changes itself as it is used.
 
     Raises:
         InputError: TV-L1 is asked for and this OpenCV has no contrib modules.
     """
-    if method == "dis":
-        return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    if method != "tvl1":
+        return cv2.DISOpticalFlow.create(_DIS_PRESETS[method])
     if not hasattr(cv2, "optflow"):
         raise InputError(
             "TV-L1 flow is not there: OpenCV was built without its contrib modules",
@@ -38,7 +41,7 @@ def estimator(method: Literal["dis", "tvl1"]) -> Any:
     return cv2.optflow.DualTVL1OpticalFlow_create()
 
 
-def optical_flow(frames: NDArray[np.uint8], method: Literal["dis", "tvl1"], bound_px: float) -> NDArray[np.int8]:
+def optical_flow(frames: NDArray[np.uint8], method: FlowMethod, bound_px: float) -> NDArray[np.int8]:
     """Flow from each frame to the next; the last frame repeats the flow before it, a lone frame has none.
 
     Args:
@@ -52,8 +55,7 @@ def optical_flow(frames: NDArray[np.uint8], method: Literal["dis", "tvl1"], boun
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     if len(grey) == 1:
         return np.zeros((*frames.shape[:3], 2), np.int8)
-    engine = estimator(method)
-    flows = [quantised(engine.calc(before, after, None), bound_px) for before, after in pairwise(grey)]
+    flows = [quantised(estimator(method).calc(before, after, None), bound_px) for before, after in pairwise(grey)]
     return np.stack([*flows, flows[-1]])
 
 

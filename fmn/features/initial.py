@@ -16,7 +16,7 @@ from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.resnet import I3DResNet50
 
-_CLIPS = 4
+_CLIPS, _FRAMES, _SIDE_PX = 8, 16, 64
 
 
 def initialise(network: I3D | I3DResNet50, stream: str, config: VideoFeatureConfig) -> None:
@@ -25,7 +25,7 @@ def initialise(network: I3D | I3DResNet50, stream: str, config: VideoFeatureConf
     Args:
         network: a backbone, in training mode.
         stream: ``rgb`` or ``flow``.
-        config: its seed decides; its window and crop say what size of clip the batch norms are set on.
+        config: its seed decides.
     """
     name = hashlib.sha256(f"{config.seed} {stream}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(name[:8], "big") >> 1)
@@ -40,7 +40,7 @@ def initialise(network: I3D | I3DResNet50, stream: str, config: VideoFeatureConf
         norm.reset_parameters()
         norm.momentum = None  # statistics of this one batch, not a running mixture with the initial ones
     with torch.no_grad():
-        network.features(moving_noise(stream, min(config.window_frames, 16), min(config.crop_px, 112), generator))
+        network.features(moving_noise(stream, _FRAMES, _SIDE_PX, generator))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
 
@@ -49,7 +49,7 @@ def moving_noise(stream: str, frames: int, side_px: int, generator: torch.Genera
     """Made-up clips: smooth random pictures that drift, in the range of the stream.
 
     Returns:
-        [4, C, frames, side_px, side_px], standard deviation about 0.5 (RGB) or 0.1 (flow, mostly still).
+        [8, C, frames, side_px, side_px], standard deviation about 0.5 (RGB) or 0.1 (flow, mostly still).
     """
     channels, scale = (3, 0.5) if stream == "rgb" else (2, 0.1)
     total = torch.zeros(_CLIPS, channels, frames, side_px, side_px)

@@ -24,7 +24,7 @@ def sample_frames(times_s: NDArray[np.float64], sample_fps: float) -> NDArray[np
     samples = max(1, round(duration_s * sample_fps))
     if samples >= frames:
         return np.arange(frames)
-    middles_s = start + (np.arange(samples) + 0.5) * (duration_s / samples)
+    middles_s = start + (np.arange(samples) + 0.5) * (duration_s / samples) + 1e-6  # not left to rounding on a boundary
     shown: NDArray[np.intp] = np.searchsorted(times_s, middles_s, side="right") - 1
     return np.unique(shown)
 

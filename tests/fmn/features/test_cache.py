@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmn.features.cache import FeatureCache
+
+KEY = "ab" + "0" * 62
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(tmp_path / "cache", "video-0123", dim=4, axes=1)
+
+
+def test_what_is_put_is_got_by_anyone_with_the_same_source(cache: FeatureCache, tmp_path: Path) -> None:
+    assert cache.get(KEY) is None
+    value = np.array([1, 2, 3, 4], np.float32)
+    cache.put(KEY, value)
+    again = FeatureCache(tmp_path / "cache", "video-0123", dim=4, axes=1).get(KEY)
+    assert again is not None
+    assert np.array_equal(again, value)
+    assert again.dtype == np.float32
+    assert FeatureCache(tmp_path / "cache", "video-4567", dim=4, axes=1).get(KEY) is None
+    assert cache.path(KEY) == tmp_path / "cache" / "video-0123" / "ab" / f"{KEY}.npy"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"not a feature at all"])
+def test_a_torn_file_counts_as_missing(cache: FeatureCache, content: bytes) -> None:
+    cache.put(KEY, np.ones(4, np.float32))
+    cache.path(KEY).write_bytes(content)
+    assert cache.get(KEY) is None
+
+
+def test_a_file_cut_in_the_middle_counts_as_missing(cache: FeatureCache) -> None:
+    cache.put(KEY, np.ones(4, np.float32))
+    cache.path(KEY).write_bytes(cache.path(KEY).read_bytes()[:-4])
+    assert cache.get(KEY) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.ones(5, np.float32),
+        np.ones((1, 4), np.float32),
+        np.ones(4, np.float64),
+        np.array([1, np.nan, 1, 1], np.float32),
+        np.array([1, np.inf, 1, 1], np.float32),
+    ],
+)
+def test_what_does_not_fit_is_neither_a_feature_nor_got(cache: FeatureCache, value: np.ndarray) -> None:  # type: ignore[type-arg]
+    assert not cache.fits(value)
+    cache.put(KEY, value)
+    assert cache.get(KEY) is None
+
+
+def test_an_empty_sequence_is_no_feature(tmp_path: Path) -> None:
+    sequences = FeatureCache(tmp_path, "audio-0123", dim=4, axes=2)
+    assert sequences.fits(np.ones((3, 4), np.float32))
+    assert not sequences.fits(np.ones((0, 4), np.float32))

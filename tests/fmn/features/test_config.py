@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, fields, replace
+
+import pytest
+
+from dataset_tools.manifests import InputError
+from fmn.features import DEMO_AUDIO, DEMO_VIDEO, PAPER_AUDIO, PAPER_VIDEO, AudioFeatureConfig, VideoFeatureConfig
+
+
+def test_the_paper_has_2048_numbers_a_clip() -> None:
+    assert PAPER_VIDEO.dim == 1024 + 1024
+    assert PAPER_VIDEO.streams == ("rgb", "flow")
+    assert (PAPER_VIDEO.resize_px, PAPER_VIDEO.crop_px, PAPER_VIDEO.flow_bound_px) == (256, 224, 20.0)
+
+
+def test_dims_follow_width_and_streams() -> None:
+    assert replace(PAPER_VIDEO, width=0.25).dim == 512
+    assert replace(PAPER_VIDEO, flow="none").dim == 1024
+    assert VideoFeatureConfig(backbone="i3d_r50", flow="none").dim == 2048
+    assert AudioFeatureConfig(n_mfcc=13, deltas=2).dim == 39
+    assert AudioFeatureConfig(n_mfcc=13, deltas=0).dim == 13
+
+
+def test_the_digest_changes_with_every_field_and_with_nothing_else() -> None:
+    changed: dict[str, object] = {
+        "backbone": "i3d_r50",
+        "width": 0.5,
+        "weights": "random",
+        "seed": 1,
+        "sample_fps": 8.0,
+        "window_frames": 16,
+        "windows": 2,
+        "resize_px": 240,
+        "resize": "square",
+        "crop_px": 200,
+        "flow": "tvl1",
+        "flow_bound_px": 10.0,
+    }
+    base = VideoFeatureConfig(flow="none")
+    assert set(changed) == {field.name for field in fields(base)}
+    digests = {base.digest} | {replace(base, **{name: value}).digest for name, value in changed.items()}
+    assert len(digests) == 1 + len(changed)
+    assert VideoFeatureConfig(flow="none").digest == base.digest
+    assert AudioFeatureConfig(n_mfcc=13).digest != PAPER_AUDIO.digest
+
+
+def test_the_digest_is_the_same_in_another_process() -> None:
+    code = "from fmn.features import DEMO_VIDEO, DEMO_AUDIO; print(DEMO_VIDEO.digest, DEMO_AUDIO.digest)"
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+    )
+    assert other.stdout.split() == [DEMO_VIDEO.digest, DEMO_AUDIO.digest]
+
+
+@pytest.mark.parametrize("config", [DEMO_VIDEO, PAPER_VIDEO, DEMO_AUDIO, PAPER_AUDIO])
+def test_a_configuration_survives_json(config: VideoFeatureConfig | AudioFeatureConfig) -> None:
+    assert type(config)(**json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_all_problems_come_in_one_message() -> None:
+    with pytest.raises(InputError) as caught:
+        VideoFeatureConfig(flow="farneback", crop_px=300, windows=0, width=0.0)  # type: ignore[arg-type]
+    for part in ("farneback", "resize_px is 256, expected at least 300 (crop_px)", "windows is 0", "width is 0.0"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({"backbone": "i3d_r50"}, "no flow stream"),
+        ({"backbone": "i3d_r50", "flow": "none", "width": 0.5}, "one width"),
+        ({"backbone": "i3d_r50", "flow": "none", "weights": "demo"}, "demo weights"),
+        ({"weights": ""}, "weights is empty"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values: dict[str, object], part: str) -> None:
+    with pytest.raises(InputError, match=part):
+        VideoFeatureConfig(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values", [{"delta_frames": 4}, {"n_mels": 10}, {"window_ms": 5.0}, {"deltas": 3}, {"sample_rate_hz": 100}]
+)
+def test_audio_values_that_cannot_work_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(values))):
+        AudioFeatureConfig(**values)  # type: ignore[arg-type]
+
+
+def test_untrained_and_demo_networks_say_so() -> None:
+    assert "untrained" in (replace(DEMO_VIDEO, weights="random").note or "")
+    assert "stand-in" in (replace(DEMO_VIDEO, weights="demo").note or "")
+    assert PAPER_VIDEO.note is None
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, fmn.features; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "torchaudio", "av", "cv2", "numpy", "soundfile"} & set(loaded)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import SampleError
+from fmn.features.frames import frame_times, read_frames, resized_size
+
+
+def every(times_s: NDArray[np.float64]) -> NDArray[np.intp]:
+    return np.arange(len(times_s))
+
+
+def ffmpeg_frames(path: Path, height: int, width: int) -> NDArray[np.uint8]:
+    """All frames, by the ffmpeg program: upright, scaled by areas."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-vf"]
+    command += [f"scale={width}:{height}:flags=area", "-pix_fmt", "rgb24", "-f", "rawvideo", "-fps_mode", "passthrough"]
+    raw = subprocess.run([*command, "-"], capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
+
+
+@pytest.fixture
+def numbered(write_video: Callable[..., Path]) -> Callable[..., Path]:
+    """A video whose frame i is grey of brightness 20 + 4 i."""
+
+    def write(name: str, count: int, **options: object) -> Path:
+        return write_video(
+            name, np.stack([np.full((48, 64, 3), 20 + 4 * i, np.uint8) for i in range(count)]), **options
+        )
+
+    return write
+
+
+def numbers(frames: NDArray[np.uint8]) -> list[int]:
+    return [round((float(frame.mean()) - 20) / 4) for frame in frames]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4"), ("a.mkv", "libx264")])
+def test_the_frames_asked_for_are_those_that_come(numbered: Callable[..., Path], name: str, codec: str) -> None:
+    path = numbered(name, 50, codec=codec, fps=Fraction(147, 5))
+    wanted = [0, 1, 7, 8, 30, 48, 49]
+    frames, times_s = read_frames(path, lambda times_s: np.array(wanted), resize_px=32)
+    assert numbers(frames) == wanted
+    # Containers round their time stamps (matroska to milliseconds); an AVI numbers its frames and may start at 1.
+    assert np.diff(times_s) == pytest.approx(np.full(49, 5 / 147), abs=1.1e-3)
+
+
+def test_a_clip_starts_at_time_zero(numbered: Callable[..., Path]) -> None:
+    path = numbered("a.mp4", 20, fps=Fraction(147, 5))
+    assert frame_times(path) == pytest.approx(np.arange(20) * 5 / 147, abs=1e-4)
+
+
+def test_sizes() -> None:
+    assert resized_size(1224, 1624, 256, "short_side") == (256, 340)
+    assert resized_size(320, 240, 256, "short_side") == (341, 256)
+    assert resized_size(1224, 1624, 256, "square") == (256, 256)
+
+
+def test_areas_are_averaged(write_video: Callable[..., Path]) -> None:
+    picture = np.kron(np.arange(0, 240, 20, np.uint8).reshape(3, 4), np.ones((32, 32), np.uint8))
+    path = write_video("a.mp4", np.repeat(picture[None, :, :, None], 3, axis=3))
+    frames, _ = read_frames(path, every, resize_px=3)
+    assert frames.shape == (1, 3, 4, 3)
+    assert np.abs(frames[0, :, :, 0].astype(int) - np.arange(0, 240, 20).reshape(3, 4)).max() <= 3
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["decord__flipping_a_pancake.mkv", "mmaction2__test.avi", "decord__unordered.mov"])
+def test_real_videos_give_the_frames_that_ffmpeg_gives(real_data: Path, name: str) -> None:
+    path = real_data / "video" / name
+    frames, _ = read_frames(path, every, resize_px=40)
+    expected = ffmpeg_frames(path, *frames.shape[1:3])
+    assert len(frames) == len(expected)
+    assert np.abs(frames.astype(int) - expected).mean(axis=(1, 2, 3)).max() < 1.5
+
+
+@pytest.mark.real_data
+def test_a_rotated_video_stands_upright(real_data: Path) -> None:
+    path = real_data / "video" / "decord__video_90.mov"
+    frames, _ = read_frames(path, every, resize_px=64)
+    expected = ffmpeg_frames(path, *frames.shape[1:3])
+    assert frames.shape[1] > frames.shape[2]  # stored lying on its side
+    assert np.abs(frames.astype(int) - expected).mean() < 3
+    assert np.abs(frames[:, ::-1, ::-1].astype(int) - expected).mean() > 20  # upside down it would be another picture
+
+
+@pytest.mark.real_data
+def test_a_damaged_file_is_a_sample_error(real_data: Path) -> None:
+    with pytest.raises(SampleError, match="cannot be decoded"):
+        read_frames(real_data / "video" / "decord__corrupted.mp4", every, resize_px=40)
+
+
+def test_a_cut_off_file_gives_the_frames_before_the_cut(
+    write_video: Callable[..., Path], texture: Callable[..., NDArray[np.uint8]]
+) -> None:
+    path = write_video("a.mkv", texture(60, 96, 128))
+    whole, _ = read_frames(path, every, resize_px=32)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    frames, times_s = read_frames(path, every, resize_px=32)
+    assert 20 < len(frames) < 60
+    assert len(times_s) == len(frames)
+    assert np.array_equal(frames[:20], whole[:20])
+
+
+def test_frames_that_are_announced_but_not_there_are_not_waited_for(
+    numbered: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = numbered("a.mp4", 30)
+    monkeypatch.setattr("fmn.features.frames.frame_times", lambda path: np.arange(40) / 25)
+    frames, times_s = read_frames(path, lambda times_s: np.arange(0, len(times_s), 10), resize_px=32)
+    assert numbers(frames) == [0, 10, 20]
+    assert len(times_s) == 30
+
+
+def test_what_is_no_video_is_a_sample_error(tmp_path: Path) -> None:
+    text = tmp_path / "a.mp4"
+    text.write_text("this is no video")
+    with pytest.raises(SampleError, match="cannot be decoded"):
+        frame_times(text)
+    with pytest.raises(SampleError, match="missing"):
+        frame_times(tmp_path / "none.mp4")
+
+
+@pytest.mark.real_data
+def test_sound_alone_is_a_sample_error(real_data: Path) -> None:
+    with pytest.raises(SampleError, match="no video stream"):
+        frame_times(real_data / "speech" / "cards" / "001.wav")
