@@ -238,9 +238,9 @@ def _fetch(weights: PublishedWeights, path: Path, progress: Progress) -> None:
         if have < total:
             raise OSError(f"the connection closed after {have} of {total} bytes")
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing lies behind what is here: it is whole, or it is something else
-            pass
-        else:
+        error.close()
+        # 416: nothing lies behind what is here, so it is whole, or it is something else, which the check tells.
+        if error.code != 416 or not have:
             raise InputError(
                 f"The server refuses the file: {error.code} {error.reason}",
                 where=weights.url,

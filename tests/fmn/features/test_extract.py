@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_tools.manifests import InputError, SampleError, StoppedError
+from fmn.features import DEMO_AUDIO, DEMO_VIDEO, FeatureSet, Media, VideoFeatureConfig, extract_audio, extract_video
+from fmn.features import backbone as backbone_module
+from fmn.features.audio import read_audio
+from fmn.features.mfcc import Mfcc
+from fmn.features.workers import overlapped
+
+WriteClip = Callable[..., Media]
+
+
+def same(one: FeatureSet, other: FeatureSet) -> bool:
+    return list(one.values) == list(other.values) and all(
+        np.array_equal(one.values[key], other.values[key]) for key in one.values
+    )
+
+
+@pytest.fixture
+def clips(write_clip: WriteClip) -> list[Media]:
+    return [write_clip(f"clip{i}", frames=30 + 7 * i, seed=i) for i in range(5)]
+
+
+def test_jobs_and_company_change_no_bit(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    one = extract_video(clips, tiny, cache=tmp_path / "one", jobs=1)
+    three = extract_video(clips, tiny, cache=tmp_path / "three", jobs=3)
+    assert same(one, three)
+    assert one.source == three.source
+    single = extract_video(clips[2:3], tiny, cache=tmp_path / "single")
+    assert np.array_equal(single.values[clips[2].sha256], one.values[clips[2].sha256])
+    assert all(value.shape == (tiny.dim,) and value.dtype == np.float32 for value in one.values.values())
+
+
+def test_the_second_time_everything_comes_from_the_cache(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    first = extract_video(clips, tiny, cache=tmp_path / "cache")
+    moved = [Media(clip.sha256, tmp_path / "gone.mp4", clip.name) for clip in clips]  # content counts, not the place
+    second = extract_video(moved, tiny, cache=tmp_path / "cache")
+    assert (first.computed, second.computed) == (5, 0)
+    assert same(first, second)
+    other = extract_video(clips, replace(tiny, windows=1), cache=tmp_path / "cache")
+    assert other.computed == 5
+
+
+def test_what_was_interrupted_goes_on(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_video(clips, tiny, cache=tmp_path / "cache", jobs=2, progress=stop)
+    rest = extract_video(clips, tiny, cache=tmp_path / "cache", jobs=2)
+    assert rest.computed == 2
+    assert same(rest, extract_video(clips, tiny, cache=tmp_path / "whole"))
+
+
+def test_one_bad_clip_does_not_stop_the_others(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    bad = [Media("0" * 64, text, "text"), Media("1" * 64, tmp_path / "none.mp4", "none")]
+    found = extract_video([bad[0], *clips, bad[1]], tiny, cache=tmp_path / "cache", jobs=2)
+    assert list(found.values) == [clip.sha256 for clip in clips]
+    assert list(found.failures) == ["0" * 64, "1" * 64]
+    assert all(isinstance(error, SampleError) for error in found.failures.values())
+    assert same(FeatureSet(tiny.dim, found.values), extract_video(clips, tiny, cache=tmp_path / "without"))
+    alone = extract_video(bad, tiny, cache=tmp_path / "cache")
+    assert (len(alone.values), len(alone.failures)) == (0, 2)
+
+
+def test_a_surprise_in_one_clip_is_its_own(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fmn.features import windows
+
+    usual = windows.read_windows
+
+    def surprising(path: Path, config: VideoFeatureConfig) -> object:
+        if path == clips[1].path:
+            raise ZeroDivisionError("never seen before")
+        return usual(path, config)
+
+    monkeypatch.setattr(windows, "read_windows", surprising)
+    found = extract_video(clips, tiny, cache=tmp_path / "cache", jobs=2)
+    assert list(found.failures) == [clips[1].sha256]
+    assert "ZeroDivisionError: never seen before" in str(found.failures[clips[1].sha256])
+    assert len(found.values) == 4
+
+
+def test_nan_is_refused_and_not_kept(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = backbone_module.Backbone.describe
+
+    def spoiled(self: backbone_module.Backbone, windows: Iterator[object]) -> list[np.ndarray]:  # type: ignore[type-arg]
+        features = usual(self, windows)  # type: ignore[arg-type]
+        features[0][3] = np.nan
+        return features
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backbone_module.Backbone, "describe", spoiled)
+        found = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
+    assert "NaN" in str(found.failures[clips[0].sha256])
+    assert extract_video(clips[:1], tiny, cache=tmp_path / "cache").computed == 1
+
+
+def test_equal_contents_are_computed_once(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    found = extract_video([clips[0], clips[1], clips[0]], tiny, cache=tmp_path / "cache")
+    assert found.computed == 2
+    assert list(found.values) == [clips[0].sha256, clips[1].sha256]
+
+
+def test_progress_counts_to_the_end(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    extract_video(
+        clips, tiny, cache=tmp_path, progress=lambda stage, done, total, note="": seen.append((stage, done, total))
+    )
+    assert seen == [("video features", done, 5) for done in range(6)]
+
+
+def test_threads_of_torch_are_as_before(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    torch.set_num_threads(3)
+    extract_video(clips[:1], tiny, cache=tmp_path)
+    assert torch.get_num_threads() == 3
+
+
+def test_random_weights_say_so(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    assert "untrained" in (extract_video(clips[:1], tiny, cache=tmp_path).note or "")
+    assert extract_audio([], DEMO_AUDIO, cache=tmp_path).note is None
+
+
+def test_a_device_that_is_not_there_stops_with_a_message(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(StoppedError, match="device"):
+        extract_video(clips, tiny, cache=tmp_path, device="cuda:99")
+
+
+def test_a_flow_method_that_is_not_there_is_an_error_of_the_whole(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    monkeypatch.delattr(cv2, "optflow", raising=False)
+    with pytest.raises(InputError, match="contrib"):
+        extract_video(clips, replace(tiny, flow="tvl1"), cache=tmp_path)
+
+
+@pytest.mark.real_data
+def test_real_videos_with_the_demo_network(real_data: Path, as_media: Callable[[Path], Media], tmp_path: Path) -> None:
+    items = [as_media(path) for path in sorted((real_data / "video").iterdir())]
+    found = extract_video(items, replace(DEMO_VIDEO, weights="random"), cache=tmp_path, jobs=2)
+    assert [item.name for item in items if item.sha256 in found.failures] == ["decord__corrupted"]
+    assert len(found.values) == 4
+    assert all(value.shape == (512,) and np.isfinite(value).all() for value in found.values.values())
+    features = np.stack(list(found.values.values()))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    assert (features @ features.T)[~np.eye(4, dtype=bool)].max() < 0.999
+
+
+@pytest.mark.real_data
+def test_real_speech(real_data: Path, as_media: Callable[[Path], Media], tmp_path: Path) -> None:
+    items = [as_media(path) for path in sorted((real_data / "speech").rglob("*.*"))]
+    found = extract_audio(items, DEMO_AUDIO, cache=tmp_path, jobs=3)
+    assert [item.path.name for item in items if item.sha256 in found.failures] == ["cards.transcription"]
+    assert len(found.values) == 11
+    mfcc = Mfcc(DEMO_AUDIO)
+    for item in items:
+        if item.sha256 in found.values:
+            samples = read_audio(item.path, 16000)
+            assert found.values[item.sha256].shape == (mfcc.frames(len(samples)), 60)
+            assert np.array_equal(found.values[item.sha256], mfcc(samples).numpy())
+    assert extract_audio(items, DEMO_AUDIO, cache=tmp_path).computed == 0
+
+
+def test_tasks_come_back_in_order_and_few_are_ahead() -> None:
+    started: list[int] = []
+
+    def work(number: int) -> int:
+        started.append(number)
+        return number * number
+
+    results = overlapped(work, range(100), jobs=2)
+    assert next(results) == (0, 0)
+    assert len(started) <= 6
+    assert list(results) == [(n, n * n) for n in range(1, 100)]
