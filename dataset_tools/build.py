@@ -1,0 +1,312 @@
+"""Builds the data set: intervals of the classes → clips → sentences → speech → manifests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.clips import MIN_FRAMES, Plan, PlannedClip, Shortfall, plan_clips
+from dataset_tools.cutting import cut_clips
+from dataset_tools.encoding import encoder_version
+from dataset_tools.errors import ToolkitError
+from dataset_tools.files import sha256_of, write_bytes
+from dataset_tools.ledger import Ledger, LedgerRow, failed
+from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
+from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.mpii.tacos import SentenceSpans, read_sentences
+from dataset_tools.progress import Progress, silent
+from dataset_tools.sources import content_hashes
+from dataset_tools.workspace import Workspace
+
+BUILD_SCHEMA = "fmn.build/1"
+FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"
+STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
+SPEECH_LICENCES = {"espeak": "spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)"}
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a build may be told.
+
+    Attributes:
+        per_class: clips of each class, at most.
+        shortfall: what to do when a class has fewer (see `dataset_tools.clips.plan_clips`).
+        short_side: of the clips, pixels.
+        min_frames: shorter intervals are refused.
+        speech: whether descriptions are spoken.
+        engine: who speaks. language: ``en`` or ``zh``.
+        sentences: TACoS files whose sentences are taken before the grammar's.
+        seed: of everything random.
+    """
+
+    per_class: int = 50
+    shortfall: Shortfall = "accept"
+    short_side: int = 256
+    min_frames: int = MIN_FRAMES
+    speech: bool = True
+    engine: str = "espeak"
+    language: str = "en"
+    sentences: tuple[Path, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a build made, or (``dry_run``) would make.
+
+    Attributes:
+        clips, utterances: rows in the manifests (of a dry run: clips that would be cut, utterances 0).
+        per_class: clips of every class.
+        shortfalls: by how many clips a class falls short.
+        refused: intervals that could not be used, counted by the reason's first words.
+        failures: ids of the samples that failed.
+        notes: what the reader of the annotations wants said.
+        stand_in: what STANDIN.json says, when the footage is made up.
+    """
+
+    clips: int
+    utterances: int
+    per_class: Mapping[str, int]
+    shortfalls: Mapping[str, int]
+    refused: Mapping[str, int]
+    failures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    stand_in: Mapping[str, Any] | None = None
+    dry_run: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class _Failures:
+    """Samples that failed so far, by id."""
+
+    clips: dict[str, ToolkitError] = field(default_factory=dict)
+    utterances: dict[str, ToolkitError] = field(default_factory=dict)
+
+
+def build_dataset(
+    workspace: Workspace,
+    corpus: Corpus,
+    classes: ClassFile,
+    options: BuildOptions,
+    *,
+    jobs: int = 1,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> BuildSummary:
+    """Cuts the clips of the classes, speaks their descriptions, writes clips.jsonl, utterances.jsonl and build.json.
+
+    What the ledger knows to be done from the same inputs is not done again. A clip that cannot be cut is replaced by
+    another interval of its class where there is one; it keeps its row in the ledger, as failed. Files of clips that are
+    no longer in the data set are left where they are.
+
+    Raises:
+        InputError: an input is wrong; nothing was written.
+        StoppedError: something outside stopped it (a full disk, another build in the workspace).
+    """
+    sentences = read_sentences(options.sentences) if options.sentences else None
+    if dry_run:
+        return _summary(_plan(corpus, classes, options, ()), corpus, (), (), _Failures(), dry_run=True)
+    with Ledger(workspace.ledger) as ledger:
+        failures = _Failures()
+        plan, clips = _cut(workspace, corpus, classes, options, jobs, ledger, failures, progress)
+        utterances: list[UtteranceRow] = []
+        if options.speech:
+            utterances = _speak(workspace, clips, classes, options, jobs, ledger, failures, sentences, progress)
+        _note_refusals(plan, ledger)
+        _forget_others(ledger, plan, clips, utterances, failures, options)
+        write_rows(workspace.manifests / "clips.jsonl", clips)
+        if options.speech or not (workspace.manifests / "utterances.jsonl").exists():
+            write_rows(workspace.manifests / "utterances.jsonl", utterances)
+        summary = _summary(plan, corpus, clips, utterances, failures)
+        record = _record(workspace, corpus, classes, options, summary)
+        write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+    return summary
+
+
+def _plan(corpus: Corpus, classes: ClassFile, options: BuildOptions, exclude: Sequence[str]) -> Plan:
+    return plan_clips(
+        corpus,
+        classes,
+        per_class=options.per_class,
+        shortfall=options.shortfall,
+        seed=options.seed,
+        min_frames=options.min_frames,
+        exclude=exclude,
+    )
+
+
+def _cut(
+    workspace: Workspace,
+    corpus: Corpus,
+    classes: ClassFile,
+    options: BuildOptions,
+    jobs: int,
+    ledger: Ledger,
+    failures: _Failures,
+    progress: Progress,
+) -> tuple[Plan, list[ClipRow]]:
+    """Plans and cuts, and plans again without the intervals that failed, until the plan holds."""
+    exclude: set[str] = set()
+    while True:
+        plan = _plan(corpus, classes, options, sorted(exclude))
+        videos = {clip.interval.video: corpus.videos[clip.interval.video] for clip in plan.clips}
+        hashes, unreadable = content_hashes(
+            dict(sorted(videos.items())), workspace.cache / "sources.json", jobs=jobs, progress=progress
+        )
+        readable = [clip for clip in plan.clips if clip.interval.video in hashes]
+        for clip in plan.clips:
+            if clip.interval.video in unreadable:
+                failures.clips[clip.id] = unreadable[clip.interval.video]
+                ledger.record(failed(f"clip/{clip.id}", "read", failures.clips[clip.id]))
+        rows, failures_of_cutting = cut_clips(
+            readable,
+            videos,
+            hashes,
+            workspace,
+            short_side=options.short_side,
+            jobs=jobs,
+            ledger=ledger,
+            progress=progress,
+        )
+        failures.clips |= failures_of_cutting
+        newly_failed = _intervals_of(plan.clips, failures.clips) - exclude
+        if not newly_failed:
+            return plan, rows
+        exclude |= newly_failed
+
+
+def _intervals_of(clips: Sequence[PlannedClip], failures: Mapping[str, ToolkitError]) -> set[str]:
+    return {clip.interval.id for clip in clips if clip.id in failures}
+
+
+def _speak(
+    workspace: Workspace,
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    options: BuildOptions,
+    jobs: int,
+    ledger: Ledger,
+    failures: _Failures,
+    sentences: SentenceSpans | None,
+    progress: Progress,
+) -> list[UtteranceRow]:
+    from dataset_tools.speech.synthesize import synthesize
+
+    rows, failures.utterances = synthesize(
+        workspace,
+        clips,
+        classes,
+        engine=options.engine,
+        language=options.language,
+        seed=options.seed,
+        jobs=jobs,
+        ledger=ledger,
+        progress=progress,
+        sentences=sentences,
+    )
+    return rows
+
+
+def _note_refusals(plan: Plan, ledger: Ledger) -> None:
+    for refusal in plan.refusals:
+        ledger.record(
+            LedgerRow(id=f"interval/{refusal.id}", status=refusal.status, stage="plan", reason=refusal.reason.as_dict())
+        )
+
+
+def _forget_others(
+    ledger: Ledger,
+    plan: Plan,
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    failures: _Failures,
+    options: BuildOptions,
+) -> None:
+    """Drops the rows of samples that an earlier build, with other options, made."""
+    known = {f"clip/{row.id}" for row in clips} | {f"clip/{clip_id}" for clip_id in failures.clips}
+    known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
+    kinds: tuple[str, ...] = ("clip/", "interval/")
+    if options.speech:
+        known |= {f"utterance/{row.id}" for row in utterances} | {f"utterance/{name}" for name in failures.utterances}
+        kinds = (*kinds, "utterance/")
+    ledger.forget([row_id for row_id in ledger.rows if row_id.startswith(kinds) and row_id not in known])
+
+
+def _summary(
+    plan: Plan,
+    corpus: Corpus,
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    failures: _Failures,
+    *,
+    dry_run: bool = False,
+) -> BuildSummary:
+    refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
+    missing = sorted(f"interval/{refusal.id}" for refusal in plan.refusals if refusal.status == "failed")
+    return BuildSummary(
+        clips=len(plan.clips) if dry_run else len(clips),
+        utterances=len(utterances),
+        per_class=dict(sorted(Counter(clip.class_id for clip in (plan.clips if dry_run else clips)).items())),
+        shortfalls=dict(plan.shortfalls),
+        refused=dict(sorted(refused.items())),
+        failures=(
+            *(f"clip/{clip_id}" for clip_id in sorted(failures.clips)),
+            *(f"utterance/{utterance_id}" for utterance_id in sorted(failures.utterances)),
+            *missing,
+        ),
+        notes=(*corpus.notes, *corpus.annotations.notes),
+        stand_in=corpus.standin,
+        dry_run=dry_run,
+    )
+
+
+def _record(
+    workspace: Workspace, corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary
+) -> dict[str, Any]:
+    """What build.json says: no times and no paths of the machine, so that the same inputs give the same bytes."""
+    settings = asdict(options)
+    settings["sentences"] = [{"name": path.name, "sha256": sha256_of(path)} for path in options.sentences]
+    return {
+        "schema": BUILD_SCHEMA,
+        "stand_in": corpus.standin,
+        "options": {**settings, "classes": len(classes.classes)},
+        "class_file": {"name": classes.path.name, "sha256": sha256_of(classes.path)},
+        "annotations": {
+            "name": corpus.annotations.path.name,
+            "sha256": sha256_of(corpus.annotations.path),
+            "intervals": len(corpus.annotations.intervals),
+            "frame_rate": corpus.annotations.frame_rate,
+        },
+        "counts": {
+            "clips": summary.clips,
+            "utterances": summary.utterances,
+            "per_class": dict(summary.per_class),
+        },
+        "shortfalls": dict(summary.shortfalls),
+        "refused": dict(summary.refused),
+        "failures": list(summary.failures),
+        "notes": list(summary.notes),
+        "official_split": {name: sorted(sequences) for name, sequences in sorted(corpus.splits.items())},
+        "versions": {"fmn-toolkit": _version("fmn-toolkit"), "av": _version("av"), "encoder": encoder_version()},
+        "licences": [
+            STANDIN_LICENCE if corpus.standin is not None else FOOTAGE_LICENCE,
+            *([SPEECH_LICENCES[options.engine]] if options.speech and options.engine in SPEECH_LICENCES else []),
+        ],
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
