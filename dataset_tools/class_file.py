@@ -74,7 +74,9 @@ class _Problems(list[str]):
 def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
     """Builds the class file as far as it is right; what is wrong goes into ``problems``."""
     top = _mapping(content, "the file", problems)
-    if top and top.get("schema") != SCHEMA:
+    if problems:
+        return ClassFile(path, (), {}, {}, frozenset())
+    if top.get("schema") != SCHEMA:
         problems.note("schema", top.get("schema"), SCHEMA)
     _known_keys(top, ("schema", "actions", "things", "objects", "classes"), "", problems)
     actions = {
@@ -214,7 +216,7 @@ def _known_keys(row: dict[str, Any], known: Iterable[str], place: str, problems:
     known = tuple(known)
     for key in row:
         if key not in known:
-            problems.note(f"{place}.{key}".lstrip("."), row[key], "no such key, but one of " + ", ".join(known))
+            problems.append(f"`{f'{place}.{key}'.lstrip('.')}`: it is no known key, expected one of {', '.join(known)}")
 
 
 def _text(row: dict[str, Any], field: str, place: str, problems: _Problems) -> str:
@@ -238,8 +240,9 @@ def _texts(row: dict[str, Any], field: str, place: str, problems: _Problems) -> 
 
 
 def _reference(row: dict[str, Any], field: str, words: Iterable[str], place: str, problems: _Problems) -> str:
-    """A key of ``actions`` or ``things`` that a class names."""
+    """A key of ``actions`` or ``things`` that a class names, or an empty text."""
     key = _text(row, field, place, problems)
-    if key and key not in words:
-        problems.note(f"{place}.{field}", key, "one of " + (", ".join(words) or "those of the file"))
-    return key
+    if not key or key in words:
+        return key
+    problems.note(f"{place}.{field}", key, "one of " + (", ".join(words) or "those of the file"))
+    return ""

@@ -1,23 +1,24 @@
 """Proposes a class file: the best supported triplets that keep to the paper's cover, by integer programming.
 
 The cover is that of a class file: its actions, the subjects and the objects of its classes. Every triplet of them that
-is annotated is a candidate, x_c in {0, 1} chooses, n_c is what a chosen one brings, s_k says that action, subject or
-object k is left out, and y_cd that c and d are both chosen, which costs both the intervals that fit both:
+is annotated is a candidate c; x_c in {0, 1} chooses it, n_c is what it brings, s_k says that action, subject or object
+k is left out. The w_g intervals of group g fit the candidates P_g and no other; they belong to c, which z_gc counts,
+if c is the only one of P_g that is chosen:
 
     maximise    sum_c n_c - penalty * sum_k s_k
     subject to  sum_c x_c <= count
-                sum_{c with k} x_c + s_k >= 1          for every k of the cover
+                sum_{c with k} x_c + s_k >= 1           for every k of the cover
                 n_c <= per_class * x_c
-                n_c <= intervals_c * x_c - sum_d shared_cd * y_cd
-                y_cd >= x_c + x_d - 1                  for every c, d that share intervals
+                n_c <= sum_{g with c} z_gc
+                z_gc <= w_g * x_c
+                z_gc <= w_g * (1 - x_d)                 for every other d of P_g
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from dataset_tools.class_matching import fits
@@ -86,8 +87,7 @@ def propose(
     candidates = sorted(members, key=lambda one: one.id)
     chosen, proven = _solve(
         candidates,
-        [len(members[one]) for one in candidates],
-        _shared(candidates, members),
+        _groups(candidates, members),
         _cover(base),
         count=count,
         per_class=per_class,
@@ -130,13 +130,13 @@ def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterat
                     yield make_class(base.actions, base.things, action, subject, thing)
 
 
-def _shared(candidates: list[ActionClass], members: dict[ActionClass, frozenset[int]]) -> Counter[tuple[int, int]]:
-    """For pairs of candidates, by position, how many intervals fit both."""
+def _groups(candidates: list[ActionClass], members: dict[ActionClass, frozenset[int]]) -> Counter[tuple[int, ...]]:
+    """How many intervals fit just these candidates, by their positions."""
     fitting: dict[int, list[int]] = defaultdict(list)
     for position, one in enumerate(candidates):
         for index in members[one]:
             fitting[index].append(position)
-    return Counter(pair for positions in fitting.values() for pair in combinations(positions, 2))
+    return Counter(tuple(positions) for positions in fitting.values())
 
 
 def _cover(base: ClassFile) -> list[Item]:
@@ -155,8 +155,7 @@ def _items(one: ActionClass) -> set[Item]:
 
 def _solve(
     candidates: list[ActionClass],
-    intervals: list[int],
-    shared: Counter[tuple[int, int]],
+    groups: Counter[tuple[int, ...]],
     cover: list[Item],
     *,
     count: int,
@@ -164,47 +163,35 @@ def _solve(
     penalty: float,
     time_limit_s: float,
 ) -> tuple[list[ActionClass], bool]:
-    """The integer program of the module's docstring; its variables are x [C], n [C], s [K], y [P], in that order."""
+    """The integer program of the module's docstring; its variables are x [C], n [C], s [K], z, in that order."""
     import numpy as np
     from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import lil_array
+    from scipy.sparse import coo_array
 
-    C, K, pairs = len(candidates), len(cover), sorted(shared)
-    x, n, s, y = 0, C, 2 * C, 2 * C + K
-    A = lil_array((1 + K + 2 * C + len(pairs), y + len(pairs)))
-    lower = np.full(A.shape[0], -np.inf)
-    upper = np.zeros(A.shape[0])
-    A[0, x : x + C] = 1
-    upper[0] = count
+    C, K = len(candidates), len(cover)
+    x, n, s = range(C), range(C, 2 * C), range(2 * C, 2 * C + K)
+    z = {(g, c): number for number, (g, c) in enumerate(((g, c) for g in groups for c in g), start=2 * C + K)}
+    rows = _Rows()
+    rows.add({x[c]: 1 for c in range(C)}, most=count)
     for k, item in enumerate(cover):
-        row = 1 + k
-        A[row, s + k] = 1
-        for c, one in enumerate(candidates):
-            if item in _items(one):
-                A[row, x + c] = 1
-        lower[row], upper[row] = 1, np.inf
+        rows.add({s[k]: -1} | {x[c]: -1 for c in range(C) if item in _items(candidates[c])}, most=-1)
     for c in range(C):
-        most, own = 1 + K + c, 1 + K + C + c
-        A[most, n + c], A[most, x + c] = 1, -per_class
-        A[own, n + c], A[own, x + c] = 1, -intervals[c]
-    for p, (c, d) in enumerate(pairs):
-        for own in (1 + K + C + c, 1 + K + C + d):
-            A[own, y + p] = shared[c, d]
-        row = 1 + K + 2 * C + p
-        A[row, x + c], A[row, x + d], A[row, y + p] = 1, 1, -1
-        upper[row] = 1
-    worth = np.zeros(A.shape[1])
-    worth[n : n + C], worth[s : s + K] = -1, penalty  # milp minimises
-    integral = np.zeros(A.shape[1])
-    integral[x : x + C] = 1
-    # Three classes that share intervals make n negative where two of them were subtracted twice: no bound below.
-    most_each = np.concatenate([np.ones(C), np.full(C, per_class), np.ones(K), np.ones(len(pairs))])
-    least_each = np.concatenate([np.zeros(C), np.full(C, -np.inf), np.zeros(K), np.zeros(len(pairs))])
+        rows.add({n[c]: 1, x[c]: -per_class}, most=0)
+        rows.add({n[c]: 1} | {z[g, c]: -1 for g in groups if c in g}, most=0)
+    for (g, c), number in z.items():
+        rows.add({number: 1, x[c]: -groups[g]}, most=0)
+        for d in set(g) - {c}:
+            rows.add({number: 1, x[d]: groups[g]}, most=groups[g])
+    variables = 2 * C + K + len(z)
+    worth = np.zeros(variables)
+    worth[n], worth[s] = -1, penalty  # milp minimises
+    integral, highest = np.zeros(variables), np.full(variables, np.inf)
+    integral[x], highest[x], highest[s] = 1, 1, 1
     solution = milp(
         worth,
         integrality=integral,
-        bounds=Bounds(least_each, most_each),
-        constraints=LinearConstraint(A.tocsr(), lower, upper),
+        bounds=Bounds(0, highest),
+        constraints=LinearConstraint(coo_array(rows.entries, shape=(len(rows.most), variables)).tocsr(), ub=rows.most),
         options={"time_limit": time_limit_s},
     )
     if solution.x is None:
@@ -214,6 +201,26 @@ def _solve(
             next_step="ask for fewer classes",
         )
     return [one for one, taken in zip(candidates, solution.x[:C], strict=True) if taken > 0.5], solution.status == 0
+
+
+class _Rows:
+    """Rows of a sparse matrix A, with the b of A x <= b."""
+
+    def __init__(self) -> None:
+        self.most: list[float] = []
+        self._values: list[float] = []
+        self._places: tuple[list[int], list[int]] = ([], [])
+
+    @property
+    def entries(self) -> tuple[list[float], tuple[list[int], list[int]]]:
+        """Values, and the rows and columns they stand in."""
+        return self._values, self._places
+
+    def add(self, coefficients: Mapping[int, float], *, most: float) -> None:
+        self._values += coefficients.values()
+        self._places[0].extend([len(self.most)] * len(coefficients))
+        self._places[1].extend(coefficients)
+        self.most.append(most)
 
 
 def _uncovered(

@@ -130,8 +130,8 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
     from rich.table import Table
 
     columns: dict[str, list[str]] = {
-        "intervals": [f"{row.intervals:,}" for row in support],
-        "seconds": [f"{row.seconds:,.0f}" for row in support],
+        "count": [f"{row.intervals:,}" for row in support],
+        "sec.": [f"{row.seconds:.0f}" for row in support],
         "median": [f"{row.median_s:.1f}" for row in support],
         "persons": [str(row.persons) for row in support],
         "dishes": [str(row.dishes) for row in support],
@@ -140,13 +140,13 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
         "short": [f"[yellow]{row.shortfall}[/yellow]" if row.shortfall else "" for row in support],
     }
     sums = {
-        "intervals": f"{sum(row.intervals for row in support):,}",
-        "seconds": f"{sum(row.seconds for row in support):,.0f}",
+        "count": f"{sum(row.intervals for row in support):,}",
+        "sec.": f"{sum(row.seconds for row in support):.0f}",
         "usable": f"{sum(row.usable for row in support):,}",
         "short": f"{sum(row.shortfall for row in support):,}",
     }
     shown = [name for name, cells in columns.items() if any(cells)]
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, show_edge=False, pad_edge=False, padding=0)
     table.add_column("class", footer="all", no_wrap=True)
     for name in shown:
         table.add_column(name, justify="right", footer=sums.get(name, ""))

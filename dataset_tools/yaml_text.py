@@ -10,6 +10,14 @@ import yaml
 
 from dataset_tools.errors import InputError
 
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+
 
 class _TextLoader(yaml.BaseLoader):
     """Reads every scalar as text, and refuses a mapping that has a key twice."""
@@ -28,20 +36,16 @@ class _TextLoader(yaml.BaseLoader):
 def read_yaml_text(path: Path, expected: str) -> object:
     """The content of a YAML file: mappings, lists and texts.
 
-    Aliases (``*name``) are refused: a few of them, nested, can stand for gigabytes.
-
     Args:
         path: the file.
         expected: what the file should be, for the message.
 
     Raises:
-        InputError: there is no such file, or it is not YAML, or it has a key twice or an alias.
+        InputError: there is no such file, or it is not YAML, or it has a key twice, or an alias.
     """
     try:
         content = path.read_bytes()
-        for token in yaml.scan(content, Loader=yaml.BaseLoader):
-            if isinstance(token, yaml.AliasToken):
-                raise yaml.MarkedYAMLError(problem="an alias (*name) is not allowed", problem_mark=token.start_mark)
+        _refuse_bombs(content)
         return yaml.load(content, Loader=_TextLoader)  # it makes texts, lists and dicts only
     except OSError as error:
         raise InputError(
@@ -54,3 +58,14 @@ def read_yaml_text(path: Path, expected: str) -> object:
             expected=expected,
             next_step="correct the line named above",
         ) from error
+
+
+def _refuse_bombs(content: bytes) -> None:
+    """Refuses aliases, a few of which can stand for gigabytes, and nesting so deep that it takes minutes to read."""
+    depth = 0
+    for token in yaml.scan(content, Loader=yaml.BaseLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise yaml.MarkedYAMLError(problem="an alias (*name) is not allowed", problem_mark=token.start_mark)
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > 50:
+            raise yaml.MarkedYAMLError(problem="it is nested too deeply", problem_mark=token.start_mark)

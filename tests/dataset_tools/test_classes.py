@@ -1,0 +1,336 @@
+"""The class file: the shipped one, files of a user's own, and which class an interval belongs to."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dataset_tools.class_writing import write_classes
+from dataset_tools.classes import classify, load_classes
+from dataset_tools.errors import InputError
+from dataset_tools.manifests import ClassLabel
+from dataset_tools.mpii.annotations import Interval
+from dataset_tools.shipped import shipped_file
+
+# Table 1 of the paper.
+ACTIONS = {"pour", "cut", "sprinkle", "squeeze", "stir", "take out", "wash", "grate", "peel"}
+SUBJECTS = {
+    *("apple", "bowl", "carrot", "cucumber", "frying pan", "cutting board", "knife", "lemon", "lime", "milk", "oil"),
+    *("onion", "orange", "plate", "jar", "pineapple", "salt", "spatula", "spice", "tin"),
+}
+OBJECTS = {"fork", "frying pan", "knife", "spice", "squeezer", "spatula", "plate", "jar"}
+CHINESE_ACTIONS = ["倒", "切", "撒", "挤压", "搅拌", "取出", "洗", "磨碎", "剥"]
+CHINESE_THINGS = [
+    *("苹果", "碗", "萝卜", "黄瓜", "煎锅", "切菜板", "餐刀", "柠檬", "青柠", "牛奶", "油", "洋葱", "橙子", "盘子"),
+    *("罐子", "菠萝", "盐", "抹刀", "香料", "罐头", "餐叉", "榨汁机"),
+]
+
+
+def _interval(verb: str, *things: str, **roles: Any) -> Interval:
+    parts = {role: None if words is None else frozenset(words) for role, words in roles.items()}
+    return Interval(0, "s07-d72-cam-002", 1, 50, verb, frozenset(things), frozenset({verb}), **parts)
+
+
+def test_the_shipped_classes_cover_table_1():
+    classes = load_classes()
+    names = {key: word.name for key, word in (classes.actions | classes.things).items()}
+    assert len(classes.classes) == 20
+    assert {names[one.action] for one in classes.classes} == ACTIONS
+    assert {names[one.subject] for one in classes.classes} == SUBJECTS
+    assert {names[one.object] for one in classes.classes if one.object} == OBJECTS
+    assert {names[thing] for thing in classes.objects} == OBJECTS
+    assert [word.zh for word in classes.actions.values()] == CHINESE_ACTIONS
+    assert {word.zh for word in classes.things.values()} == set(CHINESE_THINGS)
+
+
+def test_the_first_classes_are_taken_and_say_what_they_are():
+    three = load_classes(count=3)
+    assert [one.id for one in three.classes] == ["take-out_knife_plate", "take-out_plate_spice", "cut_pineapple_plate"]
+    assert three.objects == load_classes().objects  # what a class without object excludes does not depend on the count
+    label = ClassLabel(id="take-out_knife_plate", action="take-out", subject="knife", object="plate")
+    assert three.classes[0].label() == label
+    assert load_classes(count=None) == load_classes()
+
+
+def test_what_an_object_is_comes_from_the_row_else_the_action_else_the_thing(own_classes):
+    by_id = {one.id: one for one in load_classes().classes}
+    assert (by_id["cut_carrot_knife"].role, by_id["cut_carrot_knife"].preposition) == ("tool", "with")
+    assert (by_id["wash_cutting-board_knife"].role, by_id["wash_cutting-board_knife"].phrase_zh) == (
+        "companion",
+        "连同{object}",
+    )
+    own = own_classes(lambda content: content["classes"][0].update(preposition="by means of"))
+    assert (own.classes[0].role, own.classes[0].preposition) == ("tool", "by means of")
+
+
+def test_further_verbs_count_for_their_subjects_only():
+    classes = load_classes()
+    assert classify(_interval("add", "salt"), classes).class_id == "sprinkle_salt"
+    assert classify(_interval("add", "onion", "spatula"), classes).status == "none"
+    assert classify(_interval("add", "oil", "frying-pan"), classes).class_id == "pour_oil_frying-pan"
+
+
+@pytest.mark.parametrize(
+    ("interval", "status", "candidates"),
+    [
+        (_interval("take out", "knife", "plate"), "class", ["take-out_knife_plate"]),
+        (
+            _interval("take out", "knife", "plate", "hand", "fork"),
+            "class",
+            ["take-out_knife_plate"],
+        ),  # others may be there
+        (_interval("take out", "knife"), "none", []),  # without its object
+        (_interval("wash", "knife", "plate"), "none", []),  # another verb
+        (_interval("cut dice", "carrot", "chefs-knife"), "class", ["cut_carrot_knife"]),  # several verbs and attributes
+        (_interval("wash", "apple", "hand"), "class", ["wash_apple"]),
+        (_interval("wash", "apple", "knife"), "none", []),  # an object, where the class has none
+        (_interval("take out", "jar", "hand"), "class", ["take-out_jar"]),  # itself an object of other classes
+        (
+            _interval("take out", "frying-pan", "plate", "spatula"),
+            "ambiguous",
+            ["take-out_frying-pan_plate", "take-out_spatula_frying-pan"],
+        ),
+        (Interval(0, "s07-d72", 1, 2, "rub", frozenset({"apple"}), frozenset({"wash"})), "class", ["wash_apple"]),
+        (Interval(0, "s07-d72", 1, 2, "wash", frozenset({"apple"}), frozenset()), "class", ["wash_apple"]),
+    ],
+)
+def test_an_interval_belongs_to_the_one_class_that_it_fits(interval, status, candidates):
+    found = classify(interval, load_classes())
+    assert (found.status, list(found.candidates)) == (status, candidates)
+    assert found.class_id == (candidates[0] if status == "class" else None)
+
+
+@pytest.mark.parametrize(
+    ("roles", "fits"),
+    [
+        ({}, True),
+        ({"tools": None, "ingredients": None, "containers": None}, True),
+        ({"tools": ["knife"], "ingredients": ["carrot"]}, True),
+        ({"tools": ["knife"], "ingredients": []}, True),  # left empty says nothing
+        ({"tools": ["hand"], "ingredients": ["knife", "carrot"]}, False),  # a knife is taken up, not cut with
+        ({"tools": ["carrot"], "ingredients": ["plate"]}, False),  # what is cut is the plate
+        ({"tools": ["hand"], "ingredients": ["carrot"]}, True),  # the knife's part is not told
+        ({"tools": ["knife"], "ingredients": ["hand"], "containers": ["carrot"]}, False),
+    ],
+)
+def test_roles_decide_where_they_are_told(roles, fits):
+    found = classify(_interval("cut", "carrot", "knife", "hand", "plate", **roles), load_classes())
+    assert found.class_id == ("cut_carrot_knife" if fits else None)
+
+
+@pytest.fixture
+def own_file(tmp_path: Path) -> Callable[..., Path]:
+    """A small class file of one's own, changed by a function."""
+
+    def write(change: Callable[[Any], Any] = lambda content: None) -> Path:
+        shipped = yaml.safe_load(shipped_file("classes.yaml").read_text("utf-8"))
+        content = {
+            "schema": "fmn.classes/1",
+            "actions": {key: shipped["actions"][key] for key in ("cut", "wash")},
+            "things": {key: shipped["things"][key] for key in ("apple", "carrot", "knife", "milk")},
+            "classes": [
+                {"action": "cut", "subject": "carrot", "object": "knife"},
+                {"action": "wash", "subject": "apple"},
+            ],
+        }
+        content = copy.deepcopy(content)
+        change(content)
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(content, allow_unicode=True), "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def own_classes(own_file):
+    return lambda change=lambda content: None: load_classes(own_file(change), count=2)
+
+
+def test_a_file_of_ones_own_is_read(own_classes):
+    classes = own_classes()
+    assert [one.id for one in classes.classes] == ["cut_carrot_knife", "wash_apple"]
+    assert classes.objects == {"knife"}
+    assert (classes.things["milk"].mass, classes.things["milk"].plural) == (True, None)
+    assert own_classes(lambda content: content.update(objects=["apple"])).objects == {"knife", "apple"}
+    assert own_classes(lambda content: content["classes"][1].update(object=None)).classes[1].object is None
+
+
+def _set(*keys: Any) -> Callable[[Any], None]:
+    *way, last, value = keys
+
+    def change(content: Any) -> None:
+        for key in way:
+            content = content[key]
+        content[last] = value
+
+    return change
+
+
+def _del(*keys: Any) -> Callable[[Any], None]:
+    *way, last = keys
+
+    def change(content: Any) -> None:
+        for key in way:
+            content = content[key]
+        del content[last]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (_set("schema", "fmn.classes/2"), "`schema`: found 'fmn.classes/2', expected fmn.classes/1"),
+        (_del("schema"), "`schema`: found nothing, expected fmn.classes/1"),
+        (_set("class", 3), "`class`: it is no known key, expected one of schema, actions"),
+        (_set("classes", []), "`classes`: found [], expected a list of classes"),
+        (_del("things"), "`things`: found nothing, expected keys with values"),
+        (_set("actions", "cut", "verb", "x"), "`actions.cut.verb`: it is no known key"),
+        (_set("actions", "cut", "verbs", []), "`actions.cut.verbs`: found [], expected a list of texts"),
+        (_set("actions", "cut", "verbs", "cut"), "`actions.cut.verbs`: found 'cut', expected a list"),
+        (_set("actions", "cut", "verbs", ["cut", "cut"]), "`actions.cut.verbs`: found ['cut', 'cut'], expected each"),
+        (_set("actions", "cut", "past", ""), "`actions.cut.past`: found '', expected a text"),
+        (
+            _set("actions", "cut", "also_verbs", {"add": ["salt"]}),
+            "`actions.cut.also_verbs.add`: found 'salt', expected",
+        ),
+        (_set("actions", "Cut_it", {}), "`actions.Cut_it`: found 'Cut_it', expected a key of a-z"),
+        (_set("things", "apple", "mass", "maybe"), "`things.apple.mass`: found 'maybe', expected true or false"),
+        (_set("things", "milk", "plural", "milks"), "`things.milk.plural`: found 'milks', expected no plural"),
+        (_del("things", "apple", "plural"), "`things.apple.plural`: found nothing, expected a text"),
+        (
+            _set("things", "knife", "as_object", "role", "hero"),
+            "`things.knife.as_object.role`: found 'hero', expected one",
+        ),
+        (_set("things", "knife", "as_object", "phrase_zh", "用"), "`things.knife.as_object.phrase_zh`: found '用'"),
+        (_set("things", "knife", "as_object", "phrase_zh", "{}{object}"), "and no other braces"),
+        (_del("things", "knife", "as_object"), "`classes[1]`: found 'no role, preposition, phrase_zh'"),
+        (_set("classes", 0, "action", "chop"), "`classes[1].action`: found 'chop', expected one of cut, wash"),
+        (_set("classes", 0, "object", "carrot"), "`classes[1].object`: found 'carrot', expected another thing"),
+        (_set("classes", 1, "role", "tool"), "`classes[2].role`: found 'tool', expected nothing, as the class has no"),
+        (_set("classes", 1, {"action": "cut", "subject": "carrot", "object": "knife"}), "expected each class once"),
+        (_set("classes", 1, "wash apple"), "`classes[2]`: found 'wash apple', expected keys with values"),
+        (_set("objects", ["spoon"]), "`objects`: found 'spoon', expected a key of things"),
+    ],
+)
+def test_what_is_wrong_is_named(own_file, change, found):
+    path = own_file(change)
+    with pytest.raises(InputError) as refused:
+        load_classes(path, count=2)
+    assert found in str(refused.value)
+    assert refused.value.where == str(path)
+
+
+def test_all_problems_come_in_one_message(own_file):
+    def change(content: Any) -> None:
+        content["actions"]["cut"]["zh"] = []
+        content["things"]["apple"]["colour"] = "red"
+        content["classes"][1]["subject"] = "pear"
+
+    with pytest.raises(InputError) as refused:
+        load_classes(own_file(change), count=2)
+    assert refused.value.found.count("\n  - ") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a: 1\na: 2", "the key 'a' is there twice"),
+        ("a: &x [1]\nb: *x", "an alias (*name) is not allowed"),
+        ("a: [1", "not YAML"),
+        ("? [1]\n: 2", "a key is not a word"),
+        ("", "`the file`: found nothing, expected keys"),
+        ("- 1", "`the file`: found ['1'], expected keys"),
+        ("[" * 1_000_000, "it is nested too deeply"),
+    ],
+)
+def test_what_is_no_class_file_is_refused(tmp_path, text, found):
+    path = tmp_path / "classes.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as refused:
+        load_classes(path)
+    assert found in str(refused.value)
+
+
+def test_words_that_yaml_takes_for_something_else_stay_words(own_classes):
+    classes = own_classes(_set("classes", 0, "preposition", "on"))
+    assert classes.classes[0].preposition == "on"
+
+
+def test_a_missing_file_and_a_wrong_count_are_refused(tmp_path, own_file):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        load_classes(tmp_path / "none.yaml")
+    for count in (0, 3):
+        with pytest.raises(InputError, match=f"{count} classes are asked for, and the class file has 2"):
+            load_classes(own_file(), count=count)
+
+
+@pytest.mark.parametrize("count", [1, 7, 20])
+def test_what_is_written_is_read_back(tmp_path, count):
+    classes = load_classes(count=count)
+    odd = replace(classes.classes[0], role="place", preposition="on", phrase_zh="在{object}: #上")
+    classes = replace(classes, classes=(odd, *classes.classes[1:]))
+    path = tmp_path / "classes.yaml"
+    write_classes(path, classes, heading="What\n\nfor", remarks={odd.id: "7 intervals"})
+    assert replace(load_classes(path, count=count), path=classes.path) == classes
+    assert path.read_text("utf-8").startswith("# What\n#\n# for\nschema: ")
+    assert "# 7 intervals\n" in path.read_text("utf-8")
+
+
+KEYS = st.sampled_from(
+    [
+        *("schema", "actions", "things", "classes", "objects", "cut", "apple", "knife", "name", "zh", "verbs", "add"),
+        *("also_verbs", "with_object", "attributes", "mass", "plural", "as_object", "role", "preposition"),
+        *("phrase_zh", "action", "subject", "object"),
+    ]
+)
+SCALARS = st.sampled_from([None, True, 3, 2.5, "", "cut", "apple", "knife", "fmn.classes/1", "tool", "{object}", "{"])
+CONTENTS = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_change_of_a_class_file_is_read_or_refused(own_file, data):
+    def change(content: Any) -> None:
+        place = content
+        while True:
+            options = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = data.draw(st.sampled_from(options) if options else KEYS)
+            deeper = isinstance(place, list | dict) and options and isinstance(place[key], list | dict) and place[key]
+            if deeper and data.draw(st.booleans()):
+                place = place[key]
+                continue
+            place[key] = data.draw(CONTENTS)
+            return
+
+    path = own_file(change)
+    try:
+        assert load_classes(path, count=None).classes
+    except InputError as error:
+        assert "mine.yaml" in str(error)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_bytes_are_read_or_refused(own_file, data):
+    path = own_file()
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    path.write_bytes(content)
+    try:
+        assert load_classes(path, count=None).classes
+    except InputError as error:
+        assert "mine.yaml" in str(error)
