@@ -1,0 +1,180 @@
+"""Which recordings a folder or a CSV has, and which class or clip each belongs to.
+
+Three ways to say it:
+
+- ``DIR/<class id>/<voice>_….wav``, with the sentence in a ``.txt`` of the same name beside it, if there is one;
+- ``DIR/<clip id>.wav`` or ``DIR/<voice>/<clip id>.wav``, likewise;
+- a CSV with the columns ``path,class,clip,voice,text,licence``; a path is relative to the CSV's folder, and of the
+  others a row needs ``class`` or ``clip`` only.
+
+wav stands for whatever ffmpeg reads. What fits nowhere is named, and does not stop the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.errors import InputError
+from dataset_tools.manifests import ClipRow
+
+SOUND_SUFFIXES = frozenset(
+    [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
+)
+_COLUMNS = ("path", "class", "clip", "voice", "text", "licence")
+
+
+@dataclass(frozen=True)
+class FoundRecording:
+    """A file, and what it is said to be.
+
+    Attributes:
+        path: the file.
+        class_id: its class. clip_id: the clip that it describes, if it was said.
+        voice: the speaker: a-z, 0-9 and hyphens.
+        text: the sentence, empty if it was not said.
+        licence: empty if it was not said.
+    """
+
+    path: Path
+    class_id: str
+    clip_id: str | None
+    voice: str
+    text: str = ""
+    licence: str = ""
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass
+class Found:
+    """What was found.
+
+    Attributes:
+        recordings: in the order of their paths, or of the CSV.
+        mismatches: what fits nowhere, a sentence each.
+    """
+
+    recordings: list[FoundRecording] = field(default_factory=list)
+    mismatches: list[str] = field(default_factory=list)
+
+
+def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) -> Found:
+    """Looks through a folder, or reads a CSV.
+
+    Raises:
+        InputError: there is no such folder or file, or the CSV cannot be read or has other columns.
+    """
+    names = _Names({one.id for one in classes.classes}, {clip.id: clip.class_id for clip in clips})
+    if source.is_dir():
+        return _in_folder(source, names)
+    if source.suffix.lower() == ".csv" and source.is_file():
+        return _in_csv(source, names)
+    raise InputError(
+        "There are no recordings to import",
+        where=source,
+        expected="a folder of recordings, or a CSV file that lists them",
+        next_step="check the path",
+    )
+
+
+def voice_slug(name: str) -> str:
+    """A speaker's name as manifests have it: a-z, 0-9 and hyphens; ``unknown`` if nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unknown"
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The ids that a recording can be said to belong to; the class of each clip."""
+
+    class_ids: Collection[str]
+    clip_classes: Mapping[str, str]
+
+    def like(self, name: str) -> str:
+        near = difflib.get_close_matches(name, [*self.class_ids, *self.clip_classes], n=1)
+        return f" (is {near[0]} meant?)" if near else ""
+
+
+def _in_folder(folder: Path, names: _Names) -> Found:
+    found = Found()
+    for path in sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")):
+        shown = path.relative_to(folder)
+        if path.suffix.lower() == ".txt":
+            if not any(path.with_suffix(suffix).is_file() for suffix in SOUND_SUFFIXES):
+                found.mismatches.append(f"{shown}: a sentence without a recording beside it")
+        elif path.suffix.lower() not in SOUND_SUFFIXES:
+            found.mismatches.append(f"{shown}: not a sound file by its name")
+        elif (recording := _by_name(path, folder, names)) is not None:
+            found.recordings.append(recording)
+        else:
+            name = path.stem if path.parent == folder else path.parent.name
+            found.mismatches.append(
+                f"{shown}: neither is its folder a class, nor its name a clip of this data set{names.like(name)}"
+            )
+    return found
+
+
+def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
+    text = path.with_suffix(".txt")
+    sentence = " ".join(text.read_text(encoding="utf-8", errors="replace").split()) if text.is_file() else ""
+    if path.stem in names.clip_classes:
+        return FoundRecording(
+            path, names.clip_classes[path.stem], path.stem, voice_slug(path.parent.resolve().name), sentence
+        )
+    if path.parent != folder and path.parent.name in names.class_ids:
+        return FoundRecording(path, path.parent.name, None, voice_slug(path.stem.partition("_")[0]), sentence)
+    return None
+
+
+def _in_csv(path: Path, names: _Names) -> Found:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restkey="", strict=True)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"The CSV cannot be read: {error}", where=path, expected="UTF-8, commas", next_step="export it again"
+        ) from error
+    unknown = [column for column in columns if column not in _COLUMNS]
+    if unknown or "path" not in columns or not {"class", "clip"} & set(columns):
+        raise InputError(
+            f"The CSV has the columns {', '.join(columns) or 'none'}",
+            where=f"{path}, line 1",
+            expected=f"path, class or clip, and no others than {', '.join(_COLUMNS)}",
+            next_step="correct the first line",
+        )
+    found = Found()
+    for line, row in rows:
+        try:
+            found.recordings.append(_from_row(row, path, names))
+        except ValueError as error:
+            found.mismatches.append(f"{path.name}, line {line}: {error}")
+    return found
+
+
+def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> FoundRecording:
+    if "" in row:
+        raise ValueError("more fields than columns")
+    values = {column: (row.get(column) or "").strip() for column in _COLUMNS}
+    file = listing.parent / values["path"]
+    if not values["path"] or not file.is_file():
+        raise ValueError(f"there is no file {values['path']!r}")
+    clip_id, class_id = values["clip"] or None, values["class"]
+    if clip_id is not None:
+        if clip_id not in names.clip_classes:
+            raise ValueError(f"{clip_id!r} is no clip of this data set{names.like(clip_id)}")
+        class_of_clip = names.clip_classes[clip_id]
+        if class_id not in ("", class_of_clip):
+            raise ValueError(f"{clip_id} is a clip of {class_of_clip}, not of {class_id}")
+        class_id = class_of_clip
+    elif class_id not in names.class_ids:
+        raise ValueError(f"{class_id!r} is no class of this data set{names.like(class_id)}")
+    voice = voice_slug(values["voice"] or file.stem.partition("_")[0])
+    return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"])

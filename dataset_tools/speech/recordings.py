@@ -1,0 +1,257 @@
+"""Utterances that people recorded: importing their files, and putting them in the place of synthesized ones.
+
+An imported recording is kept as it came, ``recordings/<sha256>.<suffix>``, and has a row in
+``recordings/recordings.jsonl``. No command changes or removes either. What the data set uses is made from it, mono,
+16 kHz, normalised, and written to ``speech/`` like every utterance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.errors import ToolkitError
+from dataset_tools.execution import run_each
+from dataset_tools.files import sha256_of, written_whole
+from dataset_tools.ledger import Ledger, failed, ok
+from dataset_tools.manifests import ClipRow, Row, UtteranceRow, read_rows, write_rows
+from dataset_tools.progress import Progress, silent
+from dataset_tools.seeds import seed_of
+from dataset_tools.speech.quality import Limits
+from dataset_tools.speech.recording_files import FoundRecording, find_recordings
+from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish
+from dataset_tools.speech.utterances import Written, write_utterance
+from dataset_tools.workspace import Workspace
+
+_STAGE = "import"
+
+
+class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
+    """recordings/recordings.jsonl: a recording that was imported.
+
+    Attributes:
+        id: of the utterance that was made from it.
+        original: the file as it came, relative to the workspace. original_sha256: of that file.
+        name: the file's name where it was imported from.
+        licence: as stated at the import, or empty.
+        take: counts the recordings of one clip by one voice, from 1; the last one is used.
+        utterance: the row that a manifest gets.
+    """
+
+    original: str
+    original_sha256: str
+    name: str
+    licence: str
+    take: int
+    utterance: UtteranceRow
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        added: recordings that are new. known: how many files had been imported before, byte for byte.
+        refused: the files that cannot be used, and why.
+        mismatches: what belongs to no class or clip, a sentence each.
+    """
+
+    added: tuple[RecordingRow, ...]
+    known: int
+    refused: dict[str, ToolkitError]
+    mismatches: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One recording to import; a worker process gets it."""
+
+    found: FoundRecording
+    sha256: str
+    utterance_id: str
+    original: Path
+    target: Path
+    limits: Limits
+    settings: Finish
+
+    def __str__(self) -> str:
+        return str(self.found.path)
+
+
+def import_recordings(
+    workspace: Workspace,
+    source: Path,
+    classes: ClassFile,
+    clips: Sequence[ClipRow],
+    *,
+    ledger: Ledger,
+    language: str = "en",
+    licence: str = "",
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> ImportSummary:
+    """Imports the recordings of a folder or a CSV (see `recording_files` for how they are matched).
+
+    Args:
+        workspace: where the data set is.
+        source: the folder or the CSV.
+        classes: the classes.
+        clips: the clips that recordings can belong to.
+        ledger: open; gets a row ``recording/<utterance id>`` for each.
+        language: what is spoken.
+        licence: of those recordings that do not state one.
+        jobs: processes at once; never changes a byte.
+        progress: is told how far it is.
+
+    Raises:
+        InputError: there is nothing to import from.
+    """
+    found = find_recordings(source, classes, clips)
+    rows = {row.id: row for row in read_recordings(workspace)}
+    tasks: dict[str, _Task] = {}
+    mismatches = list(found.mismatches)
+    known = 0
+    for recording in found.recordings:
+        task = _task(recording, workspace)
+        row_id = f"recording/{task.utterance_id}"
+        if task.utterance_id in tasks:
+            mismatches.append(f"{recording}: the same recording as {tasks[task.utterance_id].found}")
+        elif task.utterance_id in rows and ledger.finished(row_id, _key(task)) is not None:
+            known += 1
+        else:
+            tasks[task.utterance_id] = task
+    refused: dict[str, ToolkitError] = {}
+    written: dict[str, Written] = {}
+    progress(_STAGE, 0, len(tasks))
+    for outcome in run_each(_import, list(tasks.values()), jobs=jobs):
+        task = outcome.item
+        row_id = f"recording/{task.utterance_id}"
+        if outcome.result is not None:
+            written[task.utterance_id] = outcome.result
+            ledger.record(ok(row_id, _STAGE, _key(task), task.target, workspace.root, outcome.result.sha256))
+        elif outcome.error is not None:
+            refused[str(task.found.path)] = outcome.error
+            ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
+        progress(_STAGE, len(written) + len(refused), len(tasks))
+
+    takes = Counter((row.utterance.clip, row.utterance.voice) for row in rows.values())
+    added = []
+    for utterance_id, task in tasks.items():  # in the order found, so that takes are counted in it
+        if utterance_id not in written:
+            continue
+        earlier = rows.get(utterance_id)
+        take = earlier.take if earlier is not None else takes[task.found.clip_id, task.found.voice] + 1
+        takes[task.found.clip_id, task.found.voice] += earlier is None
+        rows[utterance_id] = _row(task, written[utterance_id], workspace, language, licence, take)
+        if earlier is None:
+            added.append(rows[utterance_id])
+    if written:
+        write_rows(_listing(workspace), (rows[name] for name in sorted(rows)))
+    return ImportSummary(tuple(added), known, dict(sorted(refused.items())), tuple(mismatches))
+
+
+def read_recordings(workspace: Workspace) -> list[RecordingRow]:
+    """The recordings that were imported into a workspace, sorted by id.
+
+    Raises:
+        ManifestError: recordings.jsonl cannot be read.
+    """
+    path = _listing(workspace)
+    return list(read_rows(path, RecordingRow)) if path.is_file() else []
+
+
+def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:
+    """Puts recordings in the place of synthesized utterances, one for one.
+
+    Of several takes of a clip by one voice the last is used. In each class a recording takes the place of the
+    synthesized utterance of its clip, or, where there is none any more, of one that the hash of its id picks. So a
+    class keeps its number of utterances until it has more recordings than that.
+
+    Returns:
+        The rows of utterances.jsonl, sorted by id.
+    """
+    last: dict[tuple[str, ...], RecordingRow] = {}
+    for row in sorted(recordings, key=lambda row: (row.take, row.id)):
+        same = (row.utterance.clip, row.utterance.voice) if row.utterance.clip is not None else (row.id,)
+        last[same] = row
+    recorded = [row.utterance for row in last.values()]
+    merged = list(recorded)
+    by_class: dict[str, list[UtteranceRow]] = {}
+    for utterance in synthesized:
+        by_class.setdefault(utterance.class_id, []).append(utterance)
+    for class_id, candidates in by_class.items():
+        of_class = [utterance for utterance in recorded if utterance.class_id == class_id]
+        clips = {utterance.clip for utterance in of_class}
+        rest = [utterance for utterance in candidates if utterance.clip not in clips]
+        keep = max(0, len(candidates) - len(of_class))
+        merged += sorted(rest, key=lambda utterance: seed_of(0, "keep", utterance.id))[:keep]
+    return sorted(merged, key=lambda utterance: utterance.id)
+
+
+def _listing(workspace: Workspace) -> Path:
+    return workspace.recordings / "recordings.jsonl"
+
+
+def _task(found: FoundRecording, workspace: Workspace) -> _Task:
+    sha256 = sha256_of(found.path)
+    utterance_id = f"{found.clip_id or found.class_id}_{found.voice}_{sha256[:12]}"
+    return _Task(
+        found=found,
+        sha256=sha256,
+        utterance_id=utterance_id,
+        original=workspace.recordings / f"{sha256}{found.path.suffix.lower()}",
+        target=workspace.speech / f"{utterance_id}.wav",
+        limits=Limits(),
+        settings=Finish(),
+    )
+
+
+def _key(task: _Task) -> str:
+    """SHA-256 of all that the wav and its row depend on."""
+    found = task.found
+    inputs = [task.sha256, found.text, found.licence, asdict(task.limits), asdict(task.settings)]
+    return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
+
+
+def _import(task: _Task) -> Written:
+    """Runs in a worker process."""
+    written = write_utterance(task.found.path, task.target, limits=task.limits, settings=task.settings)
+    if not task.original.is_file():
+        with written_whole(task.original) as partial:
+            shutil.copyfile(task.found.path, partial)
+    return written
+
+
+def _row(task: _Task, written: Written, workspace: Workspace, language: str, licence: str, take: int) -> RecordingRow:
+    found = task.found
+    return RecordingRow(
+        id=task.utterance_id,
+        original=workspace.relative(task.original),
+        original_sha256=task.sha256,
+        name=found.path.name,
+        licence=found.licence or licence,
+        take=take,
+        utterance=UtteranceRow(
+            id=task.utterance_id,
+            class_id=found.class_id,
+            clip=found.clip_id,
+            text=found.text,
+            text_source="recording",
+            language=language,
+            voice=found.voice,
+            source="recorded",
+            engine=None,
+            path=workspace.relative(task.target),
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            duration_s=written.duration_s,
+            sha256=written.sha256,
+            quality=written.quality,
+        ),
+    )
