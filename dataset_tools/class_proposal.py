@@ -124,10 +124,23 @@ def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterat
         if verbs.isdisjoint((*word.verbs, *word.also_verbs)):
             continue
         for subject in subjects.intersection(present):
+            if _is_only_a_means(base, action, subject):
+                continue
             yield make_class(base.actions, base.things, action, subject)
             for thing in base.objects.intersection(present) - {subject}:
                 if word.with_object or base.things[thing].as_object:
                     yield make_class(base.actions, base.things, action, subject, thing)
+
+
+def _is_only_a_means(base: ClassFile, action: str, subject: str) -> bool:
+    """Whether a thing is what the action is done with or in, and not what it is done to.
+
+    Without roles, {peel, orange, knife} looks like a knife that is peeled. What is a tool or a container as an object
+    is a subject only of actions that treat an object like the subject, such as taking out and washing.
+    """
+    usual, with_object = base.things[subject].as_object, base.actions[action].with_object
+    treated_alike = with_object is not None and with_object.role == "companion"
+    return usual is not None and usual.role != "companion" and not treated_alike
 
 
 def _groups(candidates: list[ActionClass], members: dict[ActionClass, frozenset[int]]) -> Counter[tuple[int, ...]]:

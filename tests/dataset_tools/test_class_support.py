@@ -145,6 +145,16 @@ def test_what_cannot_be_covered_is_named_with_its_reason():
     )
 
 
+def test_a_tool_is_no_subject_of_what_is_done_with_it():
+    base = replace(_base(1), classes=tuple(one for one in load_classes().classes if one.subject in ("orange", "knife")))
+    base = replace(base, actions=load_classes().actions)
+    corpus = _corpus(
+        [("s07-d01-cam-002", 50, "peel", "knife hand")] * 9 + [("s07-d01-cam-002", 50, "wash", "knife")] * 2
+    )
+    proposal = propose(corpus, base, count=5)
+    assert [one.id for one in proposal.classes.classes] == ["wash_knife"]
+
+
 def test_nothing_to_propose_is_refused():
     with pytest.raises(InputError, match="No interval has an action, a subject"):
         propose(_corpus([("s07-d01-cam-002", 50, "smell", "apple")]), _base())
