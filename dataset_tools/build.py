@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,9 +19,9 @@ from dataset_tools.files import sha256_of, write_bytes
 from dataset_tools.ledger import Ledger, LedgerRow, failed
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.mpii.corpus import Corpus
-from dataset_tools.mpii.tacos import SentenceSpans, read_sentences
 from dataset_tools.progress import Progress, silent
 from dataset_tools.sources import content_hashes
+from dataset_tools.speech.assemble import SpeechOptions, assemble, speak
 from dataset_tools.workspace import Workspace
 
 BUILD_SCHEMA = "fmn.build/1"
@@ -41,9 +40,8 @@ class BuildOptions:
         short_side: of the clips, pixels.
         min_frames: shorter intervals are refused.
         speech: whether descriptions are spoken.
-        engine: who speaks. language: ``en`` or ``zh``.
-        sentences: TACoS files whose sentences are taken before the grammar's.
-        seed: of everything random.
+        voices: who speaks what, in which language.
+        seed: of everything random in choosing intervals.
     """
 
     per_class: int = 50
@@ -51,9 +49,7 @@ class BuildOptions:
     short_side: int = 256
     min_frames: int = MIN_FRAMES
     speech: bool = True
-    engine: str = "espeak"
-    language: str = "en"
-    sentences: tuple[Path, ...] = ()
+    voices: SpeechOptions = field(default_factory=SpeechOptions)
     seed: int = 0
 
 
@@ -113,20 +109,21 @@ def build_dataset(
         InputError: an input is wrong; nothing was written.
         StoppedError: something outside stopped it (a full disk, another build in the workspace).
     """
-    sentences = read_sentences(options.sentences) if options.sentences else None
     if dry_run:
         return _summary(_plan(corpus, classes, options, ()), corpus, (), (), _Failures(), dry_run=True)
     with Ledger(workspace.ledger) as ledger:
         failures = _Failures()
         plan, clips = _cut(workspace, corpus, classes, options, jobs, ledger, failures, progress)
-        utterances: list[UtteranceRow] = []
         if options.speech:
-            utterances = _speak(workspace, clips, classes, options, jobs, ledger, failures, sentences, progress)
+            utterances, failures.utterances = speak(
+                workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, progress=progress
+            )
+        else:
+            utterances = assemble(workspace, clips, classes, ledger)
         _note_refusals(plan, ledger)
-        _forget_others(ledger, plan, clips, utterances, failures, options)
+        _forget_others(ledger, plan, clips, failures)
         write_rows(workspace.manifests / "clips.jsonl", clips)
-        if options.speech or not (workspace.manifests / "utterances.jsonl").exists():
-            write_rows(workspace.manifests / "utterances.jsonl", utterances)
+        write_rows(workspace.manifests / "utterances.jsonl", utterances)
         summary = _summary(plan, corpus, clips, utterances, failures)
         record = _record(workspace, corpus, classes, options, summary)
         write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
@@ -189,34 +186,6 @@ def _intervals_of(clips: Sequence[PlannedClip], failures: Mapping[str, ToolkitEr
     return {clip.interval.id for clip in clips if clip.id in failures}
 
 
-def _speak(
-    workspace: Workspace,
-    clips: Sequence[ClipRow],
-    classes: ClassFile,
-    options: BuildOptions,
-    jobs: int,
-    ledger: Ledger,
-    failures: _Failures,
-    sentences: SentenceSpans | None,
-    progress: Progress,
-) -> list[UtteranceRow]:
-    from dataset_tools.speech.synthesize import synthesize
-
-    rows, failures.utterances = synthesize(
-        workspace,
-        clips,
-        classes,
-        engine=options.engine,
-        language=options.language,
-        seed=options.seed,
-        jobs=jobs,
-        ledger=ledger,
-        progress=progress,
-        sentences=sentences,
-    )
-    return rows
-
-
 def _note_refusals(plan: Plan, ledger: Ledger) -> None:
     for refusal in plan.refusals:
         ledger.record(
@@ -224,22 +193,11 @@ def _note_refusals(plan: Plan, ledger: Ledger) -> None:
         )
 
 
-def _forget_others(
-    ledger: Ledger,
-    plan: Plan,
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    failures: _Failures,
-    options: BuildOptions,
-) -> None:
-    """Drops the rows of samples that an earlier build, with other options, made."""
+def _forget_others(ledger: Ledger, plan: Plan, clips: Sequence[ClipRow], failures: _Failures) -> None:
+    """Drops the rows of clips and intervals that only an earlier build, with other options, knew."""
     known = {f"clip/{row.id}" for row in clips} | {f"clip/{clip_id}" for clip_id in failures.clips}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
-    kinds: tuple[str, ...] = ("clip/", "interval/")
-    if options.speech:
-        known |= {f"utterance/{row.id}" for row in utterances} | {f"utterance/{name}" for name in failures.utterances}
-        kinds = (*kinds, "utterance/")
-    ledger.forget([row_id for row_id in ledger.rows if row_id.startswith(kinds) and row_id not in known])
+    ledger.forget([name for name in ledger.rows if name.startswith(("clip/", "interval/")) and name not in known])
 
 
 def _summary(
@@ -264,7 +222,7 @@ def _summary(
             *(f"utterance/{utterance_id}" for utterance_id in sorted(failures.utterances)),
             *missing,
         ),
-        notes=(*corpus.notes, *corpus.annotations.notes),
+        notes=corpus.notes,
         stand_in=corpus.standin,
         dry_run=dry_run,
     )
@@ -275,7 +233,8 @@ def _record(
 ) -> dict[str, Any]:
     """What build.json says: no times and no paths of the machine, so that the same inputs give the same bytes."""
     settings = asdict(options)
-    settings["sentences"] = [{"name": path.name, "sha256": sha256_of(path)} for path in options.sentences]
+    sentences = [{"name": path.name, "sha256": sha256_of(path)} for path in options.voices.sentences]
+    settings["voices"]["sentences"] = sentences
     return {
         "schema": BUILD_SCHEMA,
         "stand_in": corpus.standin,
@@ -300,7 +259,7 @@ def _record(
         "versions": {"fmn-toolkit": _version("fmn-toolkit"), "av": _version("av"), "encoder": encoder_version()},
         "licences": [
             STANDIN_LICENCE if corpus.standin is not None else FOOTAGE_LICENCE,
-            *([SPEECH_LICENCES[options.engine]] if options.speech and options.engine in SPEECH_LICENCES else []),
+            *([SPEECH_LICENCES[options.voices.engine]] if options.voices.engine in SPEECH_LICENCES else []),
         ],
     }
 

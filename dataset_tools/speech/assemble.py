@@ -1,0 +1,178 @@
+"""The utterances of a data set: what voices spoke, with recordings in their places, as utterances.jsonl has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.errors import ToolkitError
+from dataset_tools.ledger import Ledger
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.mpii.tacos import read_sentences
+from dataset_tools.progress import Progress, silent
+from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
+from dataset_tools.speech.synthesize import synthesize
+from dataset_tools.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """What synthesis may be told.
+
+    Attributes:
+        engine: who speaks (see `dataset_tools.speech.voices.open_engine`). language: ``en`` or ``zh``.
+        sentences: TACoS files whose sentences are taken before the grammar's.
+        seed: of everything random.
+    """
+
+    engine: str = "espeak"
+    language: str = "en"
+    sentences: tuple[Path, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SpeechSummary:
+    """What utterances.jsonl holds now, and what went wrong.
+
+    Attributes:
+        utterances, recorded: rows, and how many of them are recordings.
+        added: recordings that were new. known: that had been imported before.
+        failures: what failed and why, by id or file.
+        mismatches: recordings that belong to no clip or class, a sentence each.
+    """
+
+    utterances: int
+    recorded: int
+    failures: Mapping[str, ToolkitError]
+    added: int = 0
+    known: int = 0
+    mismatches: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "utterances": self.utterances,
+            "recorded": self.recorded,
+            "added": self.added,
+            "known": self.known,
+            "failures": {name: error.as_dict() for name, error in self.failures.items()},
+            "mismatches": list(self.mismatches),
+        }
+
+
+def speak(
+    workspace: Workspace,
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    options: SpeechOptions,
+    *,
+    jobs: int,
+    ledger: Ledger,
+    progress: Progress = silent,
+) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
+    """Has an engine speak a description of every clip; gives the data set's utterances, recordings included.
+
+    Raises:
+        InputError: the engine cannot be used, or a sentence file cannot be read.
+    """
+    sentences = read_sentences(options.sentences) if options.sentences else None
+    spoken, failures = synthesize(
+        workspace,
+        clips,
+        classes,
+        engine=options.engine,
+        language=options.language,
+        seed=options.seed,
+        jobs=jobs,
+        ledger=ledger,
+        progress=progress,
+        sentences=sentences,
+    )
+    current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
+    ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
+    return assemble(workspace, clips, classes, ledger), failures
+
+
+def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:
+    """The utterances of the clips and classes of a data set, from the ledger and the recordings, sorted by id."""
+    clip_ids = {clip.id for clip in clips}
+    class_ids = {one.id for one in classes.classes}
+    spoken = [msgspec.convert(row.values["row"], UtteranceRow) for row in ledger.status("ok", "utterance/")]
+    recordings = [
+        row
+        for row in read_recordings(workspace)
+        if row.utterance.class_id in class_ids and (row.utterance.clip is None or row.utterance.clip in clip_ids)
+    ]
+    return merge_recordings([row for row in spoken if row.clip in clip_ids], recordings)
+
+
+def synthesize_dataset(
+    workspace: Workspace,
+    classes: ClassFile,
+    options: SpeechOptions,
+    *,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> SpeechSummary:
+    """Speaks the descriptions of the clips in clips.jsonl and writes utterances.jsonl.
+
+    Raises:
+        InputError: there are no clips yet, or the engine cannot be used; nothing was written.
+    """
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    with Ledger(workspace.ledger) as ledger:
+        rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
+        write_rows(workspace.manifests / "utterances.jsonl", rows)
+    return _summary(rows, failures)
+
+
+def import_dataset(
+    workspace: Workspace,
+    source: Path,
+    classes: ClassFile,
+    *,
+    language: str = "en",
+    licence: str = "",
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> SpeechSummary:
+    """Imports the recordings of a folder or a CSV and writes utterances.jsonl, recordings in their places.
+
+    Raises:
+        InputError: there are no clips yet, or nothing to import from; nothing was written.
+    """
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    with Ledger(workspace.ledger) as ledger:
+        imported = import_recordings(
+            workspace,
+            source,
+            classes,
+            clips,
+            ledger=ledger,
+            language=language,
+            licence=licence,
+            jobs=jobs,
+            progress=progress,
+        )
+        rows = assemble(workspace, clips, classes, ledger)
+        write_rows(workspace.manifests / "utterances.jsonl", rows)
+    return _summary(
+        rows, imported.refused, added=len(imported.added), known=imported.known, mismatches=imported.mismatches
+    )
+
+
+def _summary(
+    rows: Sequence[UtteranceRow],
+    failures: Mapping[str, ToolkitError],
+    *,
+    added: int = 0,
+    known: int = 0,
+    mismatches: tuple[str, ...] = (),
+) -> SpeechSummary:
+    recorded = sum(row.source == "recorded" for row in rows)
+    return SpeechSummary(len(rows), recorded, failures, added, known, mismatches)
