@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataset_tools.class_matching import fits
-from dataset_tools.class_support import ClassSupport, audit
+from dataset_tools.class_support import MIN_FRAMES, ClassSupport, audit
 from dataset_tools.class_words import ActionClass, ClassFile, make_class
 from dataset_tools.errors import InputError
 
@@ -56,7 +56,7 @@ def propose(
     *,
     count: int = 20,
     per_class: int = 50,
-    min_frames: int = 15,
+    min_frames: int = MIN_FRAMES,
     penalty: float | None = None,
     time_limit_s: float = 60.0,
 ) -> Proposal:

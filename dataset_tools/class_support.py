@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dataset_tools.class_matching import classify
 from dataset_tools.class_words import ActionClass, ClassFile
 
+MIN_FRAMES = 15  # half a second: shorter intervals show no action
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -54,7 +56,7 @@ class ClassSupport:
         return asdict(self)
 
 
-def audit(corpus: Corpus, classes: ClassFile, *, per_class: int = 50, min_frames: int = 15) -> tuple[ClassSupport, ...]:
+def audit(corpus: Corpus, classes: ClassFile, *, per_class: int = 50, min_frames: int = MIN_FRAMES) -> tuple[ClassSupport, ...]:
     """Counts what each class has in a corpus, in the class file's order.
 
     Args:
