@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import msgspec
-
+from dataset_tools.build_record import read_build
 from dataset_tools.classes import ClassFile
 from dataset_tools.errors import InputError
 from dataset_tools.manifests import (
@@ -181,26 +180,6 @@ def find_leaks(
         if split == "person":
             seen["voice", utterance.voice].add(side)
     return tuple(f"{kind} {name}" for (kind, name), where in sorted(seen.items()) if len(where) > 1)
-
-
-def read_build(workspace: Workspace) -> dict[str, Any]:
-    """What manifests/build.json says, or nothing where there is none (manifests made elsewhere).
-
-    Raises:
-        InputError: the file is not a JSON object.
-    """
-    path = workspace.manifests / "build.json"
-    if not path.is_file():
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise InputError(
-            f"The build record cannot be read: {error}",
-            where=path,
-            expected="the JSON object that fmn-data build writes",
-            next_step="run fmn-data build again",
-        ) from error
 
 
 def _check_items(

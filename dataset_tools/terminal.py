@@ -122,6 +122,10 @@ class Terminal:
         self.close_bars()
         self.console.print(f"[yellow]![/yellow] {text}", soft_wrap=True)
 
+    def next(self, command: str) -> None:
+        """Says what to run now."""
+        self.say(f"  next: {command}")
+
     def result(self, values: Mapping[str, Any]) -> None:
         """What ``--json`` prints, once, when the command ends."""
         self._result.update(values)

@@ -1,0 +1,162 @@
+"""manifests/build.json: what was built from what, with which options; and the same as Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.clips import MIN_FRAMES, Shortfall
+from dataset_tools.encoding import encoder_version
+from dataset_tools.errors import InputError
+from dataset_tools.files import sha256_of, write_bytes
+from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.speech.assemble import SpeechOptions
+from dataset_tools.workspace import Workspace
+
+BUILD_SCHEMA = "fmn.build/1"
+FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"
+STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
+SPEECH_LICENCES = {"espeak": "spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)"}
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a build may be told.
+
+    Attributes:
+        per_class: clips of each class, at most.
+        shortfall: what to do when a class has fewer (see `dataset_tools.clips.plan_clips`).
+        short_side: of the clips, pixels.
+        min_frames: shorter intervals are refused.
+        speech: whether descriptions are spoken.
+        voices: who speaks what, in which language.
+        seed: of everything random in choosing intervals.
+    """
+
+    per_class: int = 50
+    shortfall: Shortfall = "accept"
+    short_side: int = 256
+    min_frames: int = MIN_FRAMES
+    speech: bool = True
+    voices: SpeechOptions = field(default_factory=SpeechOptions)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a build made, or (``dry_run``) would make.
+
+    Attributes:
+        clips, utterances: rows in the manifests (of a dry run: clips that would be cut, utterances 0).
+        per_class: clips of every class.
+        shortfalls: by how many clips a class falls short.
+        refused: intervals that could not be used, counted by the reason's first words.
+        failures: ids of the samples that failed.
+        notes: what the reader of the annotations wants said.
+        stand_in: what STANDIN.json says, when the footage is made up.
+    """
+
+    clips: int
+    utterances: int
+    per_class: Mapping[str, int]
+    shortfalls: Mapping[str, int]
+    refused: Mapping[str, int]
+    failures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    stand_in: Mapping[str, Any] | None = None
+    dry_run: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def write_build(
+    workspace: Workspace, corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary
+) -> None:
+    """Writes build.json: no times and no paths of the machine, so that the same inputs give the same bytes."""
+    record = _record(corpus, classes, options, summary)
+    write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+
+
+def read_build(workspace: Workspace) -> dict[str, Any]:
+    """What manifests/build.json says, or nothing where there is none (manifests made elsewhere).
+
+    Raises:
+        InputError: the file is not a JSON object.
+    """
+    path = workspace.manifests / "build.json"
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"The build record cannot be read: {error}",
+            where=path,
+            expected="the JSON object that fmn-data build writes",
+            next_step="run fmn-data build again",
+        ) from error
+
+
+def options_of_last_build(workspace: Workspace) -> tuple[BuildOptions, int]:
+    """The options that build.json records, and how many classes were taken.
+
+    Raises:
+        InputError: nothing was built here, or sentence files were used, whose place is not recorded.
+    """
+    path = workspace.manifests / "build.json"
+    recorded = read_build(workspace).get("options")
+    if recorded is None or recorded["voices"]["sentences"]:
+        raise InputError(
+            "The options of the last build are not known" if recorded is None else "The last build used sentence files",
+            where=path,
+            expected="a build without --sentences, in this workspace",
+            next_step="run fmn-data build with the same options: it tries just what failed, too",
+        )
+    count = recorded.pop("classes")
+    return msgspec.convert(recorded, BuildOptions), count
+
+
+def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary) -> dict[str, Any]:
+    settings = asdict(options)
+    sentences = [{"name": path.name, "sha256": sha256_of(path)} for path in options.voices.sentences]
+    settings["voices"]["sentences"] = sentences
+    return {
+        "schema": BUILD_SCHEMA,
+        "stand_in": corpus.standin,
+        "options": {**settings, "classes": len(classes.classes)},
+        "class_file": {"name": classes.path.name, "sha256": sha256_of(classes.path)},
+        "annotations": {
+            "name": corpus.annotations.path.name,
+            "sha256": sha256_of(corpus.annotations.path),
+            "intervals": len(corpus.annotations.intervals),
+            "frame_rate": corpus.annotations.frame_rate,
+        },
+        "counts": {
+            "clips": summary.clips,
+            "utterances": summary.utterances,
+            "per_class": dict(summary.per_class),
+        },
+        "shortfalls": dict(summary.shortfalls),
+        "refused": dict(summary.refused),
+        "failures": list(summary.failures),
+        "notes": list(summary.notes),
+        "official_split": {name: sorted(sequences) for name, sequences in sorted(corpus.splits.items())},
+        "versions": {"fmn-toolkit": _version("fmn-toolkit"), "av": _version("av"), "encoder": encoder_version()},
+        "licences": [
+            STANDIN_LICENCE if corpus.standin is not None else FOOTAGE_LICENCE,
+            *([SPEECH_LICENCES[options.voices.engine]] if options.voices.engine in SPEECH_LICENCES else []),
+        ],
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

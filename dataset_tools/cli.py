@@ -1,0 +1,294 @@
+"""``fmn-data``: every command parses, calls one library function, prints. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from dataset_tools.cli_annotate import annotate_app
+from dataset_tools.cli_options import (
+    DEFAULT_JOBS,
+    HERE,
+    ClassesOption,
+    ClassFileOption,
+    JobsOption,
+    MpiiOption,
+    SeedOption,
+    class_file_of,
+    corpus_root,
+    say_standin,
+    speech_options,
+)
+from dataset_tools.cli_speech import speech_app
+from dataset_tools.terminal import (
+    SOME_FAILED_EXIT_CODE,
+    DebugOption,
+    DryRunOption,
+    JsonOption,
+    Terminal,
+    VerboseOption,
+    WorkspaceOption,
+    running,
+)
+from dataset_tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.build_record import BuildSummary
+
+app = typer.Typer(
+    name="fmn-data",
+    help="Builds the video-speech data set of Li et al. (2022) from MPII Cooking 2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(speech_app, name="speech")
+app.add_typer(annotate_app, name="annotate")
+
+
+@app.command()
+def standin(
+    folder: Annotated[Path, typer.Argument(help="Folder to write the corpus to.")],
+    seed: SeedOption = 0,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Intervals of each class.")] = 50,
+    difficulty: Annotated[
+        Literal["easy", "standard", "hard"], typer.Option(help="How hard it is to tell classes.")
+    ] = "standard",
+    jobs: JobsOption = DEFAULT_JOBS,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Writes the stand-in corpus: a made-up kitchen in the true MPII Cooking 2 layout.
+
+    Example: fmn-data standin standin/ --per-class 20
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.standin.corpus import write_standin
+
+        summary = write_standin(
+            folder, seed=seed, per_class=per_class, difficulty=difficulty, jobs=jobs, progress=terminal.progress
+        )
+        terminal.closing("standin", summary.text(), folder)
+        terminal.result({"standin": summary.as_dict()})
+
+
+@app.command()
+def classes(
+    mpii: MpiiOption = None,
+    count: ClassesOption = 20,
+    class_file: ClassFileOption = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Shows how many intervals, seconds, persons and dishes each class has, and what falls short.
+
+    Example: fmn-data classes --mpii /data/mpii-cooking-2
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.class_support import audit, support_table
+        from dataset_tools.mpii.corpus import open_corpus
+
+        place = Workspace(workspace)
+        corpus = open_corpus(corpus_root(mpii, place, terminal, DEFAULT_JOBS))
+        support = audit(corpus, class_file_of(class_file, place, count))
+        say_standin(terminal, corpus.standin is not None)
+        terminal.say(support_table(support))
+        terminal.result({"classes": [row.as_dict() for row in support], "stand_in": corpus.standin})
+
+
+@app.command()
+def build(
+    count: ClassesOption = 20,
+    mpii: MpiiOption = None,
+    class_file: ClassFileOption = None,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips of each class, at most.")] = 50,
+    shortfall: Annotated[
+        Literal["accept", "windows", "stop"],
+        typer.Option(help="A class has fewer: accept, fill with windows of long intervals, or stop."),
+    ] = "accept",
+    short_side: Annotated[int, typer.Option("--short-side", min=16, help="Short side of the clips, pixels.")] = 256,
+    speech: Annotated[bool, typer.Option("--speech/--no-speech", help="Speak a description of every clip.")] = True,
+    voices: Annotated[
+        str, typer.Option("--voices", help="Engine: espeak, coqui:MODEL, or one of your own.")
+    ] = "espeak",
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the descriptions.")] = "en",
+    sentences: Annotated[
+        list[Path] | None,
+        typer.Option("--sentences", help="TACoS files: a clip gets the human sentence that spans it."),
+    ] = None,
+    seed: SeedOption = 0,
+    jobs: JobsOption = DEFAULT_JOBS,
+    workspace: WorkspaceOption = HERE,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Cuts the clips of each class and attaches spoken descriptions.
+
+    Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.build import build_dataset
+        from dataset_tools.build_record import BuildOptions
+        from dataset_tools.mpii.corpus import open_corpus
+
+        place = Workspace(workspace)
+        summary = build_dataset(
+            place,
+            open_corpus(corpus_root(mpii, place, terminal, jobs)),
+            class_file_of(class_file, place, count),
+            BuildOptions(
+                per_class=per_class,
+                shortfall=shortfall,
+                short_side=short_side,
+                speech=speech,
+                voices=speech_options(voices, language, sentences, seed),
+                seed=seed,
+            ),
+            jobs=jobs,
+            dry_run=dry_run,
+            progress=terminal.progress,
+        )
+        _show_build(terminal, summary, place)
+
+
+@app.command()
+def pairs(
+    split: Annotated[
+        Literal["items", "person", "mpii", "pairs"],
+        typer.Option(
+            help="What is apart: items; people and voices; the official lists; only pairs (leaks, and says so)."
+        ),
+    ] = "items",
+    test_share: Annotated[float, typer.Option("--test-share", help="Share of the items that test.")] = 0.3,
+    seed: SeedOption = 0,
+    reviewed: Annotated[bool, typer.Option("--reviewed", help="Only items that a person accepted.")] = False,
+    class_file: ClassFileOption = None,
+    workspace: WorkspaceOption = HERE,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Pairs every clip of a class with every utterance of it; writes train and test manifests.
+
+    Example: fmn-data pairs --split person
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.pairs import PairOptions, make_pairs
+
+        place = Workspace(workspace)
+        summary = make_pairs(
+            place,
+            class_file_of(class_file, place, None),
+            PairOptions(split=split, test_share=test_share, seed=seed, reviewed=reviewed),
+            dry_run=dry_run,
+            progress=terminal.progress,
+        )
+        say_standin(terminal, summary.is_standin)
+        would = "would be " if dry_run else ""
+        of_what = f"{summary.clips} clips × {summary.utterances} utterances of {summary.classes} classes"
+        terminal.closing("pairs", f"{summary.pairs} pairs from {of_what}", place.manifests / "pairs.jsonl")
+        terminal.closing("train", f"{summary.train} pairs {would}written", place.manifests / "train.jsonl")
+        terminal.closing("test", f"{summary.test} pairs {would}written", place.manifests / "test.jsonl")
+        if summary.neither:
+            terminal.say(f"  {summary.neither} pairs of a training item and a test item belong to neither")
+        for what, number in summary.dropped.items():
+            terminal.warn(f"{number} {what}: dropped")
+        if split == "pairs":
+            terminal.warn("this split leaks: every clip and every utterance stands on both sides (the paper's reading)")
+        for leak in summary.leaks:
+            terminal.warn(f"leak: {leak} stands on both sides")
+        terminal.result(summary.as_dict())
+        if not dry_run:
+            terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")
+
+
+@app.command()
+def verify(
+    workspace: WorkspaceOption = HERE,
+    jobs: JobsOption = DEFAULT_JOBS,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Reads every manifest, hashes and decodes every file, and looks for leaks between train and test.
+
+    Example: fmn-data verify
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.verify import verify_dataset
+
+        place = Workspace(workspace)
+        report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
+        terminal.closing("verify", f"{report.checked} files and {report.rows} rows checked", place.root)
+        for problem in report.problems:
+            terminal.warn(problem)
+        terminal.result(report.as_dict())
+        if report.problems:
+            terminal.exit_code = SOME_FAILED_EXIT_CODE
+
+
+@app.command()
+def retry(
+    mpii: MpiiOption = None,
+    class_file: ClassFileOption = None,
+    jobs: JobsOption = DEFAULT_JOBS,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tries the failed samples again, with the options of the last build; what is done stays done.
+
+    Example: fmn-data retry --mpii /data/mpii-cooking-2
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.build import build_dataset
+        from dataset_tools.build_record import options_of_last_build
+        from dataset_tools.mpii.corpus import open_corpus
+
+        place = Workspace(workspace)
+        options, count = options_of_last_build(place)
+        summary = build_dataset(
+            place,
+            open_corpus(corpus_root(mpii, place, terminal, jobs)),
+            class_file_of(class_file, place, count),
+            options,
+            jobs=jobs,
+            progress=terminal.progress,
+        )
+        _show_build(terminal, summary, place)
+
+
+def main() -> None:
+    """Runs ``fmn-data`` (the console script)."""
+    app()
+
+
+def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> None:
+    say_standin(terminal, summary.stand_in is not None)
+    for note in summary.notes:
+        logging.getLogger(__name__).info(note)
+    would = " would be cut" if summary.dry_run else ""
+    terminal.closing("clips", f"{summary.clips} of {len(summary.per_class)} classes{would}", place.clips)
+    if not summary.dry_run:
+        terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
+        terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
+    for reason, number in summary.refused.items():
+        terminal.say(f"  {number} intervals refused: {reason[0].lower()}{reason[1:]}")
+    if summary.shortfalls:
+        lacking = ", ".join(f"{class_id} {number}" for class_id, number in summary.shortfalls.items())
+        terminal.warn(f"{len(summary.shortfalls)} classes have fewer clips than asked for, by: {lacking}")
+    terminal.result(summary.as_dict())
+    terminal.some_failed(len(summary.failures))
+    if not summary.dry_run:
+        terminal.next("fmn-data annotate (people check the data set), or fmn-data pairs")

@@ -1,0 +1,72 @@
+"""The options that several ``fmn-data`` commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from dataset_tools.terminal import Terminal
+from dataset_tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.classes import ClassFile
+    from dataset_tools.speech.assemble import SpeechOptions
+
+CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
+HERE = Path()
+DEFAULT_JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+MpiiOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--mpii", envvar=CORPUS_ENVIRONMENT, help="Folder in MPII Cooking 2's layout; without it, the stand-in."
+    ),
+]
+ClassesOption = Annotated[int, typer.Option("--classes", min=1, help="The first N classes of the class file.")]
+ClassFileOption = Annotated[
+    Path | None,
+    typer.Option("--class-file", help="Classes of your own (default: the workspace's, else the shipped 20)."),
+]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at once; never changes the result.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+VoicesOption = Annotated[str, typer.Option("--voices", help="Engine: espeak, coqui:MODEL, or one of your own.")]
+LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help="Language of the descriptions.")]
+SentencesOption = Annotated[
+    list[Path] | None, typer.Option("--sentences", help="TACoS files: a clip gets the human sentence that spans it.")
+]
+
+
+def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: int) -> Path:
+    """The footage: the folder given, else the stand-in, drawn into the workspace's cache when it is not there yet."""
+    if mpii is not None:
+        return mpii
+    from dataset_tools.standin.corpus import write_standin
+
+    root = place.cache / "standin"
+    terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: the stand-in corpus takes the footage's place → {root}")
+    write_standin(root, jobs=jobs, progress=terminal.progress)
+    return root
+
+
+def class_file_of(path: Path | None, place: Workspace, count: int | None) -> ClassFile:
+    """The class file given, else the workspace's own, else the shipped one."""
+    from dataset_tools.classes import load_classes
+
+    own = place.annotations / "classes.yaml"
+    return load_classes(path or (own if own.is_file() else None), count)
+
+
+def speech_options(voices: str, language: str, sentences: list[Path] | None, seed: int) -> SpeechOptions:
+    """The options of synthesis, from those of a command."""
+    from dataset_tools.speech.assemble import SpeechOptions
+
+    return SpeechOptions(engine=voices, language=language, sentences=tuple(sentences or ()), seed=seed)
+
+
+def say_standin(terminal: Terminal, is_standin: bool) -> None:
+    """Says, where it is so, that the footage is made up."""
+    if is_standin:
+        terminal.warn("[bold]stand-in corpus[/bold]: made-up footage; figures from it say nothing about real kitchens")

@@ -1,0 +1,116 @@
+"""``fmn-data speech …``: utterances from voices, from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataset_tools.cli_options import (
+    DEFAULT_JOBS,
+    HERE,
+    ClassesOption,
+    ClassFileOption,
+    JobsOption,
+    LanguageOption,
+    SeedOption,
+    SentencesOption,
+    VoicesOption,
+    class_file_of,
+    speech_options,
+)
+from dataset_tools.terminal import (
+    DebugOption,
+    JsonOption,
+    Terminal,
+    VerboseOption,
+    WorkspaceOption,
+    running,
+)
+from dataset_tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.speech.assemble import SpeechSummary
+
+speech_app = typer.Typer(help="Spoken descriptions: from voices, from files.", no_args_is_help=True)
+
+
+@speech_app.command("synthesize")
+def speech_synthesize(
+    count: ClassesOption = 20,
+    class_file: ClassFileOption = None,
+    voices: VoicesOption = "espeak",
+    language: LanguageOption = "en",
+    sentences: SentencesOption = None,
+    seed: SeedOption = 0,
+    jobs: JobsOption = DEFAULT_JOBS,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Speaks the descriptions of the clips that are there, with other voices or in another language.
+
+    Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.speech.assemble import synthesize_dataset
+
+        place = Workspace(workspace)
+        summary = synthesize_dataset(
+            place,
+            class_file_of(class_file, place, count),
+            speech_options(voices, language, sentences, seed),
+            jobs=jobs,
+            progress=terminal.progress,
+        )
+        _show_speech(terminal, "speak", summary, place)
+
+
+@speech_app.command("import")
+def speech_import(
+    source: Annotated[
+        Path,
+        typer.Argument(help="DIR/<class id>/<voice>_….wav, <clip id>.*, or a CSV path,class,clip,voice,text,licence."),
+    ],
+    count: ClassesOption = 20,
+    class_file: ClassFileOption = None,
+    language: LanguageOption = "en",
+    licence: Annotated[str, typer.Option(help="Licence of the recordings that state none.")] = "",
+    jobs: JobsOption = DEFAULT_JOBS,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Imports recordings; each takes the place of a synthesized utterance.
+
+    Example: fmn-data speech import recordings-of-monday/
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.speech.assemble import import_dataset
+
+        place = Workspace(workspace)
+        summary = import_dataset(
+            place,
+            source,
+            class_file_of(class_file, place, count),
+            language=language,
+            licence=licence,
+            jobs=jobs,
+            progress=terminal.progress,
+        )
+        for mismatch in summary.mismatches:
+            terminal.warn(mismatch)
+        _show_speech(terminal, "import", summary, place)
+
+
+def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
+    if stage == "import":
+        terminal.say(f"  {summary.added} recordings are new, {summary.known} were known")
+    terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
+    terminal.result(summary.as_dict())
+    for name, error in summary.failures.items():
+        terminal.warn(f"{name}: {error.found}")
+    terminal.some_failed(len(summary.failures))
