@@ -1,0 +1,65 @@
+"""Varied utterances: tempo, blanked time, blanked coefficients, noise (after SpecAugment, Park et al. 2019).
+
+Not in the paper. Without it a Bi-LSTM learns a few hundred utterances by heart, when it hears each of them so often.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fmn.config import AugmentConfig
+from fmn.encoder import Sequences
+
+
+def augmented(sequences: Sequences, config: AugmentConfig, coefficients: int) -> Sequences:
+    """``sequences`` varied at random (torch's generator of their device), each in its own way.
+
+    Args:
+        sequences: frames [B, T, F], where F is ``coefficients`` times the number of orders (MFCC, deltas, …).
+        config: how much.
+        coefficients: MFCC a frame; a band is blanked in every order.
+
+    Returns:
+        Frames [B, T', F], T' up to (1 + stretch) · T, zero behind the ends.
+    """
+    if config.stretch:
+        sequences = _stretched(sequences, config.stretch)
+    frames, lengths = sequences
+    batch, steps, features = frames.shape
+    device = frames.device
+    time = torch.arange(steps, device=device)
+    keep = (time < lengths[:, None])[:, :, None]  # [B, T, 1]
+    for _ in range(config.time_masks):
+        longest = lengths * config.time_mask_share
+        keep = keep & ~_span(time, lengths, longest)[:, :, None]
+    band = torch.arange(coefficients, device=device)
+    for _ in range(config.coefficient_masks):
+        sizes = torch.full((batch,), coefficients, device=device)
+        masked = _span(band, sizes, torch.full((batch,), float(config.coefficient_mask_width), device=device))
+        keep = keep & ~masked.repeat(1, features // coefficients)[:, None, :]
+    if config.noise:
+        frames = frames + config.noise * torch.randn_like(frames)
+    return Sequences(torch.where(keep, frames, 0.0), lengths)
+
+
+def _stretched(sequences: Sequences, most: float) -> Sequences:
+    """Each sequence at its own tempo: frame t of the new one is frame t / factor of the old one."""
+    frames, lengths = sequences
+    bound = math.log1p(most)
+    factor = torch.empty(len(lengths), device=frames.device).uniform_(-bound, bound).exp()
+    new_lengths = (lengths * factor).long().clamp(min=1)
+    steps = math.ceil(frames.shape[1] * (1 + most))
+    time = torch.arange(steps, device=frames.device)
+    source = torch.minimum((time / factor[:, None]).long(), lengths[:, None] - 1)
+    return Sequences(frames.gather(1, source[:, :, None].expand(-1, -1, frames.shape[2])), new_lengths)
+
+
+def _span(positions: Tensor, sizes: Tensor, longest: Tensor) -> Tensor:
+    """[B, P] bool: for each row a random span of at most ``longest`` positions that lies within its size."""
+    draws = torch.rand(2, len(sizes), device=positions.device)
+    length = (draws[0] * (longest + 1)).floor().clamp(max=longest)
+    start = (draws[1] * (sizes - length + 1)).floor()
+    return (positions >= start[:, None]) & (positions < (start + length)[:, None])

@@ -1,0 +1,216 @@
+"""The files of a run: config.json, checkpoint.safetensors (the model to use), state.safetensors (where training is).
+
+``state.safetensors`` holds weights, optimiser and, in its header, everything else that going on needs, so that one
+atomic rename brings a run from one epoch to the next; state.json repeats that header for people. Randomness needs no
+state: the generators of an epoch are seeded from the run's seed and the number of the epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dataset_tools.manifests import ClassLabel, InputError, write_bytes, written_whole
+from fmn.config import Config, as_dict, config_from_dict
+from fmn.retrieval import RetrievalModel
+from fmn.systems import find_system
+
+CONFIG_FILE = "config.json"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+STATE_FILE = "state.safetensors"
+STATE_COPY_FILE = "state.json"
+CHECKPOINT_FORMAT = "fmn.checkpoint/1"
+STATE_FORMAT = "fmn.state/1"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a checkpoint says of itself, in the header of its file.
+
+    Attributes:
+        system: the system's name.
+        classes: the class table that it was trained on.
+        video_dim, audio_dim: sizes of a clip's vector and of an utterance's frame.
+        sources: digests of what decided the features it was trained on, video and audio.
+        epoch: after how many epochs its weights were taken.
+    """
+
+    system: str
+    classes: tuple[ClassLabel, ...]
+    video_dim: int
+    audio_dim: int
+    sources: tuple[str, str]
+    epoch: int
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A trained run: its configuration, its model in evaluation mode, and what the checkpoint says of itself."""
+
+    path: Path
+    config: Config
+    model: RetrievalModel
+    about: About
+
+
+def save_config(run: Path, config: Config) -> None:
+    """Writes runs/NAME/config.json."""
+    write_bytes(run / CONFIG_FILE, _json(as_dict(config)))
+
+
+def load_config(run: Path) -> Config:
+    """Reads runs/NAME/config.json.
+
+    Raises:
+        InputError: there is no run, or its configuration cannot be read.
+    """
+    path = run / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(
+            "There is no run",
+            where=run,
+            expected=f"a folder with {CONFIG_FILE} and {CHECKPOINT_FILE}, written by fmn train",
+            next_step="check the path (runs lie under runs/ in the workspace), or train first: fmn train --help",
+        )
+    try:
+        values = json.loads(path.read_bytes())
+        return config_from_dict(values)
+    except ValueError as error:
+        raise InputError(f"It is not JSON: {error}", where=path, next_step="train again with --run") from error
+    except InputError as error:
+        raise InputError(error.found, where=path, expected=error.expected, next_step=error.next_step) from error
+
+
+def save_checkpoint(run: Path, model: RetrievalModel, about: About) -> None:
+    """Writes runs/NAME/checkpoint.safetensors: weights and memories, and ``about`` in its header."""
+    header = {"format": CHECKPOINT_FORMAT, "about": msgspec.json.encode(about).decode()}
+    _save(run / CHECKPOINT_FILE, model.state_dict(), header)
+
+
+def load_run(run: Path, device: torch.device) -> LoadedRun:
+    """Loads the model of a run.
+
+    Raises:
+        InputError: there is no run, it is not trained yet, or its files do not fit together.
+    """
+    config = load_config(run)
+    path = run / CHECKPOINT_FILE
+    if not path.is_file():
+        raise InputError(
+            "The run has no checkpoint yet",
+            where=run,
+            expected=CHECKPOINT_FILE,
+            next_step="finish training: run the same fmn train command again",
+        )
+    tensors, header = _load(path, CHECKPOINT_FORMAT, device)
+    about = msgspec.json.decode(header["about"], type=About)
+    model = find_system(config.system).build(config, about.video_dim, about.audio_dim).to(device)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            f"The checkpoint does not fit {CONFIG_FILE} beside it: {error}",
+            where=path,
+            next_step="train again with another --run",
+        ) from error
+    return LoadedRun(run, config, model.eval(), about)
+
+
+def save_state(
+    run: Path, model: RetrievalModel, optimiser: torch.optim.Optimizer | None, values: Mapping[str, Any]
+) -> None:
+    """Writes state.safetensors, with ``values`` (JSON-ready) in its header, and state.json, their readable copy."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, entries in (optimiser.state_dict()["state"] if optimiser else {}).items():
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in entries.items()}
+    _save(run / STATE_FILE, tensors, {"format": STATE_FORMAT, "state": json.dumps(values)})
+    write_bytes(run / STATE_COPY_FILE, _json(values))
+
+
+def read_state(run: Path) -> dict[str, Any] | None:
+    """The values of `save_state`; null where the run has no state yet.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = run / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if header.get("format") != STATE_FORMAT:
+        raise _wrong_format(path, header, STATE_FORMAT)
+    values: dict[str, Any] = json.loads(header["state"])
+    return values
+
+
+def load_state(
+    run: Path, model: RetrievalModel, optimiser: torch.optim.Optimizer | None, device: torch.device
+) -> dict[str, Any]:
+    """Puts model and optimiser into the state that was saved, and gives its values.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    tensors, header = _load(run / STATE_FILE, STATE_FORMAT, device)
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    if optimiser is not None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimiser":
+                index, _, entry = rest.partition(".")
+                state.setdefault(int(index), {})[entry] = tensor
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    values: dict[str, Any] = json.loads(header["state"])
+    return values
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    with written_whole(path) as partial:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial, header)
+
+
+def _load(path: Path, wanted: str, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            header = file.metadata() or {}
+            if header.get("format") != wanted:
+                raise _wrong_format(path, header, wanted)
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _wrong_format(path: Path, header: Mapping[str, str], wanted: str) -> InputError:
+    return InputError(
+        f"The format is {header.get('format')!r}",
+        where=path,
+        expected=wanted,
+        next_step="train again with another --run, or use the version of fmn that wrote it",
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"The file cannot be read: {error}",
+        where=path,
+        expected="a safetensors file written by fmn train",
+        next_step="remove the folder and train again",
+    )
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,111 @@
+"""The items of a manifest with their features, ready on a device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dataset_tools.manifests import InputError, ToolkitError
+from fmn.config import Config
+from fmn.features import extract_audio, extract_video
+from fmn.features.media import Progress, silent
+from fmn.items import Items
+from fmn.tensors import ItemTensors
+
+
+@dataclass(frozen=True, eq=False)
+class Featured:
+    """Items whose features are there.
+
+    Attributes:
+        items: the items, less those that failed.
+        data: their features, on the device.
+        failures: why the others have no feature, by name of the item.
+        sources: digests of what decided the video and the audio features.
+        notes: what must be said wherever results with these features are shown.
+    """
+
+    items: Items
+    data: ItemTensors
+    failures: dict[str, ToolkitError]
+    sources: tuple[str, str]
+    notes: tuple[str, ...]
+
+
+def featured(
+    items: Items,
+    config: Config,
+    *,
+    device: torch.device,
+    cache: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Featured:
+    """Computes, or takes from the cache, the features of all items.
+
+    Args:
+        items: from `fmn.items.load_items`.
+        config: ``config.video`` and ``config.audio`` decide the features.
+        device: where networks run and where the features end.
+        cache: folder of the feature cache; null: cache/features in the workspace.
+        jobs: workers; null: as many as there are cores.
+        progress: told how far it is.
+
+    Raises:
+        InputError: a file is missing, or not one clip or not one utterance has a feature.
+        StoppedError: the cache cannot be written, or the device fails.
+    """
+    cache = cache or items.workspace / "cache" / "features"
+    jobs = jobs or os.cpu_count() or 1
+    clips, utterances = items.clip_media(), items.utterance_media()
+    video = extract_video(clips, config.video, cache=cache, device=str(device), jobs=jobs, progress=progress)
+    audio = extract_audio(utterances, config.audio, cache=cache, device=str(device), jobs=jobs, progress=progress)
+    failures = {
+        media.name: found.failures[media.sha256]
+        for media_list, found in ((clips, video), (utterances, audio))
+        for media in media_list
+        if media.sha256 in found.failures
+    }
+    left = items.without(video.failures.keys() | audio.failures.keys())
+    if not len(left.pairs):
+        first = next(iter(failures.values()), None)
+        raise InputError(
+            f"No pair is left: {len(failures)} files have no features"
+            + (f"; the first, {next(iter(failures))}: {first.found}" if first else ""),
+            where=items.manifest,
+            next_step="look at these files, or run fmn-data verify",
+        )
+    data = ItemTensors(
+        [video.values[row.sha256] for row in left.clips],
+        [np.ascontiguousarray(audio.values[row.sha256]) for row in left.utterances],
+        left.clip_classes,
+        left.utterance_classes,
+        device,
+    )
+    notes = tuple(note for note in (video.note, audio.note) if note)
+    return Featured(left, data, failures, (video.source, audio.source), notes)
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """The device called ``name``; ``auto`` is the first GPU, or the CPU where there is none.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"The device {name!r} cannot be used: {str(error).splitlines()[0]}",
+            where="--device",
+            expected="auto, cpu, cuda, or cuda:0 and so on",
+            next_step="leave out --device, or install a torch that knows the device",
+        ) from error
+    return device

@@ -1,0 +1,138 @@
+"""The inside of training: one epoch over the fitted pairs, one look at fold 0."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dataset_tools.manifests import ToolkitError
+from fmn.augment import augmented
+from fmn.config import Config
+from fmn.items import Parts
+from fmn.metrics import recall_at_k
+from fmn.retrieval import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.seeds import generator_of, seed_of
+from fmn.tensors import Indices, ItemTensors, epoch_batches
+
+
+class TrainingLoop:
+    """Trains ``model`` on the fitted part of ``data``.
+
+    Epochs are numbered from 1. What is random in an epoch is seeded by the run's seed and the epoch's number, so an
+    epoch depends on the weights it starts from and on nothing else that happened before.
+
+    Args:
+        config: ``config.training`` says how.
+        model: what is trained, on the device of ``data``.
+        data: the features of all items.
+        parts: what is fitted and what validates.
+    """
+
+    def __init__(self, config: Config, model: RetrievalModel, data: ItemTensors, parts: Parts) -> None:
+        self.config = config
+        self.model = model
+        self.data = data
+        self.parts = parts
+        training = config.training
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimiser = (
+            torch.optim.Adam(
+                parameters,
+                lr=training.learning_rate,
+                weight_decay=training.weight_decay,
+                fused=data.device.type == "cuda",
+            )
+            if parameters
+            else None
+        )
+        self.parameters = sum(parameter.numel() for parameter in parameters)
+        self.epochs = training.epochs if self.optimiser else 1  # a closed form is found once
+        self.epoch_pairs = training.epoch_pairs or len(parts.fit_pairs)
+
+    def run_epoch(self, number: int, report: Callable[[int], None]) -> dict[str, float]:
+        """Trains epoch ``number`` and settles the model.
+
+        Args:
+            number: from 1.
+            report: told the pairs that are through, while the epoch goes on.
+
+        Returns:
+            The mean of each part of the loss, ``loss`` (their sum) and ``pairs_per_s``.
+
+        Raises:
+            ToolkitError: the loss is not a finite number any more.
+        """
+        seed = self.config.training.seed
+        torch.manual_seed(seed_of(seed, "epoch", number))
+        started = time.perf_counter()
+        sums = self._run_batches(number, report) if self.optimiser else {}
+        figures = {name: float(value) for name, value in sums.items()}  # the one wait for the device in an epoch
+        if not all(torch.isfinite(torch.tensor(value)) for value in figures.values()):
+            raise ToolkitError(
+                f"The loss is not a number any more: {figures}",
+                where=f"epoch {number}",
+                expected="finite losses",
+                next_step="lower training.learning_rate or training.clip_norm (--set), or leave out bf16; "
+                "the epochs before this one are kept",
+            )
+        seconds = time.perf_counter() - started
+        self.model.settle(
+            self.data, self.parts.fit_clips, self.parts.fit_utterances, generator_of(seed, "settle", number)
+        )
+        return figures | {"loss": sum(figures.values()), "pairs_per_s": self.epoch_pairs / seconds}
+
+    def _run_batches(self, number: int, report: Callable[[int], None]) -> dict[str, Tensor]:
+        """Every batch of an epoch; nothing in it waits for the device."""
+        assert self.optimiser is not None
+        training = self.config.training
+        batches = epoch_batches(
+            self.parts.fit_pairs,
+            self.data.lengths,
+            batch_size=training.batch_size,
+            count=training.epoch_pairs,
+            generator=generator_of(training.seed, "batches", number),
+        )
+        self.model.train()
+        sums: dict[str, Tensor] = {}
+        done = 0
+        for pairs in batches:
+            batch = self.data.batch(pairs)
+            audio = augmented(batch.audio, training.augment, self.config.audio.n_mfcc)
+            use_bf16 = training.amp == "bf16" and self.data.device.type == "cuda"
+            with torch.autocast(self.data.device.type, torch.bfloat16, enabled=use_bf16):
+                losses = self.model.losses(batch.with_audio(audio))
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
+            self.optimiser.step()
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0) + loss.detach() * (len(pairs) / self.epoch_pairs)
+            done += len(pairs)
+            report(done)
+        return sums
+
+    def validate(self) -> dict[str, float]:
+        """Class hit@1 and hit@10 on fold 0, percent, by direction."""
+        clips, utterances = self.parts.validation_clips, self.parts.validation_utterances
+        scores = score_matrix(
+            self.model,
+            encode_all_clips(self.model, self.data, clips),
+            encode_all_utterances(self.model, self.data, utterances),
+        ).numpy()
+        clip_classes, utterance_classes = self._classes(clips, utterances)
+        match = clip_classes[:, None] == utterance_classes[None]
+        found: dict[str, float] = {}
+        for direction, matrix, relevant in (
+            ("audio_to_video", scores.T, match.T),
+            ("video_to_audio", scores, match),
+        ):
+            asked = relevant.any(axis=1)  # a query without a single relevant item says nothing
+            hits = recall_at_k(matrix[asked], relevant[asked], ks=(1, 10))
+            found |= {f"{direction}_hit@{k}": hit for k, hit in hits.items()}
+        return found
+
+    def _classes(self, clips: Indices, utterances: Indices) -> tuple[Indices, Indices]:
+        return self.data.clip_classes.cpu().numpy()[clips], self.data.utterance_classes.cpu().numpy()[utterances]

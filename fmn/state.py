@@ -1,0 +1,141 @@
+"""What is known of a run while it trains, and whether an earlier call's state may be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.manifests import InputError, sha256_of
+from fmn.checkpoint import CONFIG_FILE, load_config, read_state
+from fmn.config import Config, as_dict
+
+Figures = dict[str, float]
+DIRECTIONS = ("audio_to_video", "video_to_audio")
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """The state of a run after its last whole epoch, as state.json shows it.
+
+    Attributes:
+        manifest: path of the training manifest. manifest_sha256: of its content.
+        fitted_clips, fitted_utterances: ids of the items that weights are fitted to.
+        pairs: how many pairs they form. classes: how many classes the manifest has.
+        parameters: numbers that are learned.
+        failures: items without features, with the reason.
+        notes: what must be said wherever the run's results are shown.
+        epoch: epochs trained. seconds: how long that took. finished: whether training came to its end.
+        best: the figures of the epoch whose weights the checkpoint holds.
+        history: the figures of every epoch.
+    """
+
+    manifest: str
+    manifest_sha256: str
+    fitted_clips: list[str]
+    fitted_utterances: list[str]
+    pairs: int
+    classes: int
+    parameters: int
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    epoch: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+    best: Figures = field(default_factory=dict)
+    history: list[Figures] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        return int(self.best.get("epoch", 0))
+
+    def add(self, figures: Figures, *, seconds: float) -> None:
+        """Notes the figures of one more epoch; the best is the best validated one, or the last where none is."""
+        self.epoch += 1
+        self.seconds += seconds
+        entry = {"epoch": self.epoch} | figures
+        self.history.append(entry)
+        never_validated = quality(self.best) is None and quality(entry) is None
+        if never_validated or (quality(entry) or (-1.0, -1.0)) > (quality(self.best) or (-1.0, -1.0)):
+            self.best = entry
+
+    def patience_is_over(self, patience: int | None) -> bool:
+        """Whether ``patience`` epochs went by without a better one."""
+        return patience is not None and bool(self.history) and self.epoch - self.best_epoch >= patience
+
+    def ended(self, config: Config) -> bool:
+        """Whether there is nothing left to do."""
+        return self.finished and (
+            self.epoch >= config.training.epochs or self.patience_is_over(config.training.patience)
+        )
+
+    def line(self, epochs: int) -> str:
+        """The note beside a progress bar."""
+        if not self.history:
+            return f"epoch 1/{epochs}"
+        last = self.history[-1]
+        text = f"epoch {self.epoch}/{epochs}  loss {last['loss']:.3f}  {last['pairs_per_s']:,.0f} pairs/s"
+        validated = next((entry for entry in reversed(self.history) if quality(entry)), None)
+        if validated:
+            hits = "/".join(f"{validated[f'{direction}_hit@1']:.0f}" for direction in DIRECTIONS)
+            text += f"  validation hit@1 {hits}, best epoch {self.best_epoch}"
+        return text
+
+
+def quality(figures: Mapping[str, float]) -> tuple[float, float] | None:
+    """What the best epoch has most of: class hit@1 of both directions, then hit@10; null where not validated."""
+    if f"{DIRECTIONS[0]}_hit@1" not in figures:
+        return None
+    first, second = (sum(figures[f"{direction}_hit@{k}"] for direction in DIRECTIONS) for k in (1, 10))
+    return first, second
+
+
+def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) -> RunState | None:
+    """The state of the run that is there already; null where training begins.
+
+    Raises:
+        InputError: the run has another configuration (but for the number of epochs) or another manifest; or there is
+            none, and ``resume`` says that there has to be.
+    """
+    values = read_state(run) if (run / CONFIG_FILE).is_file() else None
+    if values is None:
+        if resume:
+            raise InputError(
+                "There is nothing to go on with",
+                where=run,
+                expected="a run that was stopped",
+                next_step="leave out --resume to begin, or name another folder with --run",
+            )
+        return None
+    state = RunState(**values)
+    differences = _differences(as_dict(load_config(run)), as_dict(config))
+    differences.pop("training.epochs", None)
+    if differences:
+        listed = "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in differences.items())
+        raise InputError(
+            f"The run was begun with another configuration: {listed}",
+            where=run,
+            expected="the same configuration (the number of epochs may change)",
+            next_step="name another folder with --run, or give the same options",
+        )
+    if state.manifest_sha256 != sha256_of(manifest):
+        raise InputError(
+            f"The run was begun on another manifest, or on another content of it: {state.manifest}",
+            where=manifest,
+            expected="the manifest that the run was begun on",
+            next_step="name another folder with --run",
+        )
+    return state
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Where two nested dictionaries differ, by dotted name."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted(old.keys() | new.keys()):
+        left, right = old.get(key), new.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            found |= _differences(left, right, f"{path}{key}.")
+        elif left != right:
+            found[path + key] = (left, right)
+    return found

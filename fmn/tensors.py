@@ -1,0 +1,177 @@
+"""Features of distinct items on one device, and the batches cut from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fmn.encoder import Sequences
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pairs to train on: their distinct clips and utterances, each once, and which of them match.
+
+    Attributes:
+        video: [V, Dv] the clips.
+        audio: the A utterances.
+        match: [V, A] bool, whether the two are of one class.
+        pairs: [B, 2] int64, rows of ``video`` and ``audio``: the pairs that were drawn.
+        clip_classes: [V] int64. utterance_classes: [A] int64.
+    """
+
+    video: Tensor
+    audio: Sequences
+    match: Tensor
+    pairs: Tensor
+    clip_classes: Tensor
+    utterance_classes: Tensor
+
+    def with_audio(self, audio: Sequences) -> Batch:
+        """This batch with its utterances varied."""
+        return replace(self, audio=audio)
+
+
+class ItemTensors:
+    """Every item's features, once, on one device: a batch is gathered there and nothing waits for the host.
+
+    Args:
+        video: N vectors [Dv].
+        audio: M sequences [frames, F], each at least one frame long.
+        clip_classes: [N]. utterance_classes: [M].
+        device: where they go.
+    """
+
+    def __init__(
+        self,
+        video: Sequence[NDArray[np.float32]],
+        audio: Sequence[NDArray[np.float32]],
+        clip_classes: Indices,
+        utterance_classes: Indices,
+        device: torch.device,
+    ) -> None:
+        self.device = device
+        self.lengths = np.array([len(sequence) for sequence in audio], dtype=np.int64)
+        self.video = torch.from_numpy(np.stack(video)).to(device)
+        self.frames = torch.from_numpy(np.concatenate(audio)).to(device)
+        self.clip_classes = torch.from_numpy(np.asarray(clip_classes, dtype=np.int64)).to(device)
+        self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(device)
+        self._starts = torch.from_numpy(np.concatenate([[0], np.cumsum(self.lengths)[:-1]])).to(device)
+        self._lengths = torch.from_numpy(self.lengths).to(device)
+
+    @property
+    def video_dim(self) -> int:
+        return self.video.shape[1]
+
+    @property
+    def audio_dim(self) -> int:
+        return self.frames.shape[1]
+
+    def on_device(self, indices: Indices) -> Tensor:
+        """``indices`` as a tensor beside the features; the copy does not wait."""
+        tensor = torch.from_numpy(np.ascontiguousarray(indices))
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor
+
+    def utterances(self, indices: Indices) -> Sequences:
+        """The utterances ``indices`` [B], padded with zeros to the longest of them."""
+        at = self.on_device(indices)
+        lengths = self._lengths[at]
+        time = torch.arange(int(self.lengths[indices].max()), device=self.device)
+        inside = time < lengths[:, None]  # [B, T]
+        source = torch.where(inside, self._starts[at][:, None] + time, 0)
+        return Sequences(torch.where(inside[:, :, None], self.frames[source], 0.0), lengths)
+
+    def batch(self, pairs: Indices) -> Batch:
+        """The batch of ``pairs`` [B, 2] (clip, utterance)."""
+        clips, clip_rows = np.unique(pairs[:, 0], return_inverse=True)
+        utterances, utterance_rows = np.unique(pairs[:, 1], return_inverse=True)
+        at_clips, at_utterances = self.on_device(clips), self.on_device(utterances)
+        clip_classes, utterance_classes = self.clip_classes[at_clips], self.utterance_classes[at_utterances]
+        return Batch(
+            video=self.video[at_clips],
+            audio=self.utterances(utterances),
+            match=clip_classes[:, None] == utterance_classes[None, :],
+            pairs=self.on_device(np.stack([clip_rows, utterance_rows], axis=1)),
+            clip_classes=clip_classes,
+            utterance_classes=utterance_classes,
+        )
+
+
+def epoch_batches(
+    pairs: Indices, lengths: Indices, *, batch_size: int, count: int | None, generator: np.random.Generator
+) -> list[Indices]:
+    """The batches of one epoch.
+
+    Pairs come in rounds, in each of which an utterance appears once, so that a batch seldom encodes one twice in vain;
+    within a few batches' worth, utterances of like length go together, so that little is padded.
+
+    Args:
+        pairs: [P, 2] all pairs to draw from.
+        lengths: [M] frames of each utterance.
+        batch_size: pairs in a batch; the last may be smaller, but never a single pair while there are others.
+        count: pairs in the epoch; null takes every pair once.
+        generator: the source of chance.
+
+    Returns:
+        Index arrays [B, 2].
+    """
+    shuffled = pairs[generator.permutation(len(pairs))]
+    ordered = shuffled[np.argsort(_occurrence(shuffled[:, 1]), kind="stable")]
+    if count is not None:
+        ordered = np.resize(ordered, (count, 2))  # repeats from the start when there are fewer
+    batches: list[Indices] = []
+    group = 8 * batch_size
+    for start in range(0, len(ordered), group):
+        window = ordered[start : start + group]
+        window = window[np.argsort(lengths[window[:, 1]], kind="stable")]
+        parts = np.array_split(window, -(-len(window) // batch_size))
+        batches += [parts[index] for index in generator.permutation(len(parts))]
+    return batches
+
+
+def matched_once(
+    clip_indices: Indices,
+    utterance_indices: Indices,
+    clip_classes: Indices,
+    utterance_classes: Indices,
+    generator: np.random.Generator,
+) -> Indices:
+    """Pairs in which every clip and every utterance of a class that has both appears at least once, and few twice.
+
+    Args:
+        clip_indices: the clips.
+        utterance_indices: the utterances.
+        clip_classes: [N] the classes of all clips.
+        utterance_classes: [M] the classes of all utterances.
+        generator: matches the items of a class, and orders the pairs.
+
+    Returns:
+        [P, 2], in random order; as many pairs of a class as the larger of its two counts.
+    """
+    found: list[Indices] = []
+    for label in np.intersect1d(clip_classes[clip_indices], utterance_classes[utterance_indices]):
+        clips = generator.permutation(clip_indices[clip_classes[clip_indices] == label])
+        utterances = generator.permutation(utterance_indices[utterance_classes[utterance_indices] == label])
+        size = max(len(clips), len(utterances))
+        found.append(np.stack([np.resize(clips, size), np.resize(utterances, size)], axis=1))
+    pairs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+    return pairs[generator.permutation(len(pairs))]
+
+
+def _occurrence(values: Indices) -> Indices:
+    """[P]: for each position, how often its value came before."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    first = np.searchsorted(ordered, ordered)
+    counts = np.empty_like(values)
+    counts[order] = np.arange(len(values)) - first
+    return counts

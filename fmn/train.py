@@ -1,0 +1,211 @@
+"""Training a system on a manifest into a run folder; a call that was stopped is gone on with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from dataset_tools.manifests import sha256_of
+from fmn.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
+from fmn.config import Config, as_dict, config_from_dict
+from fmn.data import Featured, featured, find_device
+from fmn.features.media import Progress, silent
+from fmn.guards import claimed, seeded, stops_explained
+from fmn.items import Parts, load_items, parts_of
+from fmn.loop import TrainingLoop
+from fmn.seeds import generator_of, seed_of
+from fmn.state import RunState, earlier_state
+from fmn.systems import find_system
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What `train` did.
+
+    Attributes:
+        run: the folder.
+        system: the system's name.
+        epochs: epochs trained, in all.
+        best_epoch: the epoch whose weights the checkpoint holds.
+        validation: hits on fold 0 at that epoch, percent; empty without fold 0.
+        clips, utterances, pairs, classes: what it was fitted on.
+        parameters: numbers that were learned.
+        seconds: time of training, all calls together.
+        already_finished: whether there was nothing left to do.
+        failures: items without features, with the reason.
+        notes: what must be said wherever its results are shown.
+    """
+
+    run: Path
+    system: str
+    epochs: int
+    best_epoch: int
+    validation: dict[str, float]
+    clips: int
+    utterances: int
+    pairs: int
+    classes: int
+    parameters: int
+    seconds: float
+    already_finished: bool
+    failures: dict[str, str]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"run": str(self.run)}
+
+
+def train(
+    manifest: Path,
+    config: Config,
+    run: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> RunSummary:
+    """Trains ``config.system`` on a manifest into the folder ``run``; goes on where an earlier call was stopped.
+
+    The checkpoint gets the weights of the epoch with the best class hit@1 on fold 0, both directions added (then the
+    best hit@10, then the earliest). Fold 0 is never fitted; its items join the memories at the very end.
+
+    Args:
+        manifest: train.jsonl.
+        config: what to do; against a run that is there already it may differ in the number of epochs only.
+        run: folder of the run, made when missing.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        resume: there has to be a run to go on with.
+        progress: told how far it is.
+
+    Raises:
+        InputError: the manifest is wrong, or the run is of another configuration or manifest.
+        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        ToolkitError: the loss became NaN.
+    """
+    config = config_from_dict(as_dict(config))
+    find_system(config.system)
+    items = load_items(manifest, root)
+    with claimed(run):
+        state = earlier_state(run, config, manifest, resume=resume)
+        if state is not None and state.ended(config):
+            return _summary(run, config, state, already_finished=True)
+        save_config(run, config)
+        chosen = find_device(device)
+        with stops_explained(run):
+            prepared = featured(items, config, device=chosen, jobs=jobs, progress=progress)
+            with seeded(chosen, deterministic=config.training.deterministic):
+                state = _train(prepared, config, run, state, progress)
+        return _summary(run, config, state, already_finished=False)
+
+
+def _train(prepared: Featured, config: Config, run: Path, state: RunState | None, progress: Progress) -> RunState:
+    """Trains to the end, from ``state`` or from nothing."""
+    items, data = prepared.items, prepared.data
+    parts = parts_of(items)
+    torch.manual_seed(seed_of(config.training.seed, "weights"))
+    model = find_system(config.system).build(config, data.video_dim, data.audio_dim).to(data.device)
+    loop = TrainingLoop(config, model, data, parts)
+    if state is None:
+        model.prepare(data, parts.fit_clips, parts.fit_utterances)
+        state = _first_state(prepared, parts, loop.parameters)
+    else:
+        load_state(run, model, loop.optimiser, data.device)
+    state.failures = {name: error.found for name, error in prepared.failures.items()}
+    state.finished = False
+    with _events(run, state.epoch) as events:
+        while state.epoch < loop.epochs and not state.patience_is_over(config.training.patience):
+            _next_epoch(loop, state, events, progress)
+            if state.best_epoch == state.epoch:
+                about = About(
+                    config.system, items.classes, data.video_dim, data.audio_dim, prepared.sources, state.epoch
+                )
+                save_checkpoint(run, model, about)
+            save_state(run, model, loop.optimiser, asdict(state))
+    if not parts.leaks:
+        best = load_run(run, data.device)
+        clips = np.union1d(parts.fit_clips, parts.validation_clips)
+        utterances = np.union1d(parts.fit_utterances, parts.validation_utterances)
+        best.model.settle(data, clips, utterances, generator_of(config.training.seed, "settle", "all"))
+        save_checkpoint(run, best.model, best.about)
+    state.finished = True
+    save_state(run, model, loop.optimiser, asdict(state))
+    return state
+
+
+def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, progress: Progress) -> None:
+    """One more epoch: trains, validates when it is time, notes the figures in ``state`` and ``events``."""
+    started = time.perf_counter()
+    epoch, before, total = state.epoch + 1, state.epoch * loop.epoch_pairs, loop.epochs * loop.epoch_pairs
+    note = state.line(loop.epochs)
+    figures = loop.run_epoch(epoch, lambda done: progress("train", before + done, total, note))
+    if loop.parts.validates and (epoch == loop.epochs or epoch % loop.config.training.validate_every == 0):
+        figures |= loop.validate()
+    state.add(figures, seconds=time.perf_counter() - started)
+    for name, value in figures.items():
+        events.add_scalar(name, value, epoch)
+    progress("train", before + loop.epoch_pairs, total, state.line(loop.epochs))
+
+
+def _first_state(prepared: Featured, parts: Parts, parameters: int) -> RunState:
+    """The state before the first epoch."""
+    items = prepared.items
+    notes = list(prepared.notes)
+    if parts.leaks:
+        notes.append("Fold 0 shares its clips and utterances with the other folds: validation figures are too high.")
+    elif not parts.validates:
+        notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
+    return RunState(
+        manifest=str(items.manifest),
+        manifest_sha256=sha256_of(items.manifest),
+        fitted_clips=[items.clips[index].id for index in parts.fit_clips],
+        fitted_utterances=[items.utterances[index].id for index in parts.fit_utterances],
+        pairs=len(parts.fit_pairs),
+        classes=len(items.classes),
+        parameters=parameters,
+        notes=notes,
+    )
+
+
+def _summary(run: Path, config: Config, state: RunState, *, already_finished: bool) -> RunSummary:
+    return RunSummary(
+        run=run,
+        system=config.system,
+        epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        validation={name: value for name, value in state.best.items() if "_hit@" in name},
+        clips=len(state.fitted_clips),
+        utterances=len(state.fitted_utterances),
+        pairs=state.pairs,
+        classes=state.classes,
+        parameters=state.parameters,
+        seconds=state.seconds,
+        already_finished=already_finished,
+        failures=state.failures,
+        notes=tuple(state.notes),
+    )
+
+
+@contextmanager
+def _events(run: Path, epoch: int) -> Iterator[SummaryWriter]:
+    """The TensorBoard writer of the run; what a stopped call wrote past ``epoch`` no longer counts."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(run, purge_step=epoch + 1)
+    try:
+        yield writer
+    finally:
+        writer.close()
