@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import wave
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -209,8 +210,9 @@ class _Server:
         atexit.unregister(self.close)
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+            with suppress(BrokenPipeError):  # what it did not read any more
+                if stream is not None:
+                    stream.close()
         self._process.wait()
 
 

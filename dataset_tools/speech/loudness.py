@@ -42,21 +42,27 @@ def _lufs(power: Samples) -> Samples:
 
 
 def _k_weighted(samples: Samples, sample_rate_hz: int) -> Samples:
-    """K-weighting: a high shelf (the head), then a high pass (RLB). Two biquads, whose coefficients at 48 kHz are
-    those of BS.1770-4, Tables 1 and 2; at other rates they are made from the same analogue prototypes.
-    """  # noqa: D205
-    from scipy.signal import lfilter
+    """K-weighting: a high shelf for the head, then a high pass (RLB), two biquads.
 
-    shelf = _biquad(sample_rate_hz, 1681.974450955533, 0.7071752369554196, gain_db=3.999843853973347)
-    high_pass = _biquad(sample_rate_hz, 38.13547087602444, 0.5003270373238773)
-    result: Samples = lfilter(*high_pass, lfilter(*shelf, samples))
+    Their coefficients at 48 kHz are those of BS.1770-4, Tables 1 and 2; at other rates they are made from the same
+    analogue prototypes. They are applied in the frequency domain, with a second of zeros for their tails.
+    """
+    length = len(samples) + sample_rate_hz
+    spectrum = np.fft.rfft(samples, length)
+    delay = np.exp(-2j * pi * np.arange(len(spectrum)) / length)  # z^-1
+    for numerator, denominator in (
+        _biquad(sample_rate_hz, 1681.974450955533, 0.7071752369554196, gain_db=3.999843853973347),
+        _biquad(sample_rate_hz, 38.13547087602444, 0.5003270373238773),
+    ):
+        spectrum *= np.polyval(numerator[::-1], delay) / np.polyval(denominator[::-1], delay)
+    result: Samples = np.fft.irfft(spectrum, length)[: len(samples)]
     return result
 
 
 def _biquad(
     sample_rate_hz: int, frequency_hz: float, quality: float, gain_db: float | None = None
 ) -> tuple[list[float], list[float]]:
-    """Numerator and denominator of a high shelf with a gain, or of a high pass."""
+    """Numerator and denominator, by rising power of z^-1, of a high shelf with a gain, or of a high pass."""
     k = tan(pi * frequency_hz / sample_rate_hz)
     scale = 1 + k / quality + k * k
     denominator = [1.0, 2 * (k * k - 1) / scale, (1 - k / quality + k * k) / scale]

@@ -7,8 +7,11 @@ a short one.
 from __future__ import annotations
 
 import warnings
+import wave
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from dataset_tools.files import written_whole
 from dataset_tools.speech.loudness import Samples
 
 SAMPLE_RATE_HZ = 16000
+_WAVE = (".wav", ".wave")
 
 
 @dataclass(frozen=True)
@@ -68,19 +72,7 @@ def decode(path: Path) -> Sound:
     Raises:
         SampleError: the file has no sound, or it cannot be decoded.
     """
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            codec = container.streams.audio[0].codec_context.name
-    except (av.FFmpegError, IndexError, OSError, ValueError) as error:
-        found = "has no sound" if isinstance(error, IndexError) else f"cannot be decoded: {error}"
-        raise SampleError(
-            f"The file {found}",
-            where=path,
-            expected="a sound file that ffmpeg reads, such as wav, flac, mp3, m4a, ogg or webm",
-            next_step="play it once to see whether it is whole, and export it again",
-        ) from error
+    codec = _codec(path)
     if codec.startswith("pcm_f"):
         import soundfile
 
@@ -89,7 +81,7 @@ def decode(path: Path) -> Sound:
     segment_type = _audio_segment()
     try:
         # pydub asks ffprobe for the codec unless it is given; the ffmpeg that is installed comes without ffprobe.
-        if codec.startswith("pcm_") and path.suffix.lower() == ".wav":
+        if codec.startswith("pcm_") and path.suffix.lower() in _WAVE:
             with path.open("rb") as file:  # pydub reads these itself, and leaves a file that it opens open
                 segment = segment_type.from_file(file, format="wav", codec=codec)
         else:
@@ -165,6 +157,30 @@ def _audio_segment() -> Any:
     return AudioSegment
 
 
+def _codec(path: Path) -> str:
+    """The codec of the first sound stream as FFmpeg calls it.
+
+    Raises:
+        SampleError: there is none, or no such file, or FFmpeg cannot read it.
+    """
+    if path.suffix.lower() in _WAVE:
+        with suppress(wave.Error, EOFError, OSError), wave.open(str(path)) as file:
+            return "pcm_u8" if file.getsampwidth() == 1 else f"pcm_s{8 * file.getsampwidth()}le"
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return str(container.streams.audio[0].codec_context.name)
+    except (av.FFmpegError, IndexError, OSError, ValueError) as error:
+        found = "has no sound" if isinstance(error, IndexError) else f"cannot be decoded: {error}"
+        raise SampleError(
+            f"The file {found}",
+            where=path,
+            expected="a sound file that ffmpeg reads, such as wav, flac, mp3, m4a, ogg or webm",
+            next_step="play it once to see whether it is whole, and export it again",
+        ) from error
+
+
 def _sound(segment: Any) -> Sound:
     full_scale = float(1 << (8 * segment.sample_width - 1))
     samples = np.asarray(segment.get_array_of_samples(), dtype=np.float64) / full_scale
@@ -184,13 +200,17 @@ def _segment(samples: Samples) -> Any:
 
 
 def _resampled(samples: Samples, sample_rate_hz: int) -> Samples:
-    """To 16 kHz, polyphase with an anti-aliasing filter, which pydub's own resampling has not."""
+    """To 16 kHz: the spectrum up to the lower of the two Nyquist frequencies, faded out over its last sixteenth.
+
+    pydub's own resampling has no filter: what 16 kHz cannot hold would come back as other tones.
+    """
     if sample_rate_hz == SAMPLE_RATE_HZ:
         return samples
-    from math import gcd
-
-    from scipy.signal import resample_poly
-
-    common = gcd(sample_rate_hz, SAMPLE_RATE_HZ)
-    result: Samples = resample_poly(samples, SAMPLE_RATE_HZ // common, sample_rate_hz // common)
-    return result
+    # Zeros at the end, so that it does not run into the beginning, and to a length that the ratio divides.
+    unit = sample_rate_hz // gcd(sample_rate_hz, SAMPLE_RATE_HZ)
+    length = -(-(len(samples) + sample_rate_hz // 10) // unit) * unit
+    new_length = length * SAMPLE_RATE_HZ // sample_rate_hz
+    spectrum = np.fft.rfft(samples, length)[: new_length // 2 + 1]
+    spectrum[-(len(spectrum) // 16) :] *= np.cos(np.linspace(0, np.pi / 2, len(spectrum) // 16)) ** 2
+    result: Samples = np.fft.irfft(spectrum, new_length) * (new_length / length)
+    return result[: -(-len(samples) * SAMPLE_RATE_HZ // sample_rate_hz)]
