@@ -73,6 +73,13 @@ def test_float_wav_keeps_what_is_no_number(tmp_path: Path) -> None:
     np.testing.assert_array_equal(samples, [0.25, np.nan, -np.inf, 1.5])
 
 
+def test_a_wav_that_was_cut_off_is_as_long_as_what_is_left(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path = tmp_path / "a.wav"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2:r=16000", path)
+    path.write_bytes(path.read_bytes()[:32001])  # in the middle of a sample; the header still says two seconds
+    assert decode(path).duration_s == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"no sound at all" * 100])
 def test_what_is_no_sound_is_a_failed_sample(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.wav"

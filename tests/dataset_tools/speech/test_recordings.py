@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.errors import InputError
+from dataset_tools.ledger import Ledger
+from dataset_tools.manifests import ClipRow, UtteranceRow, sha256_of
+from dataset_tools.speech.recordings import (
+    ImportSummary,
+    RecordingRow,
+    import_recordings,
+    merge_recordings,
+    read_recordings,
+)
+from dataset_tools.speech.sound import decode
+from dataset_tools.workspace import Workspace
+
+CARROT = "cut_carrot_knife"
+Ffmpeg = Callable[..., None]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def clips(make_clip: Callable[..., ClipRow]) -> list[ClipRow]:
+    return [make_clip(CARROT, 7, 1, 100 * n + 1) for n in range(3)] + [make_clip("squeeze_lemon", 8, 2, 1)]
+
+
+@pytest.fixture
+def take(ffmpeg: Ffmpeg) -> Callable[..., Path]:
+    """Makes a recording: tones that come and go, of a pitch of its own."""
+
+    def make(path: Path, pitch_hz: int = 200, *options: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        expression = f"aevalsrc='0.3*sin(2*PI*{pitch_hz}*t)*gt(sin(2*PI*2*t),-0.5)':s=44100:d=1.5"
+        ffmpeg("-f", "lavfi", "-i", expression, *options, path)
+        return path
+
+    return make
+
+
+def load(workspace: Workspace, source: Path, classes: ClassFile, clips: list[ClipRow], **options) -> ImportSummary:
+    with Ledger(workspace.ledger) as ledger:
+        return import_recordings(workspace, source, classes, clips, ledger=ledger, **options)
+
+
+def test_a_folder_of_classes_clips_and_voices(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    source = tmp_path / "takes"
+    first = take(source / CARROT / "Anna_01.wav", 200)
+    first.with_suffix(".txt").write_text("She cuts\nthe carrot. ", encoding="utf-8")
+    take(source / CARROT / "ben_02.mp3", 250)
+    take(source / f"{clips[3].id}.m4a", 300)
+    take(source / "Carl M" / f"{clips[0].id}.webm", 350, "-c:a", "libopus")
+    summary = load(workspace, source, classes, clips, licence="CC0", jobs=2)
+    assert (summary.known, summary.refused, summary.mismatches) == (0, {}, ())
+    rows = {row.name: row for row in summary.added}
+    assert {name: (row.utterance.class_id, row.utterance.clip, row.utterance.voice) for name, row in rows.items()} == {
+        "Anna_01.wav": (CARROT, None, "anna"),
+        "ben_02.mp3": (CARROT, None, "ben"),
+        f"{clips[3].id}.m4a": ("squeeze_lemon", clips[3].id, "takes"),
+        f"{clips[0].id}.webm": (CARROT, clips[0].id, "carl-m"),
+    }
+    assert rows["Anna_01.wav"].utterance.text == "She cuts the carrot."
+    for row in summary.added:
+        assert (row.licence, row.take, row.utterance.source, row.utterance.text_source) == (
+            "CC0",
+            1,
+            "recorded",
+            "recording",
+        )
+        original = workspace.root / row.original
+        assert original.name.startswith(row.original_sha256)
+        assert sha256_of(original) == row.original_sha256
+        assert original.suffix == Path(row.name).suffix
+        sound = decode(workspace.root / row.utterance.path)
+        assert (sound.sample_rate_hz, sound.samples.shape[1]) == (16000, 1)
+        assert sound.duration_s == row.utterance.duration_s == pytest.approx(1.5 + 0.2, abs=0.25)
+        assert sha256_of(workspace.root / row.utterance.path) == row.utterance.sha256
+        spectrum = np.abs(np.fft.rfft(sound.samples[:, 0]))
+        pitch_hz = np.argmax(spectrum) * 16000 / len(sound.samples)
+        expected = {"Anna": 200, "ben_": 250, "s08-": 300, "s07-": 350}[row.name[:4]]
+        assert pitch_hz == pytest.approx(expected, abs=3)
+    assert [row.id for row in read_recordings(workspace)] == sorted(row.id for row in summary.added)
+
+
+def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    source = tmp_path / "anna"
+    path = take(source / f"{clips[0].id}.wav", 200)
+    load(workspace, source, classes, clips)
+    everything = {file: file.read_bytes() for file in workspace.recordings.iterdir()}
+    again = load(workspace, source, classes, clips)
+    assert (again.added, again.known) == ((), 1)
+    assert {file: file.read_bytes() for file in workspace.recordings.iterdir()} == everything
+
+    take(path, 300)
+    retake = load(workspace, source, classes, clips)
+    assert [row.take for row in retake.added] == [2]
+    assert len(read_recordings(workspace)) == 2
+    originals = [file for file in everything if file.suffix == ".wav"]
+    assert all(file.read_bytes() == everything[file] for file in originals)
+
+
+def test_every_mismatch_is_named_and_the_rest_is_imported(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    source = tmp_path / "takes"
+    take(source / CARROT / "anna_01.wav", 200)
+    take(source / "cut_carot_knife" / "anna_02.wav", 210)
+    take(source / "s07-d01_000001-000051.wav", 220)
+    shutil.copy(source / CARROT / "anna_01.wav", source / CARROT / "anna_01 copy.wav")
+    (source / CARROT / "notes.docx").write_text("x")
+    (source / CARROT / "anna_09.txt").write_text("a sentence alone")
+    summary = load(workspace, source, classes, clips)
+    assert [row.name for row in summary.added] == ["anna_01 copy.wav"]
+    text = "\n".join(summary.mismatches)
+    assert "anna_01.wav: the same recording as" in text
+    assert "cut_carot_knife/anna_02.wav: neither is its folder a class, nor its name a clip" in text
+    assert f"(is {CARROT} meant?)" in text
+    assert "s07-d01_000001-000051.wav: neither" in text
+    assert f"(is {clips[0].id} meant?)" in text
+    assert "notes.docx: not a sound file" in text
+    assert "anna_09.txt: a sentence without a recording" in text
+
+
+def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    ffmpeg: Ffmpeg,
+) -> None:
+    source = tmp_path / "takes"
+    take(source / CARROT / "anna_01.wav")
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=d=2", source / CARROT / "anna_02.flac")
+    (source / CARROT / "anna_03.mp3").write_bytes(b"no sound")
+    summary = load(workspace, source, classes, clips, jobs=2)
+    assert [row.name for row in summary.added] == ["anna_01.wav"]
+    assert {Path(name).name: error.found.split(":")[0] for name, error in summary.refused.items()} == {
+        "anna_02.flac": "The sound cannot be used",
+        "anna_03.mp3": "The file cannot be decoded",
+    }
+    with Ledger(workspace.ledger) as ledger:
+        assert len(ledger.status("failed", "recording/")) == 2
+    assert len(list(workspace.recordings.iterdir())) == 2  # the one original, and the list
+
+
+def test_a_list(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    take(tmp_path / "in" / "a.wav", 200)
+    take(tmp_path / "in" / "b.ogg", 250, "-c:a", "libvorbis")
+    listing = tmp_path / "in" / "list.csv"
+    listing.write_text(
+        "path,class,clip,voice,text,licence\n"
+        f"a.wav,,{clips[3].id},Anna,Squeeze the lemon.,CC BY 4.0\n"
+        f'b.ogg,{CARROT},,Ben,"Cut it, please.",\n'
+        f"a.wav,{CARROT},{clips[3].id},Anna,x,\n"
+        "gone.wav,squeeze_lemon,,Anna,x,\n"
+        "a.wav,squeeze_lemons,,Anna,x,\n"
+        "a.wav,,s99-d99_000001-000050,Anna,x,\n",
+        encoding="utf-8",
+    )
+    summary = load(workspace, listing, classes, clips, licence="CC0")
+    rows = {row.name: row for row in summary.added}
+    assert rows["a.wav"].utterance.clip == clips[3].id
+    assert rows["a.wav"].utterance.class_id == "squeeze_lemon"
+    assert (rows["a.wav"].licence, rows["b.ogg"].licence) == ("CC BY 4.0", "CC0")
+    assert (rows["b.ogg"].utterance.text, rows["b.ogg"].utterance.voice) == ("Cut it, please.", "ben")
+    assert [text.split(": ")[0] for text in summary.mismatches] == [f"list.csv, line {n}" for n in (4, 5, 6, 7)]
+    assert f"is a clip of squeeze_lemon, not of {CARROT}" in summary.mismatches[0]
+    assert "there is no file 'gone.wav'" in summary.mismatches[1]
+    assert "(is squeeze_lemon meant?)" in summary.mismatches[2]
+
+
+@pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])
+def test_a_list_with_other_columns_is_refused(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, header: str
+) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text(header + "\n")
+    with pytest.raises(InputError, match="The CSV has the columns"):
+        load(workspace, listing, classes, [])
+
+
+def test_no_such_source_is_refused(workspace: Workspace, tmp_path: Path, classes: ClassFile) -> None:
+    with pytest.raises(InputError, match="no recordings to import"):
+        load(workspace, tmp_path / "nowhere", classes, [])
+
+
+def recording(utterance: UtteranceRow, take: int = 1) -> RecordingRow:
+    return RecordingRow(
+        id=utterance.id, original="x", original_sha256="x", name="x", licence="", take=take, utterance=utterance
+    )
+
+
+def test_recordings_take_the_place_of_synthesized_ones_one_for_one(
+    make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow]
+) -> None:
+
+    ids = [make_clip(CARROT, 7, 1, 100 * n + 1).id for n in range(4)]
+    synthesized = [make_utterance(CARROT, clip, "en-us") for clip in ids] + [make_utterance("wash_apple", "x", "en-us")]
+    of_clip = make_utterance(CARROT, ids[2], "anna")
+    of_class = [make_utterance(CARROT, None, "ben", number) for number in range(5)]
+
+    def sources(*recorded: UtteranceRow) -> tuple[list[UtteranceRow], list[UtteranceRow]]:
+        rows = merge_recordings(synthesized, [recording(one) for one in recorded])
+        assert [row.id for row in rows] == sorted(row.id for row in rows)
+        assert synthesized[4] in rows  # another class, untouched
+        carrots = [row for row in rows if row.class_id == CARROT]
+        recorded_ids = {one.id for one in recorded}
+        return [row for row in carrots if row.id in recorded_ids], [
+            row for row in carrots if row.id not in recorded_ids
+        ]
+
+    assert sources() == ([], synthesized[:4])
+    assert sources(of_clip) == ([of_clip], [synthesized[0], synthesized[1], synthesized[3]])
+    recorded, rest = sources(of_clip, of_class[0])
+    assert len(recorded) == 2
+    assert len(rest) == 2
+    assert synthesized[2] not in rest
+    recorded, rest = sources(of_clip, *of_class)
+    assert len(recorded) == 6  # more than there were: none is left out
+    assert rest == []
+
+
+def test_of_several_takes_the_last_counts(make_utterance: Callable[..., UtteranceRow]) -> None:
+    import msgspec
+
+    first = msgspec.structs.replace(make_utterance(CARROT, "c", "anna"), id="c_anna_b", source="recorded")
+    second = msgspec.structs.replace(first, id="c_anna_a")
+    rows = merge_recordings([make_utterance(CARROT, "c", "en-us")], [recording(first, 1), recording(second, 2)])
+    assert [row.id for row in rows] == ["c_anna_a"]
+
+
+@pytest.mark.real_data
+def test_real_recordings(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], real_speech: Path, ffmpeg: Ffmpeg
+) -> None:
+    source = tmp_path / "takes"
+    (source / CARROT).mkdir(parents=True)
+    cards = sorted((real_speech / "cards").glob("*.wav"))
+    for number, card in enumerate(cards):
+        target = source / CARROT / f"speaker_{number}{('.wav', '.mp3', '.flac', '.ogg', '.m4a')[number]}"
+        ffmpeg("-i", card, "-ar", "44100", "-ac", "2", target)
+    shutil.copy(real_speech / "mandarin" / "chinese.flac", source / f"{clips[3].id}.flac")
+    summary = load(workspace, source, classes, clips, jobs=2)
+    assert (len(summary.added), summary.refused, summary.mismatches) == (6, {}, ())
+    for row in summary.added:
+        assert row.utterance.quality["warnings"] == []
+        original = decode(workspace.root / row.original)
+        assert 0.5 < row.utterance.duration_s <= original.duration_s + 0.25
