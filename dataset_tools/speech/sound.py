@@ -188,36 +188,6 @@ def _sound(segment: Any) -> Sound:
     return Sound(samples.reshape(-1, segment.channels), segment.frame_rate)
 
 
-def _codec(path: Path) -> str:
-    """The codec of the first sound stream as FFmpeg calls it.
-
-    Raises:
-        SampleError: there is none, or no such file, or FFmpeg cannot read it.
-    """
-    if path.suffix.lower() in _WAVE:
-        with suppress(wave.Error, EOFError, OSError), wave.open(str(path)) as file:
-            return "pcm_u8" if file.getsampwidth() == 1 else f"pcm_s{8 * file.getsampwidth()}le"
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            return str(container.streams.audio[0].codec_context.name)
-    except (av.FFmpegError, IndexError, OSError, ValueError) as error:
-        found = "has no sound" if isinstance(error, IndexError) else f"cannot be decoded: {error}"
-        raise SampleError(
-            f"The file {found}",
-            where=path,
-            expected="a sound file that ffmpeg reads, such as wav, flac, mp3, m4a, ogg or webm",
-            next_step="play it once to see whether it is whole, and export it again",
-        ) from error
-
-
-def _sound(segment: Any) -> Sound:
-    full_scale = float(1 << (8 * segment.sample_width - 1))
-    samples = np.asarray(segment.get_array_of_samples(), dtype=np.float64) / full_scale
-    return Sound(samples.reshape(-1, segment.channels), segment.frame_rate)
-
-
 def _refuse_empty(sound: Sound, path: Path) -> Sound:
     if len(sound.samples):
         return sound
