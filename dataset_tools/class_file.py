@@ -21,6 +21,7 @@ from dataset_tools.class_words import (
     Role,
     ThingWord,
     make_class,
+    usual_phrase,
 )
 from dataset_tools.errors import InputError
 from dataset_tools.shipped import shipped_file
@@ -187,7 +188,7 @@ def _class(
         return None
     if thing == subject:
         problems.note(f"{place}.object", thing, "another thing than the subject")
-    phrase = actions[action].with_object or things[thing].as_object
+    phrase = usual_phrase(actions[action], things[thing])
     if phrase is None and len(own) < len(_PHRASE_FIELDS):
         lacking = ", ".join(name for name in _PHRASE_FIELDS if name not in own)
         problems.note(place, f"no {lacking}", f"them here, or in things.{thing}.as_object")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from dataset_tools.class_matching import fits
 from dataset_tools.class_support import MIN_FRAMES, ClassSupport, audit
-from dataset_tools.class_words import ActionClass, ClassFile, make_class
+from dataset_tools.class_words import ActionClass, ClassFile, make_class, usual_phrase
 from dataset_tools.errors import InputError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterat
                 continue
             yield make_class(base.actions, base.things, action, subject)
             for thing in base.objects.intersection(present) - {subject}:
-                if word.with_object or base.things[thing].as_object:
+                if usual_phrase(word, base.things[thing]):
                     yield make_class(base.actions, base.things, action, subject, thing)
 
 

@@ -56,7 +56,9 @@ class ClassSupport:
         return asdict(self)
 
 
-def audit(corpus: Corpus, classes: ClassFile, *, per_class: int = 50, min_frames: int = MIN_FRAMES) -> tuple[ClassSupport, ...]:
+def audit(
+    corpus: Corpus, classes: ClassFile, *, per_class: int = 50, min_frames: int = MIN_FRAMES
+) -> tuple[ClassSupport, ...]:
     """Counts what each class has in a corpus, in the class file's order.
 
     Args:

@@ -118,6 +118,11 @@ class ClassFile:
     objects: frozenset[str]
 
 
+def usual_phrase(action: ActionWord, thing: ThingWord) -> ObjectPhrase | None:
+    """What a thing is to an action as its object, as far as the words tell: the action's word goes first."""
+    return action.with_object or thing.as_object
+
+
 def make_class(
     actions: dict[str, ActionWord],
     things: dict[str, ThingWord],
@@ -133,7 +138,7 @@ def make_class(
     """
     word = actions[action]
     if object_ is not None and phrase is None:
-        phrase = word.with_object or things[object_].as_object
+        phrase = usual_phrase(word, things[object_])
         if phrase is None:
             raise ValueError(f"what {object_} is to {action} is not known")
     return ActionClass(

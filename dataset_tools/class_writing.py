@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.class_words import SCHEMA, ActionClass, ActionWord, ClassFile, ThingWord
+from dataset_tools.class_words import SCHEMA, ActionClass, ActionWord, ClassFile, ThingWord, usual_phrase
 from dataset_tools.files import write_bytes
 
 
@@ -47,7 +47,7 @@ def _row(one: ActionClass, classes: ClassFile) -> dict[str, str]:
     if one.object is not None:
         row["object"] = one.object
         own = {"role": one.role, "preposition": one.preposition, "phrase_zh": one.phrase_zh}
-        usual = classes.actions[one.action].with_object or classes.things[one.object].as_object
+        usual = usual_phrase(classes.actions[one.action], classes.things[one.object])
         row |= {name: text for name, text in own.items() if text and text != getattr(usual, name, None)}
     return row
 

@@ -105,7 +105,7 @@ def _find_videos(root: Path) -> dict[str, Path]:
     videos: dict[str, Path] = {}
     for folder in (root / "videos", root / "videos" / "videos", root):
         files = [path for path in folder.glob("[!.]*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
-        for path in sorted(files, key=lambda path: (VIDEO_SUFFIXES.index(path.suffix.lower()), path.name)):
+        for path in sorted(files):
             videos.setdefault(path.stem, path)
     return dict(sorted(videos.items()))
 

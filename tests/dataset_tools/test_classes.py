@@ -13,6 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dataset_tools.class_words import make_class
 from dataset_tools.class_writing import write_classes
 from dataset_tools.classes import classify, load_classes
 from dataset_tools.errors import InputError
@@ -115,6 +116,7 @@ def test_an_interval_belongs_to_the_one_class_that_it_fits(interval, status, can
         ({"tools": None, "ingredients": None, "containers": None}, True),
         ({"tools": ["knife"], "ingredients": ["carrot"]}, True),
         ({"tools": ["knife"], "ingredients": []}, True),  # left empty says nothing
+        ({"tools": ["carrot", "knife"], "ingredients": []}, True),
         ({"tools": ["hand"], "ingredients": ["knife", "carrot"]}, False),  # a knife is taken up, not cut with
         ({"tools": ["carrot"], "ingredients": ["plate"]}, False),  # what is cut is the plate
         ({"tools": ["hand"], "ingredients": ["carrot"]}, True),  # the knife's part is not told
@@ -124,6 +126,37 @@ def test_an_interval_belongs_to_the_one_class_that_it_fits(interval, status, can
 def test_roles_decide_where_they_are_told(roles, fits):
     found = classify(_interval("cut", "carrot", "knife", "hand", "plate", **roles), load_classes())
     assert found.class_id == ("cut_carrot_knife" if fits else None)
+
+
+@pytest.mark.parametrize(
+    ("interval", "class_id"),
+    [
+        (
+            _interval("cut", "pineapple", "plate", ingredients=["pineapple"], containers=["plate"]),
+            "cut_pineapple_plate",
+        ),
+        (_interval("cut", "pineapple", "plate", ingredients=["pineapple", "plate"], containers=["bowl"]), None),
+        (_interval("cut", "pineapple", "plate", ingredients=["pineapple"], tools=["plate"]), "cut_pineapple_plate"),
+        # A companion may play any part, the subject may not.
+        (
+            _interval("take out", "knife", "plate", ingredients=["knife", "plate"], containers=["drawer"]),
+            "take-out_knife_plate",
+        ),
+        (_interval("take out", "knife", "plate", ingredients=["plate"], tools=["knife"]), None),
+    ],
+)
+def test_the_part_that_counts_is_that_of_the_class(interval, class_id):
+    assert classify(interval, load_classes()).class_id == class_id
+
+
+def test_a_class_that_is_made_takes_what_the_words_say():
+    words = load_classes()
+    assert make_class(words.actions, words.things, "pour", "oil").verbs == ("pour", "add")
+    assert make_class(words.actions, words.things, "pour", "onion").verbs == ("pour",)
+    assert make_class(words.actions, words.things, "wash", "plate", "knife").role == "companion"
+    assert make_class(words.actions, words.things, "cut", "plate", "knife").role == "tool"
+    with pytest.raises(ValueError, match="what apple is to cut"):
+        make_class(words.actions, words.things, "cut", "plate", "apple")
 
 
 @pytest.fixture
