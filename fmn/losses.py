@@ -1,0 +1,82 @@
+"""The losses of the paper: the triplet ranking loss (eq. 1) and binary cross-entropy (eq. 4), each in its two forms.
+
+A pair of one class is a match and never a negative, whichever clip the utterance was made for.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+TripletForm = Literal["working", "printed"]
+Negatives = Literal["hard", "all"]
+
+LEAST_PROBABILITY = 1e-6
+
+
+def triplet_loss(
+    cosines: Tensor,
+    match: Tensor,
+    *,
+    margin: float = 0.2,
+    form: TripletForm = "working",
+    negatives: Negatives = "hard",
+) -> Tensor:
+    """Eq. 1 over all matches of a batch, in both directions.
+
+    The working form is max(0, cos(a, n) − cos(a, p) + margin). The printed one, max(0, S(a, p) + S(a, n) + margin),
+    pushes the positive away too when S is a similarity, as eq. 2 defines it.
+
+    Args:
+        cosines: [N, M] cosine similarity of every clip with every utterance of the batch.
+        match: [N, M] bool: of one class.
+        margin: how much better a match has to be than a negative.
+        form: ``working`` or ``printed``.
+        negatives: of each anchor its ``hard`` one only (the most similar), or the mean over ``all``.
+
+    Returns:
+        The mean over all (anchor, positive) that have a negative, both directions together; 0 where there is none.
+    """
+    total, count = cosines.new_zeros(()), cosines.new_zeros(())
+    sign = 1.0 if form == "printed" else -1.0
+    for similarity, positive in ((cosines, match), (cosines.T, match.T)):
+        usable = positive & ~positive.all(dim=1, keepdim=True)
+        if negatives == "hard":
+            hardest = similarity.masked_fill(positive, -torch.inf).amax(dim=1, keepdim=True)
+            # An anchor without a negative has −inf there, which must not meet a gradient.
+            hardest = torch.where(positive.all(dim=1, keepdim=True), torch.zeros_like(hardest), hardest)
+            terms = functional.relu(hardest + sign * similarity + margin)
+        else:
+            each = functional.relu(similarity[:, None, :] + sign * similarity[:, :, None] + margin)  # [N, p, n]
+            negative = (~positive)[:, None, :]
+            terms = (each * negative).sum(dim=2) / negative.sum(dim=2).clamp(min=1)
+        total = total + (terms * usable).sum()
+        count = count + usable.sum()
+    return total / count.clamp(min=1)
+
+
+def balanced_bce(score: Tensor, match: Tensor, *, logarithms: bool = False) -> Tensor:
+    """Eq. 4, −(y log ŷ + (1 − y) log(1 − ŷ)): its mean over the matches and its mean over the others, averaged.
+
+    In a batch of N × M pairs of 20 classes only one in twenty matches; balanced, both kinds weigh the same.
+
+    Args:
+        score: [N, M] logits of ŷ.
+        match: [N, M] bool, y.
+        logarithms: the score is log ŷ, as of scores that are products. Eq. 3 as printed gives scores above 1, for which
+            eq. 4 has no value: they count as 1 − 1e-6, without a gradient.
+
+    Returns:
+        The loss; of one kind only where the other is missing.
+    """
+    if logarithms:
+        log_match = score.clamp(max=float(torch.log1p(torch.tensor(-LEAST_PROBABILITY))))
+        each = torch.where(match, -log_match, -torch.log(-torch.expm1(log_match)))
+    else:
+        each = functional.binary_cross_entropy_with_logits(score, match.to(score.dtype), reduction="none")
+    kinds = [(each * kind).sum() / kind.sum().clamp(min=1) for kind in (match, ~match)]
+    present = torch.stack([match.any(), (~match).any()]).sum()
+    return (kinds[0] + kinds[1]) / present

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_tools.manifests import InputError
+from fmn.memory import FeatureMemory
+
+RULES = {"min": min, "max": max, "mean": lambda video, audio: (video + audio) / 2}
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    norm = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / norm) if norm > 0 else 0.0
+
+
+class PlainMemory:
+    """The rules of the docstring, one sample at a time, in float64."""
+
+    def __init__(self, capacity, update, threshold, novelty="min", when_full="nearest") -> None:
+        self.capacity, self.update, self.threshold = capacity, update, threshold
+        self.rule, self.when_full = RULES[novelty], when_full
+        self.slots: list[tuple[np.ndarray, np.ndarray]] = []
+        self.counts: list[int] = []
+
+    def write(self, video, audio, score, score_threshold) -> None:
+        for v, a, s in zip(video, audio, score, strict=True):
+            if not s > score_threshold:
+                continue
+            near = [self.rule(cosine(v, sv), cosine(a, sa)) for sv, sa in self.slots]
+            new = not near or max(near) < self.threshold
+            if new and len(self.slots) < self.capacity:
+                self.slots.append((v, a))
+                self.counts.append(1)
+            elif not new or self.when_full == "nearest":
+                x = near.index(max(near))
+                share = 1 / (self.counts[x] + 1) if self.update == "mean" else self.update
+                self.slots[x] = tuple((1 - share) * s + share * r for s, r in zip(self.slots[x], (v, a), strict=True))
+                self.counts[x] += 1
+
+
+def samples(seed: int, rows: int, video_dim: int = 7, audio_dim: int = 5) -> tuple[np.ndarray, ...]:
+    """Rows around a few centres, so that some are near to slots and some are new; scores on both sides of .5."""
+    random = np.random.default_rng(seed)
+    centre = random.integers(0, 6, rows)
+    video = random.normal(size=(6, video_dim))[centre] + 0.4 * random.normal(size=(rows, video_dim))
+    audio = random.normal(size=(6, audio_dim))[centre] + 0.4 * random.normal(size=(rows, audio_dim))
+    return video, audio, random.random(rows)
+
+
+@pytest.mark.parametrize("novelty", ["min", "max", "mean"])
+@pytest.mark.parametrize("update", ["mean", 0.3, 1.0])
+@pytest.mark.parametrize("when_full", ["nearest", "drop"])
+@pytest.mark.parametrize(("capacity", "threshold"), [(50, 0.7), (4, 0.7), (3, 0.99), (50, -1.0)])
+def test_a_batch_is_written_as_one_sample_at_a_time(novelty, update, when_full, capacity, threshold) -> None:
+    memory = FeatureMemory(
+        capacity, 7, 5, update=update, novelty_threshold=threshold, novelty=novelty, when_full=when_full
+    )
+    plain = PlainMemory(capacity, update, threshold, novelty, when_full)
+    for seed in range(3):
+        video, audio, score = samples(seed, 40)
+        memory.write(*(torch.from_numpy(part).float() for part in (video, audio, score)), score_threshold=0.5)
+        plain.write(video, audio, score, 0.5)
+    assert memory.size == len(plain.slots)
+    assert memory.counts[: memory.size].tolist() == plain.counts
+    for slots, part in ((memory.video_slots, 0), (memory.audio_slots, 1)):
+        expected = np.stack([slot[part] for slot in plain.slots])
+        np.testing.assert_allclose(slots[: memory.size].numpy(), expected, atol=1e-5)
+        assert (slots[memory.size :] == 0).all()
+
+
+def test_more_rows_than_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    video, audio, score = samples(5, 90)
+    whole, parts = (FeatureMemory(20, 7, 5, novelty_threshold=0.8) for _ in range(2))
+    rows = [torch.from_numpy(part).float() for part in (video, audio, score)]
+    whole.write(*rows, score_threshold=0.2)
+    monkeypatch.setattr("fmn.memory.ROWS_AT_ONCE", 7)
+    parts.write(*rows, score_threshold=0.2)
+    assert torch.allclose(whole.video_slots, parts.video_slots, atol=1e-5)
+    assert torch.equal(whole.counts, parts.counts)
+
+
+def test_the_thresholds_are_strict_as_the_paper_says() -> None:
+    memory = FeatureMemory(5, 2, 2, novelty_threshold=0.0)
+    axes = torch.eye(2)
+    memory.write(axes[:1], axes[:1], torch.tensor([0.5]), score_threshold=0.5)
+    assert memory.size == 0, "S1 must be above T1"
+    memory.write(axes, axes, torch.tensor([0.6, 0.6]), score_threshold=0.5)
+    assert memory.size == 1, "m2 = T2 is not new"
+
+
+def test_of_equal_slots_the_first_is_updated() -> None:
+    memory = FeatureMemory(2, 2, 2, novelty_threshold=0.9, update=0.5)
+    axes = torch.eye(2)
+    memory.write(axes, axes, torch.ones(2), score_threshold=0.5)
+    between = torch.ones(1, 2)
+    memory.write(between, between, torch.ones(1), score_threshold=0.5)  # full and new, as near to both
+    assert memory.counts.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0])
+def test_reads_are_those_of_direct_loops(temperature: float) -> None:
+    memory = FeatureMemory(6, 7, 5, novelty_threshold=0.9)
+    video, audio, _ = samples(1, 30)
+    rows = [torch.from_numpy(part).float() for part in (video, audio)]
+    memory.write(*rows, torch.ones(30), score_threshold=0.5)
+    assert memory.size == 6
+    queries, others = samples(2, 4)[0], samples(3, 3)[1]
+    largest = memory.read(torch.from_numpy(queries).float(), torch.from_numpy(others).float())
+    softly = memory.read(
+        torch.from_numpy(queries).float(), torch.from_numpy(others).float(), reduce="softmax", temperature=temperature
+    )
+    for n, m in itertools.product(range(4), range(3)):
+        of_video = np.array([cosine(queries[n], slot) for slot in memory.video_slots.double().numpy()])
+        of_audio = np.array([cosine(others[m], slot) for slot in memory.audio_slots.double().numpy()])
+        assert largest[n, m] == pytest.approx(
+            max(max(v, 0) * max(a, 0) for v, a in zip(of_video, of_audio, strict=True)), abs=1e-5
+        )
+        chosen = [
+            np.exp(cosines / temperature) / np.exp(cosines / temperature).sum() for cosines in (of_video, of_audio)
+        ]
+        assert softly[n, m] == pytest.approx(chosen[0] @ chosen[1], abs=1e-5)
+
+
+def test_two_negative_cosines_are_no_agreement() -> None:
+    memory = FeatureMemory(2, 2, 2)
+    memory.write(torch.tensor([[1.0, 0]]), torch.tensor([[1.0, 0]]), torch.ones(1), score_threshold=0)
+    opposite = torch.tensor([[-1.0, 0]])
+    assert memory.read(opposite, opposite).item() == 0
+
+
+def test_an_empty_memory_agrees_with_everything() -> None:
+    memory = FeatureMemory(2, 3, 4)
+    for reduce in ("max", "softmax"):
+        assert torch.equal(memory.read(torch.rand(2, 3), torch.rand(5, 4), reduce=reduce), torch.ones(2, 5))
+
+
+def test_zero_vectors_do_no_harm() -> None:
+    memory = FeatureMemory(3, 2, 2, novelty_threshold=0.5)
+    memory.write(torch.zeros(2, 2), torch.zeros(2, 2), torch.ones(2), score_threshold=0)
+    assert memory.size == 2
+    assert torch.equal(memory.read(torch.zeros(1, 2), torch.ones(1, 2)), torch.zeros(1, 1))
+
+
+def test_reads_in_tiles_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = FeatureMemory(6, 7, 5, novelty_threshold=0.9)
+    video, audio, _ = (torch.from_numpy(part).float() for part in samples(1, 30))
+    memory.write(video, audio, torch.ones(30), score_threshold=0.5)
+    whole = memory.read(video, audio)
+    monkeypatch.setattr("fmn.memory.TILE_PAIRS", 70)
+    assert torch.equal(memory.read(video, audio), whole)
+
+
+@pytest.mark.parametrize("reduce", ["max", "softmax"])
+def test_reads_pass_gradients_to_both_sides(reduce: str) -> None:
+    memory = FeatureMemory(4, 3, 3, novelty_threshold=0.9).double()
+    memory.write(torch.rand(4, 3), torch.rand(4, 3), torch.ones(4), score_threshold=0)
+    torch.autograd.gradcheck(
+        lambda video, audio: memory.read(video, audio, reduce=reduce),
+        (
+            torch.rand(2, 3, dtype=torch.float64, requires_grad=True),
+            torch.rand(3, 3, dtype=torch.float64, requires_grad=True),
+        ),
+    )
+
+
+def test_the_state_travels_with_a_checkpoint() -> None:
+    memory, copy = (FeatureMemory(6, 7, 5, novelty_threshold=0.9) for _ in range(2))
+    video, audio, _ = (torch.from_numpy(part).float() for part in samples(1, 30))
+    memory.write(video, audio, torch.ones(30), score_threshold=0.5)
+    copy.load_state_dict(memory.state_dict())
+    assert copy.size == memory.size
+    assert torch.equal(copy.read(video, audio), memory.read(video, audio))
+    copy.clear()
+    assert copy.size == 0
+    assert torch.equal(copy.video_slots, torch.zeros(6, 7))
+
+
+@pytest.mark.parametrize("arguments", [{"capacity": 0}, {"update": 0.0}, {"update": 1.5}])
+def test_impossible_memories_are_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        FeatureMemory(**{"capacity": 3, "video_dim": 2, "audio_dim": 2, **arguments})
+
+
+def test_rows_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match=r"\(2, 4\)"):
+        FeatureMemory(3, 2, 2).write(torch.rand(2, 4), torch.rand(2, 2), torch.rand(2), score_threshold=0)
+    with pytest.raises(InputError, match="do not fit"):
+        FeatureMemory(3, 2, 2).write(torch.rand(2, 2), torch.rand(3, 2), torch.rand(2), score_threshold=0)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_tools.manifests import InputError
+from fmn.metrics import class_recall_at_k, mean_average_precision, median_rank, recall_at_k, retrieval_metrics
+
+KS = (1, 2, 3, 5)
+
+
+def every_order(scores: np.ndarray, relevant: np.ndarray) -> list[np.ndarray]:
+    """The relevance of one query's gallery in every ranking that its scores allow, each as likely as the other."""
+    rankings = [
+        order
+        for order in itertools.permutations(range(len(scores)))
+        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order))
+    ]
+    return [relevant[list(order)] for order in rankings]
+
+
+def average_precision(ranking: np.ndarray) -> float:
+    places = [place for place, hit in enumerate(ranking, start=1) if hit]
+    return sum(number / place for number, place in enumerate(places, start=1)) / max(1, len(places))
+
+
+@pytest.fixture(params=range(8))
+def tied(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Few distinct scores, so that ties of every kind occur; six items, so that all orders can be tried."""
+    random = np.random.default_rng(request.param)
+    scores = random.integers(0, 1 + request.param % 4, (12, 6)).astype(float)
+    relevant = random.random((12, 6)) < 0.4
+    return scores, relevant
+
+
+def test_ties_count_as_all_their_orders_do(tied: tuple[np.ndarray, np.ndarray]) -> None:
+    scores, relevant = tied
+    orders = [every_order(*query) for query in zip(scores, relevant, strict=True)]
+    hits, recalls = recall_at_k(scores, relevant, KS), class_recall_at_k(scores, relevant, KS)
+    for k in KS:
+        hit = np.mean([np.mean([r[:k].any() for r in query]) for query in orders])
+        assert hits[k] == pytest.approx(100 * hit)
+        recall = np.mean([np.mean([r[:k].sum() / max(1, r.sum()) for r in query]) for query in orders])
+        assert recalls[k] == pytest.approx(100 * recall)
+    precision = np.mean([np.mean([average_precision(r) for r in query]) for query in orders])
+    assert mean_average_precision(scores, relevant) == pytest.approx(100 * precision)
+    ranks = [np.mean([1 + r.argmax() if r.any() else 7 for r in query]) for query in orders]
+    assert median_rank(scores, relevant) == pytest.approx(np.median(ranks))
+
+
+def test_the_printed_formula() -> None:
+    # b = 2 better, t = 4 tied, p = 2 of them relevant; k = 4 leaves m = 2: 1 − C(2,2)/C(4,2) = 5/6.
+    scores = np.array([[9, 8, 5, 5, 5, 5, 1]])
+    relevant = np.array([[0, 0, 1, 0, 1, 0, 1]], dtype=bool)
+    found = recall_at_k(scores, relevant, (2, 3, 4, 6))
+    assert found == pytest.approx({2: 0, 3: 50, 4: 100 * 5 / 6, 6: 100})
+
+
+def test_constant_scores_give_chance() -> None:
+    relevant = np.eye(300, dtype=bool)
+    assert recall_at_k(np.zeros((300, 300)), relevant) == pytest.approx({1: 100 / 300, 10: 1000 / 300, 25: 2500 / 300})
+
+
+def test_distinct_scores_are_counted_as_a_person_would() -> None:
+    scores = np.array([[0.9, 0.1, 0.5], [0.2, 0.3, 0.4]])
+    relevant = np.array([[False, False, True], [False, False, True]])
+    assert recall_at_k(scores, relevant, (1, 2)) == {1: 50, 2: 100}
+    assert median_rank(scores, relevant) == 1.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
+def test_tensors_of_any_kind_are_taken(dtype: torch.dtype) -> None:
+    scores = torch.tensor([[3, 1, 2], [1, 2, 3]], dtype=dtype).requires_grad_(dtype.is_floating_point)
+    assert recall_at_k(scores, torch.eye(2, 3, dtype=torch.bool), (1, 2)) == {1: 50, 2: 100}
+
+
+def test_infinities_are_scores_like_others() -> None:
+    scores = np.array([[np.inf, 1, -np.inf], [-np.inf, -np.inf, 0]])
+    relevant = np.array([[1, 0, 0], [1, 0, 0]], dtype=bool)
+    assert recall_at_k(scores, relevant, (1, 2)) == pytest.approx({1: 50, 2: 75})
+
+
+def test_a_k_beyond_the_gallery_finds_everything() -> None:
+    assert recall_at_k(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (25,)) == {25: 100}
+    assert class_recall_at_k(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (25,)) == {25: 100}
+
+
+def test_a_query_without_anything_to_find_finds_nothing() -> None:
+    assert recall_at_k(np.zeros((2, 3)), np.array([[1, 1, 1], [0, 0, 0]]), (1,)) == {1: 50}
+
+
+@pytest.mark.parametrize("measure", [recall_at_k, class_recall_at_k, mean_average_precision, median_rank])
+def test_what_cannot_be_measured_is_refused(measure) -> None:
+    with pytest.raises(InputError, match="1 of 6 scores are NaN") as caught:
+        measure(np.array([[1, 2, 3], [1, np.nan, 3]]), np.eye(2, 3, dtype=bool))
+    assert caught.value.where == "query 1"
+    with pytest.raises(InputError, match=r"\(2, 3\).*\(3, 2\)"):
+        measure(np.zeros((2, 3)), np.zeros((3, 2), dtype=bool))
+    with pytest.raises(InputError, match=r"\(0, 3\)"):
+        measure(np.zeros((0, 3)), np.zeros((0, 3), dtype=bool))
+
+
+def test_a_k_below_1_is_refused() -> None:
+    with pytest.raises(InputError, match="k is 0"):
+        recall_at_k(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (0, 1))
+
+
+def test_chance_and_ceiling_of_the_papers_test_set() -> None:
+    classes = np.repeat(np.arange(20), 15)
+    scores = np.random.default_rng(0).random((300, 300))
+    block = retrieval_metrics(scores, classes, classes, np.eye(300, dtype=bool))
+    no_class = {k: 1 - math.comb(285, k) / math.comb(300, k) for k in (1, 10, 25)}
+    for name, expected in (
+        ("instance_hit", [1 / 300, 10 / 300, 25 / 300]),
+        ("class_hit", list(no_class.values())),
+        ("class_recall", [1 / 300, 10 / 300, 25 / 300]),
+    ):
+        assert list(block["chance"][name].values()) == pytest.approx([100 * share for share in expected])
+    assert [round(value, 1) for value in block["chance"]["class_hit"].values()] == [5.0, 40.6, 73.8]
+    assert block["ceiling"]["instance_hit"] == pytest.approx({"1": 100 / 15, "10": 1000 / 15, "25": 100})
+    assert block["ceiling"]["class_hit"] == pytest.approx({"1": 100, "10": 100, "25": 100})
+    assert block["ceiling"]["class_recall"] == pytest.approx({"1": 100 / 15, "10": 1000 / 15, "25": 100})
+    assert (block["queries"], block["gallery"], block["instance_queries"]) == (300, 300, 300)
+
+
+def test_queries_without_a_partner_do_not_enter_the_instance_hits() -> None:
+    scores = np.array([[3.0, 2, 1], [3, 2, 1]])
+    partners = np.array([[False, True, False], [False, False, False]])
+    block = retrieval_metrics(scores, ["a", "b"], ["b", "a", "a"], partners, ks=(1, 2))
+    assert block["instance_queries"] == 1
+    assert block["instance_hit"] == {"1": 0, "2": 100}
+    assert block["class_hit"] == {"1": 50, "2": 100}
+    none = retrieval_metrics(scores, ["a", "b"], ["b", "a", "a"], np.zeros((2, 3), dtype=bool), ks=(1,))
+    assert none["instance_hit"] == {"1": None}
+
+
+def test_many_queries_are_taken_in_parts_that_fit_together() -> None:
+    random = np.random.default_rng(1)
+    scores, relevant = random.integers(0, 5, (700, 9)), random.random((700, 9)) < 0.3
+    parts = [slice(0, 300), slice(300, 700)]
+    whole = recall_at_k(scores, relevant, (1, 4))
+    weighted = {
+        k: sum(recall_at_k(scores[p], relevant[p], (k,))[k] * (p.stop - p.start) for p in parts) / 700 for k in (1, 4)
+    }
+    assert whole == pytest.approx(weighted)
