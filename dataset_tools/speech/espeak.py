@@ -134,7 +134,7 @@ def _library_and_data() -> tuple[str, str]:
         raise InputError(
             "espeak-ng is not installed",
             expected="the package espeakng-loader, which has its library and data",
-            next_step="pip install espeakng-loader, or choose another engine with --engine",
+            next_step="pip install espeakng-loader, or choose another engine with --voices",
         ) from error
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
 
@@ -147,7 +147,7 @@ class _Server:
             raise InputError(
                 "espeak-ng cannot be used on this system: every utterance needs a forked process",
                 expected="Linux or macOS",
-                next_step="use WSL on Windows, or another engine with --engine coqui",
+                next_step="use WSL on Windows, or another engine with --voices coqui",
             )
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", server.__file__, *_library_and_data()],

@@ -133,7 +133,7 @@ def _deal(engine: Engine, language: str, clips: Sequence[ClipRow]) -> Dealing:
         raise InputError(
             f"The engine {engine.name} has no voice for the language {language!r}",
             expected="a language that it speaks",
-            next_step="choose another --language, or another engine",
+            next_step="choose another --language, or another engine with --voices",
         )
     return deal_voices((clip.person for clip in clips), voices)
 

@@ -6,7 +6,7 @@ outside is a class with the members of `Engine` in an installed package that dec
     [project.entry-points."fmn_data.engines"]
     mine = "my_package.speech:MyEngine"
 
-After that `--engine mine` finds it; `--engine mine:OPTIONS` passes OPTIONS to the class as its one argument.
+After that `--voices mine` finds it; `--voices mine:OPTIONS` passes OPTIONS to the class as its one argument.
 """
 
 from __future__ import annotations

@@ -95,6 +95,20 @@ def test_another_seed_is_another_data_set(tmp_path: Path, clips: list[ClipRow], 
     assert voices[0] != voices[1]
 
 
+def test_other_options_in_the_same_workspace_make_what_they_make_in_a_fresh_one(
+    tmp_path: Path, clips: list[ClipRow], classes: ClassFile, plain_engine: Callable[[str], str]
+) -> None:
+    engine = plain_engine("plain") + ":1"  # one voice: the names of the files stay, the sentences change
+    used, fresh = Workspace(tmp_path / "used"), Workspace(tmp_path / "fresh")
+    speak(used, clips[:3], classes, engine=engine, seed=0)
+    before = contents(used)
+    rows = speak(used, clips[:3], classes, engine=engine, seed=1)
+    assert rows == speak(fresh, clips[:3], classes, engine=engine, seed=1)
+    assert contents(used) == contents(fresh)
+    assert contents(used).keys() == before.keys()
+    assert contents(used) != before
+
+
 def test_what_is_done_is_not_done_again(workspace: Workspace, clips: list[ClipRow], classes: ClassFile) -> None:
     first = speak(workspace, clips, classes, jobs=2)
     times = {path: path.stat().st_mtime_ns for path in workspace.speech.iterdir()}
