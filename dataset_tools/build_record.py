@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from dataset_tools.class_support import MIN_FRAMES
 from dataset_tools.classes import ClassFile
-from dataset_tools.clips import MIN_FRAMES, Shortfall
+from dataset_tools.clips import Shortfall
 from dataset_tools.encoding import encoder_version
 from dataset_tools.errors import InputError
 from dataset_tools.files import sha256_of, write_bytes

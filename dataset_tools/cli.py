@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dataset_tools.cli_annotate import annotate_app
+from dataset_tools.cli_classes import classes
 from dataset_tools.cli_options import (
     DEFAULT_JOBS,
     HERE,
@@ -77,30 +78,7 @@ def standin(
         terminal.result({"standin": summary.as_dict()})
 
 
-@app.command()
-def classes(
-    mpii: MpiiOption = None,
-    count: ClassesOption = 20,
-    class_file: ClassFileOption = None,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Shows how many intervals, seconds, persons and dishes each class has, and what falls short.
-
-    Example: fmn-data classes --mpii /data/mpii-cooking-2
-    """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.class_support import audit, support_table
-        from dataset_tools.mpii.corpus import open_corpus
-
-        place = Workspace(workspace)
-        corpus = open_corpus(corpus_root(mpii, place, terminal, DEFAULT_JOBS))
-        support = audit(corpus, class_file_of(class_file, place, count))
-        say_standin(terminal, corpus.standin is not None)
-        terminal.say(support_table(support))
-        terminal.result({"classes": [row.as_dict() for row in support], "stand_in": corpus.standin})
+app.command()(classes)
 
 
 @app.command()

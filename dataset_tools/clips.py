@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dataset_tools.class_support import MIN_FRAMES
 from dataset_tools.classes import ClassFile, classify
 from dataset_tools.errors import InputError, SampleError, ToolkitError
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
@@ -15,9 +16,6 @@ from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.seeds import seed_of
 
 Shortfall = Literal["accept", "windows", "stop"]
-
-MIN_FRAMES = 15
-"""Half a second at MPII Cooking 2's frame rate: less shows no motion."""
 
 MIN_WINDOW_S = 2.0
 

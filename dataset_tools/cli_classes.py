@@ -1,0 +1,91 @@
+"""``fmn-data classes``: how well footage supports the classes, and which classes it would support better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataset_tools.cli_options import (
+    DEFAULT_JOBS,
+    HERE,
+    ClassesOption,
+    ClassFileOption,
+    MpiiOption,
+    class_file_of,
+    corpus_root,
+    say_standin,
+)
+from dataset_tools.errors import InputError
+from dataset_tools.terminal import DebugOption, JsonOption, Terminal, VerboseOption, WorkspaceOption, running
+from dataset_tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.class_proposal import Proposal
+
+
+def classes(
+    mpii: MpiiOption = None,
+    count: ClassesOption = 20,
+    class_file: ClassFileOption = None,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips wanted of each class.")] = 50,
+    propose: Annotated[
+        int | None, typer.Option("--propose", min=1, help="Find the N best supported classes under the paper's cover.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the proposed class file here (an existing file is kept)."),
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Shows how many intervals, seconds, persons and dishes each class has, and what falls short.
+
+    Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.class_support import audit, support_table
+        from dataset_tools.mpii.corpus import open_corpus
+
+        place = Workspace(workspace)
+        if output is not None and output.exists():
+            raise InputError(
+                "The class file is there already, and may hold somebody's work",
+                where=output,
+                expected="a new file",
+                next_step="give another name with --output, or move the file away",
+            )
+        corpus = open_corpus(corpus_root(mpii, place, terminal, DEFAULT_JOBS))
+        say_standin(terminal, corpus.standin is not None)
+        for note in corpus.notes:
+            terminal.say(f"  {note}")
+        if propose is None:
+            support = audit(corpus, class_file_of(class_file, place, count), per_class=per_class)
+        else:
+            from dataset_tools.class_proposal import propose as find
+
+            proposal = find(corpus, class_file_of(class_file, place, None), count=propose, per_class=per_class)
+            support = proposal.support
+            _show_proposal(terminal, proposal, output)
+        terminal.say(support_table(support))
+        terminal.result(
+            {"classes": [row.as_dict() for row in support], "stand_in": corpus.standin, "notes": list(corpus.notes)}
+        )
+
+
+def _show_proposal(terminal: Terminal, proposal: Proposal, output: Path | None) -> None:
+    for sentence in proposal.uncovered:
+        terminal.warn(sentence)
+    if not proposal.proven:
+        terminal.warn("the search ran out of time: there may be a better set")
+    terminal.result({"uncovered": list(proposal.uncovered), "proven": proposal.proven})
+    if output is not None:
+        from dataset_tools.class_writing import write_classes
+
+        write_classes(
+            output, proposal.classes, heading="Proposed by fmn-data classes --propose from an annotation file."
+        )
+        terminal.closing("classes", f"{len(proposal.classes.classes)} classes", output)
