@@ -35,7 +35,7 @@ def classes(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the proposed class file here (an existing file is kept)."),
+        typer.Option("--output", "-o", help="Write the proposed class file here; never over another."),
     ] = None,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
@@ -85,7 +85,5 @@ def _show_proposal(terminal: Terminal, proposal: Proposal, output: Path | None) 
     if output is not None:
         from dataset_tools.class_writing import write_classes
 
-        write_classes(
-            output, proposal.classes, heading="Proposed by fmn-data classes --propose from an annotation file."
-        )
+        write_classes(output, proposal.classes, heading="Proposed by fmn-data classes --propose.")
         terminal.closing("classes", f"{len(proposal.classes.classes)} classes", output)
