@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.resnet import I3DResNet50
+from fmn.features.workers import one_thread_each
 
 _CLIPS, _FRAMES, _SIDE_PX = 8, 16, 64
 
@@ -39,7 +40,7 @@ def initialise(network: I3D | I3DResNet50, stream: str, config: VideoFeatureConf
     for norm in norms:
         norm.reset_parameters()
         norm.momentum = None  # statistics of this one batch, not a running mixture with the initial ones
-    with torch.no_grad():
+    with torch.no_grad(), one_thread_each():
         network.features(moving_noise(stream, _FRAMES, _SIDE_PX, generator))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum

@@ -14,7 +14,7 @@ from fmn.features.flow import optical_flow
 from fmn.features.frames import read_frames
 from fmn.features.sampling import place_windows, sample_frames
 
-Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.int8])
+Pixels = TypeVar("Pixels", np.uint8, np.int8)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
     return ClipWindows(centre_crop(rgb, config.crop_px)[place], flow)
 
 
-def centre_crop(frames: Pixels, crop_px: int) -> Pixels:
+def centre_crop(frames: NDArray[Pixels], crop_px: int) -> NDArray[Pixels]:
     """[frames, height, width, C] -> [frames, crop_px, crop_px, C]; an odd remainder is cut below and to the right."""
     height, width = frames.shape[1:3]
     top, left = (height - crop_px) // 2, (width - crop_px) // 2

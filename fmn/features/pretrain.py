@@ -1,0 +1,209 @@
+"""Trains a small two-stream backbone on the labelled clips of one or more workspaces, and writes it as one file.
+
+    python -m fmn.features.pretrain ws-1000/manifests/clips.jsonl ws-1001/manifests/clips.jsonl \
+        --validation ws-1002/manifests/clips.jsonl --label action --out weights_demo.safetensors
+
+The file holds both streams (``rgb.…``, ``flow.…``) and, in its metadata, what they were trained on and how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dataset_tools.manifests import (
+    ClipRow,
+    InputError,
+    ToolkitError,
+    read_rows,
+    resolve,
+    sha256_of,
+    workspace_of,
+    written_whole,
+)
+from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig
+from fmn.features.media import Media, Progress, silent
+from fmn.features.samples import SampleStore
+from fmn.features.training import LabelledClip, TrainedStream, TrainingRecipe, train_stream
+
+Label = Literal["action", "class"]
+
+METADATA_KEY = "fmn"
+
+
+def labelled_clips(manifests: Sequence[Path], label: Label) -> list[LabelledClip]:
+    """The clips of manifests of clips, with their class, or the action in it, as label.
+
+    Raises:
+        ManifestError: a row or a file it names is not right.
+    """
+    found = []
+    for manifest in manifests:
+        workspace = workspace_of(manifest)
+        for row in read_rows(manifest, ClipRow):
+            name = row.class_id.split("_")[0] if label == "action" else row.class_id
+            media = Media(row.sha256, resolve(workspace, row.path), f"{workspace.name}/{row.id}")
+            found.append(LabelledClip(media, name))
+    return found
+
+
+def pretrain(
+    clips: Sequence[LabelledClip],
+    validation: Sequence[LabelledClip],
+    config: VideoFeatureConfig,
+    recipe: TrainingRecipe,
+    *,
+    cache: Path,
+    out: Path,
+    about: Mapping[str, object],
+    device: str = "cpu",
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> dict[str, TrainedStream]:
+    """Trains every stream of a configuration and writes them to one file. Interrupted, it goes on after the last epoch.
+
+    Args:
+        clips: to train on.
+        validation: looked at in the end, never chosen by; may be empty.
+        config: the backbone, its windows, and the weights it starts from.
+        recipe: how each stream is trained.
+        cache: folder for decoded samples and for what is needed to go on.
+        out: the .safetensors file.
+        about: said in the file's metadata, beside configuration, recipe, labels, versions and results.
+        device: as torch names it.
+        jobs: threads that decode and read.
+        progress: told after every clip and every epoch.
+
+    Raises:
+        InputError: a clip cannot be decoded, or there are fewer than two labels.
+        StoppedError: the disk is full, or the loss became NaN.
+    """
+    store = SampleStore(cache, config)
+    failures = store.fill([clip.media for clip in (*clips, *validation)], jobs=jobs, progress=progress)
+    if failures:
+        raise InputError(
+            f"{len(failures)} clips cannot be decoded; the first: {next(iter(failures.values()))}",
+            next_step="leave them out, or cut them again with: fmn-data retry",
+        )
+    trained = {}
+    for stream in config.streams:
+        checkpoint = cache / f"{_fingerprint(stream, clips, config, recipe)}.state.pt"
+        trained[stream] = train_stream(
+            stream,
+            clips,
+            validation,
+            config,
+            recipe,
+            store=store,
+            checkpoint=checkpoint,
+            device=device,
+            jobs=jobs,
+            progress=progress,
+        )
+    save_backbone(out, trained, config, recipe, labels=sorted({clip.label for clip in clips}), about=about)
+    return trained
+
+
+def save_backbone(
+    out: Path,
+    trained: dict[str, TrainedStream],
+    config: VideoFeatureConfig,
+    recipe: TrainingRecipe,
+    *,
+    labels: Sequence[str],
+    about: Mapping[str, object],
+) -> None:
+    """Writes the streams: convolutions in half precision, everything else as it is; metadata as one JSON text."""
+    tensors = {
+        f"{stream}.{name}": _stored(value) for stream, result in trained.items() for name, value in result.state.items()
+    }
+    told = dict(about) | {
+        "config": asdict(config),
+        "recipe": asdict(recipe),
+        "labels": list(labels),
+        "accuracy": {stream: result.accuracy for stream, result in trained.items()},
+        "losses": {stream: [round(loss, 4) for loss in result.losses] for stream, result in trained.items()},
+        "torch": str(torch.__version__),
+    }
+    metadata = {METADATA_KEY: json.dumps(told, sort_keys=True)}  # one key: safetensors puts several in any order
+    with written_whole(out) as partial:
+        save_file(tensors, partial, metadata=metadata)
+
+
+def _stored(value: Tensor) -> Tensor:
+    return value.half().contiguous() if value.dim() > 1 else value.contiguous()
+
+
+def _fingerprint(stream: str, clips: Sequence[LabelledClip], config: VideoFeatureConfig, recipe: TrainingRecipe) -> str:
+    parts = [stream, asdict(config), asdict(recipe), [(clip.media.sha256, clip.label) for clip in clips]]
+    return "training-" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m fmn.features.pretrain", description=__doc__.split("\n\n")[0])
+    parser.add_argument("manifests", nargs="+", type=Path, help="clips.jsonl of workspaces to train on")
+    parser.add_argument("--validation", nargs="*", default=[], type=Path, help="clips.jsonl of others, looked at once")
+    parser.add_argument("--label", choices=["action", "class"], default="action")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--epochs", type=int, default=TrainingRecipe.epochs)
+    parser.add_argument("--batch", type=int, default=TrainingRecipe.batch)
+    parser.add_argument("--learning-rate", type=float, default=TrainingRecipe.learning_rate)
+    parser.add_argument("--seed", type=int, default=TrainingRecipe.seed)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves its own choice")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        clips = labelled_clips(options.manifests, options.label)
+        validation = labelled_clips(options.validation, options.label)
+        recipe = TrainingRecipe(
+            epochs=options.epochs, batch=options.batch, learning_rate=options.learning_rate, seed=options.seed
+        )
+        trained = pretrain(
+            clips,
+            validation,
+            replace(DEMO_VIDEO, weights="random"),
+            recipe,
+            cache=options.cache,
+            out=options.out,
+            about={
+                "label": options.label,
+                "clips": Counter(clip.media.name.split("/")[0] for clip in clips),
+                "manifests": [sha256_of(path) for path in options.manifests],
+            },
+            device=options.device,
+            jobs=options.jobs,
+            progress=_print,
+        )
+    except ToolkitError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    for stream, result in trained.items():
+        shown = "" if result.accuracy is None else f", {result.accuracy:.1f} % of the validation clips right"
+        print(f"{stream}: loss {result.losses[0]:.3f} -> {result.losses[-1]:.3f}{shown}")
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _print(stage: str, done: int, total: int, note: str = "") -> None:
+    if done == total or done % 50 == 0 or stage.startswith("training"):
+        print(f"{stage} {done}/{total} {note}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
+from fmn.features import DEMO_VIDEO, Media, VideoFeatureConfig
+from fmn.features import pretrain as module
+from fmn.features.backbone import Backbone
+from fmn.features.pretrain import labelled_clips, main
+from fmn.features.windows import read_windows
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, write_clip: Callable[..., Media]) -> Path:
+    """A workspace of six clips of three classes, two actions."""
+    root = tmp_path / "ws"
+    (root / "clips").mkdir(parents=True)
+    rows = []
+    for number, class_id in enumerate(("cut_apple_knife", "wash_apple", "cut_lime_knife") * 2):
+        clip = write_clip(f"clip{number}", seed=number)
+        clip_id = f"s{10 + number}-d01_000001-000040"
+        clip.path.rename(root / "clips" / f"{clip_id}.mp4")
+        rows.append(
+            ClipRow(
+                id=clip_id, class_id=class_id, person=f"s{10 + number}", dish="d01", video="cam-002", start_frame=1,
+                end_frame=40, trim=None, fps=25.0, frames=40, width=64, height=48, duration_s=1.6,
+                path=f"clips/{clip_id}.mp4", sha256=clip.sha256, origin=IntervalOrigin(),
+            )
+        )  # fmt: skip
+    write_rows(root / "manifests" / "clips.jsonl", rows)
+    return root
+
+
+@pytest.fixture
+def tiny_demo(tiny: VideoFeatureConfig, monkeypatch: pytest.MonkeyPatch) -> VideoFeatureConfig:
+    monkeypatch.setattr(module, "DEMO_VIDEO", tiny)
+    return tiny
+
+
+def test_labels_are_classes_or_actions(workspace: Path) -> None:
+    manifest = workspace / "manifests" / "clips.jsonl"
+    assert [clip.label for clip in labelled_clips([manifest], "action")] == ["cut", "wash", "cut"] * 2
+    classes = [clip.label for clip in labelled_clips([manifest], "class")]
+    assert classes == ["cut_apple_knife", "wash_apple", "cut_lime_knife"] * 2
+    assert labelled_clips([manifest], "class")[0].media.path.is_file()
+
+
+def test_the_file_is_what_the_backbone_starts_from(
+    workspace: Path, tiny_demo: VideoFeatureConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "weights.safetensors"
+    manifest = str(workspace / "manifests" / "clips.jsonl")
+    options = ["--validation", manifest, "--epochs", "2", "--batch", "3", "--cache", str(tmp_path / "cache")]
+    assert main([manifest, *options, "--out", str(out)]) == 0
+    assert "% of the validation clips right" in capsys.readouterr().out
+    with safe_open(out, "pt") as file:
+        said = json.loads(file.metadata()["fmn"])
+        assert said["labels"] == ["cut", "wash"]
+        assert said["recipe"]["epochs"] == 2
+        assert said["config"]["width"] == tiny_demo.width
+        assert said["clips"] == {"ws": 6}
+        assert set(said["accuracy"]) == {"rgb", "flow"}
+        assert file.get_tensor("rgb.Conv3d_1a_7x7.conv3d.weight").dtype == torch.float16
+        assert file.get_tensor("flow.Mixed_5c.b0.bn.running_var").dtype == torch.float32
+    clip = labelled_clips([workspace / "manifests" / "clips.jsonl"], "class")[0].media
+    windows = read_windows(clip.path, tiny_demo)
+    feature = Backbone(replace(tiny_demo, weights=str(out))).describe([windows])[0]
+    untrained = Backbone(tiny_demo).describe([windows])[0]
+    assert np.isfinite(feature).all()
+    assert not np.allclose(feature, untrained, atol=1e-2)
+
+
+def test_the_same_command_writes_the_same_bytes(workspace: Path, tiny_demo: VideoFeatureConfig, tmp_path: Path) -> None:
+    manifest = str(workspace / "manifests" / "clips.jsonl")
+    files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for number, out in enumerate(files):
+        options = ["--epochs", "1", "--label", "class", "--cache", str(tmp_path / "cache"), "--jobs", str(1 + number)]
+        assert main([manifest, *options, "--out", str(out)]) == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_clip_that_cannot_be_decoded_ends_it_with_a_message(
+    workspace: Path, tiny_demo: VideoFeatureConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next((workspace / "clips").iterdir()).write_text("no video")
+    manifest = str(workspace / "manifests" / "clips.jsonl")
+    assert main([manifest, "--out", str(tmp_path / "w.safetensors"), "--cache", str(tmp_path / "cache")]) == 2
+    assert "1 clips cannot be decoded" in capsys.readouterr().err
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_demo_weights_will_stay_under_five_megabytes() -> None:
+    from fmn.features.i3d import I3D
+
+    with torch.device("meta"):
+        streams = [I3D(channels, classes=20, width=DEMO_VIDEO.width) for channels in (3, 2)]
+    values = [value for stream in streams for value in stream.state_dict().values()]
+    assert sum(value.numel() * (2 if value.dim() > 1 else 4) for value in values) < 4_900_000
