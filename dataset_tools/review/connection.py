@@ -1,0 +1,165 @@
+"""Talking to a Label Studio server: the client, and its errors as sentences.
+
+The SDK's own error texts hold response headers, with the session cookie: only status and body are ever shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from dataset_tools.errors import InputError, StoppedError, ToolkitError
+
+TIMEOUT_S = 600.0
+_FIRST_ANSWER_TIMEOUT_S = 30.0
+_LOOPBACK = ("localhost", "0.0.0.0", "::1")
+
+
+def server_name(url: str) -> str:
+    """The address as rows and files name it: no final slash, lower-case, one name for this machine.
+
+    Raises:
+        InputError: it is not an http(s) address.
+    """
+    parts = urlsplit(url.strip())
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if parts.scheme not in ("http", "https") or not host:
+        raise InputError(
+            f"This is not the address of a server: {url!r}",
+            where="LABEL_STUDIO_URL",
+            expected="an address such as http://127.0.0.1:8080",
+            next_step="set LABEL_STUDIO_URL to the address that the browser shows for Label Studio",
+        )
+    host = "127.0.0.1" if host in _LOOPBACK else host
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def connect(url: str, api_key: str) -> Any:
+    """A ``label_studio_sdk.LabelStudio`` client of which the server and the key were tried.
+
+    Args:
+        url: address of the server.
+        api_key: a legacy token or a personal access token.
+
+    Raises:
+        InputError: the address or the key is wrong, something else answers there, or the SDK is not installed.
+        StoppedError: nothing answers.
+    """
+    server_name(url)
+    key = api_key.strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise InputError(
+            "There is no API key" if not key else "The API key has characters that no key has",
+            where="LABEL_STUDIO_API_KEY",
+            expected="the token that Label Studio shows under Account & Settings",
+            next_step="set LABEL_STUDIO_API_KEY to it",
+        )
+    require_sdk()
+    from label_studio_sdk import LabelStudio
+
+    with answers(url):
+        # Without the slash, the SDK drops the last part of an address that has a path.
+        client: Any = LabelStudio(base_url=url.strip().rstrip("/"), api_key=key, timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+        user = client.users.whoami(request_options={"timeout": _FIRST_ANSWER_TIMEOUT_S})
+        if not isinstance(getattr(user, "id", None), int):
+            raise _another_server(url)
+    return client
+
+
+def require_sdk() -> None:
+    """Raises an InputError when the SDK is not installed: it is an extra."""
+    try:
+        import label_studio_sdk  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "The Label Studio SDK is not installed",
+            where=f"import of {error.name}",
+            expected="the extra `review`",
+            next_step="pip install 'fmn-toolkit[review]'",
+        ) from error
+
+
+@contextmanager
+def answers(url: str, *, missing: ToolkitError | None = None) -> Iterator[None]:
+    """Turns what the SDK raises into the toolkit's errors.
+
+    Args:
+        url: address of the server, for the message.
+        missing: the error to raise when the server says that there is no such thing (404).
+    """
+    import httpx
+    from label_studio_sdk.core.api_error import ApiError
+    from label_studio_sdk.core.parse_error import ParsingError
+
+    try:
+        yield
+    except ParsingError as error:
+        raise _another_server(url) from error
+    except ApiError as error:
+        raise _refusal(url, error.status_code, error.body, missing) from error
+    except httpx.TimeoutException as error:
+        raise StoppedError(
+            "The server does not answer in time",
+            where=url,
+            next_step="wait until it is less busy, then run the same command again: it goes on where it stopped",
+        ) from error
+    except httpx.HTTPError as error:
+        raise StoppedError(
+            f"No server can be reached ({type(error).__name__})",
+            where=url,
+            expected="a running Label Studio",
+            next_step="start it (fmn-data annotate serve) or check LABEL_STUDIO_URL, then run the same command again",
+        ) from error
+
+
+def body_text(body: object) -> str:
+    """What a server said, in a line: the part of the body that is meant for people."""
+    if isinstance(body, dict):
+        said = body.get("validation_errors") or body.get("detail") or body
+        if isinstance(said, dict):
+            said = "; ".join(
+                " ".join(map(str, value)) if isinstance(value, list) else str(value) for value in said.values()
+            )
+        return " ".join(str(said).split())[:600]
+    return " ".join(str(body).split())[:200]
+
+
+def _refusal(url: str, status: int | None, body: object, missing: ToolkitError | None) -> ToolkitError:
+    if status in (401, 403):
+        return InputError(
+            f"The server refuses the API key ({status}): {body_text(body)}",
+            where=url,
+            expected="a valid key of an account that may change projects",
+            next_step="set LABEL_STUDIO_API_KEY to the token that Label Studio shows under Account & Settings",
+        )
+    if status is not None and status >= 500:
+        return StoppedError(
+            f"The server fails ({status})",
+            where=url,
+            next_step="look into its log; when it runs again, run the same command: it goes on where it stopped",
+        )
+    # A page where an answer in JSON was due: the SDK calls that an error even with status 200.
+    if not isinstance(body, dict | list):
+        return _another_server(url)
+    if status == 404 and missing is not None:
+        return missing
+    return InputError(
+        f"The server refuses ({status}): {body_text(body)}",
+        where=url,
+        next_step="correct what it names, then run the same command again",
+    )
+
+
+def _another_server(url: str) -> InputError:
+    return InputError(
+        "What answers there is not Label Studio",
+        where=url,
+        expected="the address that the browser shows for Label Studio, without a path behind it",
+        next_step="set LABEL_STUDIO_URL to it",
+    )

@@ -1,0 +1,147 @@
+"""Which of several decisions counts, and whether it still refers to what the data set holds.
+
+The rule, for each clip (and each utterance):
+
+1. Of every annotation the last row counts; one that was deleted, skipped or has a problem does not.
+2. When the item has changed and was shown again, decisions on what it was before no longer count.
+3. Of every annotator the latest annotation counts.
+4. The annotators vote on the outcome: verdict and class of a clip, verdict of an utterance. The outcome with the most
+   votes wins; when several have as many, the one that was voted for last, and the item is *in conflict*.
+5. Of the winning outcome the latest decision counts, with its trim and its sentence.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.review.journal import ReviewRow
+
+Outcome = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The decision on a clip or utterance that counts.
+
+    Attributes:
+        id: of the clip or utterance.
+        verdict: ``accept``, ``trim`` (clips only) or ``reject``.
+        trim: source frames to keep, 1-based, both included, or None.
+        class_id: the class of the clip as decided. corrected: whether another one was shown.
+        sentence: the description as changed, or None.
+        content_sha256: of the file that was decided on.
+        annotator, time: of the decision that counts.
+        votes: how many annotators had a say. conflict: no outcome had more votes than every other.
+        row: the row it comes from.
+    """
+
+    id: str
+    verdict: Literal["accept", "trim", "reject"]
+    trim: tuple[int, int] | None
+    class_id: str
+    corrected: bool
+    sentence: str | None
+    content_sha256: str
+    annotator: str
+    time: str
+    votes: int
+    conflict: bool
+    row: ReviewRow
+
+
+def decide(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"]) -> dict[str, Decision]:
+    """The decision that counts for every clip (or utterance) that has one, by id.
+
+    Args:
+        rows: of reviews.jsonl, in any order.
+        item: which of the two.
+    """
+    return {item_id: _count(votes) for item_id, votes in sorted(votes_by_item(rows, item).items())}
+
+
+def votes_by_item(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"]) -> dict[str, dict[str, ReviewRow]]:
+    """The row that counts (rules 1 to 3) by item id and annotator."""
+    usable: dict[str, list[ReviewRow]] = defaultdict(list)
+    for row in sorted(live(rows), key=_age):
+        if row.item == item and row.problem is None and row.verdict not in (None, "skip"):
+            usable[row.id].append(row)
+    votes = {}
+    for item_id, group in usable.items():
+        newest = _content(max(group, key=lambda row: (row.label_studio.look, _age(row))))
+        votes[item_id] = {row.annotator: row for row in group if _content(row) == newest}
+    return votes
+
+
+def live(rows: Iterable[ReviewRow]) -> list[ReviewRow]:
+    """The last row of every annotation and item, without those that were deleted."""
+    last: dict[tuple[int, str, str], ReviewRow] = {}
+    for row in sorted(rows, key=lambda row: (row.time, row.deleted)):
+        last[row.source] = row
+    return [row for row in last.values() if not row.deleted]
+
+
+def outcome(row: ReviewRow) -> Outcome:
+    """What is voted on: verdict and class; of a rejected clip, and of an utterance, the verdict alone."""
+    verdict = row.verdict or ""
+    return verdict, "" if verdict == "reject" or row.item == "utterance" else row.corrected_class or row.shown.class_id
+
+
+def _count(votes: Mapping[str, ReviewRow]) -> Decision:
+    by_outcome: dict[Outcome, list[ReviewRow]] = defaultdict(list)
+    for row in votes.values():
+        by_outcome[outcome(row)].append(row)
+    groups = sorted(by_outcome.values(), key=lambda group: (len(group), max(_age(row) for row in group)))
+    winner = max(groups[-1], key=_age)
+    assert winner.verdict is not None and winner.verdict != "skip"  # noqa: PT018  # votes_by_item lets none through
+    return Decision(
+        id=winner.id,
+        verdict=winner.verdict,
+        trim=winner.trim if winner.verdict == "trim" else None,
+        class_id=winner.corrected_class or winner.shown.class_id,
+        corrected=winner.corrected_class is not None,
+        sentence=winner.sentence,
+        content_sha256=winner.content_sha256,
+        annotator=winner.annotator,
+        time=winner.time,
+        votes=len(votes),
+        conflict=len(groups) > 1 and len(groups[-2]) == len(groups[-1]),
+        row=winner,
+    )
+
+
+def _content(row: ReviewRow) -> tuple[str, ...]:
+    """What a decision refers to: the file, and of a clip its class and sentence too."""
+    return (row.content_sha256,) + ((row.shown.class_id, row.shown.sentence) if row.item == "clip" else ())
+
+
+def _age(row: ReviewRow) -> tuple[str, int]:
+    return row.time, row.label_studio.annotation
+
+
+def still_refers(decision: Decision, clip: ClipRow, utterance: UtteranceRow | None) -> bool:
+    """Whether a clip is as it was when it was decided on, or as the decision itself made it.
+
+    What a decision does: it cuts the clip to its trim, moves it to the corrected class, and with a new class or a
+    changed sentence comes another sentence and another utterance.
+
+    Args:
+        decision: on the clip.
+        clip: as the manifest has it now.
+        utterance: the one that is shown with it now.
+    """
+    shown = decision.row.shown
+    new_words = decision.corrected or decision.sentence is not None
+    same_file = clip.sha256 == decision.content_sha256
+    cut_as_decided = decision.trim is not None and clip.trim == decision.trim
+    same_class = clip.class_id in (shown.class_id, decision.class_id)
+    same_words = new_words or utterance is None or utterance.text == shown.sentence
+    return (same_file or cut_as_decided) and same_class and same_words
+
+
+def conflicts(decisions: Mapping[str, Decision]) -> Sequence[str]:
+    """Ids of the items in conflict, sorted."""
+    return sorted(item_id for item_id, decision in decisions.items() if decision.conflict)

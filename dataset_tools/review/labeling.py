@@ -1,0 +1,147 @@
+"""The labeling configuration: the page that annotators see, made from a template and the class file, and checked.
+
+The template is annotations/labeling.xml, shipped or of the user's own. Its Taxonomy controls that have no choices get
+those of the class file. Controls are known by their names, see `CONTROLS`.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.errors import InputError
+from dataset_tools.shipped import shipped_file
+
+CONTROLS: Mapping[str, str] = {
+    "verdict": "Choices",
+    "reason": "Choices",
+    "trim": "TimelineLabels",
+    "action": "Taxonomy",
+    "subject": "Taxonomy",
+    "object": "Taxonomy",
+    "sentence": "TextArea",
+    "speech_verdict": "Choices",
+    "speech_rating": "Rating",
+    "note": "TextArea",
+}
+"""Name and tag of every control that a pull reads."""
+
+NO_OBJECT = "(none)"
+OTHER = "other"
+TASK_FIELDS = ("title", "video", "fps", "sentence", "speech", "class", "clip_id")
+"""Fields of a task that a page may show, each as ``$name``."""
+
+_VERDICTS = {"accept", "trim", "reject"}
+_SPEECH_VERDICTS = {"accept", "reject"}
+
+
+def labeling_config(classes: ClassFile, template: Path | None = None) -> str:
+    """The page for these classes, as Label Studio's XML.
+
+    An action, subject or object is stored by its key in the class file and shown by its name. All words of the class
+    file are offered, not only those of its classes, so that an annotator can say what a clip really shows.
+
+    Args:
+        classes: where the words come from.
+        template: a labeling.xml; None is the shipped one.
+
+    Raises:
+        InputError: the template is not a page that a pull could read (all problems in one message).
+    """
+    path = shipped_file("labeling.xml") if template is None else template
+    root = _parse(path)
+    things = {key: word.name for key, word in classes.things.items()}
+    words = {
+        "action": {key: word.name for key, word in classes.actions.items()},
+        "subject": things,
+        "object": {NO_OBJECT: NO_OBJECT, **things},
+    }
+    for control in root.iter("Taxonomy"):
+        if len(control) == 0:
+            for key, name in {**words.get(control.get("name", ""), {}), OTHER: OTHER}.items():
+                ElementTree.SubElement(control, "Choice", {"value": name, **({} if name == key else {"alias": key})})
+    problems = list(_problems(root))
+    if problems:
+        raise InputError(
+            "The labeling configuration cannot be used" + "".join(f"\n  - {problem}" for problem in problems),
+            where=path,
+            expected="Label Studio's XML with the controls that the shipped one explains",
+            next_step=f"correct it, or start again from {shipped_file('labeling.xml')}",
+        )
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def control_targets(config: str) -> dict[str, str]:
+    """The controls of a configuration by name, each with the name of the object that it belongs to.
+
+    Raises:
+        InputError: it is not XML.
+    """
+    try:
+        elements = ElementTree.fromstring(config).iter()
+    except ElementTree.ParseError as error:
+        raise InputError(f"The labeling configuration is not XML: {error}", expected="well-formed XML") from error
+    return {element.get("name", ""): target for element in elements if (target := element.get("toName"))}
+
+
+def same_config(one: str, other: str) -> bool:
+    """Whether two configurations differ in more than the writing: spaces, quotes, the order of attributes."""
+    try:
+        return _canonical(one) == _canonical(other)
+    except ElementTree.ParseError:
+        return False
+
+
+def _canonical(config: str) -> str:
+    return ElementTree.canonicalize(config, strip_text=True)
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ElementTree.ParseError) as error:
+        raise InputError(
+            f"The labeling configuration cannot be read: {error}",
+            where=path,
+            expected="well-formed XML in UTF-8",
+            next_step=f"correct it, or start again from {shipped_file('labeling.xml')}",
+        ) from error
+
+
+def _problems(root: ElementTree.Element) -> Iterator[str]:
+    """Everything that would keep a pull from reading what people say on the page, as full sentences."""
+    named = [element for element in root.iter() if element.get("name")]
+    names = [element.get("name", "") for element in named]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"The name `{name}` is given {names.count(name)} times; every name must be given once."
+    objects = {element.get("name") for element in named if element.get("value", "").startswith("$")}
+    for element in named:
+        target = element.get("toName")
+        if target is not None and target not in objects:
+            yield f"The control `{element.get('name')}` belongs to `{target}`, which the page does not show."
+    for element in root.iter():
+        for attribute in ("value", "frameRate"):
+            field = element.get(attribute, "")
+            if field.startswith("$") and field[1:] not in TASK_FIELDS:
+                offered = ", ".join(f"${name}" for name in TASK_FIELDS)
+                yield f"`{field}` in {element.tag} is not a field of the tasks, which offer {offered}."
+    controls = {element.get("name", ""): element for element in named if element.get("toName")}
+    for name, tag in CONTROLS.items():
+        if name in controls and controls[name].tag != tag:
+            yield f"The control `{name}` is a {controls[name].tag}; it must be a {tag}."
+    if "verdict" not in controls:
+        yield "There is no control `verdict`: Choices with accept and reject."
+    for name, known in (("verdict", _VERDICTS), ("speech_verdict", _SPEECH_VERDICTS)):
+        if name in controls:
+            values = {choice.get("alias") or choice.get("value") or "" for choice in controls[name].iter("Choice")}
+            if values - known or not values >= {"accept", "reject"}:
+                found = ", ".join(sorted(values)) or "none"
+                yield f"The choices of `{name}` are {found}; they must be accept and reject" + (
+                    " and may be trim." if name == "verdict" else "."
+                )
+    for video in root.iter("Video"):
+        if "trim" in controls and video.get("frameRate") != "$fps":
+            yield 'The Video must have frameRate="$fps", so that the timeline counts the clip\'s own frames.'

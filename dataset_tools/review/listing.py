@@ -1,0 +1,108 @@
+"""Asking a Label Studio project what people did there, no more than is needed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from dataset_tools.review.connection import answers
+from dataset_tools.review.journal import utc
+
+_TASKS_PER_PAGE = 100
+_IDS_PER_PAGE = 1000
+# Changes become visible in the order that they are committed, not that of their times.
+_LATE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What changed in a project.
+
+    Attributes:
+        tasks: by id, those with annotations that were changed since the cursor: ``id``, ``project``, ``data``,
+            ``annotations``, ``updated_at``, as Label Studio's JSON has them.
+        cursor: where to go on from next time, or None while there is nothing at all.
+        annotations: how many annotations (skips included) the project has now.
+    """
+
+    tasks: Mapping[int, dict[str, Any]]
+    cursor: str | None
+    annotations: int
+
+
+def changes(client: Any, url: str, project: int, cursor: str | None) -> Changes:
+    """The tasks with annotations that changed since ``cursor`` (UTC), all of them when it is None."""
+    started = time.monotonic()
+    since = [] if cursor is None else [_condition("updated_at", "Datetime", cursor)]
+    tasks: dict[int, dict[str, Any]] = {}
+    with answers(url):
+        # Tasks nobody worked on are left out: after a push all of them are new.
+        for count in ("total_annotations", "cancelled_annotations"):
+            for task in _tasks(client, project, [*since, _condition(count, "Number", 0)]):
+                tasks[task["id"]] = task
+        counts = client.projects.get(project)
+    newest = max((task["updated_at"] for task in tasks.values()), default=None)
+    if newest is not None:
+        margin = timedelta(seconds=_LATE_S + time.monotonic() - started)
+        newest = utc(datetime.fromisoformat(newest) - margin)
+        cursor = newest if cursor is None else max(cursor, newest)
+    total = (counts.total_annotations_number or 0) + (counts.skipped_annotations_number or 0)
+    return Changes(tasks, cursor, total)
+
+
+def annotation_ids(client: Any, url: str, project: int) -> set[int]:
+    """Ids of all annotations that a project has."""
+    ids: set[int] = set()
+    with answers(url):
+        for count in ("total_annotations", "cancelled_annotations"):
+            for task in client.tasks.list(
+                project=project,
+                fields="all",
+                include="id,annotations_ids",
+                query=_query([_condition(count, "Number", 0)]),
+                page_size=_IDS_PER_PAGE,
+            ):
+                ids.update(int(one) for one in (task.annotations_ids or "").split(",") if one)
+    return ids
+
+
+def annotator_names(client: Any, url: str) -> dict[int, str]:
+    """E-mail addresses of the server's users by id; none where the account may not see them."""
+    from label_studio_sdk.core.api_error import ApiError
+
+    with answers(url):
+        try:
+            return {user.id: user.email for user in client.users.list() if user.email}
+        except ApiError as error:
+            if error.status_code == 403:
+                return {}
+            raise
+
+
+def _tasks(client: Any, project: int, conditions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for task in client.tasks.list(
+        project=project,
+        fields="all",
+        query=_query(conditions),
+        page_size=_TASKS_PER_PAGE,
+    ):
+        yield {
+            "id": task.id,
+            "project": project,
+            "data": task.data,
+            "annotations": task.annotations or [],
+            "updated_at": utc(task.updated_at),
+        }
+
+
+def _condition(field: str, kind: str, value: str | int) -> dict[str, Any]:
+    return {"filter": f"filter:tasks:{field}", "operator": "greater", "type": kind, "value": value}
+
+
+def _query(conditions: list[dict[str, Any]]) -> str:
+    # In order of ids: a task that changes while pages are read keeps its place, so none is passed over.
+    return json.dumps({"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]})

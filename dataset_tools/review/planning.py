@@ -1,0 +1,107 @@
+"""What a push has to do: the tasks that should be there compared with those that are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dataset_tools.review.tasks import CONTENT_FIELDS, Task
+
+
+@dataclass(frozen=True)
+class PresentTask:
+    """A task on the server.
+
+    Attributes:
+        id: its id there. clip_id, look: what it shows, see `Task`.
+        data: its fields. worked_on: whether it has an annotation, a skip or a draft.
+    """
+
+    id: int
+    clip_id: str
+    look: int
+    data: Mapping[str, Any]
+    worked_on: bool
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push has to do.
+
+    Attributes:
+        create: tasks to make. update: tasks to bring up to date, each with the present one.
+        remove: ids of tasks that are there twice, and that nobody worked on.
+        unchanged: tasks that are right. decided: clips without a task that need none.
+        waiting: changed clips whose present task holds work that was not pulled, so that it must not be touched.
+        gone: tasks whose clip is not in the data set any more.
+    """
+
+    create: tuple[Task, ...]
+    update: tuple[tuple[PresentTask, Task], ...]
+    remove: tuple[int, ...]
+    unchanged: int
+    decided: int
+    waiting: int
+    gone: int
+
+
+def plan_push(
+    wanted: Sequence[Task],
+    present: Iterable[PresentTask],
+    *,
+    settled: Callable[[str], bool],
+    pulled: AbstractSet[int],
+    last_look: Mapping[str, int],
+) -> PushPlan:
+    """Compares.
+
+    Args:
+        wanted: one task a clip.
+        present: all tasks of the project.
+        settled: whether the clip of an id has a decision that refers to it as it is now.
+        pulled: ids of the tasks of which decisions were pulled.
+        last_look: how often a clip was shown, by clip id, as far as decisions tell.
+    """
+    remove: list[int] = []
+    newest: dict[str, PresentTask] = {}
+    looks: dict[tuple[str, int], list[PresentTask]] = defaultdict(list)
+    for one in present:
+        looks[one.clip_id, one.look].append(one)
+    for same in looks.values():
+        kept, *doubled = sorted(same, key=lambda one: (not one.worked_on, one.id))
+        remove += [one.id for one in doubled if not one.worked_on]
+        if kept.clip_id not in newest or newest[kept.clip_id].look < kept.look:
+            newest[kept.clip_id] = kept
+
+    create: list[Task] = []
+    update: list[tuple[PresentTask, Task]] = []
+    unchanged = decided = waiting = 0
+    for task in wanted:
+        there = newest.pop(task.clip_id, None)
+        if there is None:
+            if settled(task.clip_id):
+                decided += 1
+            else:
+                create.append(_with_look(task, last_look.get(task.clip_id, 0) + 1))
+            continue
+        wanted_now = _with_look(task, there.look)
+        new_content = any(task.data[name] != there.data.get(name) for name in CONTENT_FIELDS)
+        if new_content and there.worked_on:
+            if there.id not in pulled:
+                waiting += 1
+            elif settled(task.clip_id):
+                unchanged += 1
+            else:
+                create.append(_with_look(task, there.look + 1))
+        elif any(there.data.get(name) != value for name, value in wanted_now.data.items()):
+            update.append((there, wanted_now))
+        else:
+            unchanged += 1
+    return PushPlan(tuple(create), tuple(update), tuple(remove), unchanged, decided, waiting, len(newest))
+
+
+def _with_look(task: Task, look: int) -> Task:
+    return replace(task, look=look, data={**task.data, "look": look})

@@ -1,0 +1,203 @@
+"""The Label Studio project of a workspace: remembered, found again, made, and kept on the right page.
+
+What is remembered lies in annotations/label-studio/projects.json, one entry a server. Losing the file loses nothing:
+the project is found again by its title, and a pull goes over all annotations once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.errors import InputError
+from dataset_tools.files import write_bytes
+from dataset_tools.review.connection import answers, server_name
+from dataset_tools.review.labeling import same_config
+from dataset_tools.review.tasks import PREFILL_VERSION
+from dataset_tools.workspace import Workspace
+
+
+class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of the project on one server.
+
+    Attributes:
+        project, title: its id and title. config: the page as it was last pushed.
+        cursor: time up to which changes of tasks were pulled, UTC, or null.
+    """
+
+    project: int
+    title: str
+    config: str
+    cursor: str | None = None
+
+
+class _Links(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.label-studio/1"):
+    servers: dict[str, ProjectLink] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project that exists on the server.
+
+    Attributes:
+        id, title: as the server has them. page: its labeling configuration as it is now.
+        link: what is remembered of it. made: whether this very command made it.
+    """
+
+    id: int
+    title: str
+    page: str
+    link: ProjectLink
+    made: bool = False
+
+
+def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
+    """What is remembered of the workspace's project on a server."""
+    return _read(workspace).servers.get(server_name(url))
+
+
+def remember(workspace: Workspace, url: str, link: ProjectLink) -> None:
+    """Remembers the workspace's project on a server."""
+    servers = {**_read(workspace).servers, server_name(url): link}
+    content = msgspec.json.encode(_Links(servers=dict(sorted(servers.items()))))
+    write_bytes(_path(workspace), msgspec.json.format(content) + b"\n")
+
+
+def default_title(workspace: Workspace) -> str:
+    """Title of a workspace's project: its folder's name, and a mark that tells folders of one name apart."""
+    folder = workspace.root.resolve()
+    return f"{folder.name[:34]} ({hashlib.sha256(str(folder).encode()).hexdigest()[:6]})"
+
+
+def find_project(client: Any, workspace: Workspace, url: str, title: str | None) -> Project | None:
+    """The workspace's project: the one of that title, else the one that is remembered, else the one of its own title.
+
+    Raises:
+        InputError: the remembered project was deleted, or several have the title.
+    """
+    link = remembered(workspace, url)
+    if link is not None and title in (None, link.title):
+        gone = InputError(
+            f"The project {link.title!r} is gone from the server",
+            where=f"{url}/projects/{link.project}",
+            expected="the project that this workspace was pushed to",
+            next_step="make a new one with: fmn-data annotate push --project 'A NEW TITLE'"
+            " (decisions that were pulled are kept)",
+        )
+        with answers(url, missing=gone):
+            found = client.projects.get(link.project)
+        return Project(found.id, found.title or link.title, found.label_config or "", link)
+    title = title or default_title(workspace)
+    with answers(url):
+        same = [one for one in client.projects.list(title=title, page_size=100) if one.title == title]
+        if len(same) > 1:
+            raise InputError(
+                f"The server has {len(same)} projects of the title {title!r}",
+                where=url,
+                expected="one",
+                next_step="rename or delete the others in Label Studio, or choose another title with --project",
+            )
+        if not same:
+            return None
+        page = client.projects.get(same[0].id).label_config or ""
+    return Project(same[0].id, title, page, ProjectLink(project=same[0].id, title=title, config=page))
+
+
+def make_project(client: Any, workspace: Workspace, url: str, title: str | None, config: str) -> Project:
+    """Makes the workspace's project, empty, with a page."""
+    title = title or default_title(workspace)
+    if not 3 <= len(title) <= 50:
+        raise InputError(
+            f"The title {title!r} has {len(title)} characters",
+            where="--project",
+            expected="3 to 50 characters, as Label Studio wants it",
+            next_step="give a title of that length with --project",
+        )
+    with answers(url):
+        made = client.projects.create(
+            title=title,
+            label_config=config,
+            description="Made by fmn-data annotate. Decisions are fetched with: fmn-data annotate pull",
+            sampling="Sequential sampling",
+            show_collab_predictions=True,
+            model_version=PREFILL_VERSION,
+            enable_empty_annotation=False,
+        )
+    return Project(made.id, title, config, ProjectLink(project=made.id, title=title, config=config), made=True)
+
+
+def update_page(client: Any, url: str, project: Project, config: str, *, by_force: bool = False) -> bool:
+    """Gives the project a new page, unless somebody changed the page in the browser (``by_force``: also then).
+
+    Returns:
+        Whether the page had to be changed.
+
+    Raises:
+        InputError: it was changed by hand, or the server refuses the new one since decisions use what it lacks.
+    """
+    if same_config(project.page, config):
+        return False
+    if not by_force and not same_config(project.page, project.link.config):
+        raise InputError(
+            "The labeling configuration of the project was changed in the browser",
+            where=f"{url}/projects/{project.id}/settings/labeling",
+            expected="the one that was pushed last",
+            next_step="save the changed one as annotations/labeling.xml of the workspace to keep it,"
+            " or push with --replace-config to undo the change",
+        )
+    with answers(url):
+        client.projects.validate_label_config(id=project.id, label_config=config)
+        client.projects.update(id=project.id, label_config=config)
+    return True
+
+
+def serve_folders(client: Any, url: str, project: Project, folders: list[Path]) -> None:
+    """Lets the server serve the folders to the project (a local storage each, never synchronised).
+
+    Raises:
+        InputError: the server is not set up for it, or runs on another machine.
+    """
+    if not folders:
+        return
+    with answers(url):
+        served = {storage.path for storage in client.import_storage.local.list(project=project.id)}
+    for folder in folders:
+        if str(folder) in served:
+            continue
+        try:
+            with answers(url):
+                client.import_storage.local.create(
+                    project=project.id, title=folder.name, path=str(folder), use_blob_urls=True
+                )
+        except InputError as error:
+            raise InputError(
+                f"The server does not serve the folder {folder.name}/. {error.found}",
+                where=url,
+                expected=f"a server on this machine with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and"
+                f" LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder.parent}",
+                next_step="start one that is set up so with: fmn-data annotate serve,"
+                " or give --media-url with an address where the workspace's folders can be reached",
+            ) from error
+
+
+def _path(workspace: Workspace) -> Path:
+    return workspace.annotations / "label-studio" / "projects.json"
+
+
+def _read(workspace: Workspace) -> _Links:
+    path = _path(workspace)
+    if not path.is_file():
+        return _Links()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Links)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"What is remembered of the Label Studio projects cannot be read: {error}",
+            where=path,
+            expected="the JSON object that fmn-data annotate writes",
+            next_step="delete the file: the project is found again by its title",
+        ) from error

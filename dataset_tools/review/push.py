@@ -1,0 +1,252 @@
+"""Puts clips and their utterances before people: what is new, and what has changed, as tasks of one project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.files import write_bytes
+from dataset_tools.progress import Progress, silent
+from dataset_tools.review.connection import answers, connect, server_name
+from dataset_tools.review.decisions import decide, still_refers
+from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_lock, reviews_path
+from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
+from dataset_tools.review.projects import (
+    Project,
+    default_title,
+    find_project,
+    make_project,
+    remember,
+    serve_folders,
+    update_page,
+)
+from dataset_tools.review.tasks import PREFILL_VERSION, Task
+from dataset_tools.review.wanted import Wanted, wanted_tasks
+from dataset_tools.workspace import Workspace
+
+_STAGE = "push"
+_TASKS_PER_REQUEST = 1000
+_TASKS_PER_PAGE = 1000
+_LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists"
+
+
+@dataclass(frozen=True)
+class PushSummary:
+    """What a push did, or with ``dry_run`` would do.
+
+    Attributes:
+        project: id of the project, or None when it is not there yet (dry run). title: its title.
+        address: where annotators go.
+        created: clips that got their first task. again: clips that changed after a decision and are shown again.
+        updated: tasks that nobody had worked on, brought up to date. unchanged: tasks that were right.
+        decided: clips without a task on this server that need none, as they are decided.
+        waiting: changed clips whose task holds work that was not pulled yet; pull, then push again.
+        removed: tasks that a killed push had left twice.
+        gone: tasks whose clip is not in the data set any more; they stay.
+        dry_run: whether nothing was written.
+    """
+
+    project: int | None
+    title: str
+    address: str
+    created: int
+    again: int
+    updated: int
+    unchanged: int
+    decided: int
+    waiting: int
+    removed: int
+    gone: int
+    dry_run: bool
+
+    def text(self) -> str:
+        """One line for people."""
+        counts = {
+            "new": self.created,
+            "shown again": self.again,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "decided already": self.decided,
+            "waiting for a pull": self.waiting,
+            "doubled and removed": self.removed,
+            "no longer in the data set": self.gone,
+        }
+        said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to push"
+        return f"{'would push: ' if self.dry_run else ''}{said}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def push(
+    workspace: Workspace,
+    *,
+    url: str,
+    api_key: str,
+    classes: ClassFile,
+    media_url: str | None = None,
+    document_root: Path | None = None,
+    project: str | None = None,
+    replace_config: bool = False,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> PushSummary:
+    """Makes the workspace's project hold one task per clip, up to date.
+
+    Pushing twice changes nothing. Killed on the way, the next push completes it. A task that somebody has worked on is
+    never changed: when its clip has changed since, other than by what was decided, the clip gets another task.
+
+    Args:
+        workspace: with manifests/clips.jsonl and, if there is speech, utterances.jsonl.
+        url: address of the server.
+        api_key: a token of it.
+        classes: the class file of the data set.
+        media_url: address under which the workspace's folders can be reached; None for a server on this machine that
+            may read them itself.
+        document_root: the server's document root, when it is not the workspace.
+        project: title of the project to push to; None for the workspace's own.
+        replace_config: also replace a labeling configuration that was changed in the browser.
+        dry_run: only say what would be done.
+        progress: told about the tasks written.
+
+    Raises:
+        InputError: an input, the address or the key is wrong, or the project was deleted.
+        StoppedError: the server cannot be reached.
+    """
+    wanted = wanted_tasks(workspace, classes, media_url=media_url, document_root=document_root)
+    client = connect(url, api_key)
+    with reviews_lock(workspace):
+        reviews = read_reviews(reviews_path(workspace))
+        found = find_project(client, workspace, url, project)
+        plan = plan_push(
+            wanted.tasks,
+            () if found is None else _present(client, url, found),
+            settled=_settled(wanted, reviews),
+            pulled={row.label_studio.task for row in reviews if row.label_studio.server == server_name(url)},
+            last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
+        )
+        if not dry_run:
+            found = _prepare(client, workspace, url, found, project, wanted, replace_config)
+            _write(client, url, found, plan, progress)
+    return PushSummary(
+        project=found.id if found else None,
+        title=found.title if found else project or default_title(workspace),
+        address=f"{url.rstrip('/')}/projects/{found.id}/data" if found else url,
+        created=sum(task.look == 1 for task in plan.create),
+        again=sum(task.look > 1 for task in plan.create),
+        updated=len(plan.update),
+        unchanged=plan.unchanged,
+        decided=plan.decided,
+        waiting=plan.waiting,
+        removed=len(plan.remove),
+        gone=plan.gone,
+        dry_run=dry_run,
+    )
+
+
+def push_to_file(
+    workspace: Workspace,
+    path: Path,
+    *,
+    classes: ClassFile,
+    media_url: str | None = None,
+    document_root: Path | None = None,
+) -> int:
+    """Writes all tasks as a JSON file that Label Studio imports, and the page beside it as ``<name>.xml``.
+
+    Returns:
+        How many tasks were written.
+
+    Raises:
+        InputError: an input is wrong.
+    """
+    wanted = wanted_tasks(workspace, classes, media_url=media_url, document_root=document_root)
+    write_bytes(path.with_suffix(".xml"), wanted.config.encode())
+    tasks = [task.request() for task in wanted.tasks]
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
+    return len(tasks)
+
+
+def _settled(wanted: Wanted, reviews: Sequence[ReviewRow]) -> Callable[[str], bool]:
+    decisions = decide(reviews, "clip")
+
+    def settled(clip_id: str) -> bool:
+        decision = decisions.get(clip_id)
+        return decision is not None and still_refers(decision, wanted.clips[clip_id], wanted.utterances.get(clip_id))
+
+    return settled
+
+
+def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
+    """The tasks of the project that a push made."""
+    with answers(url):
+        for task in client.tasks.list(
+            project=project.id, fields="task_only", include=_LISTED_FIELDS, page_size=_TASKS_PER_PAGE
+        ):
+            data = task.data or {}
+            if "clip_id" in data:
+                yield PresentTask(
+                    id=task.id,
+                    clip_id=data["clip_id"],
+                    look=data.get("look") or 1,
+                    data=data,
+                    worked_on=bool(task.total_annotations or task.cancelled_annotations or task.draft_exists),
+                )
+
+
+def _prepare(
+    client: Any,
+    workspace: Workspace,
+    url: str,
+    found: Project | None,
+    title: str | None,
+    wanted: Wanted,
+    replace_config: bool,
+) -> Project:
+    """The project, with the page and the folders that the tasks need; made when there is none."""
+    project = found or make_project(client, workspace, url, title, wanted.config)
+    try:
+        update_page(client, url, project, wanted.config, by_force=replace_config)
+        serve_folders(client, url, project, wanted.addresses.storage_folders())
+    except BaseException:
+        if project.made:  # empty, and of no use
+            with answers(url):
+                client.projects.delete(project.id)
+        raise
+    remember(workspace, url, msgspec.structs.replace(project.link, config=wanted.config))
+    return project
+
+
+def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Progress) -> None:
+    total = len(plan.create) + len(plan.update) + len(plan.remove)
+    done = 0
+    with answers(url):
+        for task_id in plan.remove:
+            client.tasks.delete(str(task_id))
+            done += 1
+            progress(_STAGE, done, total)
+        for there, task in plan.update:
+            client.tasks.update(str(there.id), data={**there.data, **task.data})
+            if task.data["class"] != there.data.get("class"):
+                _update_prefill(client, project, there.id, task)
+            done += 1
+            progress(_STAGE, done, total)
+        for start in range(0, len(plan.create), _TASKS_PER_REQUEST):
+            chunk = plan.create[start : start + _TASKS_PER_REQUEST]
+            # Asking again after a lost answer would make the tasks twice.
+            client.projects.import_tasks(
+                project.id, request=[task.request() for task in chunk], request_options={"max_retries": 0}
+            )
+            done += len(chunk)
+            progress(_STAGE, done, total)
+
+
+def _update_prefill(client: Any, project: Project, task_id: int, task: Task) -> None:
+    for prediction in client.predictions.list(task=task_id, project=project.id):
+        if prediction.model_version == PREFILL_VERSION:
+            client.predictions.update(prediction.id, result=list(task.prefill))

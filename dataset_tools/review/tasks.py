@@ -1,0 +1,118 @@
+"""Tasks: what Label Studio is given of a clip and its utterance, and what the page is prefilled with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataset_tools.classes import ActionClass, ClassFile
+from dataset_tools.errors import InputError
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.review.labeling import NO_OBJECT
+from dataset_tools.review.media import shown_video
+
+PREFILL_VERSION = "annotation"
+"""Where the prefilled class comes from, as Label Studio shows it: the class of the annotated interval."""
+
+CONTENT_FIELDS = (
+    "clip_sha256",
+    "first_frame",
+    "frames",
+    "class",
+    "sentence",
+    "utterance_id",
+    "utterance_sha256",
+)
+"""Fields of a task's data that a decision refers to: when one of them changes, people look again."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as it should be.
+
+    Attributes:
+        clip_id: names the task together with ``look``, which counts the times that a clip is shown, from 1.
+        data: the task's fields, see `task_data`.
+        prefill: results that the page starts with.
+    """
+
+    clip_id: str
+    look: int
+    data: Mapping[str, Any]
+    prefill: Sequence[Mapping[str, Any]]
+
+    def request(self) -> dict[str, Any]:
+        """The task as Label Studio imports it."""
+        prediction = {"model_version": PREFILL_VERSION, "result": list(self.prefill)}
+        return {"data": dict(self.data), "predictions": [prediction] if self.prefill else []}
+
+
+def utterances_to_show(utterances: Iterable[UtteranceRow]) -> dict[str, UtteranceRow]:
+    """The utterance that is shown with a clip, by clip id: a recording before a synthesized one, then the first id."""
+    shown: dict[str, UtteranceRow] = {}
+    for utterance in sorted(utterances, key=lambda row: (row.source != "recorded", row.id)):
+        if utterance.clip is not None:
+            shown.setdefault(utterance.clip, utterance)
+    return shown
+
+
+def classes_by_id(classes: ClassFile, clips: Iterable[ClipRow]) -> dict[str, ActionClass]:
+    """The classes of the file by id.
+
+    Raises:
+        InputError: a clip belongs to none of them.
+    """
+    known = {one.id: one for one in classes.classes}
+    unknown = sorted({clip.class_id for clip in clips} - set(known))
+    if unknown:
+        raise InputError(
+            f"The class file does not have: {', '.join(unknown)}",
+            where=classes.path,
+            expected="the class file that the data set was built with",
+            next_step="give it with --class-file, or run fmn-data build again",
+        )
+    return known
+
+
+def make_task(
+    clip: ClipRow,
+    utterance: UtteranceRow | None,
+    one: ActionClass,
+    controls: Mapping[str, str],
+    address: Callable[[str], str],
+    look: int = 1,
+) -> Task:
+    """The task that shows a clip.
+
+    Args:
+        clip: the clip.
+        utterance: its description, spoken, if there is one.
+        one: the clip's class.
+        controls: the controls of the page, each with the name of what it belongs to; only those are prefilled.
+        address: gives the address of a path of the workspace.
+        look: counts the times that the clip is shown.
+    """
+    video = shown_video(clip)
+    data: dict[str, Any] = {
+        "clip_id": clip.id,
+        "look": look,
+        "title": f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}",
+        "class": clip.class_id,
+        "sentence": "" if utterance is None else utterance.text,
+        "video": address(video.path),
+        "fps": video.fps,
+        "first_frame": video.first_frame,
+        "frames": video.frames,
+        "clip_sha256": clip.sha256,
+        "speech": "" if utterance is None else address(utterance.path),
+        "utterance_id": None if utterance is None else utterance.id,
+        "utterance_sha256": None if utterance is None else utterance.sha256,
+    }
+    words = {"action": one.action, "subject": one.subject, "object": one.object or NO_OBJECT}
+    prefill = [
+        {"from_name": name, "to_name": controls[name], "type": "taxonomy", "value": {"taxonomy": [[key]]}}
+        for name, key in words.items()
+        if name in controls
+    ]
+    return Task(clip.id, look, data, prefill)
