@@ -16,6 +16,7 @@ from dataset_tools.classes import ClassFile
 from dataset_tools.errors import InputError
 from dataset_tools.ledger import Ledger
 from dataset_tools.manifests import ClipRow, UtteranceRow, sha256_of
+from dataset_tools.mpii.tacos import SentenceSpans
 from dataset_tools.speech.synthesize import synthesize
 from dataset_tools.workspace import Workspace
 
@@ -109,6 +110,18 @@ def test_other_options_in_the_same_workspace_make_what_they_make_in_a_fresh_one(
     assert contents(used) != before
 
 
+def test_a_persons_sentence_takes_the_place_of_the_grammars(
+    workspace: Workspace, clips: list[ClipRow], classes: ClassFile
+) -> None:
+    (before,), _ = speak(workspace, clips[:1], classes)
+    spans = SentenceSpans({f"{clips[0].person}-{clips[0].dish}": [(1, 9999, "He chops the carrot.")]}, invalid=0)
+    (after,), _ = speak(workspace, clips[:1], classes, sentences=spans)
+    assert (before.text_source, after.text_source) == ("grammar", "tacos")
+    assert after.text == "He chops the carrot."
+    assert after.path == before.path  # the same voice says something else now
+    assert after.sha256 == sha256_of(workspace.root / after.path) != before.sha256
+
+
 def test_what_is_done_is_not_done_again(workspace: Workspace, clips: list[ClipRow], classes: ClassFile) -> None:
     first = speak(workspace, clips, classes, jobs=2)
     times = {path: path.stat().st_mtime_ns for path in workspace.speech.iterdir()}
@@ -132,6 +145,7 @@ import msgspec
 from dataset_tools.classes import load_classes
 from dataset_tools.ledger import Ledger
 from dataset_tools.manifests import ClipRow
+from dataset_tools.mpii.tacos import SentenceSpans
 from dataset_tools.speech.synthesize import synthesize
 from dataset_tools.workspace import Workspace
 
