@@ -27,7 +27,7 @@ from dataset_tools.seeds import seed_of
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish
-from dataset_tools.speech.utterances import Written, write_utterance
+from dataset_tools.speech.utterances import Written, remove_half_written, write_utterance
 from dataset_tools.workspace import Workspace
 
 _STAGE = "import"
@@ -140,6 +140,7 @@ def import_recordings(
             refused[str(task.found.path)] = outcome.error
             ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
         progress(_STAGE, len(written) + len(refused), len(tasks))
+    remove_half_written(workspace.speech, workspace.recordings)
 
     takes = Counter((row.utterance.clip, row.utterance.voice) for row in rows.values())
     added = []

@@ -20,7 +20,7 @@ from dataset_tools.seeds import seed_of
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish
 from dataset_tools.speech.texts import Text, assign_texts
-from dataset_tools.speech.utterances import Written, write_utterance
+from dataset_tools.speech.utterances import Written, remove_half_written, write_utterance
 from dataset_tools.speech.voices import Dealing, Engine, Voice, deal_voices, open_engine
 from dataset_tools.workspace import Workspace
 
@@ -124,6 +124,7 @@ def synthesize(
             ledger.record(failed(row_id, _STAGE, outcome.error, key))
             failures[task.utterance_id] = outcome.error
         progress(_STAGE, len(rows) + len(failures), len(tasks), note)
+    remove_half_written(workspace.speech)
     return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
 
 
