@@ -83,7 +83,7 @@ app.command()(classes)
 
 @app.command()
 def build(
-    count: ClassesOption = 20,
+    count: ClassesOption = None,
     mpii: MpiiOption = None,
     class_file: ClassFileOption = None,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips of each class, at most.")] = 50,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def classes(
     mpii: MpiiOption = None,
-    count: ClassesOption = 20,
+    count: ClassesOption = None,
     class_file: ClassFileOption = None,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips wanted of each class.")] = 50,
     propose: Annotated[

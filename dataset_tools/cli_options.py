@@ -25,7 +25,9 @@ MpiiOption = Annotated[
         "--mpii", envvar=CORPUS_ENVIRONMENT, help="Folder in MPII Cooking 2's layout; without it, the stand-in."
     ),
 ]
-ClassesOption = Annotated[int, typer.Option("--classes", min=1, help="The first N classes of the class file.")]
+ClassesOption = Annotated[
+    int | None, typer.Option("--classes", min=1, help="The first N classes of the class file (default: all).")
+]
 ClassFileOption = Annotated[
     Path | None,
     typer.Option("--class-file", help="Classes of your own (default: the workspace's, else the shipped 20)."),

@@ -38,7 +38,7 @@ speech_app = typer.Typer(help="Spoken descriptions: from voices, from files.", n
 
 @speech_app.command("synthesize")
 def speech_synthesize(
-    count: ClassesOption = 20,
+    count: ClassesOption = None,
     class_file: ClassFileOption = None,
     voices: VoicesOption = "espeak",
     language: LanguageOption = "en",
@@ -74,7 +74,7 @@ def speech_import(
         Path,
         typer.Argument(help="DIR/<class id>/<voice>_….wav, <clip id>.*, or a CSV path,class,clip,voice,text,licence."),
     ],
-    count: ClassesOption = 20,
+    count: ClassesOption = None,
     class_file: ClassFileOption = None,
     language: LanguageOption = "en",
     licence: Annotated[str, typer.Option(help="Licence of the recordings that state none.")] = "",

@@ -16,6 +16,9 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 _FILE_MODE = 0o666 & ~_UMASK
 
+PARTIAL = ".partial-"
+"""How the names of files begin that are not complete."""
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -28,7 +31,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         StoppedError: the disk is full or read-only.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     partial = Path(name)
     try:
@@ -56,6 +59,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes ``content`` to ``path`` as a whole (see `written_whole`)."""
     with written_whole(path) as partial:
         partial.write_bytes(content)
+
+
+def clear_partial(folder: Path) -> None:
+    """Removes what killed commands left half written in a folder; call it only while nobody else writes there."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -19,6 +19,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from dataset_tools.errors import ManifestError, StoppedError, ToolkitError
+from dataset_tools.files import clear_partial
 from dataset_tools.manifests import Row, read_rows, write_rows
 
 
@@ -95,6 +96,8 @@ class Ledger:
                 next_step="wait until it has ended, then run this one again; or use another --workspace",
             ) from error
         try:
+            for folder in ("clips", "speech", "manifests", "recordings"):
+                clear_partial(self.root / folder)
             self.rows = read_ledger(self.path)
             if self._journal_path.exists():
                 self._compact()
