@@ -41,6 +41,7 @@ ACCENTS = {
 # - are robots by name (anikaRobot, robosoft to robosoft8);
 # - sound like one of the others: mean log spectra less than 1 dB apart, with the same pitch (fast, Mike, m6, aunty,
 #   benjamin, klatt4, klatt5, klatt6, miguel, RicishayMax3, robert, steph2, steph3) or the same but for it (Gene2).
+# In Mandarin all are understood in the same way, but Marco (20 of 22) and RicishayMax2 (21).
 # None is silent: all the rest speak at -28 to -11 dBFS before they are normalised.
 VARIANTS = (
     "", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Marco", "Mario", "Michael",
