@@ -1,13 +1,15 @@
 """Frame-exact decoding: frame n is the n-th picture that a decoder puts out, whatever the container's clock says.
 
-Seeking is used only where the packets' own time stamps prove which frame a key frame is; otherwise the video is decoded
-from its start. A wrong frame count in a header, a variable frame rate or an edit list cannot shift a clip.
+Seeking is used where time stamps tell which frame a key frame is, and only as long as every picture after it comes with
+the stamp that its number has. Where they do not (AVI with reordered H.264, packed B-frames), pictures are counted from
+the start of the file. So a wrong frame count in a header, a variable frame rate or an edit list cannot shift a clip.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,18 +19,19 @@ from typing import Any, Self
 import av
 import av.error
 import av.filter
+import av.logging
 
 from dataset_tools.errors import SampleError
+from dataset_tools.frame_index import FrameIndex, cannot_open, read_frame_index
 
-FALLBACK_RATE = Fraction(147, 5)
-"""MPII Cooking 2's 29.4 frames per second, for a stream that states no rate."""
+Numbered = Iterator[tuple[int, Any]]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame as planar YUV 4:2:0 bytes (Y, then U, then V, without padding), scaled and upright."""
+    """Frame ``number`` as planar YUV 4:2:0 bytes (Y, then U, then V, without padding), scaled and upright."""
 
-    index: int
+    number: int
     width: int
     height: int
     yuv420p: bytes
@@ -37,35 +40,38 @@ class Picture:
 class SourceVideo:
     """A video file, opened once for any number of spans. Use as a context manager.
 
-    Attributes:
-        rate: frames per second, a fraction.
+    Spans in order of time are decoded in one go where that is shorter than seeking. What a span gives, pictures or an
+    error, depends on the file alone, not on the spans before it.
+
+    Args:
+        path: the file.
+        index: its frames, if they are known from an earlier time.
 
     Raises:
         SampleError: on entering: the file is no video that can be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, index: FrameIndex | None = None) -> None:
         self.path = path
-        self.rate = FALLBACK_RATE
+        self.index = index or read_frame_index(path)
         self._container: Any = None
-        self._key_frames: list[tuple[int, int]] | None = None  # (frame index from 0, pts)
-        self._index_of_pts: dict[int, int] = {}
+        self._closing = ExitStack()
+        self._complaints: list[tuple[int, str, str]] = []  # what FFmpeg says: level, decoder, message
+        self._ahead: Numbered = iter(())
+        self._may_go_on = True
+        self._reached: int | None = None  # the number that `_ahead` gave last, if it may go on from there
 
     def __enter__(self) -> Self:
+        # A damaged H.264 slice is patched up silently: that the decoder complained is the only sign of it.
+        self._closing.callback(av.logging.set_level, av.logging.get_level())
+        av.logging.set_level(av.logging.ERROR)
+        capture: Any = av.logging.Capture(local=True)
+        self._complaints = self._closing.enter_context(capture)
         try:
-            self._container = av.open(str(self.path))
-            if not self._container.streams.video:
-                raise ValueError("it has no video stream")
-            self.rate = self._stream().average_rate or self._stream().guessed_rate or FALLBACK_RATE
-            self._index_packets()
-        except (av.error.FFmpegError, ValueError, OSError) as error:
+            self._open()
+        except (av.error.FFmpegError, IndexError, OSError) as error:
             self._close()
-            raise SampleError(
-                f"The video cannot be opened: {error}",
-                where=self.path,
-                expected="a video file that FFmpeg reads",
-                next_step="copy the file again from where it came, then run: fmn-data retry",
-            ) from error
+            raise cannot_open(self.path, error) from error
         return self
 
     def __exit__(
@@ -73,90 +79,120 @@ class SourceVideo:
     ) -> None:
         self._close()
 
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second."""
+        return Fraction(self.index.rate)
+
     def pictures(self, start_frame: int, end_frame: int, short_side: int) -> Iterator[Picture]:
         """Yields the frames from ``start_frame`` to ``end_frame`` (1-based, both included), scaled.
 
         Sides are even; the short one is ``short_side``. Rotation and non-square pixels are applied.
 
         Raises:
-            SampleError: the video ends, or is damaged, before ``end_frame``.
+            SampleError: the video ends before ``end_frame``, or is damaged there or in what has to be decoded first.
         """
-        first, last = start_frame - 1, end_frame - 1
         scaler: Any = None
-        index = -1
+        number = 0
         try:
-            for index, frame in self._frames_from(first):
-                if index < first:
+            # No use in decoding what comes before an end that is known not to be there.
+            for number, frame in self._frames_from(start_frame) if end_frame <= self.index.frames else ():
+                if number < start_frame:
                     continue
-                if scaler is None:
-                    scaler = _scaler(frame, self._stream(), short_side)
+                scaler = scaler or _scaler(frame, self._stream, short_side)
                 scaler.push(frame)
                 scaled = scaler.pull()
-                yield Picture(index + 1, scaled.width, scaled.height, scaled.to_ndarray().tobytes())
-                if index == last:
+                yield Picture(number, scaled.width, scaled.height, scaled.to_ndarray().tobytes())
+                if number == end_frame:
                     return
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, _DamagedError) as error:
+            self._reached = None
             raise SampleError(
-                f"The video is damaged after frame {index + 1}: {error}",
+                f"The video is damaged after frame {number}: {error}",
                 where=self.path,
-                expected=f"frames {start_frame} to {end_frame}",
+                expected=f"frames {start_frame} to {end_frame}, whole",
                 next_step="copy the file again from where it came, then run: fmn-data retry",
             ) from error
         raise SampleError(
-            f"The video ends at frame {index + 1}",
+            f"The video ends at frame {number or self.index.frames}, before frame {end_frame}",
             where=self.path,
             expected=f"frames {start_frame} to {end_frame}",
             next_step="copy the file again if it is cut short, then run: fmn-data retry",
         )
 
+    @property
     def _stream(self) -> Any:
         return self._container.streams.video[0]
+
+    def _open(self) -> None:
+        if self._container is not None:
+            self._container.close()
+        self._container = av.open(str(self.path))
+        # One thread: processes work side by side already, and what FFmpeg says is heard in its own thread only.
+        self._stream.codec_context.thread_count = 1
+        self._complaints.clear()
 
     def _close(self) -> None:
         if self._container is not None:
             self._container.close()
             self._container = None
+        self._closing.close()
 
-    def _index_packets(self) -> None:
-        """Learns each key frame's place in presentation order, if every packet is one frame with its own time."""
-        stamps: list[int] = []
-        key_stamps: list[int] = []
-        provable = True
-        for packet in self._container.demux(self._stream()):
-            if packet.size == 0 and packet.dts is None:
-                continue  # the flush at the end
-            if packet.size == 0 or packet.pts is None or packet.is_discard:
-                provable = False
-                break
-            stamps.append(packet.pts)
-            if packet.is_keyframe:
-                key_stamps.append(packet.pts)
-        if provable and len(set(stamps)) == len(stamps):
-            self._index_of_pts = {pts: index for index, pts in enumerate(sorted(stamps))}
-            self._key_frames = sorted((self._index_of_pts[pts], pts) for pts in key_stamps)
+    def _frames_from(self, first: int) -> Numbered:
+        """Yields (number, frame) from a frame at or before ``first`` on."""
+        key_frame = self.index.key_frame_before(first)
+        if self._reached is None or not key_frame - 1 <= self._reached < first:
+            self._ahead = self._decode(key_frame)
+        for number, frame in self._ahead:
+            self._reached = number if self._may_go_on else None
+            yield number, frame
 
-    def _frames_from(self, first: int) -> Iterator[tuple[int, Any]]:
-        """Yields (index from 0, frame) from a frame at or before ``first`` on."""
-        before = [key for key in self._key_frames or [] if key[0] <= first]
-        # The very first key frame is as well reached by opening the file, which no index can get wrong.
-        if len(before) > 1:
-            _, pts = before[-1]
-            self._container.seek(pts, stream=self._stream())
-            proven = self._counted_by_time()
-            head = next(proven, None)
-            if head is not None and head[0] <= first:
-                yield head
-                yield from proven
-                return
-        self._container.close()
-        self._container = av.open(str(self.path))
-        yield from enumerate(self._container.decode(self._stream()))
+    def _decode(self, key_frame: int) -> Numbered:
+        """Yields (number, frame) from a key frame on: by their stamps, and by counting where those do not hold."""
+        self._may_go_on = True
+        number: int | None = 1
+        if self.index.stamps:
+            number = yield from self._by_stamp(key_frame)
+            self._may_go_on = False
+        if number is not None:
+            self._open()
+            counted = enumerate(self._undamaged(self._container.decode(self._stream)), start=1)
+            yield from itertools.islice(counted, number - 1, None)
 
-    def _counted_by_time(self) -> Iterator[tuple[int, Any]]:
-        for frame in self._container.decode(self._stream()):
-            if frame.pts not in self._index_of_pts:
-                return
-            yield self._index_of_pts[frame.pts], frame
+    def _by_stamp(self, key_frame: int) -> Generator[tuple[int, Any], None, int | None]:
+        """Yields (number, frame) while the stamps prove the numbers; returns the first number they do not prove."""
+        stamps = self.index.stamps[key_frame - 1 :]
+        if key_frame > 1:
+            self._container.seek(stamps[0], stream=self._stream)
+        else:
+            self._open()
+        decoded = self._container.decode(self._stream)
+        # What is shown before the key frame refers to frames that were not decoded.
+        first = next((frame for frame in decoded if frame.pts is None or frame.pts >= stamps[0]), None)
+        if first is None or not first.key_frame:
+            return key_frame
+        self._complaints.clear()
+        frames = self._undamaged(itertools.chain([first], decoded))
+        for number, (frame, stamp) in enumerate(zip(frames, stamps, strict=False), start=key_frame):
+            if frame.pts != stamp:
+                return number
+            yield number, frame
+        return None
+
+    def _undamaged(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """Yields frames until one is damaged: whatever refers to it afterwards is damaged too.
+
+        Raises:
+            _DamagedError: a frame is damaged.
+        """
+        for frame in frames:
+            if frame.is_corrupt or self._complaints:
+                raise _DamagedError(self._complaints[-1][2].strip() if self._complaints else "the decoder says so")
+            yield frame
+
+
+class _DamagedError(Exception):
+    """A frame could be decoded in part only."""
 
 
 def _scaler(frame: Any, stream: Any, short_side: int) -> Any:
@@ -169,7 +205,7 @@ def _scaler(frame: Any, stream: Any, short_side: int) -> Any:
     steps = [
         graph.add_buffer(template=stream, width=frame.width, height=frame.height, format=frame.format),
         graph.add("scale", f"{size}:flags=bicubic+accurate_rnd+bitexact:out_range=tv"),
-        *_upright(graph, getattr(frame, "rotation", 0)),
+        *_upright(graph, frame.rotation),
         graph.add("format", "yuv420p"),
         graph.add("buffersink"),
     ]
