@@ -17,16 +17,15 @@ from dataset_tools.errors import InputError
 from dataset_tools.mpii.annotations import Interval
 from dataset_tools.seeds import generator
 from dataset_tools.standin.cast import FRAME_RATE, Sequence
+from dataset_tools.standin.deal import deal, needs
 from dataset_tools.standin.difficulty import Difficulty
 from dataset_tools.standin.motions import MOTIONS
 from dataset_tools.standin.things import CLUTTER, SUBJECTS, THINGS, TOOLS
 
-MEDIAN_S = 1.7  # of an interval; 12 s in TACoS, 19 s when each span counts once
-SPREAD = 0.62  # standard deviation of the logarithm; the limits keep a clip worth looking at
-LIMITS_S = (0.8, 7.5)
+# Lengths of intervals: the logarithm is normal, with these limits. The median comes to 1.7 s; it is 12 s in TACoS.
+SCALE_S, SPREAD = 1.43, 0.62
+LIMITS_S = (0.9, 7.5)
 GAP_S = (0.7, 1.3)
-RARE_CLASSES = 3  # the last classes of the file have too few intervals, the first ones more than enough
-RARE_SHARE = 0.7
 AMBIGUOUS_SHARE = 0.06
 OTHER_SHARE = 0.12
 
@@ -98,19 +97,6 @@ class Agenda:
     gaps: tuple[int, ...]
 
 
-def interval_counts(classes: ClassFile, per_class: int) -> dict[str, int]:
-    """How many intervals each class gets: the last few too few, the first ones more than asked for."""
-    counts = dict.fromkeys((one.id for one in classes.classes), per_class)
-    rare = [one.id for one in classes.classes[-RARE_CLASSES:]] if len(classes.classes) > 2 * RARE_CLASSES else []
-    missing = 0
-    for name in rare:
-        counts[name] = max(1, round(RARE_SHARE * per_class))
-        missing += per_class - counts[name]
-    for number in range(missing):
-        counts[classes.classes[number % (2 * RARE_CLASSES)].id] += 1
-    return counts
-
-
 def plan_agendas(
     classes: ClassFile, level: Difficulty, cast: Many[Sequence], *, seed: int, per_class: int
 ) -> tuple[Agenda, ...]:
@@ -120,7 +106,7 @@ def plan_agendas(
         InputError: a class needs a motion or a thing that the stand-in cannot draw.
     """
     _refuse_unknown(classes)
-    hands = _deal(classes, level, len(cast), seed, per_class)
+    hands = deal(classes, level, len(cast), seed, per_class)
     return tuple(_agenda(classes, level, one, hand, seed) for one, hand in zip(cast, hands, strict=True))
 
 
@@ -137,50 +123,9 @@ def _refuse_unknown(classes: ClassFile) -> None:
         )
 
 
-def _needs(one: ActionClass) -> set[str]:
-    return {one.subject} | ({one.object} if one.object else set())
-
-
-def _deal(classes: ClassFile, level: Difficulty, videos: int, seed: int, per_class: int) -> list[list[ActionClass]]:
-    """The classes that each video shows, with repeats: as many in each, no more kinds of things than fit."""
-    rng = generator(seed, "standin", "deal")
-    counts = interval_counts(classes, per_class)
-    deck = [one for one in classes.classes for _ in range(counts[one.id])]
-    hands: list[list[ActionClass]] = [[] for _ in range(videos)]
-    shown: list[set[str]] = [set() for _ in range(videos)]
-    tie = rng.random(videos)
-    for card in rng.permutation(len(deck)):
-        one = deck[int(card)]
-
-        def cost(video: int, one: ActionClass = one) -> tuple[bool, int, float]:
-            crowded = len((shown[video] | _needs(one)) & SUBJECTS.keys()) > level.subjects
-            return crowded, len(hands[video]), float(tie[video])
-
-        video = min(range(videos), key=cost)
-        hands[video].append(one)
-        shown[video] |= _needs(one)
-    return _levelled(hands)
-
-
-def _levelled(hands: list[list[ActionClass]]) -> list[list[ActionClass]]:
-    """Moves classes from the longest hands to the shortest ones that know them, until none is two longer."""
-    while True:
-        hands.sort(key=len)
-        for poor in hands:
-            rich = hands[-1]
-            known = {one.id for one in poor}
-            spare = [one for one in rich if one.id in known]
-            if len(rich) - len(poor) > 1 and spare:
-                rich.remove(spare[-1])
-                poor.append(spare[-1])
-                break
-        else:
-            return hands
-
-
 def _agenda(classes: ClassFile, level: Difficulty, sequence: Sequence, hand: list[ActionClass], seed: int) -> Agenda:
     rng = generator(seed, "standin", "agenda", sequence.id)
-    needed = set().union(*(_needs(one) for one in hand))
+    needed = set().union(*(needs(one) for one in hand))
     spare = [str(key) for key in rng.permutation(sorted(SUBJECTS.keys() - needed))]
     room = max(0, level.subjects - len(needed & SUBJECTS.keys()))
     subjects = sorted(needed & SUBJECTS.keys()) + sorted(spare[:room])
@@ -205,8 +150,10 @@ def _share(share: float, of: int, rng: np.random.Generator) -> int:
 
 def _frames(rng: np.random.Generator) -> int:
     """The length of an interval: the same distribution for every class."""
-    seconds = np.clip(MEDIAN_S * np.exp(SPREAD * rng.standard_normal()), *LIMITS_S)
-    return int(np.ceil(seconds * FRAME_RATE))
+    while True:
+        seconds = SCALE_S * float(np.exp(SPREAD * rng.standard_normal()))
+        if LIMITS_S[0] <= seconds <= LIMITS_S[1]:
+            return int(np.ceil(seconds * FRAME_RATE))
 
 
 def _attribute(thing: str, classes: ClassFile, rng: np.random.Generator) -> str:
@@ -274,7 +221,7 @@ def _ambiguous_item(classes: ClassFile, subjects: Many[str], rng: np.random.Gene
     ]
     for place in rng.permutation(len(pairs)):
         one, other = pairs[int(place)]
-        things = [classes.things[key].attributes[0] for key in sorted(_needs(one) | _needs(other))]
+        things = [classes.things[key].attributes[0] for key in sorted(needs(one) | needs(other))]
         roles = _roles(things, things)
         if len(_candidates(one.verbs[0], roles, classes)) > 1:
             tool = _USUAL_TOOLS.get(one.action)

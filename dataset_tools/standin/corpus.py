@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from dataset_tools.standin.render import VideoTask
 
 GENERATOR = "dataset_tools.standin"
-VERSION = "1"
+VERSION = "2"
 NOTICE = (
     "This is a stand-in: drawn by a program, in the layout of MPII Cooking 2. It is not MPII Cooking 2, and figures "
     "from it say nothing about real footage."
 )
-USUAL_PER_CLASS, USUAL_VIDEOS = 50, 60
+USUAL_PER_CLASS, USUAL_VIDEOS, LEAST_VIDEOS = 50, 60, 4
 _MAT = "annos/attributesAnnotations_MPII-Cooking-2.mat"
 
 
@@ -90,7 +90,7 @@ def write_standin(
         root: folder to write to: new, empty, or one with a stand-in of the same options, which is completed.
         seed: of everything random.
         per_class: intervals of a class (the last classes get fewer, the first ones more).
-        videos: how many; None is 60 at 50 intervals a class, and in proportion.
+        videos: how many; None is 60 at 50 intervals a class, and in proportion, but 4 at least.
         difficulty: ``easy``, ``standard`` or ``hard``.
         jobs: processes at once.
         progress: told after every video.
@@ -104,18 +104,19 @@ def write_standin(
 
     started = time.monotonic()
     level = difficulty_named(difficulty)
-    count = max(2, round(per_class * USUAL_VIDEOS / USUAL_PER_CLASS)) if videos is None else videos
+    count = max(LEAST_VIDEOS, round(per_class * USUAL_VIDEOS / USUAL_PER_CLASS)) if videos is None else videos
     for name, value, most in (("--per-class", per_class, 10_000), ("--videos", count, 1_000), ("--jobs", jobs, 10_000)):
         if not 1 <= value <= most:
             raise InputError(f"{name} is {value}", expected=f"a number from 1 to {most}")
     classes = load_classes()
-    options = {"seed": seed, "per_class": per_class, "videos": count, "difficulty": asdict(level)}
     description = {
         "schema": "fmn.standin/1",
         "notice": NOTICE,
         "generator": GENERATOR,
         "version": VERSION,
-        "options": options,
+        "seed": seed,
+        "difficulty": difficulty,
+        "options": {"per_class": per_class, "videos": count, "level": asdict(level)},
         "classes": [one.id for one in classes.classes],
     }
     agendas = plan_agendas(classes, level, sequences(seed, count), seed=seed, per_class=per_class)
@@ -167,6 +168,8 @@ def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
     from dataset_tools.execution import run_each
     from dataset_tools.standin.render import draw_video
 
+    for leftover in (tasks[0].path.parent).glob(".partial-*"):  # of a run that was killed
+        leftover.unlink()
     missing = [task for task in tasks if not task.path.is_file()]
     done = len(tasks) - len(missing)
     progress("standin", done, len(tasks))

@@ -7,6 +7,7 @@ tells which one is acted on, and how.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,8 +28,9 @@ _AWAY_Y_PX = HEIGHT_PX + 48.0
 _HANDS_PX_PER_S = 420.0
 _FETCH_FRAMES = 14  # out of the picture for another tool
 _CARRY_PX = (75.0, 140.0)  # how far things are taken
-_SHORTEST_TOUCH = 0.34 * FRAME_RATE
-_BOUT = 2.0 * FRAME_RATE  # about one bout in so many frames
+_TOUCH_FRAMES = 10  # a touch takes as many at least, with the way to it
+_WAY_FRAMES = 8  # back to the subject
+_BOUT = 1.1 * FRAME_RATE  # about one bout of acting in so many frames
 
 
 def write_script(agenda: Agenda, person: Person, level: Difficulty, seed: int) -> Script:
@@ -74,6 +76,12 @@ def timed(agenda: Agenda) -> tuple[int, tuple[Interval, ...]]:
     return frame, tuple(intervals)
 
 
+def _touch_frames(kinds: list[str]) -> int:
+    """The least that the touches among the bouts need; at the start of an interval the hand is there already."""
+    needed = _TOUCH_FRAMES * kinds.count("touch") - (_TOUCH_FRAMES // 2 if kinds[0] == "touch" else 0)
+    return needed + _WAY_FRAMES * sum(pair == ("touch", "act") for pair in itertools.pairwise(kinds))
+
+
 @dataclass
 class _Director:
     """Writes the stays: first those of the acting hands, then what fills the rest."""
@@ -85,10 +93,12 @@ class _Director:
     shoulders: dict[Side, Place]
     stays: dict[Side, list[Stay]] = field(default_factory=lambda: {"left": [], "right": []})
     moves: list[tuple[int, int, Place]] = field(default_factory=list)  # from this frame on, this thing lies there
+    spans: list[tuple[int, int]] = field(default_factory=list)  # of the intervals
 
     def act(self, interval: Interval) -> None:
         """An interval's acting hand: bouts on the subject, touches of other things around them."""
         item = interval.item
+        self.spans.append((interval.start, interval.end))
         subject = next(number for number, thing in enumerate(self.things) if thing.kind == item.subject)
         side = self._acting_side(self._lies(subject, interval.start))
         looks = {
@@ -123,19 +133,22 @@ class _Director:
         self._fill_hole(side, frames, tool, tool)
 
     def _fill_hole(self, side: Side, end: int, tool: str | None, wanted: str | None) -> None:
-        """Stays from the last one to ``end``, with ``tool`` in the hand first and ``wanted`` at last."""
+        """Stays from the last one to ``end``, with ``tool`` in the hand first and ``wanted`` at last.
+
+        Hands leave the picture for tools between intervals only: the one that stays would be known to act.
+        """
         cursor = self.stays[side][-1].end if self.stays[side] else 0
         fetch = _FETCH_FRAMES if cursor < end - 2 * _FETCH_FRAMES else max(0, end - cursor)
+        until = end - fetch if tool != wanted else end
         while cursor < end:
             length = int(self.rng.uniform(0.7, 2.2) * FRAME_RATE)
-            change = self.rng.random() < 0.22
-            until = end - fetch if tool != wanted else end
-            if change and until - cursor > 3 * _FETCH_FRAMES:
+            change = self.rng.random() < 0.6
+            if change and until - cursor > 3 * _FETCH_FRAMES and self._idle_frames(cursor) > _FETCH_FRAMES:
                 kinds = sorted(TOOLS)
                 held = self.rng.random() < self.level.other_tool
                 tool = kinds[int(self.rng.integers(len(kinds)))] if held else None
-                length = int(self.rng.integers(_FETCH_FRAMES, 2 * _FETCH_FRAMES))
-                stay = self._away(side, cursor, cursor + length, tool)
+                stay = self._away(side, cursor, cursor + min(self._idle_frames(cursor), 2 * _FETCH_FRAMES), tool)
+                until = end - fetch if tool != wanted else end
             elif cursor < until:
                 if until - cursor - length < _FETCH_FRAMES:
                     length = until - cursor
@@ -148,35 +161,44 @@ class _Director:
             self.stays[side].append(stay)
             cursor = stay.end
 
+    def _idle_frames(self, frame: int) -> int:
+        """How long it is from this frame to the next interval; 0 within one."""
+        if any(start <= frame < end for start, end in self.spans):
+            return 0
+        return min([start - frame for start, _ in self.spans if start > frame], default=10**6)
+
     def _acting_side(self, place: Place) -> Side:
         """The main hand mostly; the other one more often for what lies on its side."""
         other: Side = "left" if self.person.main_hand == "right" else "right"
         side = self.person.main_hand if self.rng.random() < self.level.main_hand else other
         beyond = (place[0] - self._middle) * (1 if side == "left" else -1)
-        if beyond > 40 and self.rng.random() < 0.8:
+        if beyond > 25 and self.rng.random() < 0.9:
             return "right" if side == "left" else "left"
         return side
 
     def _bouts(self, start: int, end: int) -> list[tuple[str, int]]:
-        """``act`` and ``touch`` in turn, with the frame that each ends at."""
+        """``act`` and ``touch`` in turn, with the frame that each ends at.
+
+        The time for touches pays for the way back to the subject, too: acting gets its share of the interval.
+        """
         length = end - start
-        for_touches = (1 - self.level.acting_share) * length
-        acts = max(1, round(length / _BOUT))
+        spare = (1 - self.level.acting_share) * length
+        acts = max(1, int(length / _BOUT + self.rng.random()))
         before, after = self.rng.random(2) < 0.5
-        while acts > 1 and for_touches / (acts - 1) < _SHORTEST_TOUCH:
-            acts -= 1
+        acts = min(acts, 1 + int(spare / (_TOUCH_FRAMES + _WAY_FRAMES)))
         kinds = ["act", "touch"] * (acts - 1) + ["act"]
-        most = int(for_touches / _SHORTEST_TOUCH)
-        if before and kinds.count("touch") < most:
+        if before and _touch_frames(["touch", *kinds]) <= spare:
             kinds = ["touch", *kinds]
-        if (after or len(kinds) == 1) and kinds.count("touch") < most:
+        if (after or len(kinds) == 1) and _touch_frames([*kinds, "touch"]) <= spare:
             kinds = [*kinds, "touch"]
-        if "touch" not in kinds:
-            for_touches = 0.0
+        touches = kinds.count("touch")
+        ways = sum(pair == ("touch", "act") for pair in itertools.pairwise(kinds))
+        totals = {"act": length - spare if touches else length, "touch": spare - ways * _WAY_FRAMES if touches else 0}
         lengths = self.rng.uniform(0.8, 1.2, len(kinds))
-        for kind, total in (("act", length - for_touches), ("touch", for_touches)):
+        for kind, total in totals.items():
             these = np.array([one == kind for one in kinds])
             lengths[these] *= total / max(float(lengths[these].sum()), 1e-9)
+        lengths[1:] += [_WAY_FRAMES if pair == ("touch", "act") else 0 for pair in itertools.pairwise(kinds)]
         ends = start + np.round(np.cumsum(lengths)).astype(int)
         ends[-1] = end
         return list(zip(kinds, ends.tolist(), strict=True))
@@ -192,13 +214,18 @@ class _Director:
         but_not: int | None = None,
     ) -> Stay:
         """The hand stays with a thing that the other hand does not need; it moves it a little, or does nothing."""
-        used = {stay.thing for stay in self._others(side, start, end)}
+        others = self._others(side, start, end)
+        used = {stay.thing for stay in others}
+        sign = 1 if side == "left" else -1
+        limit = min(
+            [sign * (self._middle + sign * 20), *(sign * stay.place[0] for stay in others if stay.thing is not None)]
+        )
         weights = np.zeros(len(self.things))
         for number, thing in enumerate(self.things):
             if number in used or number == but_not:
                 continue
             place = self._lies(number, start)
-            crossed = max(0.0, (place[0] - self._middle) * (1 if side == "left" else -1) - 20)
+            crossed = max(0.0, sign * place[0] - limit)
             far = 0.0 if near is None else float(np.hypot(place[0] - near[0], place[1] - near[1]))
             weights[number] = np.exp(-crossed / 25 - far / 50) * (1.0 if thing.kind in SUBJECTS else 0.4)
         number = int(self.rng.choice(len(weights), p=weights / weights.sum()))

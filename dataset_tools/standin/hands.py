@@ -113,7 +113,7 @@ def _stripes(image: Image, start: Values, end: Values, colour: Colour) -> None:
     normal = np.array([-(end - start)[1], (end - start)[0]]) / length
     for distance in np.arange(6, length - 2, 12):
         middle = start + (end - start) * distance / length
-        ends = _fixed(np.array([middle - normal * 12, middle + normal * 12]))
+        ends = _fixed(np.array([middle - normal * 10, middle + normal * 10]))
         cv2.line(image, tuple(map(int, ends[0])), tuple(map(int, ends[1])), colour, 3, cv2.LINE_AA, shift=4)
 
 

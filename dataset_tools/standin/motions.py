@@ -174,6 +174,17 @@ MOTIONS = {
 }
 IDLE = {"rest": _rest, "hover": _hover, "shift": _shift}
 
-# How much of the hand's way the thing goes along with: things are carried, rubbed, or lie still under a tool.
-CARRIED = {"pour": 1.0, "sprinkle": 1.0, "take-out": 1.0, "grate": 1.0, "wash": 0.5, "shift": 1.0}
+# How much of the hand's way and turn a thing goes along with: what is carried all of it, what a tool works on a little.
+CARRIED = {
+    "pour": 1.0,
+    "sprinkle": 1.0,
+    "take-out": 1.0,
+    "grate": 1.0,
+    "squeeze": 1.0,
+    "wash": 0.6,
+    "stir": 0.5,
+    "peel": 0.35,
+    "cut": 0.2,
+    "shift": 1.0,
+}
 ONCE = frozenset({"pour", "take-out"})

@@ -107,28 +107,30 @@ class Painter:
             opacity: 0 to 1.
             edge: how much darker the outline is.
         """
-        shape = self._alpha.shape
-        light = np.ones(shape, np.float32)
+        left, top, width, height = cv2.boundingRect(mask)
+        here = (slice(top, top + height), slice(left, left + width))
+        inside = mask[here]
+        light = np.ones(inside.shape, np.float32)
         if grain > 0:
-            light += grain * noise(self._rng, (shape[0], shape[1]), grain_px * SUPERSAMPLING)
-        shine = np.zeros(shape, np.float32)
+            light += grain * noise(self._rng, (height, width), grain_px * SUPERSAMPLING)
+        shine = np.zeros(inside.shape, np.float32)
         if round_px > 0 or edge > 0:
-            depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1] / SUPERSAMPLING
+            depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)[1:-1, 1:-1] / SUPERSAMPLING
         if round_px > 0:
             rise = 1 - np.clip(depth / round_px, 0, 1)
-            height: Plane = cv2.GaussianBlur(np.sqrt(np.clip(1 - rise**2, 0, 1)) * round_px, (0, 0), SUPERSAMPLING)
-            slope_x: Plane = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3) / 8 * SUPERSAMPLING
-            slope_y: Plane = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3) / 8 * SUPERSAMPLING
+            surface: Plane = cv2.GaussianBlur(np.sqrt(np.clip(1 - rise**2, 0, 1)) * round_px, (0, 0), SUPERSAMPLING)
+            slope_x: Plane = cv2.Sobel(surface, cv2.CV_32F, 1, 0, ksize=3) / 8 * SUPERSAMPLING
+            slope_y: Plane = cv2.Sobel(surface, cv2.CV_32F, 0, 1, ksize=3) / 8 * SUPERSAMPLING
             steep = np.sqrt(slope_x**2 + slope_y**2 + 1)
             facing = (-slope_x * _LIGHT[0] - slope_y * _LIGHT[1] + _LIGHT[2]) / steep
             light *= 0.55 + 0.6 * np.clip(facing, 0, 1)
             shine = gloss * 255 * np.clip(facing, 0, 1) ** 24
         if edge > 0:
             light *= 1 - edge * np.exp(-depth / 0.8)
-        cover = (mask.astype(np.float32) / 255 * opacity)[..., None]
+        cover = (inside.astype(np.float32) / 255 * opacity)[..., None]
         painted = np.clip(np.array(colour, np.float32) * light[..., None] + shine[..., None], 0, 255)
-        self._colour = self._colour * (1 - cover) + painted * cover
-        self._alpha = self._alpha * (1 - cover[..., 0]) + cover[..., 0]
+        self._colour[here] = self._colour[here] * (1 - cover) + painted * cover
+        self._alpha[here] = self._alpha[here] * (1 - cover[..., 0]) + cover[..., 0]
 
     def sprite(self) -> Sprite:
         """The picture so far."""

@@ -36,4 +36,4 @@ TOOLS = {
     "squeezer": Grip(-12, 14),
     "sponge": Grip(0, 8),
 }
-BARE = Grip(0, 8)
+BARE = Grip(0, 13)
