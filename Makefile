@@ -1,12 +1,15 @@
 # make demo   the whole chain on the stand-in corpus, from an empty machine to a table of results
 # make test   every test, real components included
+# DEMO=DIR, DEMO_PER_CLASS=N choose where the demo lives and how many clips a class has.
 # VENV=DIR chooses the virtual environment (default .venv), PYTHON=… the interpreter it is made from.
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 DEMO ?= demo
+DEMO_PER_CLASS ?= 20
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
 
 .PHONY: install install-dev demo test lint format clean
 
@@ -24,6 +27,16 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(VENV)/.installed $@
 
+# Five commands, the ones that a user types for real footage; each goes on where it was stopped.
+demo: install
+	@echo "The whole chain on the stand-in corpus, $(DEMO_PER_CLASS) clips a class (the paper has 50), in $(DEMO)/."
+	$(BIN)/fmn-data standin $(DEMO)/standin --per-class $(DEMO_PER_CLASS) --jobs $(JOBS)
+	$(BIN)/fmn-data build --classes 20 --per-class $(DEMO_PER_CLASS) --mpii $(DEMO)/standin --workspace $(DEMO) --jobs $(JOBS)
+	$(BIN)/fmn-data pairs --workspace $(DEMO)
+	$(BIN)/fmn train $(DEMO)/manifests/train.jsonl --preset demo --run $(DEMO)/runs/fmn-demo
+	$(BIN)/fmn eval $(DEMO)/runs/fmn-demo
+	@echo "Clips and speech: $(DEMO)/clips, $(DEMO)/speech. Manifests: $(DEMO)/manifests. Model, metrics.json: $(DEMO)/runs/fmn-demo."
+
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +47,7 @@ format: install-dev
 	$(BIN)/ruff format .
 
 test: install-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) $(DEMO) .cache

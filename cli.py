@@ -1,0 +1,11 @@
+"""Both command lines in one, for a checkout: ``python cli.py data build --classes 20``, ``python cli.py train …``."""
+
+from __future__ import annotations
+
+from dataset_tools.cli import app as data_app
+from fmn.cli import app
+
+app.add_typer(data_app, name="data")
+
+if __name__ == "__main__":
+    app(prog_name="cli.py")
