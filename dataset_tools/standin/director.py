@@ -252,7 +252,7 @@ class _Director:
     def _away(self, side: Side, start: int, end: int, tool: str | None) -> Stay:
         """Out of the picture; what the hand holds changes there."""
         place = (self.shoulders[side][0] + float(self.rng.uniform(-25, 25)), _AWAY_Y_PX)
-        arrive = start + max(1, int(0.6 * min(end - start, 2 * _FETCH_FRAMES)))
+        arrive = start + max(1, int(0.85 * min(end - start, _FETCH_FRAMES)))
         return Stay(start, min(arrive, end), end, "away", None, place, place, tool, "fist" if tool else "open", 0.0)
 
     def _travel_frames(self, side: Side, place: Place) -> int:

@@ -89,7 +89,7 @@ class Stage:
             self._lay_head(image, frame)
         return image
 
-    def visible_things(self, frame: int) -> dict[int, float]:
+    def visible_shares(self, frame: int) -> dict[int, float]:
         """For each thing, which share of its picture the person does not cover in that frame."""
         without = self.picture(frame, with_person=False)
         covered = (self.picture(frame) != without).any(axis=2)
