@@ -26,7 +26,8 @@ Network = I3D | resnet.I3DResNet50
 
 DEMO_FILE = "weights_demo.safetensors"
 _BATCH_WINDOWS = 4
-_BATCH_PIXELS = 4 * 16 * 112 * 112  # larger windows go one by one: memory
+_BATCH_PIXELS = 4 * 24 * 112 * 112  # larger windows make smaller batches: memory
+_GROUP_BATCHES = 2  # more clips at a time leave less of the last batch unused
 
 
 class Backbone:
@@ -37,7 +38,7 @@ class Backbone:
 
     Attributes:
         source: digest of what decides the values: configuration, weights, library versions.
-        group: how many clips at a time fill a batch.
+        group: how many clips to describe at a time.
     """
 
     def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:
@@ -50,11 +51,13 @@ class Backbone:
         self.config = config
         self.device = torch.device(device)
         networks, origin = load_networks(config)
-        self._networks = {stream: network.eval().to(self.device) for stream, network in networks.items()}
+        for network in networks.values():
+            network.eval().to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._networks = networks
         self._scale = scaling(config)
         self._batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
         self.source = _source(config, origin)
-        self.group = max(1, self._batch // config.windows)
+        self.group = _GROUP_BATCHES * self._batch if self._batch > 1 else 1
 
     @torch.inference_mode()
     def describe(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:

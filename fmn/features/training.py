@@ -134,7 +134,8 @@ def train_stream(
             f"A stream of {config.backbone} cannot be trained on {len(labels)} labels",
             expected="backbone i3d, and clips of at least two labels",
         )
-    network = _with_head(stream, len(labels), config, recipe).to(device)
+    network = _with_head(stream, len(labels), config, recipe)
+    network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
     steps = math.ceil(len(clips) / recipe.batch)
     scale = scaling(config)[stream]

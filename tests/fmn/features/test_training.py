@@ -93,12 +93,16 @@ def trained(
 
 
 def test_the_flow_stream_learns_direction_and_tells_it_in_other_clips(
-    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore
+    movers: list[LabelledClip], tiny: VideoFeatureConfig, tmp_path: Path
 ) -> None:
-    result = trained(movers, tiny, store)
-    assert result.losses[-1] < result.losses[0] / 2
+    # Frames of 64 × 64 in batches of 8: with less, batch norm of the last blocks has but a few numbers to go by.
+    config = replace(tiny, width=1 / 8, resize="square", resize_px=72, crop_px=64)
+    store = SampleStore(tmp_path / "larger", config)
+    store.fill([clip.media for clip in movers])
+    result = trained(movers, config, store, recipe=replace(RECIPE, epochs=20, batch=8, label_smoothing=0.0))
+    assert result.losses[-1] < 0.1 < 0.5 < result.losses[0]
     assert result.accuracy == 100
-    assert len(result.losses) == 12
+    assert len(result.losses) == 20
 
 
 def test_jobs_change_nothing_and_the_seed_does(
