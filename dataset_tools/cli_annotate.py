@@ -2,9 +2,235 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from dataset_tools.cli_options import HERE, ClassFileOption, class_file_of
+from dataset_tools.terminal import (
+    DebugOption,
+    DryRunOption,
+    JsonOption,
+    Terminal,
+    VerboseOption,
+    WorkspaceOption,
+    running,
+)
+from dataset_tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.review.pull import PullSummary
+    from dataset_tools.review.push import PushSummary
+    from dataset_tools.review.serve import Target
 
 annotate_app = typer.Typer(
     help="Puts clips and speech before people in Label Studio and brings their decisions back.\n\n"
-    "Example: LABEL_STUDIO_URL=http://127.0.0.1:8080 LABEL_STUDIO_API_KEY=… fmn-data annotate"
+    "Without a command: finds or starts a server, pushes, pulls, says where to look. LABEL_STUDIO_URL and "
+    "LABEL_STUDIO_API_KEY name a server of your own.\n\nExample: fmn-data annotate",
+    invoke_without_command=True,
 )
+
+MediaOption = Annotated[
+    str | None,
+    typer.Option("--media-url", help="Where a server elsewhere finds the workspace's folders."),
+]
+ProjectOption = Annotated[str | None, typer.Option("--project", help="Title of the project, if not the workspace's.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Studio without asking (90 s, 1 GB).")]
+
+
+@annotate_app.callback()
+def annotate(
+    context: typer.Context,
+    class_file: ClassFileOption = None,
+    media_url: MediaOption = None,
+    project: ProjectOption = None,
+    yes: YesOption = False,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Finds or starts a server, pushes, pulls, says where to look (the group's help tells more)."""
+    if context.invoked_subcommand is not None:
+        return
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.review import pull, push
+
+        place = Workspace(workspace)
+        target = _target(place, terminal, may_install=yes)
+        pushed = push(
+            place,
+            url=target.url,
+            api_key=target.api_key,
+            classes=class_file_of(class_file, place, None),
+            media_url=media_url,
+            document_root=target.document_root,
+            project=project,
+            progress=terminal.progress,
+        )
+        _show_push(terminal, pushed)
+        pulled = pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress)
+        _show_pull(terminal, pulled)
+        _show_status(terminal, place)
+
+
+@annotate_app.command("push")
+def annotate_push(
+    class_file: ClassFileOption = None,
+    media_url: MediaOption = None,
+    project: ProjectOption = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Write the tasks to this file to import by hand.")] = None,
+    replace_config: Annotated[
+        bool, typer.Option("--replace-config", help="Also replace a page that was changed in the browser.")
+    ] = False,
+    yes: YesOption = False,
+    workspace: WorkspaceOption = HERE,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Makes one task per clip, or brings it up to date; a task that somebody worked on is never changed.
+
+    Example: fmn-data annotate push --dry-run
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.review import push, push_to_file
+
+        place = Workspace(workspace)
+        classes = class_file_of(class_file, place, None)
+        if to is not None:
+            count = push_to_file(place, to, classes=classes, media_url=media_url)
+            terminal.closing("push", f"{count} tasks, and the page beside them as {to.with_suffix('.xml').name}", to)
+            terminal.result({"tasks": count})
+            return
+        target = _target(place, terminal, may_install=yes)
+        pushed = push(
+            place,
+            url=target.url,
+            api_key=target.api_key,
+            classes=classes,
+            media_url=media_url,
+            document_root=target.document_root,
+            project=project,
+            replace_config=replace_config,
+            dry_run=dry_run,
+            progress=terminal.progress,
+        )
+        _show_push(terminal, pushed)
+
+
+@annotate_app.command("pull")
+def annotate_pull(
+    project: ProjectOption = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Pull again every ten seconds, until interrupted.")] = False,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Appends what people decided to annotations/reviews.jsonl; pulling twice adds nothing.
+
+    Example: fmn-data annotate pull --watch
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.review import pull, pull_from_file
+        from dataset_tools.review import watch as keep_pulling
+
+        place = Workspace(workspace)
+        if source is not None:
+            _show_pull(terminal, pull_from_file(place, source))
+            return
+        target = _target(place, terminal, may_install=False)
+        if not watch:
+            _show_pull(
+                terminal,
+                pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress),
+            )
+            return
+        for news in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
+            if isinstance(news, Exception):
+                terminal.warn(news.found)
+            else:
+                _show_pull(terminal, news)
+
+
+@annotate_app.command("status")
+def annotate_status(
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Counts what was decided so far, per class and per annotator, from what was pulled.
+
+    Example: fmn-data annotate status
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        _show_status(terminal, Workspace(workspace))
+
+
+@annotate_app.command("serve")
+def annotate_serve(
+    port: Annotated[int | None, typer.Option("--port", help="Port on this machine (default: a free one).")] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the workspace's server.")] = False,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Starts the workspace's own Label Studio on this machine; installs it first where it is missing (90 s, 1 GB).
+
+    Example: fmn-data annotate serve
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.review import login_file, serve
+        from dataset_tools.review import stop as stop_server
+
+        place = Workspace(workspace)
+        if stop:
+            terminal.say("stopped" if stop_server(place) else "there was no server to stop")
+            return
+        target = serve(place, port=port, progress=terminal.progress)
+        terminal.closing("serve", f"Label Studio runs at {target.url}", login_file(place))
+        terminal.result({"url": target.url, "login": str(login_file(place))})
+        terminal.next("fmn-data annotate")
+
+
+def _target(place: Workspace, terminal: Terminal, *, may_install: bool) -> Target:
+    """The server to talk to; the workspace's own is started, and after asking installed, where there is none."""
+    from dataset_tools.review import find_server, login_file, serve
+
+    target = find_server(place)
+    if target is not None:
+        return target
+    if not may_install and sys.stdin.isatty() and not terminal.as_json:
+        may_install = typer.confirm("No Label Studio is known. Install it beside, where needed, and start it here?")
+    target = serve(place, may_install=may_install, progress=terminal.progress)
+    terminal.closing("serve", f"Label Studio runs at {target.url}", login_file(place))
+    return target
+
+
+def _show_push(terminal: Terminal, pushed: PushSummary) -> None:
+    terminal.closing("push", pushed.text(), pushed.address)
+    terminal.result({"push": pushed.as_dict()})
+
+
+def _show_pull(terminal: Terminal, pulled: PullSummary) -> None:
+    terminal.closing("pull", pulled.text(), "annotations/reviews.jsonl")
+    for clip, who, why in pulled.problems:
+        terminal.warn(f"{clip}, {who}: {why}")
+    terminal.result({"pull": pulled.as_dict()})
+
+
+def _show_status(terminal: Terminal, place: Workspace) -> None:
+    from dataset_tools.review import status, status_tables
+
+    found = status(place)
+    for table in status_tables(found):
+        terminal.say(table)
+    terminal.say(f"  {found.next_step()}")
+    terminal.result({"status": found.as_dict()})
