@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dataset_tools.class_support import MIN_FRAMES
@@ -62,6 +62,24 @@ class Plan:
     shortfalls: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Knowledge:
+    """What turned out about videos and intervals when they were opened.
+
+    Attributes:
+        frames: how many frames a video has, by name.
+        unreadable: why a video cannot be read, by name.
+        failed: ids of intervals that could not be cut (their video is damaged there).
+    """
+
+    frames: Mapping[str, int] = field(default_factory=dict)
+    unreadable: Mapping[str, ToolkitError] = field(default_factory=dict)
+    failed: Collection[str] = ()
+
+
+NOTHING_KNOWN = Knowledge()
+
+
 def plan_clips(
     corpus: Corpus,
     classes: ClassFile,
@@ -70,19 +88,22 @@ def plan_clips(
     shortfall: Shortfall = "accept",
     seed: int = 0,
     min_frames: int = MIN_FRAMES,
-    exclude: Collection[str] = (),
+    known: Knowledge = NOTHING_KNOWN,
 ) -> Plan:
     """Chooses up to ``per_class`` intervals of each class.
 
     Within a class the next interval is always one of the person, then the dish, chosen least often so far; which of
-    them is decided by ``seed``. An interval that overlaps a chosen one is refused. A class that falls short is
-    accepted, filled with non-overlapping windows of its longest intervals (at least two seconds each), or stops
-    everything.
+    them is decided by ``seed``. An interval that overlaps a chosen one is refused, of the same class or another;
+    classes with few intervals choose first. An interval that would be chosen, but whose video is missing, cannot be
+    read or is too short, is refused as failed, and the next one takes its place. A class that falls short is accepted,
+    filled with non-overlapping windows of its longest intervals (at least two seconds each), or stops everything.
 
-    ``exclude`` holds the ids of intervals that turned out not to be usable (their video is damaged there).
+    With more ``known`` about the videos of the clips that a plan has, the next plan differs; once all of them are
+    known, the plan is the same as if all videos had been known from the start.
 
     Raises:
-        InputError: ``shortfall`` is ``stop`` and a class falls short; every such class is named.
+        InputError: no interval belongs to a class; or ``shortfall`` is ``stop`` and a class falls short (every such
+            class is named).
     """
     candidates: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
     refusals: list[Refusal] = []
@@ -90,84 +111,88 @@ def plan_clips(
         found = classify(interval, classes)
         if found.status == "none":
             continue
-        refusal = _refuse(interval, found.candidates, corpus, min_frames)
-        if refusal is not None:
-            refusals.append(refusal)
-        elif interval.id not in exclude:
+        reason = _unfit(interval, found.candidates, min_frames)
+        if reason is not None:
+            refusals.append(Refusal(interval, "skipped", reason))
+        elif interval.id not in known.failed:
             candidates[found.candidates[0]].append(interval)
+    if not refusals and not known.failed and not any(candidates.values()):
+        raise InputError(
+            "No annotated interval belongs to any of the classes",
+            where=corpus.annotations.path,
+            expected=f"intervals of the classes of {classes.path}",
+            next_step="see what there is with fmn-data classes, or propose classes with fmn-data classes --propose 20",
+        )
     taken: dict[str, list[Interval]] = defaultdict(list)
     clips: list[PlannedClip] = []
-    shortfalls: dict[str, int] = {}
-    for class_id, intervals in candidates.items():
-        chosen, overlapping = _choose(class_id, intervals, taken, per_class, seed)
-        refusals += overlapping
+    lacking: dict[str, int] = {}
+    for class_id in sorted(candidates, key=lambda class_id: len(candidates[class_id])):
+        chosen, refused = _choose(class_id, candidates[class_id], taken, per_class, seed, corpus, known)
+        refusals += refused
         if shortfall == "windows":
             planned = _with_windows(class_id, chosen, per_class, corpus.annotations.frame_rate)
         else:
             planned = [_whole(class_id, interval) for interval in chosen]
         clips += planned
         if len(planned) < per_class:
-            shortfalls[class_id] = per_class - len(planned)
+            lacking[class_id] = per_class - len(planned)
+    shortfalls = {one.id: lacking[one.id] for one in classes.classes if one.id in lacking}
     if shortfalls and shortfall == "stop":
-        lacking = ", ".join(f"{class_id} {per_class - lack}" for class_id, lack in shortfalls.items())
+        counts = ", ".join(f"{class_id} {per_class - lack}" for class_id, lack in shortfalls.items())
         raise InputError(
-            f"{len(shortfalls)} classes have fewer than {per_class} usable intervals: {lacking}",
+            f"{len(shortfalls)} classes have fewer than {per_class} usable intervals: {counts}",
             where=corpus.annotations.path,
             expected=f"{per_class} usable intervals of every class",
             next_step="take fewer with --per-class, fill up with --shortfall windows, or accept it",
         )
+    refusals.sort(key=lambda refusal: refusal.interval.index)
     return Plan(tuple(sorted(clips, key=lambda clip: clip.id)), tuple(refusals), shortfalls)
 
 
-def _refuse(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_frames: int) -> Refusal | None:
+def _unfit(interval: Interval, fitting: Sequence[str], min_frames: int) -> SampleError | None:
+    """Why an interval of one of the classes can never become a clip, if so."""
     if len(fitting) > 1:
-        return Refusal(
-            interval,
-            "skipped",
-            SampleError(
-                f"The interval fits several classes: {', '.join(fitting)}",
-                where=interval.id,
-                expected="attributes that fit one class",
-            ),
-        )
-    if interval.end_frame < interval.start_frame or interval.start_frame < 1:
-        return Refusal(
-            interval,
-            "skipped",
-            SampleError(
-                f"The interval is not valid: from frame {interval.start_frame} to {interval.end_frame}",
-                where=interval.id,
-                expected="1 ≤ start ≤ end",
-            ),
-        )
-    if interval.frames < min_frames:
-        return Refusal(
-            interval,
-            "skipped",
-            SampleError(
-                f"The interval is too short: {interval.frames} frames",
-                where=interval.id,
-                expected=f"at least {min_frames} frames",
-            ),
-        )
+        found, expected = f"The interval fits several classes: {', '.join(fitting)}", "attributes that fit one class"
+    elif interval.end_frame < interval.start_frame or interval.start_frame < 1:
+        found = f"The interval is not valid: from frame {interval.start_frame} to {interval.end_frame}"
+        expected = "1 ≤ start ≤ end"
+    elif interval.frames < min_frames:
+        found, expected = f"The interval is too short: {interval.frames} frames", f"at least {min_frames} frames"
+    else:
+        return None
+    return SampleError(found, where=interval.id, expected=expected)
+
+
+def _out_of_reach(interval: Interval, corpus: Corpus, known: Knowledge) -> ToolkitError | None:
+    """Why an interval cannot become a clip now, if so."""
     if interval.video not in corpus.videos:
-        return Refusal(
-            interval,
-            "failed",
-            SampleError(
-                f"The video {interval.video} is missing",
-                where=corpus.root,
-                expected=f"{interval.video}.avi",
-                next_step="put the video there, then run: fmn-data retry",
-            ),
+        return SampleError(
+            f"The video {interval.video} is missing",
+            where=corpus.root,
+            expected=f"{interval.video}.avi",
+            next_step="put the video there, then run: fmn-data retry",
         )
-    return None
+    frames = known.frames.get(interval.video)
+    if frames is not None and interval.end_frame > frames:
+        return SampleError(
+            f"The interval ends past the end of its video: at frame {interval.end_frame} of {frames}",
+            where=f"{interval.id} in {corpus.videos[interval.video]}",
+            expected="an interval within its video",
+            next_step="copy the video again if it is cut short, then run: fmn-data retry",
+        )
+    return known.unreadable.get(interval.video)
 
 
 def _choose(
-    class_id: str, intervals: Sequence[Interval], taken: dict[str, list[Interval]], per_class: int, seed: int
+    class_id: str,
+    intervals: Sequence[Interval],
+    taken: dict[str, list[Interval]],
+    per_class: int,
+    seed: int,
+    corpus: Corpus,
+    known: Knowledge,
 ) -> tuple[list[Interval], list[Refusal]]:
-    """Takes intervals one by one, the least-used person and dish first; ``taken`` collects them by video."""
+    """Takes intervals one by one, the least-used person and dish first; ``taken`` collects them by sequence."""
     luck = {interval.index: seed_of(seed, "choose", class_id, interval.id, interval.index) for interval in intervals}
     left = sorted(intervals, key=lambda interval: luck[interval.index])
     persons: Counter[str] = Counter()
@@ -178,16 +203,20 @@ def _choose(
         # min() takes the first of equals, so luck decides between them.
         interval = min(left, key=lambda one: (persons[one.person], dishes[one.dish]))
         left.remove(interval)
-        other = next((one for one in taken[interval.video] if _overlap(one, interval)), None)
+        reason = _out_of_reach(interval, corpus, known)
+        if reason is not None:
+            refusals.append(Refusal(interval, "failed", reason))
+            continue
+        other = next((one for one in taken[interval.sequence] if _overlap(one, interval)), None)
         if other is not None:
-            reason = SampleError(
-                f"The interval overlaps {other.id}, which was chosen",
+            overlap = SampleError(
+                f"The interval overlaps one that was chosen: {other.id}",
                 where=interval.id,
                 expected="clips that share no frame",
             )
-            refusals.append(Refusal(interval, "skipped", reason))
+            refusals.append(Refusal(interval, "skipped", overlap))
             continue
-        taken[interval.video].append(interval)
+        taken[interval.sequence].append(interval)
         chosen.append(interval)
         persons[interval.person] += 1
         dishes[interval.dish] += 1

@@ -195,6 +195,12 @@ class _DamagedError(Exception):
     """A frame could be decoded in part only."""
 
 
+def decoder_version() -> str:
+    """The libraries that decode and scale: ``libavcodec 62.28.100, …``."""
+    libraries = ("libavcodec", "libavfilter", "libavformat", "libswscale")
+    return ", ".join(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in libraries)
+
+
 def _scaler(frame: Any, stream: Any, short_side: int) -> Any:
     """A filter graph: square pixels, short side, upright, yuv420p; bit-exact on every processor."""
     aspect = stream.sample_aspect_ratio or Fraction(1)

@@ -2,6 +2,7 @@
 
 The encoder is the ffmpeg that imageio-ffmpeg brings, driven by ffmpeg-python. libx264's output differs by the number of
 threads and by processor features, so it gets one thread and ``cpu-independent``; its version is part of a clip's key.
+The key is written into the file, which so tells what it was made from, also where no ledger knows it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,15 @@ from __future__ import annotations
 import functools
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+
+import av
+import av.error
+import ffmpeg
+import imageio_ffmpeg
+import msgspec
 
 from dataset_tools.decoding import Picture
 from dataset_tools.errors import SampleError, StoppedError
@@ -21,6 +28,8 @@ ENCODER_OPTIONS = {
     "vcodec": "libx264",
     "preset": "veryfast",
     "crf": 20,
+    "bf": 0,  # every frame's time is its place, from 0, without an edit list
+    "g": 30,  # a key frame a second: people scrub through clips
     "pix_fmt": "yuv420p",
     "x264-params": "threads=1:cpu-independent=1",
     "movflags": "+faststart",
@@ -30,10 +39,10 @@ ENCODER_OPTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """What was written: frames, and pixels of a frame."""
+class Encoded(msgspec.Struct, frozen=True):
+    """A clip that was written: frames per second, frames, and pixels of a frame."""
 
+    fps: float
     frames: int
     width: int
     height: int
@@ -41,13 +50,14 @@ class Encoded:
 
 @functools.cache
 def encoder_version() -> str:
-    """First line of what the encoder says of itself: ``ffmpeg version 7.0.2-static …``.
+    """First line of what the encoder says of itself: ``ffmpeg version n9.0.2``.
 
     Raises:
         StoppedError: there is no ffmpeg that runs.
     """
     try:
-        said = subprocess.run([_ffmpeg(), "-version"], capture_output=True, text=True, check=True).stdout
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError, RuntimeError) as error:
         raise StoppedError(
             f"ffmpeg does not run: {error}",
@@ -58,65 +68,72 @@ def encoder_version() -> str:
     return said.splitlines()[0].split(" Copyright")[0]
 
 
-def encode(pictures: Iterable[Picture], rate: Fraction, path: Path) -> Encoded:
+def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str) -> Encoded:
     """Writes pictures, all of one size, as a clip of ``rate`` frames per second; it appears only when complete.
+
+    Args:
+        pictures: one at least.
+        rate: frames per second.
+        path: the mp4 to write.
+        key: names what the clip is made from; it is written into the file.
 
     Raises:
         SampleError: the pictures could not be had (their own error), or there is none, or the encoder refused them.
         StoppedError: the disk is full.
     """
-    import ffmpeg
-
     source = iter(pictures)
     first = next(source, None)
     if first is None:
         raise SampleError("There is no picture to encode", where=path, expected="at least one frame")
-    frames = 0
     with written_whole(path) as partial:
+        size = f"{first.width}x{first.height}"
         process = (
-            ffmpeg.input(
-                "pipe:",
-                format="rawvideo",
-                pix_fmt="yuv420p",
-                s=f"{first.width}x{first.height}",
-                framerate=str(rate),
-            )
-            .output(str(partial), **ENCODER_OPTIONS)
+            ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(rate))
+            .output(str(partial), **ENCODER_OPTIONS, metadata=f"comment={key}")
             .global_args("-loglevel", "error")
             .overwrite_output()
-            .run_async(cmd=_ffmpeg(), pipe_stdin=True, pipe_stderr=True)
+            .run_async(cmd=imageio_ffmpeg.get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True)
         )
+        frames = 1
         try:
-            picture: Picture | None = first
-            while picture is not None:
+            process.stdin.write(first.yuv420p)
+            for picture in source:
                 process.stdin.write(picture.yuv420p)
                 frames += 1
-                picture = next(source, None)
             process.stdin.close()
         except BrokenPipeError:
             pass  # it ended early; what it says of that is read below
         except BaseException:
             process.kill()
-            process.wait()
             raise
-        said = process.stderr.read().decode(errors="replace").strip()
-        process.stderr.close()
-        if process.wait() != 0:
-            _refuse(said, path)
-    return Encoded(frames, first.width, first.height)
+        finally:
+            said = process.stderr.read().decode(errors="replace").strip()
+            process.stderr.close()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait()
+        if process.returncode != 0:
+            raise _refusal(said, path)
+    return Encoded(float(rate), frames, first.width, first.height)
 
 
-def _refuse(said: str, path: Path) -> None:
+def read_encoded(path: Path, key: str, rate: Fraction) -> Encoded | None:
+    """What `encode` gave when it wrote a clip file with this key and rate; None if it did not."""
+    try:
+        with av.open(str(path)) as container:
+            if container.metadata.get("comment") != key:
+                return None
+            stream = container.streams.video[0]
+            return Encoded(float(rate), stream.frames, stream.width, stream.height)
+    except (av.error.FFmpegError, IndexError, OSError):
+        return None
+
+
+def _refusal(said: str, path: Path) -> SampleError | StoppedError:
     if "No space left" in said:
-        raise StoppedError(
+        return StoppedError(
             "The disk is full",
             where=path,
             next_step="make room, then run the same command again: it goes on where it stopped",
         )
-    raise SampleError(f"The encoder failed: {said or 'it said nothing'}", where=path, expected="a clip")
-
-
-def _ffmpeg() -> str:
-    import imageio_ffmpeg
-
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    return SampleError(f"The encoder failed: {said or 'it said nothing'}", where=path, expected="a clip")

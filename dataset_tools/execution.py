@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
 from dataset_tools.errors import SampleError, StoppedError, ToolkitError
+
+ATTEMPTS_ALONE = 2
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,11 +46,11 @@ class Outcome(Generic[T, R]):
 
 def run_each(
     function: Callable[[T], R], items: Iterable[T], *, jobs: int, key: Callable[[T], str] = str
-) -> Iterator[Outcome[T, R]]:
+) -> Generator[Outcome[T, R], None, None]:
     """Calls ``function`` on every item and yields the outcomes as they finish, in no particular order.
 
     Any exception becomes the `SampleError` of its item. A worker that dies (killed, out of memory, crashed) takes
-    others' items with it: each of them is run once more, alone, and only one that kills its worker again fails.
+    others' items with it: each of them is run again, alone, and only one that then kills its worker twice fails.
     Items are taken from ``items`` as they are needed. Leaving the loop early, or an interrupt, ends the workers and
     their children at once; wrap the call in `contextlib.closing` where the loop itself may raise.
 
@@ -82,9 +84,12 @@ def run_each(
                 wait(pending)
                 suspects, pending = pending, {}
                 for item in suspects.values():
-                    workers = workers.renewed()
-                    alone = workers.submit(function, item)
-                    wait([alone])
+                    for _ in range(ATTEMPTS_ALONE):
+                        workers = workers.renewed()
+                        alone = workers.submit(function, item)
+                        wait([alone])
+                        if not isinstance(alone.exception(), BrokenProcessPool):
+                            break
                     yield from _outcomes([(item, alone)], key)
                 workers = workers.renewed()
         workers.finish()

@@ -1,67 +1,108 @@
-"""Knows source videos by their content, without reading a hundred gigabytes twice."""
+"""Knows source videos by their content and their frames, without reading a hundred gigabytes twice."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import msgspec
 
 from dataset_tools.errors import ToolkitError
 from dataset_tools.execution import run_each
 from dataset_tools.files import sha256_of, write_bytes
+from dataset_tools.frame_index import FrameIndex, read_frame_index
 from dataset_tools.progress import Progress, silent
 
-Seen = tuple[int, int, int, int, str]
-"""Size in bytes, modification and status-change times in nanoseconds, inode, SHA-256."""
+Marks = tuple[int, int, int, int]
+"""Size in bytes, modification and status-change times in nanoseconds, inode."""
+
+READER = f"1, PyAV {av.__version__}"
+"""What read the frames: another form or decoder reads them again."""
 
 
-def content_hashes(
+class Source(msgspec.Struct, frozen=True):
+    """A source video that was read: where it is, what told its state, its SHA-256, its frames."""
+
+    path: str
+    marks: Marks
+    sha256: str
+    index: FrameIndex
+
+    def is_unchanged(self) -> bool:
+        """Whether the file still is what was read, as far as can be told without reading it again."""
+        try:
+            return self.marks == _marks(Path(self.path))
+        except OSError:
+            return False
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    reader: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class _Task:
+    path: Path
+    note: Path
+
+    def __str__(self) -> str:
+        return self.path.name
+
+
+def read_sources(
     videos: Mapping[str, Path], memory: Path, *, jobs: int, progress: Progress = silent
-) -> tuple[dict[str, str], dict[str, ToolkitError]]:
-    """SHA-256 of every video's content, by name.
+) -> tuple[dict[str, Source], dict[str, ToolkitError]]:
+    """Reads the content hash and the frames of every video, by name.
 
-    A file that has the size, times and inode it had last time is not read again: ``memory`` (a JSON file in the cache)
-    remembers. It is only a memory: without it, or with clocks set back, the same hashes come out, later.
+    A file that has the size, times and inode it had last time is not read again: the folder ``memory`` holds a note on
+    it. That is a memory only: without it, or with clocks set back, the same comes out, later.
 
     Returns:
-        The hashes, and the errors of the videos that cannot be read.
+        The sources, and the errors of the videos that cannot be read.
     """
-    seen = _read(memory)
-    hashes: dict[str, str] = {}
-    unread: dict[str, str] = {}
-    for name, path in videos.items():
-        known = seen.get(str(path.resolve()))
-        if known is not None and known[:4] == _marks(path):
-            hashes[name] = known[4]
-        else:
-            unread[str(path)] = name
+    sources: dict[str, Source] = {}
     failures: dict[str, ToolkitError] = {}
-    for done, outcome in enumerate(run_each(_hash, sorted(unread), jobs=jobs), start=1):
-        name = unread[outcome.item]
-        if outcome.result is not None:
-            hashes[name] = outcome.result[4]
-            seen[str(videos[name].resolve())] = outcome.result
-        elif outcome.error is not None:
-            failures[name] = outcome.error
-        progress("sources", done, len(unread), name)
-    if unread:
-        write_bytes(memory, msgspec.json.encode(seen, order="sorted"))
-    return hashes, failures
+    unread: dict[_Task, str] = {}
+    for name, path in sorted(videos.items()):
+        place = path.resolve()
+        task = _Task(place, memory / f"{place.stem}-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}.json")
+        known = _recall(task.note)
+        if known is not None and known.is_unchanged():
+            sources[name] = known
+        else:
+            unread[task] = name
+    with closing(run_each(_read, unread, jobs=jobs)) as outcomes:
+        for done, outcome in enumerate(outcomes, start=1):
+            name = unread[outcome.item]
+            if outcome.result is not None:
+                sources[name] = outcome.result
+            elif outcome.error is not None:
+                failures[name] = outcome.error
+            progress("sources", done, len(unread), name)
+    return sources, failures
 
 
-def _hash(path: str) -> Seen:
-    marks = _marks(Path(path))  # before reading: a file that changes meanwhile is read again next time
-    return (*marks, sha256_of(Path(path)))
+def _read(task: _Task) -> Source:
+    """Runs in a worker process; leaves a note at once, so that a killed command has not read in vain."""
+    marks = _marks(task.path)  # before reading: a file that changes meanwhile is read again next time
+    source = Source(str(task.path), marks, sha256_of(task.path), read_frame_index(task.path))
+    write_bytes(task.note, msgspec.json.encode(_Remembered(READER, source)))
+    return source
 
 
-def _marks(path: Path) -> tuple[int, int, int, int]:
+def _recall(note: Path) -> Source | None:
+    try:
+        remembered = msgspec.json.decode(note.read_bytes(), type=_Remembered)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return remembered.source if remembered.reader == READER else None
+
+
+def _marks(path: Path) -> Marks:
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def _read(memory: Path) -> dict[str, Seen]:
-    try:
-        return msgspec.json.decode(memory.read_bytes(), type=dict[str, Seen])
-    except (OSError, msgspec.DecodeError):
-        return {}
