@@ -123,6 +123,7 @@ class TrainingConfig:
         weight_decay: of Adam.
         clip_norm: the gradient is scaled down to this norm.
         triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), or ``off``.
+        negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar, or the mean over ``all``.
         margin: of the triplet loss.
         triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
         augment: how utterances are varied.
@@ -140,6 +141,7 @@ class TrainingConfig:
     weight_decay: NotNegative = 0.0
     clip_norm: Positive = 1.0
     triplet: Literal["working", "printed", "off"] = "working"
+    negatives: Literal["hard", "all"] = "hard"
     margin: NotNegative = 0.3
     triplet_weight: NotNegative = 1.0
     s1_weight: NotNegative = 1.0

@@ -41,7 +41,6 @@ def featured(
     config: Config,
     *,
     device: torch.device,
-    cache: Path | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Featured:
@@ -51,7 +50,6 @@ def featured(
         items: from `fmn.items.load_items`.
         config: ``config.video`` and ``config.audio`` decide the features.
         device: where networks run and where the features end.
-        cache: folder of the feature cache; null: cache/features in the workspace.
         jobs: workers; null: as many as there are cores.
         progress: told how far it is.
 
@@ -59,8 +57,8 @@ def featured(
         InputError: a file is missing, or not one clip or not one utterance has a feature.
         StoppedError: the cache cannot be written, or the device fails.
     """
-    cache = cache or items.workspace / "cache" / "features"
-    jobs = jobs or os.cpu_count() or 1
+    cache = feature_cache(items)
+    jobs = jobs or default_jobs()
     clips, utterances = items.clip_media(), items.utterance_media()
     video = extract_video(clips, config.video, cache=cache, device=str(device), jobs=jobs, progress=progress)
     audio = extract_audio(utterances, config.audio, cache=cache, device=str(device), jobs=jobs, progress=progress)
@@ -88,6 +86,16 @@ def featured(
     )
     notes = tuple(note for note in (video.note, audio.note) if note)
     return Featured(left, data, failures, (video.source, audio.source), notes)
+
+
+def feature_cache(items: Items) -> Path:
+    """The folder that features are kept in: cache/features in the workspace."""
+    return items.workspace / "cache" / "features"
+
+
+def default_jobs() -> int:
+    """As many workers as there are cores."""
+    return os.cpu_count() or 1
 
 
 def find_device(name: str = "auto") -> torch.device:

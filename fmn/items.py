@@ -41,6 +41,7 @@ class Items:
         pairs: [P, 2] int64, indices of clip and utterance, in the manifest's order.
         folds: [P] int8, the fold of each pair, -1 where it has none.
         partners: [M] int64, the clip whose description an utterance speaks, -1 where it is not among ``clips``.
+        split: ``train`` or ``test``.
         standin: what manifests/build.json says of a stand-in corpus, or null when the footage is real or not known.
     """
 
@@ -54,6 +55,7 @@ class Items:
     pairs: NDArray[np.int64]
     folds: NDArray[np.int8]
     partners: NDArray[np.int64]
+    split: str
     standin: Any
 
     @property
@@ -98,6 +100,7 @@ class Items:
             pairs=np.stack([new_clip[pairs[:, 0]], new_utterance[pairs[:, 1]]], axis=1),
             folds=self.folds[keep_pairs],
             partners=np.where(partners >= 0, new_clip[partners], -1),
+            split=self.split,
             standin=self.standin,
         )
 
@@ -166,6 +169,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     utterances: dict[str, UtteranceRow] = {}
     classes: dict[str, ClassLabel] = {}
     pairs: list[tuple[str, str, int]] = []
+    splits: set[str] = set()
     for number, row in enumerate(read_rows(manifest, SplitPairRow), start=1):
         where = f"{manifest}, line {number}"
         _note(clips, row.clip, "clip", where)
@@ -177,6 +181,9 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
                 f"its utterance of {row.utterance.class_id!r}",
                 where,
             )
+        splits.add(row.split)
+        if len(splits) > 1:
+            raise _wrong("The manifest mixes pairs to train on with pairs to test on", where)
         pairs.append((row.clip.id, row.utterance.id, NO_FOLD if row.fold is None else row.fold))
     if not pairs:
         raise InputError(
@@ -198,6 +205,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         pairs=np.array([(clip_index[clip], utterance_index[utterance]) for clip, utterance, _ in pairs]),
         folds=np.array([fold for _, _, fold in pairs], dtype=np.int8),
         partners=np.array([clip_index.get(clip, -1) if clip else -1 for clip in spoken]),
+        split=splits.pop(),
         standin=_standin_of(manifest),
     )
 

@@ -12,7 +12,7 @@ from dataset_tools.manifests import ToolkitError
 from fmn.augment import augmented
 from fmn.config import Config
 from fmn.items import Parts
-from fmn.metrics import recall_at_k
+from fmn.metrics import mean_average_precision, recall_at_k
 from fmn.retrieval import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.seeds import generator_of, seed_of
 from fmn.tensors import Indices, ItemTensors, epoch_batches
@@ -115,7 +115,7 @@ class TrainingLoop:
         return sums
 
     def validate(self) -> dict[str, float]:
-        """Class hit@1 and hit@10 on fold 0, percent, by direction."""
+        """Class hit@1 and the mean average precision (``map``) on fold 0, percent, by direction."""
         clips, utterances = self.parts.validation_clips, self.parts.validation_utterances
         scores = score_matrix(
             self.model,
@@ -130,8 +130,8 @@ class TrainingLoop:
             ("video_to_audio", scores, match),
         ):
             asked = relevant.any(axis=1)  # a query without a single relevant item says nothing
-            hits = recall_at_k(matrix[asked], relevant[asked], ks=(1, 10))
-            found |= {f"{direction}_hit@{k}": hit for k, hit in hits.items()}
+            found[f"{direction}_hit@1"] = recall_at_k(matrix[asked], relevant[asked], ks=(1,))[1]
+            found[f"{direction}_map"] = mean_average_precision(matrix[asked], relevant[asked])
         return found
 
     def _classes(self, clips: Indices, utterances: Indices) -> tuple[Indices, Indices]:

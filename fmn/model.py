@@ -54,7 +54,7 @@ class LinearHead(nn.Module):
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
         """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
-        both = self.video(video) + self.audio(audio)  # [..., 2]: match, no match
+        both: Tensor = self.video(video) + self.audio(audio)  # [..., 2]: match, no match
         return both[..., 0] - both[..., 1]
 
 
@@ -142,7 +142,7 @@ class FeatureMemoryNetwork(RetrievalModel):
     def final_score(self, clips: Codes, utterances: Codes, s1: Tensor) -> Tensor:
         """The final score of every pair.
 
-        While the memories are empty their agreement is 1: the score is S1 for all forms that contain S1.
+        While the memories are empty their agreement is 1, and the score is S1 in all forms that contain S1.
 
         Args:
             clips: codes of N clips.
@@ -160,9 +160,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         weight = functional.softplus(self.scale)
         if form == "cosine":
             return weight * 10 * (clips["mapped"] @ utterances["mapped"].T) + self.shift
-        agreement = s1.new_zeros(s1.shape)
-        if self.memory.size:
-            agreement = self.agreement(clips, utterances).clamp(min=LEAST_AGREEMENT).log()
+        agreement = self.agreement(clips, utterances).clamp(min=LEAST_AGREEMENT).log()
         match form:
             case "memory":
                 return weight * agreement + self.shift
@@ -188,8 +186,9 @@ class FeatureMemoryNetwork(RetrievalModel):
             losses["score"] = training.score_weight * balanced_bce(score, batch.match, logarithms=self.score_is_product)
         if training.triplet != "off" and training.triplet_weight:
             cosines = clips["mapped"] @ utterances["mapped"].T
-            loss = triplet_loss(cosines, batch.match, margin=training.margin, form=training.triplet)
-            losses["triplet"] = training.triplet_weight * loss
+            losses["triplet"] = training.triplet_weight * triplet_loss(
+                cosines, batch.match, margin=training.margin, form=training.triplet, negatives=training.negatives
+            )
         if self.config.memory.write == "step":
             clip_rows, utterance_rows = batch.pairs.unbind(1)
             self._write(clips, utterances, clip_rows, utterance_rows, s1.detach()[clip_rows, utterance_rows])

@@ -21,7 +21,7 @@ from fmn.guards import claimed, seeded, stops_explained
 from fmn.items import Parts, load_items, parts_of
 from fmn.loop import TrainingLoop
 from fmn.seeds import generator_of, seed_of
-from fmn.state import RunState, earlier_state
+from fmn.state import DIRECTIONS, RunState, earlier_state
 from fmn.systems import find_system
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RunSummary:
         system: the system's name.
         epochs: epochs trained, in all.
         best_epoch: the epoch whose weights the checkpoint holds.
-        validation: hits on fold 0 at that epoch, percent; empty without fold 0.
+        validation: class hit@1 and mean average precision on fold 0 at that epoch, percent; empty without fold 0.
         clips, utterances, pairs, classes: what it was fitted on.
         parameters: numbers that were learned.
         seconds: time of training, all calls together.
@@ -78,8 +78,8 @@ def train(
 ) -> RunSummary:
     """Trains ``config.system`` on a manifest into the folder ``run``; goes on where an earlier call was stopped.
 
-    The checkpoint gets the weights of the epoch with the best class hit@1 on fold 0, both directions added (then the
-    best hit@10, then the earliest). Fold 0 is never fitted; its items join the memories at the very end.
+    The checkpoint gets the weights of the epoch with the best mean average precision on fold 0, both directions
+    averaged. Fold 0 is never fitted; its items join the memories at the very end.
 
     Args:
         manifest: train.jsonl.
@@ -169,7 +169,7 @@ def _first_state(prepared: Featured, parts: Parts, parameters: int) -> RunState:
     elif not parts.validates:
         notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
     return RunState(
-        manifest=str(items.manifest),
+        manifest=str(items.manifest.resolve()),
         manifest_sha256=sha256_of(items.manifest),
         fitted_clips=[items.clips[index].id for index in parts.fit_clips],
         fitted_utterances=[items.utterances[index].id for index in parts.fit_utterances],
@@ -186,7 +186,7 @@ def _summary(run: Path, config: Config, state: RunState, *, already_finished: bo
         system=config.system,
         epochs=state.epoch,
         best_epoch=state.best_epoch,
-        validation={name: value for name, value in state.best.items() if "_hit@" in name},
+        validation={name: value for name, value in state.best.items() if name.startswith(DIRECTIONS)},
         clips=len(state.fitted_clips),
         utterances=len(state.fitted_utterances),
         pairs=state.pairs,

@@ -1,0 +1,334 @@
+"""``fmn``: every command parses, calls one library function, prints. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from dataset_tools.terminal import (
+    SOME_FAILED_EXIT_CODE,
+    DebugOption,
+    DryRunOption,
+    JsonOption,
+    Terminal,
+    VerboseOption,
+    running,
+)
+
+if TYPE_CHECKING:
+    from fmn.config import Config
+    from fmn.search import SearchResult
+    from fmn.train import RunSummary
+
+# torch's threads otherwise spin while they wait for each other, and on a machine that does something else besides, a step
+# of training then takes a hundred times as long. It counts only when torch has not been loaded yet.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+app = typer.Typer(
+    name="fmn",
+    help="Trains and evaluates the Feature Memory Network of Li et al. (2022), and searches with it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        "--root",
+        "-w",
+        help="Folder that the manifest's paths are relative to (default: the parent of the manifest's folder).",
+        file_okay=False,
+        rich_help_panel="Common",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto (a GPU when there is one), cpu, cuda, cuda:1, …")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Workers that compute features (default: one a core).")
+]
+RunArgument = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of a trained run (default: the newest under runs/).", metavar="[RUN]"),
+]
+
+
+@app.command()
+def train(
+    manifest: Annotated[Path, typer.Argument(help="Training manifest.")] = Path("manifests/train.jsonl"),
+    model: Annotated[str, typer.Option("--model", help="System to train.")] = "fmn",
+    preset: Annotated[
+        Literal["demo", "paper"],
+        typer.Option("--preset", help="demo: for two cores; paper: the paper's setting, for a GPU."),
+    ] = "demo",
+    form: Annotated[
+        Literal["working", "printed"],
+        typer.Option("--form", help="Equations in the form that works, or as the paper prints them."),
+    ] = "working",
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="The most epochs (default: the preset's).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random (default: 0).")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run as it was begun; --epochs may make it longer.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One value of the configuration, as memory.capacity=100."),
+    ] = None,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    root: RootOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Trains a system. Stopped at any moment and started again, it goes on after the last whole epoch.
+
+    Example: fmn train manifests/train.jsonl --preset demo --epochs 60
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from fmn.runs import default_run
+
+        name = f"{model}-{preset}" + ("-printed" if form == "printed" else "")
+        folder = run or default_run(manifest, root, name)
+        changes = _settings(settings or [])
+        changes |= {
+            key: value for key, value in (("training.epochs", epochs), ("training.seed", seed)) if value is not None
+        }
+        config = _config(folder, model, preset, form, changes, resume=resume)
+        if dry_run:
+            _show_plan(terminal, manifest, root, folder, config)
+            return
+        from fmn.train import train as train_run
+
+        summary = train_run(
+            manifest, config, folder, root=root, device=device, jobs=jobs, resume=resume, progress=terminal.progress
+        )
+        _show_training(terminal, summary)
+
+
+@app.command("eval")
+def evaluate(
+    run: RunArgument = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", help="What to evaluate on (default: the test.jsonl beside the training manifest)."),
+    ] = None,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measures retrieval both ways: every utterance against all clips, every clip against all utterances.
+
+    Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from fmn.evaluate import evaluate as evaluate_run
+        from fmn.runs import latest_run, manifest_for
+        from fmn.table import results_table
+
+        folder = run or latest_run(root or Path())
+        chosen = manifest or manifest_for(folder, "test.jsonl")
+        found = evaluate_run(folder, chosen, root=root, device=device, jobs=jobs, progress=terminal.progress)
+        corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
+        terminal.say(
+            results_table({found.system: found.metrics}, title=f"{folder} on {chosen}{corpus}", notes=found.notes)
+        )
+        terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", found.path)
+        _show_failures(terminal, found.failures)
+        terminal.result(found.as_dict())
+
+
+@app.command()
+def search(
+    run: RunArgument = None,
+    speech: Annotated[Path | None, typer.Option("--speech", help="A sound file: finds clips.", dir_okay=False)] = None,
+    clip: Annotated[Path | None, typer.Option("--clip", help="A video file: finds utterances.", dir_okay=False)] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many to show.")] = 10,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest", help="Whose items are searched (default: the test.jsonl beside the training manifest)."
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Finds the clips that fit a spoken description, or the utterances that fit a clip.
+
+    Example: fmn search runs/fmn-demo --speech question.wav --top 10
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.manifests import InputError
+        from fmn.runs import latest_run, manifest_for
+        from fmn.search import search as search_run
+
+        if (speech is None) == (clip is None):
+            raise InputError(
+                "The query is missing" if speech is None else "There are two queries",
+                expected="either --speech FILE or --clip FILE",
+                next_step="give one of them: fmn search RUN --speech q.wav",
+            )
+        folder = run or latest_run(root or Path())
+        result = search_run(
+            folder,
+            speech or clip or Path(),
+            "speech" if speech else "clip",
+            manifest or manifest_for(folder, "test.jsonl"),
+            top=top,
+            root=root,
+            device=device,
+            jobs=jobs,
+            progress=terminal.progress,
+        )
+        _show_search(terminal, result)
+
+
+@weights_app.command("download")
+def download_weights(
+    backbone: Annotated[
+        Literal["i3d", "i3d_r50", "all"], typer.Option("--backbone", help="Whose weights to fetch.")
+    ] = "i3d",
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Fetches published weights of the video networks, and checks them; goes on where it stopped.
+
+    Example: fmn weights download
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from fmn.weights import PUBLISHED, download, weights_folder
+
+        names = [name for name in PUBLISHED if backbone in ("all", name[0])]
+        paths = download(names, progress=terminal.progress)
+        terminal.closing("weights", f"{len(paths)} files, checked", weights_folder())
+        terminal.result({"files": [str(path) for path in paths]})
+
+
+def main() -> None:
+    """Runs ``fmn`` (the console script)."""
+    app()
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a dictionary; values are JSON where they can be, else text."""
+    from dataset_tools.manifests import InputError
+
+    changes: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(
+                f"There is no value in {text!r}",
+                where="--set",
+                expected="KEY=VALUE, such as memory.capacity=100",
+                next_step="see the keys in config.json of a run",
+            )
+        try:
+            changes[key] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[key] = value
+    return changes
+
+
+def _config(
+    run: Path,
+    model: str,
+    preset: Literal["demo", "paper"],
+    form: Literal["working", "printed"],
+    changes: Mapping[str, Any],
+    *,
+    resume: bool,
+) -> Config:
+    """The configuration that the options name; with ``--resume`` that of the run."""
+    from fmn.config import preset as preset_of
+    from fmn.config import with_values
+
+    if resume:
+        from fmn.checkpoint import load_config
+
+        return with_values(load_config(run), changes)
+    from fmn.systems import find_system
+
+    system = find_system(model)
+    return with_values(system.adapt(preset_of(preset, form)), {"system": system.name, **changes})
+
+
+def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path, config: Config) -> None:
+    from fmn.config import as_dict
+    from fmn.items import load_items, parts_of
+
+    parts = parts_of(load_items(manifest, root))
+    terminal.closing(
+        "dry run",
+        f"would train {config.system} for {config.training.epochs} epochs on {len(parts.fit_pairs):,} pairs of "
+        f"{len(parts.fit_clips)} clips and {len(parts.fit_utterances)} utterances, and validate on "
+        f"{len(parts.validation_clips)} and {len(parts.validation_utterances)} of fold 0",
+        run,
+    )
+    terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "pairs": len(parts.fit_pairs)})
+
+
+def _show_training(terminal: Terminal, summary: RunSummary) -> None:
+    for note in summary.notes:
+        terminal.warn(note)
+    hits = [f"{value:.1f}" for name, value in summary.validation.items() if name.endswith("hit@1")]
+    validated = f", best epoch {summary.best_epoch}: validation hit@1 {' / '.join(hits)} %" if hits else ""
+    how = "was finished already" if summary.already_finished else "trained"
+    terminal.closing(
+        "train",
+        f"{summary.system} {how}: {summary.epochs} epochs, {summary.pairs:,} pairs of {summary.classes} classes, "
+        f"{summary.parameters:,} parameters{validated}",
+        summary.run,
+    )
+    _show_failures(terminal, summary.failures)
+    terminal.result(summary.as_dict())
+    terminal.next(f"fmn eval {summary.run}")
+
+
+def _show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
+    """Items that took no part: exit code 1."""
+    if failures:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])
+        more = f"\n  and {len(failures) - 10} more" if len(failures) > 10 else ""
+        terminal.warn(f"{len(failures)} files have no features and took no part:{listed}{more}")
+
+
+def _show_search(terminal: Terminal, result: SearchResult) -> None:
+    from rich.table import Table
+
+    found = "clips" if result.kind == "speech" else "utterances"
+    table = Table(title=f"{found} for {result.query}, of {result.gallery}", title_justify="left")
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right")
+    for name in ("class", "path") + (() if result.kind == "speech" else ("text",)):
+        table.add_column(name, overflow="fold")
+    for hit in result.hits:
+        text = () if hit.text is None else (hit.text,)
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.class_id, hit.path, *text)
+    terminal.say(table)
+    for note in result.notes:
+        terminal.warn(note)
+    terminal.result(result.as_dict())

@@ -1,0 +1,182 @@
+"""Evaluating a run on a manifest: one matrix of scores, both directions, metrics.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import InputError, write_bytes
+from fmn.checkpoint import LoadedRun, load_run
+from fmn.data import Featured, featured, find_device
+from fmn.features.media import Progress, silent
+from fmn.items import Items, load_items
+from fmn.metrics import retrieval_metrics
+from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.state import read_run_state
+from fmn.tensors import ItemTensors
+
+Metrics = dict[str, dict[str, Any]]
+METRICS_FILE = "metrics.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        run: the folder. system: the system's name.
+        manifest: what it was evaluated on.
+        metrics: what metrics.json holds, by direction (query → gallery).
+        path: the file that holds them.
+        clips, utterances, classes: how many there are.
+        is_standin: whether the footage is a stand-in.
+        failures: items without features, with the reason; they take no part.
+        notes: what must be said wherever the metrics are shown.
+    """
+
+    run: Path
+    system: str
+    manifest: Path
+    metrics: Metrics
+    path: Path
+    clips: int
+    utterances: int
+    classes: int
+    is_standin: bool
+    failures: dict[str, str]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "run": str(self.run),
+            "system": self.system,
+            "manifest": str(self.manifest),
+            "metrics": self.metrics,
+            "metrics_file": str(self.path),
+            "clips": self.clips,
+            "utterances": self.utterances,
+            "classes": self.classes,
+            "stand_in": self.is_standin,
+            "failures": self.failures,
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    run: Path,
+    manifest: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Scores every clip of a manifest against every utterance of it, and measures both directions.
+
+    The galleries are the manifest's distinct clips and distinct utterances. Metrics go to metrics.json in the run, or
+    to metrics-train.json when the manifest is the training one. The memories are not written to.
+
+    Args:
+        run: folder of a trained run.
+        manifest: test.jsonl, as a rule.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: there is no such run, the manifest is wrong, or the two do not fit.
+    """
+    chosen = find_device(device)
+    loaded = load_run(run, chosen)
+    items = load_items(manifest, root)
+    prepared = featured(items, loaded.config, device=chosen, jobs=jobs, progress=progress)
+    check_fit(loaded, prepared.data)
+    metrics = measure(all_scores(loaded, prepared, progress), prepared.items)
+    path = run / (METRICS_FILE if items.split == "test" else f"metrics-{items.split}.json")
+    write_bytes(path, json.dumps(metrics, indent=2).encode() + b"\n")
+    return Evaluation(
+        run=run,
+        system=loaded.config.system,
+        manifest=manifest,
+        metrics=metrics,
+        path=path,
+        clips=len(prepared.items.clips),
+        utterances=len(prepared.items.utterances),
+        classes=len(prepared.items.classes),
+        is_standin=items.standin is not None,
+        failures={name: error.found for name, error in prepared.failures.items()},
+        notes=notes_of(loaded, prepared.items, prepared.sources, prepared.notes),
+    )
+
+
+def all_scores(loaded: LoadedRun, prepared: Featured, progress: Progress = silent) -> NDArray[np.float32]:
+    """[N, M]: the score of every clip with every utterance."""
+    clips = encode_all_clips(loaded.model, prepared.data, np.arange(len(prepared.items.clips)))
+    utterances = encode_all_utterances(loaded.model, prepared.data, np.arange(len(prepared.items.utterances)))
+    scores: NDArray[np.float32] = score_matrix(
+        loaded.model, clips, utterances, done=lambda done, total: progress("score", done, total)
+    ).numpy()
+    return scores
+
+
+def measure(scores: NDArray[np.float32], items: Items) -> Metrics:
+    """The metrics of both directions from the scores [N, M] of clips and utterances."""
+    clips = [row.class_id for row in items.clips]
+    utterances = [row.class_id for row in items.utterances]
+    partners = items.partner_matrix
+    return {
+        "audio_to_video": retrieval_metrics(scores.T, utterances, clips, partners.T),
+        "video_to_audio": retrieval_metrics(scores, clips, utterances, partners),
+    }
+
+
+def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
+    """Checks that the features have the sizes that the run was trained with.
+
+    Raises:
+        InputError: they have not.
+    """
+    found = (data.video_dim, data.audio_dim)
+    wanted = (loaded.about.video_dim, loaded.about.audio_dim)
+    if found != wanted:
+        raise InputError(
+            f"The features have {found[0]} and {found[1]} numbers, in training they had {wanted[0]} and {wanted[1]}",
+            where=loaded.path,
+            expected="the configuration that the run was trained with",
+            next_step="restore its config.json, or train again",
+        )
+
+
+def notes_of(
+    loaded: LoadedRun, items: Items, sources: tuple[str, str], feature_notes: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What must be said wherever results of the run on these items are shown.
+
+    Args:
+        loaded: the run.
+        items: what it is used on.
+        sources: digests of what decided their features.
+        feature_notes: what must be said of the features.
+    """
+    notes = list(feature_notes)
+    state = read_run_state(loaded.path)
+    if items.standin is not None:
+        notes.insert(0, "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.")
+    if sources != loaded.about.sources:
+        notes.append("The features were computed otherwise than in training (other weights or versions of libraries).")
+    if state is not None:
+        notes += [note for note in state.notes if note not in notes]
+        known_clips = {row.id for row in items.clips} & set(state.fitted_clips)
+        known_utterances = {row.id for row in items.utterances} & set(state.fitted_utterances)
+        if known_clips or known_utterances:
+            notes.append(
+                f"{len(known_clips)} of these {len(items.clips)} clips and {len(known_utterances)} of these "
+                f"{len(items.utterances)} utterances were trained on: the figures are too high."
+            )
+    return tuple(notes)

@@ -1,0 +1,48 @@
+"""Where runs lie, and what a command means that names none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dataset_tools.manifests import InputError, workspace_of
+from fmn.checkpoint import CHECKPOINT_FILE
+from fmn.state import read_run_state
+
+
+def default_run(manifest: Path, root: Path | None, name: str) -> Path:
+    """The folder of the run called ``name``: runs/NAME in the manifest's workspace."""
+    return workspace_of(manifest, root) / "runs" / name
+
+
+def latest_run(workspace: Path) -> Path:
+    """The run in the workspace whose checkpoint is the newest.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted((workspace / "runs").glob(f"*/{CHECKPOINT_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        raise InputError(
+            "There is no trained run",
+            where=workspace / "runs",
+            expected=f"a folder with a {CHECKPOINT_FILE}",
+            next_step="train first: fmn train manifests/train.jsonl; or name the run's folder",
+        )
+    return found[-1].parent
+
+
+def manifest_for(run: Path, name: str) -> Path:
+    """The manifest ``name`` (``test.jsonl``, ``train.jsonl``) beside the one that the run was trained on.
+
+    Raises:
+        InputError: it is not known which that was.
+    """
+    state = read_run_state(run)
+    if state is None:
+        raise InputError(
+            "The run does not say what it was trained on",
+            where=run,
+            expected="a run written by fmn train",
+            next_step="name the manifest with --manifest",
+        )
+    return Path(state.manifest).parent / name
