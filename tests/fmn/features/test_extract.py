@@ -39,6 +39,17 @@ def test_jobs_and_company_change_no_bit(clips: list[Media], tiny: VideoFeatureCo
     assert all(value.shape == (tiny.dim,) and value.dtype == np.float32 for value in one.values.values())
 
 
+def test_another_device_is_fed_by_the_threads_and_gives_the_same(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    # "cpu:0" is the CPU under a name that takes the way of a GPU: threads prepare, the calling thread describes.
+    bad = Media("0" * 64, tmp_path / "none.mp4", "none")
+    usual = extract_video([*clips, bad], tiny, cache=tmp_path / "one")
+    fed = extract_video([*clips, bad], tiny, cache=tmp_path / "two", device="cpu:0", jobs=2)
+    assert same(usual, fed)
+    assert list(fed.failures) == [bad.sha256]
+
+
 def test_the_second_time_everything_comes_from_the_cache(
     clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path
 ) -> None:
