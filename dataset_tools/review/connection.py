@@ -40,8 +40,9 @@ def server_name(url: str) -> str:
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
-def connect(url: str, api_key: str) -> Any:
-    """A ``label_studio_sdk.LabelStudio`` client of which the server and the key were tried.
+@contextmanager
+def connect(url: str, api_key: str) -> Iterator[Any]:
+    """Gives a ``label_studio_sdk.LabelStudio`` client of which the server and the key were tried.
 
     Args:
         url: address of the server.
@@ -61,15 +62,21 @@ def connect(url: str, api_key: str) -> Any:
             next_step="set LABEL_STUDIO_API_KEY to it",
         )
     require_sdk()
+    import httpx
     from label_studio_sdk import LabelStudio
 
-    with answers(url):
-        # Without the slash, the SDK drops the last part of an address that has a path.
-        client: Any = LabelStudio(base_url=url.strip().rstrip("/"), api_key=key, timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
-        user = client.users.whoami(request_options={"timeout": _FIRST_ANSWER_TIMEOUT_S})
-        if not isinstance(getattr(user, "id", None), int):
-            raise _another_server(url)
-    return client
+    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as connections:
+        with answers(url):
+            client: Any = LabelStudio(  # type: ignore[no-untyped-call]
+                base_url=url.strip().rstrip("/"), api_key=key, timeout=TIMEOUT_S, httpx_client=connections
+            )
+            try:
+                user = client.users.whoami(request_options={"timeout": _FIRST_ANSWER_TIMEOUT_S})
+            except TypeError:  # the SDK builds its objects from whatever JSON there is
+                user = None
+            if not isinstance(getattr(user, "id", None), int):
+                raise _another_server(url)
+        yield client
 
 
 def require_sdk() -> None:

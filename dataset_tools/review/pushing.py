@@ -12,7 +12,7 @@ import msgspec
 from dataset_tools.classes import ClassFile
 from dataset_tools.files import write_bytes
 from dataset_tools.progress import Progress, silent
-from dataset_tools.review.connection import answers, connect, server_name
+from dataset_tools.review.connection import answers, connect
 from dataset_tools.review.decisions import decide, still_refers
 from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_lock, reviews_path
 from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
@@ -119,15 +119,14 @@ def push(
         StoppedError: the server cannot be reached.
     """
     wanted = wanted_tasks(workspace, classes, media_url=media_url, document_root=document_root)
-    client = connect(url, api_key)
-    with reviews_lock(workspace):
+    with connect(url, api_key) as client, reviews_lock(workspace):
         reviews = read_reviews(reviews_path(workspace))
         found = find_project(client, workspace, url, project)
         plan = plan_push(
             wanted.tasks,
             () if found is None else _present(client, url, found),
             settled=_settled(wanted, reviews),
-            pulled={row.label_studio.task for row in reviews if row.label_studio.server == server_name(url)},
+            pulled={row.label_studio.task for row in reviews if found and row.label_studio.project == found.id},
             last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
         )
         if not dry_run:

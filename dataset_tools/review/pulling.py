@@ -90,9 +90,8 @@ def pull(
             verdict any more.
         StoppedError: the server cannot be reached, or the disk is full.
     """
-    client = connect(url, api_key)
     server = server_name(url)
-    with reviews_lock(workspace):
+    with connect(url, api_key) as client, reviews_lock(workspace):
         reviews = read_reviews(reviews_path(workspace))
         found = _found(client, workspace, url, project)
         news = changes(client, url, found.id, found.link.cursor)

@@ -1,0 +1,133 @@
+"""How far annotators agree, field by field: Cohen's kappa for two, Krippendorff's alpha for more.
+
+Sources: J. Cohen, "A coefficient of agreement for nominal scales", 1960; K. Krippendorff, "Computing Krippendorff's
+alpha-reliability", 2011 (nominal data, any number of annotators, missing values).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Literal
+
+from dataset_tools.review.decisions import votes_by_item
+from dataset_tools.review.journal import ReviewRow
+
+Ratings = Mapping[str, Mapping[str, str]]
+"""What was said of each item by each annotator: item id → annotator → value."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement on one field.
+
+    Attributes:
+        field: what was judged. annotators: how many judged it. items: how many were judged by two at least.
+        measure: what ``value`` is. ``mean IoU`` is the mean overlap of the frames that two annotators keep.
+        value: 1 for full agreement, 0 for that of chance; None when it is not defined (nothing was judged twice, or
+            only one value was ever given).
+    """
+
+    field: str
+    annotators: int
+    items: int
+    measure: Literal["Cohen's kappa", "Krippendorff's alpha", "mean IoU"]
+    value: float | None
+
+
+def agreement(rows: Iterable[ReviewRow]) -> tuple[Agreement, ...]:
+    """The agreement on every field that two annotators or more judged.
+
+    Args:
+        rows: of reviews.jsonl. Of each annotator the decision counts that `decisions` lets vote.
+    """
+    rows = tuple(rows)
+    clips, utterances = votes_by_item(rows, "clip"), votes_by_item(rows, "utterance")
+    fields: dict[str, Ratings] = {"verdict": _ratings(clips, lambda row: row.verdict)}
+    for position, name in enumerate(("action", "subject", "object")):
+        fields[name] = _ratings(clips, partial(_word, position=position))
+    fields["speech verdict"] = _ratings(utterances, lambda row: row.verdict)
+    found = [_nominal(name, ratings) for name, ratings in fields.items()]
+    found.append(_overlap(clips))
+    return tuple(one for one in found if one.items)
+
+
+def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
+    """(p_o - p_e) / (1 - p_e) of two annotators' values for the same items; None when p_e is 1."""
+    count = len(pairs)
+    if not count:
+        return None
+    first, second = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
+    observed = sum(a == b for a, b in pairs) / count
+    expected = sum(first[value] * second[value] for value in first) / count**2
+    return None if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def krippendorffs_alpha(items: Iterable[Sequence[str]]) -> float | None:
+    """1 - D_o / D_e for nominal values, given by item; None when only one value occurs.
+
+    D_o = 1/n Σ_u (ordered pairs of differing values in unit u) / (m_u - 1), D_e = Σ_{c≠k} n_c n_k / (n (n - 1)),
+    over units with m_u ≥ 2 values, n of them in all.
+    """
+    units = [Counter(values) for values in items if len(values) >= 2]
+    totals: Counter[str] = Counter()
+    observed = 0.0
+    for unit in units:
+        totals += unit
+        size = unit.total()
+        observed += (size**2 - sum(count**2 for count in unit.values())) / (size - 1)
+    n = totals.total()
+    expected = n**2 - sum(count**2 for count in totals.values())
+    return None if expected == 0 else 1 - (n - 1) * observed / expected
+
+
+def _nominal(name: str, ratings: Ratings) -> Agreement:
+    twice = {item: values for item, values in ratings.items() if len(values) >= 2}
+    annotators = sorted({who for values in twice.values() for who in values})
+    if len(annotators) == 2:
+        one, other = annotators
+        value = cohens_kappa([(values[one], values[other]) for values in twice.values()])
+        return Agreement(name, 2, len(twice), "Cohen's kappa", value)
+    value = krippendorffs_alpha([list(values.values()) for values in twice.values()])
+    return Agreement(name, len(annotators), len(twice), "Krippendorff's alpha", value)
+
+
+def _overlap(clips: Mapping[str, Mapping[str, ReviewRow]]) -> Agreement:
+    """Mean intersection over union of what pairs of annotators keep of a clip."""
+    kept = {
+        clip: {who: _kept(row) for who, row in votes.items() if row.verdict in ("accept", "trim")}
+        for clip, votes in clips.items()
+    }
+    kept = {clip: ranges for clip, ranges in kept.items() if len(ranges) >= 2}
+    overlaps = [_iou(a, b) for ranges in kept.values() for a, b in combinations(ranges.values(), 2)]
+    annotators = {who for ranges in kept.values() for who in ranges}
+    return Agreement(
+        "frames kept", len(annotators), len(kept), "mean IoU", sum(overlaps) / len(overlaps) if overlaps else None
+    )
+
+
+def _kept(row: ReviewRow) -> tuple[int, int]:
+    return row.trim or (row.shown.first_frame, row.shown.first_frame + row.shown.frames - 1)
+
+
+def _iou(a: tuple[int, int], b: tuple[int, int]) -> float:
+    shared = max(0, min(a[1], b[1]) - max(a[0], b[0]) + 1)
+    return shared / (a[1] - a[0] + 1 + b[1] - b[0] + 1 - shared)
+
+
+def _ratings(votes: Mapping[str, Mapping[str, ReviewRow]], value: Callable[[ReviewRow], str | None]) -> Ratings:
+    return {
+        item: {who: said for who, row in by_annotator.items() if (said := value(row)) is not None}
+        for item, by_annotator in votes.items()
+    }
+
+
+def _word(row: ReviewRow, position: int) -> str | None:
+    """Action (0), subject (1) or object (2) of the class that was chosen; None for a rejected clip."""
+    if row.verdict == "reject":
+        return None
+    words = (row.corrected_class or row.shown.class_id).split("_")
+    return words[position] if position < len(words) else ""

@@ -1,0 +1,210 @@
+"""How far the review of a data set is: per class, per annotator, and what to do next."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from dataset_tools.manifests import ClipRow
+from dataset_tools.review.agreement import Agreement, agreement
+from dataset_tools.review.decisions import Decision, decide, live, still_refers
+from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.review.tasks import utterances_to_show
+from dataset_tools.review.wanted import read_items
+from dataset_tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class ClassStatus:
+    """The clips of one class.
+
+    Attributes:
+        class_id: the class that the data set has the clips in.
+        clips: how many. to_do: without a decision that refers to them as they are now.
+        accepted, trimmed, rejected: by the verdict that counts; with ``to_do`` they add up to ``clips``.
+        corrected: kept clips of which class or sentence was changed. conflict: clips that annotators disagree on.
+    """
+
+    class_id: str
+    clips: int
+    to_do: int
+    accepted: int
+    trimmed: int
+    rejected: int
+    corrected: int
+    conflict: int
+
+
+@dataclass(frozen=True)
+class AnnotatorStatus:
+    """What one annotator did: standing decisions on clips by verdict, skips, and those that cannot be used.
+
+    Attributes:
+        seconds: median time for a clip, or None when Label Studio did not say.
+    """
+
+    annotator: str
+    accepted: int
+    trimmed: int
+    rejected: int
+    corrected: int
+    skipped: int
+    unusable: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class ReviewStatus:
+    """How far the review is.
+
+    Attributes:
+        classes, annotators: one row each, sorted by name.
+        speech: utterances by verdict: ``accepted``, ``rejected``, ``to_do``.
+        agreement: per field, where two annotators judged the same items.
+        conflicts: ids of the clips that annotators disagree on.
+        problems: decisions that cannot be used: clip id, annotator, why.
+    """
+
+    classes: tuple[ClassStatus, ...]
+    annotators: tuple[AnnotatorStatus, ...]
+    speech: Mapping[str, int]
+    agreement: tuple[Agreement, ...]
+    conflicts: tuple[str, ...]
+    problems: tuple[tuple[str, str, str], ...]
+
+    def next_step(self) -> str:
+        """What to do now, as a sentence with the command."""
+        to_do = sum(row.to_do for row in self.classes)
+        if to_do:
+            return f"{to_do:,} clips to review: open Label Studio, then run fmn-data annotate pull."
+        if self.conflicts:
+            return f"{len(self.conflicts):,} clips are in conflict: let one more annotator look at them."
+        return "Everything is reviewed: run fmn-data build, then fmn-data pairs --reviewed."
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def status(workspace: Workspace) -> ReviewStatus:
+    """Counts the decisions that were pulled so far; no server is asked.
+
+    Raises:
+        InputError: there are no clips.
+        ManifestError: a manifest or reviews.jsonl cannot be read.
+    """
+    clips, utterances = read_items(workspace)
+    reviews = read_reviews(reviews_path(workspace))
+    decided, heard = decide(reviews, "clip"), decide(reviews, "utterance")
+    shown = utterances_to_show(utterances)
+    standing = {
+        clip.id: decided[clip.id]
+        for clip in clips
+        if clip.id in decided and still_refers(decided[clip.id], clip, shown.get(clip.id))
+    }
+    verdicts = [
+        heard[one.id].verdict for one in utterances if one.id in heard and heard[one.id].content_sha256 == one.sha256
+    ]
+    rows = [row for row in live(reviews) if row.item == "clip"]
+    return ReviewStatus(
+        classes=_classes(clips, standing),
+        annotators=_annotators(rows),
+        speech={
+            "accepted": verdicts.count("accept"),
+            "rejected": verdicts.count("reject"),
+            "to_do": len(utterances) - len(verdicts),
+        },
+        agreement=agreement(reviews),
+        conflicts=tuple(clip_id for clip_id, decision in sorted(standing.items()) if decision.conflict),
+        problems=tuple((row.id, row.annotator, row.problem) for row in rows if row.problem is not None),
+    )
+
+
+def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
+    """The status as tables for the terminal: per class, per annotator, and agreement where there is any."""
+    from rich import box
+    from rich.table import Table
+
+    def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+        made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for number, column in enumerate(columns):
+            made.add_column(column, justify="right" if number else "left", no_wrap=True)
+        for row in rows:
+            made.add_row(
+                *("" if cell in (0, None) else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
+            )
+        return made
+
+    columns = ("to_do", "accepted", "trimmed", "rejected", "corrected", "conflict")
+    cells = [(row.class_id, row.clips, *(getattr(row, name) for name in columns)) for row in found.classes]
+    sums = ("all", *(sum(row[place] for row in cells) for place in range(1, len(columns) + 2)))
+    tables = [table("clips", ("class", "clips", *(name.replace("_", " ") for name in columns)), [*cells, sums])]
+    if found.annotators:
+        work = ("accepted", "trimmed", "rejected", "corrected", "skipped", "unusable")
+        people = [
+            (one.annotator, *(getattr(one, name) for name in work), "" if one.seconds is None else f"{one.seconds:.0f}")
+            for one in found.annotators
+        ]
+        tables.append(table("annotators", ("annotator", *work, "s per clip"), people))
+    if found.agreement:
+        values = [
+            (one.field, one.items, one.annotators, one.measure, "–" if one.value is None else f"{one.value:.2f}")
+            for one in found.agreement
+        ]
+        tables.append(table("agreement", ("field", "items", "annotators", "measure", "value"), values))
+    return tuple(tables)
+
+
+def _classes(clips: Iterable[ClipRow], standing: Mapping[str, Decision]) -> tuple[ClassStatus, ...]:
+    groups: dict[str, list[ClipRow]] = defaultdict(list)
+    for clip in clips:
+        groups[clip.class_id].append(clip)
+    rows = []
+    for class_id, group in sorted(groups.items()):
+        decided = [standing[clip.id] for clip in group if clip.id in standing]
+        verdicts = [decision.verdict for decision in decided]
+        rows.append(
+            ClassStatus(
+                class_id=class_id,
+                clips=len(group),
+                to_do=len(group) - len(decided),
+                accepted=verdicts.count("accept"),
+                trimmed=verdicts.count("trim"),
+                rejected=verdicts.count("reject"),
+                corrected=sum(_is_correction(decision.row) for decision in decided),
+                conflict=sum(decision.conflict for decision in decided),
+            )
+        )
+    return tuple(rows)
+
+
+def _annotators(rows: Iterable[ReviewRow]) -> tuple[AnnotatorStatus, ...]:
+    groups: dict[str, list[ReviewRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.annotator].append(row)
+    found = []
+    for name, group in sorted(groups.items()):
+        verdicts = [row.verdict for row in group if row.problem is None]
+        times = [row.lead_time_s for row in group if row.lead_time_s is not None]
+        found.append(
+            AnnotatorStatus(
+                annotator=name,
+                accepted=verdicts.count("accept"),
+                trimmed=verdicts.count("trim"),
+                rejected=verdicts.count("reject"),
+                corrected=sum(row.problem is None and _is_correction(row) for row in group),
+                skipped=verdicts.count("skip"),
+                unusable=sum(row.problem is not None for row in group),
+                seconds=median(times) if times else None,
+            )
+        )
+    return tuple(found)
+
+
+def _is_correction(row: ReviewRow) -> bool:
+    return row.verdict in ("accept", "trim") and (row.corrected_class is not None or row.sentence is not None)

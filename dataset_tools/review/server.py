@@ -1,0 +1,251 @@
+"""A Label Studio server of one's own: installed into its own virtual environment, started on this machine only."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+
+from filelock import FileLock
+
+from dataset_tools.errors import InputError, StoppedError
+from dataset_tools.progress import Progress, silent
+
+LABEL_STUDIO_VERSION = "1.23.2"
+VENV_ENVIRONMENT = "FMN_LABEL_STUDIO_VENV"
+HOST = "127.0.0.1"
+_START_LIMIT_S = 300.0
+_STOP_LIMIT_S = 15.0
+_started_here: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who may sign in: the e-mail address, the password, and the key for programs (40 hexadecimal digits)."""
+
+    email: str
+    password: str = field(repr=False)
+    api_key: str = field(repr=False)
+
+
+def new_account() -> Account:
+    """The owner's account, with a password and a key drawn at random."""
+    return Account("owner@localhost", secrets.token_urlsafe(12), secrets.token_hex(20))
+
+
+def server_venv() -> Path:
+    """Where Label Studio is installed: FMN_LABEL_STUDIO_VENV, else the user's cache, one folder a version."""
+    chosen = os.environ.get(VENV_ENVIRONMENT)
+    if chosen:
+        return Path(chosen)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "fmn-toolkit" / f"label-studio-{LABEL_STUDIO_VERSION}"
+
+
+def is_installed(venv: Path) -> bool:
+    """Whether the installation there was finished."""
+    return (venv / ".installed").is_file()
+
+
+def install(venv: Path, progress: Progress = silent) -> None:
+    """Installs Label Studio (about 90 seconds, 1 GB), unless it is there. Several processes may ask at once.
+
+    Raises:
+        StoppedError: pip failed; running it again goes on.
+    """
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(venv.with_name(venv.name + ".lock")):
+        if is_installed(venv):
+            return
+        progress("install", 0, 1, f"Label Studio {LABEL_STUDIO_VERSION} → {venv}")
+        for command in (
+            [sys.executable, "-m", "venv", str(venv)],
+            [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", f"label-studio=={LABEL_STUDIO_VERSION}"],
+        ):
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise StoppedError(
+                    f"Label Studio cannot be installed: {' '.join(done.stderr.split()[-40:])}",
+                    where=venv,
+                    expected="access to a package index, 1 GB of disk",
+                    next_step="mend that, then run the same command again",
+                )
+        (venv / ".installed").touch()
+        progress("install", 1, 1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that was started. It goes on when the process that started it ends."""
+
+    url: str
+    pid: int
+
+    def stop(self) -> None:
+        """Ends it and waits until it has ended."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+            deadline = time.monotonic() + _STOP_LIMIT_S
+            while _lives(self.pid):
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.1)
+            else:
+                return
+
+
+def start(
+    venv: Path,
+    data: Path,
+    document_root: Path,
+    account: Account,
+    *,
+    port: int | None = None,
+    progress: Progress = silent,
+) -> Server:
+    """Starts a server on the loopback address and waits until it answers (the first time about 40 seconds).
+
+    Args:
+        venv: where Label Studio is installed.
+        data: folder of its database and log; readable by the owner only.
+        document_root: folder whose subfolders the server may serve, when a project asks for it.
+        account: made at the first start.
+        port: to listen on; None takes a free one.
+        progress: told that it is starting.
+
+    Raises:
+        InputError: the port is taken.
+        StoppedError: the server ends or does not answer; the log is named.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    data.chmod(0o700)
+    port = _free_port() if port is None else port
+    # A server that finds its port taken would move to the next one without a word.
+    if not is_free(port):
+        raise InputError(
+            f"Port {port} is taken",
+            where=f"{HOST}:{port}",
+            expected="a free port",
+            next_step="choose another one with --port, or leave it out",
+        )
+    url = f"http://{HOST}:{port}"
+    log = data / "server.log"
+    with log.open("ab") as output:
+        log.chmod(0o600)
+        process = subprocess.Popen(
+            [str(venv / "bin" / "label-studio"), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)],
+            env=_environment(url, data, document_root, account),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _started_here[process.pid] = process
+    server = Server(url, process.pid)
+    started = time.monotonic()
+    try:
+        while not is_healthy(url):
+            waited = time.monotonic() - started
+            progress("start server", 0, 1, f"{waited:.0f} s (the first time about 40)")
+            if process.poll() is not None or waited > _START_LIMIT_S:
+                raise StoppedError(
+                    f"Label Studio {'ended at once' if process.poll() is not None else 'does not answer'}:"
+                    f" {_last_line(log)}",
+                    where=log,
+                    next_step="look into that log, then run the same command again",
+                )
+            time.sleep(0.25)
+    except BaseException:
+        server.stop()
+        raise
+    progress("start server", 1, 1)
+    return server
+
+
+def is_healthy(url: str) -> bool:
+    """Whether a Label Studio answers there."""
+    return bool(re.search(rb'"status":\s*"UP"', _get(f"{url}/health")))
+
+
+def knows(url: str, account: Account) -> bool:
+    """Whether the Label Studio that answers there has this account, and so is not somebody else's."""
+    return account.email.encode() in _get(f"{url}/api/current-user/whoami", Authorization=f"Token {account.api_key}")
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on a port of the loopback address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _get(url: str, **headers: str) -> bytes:
+    """The beginning of an answer; nothing when there is none."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+            return bytes(answer.read(4000))
+    except (OSError, ValueError, HTTPException):
+        return b""
+
+
+def _environment(url: str, data: Path, document_root: Path, account: Account) -> dict[str, str]:
+    """The server's environment: the caller's, without settings that would reach the server by accident."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LABEL_STUDIO", "DJANGO", "POSTGRE", "PYTHON")) and name != "VIRTUAL_ENV"
+    }
+    return {
+        **inherited,
+        "LABEL_STUDIO_BASE_DATA_DIR": str(data),
+        "LABEL_STUDIO_HOST": url,
+        "LABEL_STUDIO_USERNAME": account.email,
+        "LABEL_STUDIO_PASSWORD": account.password,
+        "LABEL_STUDIO_USER_TOKEN": account.api_key,
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(document_root),
+        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+        "DEBUG": "false",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _lives(pid: int) -> bool:
+    process = _started_here.get(pid)
+    if process is not None:
+        return process.poll() is None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

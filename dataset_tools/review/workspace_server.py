@@ -1,0 +1,187 @@
+"""The server of a workspace: its data, account and address, in cache/label-studio/."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from filelock import FileLock
+
+from dataset_tools.errors import InputError
+from dataset_tools.progress import Progress, silent
+from dataset_tools.review.media import MEDIA_FOLDERS
+from dataset_tools.review.server import (
+    LABEL_STUDIO_VERSION,
+    Account,
+    Server,
+    install,
+    is_free,
+    is_installed,
+    knows,
+    new_account,
+    server_venv,
+    start,
+)
+from dataset_tools.workspace import Workspace
+
+
+class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.server/1"):
+    """cache/label-studio/server.json, readable by the owner only: how to reach the workspace's server.
+
+    Attributes:
+        url, pid: address and process of the server that was started last.
+        account: who may sign in; the same for ever, as it is made with the server's data.
+    """
+
+    account: Account
+    url: str | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server to push to and pull from, with a key of it; ``document_root`` of the workspace's own server."""
+
+    url: str
+    api_key: str
+    document_root: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Target({self.url!r})"  # the key stays out of logs and tracebacks
+
+
+def find_server(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> Target | None:
+    """The server to use: the one that LABEL_STUDIO_URL names, else the workspace's own when it runs, else None.
+
+    Raises:
+        InputError: LABEL_STUDIO_URL is set and LABEL_STUDIO_API_KEY is not.
+    """
+    url = environment.get("LABEL_STUDIO_URL", "").strip()
+    key = environment.get("LABEL_STUDIO_API_KEY", "").strip()
+    record = _read(workspace)
+    if url:
+        if record is not None and record.url == url.rstrip("/"):
+            return Target(url, key or record.account.api_key, served_folder(workspace))
+        if not key:
+            raise InputError(
+                "LABEL_STUDIO_URL is set, and LABEL_STUDIO_API_KEY is not",
+                where=url,
+                expected="a key of that server",
+                next_step="set LABEL_STUDIO_API_KEY to the token that Label Studio shows under Account & Settings",
+            )
+        root = environment.get("LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
+        return Target(url, key, Path(root) if root else None)
+    if record is not None and record.url is not None and knows(record.url, record.account):
+        return Target(record.url, record.account.api_key, served_folder(workspace))
+    return None
+
+
+def serve(
+    workspace: Workspace, *, port: int | None = None, may_install: bool = True, progress: Progress = silent
+) -> Target:
+    """Starts the workspace's server, unless it runs, and gives its address and key.
+
+    The server is installed first when it is not there (once for all workspaces), listens on this machine only, keeps
+    its data in cache/label-studio/, and can serve the folders clips/ and speech/ only. It runs until it is stopped.
+
+    Args:
+        workspace: the workspace.
+        port: to listen on; None takes a free one.
+        may_install: whether Label Studio may be installed (about 90 seconds, 1 GB).
+        progress: told about installing and starting.
+
+    Raises:
+        InputError: it is not installed and may not be, or the port is taken.
+        StoppedError: it cannot be installed or started.
+    """
+    home = _home(workspace)
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)
+    with FileLock(home / ".lock"):
+        record = _read(workspace)
+        if record is not None and record.url is not None and knows(record.url, record.account):
+            return Target(record.url, record.account.api_key, served_folder(workspace))
+        if port is None and record is not None and record.url is not None:
+            before = urlsplit(record.url).port  # the address stays, where it can
+            port = before if before is not None and is_free(before) else None
+        venv = server_venv()
+        if not is_installed(venv) and not may_install:
+            raise InputError(
+                f"Label Studio {LABEL_STUDIO_VERSION} is not installed",
+                where=venv,
+                expected="a server of your own, or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY of another one",
+                next_step="let it be installed with: fmn-data annotate serve (about 90 seconds, 1 GB)",
+            )
+        install(venv, progress)
+        account = new_account() if record is None else record.account
+        _write(workspace, ServerRecord(account=account))  # before the first start, which makes the account
+        _link_media(workspace)
+        server = start(venv, home / "data", served_folder(workspace), account, port=port, progress=progress)
+        _write(workspace, ServerRecord(account=account, url=server.url, pid=server.pid))
+    return Target(server.url, account.api_key, served_folder(workspace))
+
+
+def stop(workspace: Workspace) -> bool:
+    """Stops the workspace's server. Returns whether there was one to stop."""
+    record = _read(workspace)
+    if record is None or record.url is None or record.pid is None or not knows(record.url, record.account):
+        return False
+    Server(record.url, record.pid).stop()
+    return True
+
+
+def login_file(workspace: Workspace) -> Path:
+    """The file that holds e-mail address and password for the browser, readable by the owner only."""
+    return _home(workspace) / "server.json"
+
+
+def served_folder(workspace: Workspace) -> Path:
+    """The server's document root: a folder of links to the workspace's media folders, and to nothing else."""
+    return Path(os.path.abspath(_home(workspace) / "served"))  # noqa: PTH100  # without resolving links
+
+
+def _home(workspace: Workspace) -> Path:
+    return workspace.cache / "label-studio"
+
+
+def _link_media(workspace: Workspace) -> None:
+    folder = served_folder(workspace)
+    folder.mkdir(exist_ok=True)
+    for name in MEDIA_FOLDERS:
+        target = workspace.root.resolve() / name
+        target.mkdir(exist_ok=True)
+        link = folder / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target, target_is_directory=True)
+
+
+def _read(workspace: Workspace) -> ServerRecord | None:
+    path = login_file(workspace)
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ServerRecord)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"The record of the workspace's server cannot be read: {error}",
+            where=path,
+            expected="the JSON object that fmn-data annotate serve writes",
+            next_step="restore it from a backup: it holds the password and the key of the server's account",
+        ) from error
+
+
+def _write(workspace: Workspace, record: ServerRecord) -> None:
+    """Writes the record; at no moment can others read it."""
+    path = login_file(workspace)
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,212 @@
+"""A real Label Studio server for the whole session, and small workspaces with real clips and speech."""
+
+from __future__ import annotations
+
+import json
+import re
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import msgspec
+import numpy as np
+import pytest
+
+from dataset_tools.classes import load_classes
+from dataset_tools.files import sha256_of
+from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
+from dataset_tools.review import Target, login_file, serve, stop
+from dataset_tools.review.journal import LabelStudioIds, ReviewRow, Shown
+from dataset_tools.workspace import Workspace
+
+CLASSES = load_classes()
+FPS = 25
+FRAMES = 60
+FIRST_FRAME = 101
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """The server of a workspace of its own. Workspaces with media lie in a folder that it may serve."""
+
+    home: Workspace
+    target: Target
+    email: str
+    password: str
+    connections: ExitStack
+
+    @property
+    def login(self) -> dict[str, str]:
+        """What push and pull need."""
+        return {"url": self.target.url, "api_key": self.target.api_key}
+
+    def client(self, api_key: str | None = None) -> Any:
+        from label_studio_sdk import LabelStudio
+
+        http = self.connections.enter_context(httpx.Client(timeout=60, follow_redirects=True))
+        return LabelStudio(base_url=self.target.url, api_key=api_key or self.target.api_key, httpx_client=http)
+
+    def second_annotator(self, email: str) -> str:
+        """Signs somebody up through the invitation page, as a person would; gives the key of the new account."""
+        with httpx.Client(base_url=self.target.url, follow_redirects=True, timeout=60) as browser:
+            invitation = httpx.get(
+                f"{self.target.url}/api/invite", headers={"Authorization": f"Token {self.target.api_key}"}
+            ).json()["invite_url"]
+            page = browser.get(invitation).text
+            hidden = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+            assert hidden is not None
+            form = {"csrfmiddlewaretoken": hidden[1], "email": email, "password": "a-long-password"}
+            browser.post(invitation, data=form, headers={"Referer": f"{self.target.url}{invitation}"})
+            return str(browser.get("/api/current-user/token").json()["token"])
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Installs the server once for all sessions (FMN_LABEL_STUDIO_VENV or the user's cache), starts it for this one."""
+    home = Workspace(tmp_path_factory.mktemp("home"))
+    target = serve(home)
+    account = json.loads(login_file(home).read_text())["account"]
+    with ExitStack() as connections:
+        yield RunningServer(home, target, account["email"], account["password"], connections)
+    stop(home)
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
+    """A workspace with one clip a class id, each with an utterance; media are only written on request."""
+
+    def make(
+        class_ids: Sequence[str], *, root: Path | None = None, media: bool = False, speech: bool = True
+    ) -> Workspace:
+        workspace = Workspace(root or tmp_path / "set")
+        clips = [clip_row(number, class_id) for number, class_id in enumerate(class_ids)]
+        utterances = [utterance_row(clip) for clip in clips] if speech else []
+        if media:
+            clips = [msgspec.structs.replace(clip, sha256=write_clip(workspace.root / clip.path)) for clip in clips]
+            utterances = [
+                msgspec.structs.replace(one, sha256=write_tone(workspace.root / one.path)) for one in utterances
+            ]
+        write_rows(workspace.manifests / "clips.jsonl", clips)
+        if speech:
+            write_rows(workspace.manifests / "utterances.jsonl", utterances)
+        return workspace
+
+    return make
+
+
+def clip_row(number: int, class_id: str) -> ClipRow:
+    start, end = FIRST_FRAME, FIRST_FRAME + FRAMES - 1
+    clip_id = f"s{number:02d}-d21_{start:06d}-{end:06d}"
+    return ClipRow(
+        id=clip_id,
+        class_id=class_id,
+        person=f"s{number:02d}",
+        dish="d21",
+        video=f"s{number:02d}-d21-cam-002",
+        start_frame=start,
+        end_frame=end,
+        trim=None,
+        fps=float(FPS),
+        frames=FRAMES,
+        width=192,
+        height=144,
+        duration_s=FRAMES / FPS,
+        path=f"clips/{clip_id}.mp4",
+        sha256=f"{number:064x}",
+        origin=IntervalOrigin(),
+    )
+
+
+def utterance_row(clip: ClipRow) -> UtteranceRow:
+    return UtteranceRow(
+        id=f"{clip.id}_en-us-f1",
+        class_id=clip.class_id,
+        clip=clip.id,
+        text=f"A sentence about {clip.class_id}.",
+        text_source="grammar",
+        language="en",
+        voice="en-us-f1",
+        source="synthesized",
+        engine="espeak 1.52",
+        path=f"speech/{clip.id}_en-us-f1.wav",
+        sample_rate_hz=16000,
+        duration_s=1.0,
+        sha256=clip.sha256[::-1],
+        quality={},
+    )
+
+
+def write_clip(path: Path) -> str:
+    """Writes a silent H.264 clip in which a bar moves; gives its sha256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 192, 144, "yuv420p"
+        for number in range(FRAMES):
+            picture = np.full((144, 192, 3), 40, np.uint8)
+            picture[40:100, number * 2 : number * 2 + 30] = (240, 200, 40)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return sha256_of(path)
+
+
+def write_tone(path: Path) -> str:
+    """Writes a second of a 220 Hz tone as 16 kHz mono PCM; gives its sha256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tone = (8000 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(tone.tobytes())
+    return sha256_of(path)
+
+
+@pytest.fixture
+def make_review() -> Callable[..., ReviewRow]:
+    """A row of reviews.jsonl: an accepted clip, unless said otherwise; ``minute`` is when, of one hour."""
+
+    def make(*, minute: int, annotation: int = 1, task: int = 1, look: int = 1, **fields: Any) -> ReviewRow:
+        shown = {"class_id": "cut_carrot_knife", "sentence": "Cut it.", "first_frame": 101, "frames": 60}
+        shown |= fields.pop("shown", {})
+        given = {
+            "id": "s00-d21_000101-000160",
+            "item": "clip",
+            "content_sha256": "a" * 64,
+            "verdict": "accept",
+            "annotator": "ann@example.com",
+        }
+        return ReviewRow(
+            **(given | fields),
+            time=f"2026-11-22T07:{minute:02d}:00.000000Z",
+            shown=Shown(**shown),
+            label_studio=LabelStudioIds(
+                server="http://127.0.0.1:8080",
+                project=1,
+                task=task,
+                annotation=annotation,
+                created="2026-11-22T07:00:00.000000Z",
+                look=look,
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture
+def clip_factory() -> Callable[..., ClipRow]:
+    """`clip_row`: a clip row by number and class id."""
+    return clip_row
+
+
+@pytest.fixture
+def utterance_factory() -> Callable[[ClipRow], UtteranceRow]:
+    """`utterance_row`: the utterance row of a clip."""
+    return utterance_row
