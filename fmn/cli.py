@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from fmn.search import SearchResult
     from fmn.train import RunSummary
 
-# torch's threads otherwise spin while they wait for each other, and on a machine that does something else besides, a step
-# of training then takes a hundred times as long. It counts only when torch has not been loaded yet.
+# While they wait for each other, torch's threads spin; on a machine that is busy with something else, too, a step of
+# training then takes a hundred times as long. This counts only when torch has not been loaded yet.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
