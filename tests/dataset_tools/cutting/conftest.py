@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
+
+from dataset_tools.mpii.annotations import Annotations, Interval
+from dataset_tools.mpii.corpus import Corpus
 
 BITS = 12
 COLUMNS, ROWS = 4, 3
@@ -45,7 +49,7 @@ def read_number(luma: np.ndarray) -> int:
     return number
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_video() -> Callable[..., Path]:
     """Writes frames 1…``frames`` to ``path`` and gives the path; the suffix says the container."""
 
@@ -96,13 +100,13 @@ def write_video() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def number_of() -> Callable[[np.ndarray], int]:
     """Reads the number of one picture [height, width]."""
     return read_number
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def read_numbers() -> Callable[[Path], list[int]]:
     """The numbers of a video's frames, as a plain decoder puts them out."""
 
@@ -120,3 +124,48 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("FMN_TEST_DATA is not set: it points to the real recordings")
     return Path(folder)
+
+
+@pytest.fixture
+def make_interval() -> Callable[..., Interval]:
+    """An interval of ``verb`` and ``things``; its index in the annotation file counts up."""
+    count = itertools.count()
+
+    def make(
+        sequence: str, start: int, end: int, verb: str = "cut", things: str = "carrot knife", video: str | None = None
+    ) -> Interval:
+        return Interval(
+            index=next(count),
+            video=video or f"{sequence}-cam-002",
+            start_frame=start,
+            end_frame=end,
+            verb=verb,
+            things=frozenset(things.split()),
+            verbs=frozenset([verb]),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_corpus(tmp_path: Path) -> Callable[..., Corpus]:
+    """A corpus of intervals; ``videos`` are by name, or (None) said to be there, all of them."""
+
+    def make(intervals: Sequence[Interval], videos: dict[str, Path] | None = None) -> Corpus:
+        root = tmp_path / "mpii"
+        root.mkdir(exist_ok=True)
+        mat = root / "annotations.mat"
+        mat.write_text(repr(intervals))
+        if videos is None:
+            videos = {interval.video: root / f"{interval.video}.avi" for interval in intervals}
+        return Corpus(
+            root=root,
+            annotations=Annotations(mat, tuple(intervals), 29.4, (), "made for tests"),
+            videos=videos,
+            splits={},
+            standin=None,
+            missing_videos=(),
+            sentences=None,
+        )
+
+    return make
