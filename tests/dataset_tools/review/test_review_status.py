@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from dataset_tools.errors import InputError
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.review import status, status_tables
+from dataset_tools.review.journal import ReviewRow, append_reviews, reviews_path
+from dataset_tools.workspace import Workspace
+
+CUT, WASH = "cut_carrot_knife", "wash_apple"
+
+
+@pytest.fixture
+def reviewed(make_workspace: Callable[..., Workspace], make_review: Callable[..., ReviewRow]) -> Workspace:
+    """Of four cuts: accepted, trimmed with another sentence, rejected, to do; two washes in conflict and stale."""
+    workspace = make_workspace([CUT, CUT, CUT, CUT, WASH, WASH])
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    spoken = {row.clip: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+
+    def on(number: int, minute: int, **fields: object) -> ReviewRow:
+        clip = clips[number]
+        shown = {"class_id": clip.class_id, "sentence": spoken[clip.id].text}
+        given = {"id": clip.id, "content_sha256": clip.sha256, "shown": shown, "annotation": minute}
+        return make_review(minute=minute, **(given | fields))
+
+    heard = {"item": "utterance", "id": spoken[clips[0].id].id, "content_sha256": spoken[clips[0].id].sha256}
+    append_reviews(
+        reviews_path(workspace),
+        [
+            on(0, 1, lead_time_s=4.0),
+            on(0, 1, **heard),
+            on(1, 2, verdict="trim", trim=(110, 120), sentence="Cut!", lead_time_s=10.0),
+            on(2, 3, verdict="reject"),
+            on(3, 4, verdict="trim", problem="no range to keep was drawn"),
+            on(4, 5),
+            on(4, 6, verdict="reject", annotator="bob@example.com"),
+            on(5, 7, content_sha256="f" * 64, verdict="accept"),
+        ],
+    )
+    return workspace
+
+
+def test_every_clip_is_counted_where_it_stands(reviewed: Workspace) -> None:
+    found = status(reviewed)
+    cut, wash = found.classes
+    assert (cut.class_id, cut.clips, cut.to_do, cut.accepted, cut.trimmed, cut.rejected) == (CUT, 4, 1, 1, 1, 1)
+    assert (cut.corrected, cut.conflict) == (1, 0)
+    # of the washes one is in conflict (the later word, reject, counts), the other has changed since it was accepted
+    assert (wash.clips, wash.to_do, wash.accepted, wash.rejected, wash.conflict) == (2, 1, 0, 1, 1)
+    assert dict(found.speech) == {"accepted": 1, "rejected": 0, "to_do": 5}
+    ann, bob = found.annotators
+    assert (ann.annotator, ann.accepted, ann.trimmed, ann.rejected, ann.unusable) == ("ann@example.com", 3, 1, 1, 1)
+    assert (ann.corrected, ann.seconds) == (1, 7.0)
+    assert (bob.annotator, bob.rejected, bob.seconds) == ("bob@example.com", 1, None)
+    assert [problem for _, _, problem in found.problems] == ["no range to keep was drawn"]
+    assert "2 clips to review" in found.next_step()
+
+
+def test_the_tables_add_up(reviewed: Workspace) -> None:
+    console = Console(width=120, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as capture:
+        for table in status_tables(status(reviewed)):
+            console.print(table)
+    text = capture.get()
+    assert [line.split() for line in text.splitlines() if line.startswith("all")] == [
+        ["all", "6", "2", "1", "1", "2", "1", "1"]
+    ]
+    assert "bob@example.com" in text
+    assert "agreement" in text
+
+
+def test_before_the_first_pull_everything_is_to_do(make_workspace: Callable[..., Workspace]) -> None:
+    found = status(make_workspace([CUT, WASH], speech=False))
+    assert [row.to_do for row in found.classes] == [1, 1]
+    assert (found.annotators, found.agreement, found.conflicts) == ((), (), ())
+
+
+def test_without_clips_there_is_nothing_to_review(make_workspace: Callable[..., Workspace]) -> None:
+    with pytest.raises(InputError, match="has no clips"):
+        status(make_workspace([]))

@@ -1,0 +1,108 @@
+"""The workspace's own server: installed and started as the session's fixture did it, with `serve`."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dataset_tools.errors import InputError
+from dataset_tools.review import Target, find_server, login_file, serve, stop
+from dataset_tools.review.server import Account, is_free, is_healthy, knows, server_venv, start
+from dataset_tools.workspace import Workspace
+
+running = pytest.mark.label_studio
+together = pytest.mark.xdist_group("label_studio")
+
+
+@running
+@together
+def test_serving_again_gives_the_same_server_and_a_restart_keeps_address_account_and_data(label_studio: Any) -> None:
+    before = label_studio.target
+    assert serve(label_studio.home) == before
+    assert find_server(label_studio.home, {}) == before
+    project = label_studio.client().projects.create(title="kept over a restart").id
+    assert stop(label_studio.home)
+    assert not is_healthy(before.url)
+    assert not stop(label_studio.home)
+    assert find_server(label_studio.home, {}) is None
+    assert serve(label_studio.home) == before
+    assert label_studio.client().projects.get(project).title == "kept over a restart"
+
+
+@running
+@together
+def test_secrets_are_readable_by_the_owner_only_and_never_printed(label_studio: Any) -> None:
+    home = label_studio.home.cache / "label-studio"
+    for secret in (login_file(label_studio.home), home / "data" / "server.log"):
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    for folder in (home, home / "data"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    account = json.loads(login_file(label_studio.home).read_text())["account"]
+    shown = repr(label_studio.target) + repr(Account(**account))
+    log = (home / "data" / "server.log").read_text()
+    for secret in (account["password"], account["api_key"]):
+        assert secret not in shown
+        assert secret not in log
+    command = Path(f"/proc/{json.loads(login_file(label_studio.home).read_text())['pid']}/cmdline")
+    if command.exists():
+        assert account["api_key"].encode() not in command.read_bytes()
+
+
+@running
+@together
+def test_the_server_listens_on_this_machine_only_and_takes_no_strangers(label_studio: Any) -> None:
+    assert label_studio.target.url.startswith("http://127.0.0.1:")
+    assert httpx.get(f"{label_studio.target.url}/api/projects/").status_code == 401
+    signup = httpx.post(
+        f"{label_studio.target.url}/user/signup/", data={"email": "x@example.com", "password": "long-enough-1"}
+    )
+    assert signup.status_code == 403
+    assert not knows(label_studio.target.url, Account("stranger@localhost", "x", "0" * 40))
+    assert sorted(path.name for path in label_studio.target.document_root.iterdir() if path.is_symlink()) == [
+        "clips",
+        "speech",
+    ]
+
+
+@running
+@together
+def test_a_taken_port_is_refused(label_studio: Any, tmp_path: Path) -> None:
+    port = int(label_studio.target.url.rsplit(":", 1)[1])
+    assert not is_free(port)
+    account = Account("a@localhost", "b", "c")
+    with pytest.raises(InputError, match=f"Port {port} is taken"):
+        start(server_venv(), tmp_path / "data", tmp_path, account, port=port)
+
+
+def test_without_permission_nothing_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FMN_LABEL_STUDIO_VENV", str(tmp_path / "venv"))
+    with pytest.raises(InputError, match="is not installed"):
+        serve(Workspace(tmp_path / "set"), may_install=False)
+    assert not (tmp_path / "venv").exists()
+
+
+def test_the_environment_names_the_server(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert find_server(workspace, {}) is None
+    given = {"LABEL_STUDIO_URL": "http://studio:8080", "LABEL_STUDIO_API_KEY": "key"}
+    assert find_server(workspace, given) == Target("http://studio:8080", "key", None)
+    root = find_server(workspace, {**given, "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": os.sep})
+    assert root is not None
+    assert root.document_root == Path(os.sep)
+    with pytest.raises(InputError, match="LABEL_STUDIO_API_KEY is not"):
+        find_server(workspace, {"LABEL_STUDIO_URL": "http://studio:8080"})
+
+
+def test_a_record_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    login_file(workspace).parent.mkdir(parents=True)
+    login_file(workspace).write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        serve(workspace)
+    assert login_file(workspace).read_text() == "{"
