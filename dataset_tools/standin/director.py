@@ -28,6 +28,7 @@ _AWAY_Y_PX = HEIGHT_PX + 48.0
 _HANDS_PX_PER_S = 420.0
 _FETCH_FRAMES = 14  # out of the picture for another tool
 _CARRY_PX = (75.0, 140.0)  # how far things are taken
+_LEAD_FRAMES = 11  # before an interval, the hand sets out for it
 _TOUCH_FRAMES = 10  # a touch takes as many at least, with the way to it
 _WAY_FRAMES = 8  # back to the subject
 _BOUT = 1.1 * FRAME_RATE  # about one bout of acting in so many frames
@@ -117,7 +118,7 @@ class _Director:
             else:
                 stay = self._touch(side, cursor, end, item.tool, near=place, but_not=subject)
             if cursor == interval.start:  # the hand is there when the interval begins
-                stay = replace(stay, start=max(0, 2 * cursor - stay.arrive), arrive=cursor)
+                stay = replace(stay, start=max(0, cursor - _LEAD_FRAMES), arrive=cursor)
             self.stays[side].append(stay)
             cursor = end
 
