@@ -55,7 +55,7 @@ class UtteranceEncoder(nn.Module):
         if self.pooling == "last":
             last = (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2])
             return states.gather(1, last).squeeze(1)
-        return (states * inside[:, :, None]).sum(1) / lengths[:, None]
+        return torch.where(inside[:, :, None], states, 0.0).sum(1) / lengths[:, None]
 
 
 def stacked(sequences: Sequences, count: int) -> Sequences:
@@ -68,7 +68,7 @@ def stacked(sequences: Sequences, count: int) -> Sequences:
         return sequences
     batch, steps, features = frames.shape
     inside = torch.arange(steps, device=frames.device) < lengths[:, None]
-    frames = nn.functional.pad(frames * inside[:, :, None], (0, 0, 0, -steps % count))
+    frames = nn.functional.pad(torch.where(inside[:, :, None], frames, 0.0), (0, 0, 0, -steps % count))
     return Sequences(
         frames.reshape(batch, -1, count * features), (lengths + count - 1).div(count, rounding_mode="floor")
     )

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from dataset_tools.manifests import InputError
+from fmn.config import (
+    DEMO,
+    PAPER,
+    Config,
+    MemoryConfig,
+    ModelConfig,
+    as_dict,
+    as_printed,
+    config_from_dict,
+    preset,
+    with_values,
+)
+
+
+@pytest.mark.parametrize("config", [DEMO, PAPER, as_printed(DEMO), as_printed(PAPER)])
+def test_a_configuration_survives_json(config: Config) -> None:
+    assert config_from_dict(json.loads(json.dumps(as_dict(config)))) == config
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    config = config_from_dict({"model": {"lstm_units": 3}, "training": {"augment": {"noise": 0}}})
+    assert config.model == ModelConfig(lstm_units=3)
+    assert config.memory == MemoryConfig()
+    assert config.training.augment.noise == 0.0
+    assert config.training.augment.time_masks == 2
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    with pytest.raises(InputError) as raised:
+        config_from_dict(
+            {
+                "modle": {},
+                "video": {"width": 0.0, "colour": 1},
+                "model": {"lstm_units": 0, "head": "cubic", "units": 3},
+                "memory": {"capacity": "many", "update": 1.5},
+                "training": {"augment": {"noise": -1}, "epochs": 2.5},
+            }
+        )
+    found = raised.value.found
+    for name in (
+        "modle is unknown",
+        "video.colour is unknown",
+        "width is 0.0",
+        "model.units is unknown",
+        "model.lstm_units is 0",
+        "model.head is 'cubic'",
+        "memory.capacity is 'many'",
+        "memory.update is 1.5",
+        "training.augment.noise is -1",
+        "training.epochs is 2.5",
+    ):
+        assert name in found
+    assert raised.value.exit_code == 2
+
+
+def test_a_section_that_is_a_value_is_refused() -> None:
+    with pytest.raises(InputError, match="memory is not an object"):
+        config_from_dict({"memory": 50})
+
+
+def test_single_values_are_changed_by_their_dotted_name() -> None:
+    config = with_values(DEMO, {"memory.update": 0.25, "training.augment.stretch": 0, "system": "fmn"})
+    assert config == replace(
+        DEMO,
+        memory=replace(DEMO.memory, update=0.25),
+        training=replace(DEMO.training, augment=replace(DEMO.training.augment, stretch=0.0)),
+    )
+    with pytest.raises(InputError, match=r"training\.epoch is unknown"):
+        with_values(DEMO, {"training.epoch": 3})
+    with pytest.raises(InputError, match="is a value, not a section"):
+        with_values(DEMO, {"system.name": "x"})
+
+
+def test_the_paper_preset_is_the_papers_setting() -> None:
+    # Notes on the paper: U = 1024, 1024 + 1024 = 2048 video numbers, X = 50, batch 64, 500 epochs.
+    assert (PAPER.model.lstm_units, PAPER.video.dim, PAPER.memory.capacity) == (1024, 2048, 50)
+    assert (PAPER.training.batch_size, PAPER.training.epochs) == (64, 500)
+
+
+def test_the_printed_form_changes_every_equation_that_cannot_be_as_printed() -> None:
+    printed = preset("demo", "printed")
+    assert (printed.model.head, printed.model.score) == ("linear", "s1/max")
+    assert (printed.memory.space, printed.memory.read, printed.memory.write) == ("raw", "max", "step")
+    assert isinstance(printed.memory.update, float)
+    assert printed.training.triplet == "printed"
+    assert printed.model.lstm_units == DEMO.model.lstm_units
+
+
+def test_unknown_presets_and_forms_are_refused() -> None:
+    with pytest.raises(InputError, match="no preset 'huge'"):
+        preset("huge")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no form 'other'"):
+        preset("demo", "other")  # type: ignore[arg-type]

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import msgspec
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import fmn.loop
+from dataset_tools.manifests import InputError, SplitPairRow, StoppedError, ToolkitError, read_rows, write_rows
+from fmn.checkpoint import load_run
+from fmn.config import Config, with_values
+from fmn.evaluate import evaluate
+from fmn.features.media import FeatureSet
+from fmn.state import read_run_state
+from fmn.tensors import ItemTensors
+from fmn.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+Files = dict[str, Tensor]
+
+
+def manifest_of(workspace: Path) -> Path:
+    return workspace / "manifests" / "train.jsonl"
+
+
+def test_training_learns_the_classes_and_leaves_a_whole_run(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    config = with_values(small, {"training.epochs": 25, "training.validate_every": 5})
+    calls: list[tuple[str, int, int, str]] = []
+    summary = train(
+        manifest_of(workspace),
+        config,
+        run,
+        progress=lambda *call: calls.append((*call, "")[:4]),  # type: ignore[arg-type]
+    )
+    assert (summary.clips, summary.utterances, summary.pairs, summary.classes) == (16, 16, 64, 4)
+    assert summary.epochs == 25
+    assert summary.best_epoch % 5 == 0
+    assert not summary.already_finished
+    assert {path.name.split(".")[0] for path in run.iterdir()} >= {"config", "checkpoint", "state", "events"}
+    # 12 test items of 4 classes: chance is about 25 %.
+    metrics = evaluate(run, workspace / "manifests" / "test.jsonl").metrics
+    assert metrics["audio_to_video"]["class_hit"]["1"] > 60
+    assert metrics["video_to_audio"]["class_hit"]["1"] > 60
+    assert [call[:3] for call in calls if call[0] == "train"][-1] == ("train", 25 * 64, 25 * 64)
+    assert "hit@1" in calls[-1][3]
+    assert "epoch 25/25" in calls[-1][3]
+
+
+def test_the_summary_says_what_the_best_epoch_was(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    summary = train(manifest_of(workspace), with_values(small, {"training.epochs": 6}), run)
+    state = read_run_state(run)
+    assert state is not None
+    quality = {
+        int(entry["epoch"]): entry["audio_to_video_map"] + entry["video_to_audio_map"] for entry in state.history
+    }
+    assert summary.best_epoch == min(quality, key=lambda epoch: (-quality[epoch], epoch))
+    assert summary.validation["audio_to_video_map"] == state.history[summary.best_epoch - 1]["audio_to_video_map"]
+    assert load_run(run, torch.device("cpu")).about.epoch == summary.best_epoch
+
+
+def files_of(run: Path) -> tuple[Files, Files, dict[str, Any]]:
+    state = json.loads((run / "state.json").read_text())
+    state.pop("seconds")
+    for entry in [*state["history"], state["best"]]:
+        entry.pop("pairs_per_s")
+    return load_file(run / "checkpoint.safetensors"), load_file(run / "state.safetensors"), state
+
+
+def assert_same(left: Path, right: Path) -> None:
+    for mine, other in zip(files_of(left), files_of(right), strict=True):
+        assert mine.keys() == other.keys()
+        for name in mine:
+            assert torch.equal(mine[name], other[name]) if isinstance(mine[name], Tensor) else mine[name] == other[name]
+
+
+def stopped_after(count: int) -> Callable[..., None]:
+    """A progress that interrupts the call when it hears of training the ``count``-th time."""
+    heard = 0
+
+    def progress(stage: str, done: int, total: int, note: str = "") -> None:
+        nonlocal heard
+        heard += stage == "train"
+        if heard == count:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("count", [3, 9, 10, 14, 27])  # within the 1st epoch, at its end, in the 2nd, at the very end
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(workspace: Path, small: Config, count: int) -> None:
+    whole, stopped = workspace / "runs" / "whole", workspace / "runs" / "stopped"
+    train(manifest_of(workspace), small, whole)
+    with pytest.raises(StoppedError, match="Training was interrupted") as raised:
+        train(manifest_of(workspace), small, stopped, progress=stopped_after(count))
+    assert raised.value.exit_code == 3
+    torch.manual_seed(12345)  # whatever happened in between does not matter
+    train(manifest_of(workspace), small, stopped)
+    assert_same(whole, stopped)
+
+
+def test_one_seed_gives_one_result_and_another_seed_another(workspace: Path, small: Config) -> None:
+    first, again, other = (workspace / "runs" / name for name in ("first", "again", "other"))
+    train(manifest_of(workspace), small, first)
+    torch.rand(7)
+    train(manifest_of(workspace), small, again)
+    train(manifest_of(workspace), with_values(small, {"training.seed": 1}), other)
+    assert_same(first, again)
+    assert not torch.equal(files_of(first)[0]["map_video.weight"], files_of(other)[0]["map_video.weight"])
+    assert (first / "config.json").read_bytes() == (again / "config.json").read_bytes()
+
+
+def test_the_callers_random_state_is_left_alone(workspace: Path, small: Config) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    train(manifest_of(workspace), with_values(small, {"training.epochs": 1}), workspace / "runs" / "one")
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_finished_run_is_left_as_it_is(workspace: Path, small: Config, made_features: dict[str, int]) -> None:
+    run = workspace / "runs" / "one"
+    first = train(manifest_of(workspace), small, run)
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    calls = dict(made_features)
+    again = train(manifest_of(workspace), small, run)
+    assert again == replace(first, already_finished=True)
+    assert made_features == calls
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_more_epochs_go_on_from_where_the_run_ended(workspace: Path, small: Config) -> None:
+    long, longer = workspace / "runs" / "long", workspace / "runs" / "longer"
+    more = with_values(small, {"training.epochs": 5})
+    train(manifest_of(workspace), more, long)
+    train(manifest_of(workspace), small, longer)
+    summary = train(manifest_of(workspace), more, longer, resume=True)
+    assert summary.epochs == 5
+    assert_same(long, longer)
+
+
+def test_another_configuration_or_manifest_is_refused(workspace: Path, small: Config) -> None:
+    run, manifest = workspace / "runs" / "one", manifest_of(workspace)
+    train(manifest, small, run)
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(InputError, match=r"memory.capacity was 10, is 11; training.seed was 0, is 2"):
+        train(manifest, with_values(small, {"training.seed": 2, "memory.capacity": 11}), run)
+    rows = list(read_rows(manifest, SplitPairRow))
+    write_rows(manifest, rows[:-1])
+    with pytest.raises(InputError, match="another manifest"):
+        train(manifest, small, run)
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_resume_wants_a_run(workspace: Path, small: Config) -> None:
+    with pytest.raises(InputError, match="nothing to go on with"):
+        train(manifest_of(workspace), small, workspace / "runs" / "none", resume=True)
+
+
+def test_two_commands_do_not_train_into_one_folder(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    run.mkdir(parents=True)
+    with filelock.FileLock(run / ".lock"), pytest.raises(StoppedError, match="Another command is training"):
+        train(manifest_of(workspace), small, run)
+
+
+def test_a_loss_that_is_no_number_ends_training_and_keeps_what_was_before(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = workspace / "runs" / "one"
+    real = fmn.loop.augmented
+    batches = 0
+
+    def breaking(*arguments: Any) -> Any:
+        nonlocal batches
+        batches += 1
+        sequences = real(*arguments)
+        return sequences._replace(frames=sequences.frames * float("nan")) if batches == 12 else sequences
+
+    monkeypatch.setattr(fmn.loop, "augmented", breaking)  # 8 batches an epoch: it happens in the second
+    with pytest.raises(ToolkitError, match="not a number any more") as raised:
+        train(manifest_of(workspace), small, run)
+    assert raised.value.where == "epoch 2"
+    assert "training.learning_rate" in str(raised.value.next_step)
+    state = read_run_state(run)
+    assert state is not None
+    assert state.epoch == 1
+
+
+def test_full_memory_is_explained(workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: ItemTensors, pairs: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(ItemTensors, "batch", full)
+    with pytest.raises(StoppedError, match="memory is full: CUDA out of memory") as raised:
+        train(manifest_of(workspace), small, workspace / "runs" / "one")
+    assert "training.batch_size=32" in str(raised.value.next_step)
+
+
+def test_an_unforeseen_error_stays_what_it_is(workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: ItemTensors, pairs: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(ItemTensors, "batch", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train(manifest_of(workspace), small, workspace / "runs" / "one")
+
+
+def test_patience_ends_training_early_and_for_good(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    config = with_values(small, {"training.epochs": 60, "training.patience": 3})
+    summary = train(manifest_of(workspace), config, run)
+    assert summary.epochs == summary.best_epoch + 3 < 60
+    assert train(manifest_of(workspace), config, run).already_finished
+
+
+def test_fold_0_is_never_fitted(workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[int, int]] = set()
+    real = ItemTensors.batch
+
+    def watched(self: ItemTensors, pairs: np.ndarray) -> Any:
+        seen.update(map(tuple, pairs.tolist()))
+        return real(self, pairs)
+
+    monkeypatch.setattr(ItemTensors, "batch", watched)
+    train(manifest_of(workspace), small, workspace / "runs" / "one")
+    # Ids sort by person, which is the fold: the items of fold 0 are the first four.
+    assert {clip for clip, _ in seen} == set(range(4, 20))
+    assert {utterance for _, utterance in seen} == set(range(4, 20))
+
+
+def test_all_training_items_are_in_the_memory_at_the_end_and_no_others(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    config = with_values(small, {"memory.score_threshold": 0.0})
+    train(manifest_of(workspace), config, run)
+    counts = load_file(run / "checkpoint.safetensors")["memory.counts"]
+    assert int(counts.sum()) == 20  # each of the 20 clips and utterances once
+    last = load_file(run / "state.safetensors")["model.memory.counts"]
+    assert int(last.sum()) == 16  # before the end: without fold 0
+
+
+def test_without_fold_0_the_last_epoch_counts_and_it_is_said(workspace: Path, small: Config) -> None:
+    manifest = manifest_of(workspace)
+    write_rows(manifest, [msgspec.structs.replace(row, fold=None) for row in read_rows(manifest, SplitPairRow)])
+    summary = train(manifest, small, workspace / "runs" / "one")
+    assert (summary.best_epoch, summary.pairs, summary.validation) == (3, 100, {})
+    assert any("no fold 0" in note for note in summary.notes)
+
+
+def test_a_split_of_pairs_is_trained_and_called_leaking(workspace: Path, small: Config) -> None:
+    manifest = manifest_of(workspace)
+    rows = read_rows(manifest, SplitPairRow)
+    write_rows(manifest, [msgspec.structs.replace(row, fold=n % 5) for n, row in enumerate(list(rows))])
+    summary = train(manifest, small, workspace / "runs" / "one")
+    assert (summary.pairs, summary.clips) == (80, 20)
+    assert any("too high" in note for note in summary.notes)
+
+
+def test_items_without_features_take_no_part_and_are_named(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fmn.data
+
+    real = fmn.data.extract_video
+
+    def failing(items: Any, *arguments: Any, **options: Any) -> FeatureSet:
+        whole = real(items, *arguments, **options)
+        lost = next(item.sha256 for item in items if item.name.startswith("s03-d01"))
+        left = {key: value for key, value in whole.values.items() if key != lost}
+        return FeatureSet(dim=whole.dim, values=left, failures={lost: ToolkitError("It is torn")})
+
+    monkeypatch.setattr(fmn.data, "extract_video", failing)
+    summary = train(manifest_of(workspace), small, workspace / "runs" / "one")
+    assert summary.failures == {"s03-d01_000001-000010": "It is torn"}
+    assert (summary.clips, summary.pairs) == (15, 60)
+
+
+def test_the_printed_form_trains_too(workspace: Path, small: Config) -> None:
+    from fmn.config import as_printed
+
+    run = workspace / "runs" / "printed"
+    config = with_values(as_printed(small), {"memory.score_threshold": 0.0})
+    train(manifest_of(workspace), config, run)
+    tensors = load_file(run / "checkpoint.safetensors")
+    assert tensors["memory.video_slots"].shape == (10, 12)  # raw features
+    assert int(tensors["memory.counts"].sum()) > 0
+    metrics = evaluate(run, workspace / "manifests" / "test.jsonl").metrics
+    assert metrics["audio_to_video"]["queries"] == 12
