@@ -65,9 +65,11 @@ class RunState:
         return patience is not None and bool(self.history) and self.epoch - self.best_epoch >= patience
 
     def ended(self, config: Config) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether there is nothing left to do; a closed form, without parameters, is found in one epoch."""
         return self.finished and (
-            self.epoch >= config.training.epochs or self.patience_is_over(config.training.patience)
+            self.parameters == 0
+            or self.epoch >= config.training.epochs
+            or self.patience_is_over(config.training.patience)
         )
 
     def line(self, epochs: int) -> str:

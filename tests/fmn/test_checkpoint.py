@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from dataset_tools.manifests import ClassLabel, InputError
+from fmn.checkpoint import (
+    About,
+    load_config,
+    load_run,
+    load_state,
+    read_state,
+    save_checkpoint,
+    save_config,
+    save_state,
+)
+from fmn.config import Config, with_values
+from fmn.encoder import Sequences
+from fmn.model import FeatureMemoryNetwork
+
+CPU = torch.device("cpu")
+CLASSES = (
+    ClassLabel(id="cut_carrot_knife", action="cut", subject="carrot", object="knife"),
+    ClassLabel(id="wash_apple", action="wash", subject="apple", object=None),
+)
+
+
+def trained(config: Config) -> FeatureMemoryNetwork:
+    """A network whose every parameter, buffer and slot is its own random number."""
+    torch.manual_seed(0)
+    model = FeatureMemoryNetwork(config, 12, 8)
+    model.memory.write(torch.randn(6, 8), torch.randn(6, 8), torch.ones(6), score_threshold=0.5)
+    model.video_mean.normal_()
+    return model.eval()
+
+
+def saved(run: Path, config: Config) -> FeatureMemoryNetwork:
+    model = trained(config)
+    save_config(run, config)
+    save_checkpoint(run, model, About("fmn", CLASSES, 12, 8, ("video", "audio"), 7))
+    return model
+
+
+def test_a_loaded_run_scores_as_the_model_that_was_saved(tmp_path: Path, small: Config) -> None:
+    model = saved(tmp_path, small)
+    loaded = load_run(tmp_path, CPU)
+    assert not loaded.model.training
+    assert loaded.config == small
+    assert loaded.about == About("fmn", CLASSES, 12, 8, ("video", "audio"), 7)
+    video, audio = torch.randn(3, 12), Sequences(torch.randn(4, 9, 8), torch.tensor([9, 1, 5, 9]))
+    with torch.no_grad():
+        expected = model.scores(model.encode_clips(video), model.encode_utterances(audio))
+        found = loaded.model.scores(loaded.model.encode_clips(video), loaded.model.encode_utterances(audio))
+    assert torch.equal(found, expected)
+
+
+def test_the_class_table_and_the_memories_are_in_the_file(tmp_path: Path, small: Config) -> None:
+    model = saved(tmp_path, small)
+    with safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
+        about = json.loads(file.metadata()["about"])
+    assert about["classes"][0] == {"id": "cut_carrot_knife", "action": "cut", "subject": "carrot", "object": "knife"}
+    assert about["classes"][1]["object"] is None
+    tensors = load_file(tmp_path / "checkpoint.safetensors")
+    assert torch.equal(tensors["memory.video_slots"], model.memory.video_slots)
+
+
+def test_a_state_goes_on_with_weights_optimiser_and_values(tmp_path: Path, small: Config) -> None:
+    model = trained(small)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(1)
+    gradients = [
+        [torch.randn(parameter.shape, generator=generator) for parameter in model.parameters()] for _ in range(4)
+    ]
+
+    def step(network: FeatureMemoryNetwork, adam: torch.optim.Adam, number: int) -> None:
+        for parameter, gradient in zip(network.parameters(), gradients[number], strict=True):
+            parameter.grad = gradient
+        adam.step()
+
+    step(model, optimiser, 0)
+    step(model, optimiser, 1)
+    save_state(tmp_path, model, optimiser, {"epoch": 2, "history": [{"loss": 0.5}]})
+    other = FeatureMemoryNetwork(small, 12, 8)
+    other_optimiser = torch.optim.Adam(other.parameters(), lr=1e-2)
+    assert load_state(tmp_path, other, other_optimiser, CPU) == {"epoch": 2, "history": [{"loss": 0.5}]}
+    for number in (2, 3):
+        step(model, optimiser, number)
+        step(other, other_optimiser, number)
+    for name, value in model.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
+    assert read_state(tmp_path) == {"epoch": 2, "history": [{"loss": 0.5}]}
+    assert json.loads((tmp_path / "state.json").read_text()) == {"epoch": 2, "history": [{"loss": 0.5}]}
+
+
+def test_no_state_is_no_error(tmp_path: Path) -> None:
+    assert read_state(tmp_path) is None
+
+
+def test_what_is_no_run_is_said(tmp_path: Path, small: Config) -> None:
+    with pytest.raises(InputError, match="There is no run"):
+        load_run(tmp_path, CPU)
+    save_config(tmp_path, small)
+    with pytest.raises(InputError, match="no checkpoint yet"):
+        load_run(tmp_path, CPU)
+
+
+def test_files_that_are_broken_are_named(tmp_path: Path, small: Config) -> None:
+    saved(tmp_path, small)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cannot be read") as raised:
+        load_run(tmp_path, CPU)
+    assert raised.value.where == str(checkpoint)
+    save_file({"x": torch.zeros(1)}, checkpoint, {"format": "another"})
+    with pytest.raises(InputError, match="The format is 'another'"):
+        load_run(tmp_path, CPU)
+    (tmp_path / "state.safetensors").write_bytes(b"no")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_state(tmp_path)
+    save_file({"x": torch.zeros(1)}, tmp_path / "state.safetensors")
+    with pytest.raises(InputError, match="The format is None"):
+        read_state(tmp_path)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, small: Config) -> None:
+    saved(tmp_path, small)
+    save_config(tmp_path, with_values(small, {"model.common_dim": 9}))
+    with pytest.raises(InputError, match=r"does not fit config\.json beside it"):
+        load_run(tmp_path, CPU)
+
+
+def test_a_configuration_that_cannot_be_read_names_its_file(tmp_path: Path, small: Config) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("{")
+    with pytest.raises(InputError, match="not JSON") as raised:
+        load_config(tmp_path)
+    assert raised.value.where == str(path)
+    path.write_text('{"modle": 1}')
+    with pytest.raises(InputError, match="modle is unknown") as raised:
+        load_config(tmp_path)
+    assert raised.value.where == str(path)
