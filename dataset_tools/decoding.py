@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any, Self
 import av
 import av.error
 import av.filter
-import av.logging
 
 from dataset_tools.errors import SampleError
 from dataset_tools.frame_index import FrameIndex, cannot_open, read_frame_index
@@ -55,18 +53,11 @@ class SourceVideo:
         self.path = path
         self.index = index or read_frame_index(path)
         self._container: Any = None
-        self._closing = ExitStack()
-        self._complaints: list[tuple[int, str, str]] = []  # what FFmpeg says: level, decoder, message
         self._ahead: Numbered = iter(())
         self._may_go_on = True
         self._reached: int | None = None  # the number that `_ahead` gave last, if it may go on from there
 
     def __enter__(self) -> Self:
-        # A damaged H.264 slice is patched up silently: that the decoder complained is the only sign of it.
-        self._closing.callback(av.logging.set_level, av.logging.get_level())
-        av.logging.set_level(av.logging.ERROR)
-        capture: Any = av.logging.Capture(local=True)
-        self._complaints = self._closing.enter_context(capture)
         try:
             self._open()
         except (av.error.FFmpegError, IndexError, OSError) as error:
@@ -128,15 +119,12 @@ class SourceVideo:
         if self._container is not None:
             self._container.close()
         self._container = av.open(str(self.path))
-        # One thread: processes work side by side already, and what FFmpeg says is heard in its own thread only.
-        self._stream.codec_context.thread_count = 1
-        self._complaints.clear()
+        self._stream.codec_context.thread_count = 1  # processes work side by side already
 
     def _close(self) -> None:
         if self._container is not None:
             self._container.close()
             self._container = None
-        self._closing.close()
 
     def _frames_from(self, first: int) -> Numbered:
         """Yields (number, frame) from a frame at or before ``first`` on."""
@@ -156,7 +144,7 @@ class SourceVideo:
             self._may_go_on = False
         if number is not None:
             self._open()
-            counted = enumerate(self._undamaged(self._container.decode(self._stream)), start=1)
+            counted = enumerate(_undamaged(self._container.decode(self._stream)), start=1)
             yield from itertools.islice(counted, number - 1, None)
 
     def _by_stamp(self, key_frame: int) -> Generator[tuple[int, Any], None, int | None]:
@@ -171,28 +159,28 @@ class SourceVideo:
         first = next((frame for frame in decoded if frame.pts is None or frame.pts >= stamps[0]), None)
         if first is None or not first.key_frame:
             return key_frame
-        self._complaints.clear()
-        frames = self._undamaged(itertools.chain([first], decoded))
+        frames = _undamaged(itertools.chain([first], decoded))
         for number, (frame, stamp) in enumerate(zip(frames, stamps, strict=False), start=key_frame):
             if frame.pts != stamp:
                 return number
             yield number, frame
         return None
 
-    def _undamaged(self, frames: Iterable[Any]) -> Iterator[Any]:
-        """Yields frames until one is damaged: whatever refers to it afterwards is damaged too.
-
-        Raises:
-            _DamagedError: a frame is damaged.
-        """
-        for frame in frames:
-            if frame.is_corrupt or self._complaints:
-                raise _DamagedError(self._complaints[-1][2].strip() if self._complaints else "the decoder says so")
-            yield frame
-
 
 class _DamagedError(Exception):
     """A frame could be decoded in part only."""
+
+
+def _undamaged(frames: Iterable[Any]) -> Iterator[Any]:
+    """Yields frames until one is damaged: whatever refers to it afterwards is damaged too, and does not say so.
+
+    Raises:
+        _DamagedError: a frame is damaged.
+    """
+    for frame in frames:
+        if frame.is_corrupt:
+            raise _DamagedError("the decoder had to patch up the next one")
+        yield frame
 
 
 def decoder_version() -> str:

@@ -41,6 +41,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
     "late-start.mp4": {"frames": 200, "codec": "libx264", "g": 50, "times_ms": lambda place: 1234 + place * 40},
     "rotated.mov": {"frames": 200, "codec": "libx264", "g": 50, "rotate": 90},
+    "turned-left.mov": {"frames": 60, "codec": "libx264", "g": 50, "rotate": 270},
     "upside-down.mov": {"frames": 100, "codec": "libx264", "g": 50, "rotate": 180},
     "odd.avi": {"frames": 100, "g": 30, "size": (161, 121)},
     "motion-jpeg.avi": {"frames": 60, "codec": "mjpeg", "pix_fmt": "yuvj420p"},
@@ -77,6 +78,13 @@ def test_every_span_has_just_its_frames(source: tuple[Path, int], number_of: Cal
     with SourceVideo(path) as video:
         for start, end in (*spans, *sorted(spans)):
             assert numbers_of(video, start, end, number_of) == list(range(start, end + 1)), (start, end)
+
+
+def test_stamps_of_the_coded_order_are_seen_through(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    """H.264 in AVI: without that, every span would be tried by seeking first."""
+    index = read_frame_index(write_video(tmp_path / "coded.avi", 100, codec="libx264", g=20, bf=3))
+    assert (index.frames, index.stamps, index.key_frames) == (100, (), ())
+    assert index.key_frame_before(90) == 1
 
 
 def test_an_edit_list_takes_frames_out(
@@ -120,11 +128,15 @@ def test_a_header_with_a_wrong_frame_count_is_not_believed(
 def test_what_is_no_key_frame_is_not_taken_for_one(
     write_video: Callable[..., Path], number_of: Callable[[np.ndarray], int], tmp_path: Path
 ) -> None:
-    path = write_video(tmp_path / "lying.mp4", 120, codec="libx264", g=60, bf=0, **{"x264-params": "scenecut=0"})
+    path = write_video(tmp_path / "lying.avi", 200, g=100)
     index = read_frame_index(path)
-    assert index.key_frames == (1, 61)
-    with SourceVideo(path, msgspec.structs.replace(index, key_frames=(1, 31, 61, 90))) as video:
-        for start, end in ((95, 100), (30, 31), (61, 61)):
+    lies = [number for number in range(60, 200, 7) if number not in index.key_frames]
+    content = bytearray(path.read_bytes())
+    for entry in range(content.rindex(b"idx1") + 8, len(content), 16):
+        content[entry + 4] |= 0x10  # seeking to any frame now ends there
+    path.write_bytes(content)
+    with SourceVideo(path, msgspec.structs.replace(index, key_frames=(1, *lies))) as video:
+        for start, end in ((lies[2], lies[2] + 3), (lies[5] + 2, lies[5] + 4), (61, 61)):
             assert numbers_of(video, start, end, number_of) == list(range(start, end + 1))
 
 
@@ -172,6 +184,8 @@ def test_damage_fails_the_spans_that_need_it_and_no_others(
     with SourceVideo(path) as video:
         for start, end, whole in (
             (100, 120, True),
+            (121, 125, True),
+            (130, 130, False),
             (140, 150, False),
             (121, 160, False),
             (161, 200, True),
