@@ -96,7 +96,7 @@ class Ledger:
                 next_step="wait until it has ended, then run this one again; or use another --workspace",
             ) from error
         try:
-            for folder in ("clips", "speech", "manifests", "recordings"):
+            for folder in ("", "clips", "speech", "manifests", "recordings", "cache/sources"):
                 clear_partial(self.root / folder)
             self.rows = read_ledger(self.path)
             if self._journal_path.exists():

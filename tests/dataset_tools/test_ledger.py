@@ -100,6 +100,17 @@ def test_a_kill_loses_nothing(path: Path) -> None:
     assert list(read_ledger(path)) == [f"clip/{number:03d}" for number in range(100)]
 
 
+def test_what_a_kill_left_half_written_goes_when_the_next_command_starts(path: Path) -> None:
+    left = [path.parent / name for name in (".partial-a.jsonl", "clips/.partial-b.mp4", "manifests/.partial-c.jsonl")]
+    kept = [path.parent / name for name in ("notes.txt", "clips/a.mp4")]
+    for file in (*left, *kept):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    with Ledger(path):
+        assert not any(file.exists() for file in left)
+        assert all(file.exists() for file in kept)
+
+
 def test_a_second_command_is_refused_and_not_for_ever(path: Path) -> None:
     with Ledger(path), pytest.raises(StoppedError) as caught:
         Ledger(path).__enter__()

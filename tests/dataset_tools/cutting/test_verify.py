@@ -1,0 +1,123 @@
+"""verify sees what was changed, is missing, has another length, or stands on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+
+from dataset_tools.decoding import SourceVideo
+from dataset_tools.encoding import encode
+from dataset_tools.errors import InputError
+from dataset_tools.files import sha256_of
+from dataset_tools.manifests import ClassLabel, ClipRow, SplitPairRow, UtteranceRow, write_rows
+from dataset_tools.verify import verify_dataset
+from dataset_tools.workspace import Workspace
+
+CUT = ClassLabel(id="cut_carrot_knife", action="cut", subject="carrot", object="knife")
+
+
+@pytest.fixture
+def workspace(
+    write_video: Callable[..., Path],
+    make_clip: Callable[..., ClipRow],
+    make_utterance: Callable[..., UtteranceRow],
+    tmp_path: Path,
+) -> Workspace:
+    """Four clips with an utterance each, two training, two testing, all as their rows say."""
+    place = Workspace(tmp_path / "workspace")
+    clips, utterances, pairs = [], [], []
+    with SourceVideo(write_video(tmp_path / "source.avi", 80)) as video:
+        for number, start in enumerate((1, 21, 41, 61)):
+            clip = make_clip(CUT.id, 7 + number, 20, start)
+            path = place.root / clip.path
+            made = encode(video.pictures(start, start + 9, 64), Fraction(147, 5), path, "key")
+            clip = msgspec.structs.replace(clip, sha256=sha256_of(path), **msgspec.structs.asdict(made))
+            utterance = make_utterance(CUT.id, clip.id, f"voice{number}")
+            path = place.root / utterance.path
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, np.sin(np.arange(16000) * (0.05 + 0.01 * number)), 16000, subtype="PCM_16")
+            utterance = msgspec.structs.replace(utterance, sha256=sha256_of(path), duration_s=1.0)
+            clips.append(clip)
+            utterances.append(utterance)
+            side = "train" if number < 2 else "test"
+            pair_id = f"{clip.id}__{utterance.id}"
+            pairs.append(SplitPairRow(id=pair_id, label=CUT, clip=clip, utterance=utterance, split=side, fold=None))
+    write_rows(place.manifests / "clips.jsonl", clips)
+    write_rows(place.manifests / "utterances.jsonl", utterances)
+    write_rows(place.manifests / "train.jsonl", pairs[:2])
+    write_rows(place.manifests / "test.jsonl", pairs[2:])
+    return place
+
+
+def problems(place: Workspace) -> tuple[str, ...]:
+    return verify_dataset(place, jobs=2).problems
+
+
+def change(place: Workspace, manifest: str, old: str, new: str) -> None:
+    path = place.manifests / manifest
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_what_is_right_has_no_problems(workspace: Workspace) -> None:
+    report = verify_dataset(workspace, jobs=2)
+    assert report.problems == ()
+    assert (report.rows, report.checked) == (12, 8)
+
+
+def test_a_changed_or_missing_file_is_named(workspace: Workspace) -> None:
+    changed, missing = sorted(workspace.clips.iterdir())[:2]
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed.write_bytes(content)
+    missing.unlink()
+    found = problems(workspace)
+    assert len(found) == 2
+    assert f"clips/{changed.name}: The content has changed" in found[0]
+    assert f"clips/{missing.name}" in found[1]
+    assert "missing" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "old", "new"),
+    [
+        ("clips.jsonl", '"frames":10', '"frames":11'),
+        ("clips.jsonl", '"fps":29.4', '"fps":25.0'),
+        ("utterances.jsonl", '"duration_s":1.0', '"duration_s":1.5'),
+        ("utterances.jsonl", '"sample_rate_hz":16000', '"sample_rate_hz":8000'),
+    ],
+)
+def test_a_row_that_says_something_else_than_the_file(workspace: Workspace, manifest: str, old: str, new: str) -> None:
+    change(workspace, manifest, old, new)
+    (problem,) = problems(workspace)
+    assert problem.startswith(("clips/", "speech/"))
+
+
+def test_a_broken_row_is_named_and_the_rest_is_checked(workspace: Workspace) -> None:
+    change(workspace, "utterances.jsonl", '"language":"en",', "")
+    found = problems(workspace)
+    assert len(found) == 1
+    assert "utterances.jsonl, line 1" in found[0]
+    assert "language" in found[0]
+    assert verify_dataset(workspace).checked == 4
+
+
+def test_what_stands_on_both_sides_is_a_leak(workspace: Workspace) -> None:
+    train = (workspace.manifests / "train.jsonl").read_text().splitlines()
+    test = (workspace.manifests / "test.jsonl").read_text().splitlines()
+    (workspace.manifests / "test.jsonl").write_text("\n".join([train[0], *test]) + "\n")
+    found = problems(workspace)
+    assert len(found) == 4
+    assert all(problem.startswith("leak: ") for problem in found)
+
+
+def test_nothing_to_verify(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data set to verify"):
+        verify_dataset(Workspace(tmp_path))
