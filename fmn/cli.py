@@ -148,9 +148,11 @@ def evaluate(
         found = evaluate_run(folder, chosen, root=root, device=device, jobs=jobs, progress=terminal.progress)
         corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
         terminal.say(
-            results_table({found.system: found.metrics}, title=f"{folder} on {chosen}{corpus}", notes=found.notes)
+            results_table(
+                {found.system: found.metrics}, title=f"{_short(folder)} on {_short(chosen)}{corpus}", notes=found.notes
+            )
         )
-        terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", found.path)
+        terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", _short(found.path))
         _show_failures(terminal, found.failures)
         terminal.result(found.as_dict())
 
@@ -300,11 +302,17 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
         "train",
         f"{summary.system} {how}: {summary.epochs} epochs, {summary.pairs:,} pairs of {summary.classes} classes, "
         f"{summary.parameters:,} parameters{validated}",
-        summary.run,
+        _short(summary.run),
     )
     _show_failures(terminal, summary.failures)
     terminal.result(summary.as_dict())
-    terminal.next(f"fmn eval {summary.run}")
+    terminal.next(f"fmn eval {_short(summary.run)}")
+
+
+def _short(path: Path) -> Path:
+    """``path`` as seen from the current folder, when it lies in it."""
+    here = Path.cwd()
+    return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
 
 
 def _show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
@@ -320,7 +328,7 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
     from rich.table import Table
 
     found = "clips" if result.kind == "speech" else "utterances"
-    table = Table(title=f"{found} for {result.query}, of {result.gallery}", title_justify="left")
+    table = Table(title=f"{found} for {_short(result.query)}, of {result.gallery}", title_justify="left")
     for name in ("rank", "score"):
         table.add_column(name, justify="right")
     for name in ("class", "path") + (() if result.kind == "speech" else ("text",)):

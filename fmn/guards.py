@@ -17,15 +17,21 @@ GO_ON = "run the same command again: it goes on after the last whole epoch"
 
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
-    """Makes the folder ``run``, and keeps other commands from training into it.
+    """Makes the folder ``run``, and keeps other commands from training into it; what stays empty is removed again.
 
     Raises:
         StoppedError: another command does.
     """
     run.mkdir(parents=True, exist_ok=True)
+    lock = run / ".lock"
     try:
-        with filelock.FileLock(run / ".lock", timeout=0):
-            yield
+        with filelock.FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                if all(path == lock for path in run.iterdir()):
+                    lock.unlink(missing_ok=True)
+                    run.rmdir()
     except filelock.Timeout as error:
         raise StoppedError(
             "Another command is training into this folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataset_tools.manifests import InputError, workspace_of
-from fmn.checkpoint import CHECKPOINT_FILE
+from fmn.checkpoint import CHECKPOINT_FILE, load_config
 from fmn.state import read_run_state
 
 
@@ -35,8 +35,9 @@ def manifest_for(run: Path, name: str) -> Path:
     """The manifest ``name`` (``test.jsonl``, ``train.jsonl``) beside the one that the run was trained on.
 
     Raises:
-        InputError: it is not known which that was.
+        InputError: there is no such run, or it is not known which that was.
     """
+    load_config(run)
     state = read_run_state(run)
     if state is None:
         raise InputError(

@@ -99,12 +99,11 @@ def train(
     config = config_from_dict(as_dict(config))
     find_system(config.system)
     items = load_items(manifest, root)
+    chosen = find_device(device)
     with claimed(run):
         state = earlier_state(run, config, manifest, resume=resume)
         if state is not None and state.ended(config):
             return _summary(run, config, state, already_finished=True)
-        save_config(run, config)
-        chosen = find_device(device)
         with stops_explained(run):
             prepared = featured(items, config, device=chosen, jobs=jobs, progress=progress)
             with seeded(chosen, deterministic=config.training.deterministic):
@@ -126,6 +125,7 @@ def _train(prepared: Featured, config: Config, run: Path, state: RunState | None
         load_state(run, model, loop.optimiser, data.device)
     state.failures = {name: error.found for name, error in prepared.failures.items()}
     state.finished = False
+    save_config(run, config)
     with _events(run, state.epoch) as events:
         while state.epoch < loop.epochs and not state.patience_is_over(config.training.patience):
             _next_epoch(loop, state, events, progress)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from dataset_tools.manifests import SplitPairRow, read_rows, sha256_of, write_rows
+from fmn.cli import app
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = [
+    "video.width=0.0625",
+    "video.resize_px=32",
+    "video.crop_px=32",
+    "video.window_frames=8",
+    "video.weights=random",
+    "model.lstm_units=8",
+    "model.common_dim=8",
+    "model.head_units=8",
+    "training.epoch_pairs=64",
+]
+SETTINGS = [part for setting in SMALL for part in ("--set", setting)]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def json_of(result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def write_clip(path: Path, brightness: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            picture = np.full((48, 64, 3), brightness, np.uint8)
+            picture[:, 6 * number : 6 * number + 4] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def files(workspace: Path) -> Path:
+    """The workspace with files that play: clips differ in brightness by class, utterances in pitch."""
+    hashes = {}
+    for name in ("train", "test"):
+        for row in read_rows(workspace / "manifests" / f"{name}.jsonl", SplitPairRow):
+            number = int(row.label.id[-1])
+            clip, utterance = workspace / row.clip.path, workspace / row.utterance.path
+            if row.clip.id not in hashes:
+                write_clip(clip, 40 + 50 * number + int(row.clip.person[1:]))
+                hashes[row.clip.id] = sha256_of(clip)
+            if row.utterance.id not in hashes:
+                random = np.random.default_rng([number, len(hashes)])
+                time_s = np.arange(8000) / 16000
+                tone = np.sin(2 * np.pi * (300 + 400 * number) * time_s) + 0.1 * random.normal(size=8000)
+                soundfile.write(utterance, 0.3 * tone, 16000)
+                hashes[row.utterance.id] = sha256_of(utterance)
+    for name in ("train", "test"):
+        path = workspace / "manifests" / f"{name}.jsonl"
+        write_rows(path, [_with(row, hashes) for row in list(read_rows(path, SplitPairRow))])
+    return workspace
+
+
+def _with(row: SplitPairRow, hashes: dict[str, str]) -> SplitPairRow:
+    return msgspec.structs.replace(
+        row,
+        clip=msgspec.structs.replace(row.clip, sha256=hashes[row.clip.id]),
+        utterance=msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id]),
+    )
+
+
+def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(files)
+    (files / "manifests" / "build.json").write_text('{"stand_in": {"seed": 0}}')
+    planned = run("train", "manifests/train.jsonl", "--epochs", "2", *SETTINGS, "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert "would train fmn for 2 epochs on 64 pairs of 16 clips and 16 utterances" in planned.output
+    assert not (files / "runs").exists()
+
+    trained = run("train", "manifests/train.jsonl", "--epochs", "2", *SETTINGS, "--json")
+    assert trained.exit_code == 0, trained.output
+    summary = json_of(trained)
+    assert (summary["ok"], summary["epochs"], summary["clips"]) == (True, 2, 16)
+    folder = files / "runs" / "fmn-demo"
+    assert Path(summary["run"]) == folder.resolve()
+
+    again = run("train", "manifests/train.jsonl", "--epochs", "2", *SETTINGS)
+    assert again.exit_code == 0, again.output
+    assert "was finished already" in again.output
+
+    longer = run("train", "--resume", "--epochs", "3")  # the configuration is the run's
+    assert longer.exit_code == 0, longer.output
+    assert "3 epochs" in longer.output
+
+    evaluated = run("eval")  # the newest run, the test manifest beside the training manifest
+    assert evaluated.exit_code == 0, evaluated.output
+    assert "stand-in corpus" in evaluated.output
+    assert "class recall" in evaluated.output
+    metrics = json.loads((folder / "metrics.json").read_text())
+    as_json = json_of(run("eval", str(folder), "--manifest", "manifests/test.jsonl", "--json"))
+    assert as_json["metrics"] == metrics
+    assert as_json["stand_in"] is True
+
+    utterance = next((files / "speech").glob("s06-d02*.wav"))
+    found = json_of(run("search", str(folder), "--speech", str(utterance), "--top", "3", "--json"))
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
+    assert all((files / hit["path"]).is_file() for hit in found["hits"])
+    clip = next((files / "clips").glob("s06-d02*.mp4"))
+    shown = run("search", "--clip", str(clip), "--top", "2")
+    assert shown.exit_code == 0, shown.output
+    assert "somebody washes thing" in shown.output
+
+    nothing = tmp_path / "noise.wav"
+    nothing.write_bytes(b"this is no sound")
+    refused = run("search", "--speech", str(nothing))
+    assert refused.exit_code == 2
+    assert "noise.wav" in refused.output
+
+    torn = files / next(read_rows(files / "manifests" / "test.jsonl", SplitPairRow)).clip.path
+    torn.write_bytes(b"torn")
+    assert run("eval").exit_code == 0  # its feature is known by its content, which the manifest names
+    for folder_of_features in (files / "cache").rglob("video-*"):
+        folder_of_features.rename(folder_of_features.with_name("away"))
+    partial = run("eval")
+    assert partial.exit_code == 1, partial.output
+    assert "1 files have no features and took no part" in partial.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "nowhere/train.jsonl"], 2, "There is no such manifest"),
+        (["train", "manifests/train.jsonl", "--model", "gpt"], 2, "There is no system 'gpt'"),
+        (["train", "manifests/train.jsonl", "--set", "memory.size=3"], 2, "memory.size is unknown"),
+        (["train", "manifests/train.jsonl", "--set", "memory.size"], 2, "There is no value in 'memory.size'"),
+        (["train", "manifests/train.jsonl", "--resume"], 2, "There is no run"),
+        (["train", "manifests/train.jsonl", "--device", "abacus"], 2, "The device 'abacus' cannot be used"),
+        (["eval"], 2, "There is no trained run"),
+        (["eval", "runs/none"], 2, "There is no run"),
+        (["search", "runs/none"], 2, "The query is missing"),
+        (["search", "--speech", "a.wav", "--clip", "a.mp4"], 2, "There are two queries"),
+    ],
+)
+def test_wrong_use_is_told_in_one_message(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, message: str
+) -> None:
+    monkeypatch.chdir(workspace)
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not (workspace / "runs").exists() or not list((workspace / "runs").iterdir())
+
+
+def test_a_broken_line_is_named(workspace: Path) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    lines = manifest.read_text().splitlines()
+    lines[6] = lines[6][:100]
+    manifest.write_text("\n".join(lines))
+    result = run("train", str(manifest), "--json")
+    assert result.exit_code == 2
+    error = json_of(result)["error"]
+    assert error["where"].endswith("train.jsonl, line 7")
+    assert "next" in error
+
+
+@pytest.mark.parametrize("command", [["train"], ["eval"], ["search"], ["weights", "download"]])
+def test_every_command_has_an_example(command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: fmn {' '.join(command)}" in result.output
