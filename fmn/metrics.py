@@ -3,113 +3,124 @@
 Three readings of the paper's R@k (section 4.2), in percent: *instance hit*, the query's own partner is in the top k;
 *class hit*, any item of the query's class is; *class recall* (eq. 5), the share of the class's items that are. Beside
 each stands *chance* (scores that say nothing) and the *ceiling* of class knowledge (scores that say the class, and
-nothing within it).
+nothing within it): fmn/chance.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.manifests import InputError
+from fmn.chance import ceiling, chance, expected_hit
 
 KS = (1, 10, 25)
-ROWS_AT_ONCE = 256
+SCORES_AT_ONCE = 4_194_304
+"""Scores that are held in float64 at once."""
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """Some queries' galleries in descending order of score, with the groups of equal scores. All are [Q, G].
+@dataclass(frozen=True, eq=False)
+class QueryMetrics:
+    """What each of Q queries found; a query with nothing relevant in the gallery found nothing.
 
     Attributes:
-        relevant: whether the item at the place is relevant.
-        before: items in front of the place's group of equals. tied: items in that group.
-        hits_tied: relevant items in that group.
+        hits: by k, [Q] in 0…1: the probability that a relevant item is among the k best. With b items strictly better
+            than the best relevant one, and t items, p of them relevant, that tie with it, it is 0 if b ≥ k, else
+            1 − C(t−p, m)/C(t, m) with m = min(k−b, t).
+        recalls: by k, [Q] in 0…1: the expected share of the relevant items that are among the k best (eq. 5). An item
+            with b items strictly better and t tied (itself included) is among them with probability (k−b)/t, cut to
+            0…1.
+        average_precision: [Q] in 0…1, its expectation over the orders of the ties (McSherry and Najork, 2008).
+        rank: [Q], from 1: the expected rank of the best relevant item, b + (t+1)/(p+1); G + 1 where nothing is
+            relevant.
     """
 
-    relevant: Bools
-    before: Integers
-    tied: Integers
-    hits_tied: Integers
+    hits: dict[int, Floats]
+    recalls: dict[int, Floats]
+    average_precision: Floats
+    rank: Floats
 
 
 def recall_at_k(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> dict[int, float]:
-    """Percent of queries with a relevant item among the k best; ties count by expectation.
+    """Percent of queries with a relevant item among the k best; ties by expectation (`QueryMetrics.hits`).
 
-    With b items strictly better than the best relevant one, and t items, p of them relevant, that tie with it, a query
-    counts 0 if b ≥ k, else 1 − C(t−p, m)/C(t, m) with m = min(k−b, t). A query without a relevant item counts 0.
+    A query without a relevant item counts as one without a hit.
 
     Args:
         scores: [Q, G], the higher the better; array or tensor; infinities are allowed.
         relevant: [Q, G] bool.
-        ks: how many of the best.
+        ks: how many of the best; beyond the gallery is allowed.
 
     Raises:
         InputError: a score is NaN, or the shapes do not fit, or a k is below 1.
     """
-    scores, relevant, ks = _checked(scores, relevant, ks)
-    total = dict.fromkeys(ks, 0.0)
-    for ranked in _ranked(scores, relevant):
-        for k, expected in _hits(ranked, ks).items():
-            total[k] += float(expected.sum())
-    return {k: 100 * value / len(scores) for k, value in total.items()}
+    return {k: _percent(values) for k, values in query_metrics(scores, relevant, ks).hits.items()}
 
 
 def class_recall_at_k(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> dict[int, float]:
-    """Eq. 5 at k: the mean percentage of a query's relevant items found among its k best; ties by expectation.
-
-    An item with b items strictly better and t tied (itself included) is among the k best with probability (k−b)/t, cut
-    to 0…1. A query without a relevant item counts 0. Arguments and errors are those of `recall_at_k`.
-    """
-    scores, relevant, ks = _checked(scores, relevant, ks)
-    total = dict.fromkeys(ks, 0.0)
-    for ranked in _ranked(scores, relevant):
-        count = np.maximum(ranked.relevant.sum(axis=1), 1)
-        for k in ks:
-            inside = np.clip((k - ranked.before) / ranked.tied, 0, 1)
-            total[k] += float(((inside * ranked.relevant).sum(axis=1) / count).sum())
-    return {k: 100 * value / len(scores) for k, value in total.items()}
-
-
-def mean_average_precision(scores: Any, relevant: Any) -> float:
-    """Mean over queries of the average precision, percent; under ties its expectation (McSherry and Najork, 2008).
+    """Eq. 5 at k: the mean percentage of a query's relevant items among its k best; ties by expectation.
 
     A query without a relevant item counts 0. Arguments and errors are those of `recall_at_k`.
     """
-    scores, relevant, _ = _checked(scores, relevant, KS)
-    places = np.arange(1, scores.shape[1] + 1)
-    total = 0.0
-    for ranked in _ranked(scores, relevant):
-        so_far = np.cumsum(ranked.relevant, axis=1)
-        rows = np.arange(len(so_far))[:, None]
-        hits_before = np.where(ranked.before > 0, so_far[rows, np.maximum(ranked.before - 1, 0)], 0)
-        # Given that the i-th of a group is relevant, (i−1)(p−1)/(t−1) of those in front of it in the group are too.
-        in_front = (places - 1 - ranked.before) * (ranked.hits_tied - 1) / np.maximum(ranked.tied - 1, 1)
-        precision = ranked.hits_tied / ranked.tied * (hits_before + 1 + in_front) / places
-        total += float((precision.sum(axis=1) / np.maximum(so_far[:, -1], 1)).sum())
-    return 100 * total / len(scores)
+    return {k: _percent(values) for k, values in query_metrics(scores, relevant, ks).recalls.items()}
+
+
+def mean_average_precision(scores: Any, relevant: Any) -> float:
+    """Mean over the queries of the average precision, percent; ties by expectation.
+
+    A query without a relevant item counts 0. Arguments and errors are those of `recall_at_k`.
+    """
+    return _percent(query_metrics(scores, relevant, ()).average_precision)
 
 
 def median_rank(scores: Any, relevant: Any) -> float:
-    """Median over queries of the rank, from 1, of the best relevant item; under ties its expectation b + (t+1)/(p+1).
+    """Median over the queries of the rank, from 1, of the best relevant item; under ties of its expectation.
 
     A query without a relevant item ranks behind the gallery. Arguments and errors are those of `recall_at_k`.
     """
-    scores, relevant, _ = _checked(scores, relevant, KS)
-    ranks: list[Floats] = []
-    for ranked in _ranked(scores, relevant):
-        rows, best, found = _best(ranked)
-        rank = ranked.before[rows, best] + (ranked.tied[rows, best] + 1) / (ranked.hits_tied[rows, best] + 1)
-        ranks.append(np.where(found, rank, scores.shape[1] + 1))
-    return float(np.median(np.concatenate(ranks)))
+    return float(np.median(query_metrics(scores, relevant, ()).rank))
+
+
+def query_metrics(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> QueryMetrics:
+    """Every metric, query by query: what means per class and intervals (fmn/resampling.py) are made of.
+
+    Arguments and errors are those of `recall_at_k`.
+    """
+    scores, relevant, ks = _checked(scores, relevant, ks)
+    rows = max(1, SCORES_AT_ONCE // scores.shape[1])
+    parts = [
+        _block_metrics(scores[start : start + rows], relevant[start : start + rows], ks)
+        for start in range(0, len(scores), rows)
+    ]
+    return QueryMetrics(
+        hits={k: np.concatenate([part.hits[k] for part in parts]) for k in ks},
+        recalls={k: np.concatenate([part.recalls[k] for part in parts]) for k in ks},
+        average_precision=np.concatenate([part.average_precision for part in parts]),
+        rank=np.concatenate([part.rank for part in parts]),
+    )
+
+
+def by_class(values: Floats, classes: Sequence[Any]) -> dict[Any, float]:
+    """The mean of a metric over the queries of each class, percent.
+
+    Args:
+        values: [Q] in 0…1, such as ``query_metrics(…).hits[1]``.
+        classes: Q class ids, strings or numbers.
+
+    Returns:
+        By class id, in sorted order.
+    """
+    names, number = np.unique(np.asarray(classes), return_inverse=True)
+    means = 100 * np.bincount(number, values) / np.bincount(number)
+    return dict(zip(names.tolist(), means.tolist(), strict=True))
 
 
 def retrieval_metrics(
@@ -119,15 +130,15 @@ def retrieval_metrics(
     partners: Any,
     ks: Sequence[int] = KS,
 ) -> dict[str, Any]:
-    """One direction's block of metrics.json.
+    """One direction's block of metrics.json; for the other one, transpose scores and partners.
 
     Args:
         scores: [Q, G].
         query_classes: Q class ids.
         gallery_classes: G class ids.
         partners: [Q, G] bool: the gallery items that belong to the query itself (the clip that an utterance describes,
-            the utterances that describe a clip). Queries without one do not enter the instance hits;
-            ``instance_queries`` counts those that do.
+            the utterances that describe a clip). Queries without one do not enter the instance hits, their chance and
+            their ceiling; ``instance_queries`` counts those that do.
         ks: how many of the best.
 
     Returns:
@@ -141,73 +152,100 @@ def retrieval_metrics(
     classes = np.asarray(query_classes)[:, None] == np.asarray(gallery_classes)[None]
     scores, partners, ks = _checked(scores, partners, ks)
     asked = partners.any(axis=1)
-    same = np.zeros(scores.shape)
+    of_class = query_metrics(scores, classes, ks)
+    instance = query_metrics(scores[asked], partners[asked], ks).hits if asked.any() else dict.fromkeys(ks)
     return {
         "queries": len(scores),
         "instance_queries": int(asked.sum()),
         "gallery": scores.shape[1],
-        **_three(scores, classes, partners, asked, ks),
-        "class_map": mean_average_precision(scores, classes),
-        "median_rank": median_rank(scores, classes),
-        # Constant scores are chance, and scores that are the class are the ceiling: ties do the rest, exactly.
-        "chance": _three(same, classes, partners, asked, ks),
-        "ceiling": _three(classes.astype(np.float64), classes, partners, asked, ks),
+        "instance_hit": {str(k): values if values is None else _percent(values) for k, values in instance.items()},
+        "class_hit": {str(k): _percent(values) for k, values in of_class.hits.items()},
+        "class_recall": {str(k): _percent(values) for k, values in of_class.recalls.items()},
+        "class_map": _percent(of_class.average_precision),
+        "median_rank": float(np.median(of_class.rank)),
+        "chance": chance(classes, partners, ks),
+        "ceiling": ceiling(classes, partners, ks),
     }
 
 
-def _three(scores: Floats, classes: Bools, partners: Bools, asked: Bools, ks: Sequence[int]) -> dict[str, Any]:
-    found = {
-        "instance_hit": recall_at_k(scores[asked], partners[asked], ks) if asked.any() else dict.fromkeys(ks),
-        "class_hit": recall_at_k(scores, classes, ks),
-        "class_recall": class_recall_at_k(scores, classes, ks),
-    }
-    return {name: {str(k): value for k, value in values.items()} for name, values in found.items()}
+class _Places(NamedTuple):
+    """Where the relevant items of some queries stand, one entry for each; n entries, queries in order.
+
+    Attributes:
+        query: row of the query.
+        before: items strictly better. tied: items of the same score, itself included.
+        hits_before, hits_tied: how many of those are relevant.
+    """
+
+    query: Integers
+    before: Integers
+    tied: Integers
+    hits_before: Integers
+    hits_tied: Integers
 
 
-def _hits(ranked: _Ranked, ks: Sequence[int]) -> dict[int, Floats]:
-    """[Q] by k: the probability that a relevant item is among the k best."""
-    rows, best, found = _best(ranked)
-    before, tied, hits = (values[rows, best] for values in (ranked.before, ranked.tied, ranked.hits_tied))
-    expected: dict[int, Floats] = {}
+def _block_metrics(scores: Floats, relevant: Bools, ks: Sequence[int]) -> QueryMetrics:
+    queries, gallery = scores.shape
+    places = _places(scores.astype(np.float64), relevant)
+    count = np.maximum(relevant.sum(axis=1), 1)
+
+    def mean_of(values: Floats) -> Floats:
+        """[n] → [Q]: over the relevant items of each query."""
+        mean: Floats = np.bincount(places.query, values, queries) / count
+        return mean
+
+    # The best relevant items are those with no relevant one before them; of each query, any of them will do.
+    found, first = np.unique(places.query[places.hits_before == 0], return_index=True)
+    best = _Places(*(values[places.hits_before == 0][first] for values in places))
+    hits: dict[int, Floats] = {k: np.zeros(queries) for k in ks}
     for k in ks:
-        places = np.minimum(k - before, tied)
-        # C(t−p, m)/C(t, m) as a product of m factors; m is at most k, which is small.
-        missed: Floats = np.ones(len(before))
-        for drawn in range(min(k, int(tied.max(initial=0)))):
-            inside = drawn < places
-            factor = np.maximum(tied - hits - drawn, 0) / np.maximum(tied - drawn, 1)
-            missed = np.where(inside, missed * factor, missed)
-        expected[k] = np.where(found, 1 - missed, 0.0)
-    return expected
+        hits[k][found] = expected_hit(best.before, best.tied, best.hits_tied, k)
+    rank = np.full(queries, gallery + 1.0)
+    rank[found] = best.before + (best.tied + 1) / (best.hits_tied + 1)
+    return QueryMetrics(
+        hits=hits,
+        recalls={k: mean_of(np.clip((k - places.before) / places.tied, 0, 1)) for k in ks},
+        average_precision=mean_of(_precision(places, gallery)),
+        rank=rank,
+    )
 
 
-def _best(ranked: _Ranked) -> tuple[Any, Any, Any]:
-    """Row numbers, the place of each row's first relevant item, and whether there is one."""
-    return np.arange(len(ranked.relevant)), ranked.relevant.argmax(axis=1), ranked.relevant.any(axis=1)
+def _precision(places: _Places, gallery: int) -> Floats:
+    """[n]: the expected precision at the place of each relevant item.
+
+    At place b + i, that of the i-th item of its group of ties, there are h relevant items before the group, itself, and
+    of the i − 1 in between each with probability (p−1)/(t−1): (h + 1 + (i−1)(p−1)/(t−1)) / (b + i), with i uniform in
+    1…t. The sums over i are those of harmonic numbers.
+    """
+    _, before, tied, hits_before, hits_tied = places
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, gallery + 1))])
+    sum_of_inverses = harmonic[before + tied] - harmonic[before]
+    sum_of_shares = tied - (before + 1) * sum_of_inverses  # of (i − 1)/(b + i)
+    in_between = (hits_tied - 1) / np.maximum(tied - 1, 1)
+    precision: Floats = ((hits_before + 1) * sum_of_inverses + in_between * sum_of_shares) / tied
+    return precision
 
 
-def _ranked(scores: Floats, relevant: Bools) -> Iterator[_Ranked]:
-    """The queries, ranked, some at a time so that memory does not grow with their number."""
-    for start in range(0, len(scores), ROWS_AT_ONCE):
-        part, part_relevant = scores[start : start + ROWS_AT_ONCE], relevant[start : start + ROWS_AT_ONCE]
-        order = np.argsort(-part, axis=1, kind="stable")
-        ordered = np.take_along_axis(part, order, axis=1)
-        hit = np.take_along_axis(part_relevant, order, axis=1)
-        places = np.arange(ordered.shape[1])
-        opens = np.ones(ordered.shape, dtype=bool)
-        opens[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-        before = np.maximum.accumulate(np.where(opens, places, 0), axis=1)
-        closes = np.ones(ordered.shape, dtype=bool)
-        closes[:, :-1] = opens[:, 1:]
-        last = np.minimum.accumulate(np.where(closes, places, ordered.shape[1])[:, ::-1], axis=1)[:, ::-1]
-        so_far = np.cumsum(hit, axis=1)
-        rows = np.arange(len(ordered))[:, None]
-        hits_before = np.where(before > 0, so_far[rows, np.maximum(before - 1, 0)], 0)
-        yield _Ranked(hit, before, last - before + 1, so_far[rows, last] - hits_before)
+def _places(scores: Floats, relevant: Bools) -> _Places:
+    """The places of the relevant items in the descending order of each row of scores."""
+    ascending = np.sort(scores, axis=1)
+    rows = [_places_of_row(*row) for row in zip(ascending, scores, relevant, strict=True)]
+    query = np.repeat(np.arange(len(rows)), [row.shape[1] for row in rows])
+    return _Places(query, *np.concatenate(rows, axis=1))
 
 
-def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[Floats, Bools, tuple[int, ...]]:
-    scores, relevant = _array(scores).astype(np.float64), _array(relevant).astype(bool)
+def _places_of_row(ascending: Floats, scores: Floats, relevant: Bools) -> Integers:
+    """[4, n]: ``before``, ``tied``, ``hits_before``, ``hits_tied`` of one query's relevant items."""
+    own = np.sort(scores[relevant])
+    counts = []
+    for sequence in (ascending, own):
+        below, up_to = np.searchsorted(sequence, own, "left"), np.searchsorted(sequence, own, "right")
+        counts += [len(sequence) - up_to, up_to - below]
+    return np.array(counts, dtype=np.int64)
+
+
+def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[NDArray[Any], Bools, tuple[int, ...]]:
+    scores, relevant = _array(scores), _array(relevant).astype(bool)
     if scores.ndim != 2 or scores.shape != relevant.shape or 0 in scores.shape:
         raise InputError(
             f"Scores have the shape {scores.shape}, relevance has {relevant.shape}",
@@ -230,3 +268,7 @@ def _array(values: Any) -> NDArray[Any]:
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() and values.element_size() < 4 else values
     return np.asarray(values)
+
+
+def _percent(values: Floats) -> float:
+    return 100 * float(values.mean())

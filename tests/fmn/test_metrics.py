@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 import torch
 
 from dataset_tools.manifests import InputError
-from fmn.metrics import class_recall_at_k, mean_average_precision, median_rank, recall_at_k, retrieval_metrics
+from fmn.metrics import (
+    by_class,
+    class_recall_at_k,
+    mean_average_precision,
+    median_rank,
+    query_metrics,
+    recall_at_k,
+    retrieval_metrics,
+)
 
 KS = (1, 2, 3, 5)
 
@@ -109,24 +116,6 @@ def test_a_k_below_1_is_refused() -> None:
         recall_at_k(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (0, 1))
 
 
-def test_chance_and_ceiling_of_the_papers_test_set() -> None:
-    classes = np.repeat(np.arange(20), 15)
-    scores = np.random.default_rng(0).random((300, 300))
-    block = retrieval_metrics(scores, classes, classes, np.eye(300, dtype=bool))
-    no_class = {k: 1 - math.comb(285, k) / math.comb(300, k) for k in (1, 10, 25)}
-    for name, expected in (
-        ("instance_hit", [1 / 300, 10 / 300, 25 / 300]),
-        ("class_hit", list(no_class.values())),
-        ("class_recall", [1 / 300, 10 / 300, 25 / 300]),
-    ):
-        assert list(block["chance"][name].values()) == pytest.approx([100 * share for share in expected])
-    assert [round(value, 1) for value in block["chance"]["class_hit"].values()] == [5.0, 40.6, 73.8]
-    assert block["ceiling"]["instance_hit"] == pytest.approx({"1": 100 / 15, "10": 1000 / 15, "25": 100})
-    assert block["ceiling"]["class_hit"] == pytest.approx({"1": 100, "10": 100, "25": 100})
-    assert block["ceiling"]["class_recall"] == pytest.approx({"1": 100 / 15, "10": 1000 / 15, "25": 100})
-    assert (block["queries"], block["gallery"], block["instance_queries"]) == (300, 300, 300)
-
-
 def test_queries_without_a_partner_do_not_enter_the_instance_hits() -> None:
     scores = np.array([[3.0, 2, 1], [3, 2, 1]])
     partners = np.array([[False, True, False], [False, False, False]])
@@ -138,12 +127,75 @@ def test_queries_without_a_partner_do_not_enter_the_instance_hits() -> None:
     assert none["instance_hit"] == {"1": None}
 
 
-def test_many_queries_are_taken_in_parts_that_fit_together() -> None:
+def test_the_block_of_a_direction() -> None:
+    classes = np.repeat(np.arange(20), 15)
+    scores = np.random.default_rng(0).random((300, 300))
+    partners = np.eye(300, dtype=bool)
+    block = retrieval_metrics(scores, classes, classes, partners)
+    relevant = classes[:, None] == classes[None]
+    assert (block["queries"], block["gallery"], block["instance_queries"]) == (300, 300, 300)
+    for name, found in (
+        ("instance_hit", recall_at_k(scores, partners)),
+        ("class_hit", recall_at_k(scores, relevant)),
+        ("class_recall", class_recall_at_k(scores, relevant)),
+    ):
+        assert block[name] == {str(k): value for k, value in found.items()}
+        assert list(block["chance"][name]) == list(block["ceiling"][name]) == ["1", "10", "25"]
+    assert block["class_map"] == mean_average_precision(scores, relevant)
+    assert block["median_rank"] == median_rank(scores, relevant)
+
+
+def test_the_other_direction_is_the_transposed_matrix() -> None:
+    # Two clips, three utterances; utterance 2 describes no clip of the gallery.
+    scores = np.array([[0.9, 0.1, 0.8], [0.2, 0.7, 0.3]])
+    partners = np.array([[True, False, False], [False, True, False]])
+    clips, utterances = ["a", "b"], ["a", "b", "b"]
+    to_audio = retrieval_metrics(scores, clips, utterances, partners, ks=(1, 2))
+    to_video = retrieval_metrics(scores.T, utterances, clips, partners.T, ks=(1, 2))
+    assert (to_audio["queries"], to_audio["gallery"], to_audio["instance_queries"]) == (2, 3, 2)
+    assert (to_video["queries"], to_video["gallery"], to_video["instance_queries"]) == (3, 2, 2)
+    assert to_audio["class_recall"] == {"1": pytest.approx(75), "2": pytest.approx(100)}
+    assert to_video["instance_hit"] == {"1": pytest.approx(100), "2": pytest.approx(100)}
+    assert to_video["class_hit"] == {"1": pytest.approx(200 / 3), "2": pytest.approx(100)}
+
+
+def test_a_class_missing_in_the_gallery_counts_against_the_queries() -> None:
+    block = retrieval_metrics(np.ones((2, 2)), ["a", "z"], ["a", "b"], np.zeros((2, 2), dtype=bool), ks=(1, 2))
+    assert block["class_hit"] == block["chance"]["class_hit"] == {"1": pytest.approx(25), "2": pytest.approx(50)}
+    assert block["ceiling"]["class_hit"] == {"1": 50, "2": 50}
+
+
+def test_means_by_class() -> None:
+    hits = query_metrics(np.array([[3, 1], [3, 1], [1, 3]]), np.array([[1, 0], [0, 1], [0, 1]]), (1,)).hits[1]
+    assert by_class(hits, ["b", "a", "b"]) == {"a": 0, "b": 100}
+
+
+def test_a_large_gallery_without_ties() -> None:
+    random = np.random.default_rng(3)
+    scores, relevant = random.random((40, 5000)).astype(np.float32), random.random((40, 5000)) < 0.01
+    orders = [hit[np.argsort(-score)] for score, hit in zip(scores, relevant, strict=True)]
+    for k in (1, 50, 1000):
+        assert recall_at_k(scores, relevant, (k,))[k] == pytest.approx(100 * np.mean([r[:k].any() for r in orders]))
+        expected = 100 * np.mean([r[:k].sum() / r.sum() for r in orders])
+        assert class_recall_at_k(scores, relevant, (k,))[k] == pytest.approx(expected)
+    assert mean_average_precision(scores, relevant) == pytest.approx(100 * np.mean([*map(average_precision, orders)]))
+    assert median_rank(scores, relevant) == np.median([1 + r.argmax() for r in orders])
+
+
+def test_the_inputs_stay_as_they_are() -> None:
+    scores, relevant = np.array([[1.0, 2.0]]), np.array([[True, False]])
+    recall_at_k(scores, relevant)
+    assert scores.tolist() == [[1.0, 2.0]]
+    assert relevant.tolist() == [[True, False]]
+
+
+def test_queries_are_taken_in_parts_that_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
-    scores, relevant = random.integers(0, 5, (700, 9)), random.random((700, 9)) < 0.3
-    parts = [slice(0, 300), slice(300, 700)]
-    whole = recall_at_k(scores, relevant, (1, 4))
-    weighted = {
-        k: sum(recall_at_k(scores[p], relevant[p], (k,))[k] * (p.stop - p.start) for p in parts) / 700 for k in (1, 4)
-    }
-    assert whole == pytest.approx(weighted)
+    scores, relevant = random.integers(0, 5, (70, 9)), random.random((70, 9)) < 0.3
+    whole = query_metrics(scores, relevant, (1, 4))
+    monkeypatch.setattr("fmn.metrics.SCORES_AT_ONCE", 9 * 32)
+    parts = query_metrics(scores, relevant, (1, 4))
+    assert np.array_equal(whole.hits[4], parts.hits[4])
+    assert np.array_equal(whole.recalls[1], parts.recalls[1])
+    assert np.array_equal(whole.average_precision, parts.average_precision)
+    assert np.array_equal(whole.rank, parts.rank)

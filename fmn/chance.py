@@ -1,0 +1,92 @@
+"""What a metric gives without a model: by chance, and when the class is known perfectly and nothing else.
+
+Both are closed forms in the sizes alone, for galleries and classes of any size. With 300 items in 20 even classes,
+chance is .33/3.3/8.3 (instance hit), 5/40.6/73.8 (class hit), .33/3.3/8.3 (class recall) at k = 1, 10, 25, and class
+knowledge gives 6.7/66.7/100, 100/100/100, 6.7/66.7/100 (docs/paper.md, the test protocol).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Percents = dict[str, dict[str, float | None]]
+
+
+def expected_hit(before: Integers, tied: Integers, hits_tied: Integers, k: int) -> Floats:
+    """The probability that a relevant item is among the k best when the order of equal items is random.
+
+    0 if b ≥ k, else 1 − C(t−p, m)/C(t, m) with m = min(k−b, t).
+
+    Args:
+        before: [Q], b: items better than the best relevant one.
+        tied: [Q], t: items that tie with it, itself included.
+        hits_tied: [Q], p: how many of those are relevant; at least 1.
+        k: how many of the best.
+
+    Returns:
+        [Q] in 0…1.
+    """
+    inside = np.clip(k - before, 0, tied)
+    # C(t−p, m)/C(t, m) is the product of (t−p−i)/(t−i) for i < m, and of (t−m−i)/(t−i) for i < p: the shorter one.
+    fewer, more = np.minimum(inside, hits_tied), np.maximum(inside, hits_tied)
+    missed: Floats = np.ones(len(before))
+    for i in range(int(fewer.max(initial=0))):
+        factor = np.maximum(tied - more - i, 0) / np.maximum(tied - i, 1)
+        missed = np.where(i < fewer, missed * factor, missed)
+    return 1 - missed
+
+
+def chance(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
+    """The three metrics of scores that say nothing: the whole gallery ties.
+
+    Args:
+        classes: [Q, G]: of one class.
+        partners: [Q, G]: belonging to the query itself. Queries without a partner do not enter the instance hits.
+        ks: how many of the best.
+
+    Returns:
+        ``instance_hit`` (None at every k where no query has a partner), ``class_hit``, ``class_recall``: percent by k,
+        as strings.
+    """
+    own, of_class = partners.sum(axis=1), classes.sum(axis=1)
+    gallery = np.full(len(own), classes.shape[1])
+    none = np.zeros_like(gallery)
+    return {
+        "instance_hit": {str(k): _mean(expected_hit(none, gallery, own, k), own > 0) for k in ks},
+        "class_hit": {str(k): _percent(expected_hit(none, gallery, of_class, k)) for k in ks},
+        "class_recall": {str(k): _percent((of_class > 0) * np.minimum(k / gallery, 1)) for k in ks},
+    }
+
+
+def ceiling(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
+    """The three metrics of scores that say the class and nothing within it: its items tie, before all others.
+
+    A partner that is of another class (its class was corrected by a reviewer) ties with the rest of the gallery.
+    Arguments and returns are those of `chance`.
+    """
+    own, of_class = partners.sum(axis=1), classes.sum(axis=1)
+    own_of_class = (partners & classes).sum(axis=1)
+    first = own_of_class > 0
+    before = np.where(first, 0, of_class)
+    tied = np.where(first, of_class, classes.shape[1] - of_class)
+    own_tied = np.where(first, own_of_class, own)
+    return {
+        "instance_hit": {str(k): _mean(expected_hit(before, tied, own_tied, k), own > 0) for k in ks},
+        "class_hit": {str(k): _percent(of_class > 0) for k in ks},
+        "class_recall": {str(k): _percent(np.minimum(k / np.maximum(of_class, 1), 1) * (of_class > 0)) for k in ks},
+    }
+
+
+def _mean(values: Floats, entering: Bools) -> float | None:
+    return _percent(values[entering]) if entering.any() else None
+
+
+def _percent(values: NDArray[Any]) -> float:
+    return 100 * float(values.mean())
