@@ -18,6 +18,8 @@ CONTROLS: Mapping[str, str] = {
     "verdict": "Choices",
     "reason": "Choices",
     "trim": "TimelineLabels",
+    "trim_start": "Number",
+    "trim_end": "Number",
     "action": "Taxonomy",
     "subject": "Taxonomy",
     "object": "Taxonomy",

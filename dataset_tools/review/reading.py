@@ -58,7 +58,7 @@ def _rows_of_annotation(
     if verdict is None:
         problem = "no verdict was given"
     elif verdict == "trim" and problem is None and trim is None:
-        problem = "the verdict is trim, but no range to keep was drawn"
+        problem = "the verdict is trim, but no range to keep was given"
     elif verdict in ("reject", "skip"):
         trim = problem = None
     yield ReviewRow(
@@ -115,6 +115,9 @@ class _Said:
     def rating(self, control: str) -> int | None:
         return next((int(value["rating"]) for value in self.values(control) if value.get("rating")), None)
 
+    def number(self, control: str) -> int | None:
+        return next((round(value["number"]) for value in self.values(control) if value.get("number") is not None), None)
+
     def ranges(self, control: str) -> list[tuple[int, int]]:
         """Ranges on the timeline, in frames from 1, both ends included."""
         return [
@@ -125,15 +128,18 @@ class _Said:
 
 
 def _trim(said: _Said, data: Mapping[str, Any]) -> tuple[tuple[int, int] | None, str | None]:
-    """The range to keep, in source frames, and what is wrong with it."""
+    """The range to keep, drawn or typed, in source frames, and what is wrong with it."""
     ranges = said.ranges("trim")
+    start, end = said.number("trim_start"), said.number("trim_end")
+    if start is not None or end is not None:
+        ranges.append((1 if start is None else start, data["frames"] if end is None else end))
     if not ranges:
         return None, None
-    if len(ranges) > 1:
-        return None, f"{len(ranges)} ranges to keep were drawn; a clip is one range"
+    if len(set(ranges)) > 1:
+        return None, "several ranges to keep were given: " + ", ".join(f"frames {a} to {b}" for a, b in ranges)
     video = ShownVideo(path="", first_frame=data["first_frame"], frames=data["frames"], fps=data.get("fps") or 0.0)
     trim = video.source_frames(*ranges[0])
-    return trim, None if trim else f"the range to keep, {ranges[0]}, lies outside the video"
+    return trim, None if trim else f"the range to keep, {ranges[0]}, lies outside the video or is empty"
 
 
 def _corrected_class(said: _Said, shown: str) -> str | None:

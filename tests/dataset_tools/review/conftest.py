@@ -8,6 +8,7 @@ import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from dataset_tools.review.journal import LabelStudioIds, ReviewRow, Shown
 from dataset_tools.workspace import Workspace
 
 CLASSES = load_classes()
-FPS = 25
+FPS = Fraction(147, 5)  # 29.4, MPII Cooking 2's
 FRAMES = 60
 FIRST_FRAME = 101
 
@@ -115,7 +116,7 @@ def clip_row(number: int, class_id: str) -> ClipRow:
         frames=FRAMES,
         width=192,
         height=144,
-        duration_s=FRAMES / FPS,
+        duration_s=float(FRAMES / FPS),
         path=f"clips/{clip_id}.mp4",
         sha256=f"{number:064x}",
         origin=IntervalOrigin(),

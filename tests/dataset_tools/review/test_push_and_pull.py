@@ -103,7 +103,7 @@ def test_pushing_makes_one_task_a_clip_and_pushing_again_none(
     task = tasks[clip.id]
     assert set(tasks) == {one.id for one in clips_of(workspace)}
     assert task.data["video"] == f"{MEDIA_URL}/{clip.path}"
-    assert (task.data["clip_sha256"], task.data["first_frame"], task.data["fps"]) == (clip.sha256, 101, 25)
+    assert (task.data["clip_sha256"], task.data["first_frame"], task.data["fps"]) == (clip.sha256, 101, 29.4)
     assert task.data["sentence"] == "A sentence about take-out_frying-pan_plate."
     prefilled = {one["from_name"]: one["value"]["taxonomy"] for one in task.predictions[0]["result"]}
     assert prefilled == {"action": [["take-out"]], "subject": [["frying-pan"]], "object": [["plate"]]}

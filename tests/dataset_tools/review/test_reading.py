@@ -33,6 +33,10 @@ def keep(start: float, end: float) -> dict[str, Any]:
     return result("trim", "timelinelabels", ranges=[{"start": start, "end": end}], timelinelabels=["keep"])
 
 
+def typed(name: str, number: int) -> dict[str, Any]:
+    return result(name, "number", number=number)
+
+
 def words(action: str, subject: str, thing: str) -> list[dict[str, Any]]:
     chosen = {"action": action, "subject": subject, "object": thing}
     return [result(name, "taxonomy", taxonomy=[[key]]) for name, key in chosen.items()]
@@ -93,6 +97,13 @@ def test_a_range_on_the_timeline_becomes_source_frames(start: float, end: float,
     assert (clip.verdict, clip.trim, clip.problem) == ("trim", source, None)
 
 
+def test_a_range_may_be_typed_too() -> None:
+    assert read(verdict("trim"), typed("trim_start", 6), typed("trim_end", 20))[0].trim == (199, 213)
+    assert read(verdict("trim"), typed("trim_start", 6))[0].trim == (199, 243)
+    assert read(verdict("trim"), typed("trim_end", 20))[0].trim == (194, 213)
+    assert read(verdict("trim"), keep(6, 20), typed("trim_start", 6), typed("trim_end", 20))[0].trim == (199, 213)
+
+
 def test_who_accepts_and_draws_a_range_wants_that_range() -> None:
     clip = read(verdict("accept"), keep(6, 20))[0]
     assert (clip.verdict, clip.trim) == ("trim", (199, 213))
@@ -101,10 +112,12 @@ def test_who_accepts_and_draws_a_range_wants_that_range() -> None:
 @pytest.mark.parametrize(
     ("results", "problem"),
     [
-        ([verdict("trim")], "no range to keep was drawn"),
-        ([verdict("trim"), keep(1, 5), keep(9, 12)], "2 ranges to keep were drawn"),
-        ([verdict("accept"), keep(1, 5), keep(9, 12)], "2 ranges to keep were drawn"),
+        ([verdict("trim")], "no range to keep was given"),
+        ([verdict("trim"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
+        ([verdict("accept"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
+        ([verdict("trim"), keep(6, 20), typed("trim_end", 20)], "frames 6 to 20, frames 1 to 20"),
         ([verdict("trim"), keep(60, 70)], "lies outside the video"),
+        ([verdict("trim"), typed("trim_start", 20), typed("trim_end", 6)], "is empty"),
         ([], "no verdict was given"),
         ([verdict("maybe")], "no verdict was given"),
     ],

@@ -35,7 +35,7 @@ def reviewed(make_workspace: Callable[..., Workspace], make_review: Callable[...
             on(0, 1, **heard),
             on(1, 2, verdict="trim", trim=(110, 120), sentence="Cut!", lead_time_s=10.0),
             on(2, 3, verdict="reject"),
-            on(3, 4, verdict="trim", problem="no range to keep was drawn"),
+            on(3, 4, verdict="trim", problem="no range to keep was given"),
             on(4, 5),
             on(4, 6, verdict="reject", annotator="bob@example.com"),
             on(5, 7, content_sha256="f" * 64, verdict="accept"),
@@ -56,7 +56,7 @@ def test_every_clip_is_counted_where_it_stands(reviewed: Workspace) -> None:
     assert (ann.annotator, ann.accepted, ann.trimmed, ann.rejected, ann.unusable) == ("ann@example.com", 3, 1, 1, 1)
     assert (ann.corrected, ann.seconds) == (1, 7.0)
     assert (bob.annotator, bob.rejected, bob.seconds) == ("bob@example.com", 1, None)
-    assert [problem for _, _, problem in found.problems] == ["no range to keep was drawn"]
+    assert [problem for _, _, problem in found.problems] == ["no range to keep was given"]
     assert "2 clips to review" in found.next_step()
 
 

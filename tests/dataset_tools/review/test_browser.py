@@ -1,0 +1,162 @@
+"""One annotator in a browser, with keys and mouse, as a person would."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from dataset_tools.classes import load_classes
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.review import pull, push, read_reviews, reviews_path
+from dataset_tools.workspace import Workspace
+
+pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
+
+CLASSES = load_classes()
+SUBMIT = "[data-testid=bottombar-submit-button]"
+
+
+@pytest.fixture
+def page(label_studio: Any, tmp_path: Path) -> Iterator[Page]:
+    """A page of a Chromium that reaches nothing but this machine, signed in with e-mail address and password.
+
+    Its last picture, last-page.png in the test's folder, tells what went wrong.
+    """
+    chromium = shutil.which("chromium")
+    assert chromium is not None, "the browser test needs Debian's chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+        )
+        page = browser.new_page(viewport={"width": 1440, "height": 860})
+        page.set_default_timeout(30_000)
+        page.goto(label_studio.target.url, wait_until="domcontentloaded")
+        page.fill("input[name=email]", label_studio.email)
+        page.fill("input[name=password]", label_studio.password)
+        page.click("button[type=submit]")
+        page.wait_for_url(re.compile(r"^(?!.*login)"), wait_until="commit")
+        yield page
+        page.screenshot(path=tmp_path / "last-page.png")
+        browser.close()
+
+
+def task_is_open(page: Page, title: str) -> None:
+    """Waits until the page shows the task of that clip, its video loaded."""
+    expect(page.get_by_text(title, exact=True)).to_be_visible(timeout=60_000)
+    expect(page.locator(".lsf-frames-control")).to_contain_text("of 60", timeout=60_000)
+    page.locator(SUBMIT).wait_for()
+
+
+def draw_on_timeline(page: Page, first: int, last: int) -> None:
+    """Drags over the timeline from one frame to another: every frame has a column of 16 pixels."""
+    lane = page.locator(".lsf-timeline-frames__filler").bounding_box()
+    left = page.locator(".lsf-timeline-frames__labels-bg").bounding_box()
+    assert lane is not None
+    assert left is not None
+
+    def column(frame: int) -> float:
+        return left["x"] + left["width"] + (frame - 1) * 16 + 8
+
+    height = lane["y"] + 13
+    page.mouse.move(column(first), height)
+    page.mouse.down()
+    page.mouse.move(column((first + last) // 2), height, steps=5)
+    page.mouse.move(column(last), height, steps=5)
+    page.mouse.up()
+
+
+def submit(page: Page, by_key: bool) -> None:
+    with page.expect_response(lambda answer: "/annotations" in answer.url and answer.request.method == "POST") as sent:
+        page.keyboard.press("Control+Enter") if by_key else page.click(SUBMIT)
+    assert sent.value.status == 201
+
+
+def test_a_person_accepts_trims_corrects_and_rejects(
+    label_studio: Any, make_workspace: Callable[..., Workspace], page: Page
+) -> None:
+    root = label_studio.target.document_root
+    classes = ["cut_carrot_knife", "wash_apple", "stir_onion_spatula", "sprinkle_salt"]
+    workspace = make_workspace(classes, root=root / "browser", media=True)
+    pushed = push(workspace, classes=CLASSES, document_root=root, **label_studio.login)
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    spoken = {row.clip: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+    titles = [f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}" for clip in clips]
+
+    page.goto(pushed.address, wait_until="domcontentloaded")
+    page.get_by_role("button", name="Label All Tasks").click()
+
+    # a good pre-label is accepted with two keys
+    task_is_open(page, titles[0])
+    page.keyboard.press("1")
+    submit(page, by_key=True)
+
+    # the range is drawn with the mouse; digits typed into a text do not press hotkeys
+    task_is_open(page, titles[1])
+    page.keyboard.press("k")
+    draw_on_timeline(page, 6, 20)
+    expect(page.locator(".lsf-frames-control")).to_contain_text("20")
+    # frame 20 of 29.4 frames a second is on the screen from 19 / 29.4 s on
+    at_s = page.evaluate("document.querySelector('video').currentTime")
+    assert 19 / 29.4 <= at_s < 20 / 29.4
+    page.keyboard.press("2")
+    page.locator("textarea[name=sentence]").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("Wash 3 apples in 1 bowl.")
+    page.locator("[name=note]").click()
+    page.keyboard.type("starts late")
+    page.get_by_text("speech bad").click()
+    submit(page, by_key=False)
+
+    # by keyboard alone: another subject, and the range typed
+    task_is_open(page, titles[2])
+    page.keyboard.press("2")
+    page.locator("input[name=trim_start]").focus()
+    page.keyboard.type("11")
+    page.keyboard.press("Tab")
+    page.keyboard.type("50")
+    page.keyboard.press("Tab")  # action
+    page.keyboard.press("Tab")  # subject
+    page.keyboard.press("Backspace")
+    page.keyboard.press("ArrowDown")  # opens the list
+    expect(page.get_by_placeholder("Search")).to_be_focused()
+    page.keyboard.type("carr", delay=50)
+    expect(page.get_by_role("tree").get_by_text("apple")).to_have_count(0)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".ant-select-selection-item").nth(1)).to_have_text("carrot")
+    page.keyboard.press("Escape")  # leaves the field, so that keys are hotkeys again
+    expect(page.get_by_placeholder("Search")).to_be_hidden()
+    page.keyboard.press("8")
+    submit(page, by_key=True)
+
+    # rejected with a reason
+    task_is_open(page, titles[3])
+    page.keyboard.press("3")
+    page.keyboard.press("6")
+    submit(page, by_key=True)
+
+    assert pull(workspace, **label_studio.login).rows == 8
+    rows = {row.id: row for row in read_reviews(reviews_path(workspace))}
+    accepted, trimmed, corrected, rejected = (rows[clip.id] for clip in clips)
+    heard = [rows[spoken[clip.id].id].verdict for clip in clips]
+    assert (accepted.verdict, accepted.corrected_class, accepted.sentence, accepted.problem) == (
+        "accept",
+        None,
+        None,
+        None,
+    )
+    assert (trimmed.verdict, trimmed.trim) == ("trim", (106, 120))
+    assert (trimmed.sentence, trimmed.note) == ("Wash 3 apples in 1 bowl.", "starts late")
+    assert (corrected.verdict, corrected.trim) == ("trim", (111, 150))
+    assert corrected.corrected_class == "stir_carrot_spatula"
+    assert (rejected.verdict, rejected.reasons) == ("reject", ("cannot be seen",))
+    assert heard == [None, "reject", "accept", None]
+    assert {row.annotator for row in rows.values()} == {label_studio.email}
+    assert all(row.lead_time_s is not None for row in rows.values())
