@@ -47,9 +47,11 @@ class ModelConfig:
         head: S1 from the mapped pair, side by side: ``hidden`` has a hidden layer; ``linear`` is the printed softmax
             layer, with which no query can change the order of the gallery (notes in docs/paper.md).
         head_units: size of the hidden layer.
-        score: the final score: ``combined`` (S1 corrected by the agreement of the memories, in odds), ``s1/max``
+        score: the final score: ``combined`` (S1 and the agreement of the memories, see ``s1_exponent``), ``s1/max``
             (eq. 3 as printed), ``s1*max``, ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the
             mapped vectors).
+        s1_exponent: in the ``combined`` score the odds of S1 count with this power. S1 knows its training pairs too
+            well, so that next to the agreement it counts for more there than it is worth on new items.
     """
 
     lstm_units: Count = 1024
@@ -60,6 +62,7 @@ class ModelConfig:
     head: Literal["hidden", "linear"] = "hidden"
     head_units: Count = 1024
     score: Literal["combined", "s1/max", "s1*max", "s1", "memory", "cosine"] = "combined"
+    s1_exponent: NotNegative = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)

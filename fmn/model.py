@@ -150,9 +150,9 @@ class FeatureMemoryNetwork(RetrievalModel):
             s1: [N, M] logits of S1.
 
         Returns:
-            [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: the logit
-            of S1 plus a learned multiple of the logarithm of the agreement. ``s1*max`` and ``s1/max``: log S; an
-            agreement below 1e-4, negative ones included, counts as 1e-4 there, so S may exceed 1, as printed.
+            [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: a share of
+            the logit of S1 plus a learned multiple of the logarithm of the agreement. ``s1*max`` and ``s1/max``: log S;
+            an agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as printed.
         """
         form = self.config.model.score
         if form == "s1":
@@ -165,7 +165,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             case "memory":
                 return weight * agreement + self.shift
             case "combined":
-                return s1 + weight * agreement + self.shift
+                return self.config.model.s1_exponent * s1 + weight * agreement + self.shift
             case "s1*max":
                 return functional.logsigmoid(s1) + agreement
             case _:
