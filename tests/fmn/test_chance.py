@@ -44,14 +44,14 @@ def test_the_papers_test_set() -> None:
 
 
 def uneven(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Classes of uneven size, one of them without an item in the gallery; partners: none, one or several, and one whose
-    class was corrected."""
+    """Classes of uneven size, one of them without an item in the gallery; partners: none, one or several, and some of
+    another class, alone and beside one of the class."""
     random = np.random.default_rng(seed)
     queries, gallery = random.integers(0, 6, 30), random.integers(1, 6, 43)
     classes = queries[:, None] == gallery[None]
     partners = classes & (random.random(classes.shape) < 0.1)
     partners[0] = False
-    partners[0, np.flatnonzero(~classes[0])[0]] = True
+    partners[:6, np.flatnonzero(~classes[:6].any(axis=0))] = True
     assert set(partners.sum(axis=1)) >= {0, 1, 2}
     return classes, partners
 

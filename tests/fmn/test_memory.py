@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 
 from dataset_tools.manifests import InputError
 from fmn.memory import FeatureMemory
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RULES = {"min": min, "max": max, "mean": lambda video, audio: (video + audio) / 2}
 
@@ -134,7 +137,7 @@ def test_two_negative_cosines_are_no_agreement() -> None:
 
 def test_an_empty_memory_agrees_with_everything() -> None:
     memory = FeatureMemory(2, 3, 4)
-    for reduce in ("max", "softmax"):
+    for reduce in ("max", "softmax", "distance"):
         assert torch.equal(memory.read(torch.rand(2, 3), torch.rand(5, 4), reduce=reduce), torch.ones(2, 5))
 
 
@@ -154,7 +157,7 @@ def test_reads_in_tiles_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(memory.read(video, audio), whole)
 
 
-@pytest.mark.parametrize("reduce", ["max", "softmax"])
+@pytest.mark.parametrize("reduce", ["max", "softmax", "distance"])
 def test_reads_pass_gradients_to_both_sides(reduce: str) -> None:
     memory = FeatureMemory(4, 3, 3, novelty_threshold=0.9).double()
     memory.write(torch.rand(4, 3), torch.rand(4, 3), torch.ones(4), score_threshold=0)
@@ -168,25 +171,172 @@ def test_reads_pass_gradients_to_both_sides(reduce: str) -> None:
 
 
 def test_the_state_travels_with_a_checkpoint() -> None:
-    memory, copy = (FeatureMemory(6, 7, 5, novelty_threshold=0.9) for _ in range(2))
+    memory, other = (FeatureMemory(6, 7, 5, novelty_threshold=0.9) for _ in range(2))
     video, audio, _ = (torch.from_numpy(part).float() for part in samples(1, 30))
     memory.write(video, audio, torch.ones(30), score_threshold=0.5)
-    copy.load_state_dict(memory.state_dict())
-    assert copy.size == memory.size
-    assert torch.equal(copy.read(video, audio), memory.read(video, audio))
-    copy.clear()
-    assert copy.size == 0
-    assert torch.equal(copy.video_slots, torch.zeros(6, 7))
+    other.load_state_dict(memory.state_dict())
+    assert other.size == memory.size
+    assert torch.equal(other.read(video, audio), memory.read(video, audio))
+    other.clear()
+    assert other.size == 0
+    assert torch.equal(other.video_slots, torch.zeros(6, 7))
 
 
-@pytest.mark.parametrize("arguments", [{"capacity": 0}, {"update": 0.0}, {"update": 1.5}])
-def test_impossible_memories_are_refused(arguments: dict[str, float]) -> None:
+def test_a_network_that_is_loaded_or_copied_knows_its_slots() -> None:
+    network, other = (torch.nn.ModuleDict({"memory": FeatureMemory(6, 2, 2, novelty_threshold=0.9)}) for _ in range(2))
+    network["memory"].write(torch.eye(2), torch.eye(2), torch.ones(2))
+    other.load_state_dict(network.state_dict())
+    assert [part["memory"].size for part in (network, other, copy.deepcopy(network))] == [2, 2, 2]
+    assert sorted(network.state_dict()) == ["memory.audio_slots", "memory.counts", "memory.video_slots"]
+
+
+def test_rewriting_forgets_what_was_there() -> None:
+    video, audio, score = (torch.from_numpy(part).float() for part in samples(4, 30))
+    once, again = (FeatureMemory(6, 7, 5, novelty_threshold=0.8) for _ in range(2))
+    again.write(audio @ torch.ones(5, 7), audio, score, score_threshold=0.0)
+    slots = once.write(video, audio, score, score_threshold=0.3)
+    assert torch.equal(again.rewrite(video, audio, score, score_threshold=0.3), slots)
+    assert torch.equal(once.video_slots, again.video_slots)
+    assert torch.equal(once.counts, again.counts)
+
+
+def test_writing_says_where_each_pair_went() -> None:
+    memory = FeatureMemory(2, 3, 3, novelty_threshold=0.9, when_full="drop")
+    rows = torch.eye(3)[[0, 1, 2, 1, 0]]
+    slots = memory.write(rows, rows, torch.tensor([1, 1, 1, 0, 1.0]))
+    assert slots.tolist() == [0, 1, -1, -1, 0]
+    assert memory.counts.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("update", ["mean", 0.5])
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 2**-0.5, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_candidates_do_not_depend_on_how_the_rows_are_cut(update, threshold: float, seed: int) -> None:
+    # Axes and their sums: cosines that are equal, or equal T2, in exact arithmetic, and differ in the last digits.
+    random = np.random.default_rng(seed)
+    rows = torch.from_numpy(random.integers(0, 2, (60, 6))).float() * 0.1
+    whole, single = (FeatureMemory(5, 6, 6, update=update, novelty_threshold=threshold) for _ in range(2))
+    slots = whole.write(rows, rows.roll(1, dims=1), torch.ones(60))
+    for row in range(60):
+        one = rows[row : row + 1]
+        assert single.write(one, one.roll(1, dims=1), torch.ones(1)).item() == slots[row], row
+    assert torch.equal(whole.counts, single.counts)
+    assert torch.allclose(whole.video_slots, single.video_slots, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_means_equal_up_to_how_it_was_summed(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    one = random.normal(size=300)
+    shuffled = torch.from_numpy(np.stack([random.permutation(one) for _ in range(9)]))
+    memory = FeatureMemory(9, 300, 300, novelty_threshold=1.1).double()
+    memory.write(shuffled, shuffled, torch.ones(9))
+    level = torch.ones(5, 300)  # as near to every shuffled vector as to the others
+    assert memory.write(level, level, torch.ones(5)).tolist()[0] == 0
+
+    same = FeatureMemory(9, 300, 300, novelty_threshold=1.0).double()
+    assert set(same.write(shuffled[[3] * 9], shuffled[[3] * 9], torch.ones(9)).tolist()) == {0}, "m2 = T2 is not new"
+
+
+def test_writing_leaves_no_gradient_behind() -> None:
+    memory = FeatureMemory(3, 2, 2)
+    rows = torch.rand(4, 2, requires_grad=True)
+    memory.write(rows, rows, torch.ones(4, requires_grad=True))
+    assert not memory.video_slots.requires_grad
+    assert memory.size > 0
+
+
+def test_the_distance_reading_is_that_of_a_direct_loop() -> None:
+    memory = FeatureMemory(6, 7, 5, novelty_threshold=0.9)
+    memory.write(*(torch.from_numpy(part).float() for part in samples(1, 30)[:2]), torch.ones(30))
+    queries, others = samples(2, 4)[0], samples(3, 3)[1]
+    found = memory.read(torch.from_numpy(queries), torch.from_numpy(others), reduce="distance")
+    for n, m in itertools.product(range(4), range(3)):
+        products = [
+            (1 - cosine(queries[n], video)) * (1 - cosine(others[m], audio))
+            for video, audio in zip(
+                memory.video_slots.double().numpy(), memory.audio_slots.double().numpy(), strict=True
+            )
+        ]
+        assert found[n, m] == pytest.approx(min(products), abs=1e-5)
+
+
+def test_as_printed_two_negative_cosines_are_an_agreement() -> None:
+    memory = FeatureMemory(2, 2, 2)
+    memory.write(torch.tensor([[1.0, 0]]), torch.tensor([[1.0, 0]]), torch.ones(1))
+    opposite = torch.tensor([[-1.0, 0]])
+    assert memory.read(opposite, opposite, clamp=False).item() == 1
+    assert memory.read(opposite, -opposite, clamp=False).item() == -1
+
+
+@pytest.mark.parametrize("reduce", ["max", "softmax", "distance"])
+def test_training_keeps_no_tensor_of_pairs_times_slots(reduce: str) -> None:
+    memory = FeatureMemory(40, 8, 8, novelty_threshold=2.0)
+    memory.write(torch.randn(40, 8), torch.randn(40, 8), torch.ones(40))
+    kept: list[int] = []
+    video, audio = torch.randn(50, 8, requires_grad=True), torch.randn(60, 8, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda part: kept.append(part.numel()) or part, lambda part: part):
+        found = memory.read(video, audio, reduce=reduce)
+        found.sum().backward()
+    with torch.no_grad():
+        assert torch.allclose(found, memory.read(video, audio, reduce=reduce), atol=1e-6)
+    assert 0 < max(kept) <= 50 * 60
+    assert video.grad is not None
+    assert audio.grad is not None
+
+
+def test_autocast_does_not_coarsen_the_cosines() -> None:
+    memory = FeatureMemory(6, 7, 5, novelty_threshold=0.9)
+    video, audio, _ = (torch.from_numpy(part).float() for part in samples(1, 30))
+    memory.write(video, audio, torch.ones(30))
+    plain = memory.read(video, audio, reduce="softmax", temperature=0.05)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(memory.read(video, audio, reduce="softmax", temperature=0.05), plain)
+    short = memory.read(video.bfloat16(), audio.bfloat16(), reduce="softmax", temperature=0.05)
+    exact = memory.read(video.bfloat16().float(), audio.bfloat16().float(), reduce="softmax", temperature=0.05)
+    assert torch.equal(short, exact)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"capacity": 0},
+        {"video_dim": 0},
+        {"update": 0.0},
+        {"update": 1.5},
+        {"update": "share"},
+        {"space": "common"},
+        {"novelty": "product"},
+        {"when_full": "oldest"},
+    ],
+)
+def test_impossible_memories_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(InputError):
         FeatureMemory(**{"capacity": 3, "video_dim": 2, "audio_dim": 2, **arguments})
 
 
-def test_rows_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InputError, match=r"\(2, 4\)"):
-        FeatureMemory(3, 2, 2).write(torch.rand(2, 4), torch.rand(2, 2), torch.rand(2), score_threshold=0)
-    with pytest.raises(InputError, match="do not fit"):
-        FeatureMemory(3, 2, 2).write(torch.rand(2, 2), torch.rand(3, 2), torch.rand(2), score_threshold=0)
+def test_what_does_not_fit_is_refused() -> None:
+    memory = FeatureMemory(3, 2, 2)
+    two = torch.rand(2, 2)
+    with pytest.raises(InputError, match=r"\(2, 4\)") as caught:
+        memory.write(torch.rand(2, 4), two, torch.rand(2))
+    assert caught.value.expected == "(2, 2), (2, 2), (2,)"
+    with pytest.raises(InputError, match=r"\(3, 2\)"):
+        memory.write(two, torch.rand(3, 2), torch.rand(2))
+    with pytest.raises(InputError, match=r"\(2, 1\)"):
+        memory.write(two, two, torch.rand(2, 1))
+    with pytest.raises(InputError, match=r"\(2, 5\)"):
+        memory.read(torch.rand(2, 5), two)
+    with pytest.raises(InputError, match="softmin"):
+        memory.read(two, two, reduce="softmin")
+    with pytest.raises(InputError, match="temperature"):
+        memory.read(two, two, reduce="softmax", temperature=0.0)
+
+
+def test_a_diverged_model_does_not_poison_the_memory() -> None:
+    memory = FeatureMemory(3, 2, 2)
+    bad = torch.tensor([[float("nan"), 1.0]])
+    with pytest.raises(InputError, match="not finite"):
+        memory.write(bad, torch.ones(1, 2), torch.ones(1))
+    assert memory.size == 0
+    assert memory.write(bad, torch.ones(1, 2), torch.zeros(1)).tolist() == [-1], "it is not written, so it may be so"

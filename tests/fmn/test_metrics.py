@@ -145,6 +145,13 @@ def test_the_block_of_a_direction() -> None:
     assert block["median_rank"] == median_rank(scores, relevant)
 
 
+def test_a_clip_with_several_utterances_needs_one_of_them() -> None:
+    scores, partners = np.array([[4.0, 3, 2, 1]]), np.array([[False, True, True, False]])
+    block = retrieval_metrics(scores, ["a"], ["a", "a", "a", "b"], partners, ks=(1, 2, 3))
+    assert block["instance_hit"] == {"1": 0, "2": 100, "3": 100}
+    assert block["class_recall"] == pytest.approx({"1": 100 / 3, "2": 200 / 3, "3": 100})
+
+
 def test_the_other_direction_is_the_transposed_matrix() -> None:
     # Two clips, three utterances; utterance 2 describes no clip of the gallery.
     scores = np.array([[0.9, 0.1, 0.8], [0.2, 0.7, 0.3]])
