@@ -1,6 +1,7 @@
-"""The losses of the paper: the triplet ranking loss (eq. 1) and binary cross-entropy (eq. 4), each in its two forms.
+"""The losses of the paper, the triplet ranking loss (eq. 1) and binary cross-entropy (eq. 4), and a contrastive one.
 
-A pair of one class is a match and never a negative, whichever clip the utterance was made for.
+A pair of one class is a match and never a negative, whichever clip the utterance was made for. An anchor without a
+match or without a negative adds nothing; a batch of such anchors costs 0.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 TripletForm = Literal["working", "printed"]
-Negatives = Literal["hard", "all"]
+Negatives = Literal["hard", "semi-hard", "all"]
 
 LEAST_PROBABILITY = 1e-6
 
@@ -35,25 +36,51 @@ def triplet_loss(
         match: [N, M] bool: of one class.
         margin: how much better a match has to be than a negative.
         form: ``working`` or ``printed``.
-        negatives: of each anchor its ``hard`` one only (the most similar), or the mean over ``all``.
+        negatives: of each anchor its ``hard`` one only (the most similar); of each anchor and positive the
+            ``semi-hard`` one (the most similar of those less similar than the positive; where there is none, the least
+            similar of all: Schroff et al., FaceNet, 2015); or the mean over ``all``.
+
+    Returns:
+        The mean over all (anchor, positive) that have a negative, both directions together; 0 where there is none.
+    """
+    sign = 1.0 if form == "printed" else -1.0
+    total, count = cosines.new_zeros(()), cosines.new_zeros(())
+    for similarity, positive in ((cosines, match), (cosines.T, match.T)):
+        usable = positive & ~positive.all(dim=1, keepdim=True)
+        if negatives == "all":
+            each = functional.relu(similarity[:, None, :] + sign * similarity[:, :, None] + margin)  # [N, p, n]
+            negative = ~positive[:, None, :]
+            terms = (each * negative).sum(dim=2) / negative.sum(dim=2).clamp(min=1)
+        else:
+            chosen = _hard(similarity, positive) if negatives == "hard" else _semi_hard(similarity, positive)
+            terms = functional.relu(similarity.gather(1, chosen) + sign * similarity + margin)
+        total = total + (terms * usable).sum()
+        count = count + usable.sum()
+    return total / count.clamp(min=1)
+
+
+def contrastive_loss(cosines: Tensor, match: Tensor, *, temperature: float = 0.07) -> Tensor:
+    """InfoNCE with class positives: each match against all negatives of its anchor, in both directions.
+
+    −log(exp(s_p) / (exp(s_p) + Σ over the negatives n of exp(s_n))), with s = cosine / temperature: InfoNCE (van den
+    Oord et al., 2018) for each positive by itself. Other positives are left out of the sum, or they would be pushed
+    away.
+
+    Args:
+        cosines: [N, M] cosine similarity of every clip with every utterance of the batch.
+        match: [N, M] bool: of one class.
+        temperature: of the softmax.
 
     Returns:
         The mean over all (anchor, positive) that have a negative, both directions together; 0 where there is none.
     """
     total, count = cosines.new_zeros(()), cosines.new_zeros(())
-    sign = 1.0 if form == "printed" else -1.0
-    for similarity, positive in ((cosines, match), (cosines.T, match.T)):
-        usable = positive & ~positive.all(dim=1, keepdim=True)
-        if negatives == "hard":
-            hardest = similarity.masked_fill(positive, -torch.inf).amax(dim=1, keepdim=True)
-            # An anchor without a negative has −inf there, which must not meet a gradient.
-            hardest = torch.where(positive.all(dim=1, keepdim=True), torch.zeros_like(hardest), hardest)
-            terms = functional.relu(hardest + sign * similarity + margin)
-        else:
-            each = functional.relu(similarity[:, None, :] + sign * similarity[:, :, None] + margin)  # [N, p, n]
-            negative = (~positive)[:, None, :]
-            terms = (each * negative).sum(dim=2) / negative.sum(dim=2).clamp(min=1)
-        total = total + (terms * usable).sum()
+    for similarity, positive in ((cosines / temperature, match), (cosines.T / temperature, match.T)):
+        alone = positive.all(dim=1, keepdim=True)
+        usable = positive & ~alone
+        # The sum over no negatives is log 0, whose gradient is NaN: such an anchor is unmasked and then not counted.
+        against = similarity.masked_fill(usable, -torch.inf).logsumexp(dim=1, keepdim=True)
+        total = total + (functional.softplus(against - similarity) * usable).sum()
         count = count + usable.sum()
     return total / count.clamp(min=1)
 
@@ -80,3 +107,16 @@ def balanced_bce(score: Tensor, match: Tensor, *, logarithms: bool = False) -> T
     kinds = [(each * kind).sum() / kind.sum().clamp(min=1) for kind in (match, ~match)]
     present = torch.stack([match.any(), (~match).any()]).sum()
     return (kinds[0] + kinds[1]) / present
+
+
+def _hard(similarity: Tensor, positive: Tensor) -> Tensor:
+    """[N, M]: of each anchor the most similar negative, M times."""
+    return similarity.masked_fill(positive, -torch.inf).argmax(dim=1, keepdim=True).expand_as(similarity)
+
+
+def _semi_hard(similarity: Tensor, positive: Tensor) -> Tensor:
+    """[N, M]: of each anchor and positive the most similar negative behind the positive, or else the least similar."""
+    behind = ~positive[:, None, :] & (similarity[:, None, :] < similarity[:, :, None])  # [N, p, n]
+    best_behind = similarity[:, None, :].masked_fill(~behind, -torch.inf).argmax(dim=2)
+    least = similarity.masked_fill(positive, torch.inf).argmin(dim=1, keepdim=True)
+    return torch.where(behind.any(dim=2), best_behind, least)
