@@ -144,7 +144,7 @@ class _Director:
         while cursor < end:
             length = int(self.rng.uniform(0.7, 2.2) * FRAME_RATE)
             change = self.rng.random() < 0.6
-            if change and until - cursor > 3 * _FETCH_FRAMES and self._idle_frames(cursor) > _FETCH_FRAMES:
+            if change and end - cursor > 4 * _FETCH_FRAMES and self._idle_frames(cursor) > _FETCH_FRAMES:
                 kinds = sorted(TOOLS)
                 held = self.rng.random() < self.level.other_tool
                 tool = kinds[int(self.rng.integers(len(kinds)))] if held else None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset_tools.standin.kinds import Generator, ThingKind
-from dataset_tools.standin.painter import Colour, Painter, Sprite
+from dataset_tools.standin.kinds import Generator, ThingKind, ThingPainter
+from dataset_tools.standin.painter import Colour, Sprite
 
 
 def shade(rng: Generator, colour: Colour, spread: float = 0.1) -> Colour:
@@ -21,7 +21,7 @@ def shade(rng: Generator, colour: Colour, spread: float = 0.1) -> Colour:
 
 def _apple(rng: Generator) -> Sprite:
     size = rng.uniform(16, 18.5)
-    p = Painter(40, 40, rng)
+    p = ThingPainter(40, 40, rng)
     red, green = (42, 40, 190), (60, 175, 140)
     first, second = (red, green) if rng.random() < 0.6 else (green, red)
     p.ellipse((0, 0), (size, size * rng.uniform(0.92, 1)), shade(rng, first), round_px=size, gloss=0.35, grain=0.1)
@@ -33,7 +33,7 @@ def _apple(rng: Generator) -> Sprite:
 
 def _carrot(rng: Generator) -> Sprite:
     length, width = rng.uniform(58, 66), rng.uniform(15, 18)
-    p = Painter(34, 88, rng)
+    p = ThingPainter(34, 88, rng)
     for lean in rng.uniform(-9, 9, 5):
         p.stroke([(0, -length * 0.42), (lean, -length * 0.42 - rng.uniform(8, 13))], 3, shade(rng, (50, 130, 60), 0.3))
     half, top, tip = width / 2, -length * 0.42, length * 0.55
@@ -46,7 +46,7 @@ def _carrot(rng: Generator) -> Sprite:
 
 def _cucumber(rng: Generator) -> Sprite:
     length, width = rng.uniform(62, 72), rng.uniform(15, 18)
-    p = Painter(30, 84, rng)
+    p = ThingPainter(30, 84, rng)
     bend = rng.uniform(-5, 5)
     spine = [(bend * (1 - (y / length * 2) ** 2), y) for y in np.linspace(-length / 2, length / 2, 9)]
     p.stroke(spine, width, shade(rng, (45, 110, 40)), round_px=8, gloss=0.25, grain=0.14, grain_px=2)
@@ -56,7 +56,7 @@ def _cucumber(rng: Generator) -> Sprite:
 
 
 def _citrus(rng: Generator, radii: tuple[float, float], colour: Colour, *, nipple: bool) -> Sprite:
-    p = Painter(44, 44, rng)
+    p = ThingPainter(44, 44, rng)
     if nipple:
         p.ellipse((0, -radii[1]), (4, 5), colour, round_px=4)
         p.ellipse((0, radii[1]), (3.5, 4), colour, round_px=4)
@@ -82,7 +82,7 @@ def _orange(rng: Generator) -> Sprite:
 
 def _onion(rng: Generator) -> Sprite:
     size = rng.uniform(15.5, 18)
-    p = Painter(44, 46, rng)
+    p = ThingPainter(44, 46, rng)
     skin = shade(rng, (75, 150, 205) if rng.random() < 0.65 else (95, 50, 135), 0.12)
     p.polygon([(-4, -size), (4, -size), (2, -size - 5), (-1, -size - 5)], skin, round_px=3)
     p.ellipse((0, 0), (size, size * 0.95), skin, round_px=size, gloss=0.25, grain=0.12)
@@ -95,7 +95,7 @@ def _onion(rng: Generator) -> Sprite:
 
 def _pineapple(rng: Generator) -> Sprite:
     width, length = rng.uniform(16, 18.5), rng.uniform(24, 27)
-    p = Painter(56, 98, rng)
+    p = ThingPainter(56, 98, rng)
     for lean in np.concatenate([rng.uniform(-20, 20, 7), rng.uniform(-9, 9, 5)]):
         leaf = shade(rng, (60, 120, 55), 0.35)
         p.polygon(
@@ -115,7 +115,7 @@ def _pineapple(rng: Generator) -> Sprite:
 
 
 def _tomato(rng: Generator) -> Sprite:
-    p = Painter(40, 40, rng)
+    p = ThingPainter(40, 40, rng)
     p.ellipse((0, 0), (15, 14), shade(rng, (35, 35, 205)), round_px=14, gloss=0.5)
     for angle in np.arange(5) * 1.257:
         p.stroke([(0, 0), (6 * np.cos(angle), 6 * np.sin(angle))], 2.2, (50, 120, 50))
@@ -123,7 +123,7 @@ def _tomato(rng: Generator) -> Sprite:
 
 
 def _bread(rng: Generator) -> Sprite:
-    p = Painter(44, 70, rng)
+    p = ThingPainter(44, 70, rng)
     p.ellipse((0, 0), (18, 31), shade(rng, (60, 115, 175)), round_px=14, grain=0.12)
     for y in (-16, -5, 6, 17):
         p.stroke([(-9, y + 4), (9, y - 4)], 3, (120, 175, 220), opacity=0.7, grain=0.2)
@@ -131,7 +131,7 @@ def _bread(rng: Generator) -> Sprite:
 
 
 def _mushroom(rng: Generator) -> Sprite:
-    p = Painter(36, 36, rng)
+    p = ThingPainter(36, 36, rng)
     p.ellipse((0, 0), (13, 12), shade(rng, (185, 205, 220), 0.08), round_px=12, grain=0.1)
     p.ellipse((1, 1), (4, 3.5), (150, 170, 190), round_px=3)
     return p.sprite()

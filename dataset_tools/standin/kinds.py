@@ -7,14 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_tools.standin.painter import Sprite
+from dataset_tools.standin.painter import Painter, Sprite
 
 Generator = np.random.Generator
+ZOOM = 1.15  # things are shown larger than they are painted
+
+
+class ThingPainter(Painter):
+    """Paints things."""
+
+    zoom = ZOOM
 
 
 @dataclass(frozen=True)
 class ThingKind:
-    """A kind of thing.
+    """A kind of thing; lengths are as painted, before `ZOOM`.
 
     Attributes:
         paint: paints one of the kind.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from dataset_tools.standin.kinds import ZOOM
 from dataset_tools.standin.painter import Colour, Image, Painter, lay, noise
 from dataset_tools.standin.things import THINGS
 
@@ -131,7 +132,7 @@ def free_place(
     room = np.full(len(candidates), 1e3)
     for other, place in taken:
         flat = THINGS[kind].flat != THINGS[other].flat
-        needed = (0.25 if flat else 0.9) * (THINGS[kind].reach_px + THINGS[other].reach_px)
+        needed = (0.25 if flat else 0.9) * ZOOM * (THINGS[kind].reach_px + THINGS[other].reach_px)
         room = np.minimum(room, np.linalg.norm(candidates - place, axis=1) - needed)
     if near is not None:
         far = np.linalg.norm(candidates - near, axis=1)

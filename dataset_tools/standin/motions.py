@@ -104,7 +104,7 @@ def _wave(time: Values, frequency_hz: float) -> Values:
 
 def _cut(time: Values, share: Values) -> Shape:
     march = 2 * np.abs((time / 2.4) % 1.0 - 0.5) - 0.5  # the blade moves along the thing, and back
-    return _shape(time, 0.065 * _wave(time, 2.5), 0.07 * march, grip=1 - 0.06 * (1 + _wave(time, 2.5)) / 2)
+    return _shape(time, 0.075 * _wave(time, 2.5), 0.08 * march, grip=1 - 0.06 * (1 + _wave(time, 2.5)) / 2)
 
 
 def _peel(time: Values, share: Values) -> Shape:
@@ -121,16 +121,16 @@ def _grate(time: Values, share: Values) -> Shape:
 
 
 def _stir(time: Values, share: Values) -> Shape:
-    return _shape(time, 0.065 * _wave(time + 0.18, 1.4), 0.065 * _wave(time, 1.4))
+    return _shape(time, 0.075 * _wave(time + 0.18, 1.4), 0.075 * _wave(time, 1.4))
 
 
 def _wash(time: Values, share: Values) -> Shape:
-    return _shape(time, 0.045 * _wave(time, 2.1), 0.1 * _wave(time, 1.05))
+    return _shape(time, 0.05 * _wave(time, 2.1), 0.11 * _wave(time, 1.05))
 
 
 def _sprinkle(time: Values, share: Values) -> Shape:
     shake = _wave(time, 3.4)
-    return _shape(time, 0.04 * _wave(time, 0.5), 0.035 * shake + 0.05 * _wave(time + 0.4, 0.45), 16 * shake)
+    return _shape(time, 0.04 * _wave(time, 0.5), 0.045 * shake + 0.05 * _wave(time + 0.4, 0.45), 16 * shake)
 
 
 def _squeeze(time: Values, share: Values) -> Shape:
@@ -181,10 +181,10 @@ CARRIED = {
     "take-out": 1.0,
     "grate": 1.0,
     "squeeze": 1.0,
-    "wash": 0.6,
-    "stir": 0.5,
-    "peel": 0.35,
-    "cut": 0.2,
+    "wash": 0.8,
+    "stir": 0.6,
+    "peel": 0.5,
+    "cut": 0.35,
     "shift": 1.0,
 }
 ONCE = frozenset({"pour", "take-out"})

@@ -45,7 +45,13 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], grain_px: float) -> 
 
 
 class Painter:
-    """Paints a sprite of at most ``width_px`` × ``height_px``, part over part."""
+    """Paints a sprite of at most ``width_px`` × ``height_px``, part over part.
+
+    Attributes:
+        zoom: how many pixels of the frame one pixel of the coordinates becomes.
+    """
+
+    zoom = 1.0
 
     def __init__(self, width_px: float, height_px: float, rng: np.random.Generator) -> None:
         margin = 2
@@ -134,7 +140,7 @@ class Painter:
 
     def sprite(self) -> Sprite:
         """The picture so far."""
-        size = tuple((2 * self._half).astype(int))
+        size = tuple(np.round(2 * self._half * self.zoom).astype(int))
         colour = cv2.resize(self._colour, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(self._alpha, size, interpolation=cv2.INTER_AREA)
         return Sprite(np.round(colour).astype(np.uint8), np.round(alpha * 255).astype(np.uint8))

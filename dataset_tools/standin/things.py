@@ -18,7 +18,7 @@ SUBJECTS = {key: THINGS[key] for key in sorted(THINGS.keys() - CLUTTER.keys())}
 
 @dataclass(frozen=True)
 class Grip:
-    """How a tool lies in the hand: distances from the place it works on, towards the person.
+    """How a tool lies in the hand: distances in the frame from the place it works on, towards the person.
 
     Attributes:
         middle_px: to the middle of the tool's picture.
@@ -30,10 +30,10 @@ class Grip:
 
 
 TOOLS = {
-    "knife": Grip(14, 40),
-    "spatula": Grip(24, 50),
-    "fork": Grip(22, 46),
-    "squeezer": Grip(-12, 14),
-    "sponge": Grip(0, 8),
+    "knife": Grip(16, 45),
+    "spatula": Grip(28, 57),
+    "fork": Grip(25, 53),
+    "squeezer": Grip(-13, 16),
+    "sponge": Grip(0, 12),
 }
-BARE = Grip(0, 13)
+BARE = Grip(0, 20)

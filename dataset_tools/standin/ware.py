@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dataset_tools.standin.food import shade
-from dataset_tools.standin.kinds import Generator, ThingKind
+from dataset_tools.standin.kinds import Generator, ThingKind, ThingPainter
 from dataset_tools.standin.painter import Colour, Painter, Sprite
 
 _STEEL = (198, 196, 190)
@@ -24,7 +24,7 @@ def _handle(p: Painter, rng: Generator, top: float, bottom: float, width_px: flo
 
 def _bowl(rng: Generator) -> Sprite:
     radius = rng.uniform(22, 25)
-    p = Painter(54, 54, rng)
+    p = ThingPainter(54, 54, rng)
     colour = _pick(rng, ((215, 220, 222), (190, 150, 95), (120, 190, 215), (140, 160, 120)))
     inner: Colour = tuple(0.72 * channel for channel in colour)  # type: ignore[assignment]
     p.ellipse((0, 0), (radius, radius), colour, round_px=5, gloss=0.25)
@@ -35,7 +35,7 @@ def _bowl(rng: Generator) -> Sprite:
 
 def _plate(rng: Generator) -> Sprite:
     radius = rng.uniform(26, 29)
-    p = Painter(62, 62, rng)
+    p = ThingPainter(62, 62, rng)
     colour = _pick(rng, ((225, 228, 230), (205, 215, 225), (220, 205, 190)), 0.05)
     rim = _pick(rng, ((150, 90, 40), (60, 60, 160), (90, 140, 90), (200, 200, 200)))
     p.ellipse((0, 0), (radius, radius), colour, round_px=4, gloss=0.15, grain=0.02)
@@ -46,7 +46,7 @@ def _plate(rng: Generator) -> Sprite:
 
 def _cutting_board(rng: Generator) -> Sprite:
     width, length = rng.uniform(46, 52), rng.uniform(66, 74)
-    p = Painter(60, 84, rng)
+    p = ThingPainter(60, 84, rng)
     colour = _pick(rng, (_WOOD, (110, 165, 205), (70, 105, 150), (195, 215, 205)))
     corners = [(-width / 2, -length / 2), (width / 2, -length / 2), (width / 2, length / 2), (-width / 2, length / 2)]
     p.polygon(corners, colour, corner_px=2, round_px=2, grain=0.05)
@@ -58,7 +58,7 @@ def _cutting_board(rng: Generator) -> Sprite:
 
 def _frying_pan(rng: Generator) -> Sprite:
     radius = rng.uniform(25, 28)
-    p = Painter(62, 128, rng)
+    p = ThingPainter(62, 128, rng)
     _handle(p, rng, radius - 2, radius + 34, 8)
     p.ellipse((0, 0), (radius, radius), shade(rng, (75, 75, 78), 0.2), round_px=4, gloss=0.3)
     p.ellipse((0, 0), (radius - 4, radius - 4), shade(rng, (38, 38, 40), 0.2), grain=0.15, grain_px=1.5)
@@ -67,7 +67,7 @@ def _frying_pan(rng: Generator) -> Sprite:
 
 
 def _knife(rng: Generator) -> Sprite:
-    p = Painter(20, 84, rng)
+    p = ThingPainter(20, 84, rng)
     _handle(p, rng, 12, 36, 8)
     blade = [(-4.5, 8), (-4.5, -26), (-1.5, -38), (4, -22), (4.5, 8)]
     p.polygon(blade, shade(rng, _STEEL, 0.06), round_px=1.5, gloss=0.3, grain=0.03, edge=0.4)
@@ -76,7 +76,7 @@ def _knife(rng: Generator) -> Sprite:
 
 
 def _fork(rng: Generator) -> Sprite:
-    p = Painter(20, 76, rng)
+    p = ThingPainter(20, 76, rng)
     steel = shade(rng, _STEEL, 0.06)
     p.stroke([(0, -12), (0, 34)], 4.5, steel, round_px=2.5, gloss=0.4)
     p.ellipse((0, -14), (6.5, 6), steel, round_px=3, gloss=0.3)
@@ -86,7 +86,7 @@ def _fork(rng: Generator) -> Sprite:
 
 
 def _spatula(rng: Generator) -> Sprite:
-    p = Painter(30, 88, rng)
+    p = ThingPainter(30, 88, rng)
     colour = _pick(rng, (*_PLASTICS[:3], _WOOD))
     p.stroke([(0, -10), (0, 38)], 6, colour, round_px=3, gloss=0.2)
     p.polygon([(-5, -12), (5, -12), (9.5, -34), (-9.5, -34)], colour, corner_px=2, round_px=2)
@@ -96,7 +96,7 @@ def _spatula(rng: Generator) -> Sprite:
 
 
 def _squeezer(rng: Generator) -> Sprite:
-    p = Painter(46, 80, rng)
+    p = ThingPainter(46, 80, rng)
     colour = _pick(rng, ((70, 180, 90), (60, 200, 235), (200, 200, 200)))
     _handle(p, rng, 10, 34, 8)
     p.ellipse((0, -12), (18, 18), colour, round_px=4, gloss=0.2)
@@ -109,7 +109,7 @@ def _squeezer(rng: Generator) -> Sprite:
 
 def _jar(rng: Generator) -> Sprite:
     radius = rng.uniform(17, 19)
-    p = Painter(44, 44, rng)
+    p = ThingPainter(44, 44, rng)
     lid = _pick(rng, ((60, 60, 190), (170, 110, 50), (60, 150, 190), (190, 190, 195)))
     p.ellipse((0, 0), (radius, radius), (205, 205, 190), round_px=6, gloss=0.5, opacity=0.75)
     p.ellipse((0, 0), (radius - 3, radius - 3), lid, round_px=2.5, gloss=0.2)
@@ -122,7 +122,7 @@ def _jar(rng: Generator) -> Sprite:
 
 def _tin(rng: Generator) -> Sprite:
     radius = rng.uniform(16, 18)
-    p = Painter(40, 40, rng)
+    p = ThingPainter(40, 40, rng)
     p.ellipse((0, 0), (radius, radius), shade(rng, (165, 168, 170), 0.08), round_px=2.5, gloss=0.4)
     for share in (0.82, 0.62, 0.42):
         p.ring((0, 0), radius * share, 1.5, (110, 112, 115), opacity=0.9)
@@ -132,7 +132,7 @@ def _tin(rng: Generator) -> Sprite:
 
 
 def _milk(rng: Generator) -> Sprite:
-    p = Painter(38, 64, rng)
+    p = ThingPainter(38, 64, rng)
     band = _pick(rng, ((190, 120, 40), (170, 80, 60), (80, 150, 70)))
     p.polygon([(-14, -24), (14, -24), (14, 26), (-14, 26)], (238, 238, 236), corner_px=1, round_px=2, grain=0.03)
     p.polygon([(-14, 0), (14, 0), (14, 14), (-14, 14)], band, grain=0.05)
@@ -142,7 +142,7 @@ def _milk(rng: Generator) -> Sprite:
 
 
 def _oil(rng: Generator) -> Sprite:
-    p = Painter(34, 80, rng)
+    p = ThingPainter(34, 80, rng)
     glass = shade(rng, (40, 175, 205) if rng.random() < 0.7 else (45, 120, 85), 0.1)
     p.polygon([(-11, -8), (11, -8), (11, 32), (-11, 32)], glass, corner_px=2.5, round_px=7, gloss=0.5, grain=0.05)
     p.polygon([(-10, -8), (10, -8), (4, -20), (-4, -20)], glass, round_px=4, gloss=0.4)
@@ -154,7 +154,7 @@ def _oil(rng: Generator) -> Sprite:
 
 
 def _salt(rng: Generator) -> Sprite:
-    p = Painter(36, 50, rng)
+    p = ThingPainter(36, 50, rng)
     blue = _pick(rng, ((165, 75, 30), (140, 60, 50)), 0.1)
     p.polygon([(-12, -18), (12, -18), (12, 18), (-12, 18)], blue, corner_px=2, round_px=4)
     p.polygon([(-12, -4), (12, -4), (12, 10), (-12, 10)], (235, 235, 232), grain=0.03)
@@ -164,7 +164,7 @@ def _salt(rng: Generator) -> Sprite:
 
 
 def _spice(rng: Generator) -> Sprite:
-    p = Painter(34, 46, rng)
+    p = ThingPainter(34, 46, rng)
     content = _pick(rng, ((30, 60, 150), (40, 110, 150), (50, 90, 70)))
     p.polygon(
         [(-9, -8), (9, -8), (9, 18), (-9, 18)], content, corner_px=2.5, round_px=6, gloss=0.4, grain=0.3, grain_px=1.2
@@ -180,7 +180,7 @@ def _spice(rng: Generator) -> Sprite:
 
 
 def _sponge(rng: Generator) -> Sprite:
-    p = Painter(40, 30, rng)
+    p = ThingPainter(40, 30, rng)
     p.polygon(
         [(-15, -9), (15, -9), (15, 9), (-15, 9)], shade(rng, (60, 205, 235)), corner_px=2, grain=0.25, grain_px=1.5
     )
@@ -189,7 +189,7 @@ def _sponge(rng: Generator) -> Sprite:
 
 
 def _grater(rng: Generator) -> Sprite:
-    p = Painter(40, 76, rng)
+    p = ThingPainter(40, 76, rng)
     _handle(p, rng, 24, 34, 8)
     p.polygon(
         [(-14, -32), (14, -32), (14, 22), (-14, 22)], shade(rng, _STEEL, 0.05), corner_px=2, round_px=2, gloss=0.2
@@ -201,7 +201,7 @@ def _grater(rng: Generator) -> Sprite:
 
 
 def _cup(rng: Generator) -> Sprite:
-    p = Painter(48, 36, rng)
+    p = ThingPainter(48, 36, rng)
     colour = _pick(rng, ((200, 205, 210), (170, 120, 60), (70, 70, 170)))
     p.ring((16, 0), 6, 3.5, colour)
     p.ellipse((0, 0), (15, 15), colour, round_px=3, gloss=0.2)
@@ -210,7 +210,7 @@ def _cup(rng: Generator) -> Sprite:
 
 
 def _towel(rng: Generator) -> Sprite:
-    p = Painter(64, 50, rng)
+    p = ThingPainter(64, 50, rng)
     colour = _pick(rng, ((200, 205, 215), (180, 190, 150), (190, 170, 200)))
     stripe = _pick(rng, ((80, 80, 180), (170, 110, 60), (90, 140, 80)))
     p.polygon([(-28, -20), (26, -21), (29, 19), (-26, 21)], colour, corner_px=2, round_px=3, grain=0.1)

@@ -80,7 +80,7 @@ def test_an_acting_hand_does_not_look_different(stages: list[tuple[Script, Stage
 def test_the_camera_adds_jitter_noise_and_changing_light(agendas: tuple[Agenda, ...]) -> None:
     rng = np.random.default_rng(0)
     picture = rng.integers(60, 190, (30, 42, 3)).astype(np.uint8).repeat(9, 0)[:256].repeat(8, 1)
-    camera = Camera(200, STANDARD, 0, "any")
+    camera = Camera(200, LEVELS["hard"], 0, "any")
     frames = np.stack([camera.take(picture, frame) for frame in range(200)]).astype(float)
     assert frames.shape == (200, HEIGHT_PX * 3 // 2, WIDTH_PX)
     luma = frames[:, :HEIGHT_PX]
