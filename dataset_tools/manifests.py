@@ -73,7 +73,7 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
         class_id: id of the class ("class" in the file).
         person: ``sNN``, the human in the footage. dish: ``dNN``.
         video: name of the source video, without suffix.
-        start_frame, end_frame: of the interval in the source, 1-based, both included.
+        start_frame, end_frame: of the interval, or of the window, in the source, 1-based, both included.
         trim: ``[start_frame, end_frame]`` in source frames when a person trimmed the clip, else null.
         fps: frames per second of the clip (constant). frames: frames in the clip.
         width, height: pixels of the clip. duration_s: frames / fps.

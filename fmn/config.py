@@ -182,7 +182,7 @@ DEMO = Config(
     video=DEMO_VIDEO,
     audio=DEMO_AUDIO,
     model=ModelConfig(lstm_units=128, frame_stack=4, common_dim=256, head_units=256),
-    training=TrainingConfig(epochs=120, epoch_pairs=512, learning_rate=3e-3, validate_every=5),
+    training=TrainingConfig(epochs=60, epoch_pairs=512, learning_rate=3e-3, validate_every=5),
 )
 
 PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "paper": PAPER}

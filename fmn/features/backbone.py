@@ -66,7 +66,9 @@ class Backbone:
         if not clips:
             return []
         counts = [len(clip.rgb) for clip in clips]
-        described = [self._stream("rgb", [clip.rgb for clip in clips])]
+        described = []
+        if "rgb" in self._networks:
+            described.append(self._stream("rgb", [clip.rgb for clip in clips]))
         if "flow" in self._networks:
             described.append(self._stream("flow", [clip.flow for clip in clips if clip.flow is not None]))
         per_window = np.concatenate(described, axis=1)  # [windows of all clips, dim]

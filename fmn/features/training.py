@@ -54,13 +54,13 @@ class TrainingRecipe:
         seed: of windows, crops, order, dropout and the classifier.
     """
 
-    epochs: int = 30
+    epochs: int = 10
     batch: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     warmup: float = 0.05
     weight_decay: float = 0.02
-    label_smoothing: float = 0.1
-    dropout: float = 0.5
+    label_smoothing: float = 0.05
+    dropout: float = 0.2
     jitter: float = 0.2
     batch_norm_momentum: float = 0.1
     seed: int = 0

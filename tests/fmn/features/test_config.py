@@ -41,7 +41,8 @@ def test_the_digest_changes_with_every_field_and_with_nothing_else() -> None:
         "flow_bound_px": 10.0,
     }
     base = VideoFeatureConfig(flow="none")
-    assert set(changed) == {field.name for field in fields(base)}
+    assert {*changed, "rgb"} == {field.name for field in fields(base)}
+    assert replace(PAPER_VIDEO, rgb=False).digest != PAPER_VIDEO.digest
     digests = {base.digest} | {replace(base, **{name: value}).digest for name, value in changed.items()}
     assert len(digests) == 1 + len(changed)
     assert VideoFeatureConfig(flow="none").digest == base.digest
@@ -100,3 +101,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, fmn.features; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "torchaudio", "av", "cv2", "numpy", "soundfile"} & set(loaded)
+
+
+def test_each_stream_can_be_left_out_but_not_both() -> None:
+    assert PAPER_VIDEO.streams == ("rgb", "flow")
+    assert (replace(PAPER_VIDEO, rgb=False).streams, replace(PAPER_VIDEO, rgb=False).dim) == (("flow",), 1024)
+    with pytest.raises(InputError, match="no stream"):
+        replace(PAPER_VIDEO, rgb=False, flow="none")
