@@ -78,7 +78,7 @@ def contrastive_loss(cosines: Tensor, match: Tensor, *, temperature: float = 0.0
     for similarity, positive in ((cosines / temperature, match), (cosines.T / temperature, match.T)):
         alone = positive.all(dim=1, keepdim=True)
         usable = positive & ~alone
-        # The sum over no negatives is log 0, whose gradient is NaN: such an anchor is unmasked and then not counted.
+        # A sum over no negatives would be log 0: such an anchor is left unmasked, and is not counted.
         against = similarity.masked_fill(usable, -torch.inf).logsumexp(dim=1, keepdim=True)
         total = total + (functional.softplus(against - similarity) * usable).sum()
         count = count + usable.sum()
