@@ -168,10 +168,10 @@ def test_a_flow_method_that_is_not_there_is_an_error_of_the_whole(
 @pytest.mark.real_data
 def test_real_videos_with_the_demo_network(real_data: Path, as_media: Callable[[Path], Media], tmp_path: Path) -> None:
     items = [as_media(path) for path in sorted((real_data / "video").iterdir())]
-    found = extract_video(items, DEMO_VIDEO, cache=tmp_path, jobs=2)
+    found = extract_video(items, replace(DEMO_VIDEO, weights="random", rgb=True), cache=tmp_path, jobs=2)
     assert [item.name for item in items if item.sha256 in found.failures] == ["decord__corrupted"]
     assert len(found.values) == 4
-    assert all(value.shape == (256,) and np.isfinite(value).all() for value in found.values.values())
+    assert all(value.shape == (512,) and np.isfinite(value).all() for value in found.values.values())
     features = np.stack(list(found.values.values()))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     assert (features @ features.T)[~np.eye(4, dtype=bool)].max() < 0.999
