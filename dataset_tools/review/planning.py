@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from dataset_tools.review.tasks import CONTENT_FIELDS, Task
@@ -18,6 +19,7 @@ class PresentTask:
     Attributes:
         id: its id there. clip_id, look: what it shows, see `Task`.
         data: its fields. worked_on: whether it has an annotation, a skip or a draft.
+        wanted_annotators: of how many annotators Label Studio wants a decision before it takes the task for done.
     """
 
     id: int
@@ -25,6 +27,7 @@ class PresentTask:
     look: int
     data: Mapping[str, Any]
     worked_on: bool
+    wanted_annotators: int = 1
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class PushPlan:
     Attributes:
         create: tasks to make. update: tasks to bring up to date, each with the present one.
         remove: ids of tasks that are there twice, and that nobody worked on.
+        reopen: ids of tasks to show to one more annotator, with the number of annotators that this makes.
         unchanged: tasks that are right. decided: clips without a task that need none.
         waiting: changed clips whose present task holds work that was not pulled, so that it must not be touched.
         gone: tasks whose clip is not in the data set any more.
@@ -42,6 +46,7 @@ class PushPlan:
     create: tuple[Task, ...]
     update: tuple[tuple[PresentTask, Task], ...]
     remove: tuple[int, ...]
+    reopen: tuple[tuple[int, int], ...]
     unchanged: int
     decided: int
     waiting: int
@@ -55,6 +60,7 @@ def plan_push(
     settled: Callable[[str], bool],
     pulled: AbstractSet[int],
     last_look: Mapping[str, int],
+    undecided: Mapping[str, int] = MappingProxyType({}),
 ) -> PushPlan:
     """Compares.
 
@@ -64,6 +70,7 @@ def plan_push(
         settled: whether the clip of an id has a decision that refers to it as it is now.
         pulled: ids of the tasks of which decisions were pulled.
         last_look: how often a clip was shown, by clip id, as far as decisions tell.
+        undecided: clips that one more annotator should look at, with the number of those who did.
     """
     remove: list[int] = []
     newest: dict[str, PresentTask] = {}
@@ -76,6 +83,11 @@ def plan_push(
         if kept.clip_id not in newest or newest[kept.clip_id].look < kept.look:
             newest[kept.clip_id] = kept
 
+    reopen = [
+        (newest[clip_id].id, voters + 1)
+        for clip_id, voters in sorted(undecided.items())
+        if clip_id in newest and newest[clip_id].wanted_annotators <= voters
+    ]
     create: list[Task] = []
     update: list[tuple[PresentTask, Task]] = []
     unchanged = decided = waiting = 0
@@ -100,7 +112,16 @@ def plan_push(
             update.append((there, wanted_now))
         else:
             unchanged += 1
-    return PushPlan(tuple(create), tuple(update), tuple(remove), unchanged, decided, waiting, len(newest))
+    return PushPlan(
+        create=tuple(create),
+        update=tuple(update),
+        remove=tuple(remove),
+        reopen=tuple(reopen),
+        unchanged=unchanged,
+        decided=decided,
+        waiting=waiting,
+        gone=len(newest),
+    )
 
 
 def _with_look(task: Task, look: int) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from dataset_tools.classes import ClassFile
 from dataset_tools.files import write_bytes
 from dataset_tools.progress import Progress, silent
 from dataset_tools.review.connection import answers, connect
-from dataset_tools.review.decisions import decide, still_refers
+from dataset_tools.review.decisions import Decision, decide, still_refers
 from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_lock, reviews_path
 from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
 from dataset_tools.review.projects import (
@@ -32,7 +32,7 @@ from dataset_tools.workspace import Workspace
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000
 _TASKS_PER_PAGE = 1000
-_LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists"
+_LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists,overlap"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class PushSummary:
         decided: clips without a task on this server that need none, as they are decided.
         waiting: changed clips whose task holds work that was not pulled yet; pull, then push again.
         removed: tasks that a killed push had left twice.
+        reopened: clips in conflict that one more annotator is asked to look at.
         gone: tasks whose clip is not in the data set any more; they stay.
         dry_run: whether nothing was written.
     """
@@ -61,6 +62,7 @@ class PushSummary:
     decided: int
     waiting: int
     removed: int
+    reopened: int
     gone: int
     dry_run: bool
 
@@ -73,6 +75,7 @@ class PushSummary:
             "unchanged": self.unchanged,
             "decided already": self.decided,
             "waiting for a pull": self.waiting,
+            "in conflict and shown to one more": self.reopened,
             "doubled and removed": self.removed,
             "no longer in the data set": self.gone,
         }
@@ -93,6 +96,8 @@ def push(
     document_root: Path | None = None,
     project: str | None = None,
     replace_config: bool = False,
+    annotators: int | None = None,
+    third_look: bool = False,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> PushSummary:
@@ -111,6 +116,8 @@ def push(
         document_root: the server's document root, when it is not the workspace.
         project: title of the project to push to; None for the workspace's own.
         replace_config: also replace a labeling configuration that was changed in the browser.
+        annotators: how many annotators every clip is shown to; None leaves that as it is (at first one).
+        third_look: show clips in conflict to one more annotator.
         dry_run: only say what would be done.
         progress: told about the tasks written.
 
@@ -122,15 +129,17 @@ def push(
     with connect(url, api_key) as client, reviews_lock(workspace):
         reviews = read_reviews(reviews_path(workspace))
         found = find_project(client, workspace, url, project)
+        decisions = _standing(wanted, reviews)
         plan = plan_push(
             wanted.tasks,
             () if found is None else _present(client, url, found),
-            settled=_settled(wanted, reviews),
+            settled=decisions.__contains__,
             pulled={row.label_studio.task for row in reviews if found and row.label_studio.project == found.id},
             last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
+            undecided={one.id: one.votes for one in decisions.values() if one.conflict} if third_look else {},
         )
         if not dry_run:
-            found = _prepare(client, workspace, url, found, project, wanted, replace_config)
+            found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
             _write(client, url, found, plan, progress)
     return PushSummary(
         project=found.id if found else None,
@@ -143,6 +152,7 @@ def push(
         decided=plan.decided,
         waiting=plan.waiting,
         removed=len(plan.remove),
+        reopened=len(plan.reopen),
         gone=plan.gone,
         dry_run=dry_run,
     )
@@ -171,14 +181,13 @@ def push_to_file(
     return len(tasks)
 
 
-def _settled(wanted: Wanted, reviews: Sequence[ReviewRow]) -> Callable[[str], bool]:
-    decisions = decide(reviews, "clip")
-
-    def settled(clip_id: str) -> bool:
-        decision = decisions.get(clip_id)
-        return decision is not None and still_refers(decision, wanted.clips[clip_id], wanted.utterances.get(clip_id))
-
-    return settled
+def _standing(wanted: Wanted, reviews: Sequence[ReviewRow]) -> dict[str, Decision]:
+    """The decisions that refer to the clips as they are now, by clip id."""
+    return {
+        clip_id: decision
+        for clip_id, decision in decide(reviews, "clip").items()
+        if clip_id in wanted.clips and still_refers(decision, wanted.clips[clip_id], wanted.utterances.get(clip_id))
+    }
 
 
 def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
@@ -195,6 +204,7 @@ def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
                     look=data.get("look") or 1,
                     data=data,
                     worked_on=bool(task.total_annotations or task.cancelled_annotations or task.draft_exists),
+                    wanted_annotators=task.overlap or 1,
                 )
 
 
@@ -206,12 +216,16 @@ def _prepare(
     title: str | None,
     wanted: Wanted,
     replace_config: bool,
+    annotators: int | None,
 ) -> Project:
-    """The project, with the page and the folders that the tasks need; made when there is none."""
+    """The project, with the page, folders and annotators that the tasks need; made when there is none."""
     project = found or make_project(client, workspace, url, title, wanted.config)
     try:
         update_page(client, url, project, wanted.config, by_force=replace_config)
         serve_folders(client, url, project, wanted.addresses.storage_folders())
+        if annotators is not None:
+            with answers(url):
+                client.projects.update(id=project.id, maximum_annotations=annotators)
     except BaseException:
         if project.made:  # empty, and of no use
             with answers(url):
@@ -222,11 +236,15 @@ def _prepare(
 
 
 def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Progress) -> None:
-    total = len(plan.create) + len(plan.update) + len(plan.remove)
+    total = len(plan.create) + len(plan.update) + len(plan.remove) + len(plan.reopen)
     done = 0
     with answers(url):
         for task_id in plan.remove:
             client.tasks.delete(str(task_id))
+            done += 1
+            progress(_STAGE, done, total)
+        for task_id, annotators in plan.reopen:
+            client.tasks.update(str(task_id), overlap=annotators, is_labeled=False)
             done += 1
             progress(_STAGE, done, total)
         for there, task in plan.update:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
@@ -23,13 +24,21 @@ def plan(
     settled: tuple[str, ...] = (),
     pulled: tuple[int, ...] = (),
     last_look: dict[str, int] | None = None,
+    undecided: dict[str, int] | None = None,
 ) -> PushPlan:
-    return plan_push(tasks, there, settled=settled.__contains__, pulled=set(pulled), last_look=last_look or {})
+    return plan_push(
+        tasks,
+        there,
+        settled=settled.__contains__,
+        pulled=set(pulled),
+        last_look=last_look or {},
+        undecided=undecided or {},
+    )
 
 
 def test_what_is_there_already_is_left_alone() -> None:
     found = plan([wanted("a"), wanted("b")], [present(1, "a"), present(2, "b", worked_on=True)])
-    assert found == PushPlan((), (), (), unchanged=2, decided=0, waiting=0, gone=0)
+    assert found == PushPlan((), (), (), (), unchanged=2, decided=0, waiting=0, gone=0)
 
 
 def test_a_new_clip_gets_a_task_and_a_decided_one_needs_none() -> None:
@@ -61,12 +70,12 @@ def test_a_changed_clip_whose_task_was_decided_on_is_shown_again() -> None:
 
 def test_a_change_that_the_decision_itself_made_shows_nothing_again() -> None:
     found = plan([wanted("a", clip_sha256="new")], [present(1, "a", worked_on=True)], settled=("a",), pulled=(1,))
-    assert found == PushPlan((), (), (), unchanged=1, decided=0, waiting=0, gone=0)
+    assert found == PushPlan((), (), (), (), unchanged=1, decided=0, waiting=0, gone=0)
 
 
 def test_work_that_was_not_pulled_is_not_touched() -> None:
     found = plan([wanted("a", clip_sha256="new")], [present(1, "a", worked_on=True)])
-    assert found == PushPlan((), (), (), unchanged=0, decided=0, waiting=1, gone=0)
+    assert found == PushPlan((), (), (), (), unchanged=0, decided=0, waiting=1, gone=0)
 
 
 def test_another_address_is_updated_whoever_worked_on_the_task() -> None:
@@ -83,4 +92,13 @@ def test_of_doubled_tasks_the_one_that_was_worked_on_stays() -> None:
 
 def test_a_clip_that_left_the_data_set_keeps_its_task() -> None:
     found = plan([], [present(1, "a"), present(2, "b", worked_on=True)])
-    assert found == PushPlan((), (), (), unchanged=0, decided=0, waiting=0, gone=2)
+    assert found == PushPlan((), (), (), (), unchanged=0, decided=0, waiting=0, gone=2)
+
+
+def test_a_clip_in_conflict_is_shown_to_one_more_once() -> None:
+    there = [present(1, "a", worked_on=True), present(2, "a", look=2, worked_on=True)]
+    asked = plan([wanted("a")], there, settled=("a",), pulled=(1, 2), undecided={"a": 2, "unknown": 2})
+    assert asked.reopen == ((2, 3),)
+    there = [replace(there[1], wanted_annotators=3)]
+    assert plan([wanted("a")], there, settled=("a",), pulled=(2,), undecided={"a": 2}).reopen == ()
+    assert plan([wanted("a")], there, settled=("a",), pulled=(2,), undecided={"a": 3}).reopen == ((2, 4),)

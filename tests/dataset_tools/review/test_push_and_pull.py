@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -215,6 +218,36 @@ def test_a_push_killed_halfway_is_completed_and_doubled_tasks_go(
     assert len(list(label_studio.client().tasks.list(project=completed.project))) == 3
 
 
+KILLED_PUSH = """
+import sys
+from pathlib import Path
+from dataset_tools.classes import load_classes
+from dataset_tools.review import push, pushing
+from dataset_tools.workspace import Workspace
+
+pushing._TASKS_PER_REQUEST = 1
+root, url, key, media = sys.argv[1:]
+push(Workspace(Path(root)), url=url, api_key=key, classes=load_classes(), media_url=media,
+     progress=lambda stage, done, total, note="": print(done, flush=True))
+"""
+
+
+def test_a_push_whose_process_dies_is_completed(label_studio: Running, make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace([*THREE, *THREE])
+    login = label_studio.login
+    arguments = [str(workspace.root), login["url"], login["api_key"], MEDIA_URL]
+    with subprocess.Popen([sys.executable, "-c", KILLED_PUSH, *arguments], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        process.kill()  # amid the second request
+    time.sleep(1)  # which the server may still carry out
+    done = push_all(label_studio, workspace)
+    assert done.created > 0
+    assert push_all(label_studio, workspace).unchanged == 6
+    assert sorted(tasks_of(label_studio, done.project)) == [clip.id for clip in clips_of(workspace)]
+    assert len(list(label_studio.client().tasks.list(project=done.project))) == 6
+
+
 def test_a_clip_that_changes_is_updated_or_shown_again(label_studio: Running, make_workspace: MakeWorkspace) -> None:
     workspace = make_workspace(THREE)
     project = push_all(label_studio, workspace).project
@@ -250,7 +283,7 @@ def test_a_clip_that_changes_is_updated_or_shown_again(label_studio: Running, ma
 
 def test_two_annotators_who_disagree_are_a_conflict(label_studio: Running, make_workspace: MakeWorkspace) -> None:
     workspace = make_workspace(THREE)
-    project = push_all(label_studio, workspace).project
+    project = push_all(label_studio, workspace, annotators=2).project
     other = label_studio.client(label_studio.second_annotator("second@example.com"))
     first, second, third = tasks_of(label_studio, project).values()
     wrong_class = [
@@ -274,6 +307,18 @@ def test_two_annotators_who_disagree_are_a_conflict(label_studio: Running, make_
         ("owner@localhost", 2, 0),
         ("second@example.com", 2, 1),
     ]
+    assert [task.overlap for task in tasks_of(label_studio, project).values()] == [2, 2, 2]
+    third_key = label_studio.second_annotator("third@example.com")
+
+    def offered_to_a_third() -> int:
+        address = f"{label_studio.target.url}/api/projects/{project}/next"
+        return int(httpx.get(address, headers={"Authorization": f"Token {third_key}"}).json()["id"])
+
+    assert offered_to_a_third() == third.id
+    label_studio.client(third_key).annotations.create(id=third.id, result=[], was_cancelled=True)
+    assert push_all(label_studio, workspace, third_look=True).reopened == 1
+    assert push_all(label_studio, workspace, third_look=True).reopened == 0
+    assert offered_to_a_third() == first.id
     by_field = {one.field: one for one in found.agreement}
     assert (by_field["action"].measure, by_field["action"].items) == ("Cohen's kappa", 2)
 
