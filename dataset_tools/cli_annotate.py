@@ -21,9 +21,7 @@ from dataset_tools.terminal import (
 from dataset_tools.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.review.pull import PullSummary
-    from dataset_tools.review.push import PushSummary
-    from dataset_tools.review.serve import Target
+    from dataset_tools.review import PullSummary, PushSummary, Target
 
 annotate_app = typer.Typer(
     help="Puts clips and speech before people in Label Studio and brings their decisions back.\n\n"
