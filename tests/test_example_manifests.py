@@ -25,7 +25,8 @@ EXAMPLE = Path(__file__).parent.parent / "manifests" / "example"
 def test_every_row_type_has_an_example(name: str, row_type: type[Row]) -> None:
     rows = list(read_rows(EXAMPLE / f"{name}.jsonl", row_type))
     assert rows
-    assert {row.id for row in rows} == {json.loads(line)["id"] for line in (EXAMPLE / f"{name}.jsonl").open()}
+    lines = (EXAMPLE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [row.id for row in rows] == [json.loads(line)["id"] for line in lines]
 
 
 def test_the_rows_of_the_example_belong_together() -> None:
