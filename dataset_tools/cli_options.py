@@ -49,7 +49,7 @@ def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: i
 
     root = place.cache / "standin"
     terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: the stand-in corpus takes the footage's place → {root}")
-    write_standin(root, jobs=jobs, progress=terminal.progress)
+    write_standin(root, difficulty="easy", jobs=jobs, progress=terminal.progress)
     return root
 
 
