@@ -35,6 +35,11 @@ MediaOption = Annotated[
     typer.Option("--media-url", help="Where a server elsewhere finds the workspace's folders."),
 ]
 ProjectOption = Annotated[str | None, typer.Option("--project", help="Title of the project, if not the workspace's.")]
+AnnotatorsOption = Annotated[
+    int | None,
+    typer.Option("--annotators", min=1, help="How many people look at each clip (default: as it is, else 1)."),
+]
+ThirdLookOption = Annotated[bool, typer.Option("--third-look", help="Send clips in conflict to one more person.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Studio without asking (90 s, 1 GB).")]
 
 
@@ -44,6 +49,8 @@ def annotate(
     class_file: ClassFileOption = None,
     media_url: MediaOption = None,
     project: ProjectOption = None,
+    annotators: AnnotatorsOption = None,
+    third_look: ThirdLookOption = False,
     yes: YesOption = False,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
@@ -66,6 +73,8 @@ def annotate(
             media_url=media_url,
             document_root=target.document_root,
             project=project,
+            annotators=annotators,
+            third_look=third_look,
             progress=terminal.progress,
         )
         _show_push(terminal, pushed)
@@ -83,6 +92,8 @@ def annotate_push(
     replace_config: Annotated[
         bool, typer.Option("--replace-config", help="Also replace a page that was changed in the browser.")
     ] = False,
+    annotators: AnnotatorsOption = None,
+    third_look: ThirdLookOption = False,
     yes: YesOption = False,
     workspace: WorkspaceOption = HERE,
     dry_run: DryRunOption = False,
@@ -114,6 +125,8 @@ def annotate_push(
             document_root=target.document_root,
             project=project,
             replace_config=replace_config,
+            annotators=annotators,
+            third_look=third_look,
             dry_run=dry_run,
             progress=terminal.progress,
         )

@@ -95,7 +95,7 @@ def serve(
         progress: told about installing and starting.
 
     Raises:
-        InputError: it is not installed and may not be, or the port is taken.
+        InputError: it is not installed and may not be, the port is taken, or the record of its account was lost.
         StoppedError: it cannot be installed or started.
     """
     home = _home(workspace)
@@ -121,6 +121,14 @@ def serve(
         _write(workspace, ServerRecord(account=account))  # before the first start, which makes the account
         _link_media(workspace)
         server = start(venv, home / "data", served_folder(workspace), account, port=port, progress=progress)
+        if not knows(server.url, account):
+            server.stop()
+            raise InputError(
+                "The server's data belong to another account than the one that is recorded",
+                where=login_file(workspace),
+                expected="the record that was written when the data were made",
+                next_step="restore that file from a backup: deleting the data would delete what annotators did",
+            )
         _write(workspace, ServerRecord(account=account, url=server.url, pid=server.pid))
     return Target(server.url, account.api_key, served_folder(workspace))
 

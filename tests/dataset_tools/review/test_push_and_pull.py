@@ -29,6 +29,7 @@ from dataset_tools.review import (
     read_reviews,
     reviews_path,
     status,
+    watch,
 )
 from dataset_tools.review.labeling import labeling_config
 from dataset_tools.review.projects import remembered
@@ -463,6 +464,23 @@ def test_tasks_that_people_made_themselves_are_left_alone(label_studio: Running,
     again = push_all(label_studio, workspace)
     assert (again.unchanged, again.gone) == (1, 0)
     assert client.tasks.get(str(mine)).data["title"] == "mine"
+
+
+def test_watching_goes_on_while_the_server_restarts(
+    make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = PullSummary(0, 0, 0, (), None)
+    answers = iter([nothing, StoppedError("down"), nothing])
+
+    def one_pull(*_: object, **__: object) -> PullSummary:
+        answer = next(answers)
+        if isinstance(answer, StoppedError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("dataset_tools.review.pulling.pull", one_pull)
+    seen = watch(make_workspace(THREE), url="http://127.0.0.1:9", api_key="0" * 40, every_s=0)
+    assert [type(next(seen)) for _ in range(3)] == [PullSummary, StoppedError, PullSummary]
 
 
 def test_a_stopped_server_is_said_to_be_down(

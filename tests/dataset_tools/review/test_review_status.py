@@ -33,6 +33,7 @@ def reviewed(make_workspace: Callable[..., Workspace], make_review: Callable[...
         [
             on(0, 1, lead_time_s=4.0),
             on(0, 1, **heard),
+            on(1, 2, **{**heard, "id": spoken[clips[1].id].id, "content_sha256": "f" * 64}),  # since spoken anew
             on(1, 2, verdict="trim", trim=(110, 120), sentence="Cut!", lead_time_s=10.0),
             on(2, 3, verdict="reject"),
             on(3, 4, verdict="trim", problem="no range to keep was given"),

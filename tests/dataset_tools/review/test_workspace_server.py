@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from dataset_tools.errors import InputError
+from dataset_tools.errors import InputError, StoppedError
 from dataset_tools.review import Target, find_server, login_file, serve, stop
-from dataset_tools.review.server import Account, is_free, is_healthy, knows, server_venv, start
+from dataset_tools.review.server import Account, install, is_free, is_healthy, is_installed, knows, server_venv, start
 from dataset_tools.workspace import Workspace
 
 running = pytest.mark.label_studio
@@ -29,6 +29,11 @@ def test_serving_again_gives_the_same_server_and_a_restart_keeps_address_account
     project = label_studio.client().projects.create(title="kept over a restart").id
     assert stop(label_studio.home)
     assert not is_healthy(before.url)
+    record = login_file(label_studio.home).read_bytes()
+    login_file(label_studio.home).write_bytes(record.replace(before.api_key.encode(), b"0" * 40))
+    with pytest.raises(InputError, match="belong to another account"):
+        serve(label_studio.home)
+    login_file(label_studio.home).write_bytes(record)
     assert not stop(label_studio.home)
     assert find_server(label_studio.home, {}) is None
     assert serve(label_studio.home) == before
@@ -85,6 +90,18 @@ def test_without_permission_nothing_is_installed(tmp_path: Path, monkeypatch: py
     with pytest.raises(InputError, match="is not installed"):
         serve(Workspace(tmp_path / "set"), may_install=False)
     assert not (tmp_path / "venv").exists()
+
+
+def test_an_installation_that_fails_says_why_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    for _ in range(2):
+        with pytest.raises(StoppedError, match="label-studio==") as raised:
+            install(tmp_path / "venv")
+        assert raised.value.where == str(tmp_path / "venv")
+        assert not is_installed(tmp_path / "venv")
 
 
 def test_the_environment_names_the_server(tmp_path: Path) -> None:
