@@ -89,12 +89,14 @@ class Agenda:
         things: kinds that lie on the worktop, subjects first.
         items: what happens, in order.
         gaps: frames before the first item, between items, and after the last: one more than there are items.
+        tools: by subject, the tool that acts on it in its class, None for the bare hand; idle hands keep to it.
     """
 
     sequence: Sequence
     things: tuple[str, ...]
     items: tuple[AgendaItem, ...]
     gaps: tuple[int, ...]
+    tools: dict[str, str | None]
 
 
 def plan_agendas(
@@ -125,12 +127,10 @@ def _refuse_unknown(classes: ClassFile) -> None:
 
 def _agenda(classes: ClassFile, level: Difficulty, sequence: Sequence, hand: list[ActionClass], seed: int) -> Agenda:
     rng = generator(seed, "standin", "agenda", sequence.id)
-    needed = set().union(*(needs(one) for one in hand))
-    spare = [str(key) for key in rng.permutation(sorted(SUBJECTS.keys() - needed))]
-    room = max(0, level.subjects - len(needed & SUBJECTS.keys()))
-    subjects = sorted(needed & SUBJECTS.keys()) + sorted(spare[:room])
-    clutter = sorted(needed & CLUTTER.keys())
-    more = [str(key) for key in rng.permutation(sorted(CLUTTER.keys() - needed))]
+    kinds = _shown(classes, level, hand, rng)
+    subjects = sorted(kinds & SUBJECTS.keys())
+    clutter = sorted(kinds & CLUTTER.keys())
+    more = [str(key) for key in rng.permutation(sorted(CLUTTER.keys() - kinds))]
     clutter += sorted(more[: max(0, level.clutter - len(clutter))])
     items = [_class_item(one, classes, rng) for one in hand]
     items += [_ambiguous_item(classes, subjects, rng) for _ in range(_share(AMBIGUOUS_SHARE, len(hand), rng))]
@@ -140,7 +140,29 @@ def _agenda(classes: ClassFile, level: Difficulty, sequence: Sequence, hand: lis
     least_s = min(60.5, 4.2 * len(hand))  # a minute, in a corpus of the usual size
     total_s = gaps.sum() + sum(item.frames for item in items) / FRAME_RATE
     gaps *= 1 + max(0.0, least_s - total_s) / gaps.sum()
-    return Agenda(sequence, (*subjects, *clutter), tuple(items), tuple(int(np.ceil(gap * FRAME_RATE)) for gap in gaps))
+    return Agenda(
+        sequence=sequence,
+        things=(*subjects, *clutter),
+        items=tuple(items),
+        gaps=tuple(int(np.ceil(gap * FRAME_RATE)) for gap in gaps),
+        tools={one.subject: _acting_tool(one) for one in classes.classes if one.subject in subjects},
+    )
+
+
+def _acting_tool(one: ActionClass) -> str | None:
+    """What the acting hand holds, beside the subject itself."""
+    return one.object if one.role == "tool" and one.object in TOOLS else _USUAL_TOOLS.get(one.action)
+
+
+def _shown(classes: ClassFile, level: Difficulty, hand: Many[ActionClass], rng: np.random.Generator) -> set[str]:
+    """What the classes need, and further subjects with what their classes need: any of them could be acted on."""
+    kinds: set[str] = set().union(*(needs(one) for one in hand))
+    others = {one.subject: needs(one) for one in classes.classes}
+    for key in rng.permutation(sorted(SUBJECTS.keys() - kinds)):
+        more = kinds | others.get(str(key), {str(key)})
+        if len(more & SUBJECTS.keys()) <= level.subjects:
+            kinds = more
+    return kinds
 
 
 def _share(share: float, of: int, rng: np.random.Generator) -> int:
@@ -196,7 +218,7 @@ def _class_item(one: ActionClass, classes: ClassFile, rng: np.random.Generator) 
     verb = one.verbs[0] if rng.random() < 0.4 else one.verbs[int(rng.integers(len(one.verbs)))]
     subject = _attribute(one.subject, classes, rng)
     things = [subject] + ([_attribute(one.object, classes, rng)] if one.object else [])
-    tool = one.object if one.role == "tool" and one.object in TOOLS else _USUAL_TOOLS.get(one.action)
+    tool = _acting_tool(one)
     lying_about = [str(name) for name in rng.permutation(["fork", "spatula", "side-peeler", "flat-grater"])[:2]]
     extra = ([tool] if tool else []) + (lying_about if rng.random() < 0.5 else [])
     roles = _with_bystanders(verb, things, [subject], classes, rng, extra)

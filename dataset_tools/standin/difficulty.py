@@ -20,7 +20,7 @@ class Difficulty:
         clutter: how many other things lie there.
         acting_share: share of an interval in which the thing is acted on; the rest goes to other things.
         other_hand: chance that the other hand is busy with another thing, too.
-        other_tool: chance that the other hand, if busy, holds a tool that does nothing.
+        other_tool: chance that an idle hand fetches a tool as acting ones do (which may be none) rather than none.
         carried_decoys: share of the touches of other things in which they are shifted and turned.
         main_hand: chance that the person acts with the hand of their handedness.
         amplitude: smallest and largest factor on the size of a motion, by person and interval.
@@ -76,9 +76,9 @@ STANDARD = Difficulty(
     name="standard",
     subjects=11,
     clutter=2,
-    acting_share=0.6,
+    acting_share=0.58,
     other_hand=1.0,
-    other_tool=0.5,
+    other_tool=1.0,
     carried_decoys=0.35,
     main_hand=0.75,
     amplitude=(0.9, 1.25),
@@ -97,7 +97,7 @@ HARD = Difficulty(
     clutter=4,
     acting_share=0.5,
     other_hand=1.0,
-    other_tool=0.6,
+    other_tool=1.0,
     carried_decoys=0.6,
     main_hand=0.7,
     amplitude=(0.55, 1.1),

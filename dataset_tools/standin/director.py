@@ -18,9 +18,10 @@ from dataset_tools.standin.agenda import Agenda
 from dataset_tools.standin.cast import FRAME_RATE
 from dataset_tools.standin.difficulty import Difficulty
 from dataset_tools.standin.kitchen import HEIGHT_PX, WIDTH_PX, free_place
+from dataset_tools.standin.motions import IDLE
 from dataset_tools.standin.person import Person
 from dataset_tools.standin.script import SIDES, Interval, Place, Script, Side, Stay, Thing
-from dataset_tools.standin.things import SUBJECTS, THINGS, TOOLS
+from dataset_tools.standin.things import THINGS
 
 SHOULDER_PX = 54.0  # from the middle of the person
 _SHOULDER_Y_PX = HEIGHT_PX + 34.0
@@ -28,6 +29,9 @@ _AWAY_Y_PX = HEIGHT_PX + 48.0
 _HANDS_PX_PER_S = 420.0
 _FETCH_FRAMES = 14  # out of the picture for another tool
 _CARRY_PX = (75.0, 140.0)  # how far things are taken
+_UNFITTING = 0.03  # weight of a thing that the hand's tool is not for
+_REACH_PX = 6.0  # how far from the middle of a thing a hand takes it
+_IDLE_TOOL_REACH_PX = 16.0  # idle tools are as far beside things as acting ones get
 _LEAD_FRAMES = 11  # before an interval, the hand sets out for it
 _TOUCH_FRAMES = 10  # a touch takes as many at least, with the way to it
 _WAY_FRAMES = 8  # back to the subject
@@ -44,7 +48,7 @@ def write_script(agenda: Agenda, person: Person, level: Difficulty, seed: int) -
         "left": (middle - SHOULDER_PX, _SHOULDER_Y_PX),
         "right": (middle + SHOULDER_PX, _SHOULDER_Y_PX),
     }
-    director = _Director(things, person, level, rng, shoulders)
+    director = _Director(things, agenda.tools, person, level, rng, shoulders)
     for interval in intervals:
         director.act(interval)
     for side in SIDES:
@@ -88,6 +92,7 @@ class _Director:
     """Writes the stays: first those of the acting hands, then what fills the rest."""
 
     things: tuple[Thing, ...]
+    tools: dict[str, str | None]  # by subject: what acts on it
     person: Person
     level: Difficulty
     rng: np.random.Generator
@@ -142,12 +147,10 @@ class _Director:
         fetch = _FETCH_FRAMES if cursor < end - 2 * _FETCH_FRAMES else max(0, end - cursor)
         until = end - fetch if tool != wanted else end
         while cursor < end:
-            length = int(self.rng.uniform(0.7, 2.2) * FRAME_RATE)
+            length = int(self.rng.uniform(1.0, 2.8) * FRAME_RATE)
             change = self.rng.random() < 0.6
             if change and end - cursor > 4 * _FETCH_FRAMES and self._idle_frames(cursor) > _FETCH_FRAMES:
-                kinds = sorted(TOOLS)
-                held = self.rng.random() < self.level.other_tool
-                tool = kinds[int(self.rng.integers(len(kinds)))] if held else None
+                tool = self._idle_tool()
                 stay = self._away(side, cursor, cursor + min(self._idle_frames(cursor), 2 * _FETCH_FRAMES), tool)
                 until = end - fetch if tool != wanted else end
             elif cursor < until:
@@ -161,6 +164,13 @@ class _Director:
                 tool = wanted
             self.stays[side].append(stay)
             cursor = stay.end
+
+    def _idle_tool(self) -> str | None:
+        """The tool that some subject in the picture would be acted on with."""
+        kinds = sorted(self.tools)
+        if not kinds or self.rng.random() >= self.level.other_tool:
+            return None
+        return self.tools[kinds[int(self.rng.integers(len(kinds)))]]
 
     def _idle_frames(self, frame: int) -> int:
         """How long it is from this frame to the next interval; 0 within one."""
@@ -228,7 +238,9 @@ class _Director:
             place = self._lies(number, start)
             crossed = max(0.0, sign * place[0] - limit)
             far = 0.0 if near is None else float(np.hypot(place[0] - near[0], place[1] - near[1]))
-            weights[number] = np.exp(-crossed / 25 - far / 50) * (1.0 if thing.kind in SUBJECTS else 0.4)
+            # A hand without the right tool would be known not to act.
+            fitting = thing.kind in self.tools and self.tools[thing.kind] == tool
+            weights[number] = np.exp(-crossed / 25 - far / 50) * (1.0 if fitting else _UNFITTING)
         number = int(self.rng.choice(len(weights), p=weights / weights.sum()))
         idle = "hover" if self.rng.random() < 0.5 else "rest"
         motion = "shift" if tool is None and self.rng.random() < self.level.carried_decoys else idle
@@ -248,7 +260,10 @@ class _Director:
         arrive = min(start + self._travel_frames(side, place), end - min(3, (end - start) // 2))
         pose = "fist" if tool else ("hold" if self.rng.random() < 0.7 else "open")
         slant = self.person.slant_deg + float(self.rng.uniform(-22, 22))
-        return Stay(start, arrive, end, motion, thing, place, place, tool, pose, slant, **looks)
+        reach = _IDLE_TOOL_REACH_PX if tool and motion in IDLE else _REACH_PX
+        angle, distance = self.rng.uniform(0, 2 * np.pi), reach * np.sqrt(self.rng.random())
+        offset = (float(distance * np.cos(angle)), float(distance * np.sin(angle)))
+        return Stay(start, arrive, end, motion, thing, place, place, tool, pose, slant, offset, **looks)
 
     def _away(self, side: Side, start: int, end: int, tool: str | None) -> Stay:
         """Out of the picture; what the hand holds changes there."""

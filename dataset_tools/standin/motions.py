@@ -158,7 +158,7 @@ def _hover(time: Values, share: Values) -> Shape:
 
 def _shift(time: Values, share: Values) -> Shape:
     out = np.sin(np.pi * ease(share))
-    return _shape(time, 0.03 * out, 0.06 * out, 70 * out)
+    return _shape(time, 0.03 * out, 0.06 * out, 80 * out)
 
 
 MOTIONS = {
@@ -186,5 +186,7 @@ CARRIED = {
     "peel": 0.5,
     "cut": 0.35,
     "shift": 1.0,
+    "hover": 0.8,
+    "rest": 0.8,
 }
 ONCE = frozenset({"pour", "take-out"})

@@ -71,7 +71,7 @@ class Stage:
         self._head = hands.paint_head(person, rng)
         self._turned: dict[tuple[str, int, int], Sprite] = {}
         self._still: tuple[tuple[object, ...], Image] | None = None
-        self._places = _places(script)
+        self._places = thing_places(script)
 
     def picture(self, frame: int, *, with_person: bool = True) -> Image:
         """One picture, with its margin: BGR uint8 [`HEIGHT_PX` + 2 · `MARGIN_PX`, `WIDTH_PX` + 2 · `MARGIN_PX`, 3]."""
@@ -161,7 +161,7 @@ class Stage:
         return self._turned[key]
 
 
-def _places(script: Script) -> list[list[tuple[int, Point]]]:
+def thing_places(script: Script) -> list[list[tuple[int, Point]]]:
     """For each thing, from which frame on it lies where, in order."""
     places: list[list[tuple[int, Point]]] = [[(0, thing.place)] for thing in script.things]
     for side in SIDES:

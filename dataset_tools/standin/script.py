@@ -29,6 +29,7 @@ class Stay:
         start, arrive, end: frames, from 0: it sets out, is there, and leaves (not included).
         motion: key of `motions.MOTIONS` or `motions.IDLE`, or ``away``: out of the picture.
         thing: number of the thing, or None. place: where the thing lies. leaves: where it lies afterwards.
+        offset: how far from its middle the hand works.
         tool: kind of the tool in the hand, or None.
         pose: of the hand. slant_deg: how far the hand leans from the arm's usual direction.
         tempo, amplitude: factors. mirrored: see `motions.MotionStyle`.
@@ -44,6 +45,7 @@ class Stay:
     tool: str | None
     pose: str
     slant_deg: float
+    offset: Place = (0.0, 0.0)
     tempo: float = 1.0
     amplitude: float = 1.0
     mirrored: bool = False

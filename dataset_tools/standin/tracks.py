@@ -15,6 +15,7 @@ from dataset_tools.standin.script import SIDES, Script, Side, Stay
 
 NOTHING = -1
 _SOFT_S = 0.15  # motions grow from nothing and shrink to nothing, so that things end where they lay
+_TURNING_DEG, _CLOSING = 14.0, 0.07  # how much every hand turns and closes of itself, slowly
 _TURN_LIMIT_DEG = 60.0  # a wrist turns no further; what it holds does
 
 
@@ -69,16 +70,18 @@ def _hand(script: Script, side: Side, level: Difficulty, rng: np.random.Generato
     shoulder = np.array(script.shoulders[side])
     before = np.array([*script.stays[side][0].place, 0.0])  # x, y, arm_deg where the last stay ended
     wander = wandering(rng, frames, level.path_noise_px)
+    # One frame must not tell an acting hand by a turned wrist or a tight grip: all have some, most of it slow.
+    turning, closing = (wandering(rng, frames, deviation, every_s=1.1)[:, 0] for deviation in (_TURNING_DEG, _CLOSING))
     for number, stay in enumerate(script.stays[side]):
         now = slice(stay.start, stay.end)
         place, turn_deg, grip, arm_deg = _stay(stay, shoulder, level, rng)
         place = place + wander[now] * _inside(stay)[:, None]
-        moved = place - np.array(stay.place)
+        moved = place - np.array(stay.place) - np.array(stay.offset)
         travelled = ease((np.arange(stay.end - stay.start) + 1) / (stay.arrive - stay.start + 1))
         track.place[now] = before[:2] + travelled[:, None] * (place - before[:2])
         track.arm_deg[now] = before[2] + travelled * (arm_deg - before[2])
-        track.turn_deg[now] = np.clip(turn_deg, -_TURN_LIMIT_DEG, _TURN_LIMIT_DEG)
-        track.grip[now] = grip
+        track.turn_deg[now] = np.clip(turn_deg + turning[now], -_TURN_LIMIT_DEG, _TURN_LIMIT_DEG)
+        track.grip[now] = np.minimum(grip - np.abs(closing[now]), 1.0)
         there = np.arange(stay.start, stay.end) >= stay.arrive
         # Tools change out of the picture.
         track.stay[now] = np.where(there | (stay.motion != "away"), number, max(0, number - 1))
@@ -120,7 +123,7 @@ def _stay(
     right = np.array([np.cos(angle), np.sin(angle)])
     moved = (soft * path.along)[:, None] * forward + (soft * path.across)[:, None] * right
     moved += path.way[:, None] * (np.array(stay.leaves) - place)
-    return place + moved, soft * path.turn_deg, 1 + soft * (path.grip - 1), arm_deg
+    return place + np.array(stay.offset) + moved, soft * path.turn_deg, 1 + soft * (path.grip - 1), arm_deg
 
 
 def wandering(rng: np.random.Generator, frames: int, deviation: float, *, every_s: float = 0.25) -> Values:

@@ -121,6 +121,30 @@ def test_main_hands_and_sides_are_balanced(agendas: tuple[Agenda, ...]) -> None:
     assert 0.4 < np.mean(right) < 0.6
 
 
+def test_idle_hands_are_equipped_as_acting_ones(agendas: tuple[Agenda, ...]) -> None:
+    """No tool, no pose, and no tool over a thing it is not for: a frame must not tell which hand acts."""
+    idle_tools, acting_tools, poses, fitting = [], [], {True: [], False: []}, []
+    for agenda in agendas:
+        script = script_of(agenda)
+        for side in SIDES:
+            for stay in script.stays[side]:
+                if stay.thing is None:
+                    continue
+                acting = stay.motion in MOTIONS
+                (acting_tools if acting else idle_tools).append(stay.tool)
+                if stay.tool is None:
+                    poses[acting].append(stay.pose == "hold")
+                if not acting:
+                    kind = script.things[stay.thing].kind
+                    fitting.append(kind in agenda.tools and agenda.tools[kind] == stay.tool)
+    assert set(acting_tools) == set(idle_tools)
+    for tool in set(idle_tools):
+        share = acting_tools.count(tool) / len(acting_tools), idle_tools.count(tool) / len(idle_tools)
+        assert 0.4 < share[0] / share[1] < 2.5, tool
+    assert np.mean(poses[True]) == pytest.approx(np.mean(poses[False]), abs=0.06)
+    assert np.mean(fitting) > 0.85
+
+
 def test_levels_differ_in_how_much_of_an_interval_is_acting(agendas: tuple[Agenda, ...]) -> None:
     shares = {}
     for name, level in LEVELS.items():
