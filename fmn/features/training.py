@@ -49,6 +49,7 @@ class TrainingRecipe:
         weight_decay: of AdamW, on convolutions only.
         label_smoothing: share of the target that is spread over all labels.
         dropout: before the classifier.
+        flip: whether half of the windows are seen in a mirror (Carreira and Zisserman, 2017, section 4).
         jitter: brightness, contrast and the balance of colours vary by up to this share (RGB only).
         batch_norm_momentum: 0.1 follows a network that changes fast; the published ones have 0.01.
         seed: of windows, crops, order, dropout and the classifier.
@@ -61,6 +62,7 @@ class TrainingRecipe:
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     dropout: float = 0.2
+    flip: bool = True
     jitter: float = 0.2
     batch_norm_momentum: float = 0.1
     seed: int = 0
@@ -218,6 +220,12 @@ def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.ran
     return samples[times, top : top + config.crop_px, left : left + config.crop_px]
 
 
+def mirrored(window: NDArray[Any]) -> NDArray[Any]:
+    """[T, H, W, C] with left and right exchanged; two channels are flow, whose way across turns round as well."""
+    window = window[:, :, ::-1]
+    return window * np.array([-1, 1], window.dtype) if window.shape[3] == 2 else window
+
+
 def _batches(
     stream: str,
     clips: Sequence[LabelledClip],
@@ -238,7 +246,8 @@ def _batches(
         for number in part:
             sha256 = clips[number].media.sha256
             rng = np.random.default_rng(_seed(recipe, "window", epoch, sha256))  # the same for both streams
-            windows.append(random_window(store.samples(sha256, stream), config, rng))
+            window = random_window(store.samples(sha256, stream), config, rng)
+            windows.append(mirrored(window) if recipe.flip and rng.random() < 0.5 else window)
         return np.stack(windows)
 
     for part, pixels in overlapped(read, parts, jobs):

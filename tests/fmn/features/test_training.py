@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from dataset_tools.manifests import InputError, StoppedError
 from fmn.features import Media, VideoFeatureConfig
+from fmn.features.flow import optical_flow
 from fmn.features.samples import SampleStore
-from fmn.features.training import LabelledClip, TrainedStream, TrainingRecipe, random_window, train_stream
+from fmn.features.training import LabelledClip, TrainedStream, TrainingRecipe, mirrored, random_window, train_stream
 from fmn.features.windows import read_samples
 
-RECIPE = TrainingRecipe(epochs=12, batch=4, learning_rate=3e-3, dropout=0.0, jitter=0.0)
+RECIPE = TrainingRecipe(epochs=12, batch=4, learning_rate=3e-3, dropout=0.0, jitter=0.0, flip=False)
 
 
 @pytest.fixture
@@ -76,6 +77,15 @@ def test_a_random_window_lies_inside_and_reaches_everywhere(tiny: VideoFeatureCo
     assert {t for t, _, _ in corners} == set(range(4))
     assert {y for _, y, _ in corners} == set(range(9))
     assert {x for _, _, x in corners} == set(range(22))
+
+
+def test_the_flow_of_mirrored_frames_is_the_mirrored_flow(texture: Callable[..., NDArray[np.uint8]]) -> None:
+    frames = texture(8, 64, 96, seed=5)  # moves across
+    seen = mirrored(optical_flow(frames, "dis", 8.0)).astype(int)
+    recomputed = optical_flow(np.ascontiguousarray(mirrored(frames)), "dis", 8.0).astype(int)
+    inner = (slice(None), slice(8, -8), slice(8, -8))
+    assert np.abs(recomputed[inner][..., 0]).mean() > 5
+    assert np.abs(seen[inner] - recomputed[inner]).mean() < 2
 
 
 def test_a_short_clip_is_repeated(tiny: VideoFeatureConfig) -> None:
