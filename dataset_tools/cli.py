@@ -23,6 +23,7 @@ from dataset_tools.cli_options import (
     say_standin,
     speech_options,
 )
+from dataset_tools.cli_report import report
 from dataset_tools.cli_speech import speech_app
 from dataset_tools.terminal import (
     SOME_FAILED_EXIT_CODE,
@@ -79,6 +80,7 @@ def standin(
 
 
 app.command()(classes)
+app.command()(report)
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""Statistics and pictures of a data set."""
+"""The report: statistics and pictures of a data set, as one HTML page."""

@@ -1,0 +1,59 @@
+"""A histogram as inline SVG: no script, no picture file, readable when zoomed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 440, 120
+_LEFT, _BOTTOM, _TOP = 6, 20, 16
+_STEPS = (1, 2, 5)
+
+
+def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
+    """How often values fall into bins of a round width; every bar says its numbers when pointed at.
+
+    Args:
+        values: finite numbers.
+        unit: what they count, for the axis.
+        bars: bins at most, about.
+    """
+    if not values:
+        return Markup('<p class="none">nothing to show</p>')
+    width = _round_width((max(values) - min(values)) / bars)
+    counts = Counter(math.floor(value / width + 1e-9) for value in values)
+    first, last = min(counts), max(counts)
+    bins = last - first + 1
+    most = max(counts.values())
+    step = (WIDTH - 2 * _LEFT) / bins
+    scale = (HEIGHT - _BOTTOM - _TOP) / most
+    parts = []
+    for place, index in enumerate(range(first, last + 1)):
+        count = counts[index]
+        if count:
+            text = f"{count} from {index * width:g} to {(index + 1) * width:g} {unit}"
+            parts.append(
+                f'<rect x="{_LEFT + place * step + 0.5:.2f}" y="{HEIGHT - _BOTTOM - count * scale:.2f}" '
+                f'width="{min(step - 1, 36):.2f}" height="{count * scale:.2f}"><title>{text}</title></rect>'
+            )
+    every = max(1, math.ceil(bins / 6))
+    for place in range(0, bins + 1, every):
+        x = _LEFT + place * step
+        anchor = "start" if place == 0 else "end" if place == bins else "middle"
+        label = f"{(first + place) * width:g}"
+        parts.append(f'<text x="{x:.2f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{label}</text>')
+    base = HEIGHT - _BOTTOM
+    parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _LEFT}" y1="{base}" y2="{base}"/>')
+    parts.append(f'<text x="{WIDTH - _LEFT}" y="11" text-anchor="end">{unit}; the highest bar is {most}</text>')
+    return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
+
+
+def _round_width(width: float) -> float:
+    """The next of …, .1, .2, .5, 1, 2, 5, … that is not smaller."""
+    if width <= 0:
+        return 0.1
+    power = 10.0 ** math.floor(math.log10(width))
+    return next(step * power for step in (*_STEPS, 10) if step * power >= width * (1 - 1e-9))

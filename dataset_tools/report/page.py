@@ -1,0 +1,149 @@
+"""Writes the report: one HTML page that needs no server and no network, and small pictures beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dataset_tools.build_record import read_build
+from dataset_tools.classes import ClassFile
+from dataset_tools.errors import InputError
+from dataset_tools.files import write_bytes
+from dataset_tools.ledger import read_ledger
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.progress import Progress, silent
+from dataset_tools.report.histogram import histogram
+from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
+from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
+from dataset_tools.workspace import Workspace
+
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
+THUMBNAILS_A_CLASS = 12
+SHOWN_OF_A_REASON = 200
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """The page that was written, and what it is about."""
+
+    page: str
+    clips: int
+    utterances: int
+    classes: int
+    persons: int
+    failed: int
+    missing: tuple[str, ...]
+    is_standin: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def write_report(
+    workspace: Workspace,
+    classes: ClassFile,
+    folder: Path | None = None,
+    *,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> ReportSummary:
+    """Writes ``index.html`` and ``thumbnails/`` to ``folder`` (default: report/ in the workspace).
+
+    Clips and utterances are linked, not copied: the page belongs to its workspace, and says where a file is missing.
+
+    Raises:
+        InputError: there is no data set in the workspace, or a manifest cannot be read.
+        StoppedError: the disk is full.
+    """
+    manifest = workspace.manifests / "clips.jsonl"
+    if not manifest.is_file():
+        raise InputError(
+            "There is no data set to report on",
+            where=workspace.manifests,
+            expected="clips.jsonl",
+            next_step="make one with fmn-data build",
+        )
+    clips = list(read_rows(manifest, ClipRow))
+    spoken = workspace.manifests / "utterances.jsonl"
+    utterances = list(read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    built = read_build(workspace)
+    statistics = describe_dataset(
+        clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
+    )
+    folder = workspace.root / "report" if folder is None else folder
+    shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
+    failures = write_thumbnails(shown, workspace.root, folder / "thumbnails", jobs=jobs, progress=progress)
+    media = {row.path for row in clips} | {row.path for row in utterances}
+    missing = sorted(path for path in media if not (workspace.root / path).is_file())
+    page = _page(statistics, built, workspace, folder, without_picture=failures, missing=missing)
+    write_bytes(folder / "index.html", page.encode())
+    return ReportSummary(
+        page=str(folder / "index.html"),
+        clips=len(clips),
+        utterances=len(utterances),
+        classes=sum(bool(line.clips) for line in statistics.classes),
+        persons=len(statistics.persons),
+        failed=statistics.failed,
+        missing=tuple(missing),
+        is_standin=built.get("stand_in") is not None,
+    )
+
+
+def _split_counts(workspace: Workspace) -> dict[str, int]:
+    counts = {}
+    for name in ("train", "test"):
+        path = workspace.manifests / f"{name}.jsonl"
+        if path.is_file():
+            with path.open("rb") as lines:
+                counts[name] = sum(1 for _ in lines)
+    return counts
+
+
+def _page(
+    statistics: Statistics,
+    built: Mapping[str, Any],
+    workspace: Workspace,
+    folder: Path,
+    *,
+    without_picture: Mapping[str, object],
+    missing: list[str],
+) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    to_workspace = os.path.relpath(workspace.root.resolve(), folder.resolve()).replace(os.sep, "/")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"clock": _clock, "count": _count}
+    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+        data=statistics,
+        built=built,
+        stand_in=built.get("stand_in"),
+        missing=missing,
+        media=lambda path: quote(f"{to_workspace}/{path}"),
+        picture=lambda clip: None if clip.id in without_picture else f"thumbnails/{thumbnail_name(clip)}",
+        strip=lambda clips: spread(clips, THUMBNAILS_A_CLASS),
+        loudness=loudness_of,
+        most=max(statistics.counts.values(), default=1),
+        shown_of_a_reason=SHOWN_OF_A_REASON,
+        clip_lengths=histogram([clip.duration_s for clip in statistics.clips], "seconds"),
+        utterance_lengths=histogram([row.duration_s for row in statistics.utterances], "seconds"),
+        loudnesses=histogram(
+            [value for row in statistics.utterances if (value := loudness_of(row)) is not None], "LUFS"
+        ),
+    )
+
+
+def _clock(seconds: float) -> str:
+    """``1 h 02 min``, ``3 min 20 s``, ``4.5 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _count(number: int, one: str, several: str | None = None) -> str:
+    """``1 clip``, ``1,000 clips``."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"

@@ -1,0 +1,79 @@
+"""A small picture of a clip, from its middle."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from dataset_tools.errors import SampleError, ToolkitError
+from dataset_tools.execution import run_each
+from dataset_tools.files import written_whole
+from dataset_tools.manifests import ClipRow, resolve
+from dataset_tools.progress import Progress, silent
+
+HEIGHT_PX = 96
+
+
+@dataclass(frozen=True)
+class _Task:
+    clip: ClipRow
+    workspace: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return self.clip.id
+
+
+def thumbnail_name(clip: ClipRow) -> str:
+    """Name of the picture of a clip: its content gives it, so that a clip that is cut anew gets a new one."""
+    return f"{clip.sha256[:16]}.jpg"
+
+
+def write_thumbnails(
+    clips: Sequence[ClipRow], workspace: Path, folder: Path, *, jobs: int, progress: Progress = silent
+) -> dict[str, ToolkitError]:
+    """Writes the pictures that are not there yet, and removes those of clips that are not among ``clips``.
+
+    Returns:
+        Why a clip has no picture, by id.
+    """
+    wanted = {thumbnail_name(clip) for clip in clips}
+    for stale in folder.glob("*.jpg"):
+        if stale.name not in wanted:
+            stale.unlink()
+    tasks = [_Task(clip, workspace, folder / thumbnail_name(clip)) for clip in clips]
+    tasks = [task for task in tasks if not task.target.exists()]
+    failures: dict[str, ToolkitError] = {}
+    for done, outcome in enumerate(run_each(_draw, tasks, jobs=jobs) if tasks else (), start=1):
+        if outcome.error is not None:
+            failures[outcome.item.clip.id] = outcome.error
+        progress("pictures", done, len(tasks), outcome.item.clip.id)
+    return failures
+
+
+def spread(clips: Sequence[ClipRow], count: int) -> list[ClipRow]:
+    """Up to ``count`` of the clips, evenly over their order, which is that of persons."""
+    if len(clips) <= count:
+        return list(clips)
+    return [clips[index * len(clips) // count] for index in range(count)]
+
+
+def _draw(task: _Task) -> None:
+    """Runs in a worker process."""
+    import av
+
+    path = resolve(task.workspace, task.clip.path)
+    with av.open(str(path)) as container:
+        frames = deque(islice(container.decode(video=0), task.clip.frames // 2 + 1), maxlen=1)
+    if not frames:
+        raise SampleError("The clip has no picture", where=path)
+    frame = frames[0]
+    width = 2 * round(frame.width * HEIGHT_PX / frame.height / 2)
+    with written_whole(task.target) as partial, av.open(str(partial), "w", format="image2") as output:
+        stream = output.add_stream("mjpeg", options={"qmin": "4", "qmax": "4"})
+        stream.width, stream.height, stream.pix_fmt = width, HEIGHT_PX, "yuvj420p"
+        output.mux(stream.encode(frame.reformat(width, HEIGHT_PX, "yuvj420p")))
+        output.mux(stream.encode(None))

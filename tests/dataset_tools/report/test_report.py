@@ -1,0 +1,224 @@
+"""The report says what the manifests and the ledger say, shows the right pictures, and works in a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import av
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import sync_playwright
+
+from dataset_tools.classes import load_classes
+from dataset_tools.decoding import Picture
+from dataset_tools.encoding import encode
+from dataset_tools.errors import InputError, SampleError
+from dataset_tools.files import sha256_of
+from dataset_tools.ledger import Ledger, failed
+from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
+from dataset_tools.report.histogram import histogram
+from dataset_tools.report.page import write_report
+from dataset_tools.workspace import Workspace
+
+CUT, WASH = "cut_carrot_knife", "wash_apple"
+CLASSES = load_classes()
+WHO = ((CUT, 7), (CUT, 7), (CUT, 8), (WASH, 8))
+FRAMES = 21
+
+
+def grey(level: int, number: int, width: int = 96, height: int = 64) -> Picture:
+    """A picture of one brightness."""
+    chroma = np.full(width * height // 2, 128, np.uint8)
+    return Picture(number, width, height, np.full(width * height, level, np.uint8).tobytes() + chroma.tobytes())
+
+
+@pytest.fixture
+def workspace(
+    make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow], tmp_path: Path
+) -> Workspace:
+    """Four clips of two classes and two persons, ever brighter, an utterance each, and one sample that failed."""
+    place = Workspace(tmp_path / "data set")
+    clips, utterances = [], []
+    for number, (class_id, person) in enumerate(WHO):
+        clip = make_clip(class_id, person, 20, 100 * number + 1)
+        path = place.root / clip.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pictures = [grey(20 + 8 * index + number, index) for index in range(FRAMES)]
+        made = encode(pictures, Fraction(147, 5), path, "key")
+        clip = msgspec.structs.replace(
+            clip, sha256=sha256_of(path), duration_s=made.frames / made.fps, **msgspec.structs.asdict(made)
+        )
+        utterance = make_utterance(class_id, clip.id, f"en+voice{number}")
+        path = place.root / utterance.path
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.sin(np.arange(16000 + 1600 * number) * 0.05), 16000, subtype="PCM_16")
+        quality = {"loudness_lufs": -20.0 - number, "warnings": ["quiet: <b>very</b>"] if number == 2 else []}
+        utterances.append(
+            msgspec.structs.replace(
+                utterance,
+                sha256=sha256_of(path),
+                duration_s=1 + number / 10,
+                quality=quality,
+                text=f"Sentence {number} <script>alert(1)</script> & more",
+            )
+        )
+        clips.append(clip)
+    write_rows(place.manifests / "clips.jsonl", sorted(clips, key=lambda row: row.id))
+    write_rows(place.manifests / "utterances.jsonl", sorted(utterances, key=lambda row: row.id))
+    with Ledger(place.ledger) as ledger:
+        error = SampleError("The video is damaged after frame 9: <broken>", where="s09.avi", next_step="copy it again")
+        ledger.record(failed("clip/s09-d20_000001-000020", "cut", error))
+    return place
+
+
+class Page(HTMLParser):
+    """Rows of cells of all tables, links, and the text without tags."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.strip()
+
+
+def report_of(place: Workspace, folder: Path | None = None) -> Page:
+    return Page(Path(write_report(place, CLASSES, folder, jobs=2).page))
+
+
+def test_the_numbers_are_those_of_the_manifests(workspace: Workspace) -> None:
+    page = report_of(workspace)
+    rows = {row[0]: row for row in page.rows if len(row) > 8}
+    assert rows[CUT][1] == "3"
+    assert rows[CUT][4:7] == ["3", "2", "1"]  # utterances, persons, dishes
+    assert rows[CUT][7:] == ["0.7 s", "0.7 s", "0.7 s", "2.1 s"]  # 21 frames at 29.4 a second
+    assert rows[WASH][1] == "1"
+    matrix = [row for row in page.rows if len(row) == 4]
+    assert ["", "s07", "s08", "all"] in matrix
+    assert [CUT, "2", "1", "3"] in matrix
+    assert [WASH, "", "1", "1"] in matrix
+    assert "The video is damaged after frame 9: <broken>" in page.text
+    assert "copy it again" in page.text
+    assert "quiet: <b>very</b>" in page.text
+    assert "Sentence 2 <script>alert(1)</script> & more" in page.text
+    assert not page.tags & {"script", "link", "iframe"}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_every_link_leads_somewhere_on_this_machine(workspace: Workspace, tmp_path: Path, elsewhere: bool) -> None:
+    folder = tmp_path / "pages" / "one" if elsewhere else workspace.root / "report"
+    page = report_of(workspace, folder)
+    files = {unquote(link) for link in page.links if not link.startswith("#")}
+    assert len(files) == 4 + 4 + 4  # pictures, clips, sounds
+    assert all((folder / link).resolve().is_file() for link in files)
+
+
+def test_a_picture_is_the_middle_of_its_clip_and_is_drawn_once(workspace: Workspace) -> None:
+    report_of(workspace)
+    folder = workspace.root / "report" / "thumbnails"
+    drawn = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    brightness = []
+    for path in drawn:
+        with av.open(str(path)) as picture:
+            frame = next(picture.decode(video=0))
+            assert (frame.width, frame.height) == (144, 96)
+            brightness.append(float(frame.to_ndarray(format="yuvj420p")[:96].mean()))
+    # Of limited range, as clips are, 20 + 8 · 10 + number; JPEG has the full range.
+    assert sorted(brightness) == pytest.approx([(100 + n - 16) * 255 / 219 for n in range(4)], abs=2.5)
+    (folder / "of-a-clip-that-is-gone.jpg").write_bytes(b"")
+    report_of(workspace)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == drawn
+
+
+def test_a_missing_clip_is_named_and_stops_nothing(workspace: Workspace) -> None:
+    gone = sorted(workspace.clips.iterdir())[1]
+    gone.unlink()
+    summary = write_report(workspace, CLASSES, jobs=1)
+    assert summary.missing == (f"clips/{gone.name}",)
+    page = Page(Path(summary.page))
+    assert "no picture" in page.text
+    assert gone.name in page.text
+    assert len(list((workspace.root / "report" / "thumbnails").iterdir())) == 3
+
+
+def test_without_a_data_set_it_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data set to report on") as caught:
+        write_report(Workspace(tmp_path), CLASSES)
+    assert "fmn-data build" in str(caught.value)
+
+
+def test_a_histogram_counts_every_value_once() -> None:
+    values = np.random.default_rng(0).gamma(3, 2, 500).tolist()
+    counts = [int(part.split(" from ")[0]) for part in str(histogram(values, "s")).split("<title>")[1:]]
+    assert sum(counts) == 500
+    assert len(counts) <= 26
+    assert "5 from 3 to 3.1 s" in histogram([3.0] * 5, "s")
+    assert "nothing" in histogram([], "s")
+
+
+def test_in_a_browser_pictures_show_and_sounds_play(workspace: Workspace) -> None:
+    chromium = shutil.which("chromium")
+    assert chromium is not None, "the browser test needs Debian's chromium: apt-get install chromium"
+    path = write_report(workspace, CLASSES, jobs=2).page
+    troubles: list[str] = []
+    asked: list[str] = []
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND", "--autoplay-policy=no-user-gesture-required"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("requestfailed", lambda request: troubles.append(request.url))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(Path(path).resolve().as_uri())
+        shown = page.evaluate(
+            """async () => {
+                const pictures = [...document.images];
+                pictures.forEach(picture => { picture.loading = 'eager'; });
+                await Promise.all(pictures.map(picture => picture.decode()));
+                return pictures.map(picture => picture.naturalHeight);
+            }"""
+        )
+        page.locator("#listen ~ details").first.locator("summary").click()
+        played = page.evaluate(
+            """async () => {
+                const seconds = [];
+                for (const sound of document.querySelectorAll('audio')) {
+                    const begun = new Promise(resolve => sound.addEventListener('timeupdate', resolve, {once: true}));
+                    await sound.play(); await begun; sound.pause();
+                    seconds.push(sound.duration);
+                }
+                return seconds;
+            }"""
+        )
+        wide = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        browser.close()
+    assert shown == [96] * 4
+    assert sorted(played) == pytest.approx([1.0, 1.1, 1.2, 1.3])
+    assert wide
+    assert troubles == []
+    assert all(url.startswith("file:") for url in asked)
