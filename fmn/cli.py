@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dataset_tools.terminal import (
-    SOME_FAILED_EXIT_CODE,
     DebugOption,
     DryRunOption,
     JsonOption,
     Terminal,
     VerboseOption,
     running,
+)
+from fmn.cli_common import (
+    ConfigOption,
+    DeviceOption,
+    FormOption,
+    JobsOption,
+    PresetOption,
+    RootOption,
+    RunArgument,
+    SettingsOption,
+    ThreadsOption,
+    TrainArgument,
+    changes_of,
+    config_of,
+    short,
+    show_failures,
 )
 
 if TYPE_CHECKING:
@@ -40,39 +53,13 @@ app = typer.Typer(
 weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
-RootOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace",
-        "--root",
-        "-w",
-        help="Folder that the manifest's paths are relative to (default: the parent of the manifest's folder).",
-        file_okay=False,
-        rich_help_panel="Common",
-    ),
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto (a GPU when there is one), cpu, cuda, cuda:1, …")]
-JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Workers that compute features (default: one a core).")
-]
-RunArgument = Annotated[
-    Path | None,
-    typer.Argument(help="Folder of a trained run (default: the newest under runs/).", metavar="[RUN]"),
-]
-
 
 @app.command()
 def train(
-    manifest: Annotated[Path, typer.Argument(help="Training manifest.")] = Path("manifests/train.jsonl"),
+    manifest: TrainArgument = Path("manifests/train.jsonl"),
     model: Annotated[str, typer.Option("--model", help="System to train.")] = "fmn",
-    preset: Annotated[
-        Literal["demo", "paper"],
-        typer.Option("--preset", help="demo: for two cores; paper: the paper's setting, for a GPU."),
-    ] = "demo",
-    form: Annotated[
-        Literal["working", "printed"],
-        typer.Option("--form", help="Equations in the form that works, or as the paper prints them."),
-    ] = "working",
+    preset: PresetOption = "demo",
+    form: FormOption = "working",
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="The most epochs (default: the preset's).")
     ] = None,
@@ -83,10 +70,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run as it was begun; --epochs may make it longer.")
     ] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One value of the configuration, as memory.capacity=100."),
-    ] = None,
+    config_file: ConfigOption = None,
+    settings: SettingsOption = None,
+    threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     jobs: JobsOption = None,
     root: RootOption = None,
@@ -104,11 +90,8 @@ def train(
 
         name = f"{model}-{preset}" + ("-printed" if form == "printed" else "")
         folder = run or default_run(manifest, root, name)
-        changes = _settings(settings or [])
-        changes |= {
-            key: value for key, value in (("training.epochs", epochs), ("training.seed", seed)) if value is not None
-        }
-        config = _config(folder, model, preset, form, changes, resume=resume)
+        changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
+        config = config_of(folder, model, preset, form, changes, resume=resume)
         if dry_run:
             _show_plan(terminal, manifest, root, folder, config)
             return
@@ -149,11 +132,11 @@ def evaluate(
         corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
         terminal.say(
             results_table(
-                {found.system: found.metrics}, title=f"{_short(folder)} on {_short(chosen)}{corpus}", notes=found.notes
+                {found.system: found.metrics}, title=f"{short(folder)} on {short(chosen)}{corpus}", notes=found.notes
             )
         )
-        terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", _short(found.path))
-        _show_failures(terminal, found.failures)
+        terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
+        show_failures(terminal, found.failures)
         terminal.result(found.as_dict())
 
 
@@ -233,50 +216,6 @@ def main() -> None:
     app()
 
 
-def _settings(texts: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` texts as a dictionary; values are JSON where they can be, else text."""
-    from dataset_tools.manifests import InputError
-
-    changes: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(
-                f"There is no value in {text!r}",
-                where="--set",
-                expected="KEY=VALUE, such as memory.capacity=100",
-                next_step="see the keys in config.json of a run",
-            )
-        try:
-            changes[key] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[key] = value
-    return changes
-
-
-def _config(
-    run: Path,
-    model: str,
-    preset: Literal["demo", "paper"],
-    form: Literal["working", "printed"],
-    changes: Mapping[str, Any],
-    *,
-    resume: bool,
-) -> Config:
-    """The configuration that the options name; with ``--resume`` that of the run."""
-    from fmn.config import preset as preset_of
-    from fmn.config import with_values
-
-    if resume:
-        from fmn.checkpoint import load_config
-
-        return with_values(load_config(run), changes)
-    from fmn.systems import find_system
-
-    system = find_system(model)
-    return with_values(system.adapt(preset_of(preset, form)), {"system": system.name, **changes})
-
-
 def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path, config: Config) -> None:
     from fmn.config import as_dict
     from fmn.items import load_items, parts_of
@@ -302,33 +241,18 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
         "train",
         f"{summary.system} {how}: {summary.epochs} epochs, {summary.pairs:,} pairs of {summary.classes} classes, "
         f"{summary.parameters:,} parameters{validated}",
-        _short(summary.run),
+        short(summary.run),
     )
-    _show_failures(terminal, summary.failures)
+    show_failures(terminal, summary.failures)
     terminal.result(summary.as_dict())
-    terminal.next(f"fmn eval {_short(summary.run)}")
-
-
-def _short(path: Path) -> Path:
-    """``path`` as seen from the current folder, when it lies in it."""
-    here = Path.cwd()
-    return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
-
-
-def _show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
-    """Items that took no part: exit code 1."""
-    if failures:
-        terminal.exit_code = SOME_FAILED_EXIT_CODE
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])
-        more = f"\n  and {len(failures) - 10} more" if len(failures) > 10 else ""
-        terminal.warn(f"{len(failures)} files have no features and took no part:{listed}{more}")
+    terminal.next(f"fmn eval {short(summary.run)}")
 
 
 def _show_search(terminal: Terminal, result: SearchResult) -> None:
     from rich.table import Table
 
     found = "clips" if result.kind == "speech" else "utterances"
-    table = Table(title=f"{found} for {_short(result.query)}, of {result.gallery}", title_justify="left")
+    table = Table(title=f"{found} for {short(result.query)}, of {result.gallery}", title_justify="left")
     for name in ("rank", "score"):
         table.add_column(name, justify="right")
     for name in ("class", "path") + (() if result.kind == "speech" else ("text",)):

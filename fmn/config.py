@@ -7,8 +7,10 @@ checked when a run takes it.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import msgspec
@@ -48,8 +50,8 @@ class ModelConfig:
             layer, with which no query can change the order of the gallery (notes in docs/paper.md).
         head_units: size of the hidden layer.
         score: the final score: ``combined`` (S1 and the agreement of the memories, see ``s1_exponent``), ``s1/max``
-            (eq. 3 as printed), ``s1*max``, ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the
-            mapped vectors).
+            (eq. 3 as printed), ``s1*max``, ``distance`` (sections 3.3 and 3.4 read as they call it: a small product of
+            distances is a match), ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the mapped vectors).
         s1_exponent: in the ``combined`` score the odds of S1 count with this power. S1 knows its training pairs too
             well, so that next to the agreement it counts for more there than it is worth on new items.
     """
@@ -61,7 +63,7 @@ class ModelConfig:
     dropout: Share = 0.3
     head: Literal["hidden", "linear"] = "hidden"
     head_units: Count = 1024
-    score: Literal["combined", "s1/max", "s1*max", "s1", "memory", "cosine"] = "combined"
+    score: Literal["combined", "s1/max", "s1*max", "distance", "s1", "memory", "cosine"] = "combined"
     s1_exponent: NotNegative = 0.15
 
 
@@ -75,8 +77,11 @@ class MemoryConfig:
         update: a slot becomes the ``mean`` of what was written to it, or moves by this fixed share.
         score_threshold: T1; a pair is written when S1 > T1.
         novelty_threshold: T2; a pair whose m2 < T2 is new and takes a slot of its own.
+        novelty: how the cosines of a pair's two halves with a slot become one; m2 is the largest of these.
+        when_full: where a new pair goes when all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
         read: the agreement of a pair: ``softmax`` over the slots of each modality, or the ``max`` of eq. 3.
         temperature: of the softmax over slots.
+        clamp: whether negative cosines count as 0 in the ``max``, so that two disagreements are no agreement.
         write: ``epoch`` empties the memories after every epoch and writes the training pairs anew, each item once,
             with the mapping of that moment, so that no slot is older than the weights; ``step`` writes the pairs of
             each batch as they come and never anew, as printed.
@@ -87,8 +92,11 @@ class MemoryConfig:
     update: Literal["mean"] | Annotated[float, Meta(gt=0, le=1)] = "mean"
     score_threshold: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     novelty_threshold: Cosine = 0.6
+    novelty: Literal["min", "mean", "max"] = "min"
+    when_full: Literal["nearest", "drop"] = "nearest"
     read: Literal["softmax", "max"] = "softmax"
     temperature: Positive = 0.1
+    clamp: bool = True
     write: Literal["epoch", "step"] = "epoch"
 
 
@@ -126,7 +134,8 @@ class TrainingConfig:
         weight_decay: of Adam.
         clip_norm: the gradient is scaled down to this norm.
         triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), or ``off``.
-        negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar, or the mean over ``all``.
+        negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar; the ``semi-hard`` one of each
+            anchor and match; or the mean over ``all``.
         margin: of the triplet loss.
         triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
         augment: how utterances are varied.
@@ -135,6 +144,9 @@ class TrainingConfig:
         seed: of the weights, the batches, dropout and augmentation.
         amp: ``bf16`` computes in bfloat16 where that is safe, on a GPU only.
         deterministic: refuses GPU kernels whose results vary from run to run.
+        threads: of torch on the CPU, in training and wherever the run is used. Sums over numbers that threads share out
+            round otherwise with another count, so a number here makes figures independent of the machine's cores;
+            null leaves the choice to torch: one a core.
     """
 
     epochs: Count = 500
@@ -144,7 +156,7 @@ class TrainingConfig:
     weight_decay: NotNegative = 0.0
     clip_norm: Positive = 1.0
     triplet: Literal["working", "printed", "off"] = "working"
-    negatives: Literal["hard", "all"] = "hard"
+    negatives: Literal["hard", "semi-hard", "all"] = "hard"
     margin: NotNegative = 0.3
     triplet_weight: NotNegative = 1.0
     s1_weight: NotNegative = 1.0
@@ -155,6 +167,7 @@ class TrainingConfig:
     seed: Annotated[int, Meta(ge=0)] = 0
     amp: Literal["off", "bf16"] = "off"
     deterministic: bool = False
+    threads: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +195,7 @@ DEMO = Config(
     video=DEMO_VIDEO,
     audio=DEMO_AUDIO,
     model=ModelConfig(lstm_units=128, frame_stack=4, common_dim=256, head_units=256),
-    training=TrainingConfig(epochs=60, epoch_pairs=512, learning_rate=3e-3, validate_every=5),
+    training=TrainingConfig(epochs=60, epoch_pairs=512, learning_rate=3e-3, validate_every=5, threads=2),
 )
 
 PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "paper": PAPER}
@@ -206,7 +219,7 @@ def as_printed(config: Config) -> Config:
     return replace(
         config,
         model=replace(config.model, head="linear", score="s1/max"),
-        memory=replace(config.memory, space="raw", update=0.5, read="max", write="step"),
+        memory=replace(config.memory, space="raw", update=0.5, read="max", clamp=False, write="step"),
         training=replace(config.training, triplet="printed", s1_weight=0.0),
     )
 
@@ -249,6 +262,35 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
                 raise InputError(f"{section!r} in {name!r} is a value, not a section of the configuration")
         place[key] = value
     return config_from_dict(values)
+
+
+def values_in(path: Path) -> dict[str, Any]:
+    """The values of a file, by dotted name: those that fmn tune found (tuned.json), or a whole or partial config.json.
+
+    Raises:
+        InputError: there is no such file, or it holds something else.
+    """
+    try:
+        held = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The configuration cannot be read: {error}",
+            where=path,
+            expected="a tuned.json of fmn tune, or a config.json of a run",
+            next_step="check the path",
+        ) from error
+    values = held.get("values", held) if isinstance(held, dict) else None
+    if not isinstance(values, dict):
+        raise InputError("The configuration is no JSON object", where=path, expected="keys and values")
+    return flattened(values)
+
+
+def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, by dotted name."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flattened(value, f"{path}{key}.") if isinstance(value, Mapping) else {path + key: value}
+    return found
 
 
 Section = TypeVar("Section")

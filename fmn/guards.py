@@ -55,6 +55,17 @@ def seeded(device: torch.device, *, deterministic: bool) -> Iterator[None]:
 
 
 @contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """So many threads of torch on the CPU for the time of a ``with`` block; null leaves them as they are."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(count or usual)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+@contextmanager
 def stops_explained(run: Path) -> Iterator[None]:
     """Turns an interrupt, and memory that is full, into errors that say how to go on.
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.encoder import Sequences, UtteranceEncoder
 from fmn.losses import balanced_bce, triplet_loss
-from fmn.memory import FeatureMemory
+from fmn.memory import FeatureMemory, Reduce
 from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, still
 from fmn.systems import System
 from fmn.tensors import Batch, Indices, ItemTensors, matched_once
@@ -93,6 +93,8 @@ class FeatureMemoryNetwork(RetrievalModel):
             space=memory.space,
             update=memory.update,
             novelty_threshold=memory.novelty_threshold,
+            novelty=memory.novelty,
+            when_full=memory.when_full,
         )
         # S = sigmoid(scale · x + shift) for the scores x that are not probabilities by themselves
         self.scale = nn.Parameter(torch.tensor(0.0))  # its softplus counts, so the sign cannot turn
@@ -121,10 +123,16 @@ class FeatureMemoryNetwork(RetrievalModel):
         logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
 
-    def agreement(self, clips: Codes, utterances: Codes) -> Tensor:
+    def agreement(self, clips: Codes, utterances: Codes, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: how far the two memories agree on a pair (Max of eq. 3, or the softmax read)."""
         space, memory = self.config.memory.space, self.config.memory
-        return self.memory.read(clips[space], utterances[space], reduce=memory.read, temperature=memory.temperature)
+        return self.memory.read(
+            clips[space],
+            utterances[space],
+            reduce=reduce or memory.read,
+            temperature=memory.temperature,
+            clamp=memory.clamp,
+        )
 
     def scores(self, clips: Codes, utterances: Codes) -> Tensor:
         """[N, M]: the logit of S, or its logarithm for the forms that are products (see `final_score`)."""
@@ -151,8 +159,9 @@ class FeatureMemoryNetwork(RetrievalModel):
 
         Returns:
             [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: a share of
-            the logit of S1 plus a learned multiple of the logarithm of the agreement. ``s1*max`` and ``s1/max``: log S;
-            an agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as printed.
+            the logit of S1 plus a learned multiple of the logarithm of the agreement. ``distance``: a learned multiple
+            of −log of (1 − S1) times the smallest product of distances to a slot. ``s1*max`` and ``s1/max``: log S; an
+            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as printed.
         """
         form = self.config.model.score
         if form == "s1":
@@ -160,6 +169,9 @@ class FeatureMemoryNetwork(RetrievalModel):
         weight = functional.softplus(self.scale)
         if form == "cosine":
             return weight * 10 * (clips["mapped"] @ utterances["mapped"].T) + self.shift
+        if form == "distance":
+            distance = self.agreement(clips, utterances, "distance").clamp(min=LEAST_AGREEMENT).log()
+            return weight * (functional.softplus(s1) - distance) + self.shift  # softplus(s1) = −log(1 − S1)
         agreement = self.agreement(clips, utterances).clamp(min=LEAST_AGREEMENT).log()
         match form:
             case "memory":

@@ -15,6 +15,7 @@ from fmn.data import default_jobs, feature_cache, find_device
 from fmn.evaluate import check_fit, notes_of
 from fmn.features import Media, extract_audio, extract_video
 from fmn.features.media import Progress, silent
+from fmn.guards import threads
 from fmn.items import load_items
 from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.tensors import ItemTensors
@@ -116,11 +117,12 @@ def search(
     classes_unknown = np.zeros(len(rows), dtype=np.int64)
     data = ItemTensors(videos, audios, classes_unknown[: len(videos)], classes_unknown[: len(audios)], chosen)
     check_fit(loaded, data)
-    scores = score_matrix(
-        loaded.model,
-        encode_all_clips(loaded.model, data, np.arange(len(videos))),
-        encode_all_utterances(loaded.model, data, np.arange(len(audios))),
-    ).flatten()
+    with threads(config.training.threads):
+        scores = score_matrix(
+            loaded.model,
+            encode_all_clips(loaded.model, data, np.arange(len(videos))),
+            encode_all_utterances(loaded.model, data, np.arange(len(audios))),
+        ).flatten()
     order = torch.argsort(scores, descending=True, stable=True)[:top].tolist()
     hits = tuple(
         Hit(

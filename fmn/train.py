@@ -17,7 +17,7 @@ from fmn.checkpoint import About, load_run, load_state, save_checkpoint, save_co
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data import Featured, featured, find_device
 from fmn.features.media import Progress, silent
-from fmn.guards import claimed, seeded, stops_explained
+from fmn.guards import claimed, seeded, stops_explained, threads
 from fmn.items import Parts, load_items, parts_of
 from fmn.loop import TrainingLoop
 from fmn.seeds import generator_of, seed_of
@@ -106,7 +106,8 @@ def train(
             return _summary(run, config, state, already_finished=True)
         with stops_explained(run):
             prepared = featured(items, config, device=chosen, jobs=jobs, progress=progress)
-            with seeded(chosen, deterministic=config.training.deterministic):
+            training = config.training
+            with seeded(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress)
         return _summary(run, config, state, already_finished=False)
 

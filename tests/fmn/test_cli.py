@@ -26,6 +26,7 @@ SMALL = [
     "model.common_dim=8",
     "model.head_units=8",
     "training.epoch_pairs=64",
+    "training.threads=1",
 ]
 SETTINGS = [part for setting in SMALL for part in ("--set", setting)]
 

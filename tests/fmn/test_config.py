@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from fmn.config import (
     as_printed,
     config_from_dict,
     preset,
+    values_in,
     with_values,
 )
 
@@ -99,3 +101,16 @@ def test_unknown_presets_and_forms_are_refused() -> None:
         preset("huge")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no form 'other'"):
         preset("demo", "other")  # type: ignore[arg-type]
+
+
+def test_values_of_a_file_are_those_of_tune_or_of_a_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps({"quality": 3, "values": {"memory.capacity": 9, "training": {"margin": 0.5}}}))
+    assert values_in(path) == {"memory.capacity": 9, "training.margin": 0.5}
+    path.write_text(json.dumps(as_dict(DEMO)))
+    assert with_values(PAPER, values_in(path)) == DEMO
+    for text in ("[1]", "{", '{"values": 3}'):
+        path.write_text(text)
+        with pytest.raises(InputError) as raised:
+            values_in(path)
+        assert raised.value.where == str(path) or raised.value.where == path

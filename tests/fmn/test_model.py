@@ -140,6 +140,46 @@ def test_the_combined_score_is_s1_with_a_power_times_the_agreement_with_a_power(
     torch.testing.assert_close(found.exp(), odds, rtol=1e-4, atol=1e-6)
 
 
+def test_the_distance_reading_is_a_small_product_of_distances(small: Config) -> None:
+    model = network(small, model__score="distance")
+    fill(model)
+    clips, utterances = codes_of(model)
+    with torch.no_grad():
+        scores = model.scores(clips, utterances)
+        s1 = torch.sigmoid(model.s1_matrix(clips, utterances))
+    products = torch.empty(N, M)
+    for i in range(N):
+        for j in range(M):
+            of_slots = [
+                (1 - torch.cosine_similarity(clips["mapped"][i], model.memory.video_slots[x], dim=0))
+                * (1 - torch.cosine_similarity(utterances["mapped"][j], model.memory.audio_slots[x], dim=0))
+                for x in range(model.memory.size)
+            ]
+            products[i, j] = (1 - s1[i, j]) * min(of_slots)
+    torch.testing.assert_close(scores, -math.log(2) * products.log(), rtol=1e-4, atol=1e-5)  # softplus(0) = log 2
+
+
+def test_the_memory_is_built_and_read_by_the_configuration(small: Config) -> None:
+    model = network(small, memory__novelty="max", memory__when_full="drop")
+    assert (model.memory.rules.novelty, model.memory.rules.when_full) == ("max", "drop")
+    options = {"memory__read": "max", "model__score": "memory"}
+    clamped, printed = network(small, **options), network(small, memory__clamp=False, **options)
+    for model in (clamped, printed):
+        fill(model)
+    clips, utterances = codes_of(clamped)
+    clips, utterances = {"mapped": -clips["mapped"]}, {"mapped": -utterances["mapped"]}
+    with torch.no_grad():
+        of_clip, of_utterance = (
+            torch.stack([torch.cosine_similarity(rows["mapped"], slot[None], dim=1) for slot in slots[:4]], dim=1)
+            for rows, slots in ((clips, clamped.memory.video_slots), (utterances, clamped.memory.audio_slots))
+        )
+        products = of_clip[:, None] * of_utterance[None]
+        torch.testing.assert_close(printed.agreement(clips, utterances), products.amax(2))
+        both = (of_clip.clamp(min=0)[:, None] * of_utterance.clamp(min=0)[None]).amax(2)
+        torch.testing.assert_close(clamped.agreement(clips, utterances), both)
+        assert not torch.allclose(both, products.amax(2))
+
+
 def test_agreement_alone_and_cosine_alone(small: Config) -> None:
     memory = network(small, model__score="memory", memory__read="max")
     fill(memory)
@@ -155,7 +195,7 @@ def test_agreement_alone_and_cosine_alone(small: Config) -> None:
     assert torch.corrcoef(torch.stack([scores.flatten(), expected.flatten()]))[0, 1] == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("score", ["s1", "combined", "s1/max", "s1*max"])
+@pytest.mark.parametrize("score", ["s1", "combined", "s1/max", "s1*max", "distance"])
 def test_with_empty_memories_the_order_is_that_of_s1(small: Config, score: str) -> None:
     model = network(small, model__score=score)
     clips, utterances = codes_of(model)
