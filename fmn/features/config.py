@@ -23,8 +23,8 @@ RANDOM_WEIGHTS_NOTE = (
     "next to nothing about the method. Train a backbone with python -m fmn.features.pretrain, or name weights."
 )
 DEMO_WEIGHTS_NOTE = (
-    "The video features come from the small demo network that ships with this package: optical flow alone, trained on "
-    "the actions of rendered stand-in clips, not RGB and flow trained on Kinetics as in the paper."
+    "The video features come from the small demo network that ships with this package, trained on what is done to "
+    "which thing in rendered stand-in clips, not from the I3D trained on Kinetics as in the paper."
 )
 
 
@@ -45,6 +45,7 @@ class VideoFeatureConfig:
         sample_fps: samples per second of video; a clip of fewer frames a second gives all its frames.
         window_frames: samples in a window. A shorter clip is repeated from its start until a window is full.
         windows: the most windows of a clip.
+        frames: ``all`` of them, or the ``middle`` one of the clip, repeated: what can be known without seeing motion.
         resize_px: side of the frames before the crop.
         resize: ``short_side`` keeps the aspect ratio; ``square`` does not (section 3.1: 256 × 256).
         crop_px: side of the square that the network sees.
@@ -61,6 +62,7 @@ class VideoFeatureConfig:
     sample_fps: float = 25.0
     window_frames: int = 64
     windows: int = 4
+    frames: Literal["all", "middle"] = "all"
     resize_px: int = 256
     resize: Literal["short_side", "square"] = "short_side"
     crop_px: int = 224
@@ -73,6 +75,7 @@ class VideoFeatureConfig:
             self,
             _one_of("backbone", self.backbone, ("i3d", "i3d_r50")),
             _one_of("resize", self.resize, ("short_side", "square")),
+            _one_of("frames", self.frames, ("all", "middle")),
             _one_of("flow", self.flow, ("dis", "dis_fast", "tvl1", "none")),
             _at_least("width", self.width, 1 / 16),
             _at_least("sample_fps", self.sample_fps, 0.1),
@@ -203,8 +206,7 @@ PAPER_VIDEO = VideoFeatureConfig()
 PAPER_AUDIO = AudioFeatureConfig()
 
 # Small enough for two cores without a GPU. The whole frame is squeezed in, because at this size a crop would cut off
-# hands at work; 12 samples a second keep their strokes apart; ±10 px at a side of 120 is about ±20 px at 256. Flow
-# alone: a network this small learns the motions of a thousand clips in minutes, and what is acted on in none.
+# hands at work; 12 samples a second keep their strokes apart; ±10 px at a side of 120 is about ±20 px at 256.
 DEMO_VIDEO = VideoFeatureConfig(
     width=0.25,
     weights="demo",

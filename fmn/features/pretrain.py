@@ -1,7 +1,7 @@
 """Trains a small two-stream backbone on the labelled clips of one or more workspaces, and writes it as one file.
 
     python -m fmn.features.pretrain ws-1000/manifests/clips.jsonl ws-1001/manifests/clips.jsonl \
-        --validation ws-1002/manifests/clips.jsonl --label action --out weights_demo.safetensors
+        --validation ws-1002/manifests/clips.jsonl --out weights_demo.safetensors
 
 The file holds both streams (``rgb.…``, ``flow.…``) and, in its metadata, what they were trained on and how.
 """
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fmn.features.pretrain", description=__doc__.split("\n\n")[0])
     parser.add_argument("manifests", nargs="+", type=Path, help="clips.jsonl of workspaces to train on")
     parser.add_argument("--validation", nargs="*", default=[], type=Path, help="clips.jsonl of others, looked at once")
-    parser.add_argument("--label", choices=["action", "class"], default="action")
+    parser.add_argument("--label", choices=["action", "class"], default="class")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--epochs", type=int, default=TrainingRecipe.epochs)
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trained = pretrain(
             clips,
             validation,
-            replace(DEMO_VIDEO, weights="random"),
+            replace(DEMO_VIDEO, weights="random", rgb=True),
             recipe,
             cache=options.cache,
             out=options.out,

@@ -24,8 +24,7 @@ from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.media import Media, Progress, silent
 from fmn.features.samples import SampleStore
-from fmn.features.sampling import place_windows
-from fmn.features.windows import centre_crop
+from fmn.features.windows import centre_crop, windows_of
 from fmn.features.workers import overlapped
 
 
@@ -55,7 +54,7 @@ class TrainingRecipe:
         seed: of windows, crops, order, dropout and the classifier.
     """
 
-    epochs: int = 10
+    epochs: int = 12
     batch: int = 16
     learning_rate: float = 3e-3
     warmup: float = 0.05
@@ -127,7 +126,7 @@ def train_stream(
         progress: told after every epoch.
 
     Raises:
-        InputError: fewer than two labels, or the backbone is not I3D.
+        InputError: fewer than two labels, the backbone is not I3D, or the flow of single frames is asked for.
         StoppedError: the loss became NaN.
     """
     labels = sorted({clip.label for clip in clips})
@@ -136,6 +135,8 @@ def train_stream(
             f"A stream of {config.backbone} cannot be trained on {len(labels)} labels",
             expected="backbone i3d, and clips of at least two labels",
         )
+    if stream == "flow" and config.frames == "middle":
+        raise InputError("A single frame has no flow to train on", expected="flow='none' beside frames='middle'")
     network = _with_head(stream, len(labels), config, recipe)
     network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
@@ -195,7 +196,7 @@ def evaluate(
     right = 0
     for clip in clips:
         samples = store.samples(clip.media.sha256, stream)
-        placed = place_windows(len(samples), config.window_frames, config.windows)
+        placed = windows_of(len(samples), config)
         pixels = torch.from_numpy(centre_crop(samples, config.crop_px)[placed])
         logits = network(scale(pixels.to(device))).mean(dim=0)
         right += labels[int(logits.argmax())] == clip.label
@@ -203,7 +204,7 @@ def evaluate(
 
 
 def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.random.Generator) -> NDArray[Any]:
-    """A window of a clip at a random time and place; a short clip is repeated from its start.
+    """A window of a clip at a random time and place; a short clip is repeated from its start, a single frame all along.
 
     Args:
         samples: [samples, height, width, C].
@@ -217,6 +218,8 @@ def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.ran
     start = rng.integers(max(1, count - config.window_frames + 1))
     top, left = rng.integers(height - config.crop_px + 1), rng.integers(width - config.crop_px + 1)
     times = (start + np.arange(config.window_frames)) % count
+    if config.frames == "middle":
+        times[:] = rng.integers(count)
     return samples[times, top : top + config.crop_px, left : left + config.crop_px]
 
 

@@ -79,6 +79,13 @@ def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
     return ClipWindows(centre_crop(rgb, config.crop_px)[place], flow)
 
 
+def windows_of(samples: int, config: VideoFeatureConfig) -> NDArray[np.intp]:
+    """[windows, window_frames] sample numbers of the windows that a clip's feature is averaged over."""
+    if config.frames == "middle":
+        return np.full((1, config.window_frames), samples // 2)
+    return place_windows(samples, config.window_frames, config.windows)
+
+
 def centre_crop(frames: NDArray[Pixels], crop_px: int) -> NDArray[Pixels]:
     """[frames, height, width, C] -> [frames, crop_px, crop_px, C]; an odd remainder is cut below and to the right."""
     height, width = frames.shape[1:3]
@@ -103,8 +110,10 @@ class _Plan:
     @classmethod
     def of(cls, times_s: NDArray[np.float64], config: VideoFeatureConfig) -> _Plan:
         frames = sample_frames(times_s, config.sample_fps)
-        windows = place_windows(len(frames), config.window_frames, config.windows)
+        windows = windows_of(len(frames), config)
         seen = np.unique(windows)
+        if config.frames == "middle":
+            return cls(frames, windows, seen)
         return cls(frames, windows, np.union1d(seen, seen[seen + 1 < len(frames)] + 1))
 
 

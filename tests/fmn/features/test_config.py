@@ -34,6 +34,7 @@ def test_the_digest_changes_with_every_field_and_with_nothing_else() -> None:
         "sample_fps": 8.0,
         "window_frames": 16,
         "windows": 2,
+        "frames": "middle",
         "resize_px": 240,
         "resize": "square",
         "crop_px": 200,

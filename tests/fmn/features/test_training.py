@@ -88,6 +88,14 @@ def test_the_flow_of_mirrored_frames_is_the_mirrored_flow(texture: Callable[...,
     assert np.abs(seen[inner] - recomputed[inner]).mean() < 2
 
 
+def test_a_single_frame_is_taken_from_anywhere_in_the_clip(tiny: VideoFeatureConfig) -> None:
+    samples = np.broadcast_to(np.arange(30, dtype=np.uint8)[:, None, None, None], (30, 64, 64, 3))
+    one = replace(tiny, frames="middle")
+    seen = [np.unique(random_window(samples, one, np.random.default_rng(seed))) for seed in range(300)]
+    assert {len(values) for values in seen} == {1}
+    assert {int(values[0]) for values in seen} == set(range(30))
+
+
 def test_a_short_clip_is_repeated(tiny: VideoFeatureConfig) -> None:
     samples = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 2), np.uint8)
     window = random_window(samples, tiny, np.random.default_rng(0))

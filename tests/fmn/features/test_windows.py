@@ -66,3 +66,16 @@ def test_an_odd_remainder_is_cut_below_and_to_the_right() -> None:
     frames = np.arange(5 * 6, dtype=np.uint8).reshape(1, 5, 6, 1)
     assert centre_crop(frames, 4)[0, :, :, 0].tolist() == [[1 + 6 * r + c for c in range(4)] for r in range(4)]
     assert centre_crop(frames, 3)[0, 0, 0, 0] == 6 + 1
+
+
+def test_the_middle_frame_alone_is_repeated_and_does_not_move(
+    write_clip: Callable[..., Media], tiny: VideoFeatureConfig
+) -> None:
+    path = write_clip("clip", frames=51).path
+    windows = read_windows(path, replace(tiny, frames="middle"))
+    every = read_samples(path, tiny).rgb
+    middle = centre_crop(every[len(every) // 2][None], tiny.crop_px)[0]
+    assert windows.rgb.shape[:2] == (1, tiny.window_frames)
+    assert all(np.array_equal(frame, middle) for frame in windows.rgb[0])
+    assert windows.flow is not None
+    assert not windows.flow.any()
