@@ -110,6 +110,11 @@ def evaluate(
         Path | None,
         typer.Option("--manifest", help="What to evaluate on (default: the test.jsonl beside the training manifest)."),
     ] = None,
+    update_memory: Annotated[
+        bool, typer.Option("--update-memory", help="Measure also with memories that every query adds to.")
+    ] = False,
+    orders: Annotated[int, typer.Option("--orders", min=1, help="Orders of the queries with --update-memory.")] = 5,
+    of_classes: Annotated[bool, typer.Option("--by-class", help="Show each class, too.")] = False,
     device: DeviceOption = "auto",
     jobs: JobsOption = None,
     root: RootOption = None,
@@ -122,19 +127,31 @@ def evaluate(
     Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from fmn.evaluate import UPDATED
         from fmn.evaluate import evaluate as evaluate_run
         from fmn.runs import latest_run, manifest_for
-        from fmn.table import results_table
+        from fmn.table import WHAT_INTERVALS_ARE, class_table, results_table
 
         folder = run or latest_run(root or Path())
         chosen = manifest or manifest_for(folder, "test.jsonl")
-        found = evaluate_run(folder, chosen, root=root, device=device, jobs=jobs, progress=terminal.progress)
-        corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
-        terminal.say(
-            results_table(
-                {found.system: found.metrics}, title=f"{short(folder)} on {short(chosen)}{corpus}", notes=found.notes
-            )
+        found = evaluate_run(
+            folder,
+            chosen,
+            root=root,
+            device=device,
+            jobs=jobs,
+            update_orders=orders if update_memory else 0,
+            progress=terminal.progress,
         )
+        corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
+        title = f"{short(folder)} on {short(chosen)}{corpus}"
+        results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
+        if update_memory:
+            results[f"{found.system}, updated"] = found.metrics[UPDATED]
+            notes.insert(1, found.metrics[UPDATED]["how"])
+        terminal.say(results_table(results, title=title, notes=notes))
+        if of_classes:
+            terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
         terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
         show_failures(terminal, found.failures)
         terminal.result(found.as_dict())

@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 from dataset_tools.manifests import InputError, write_bytes
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.data import Featured, featured, find_device
+from fmn.details import details, factors_of
 from fmn.features.media import Progress, silent
+from fmn.guards import threads
 from fmn.items import Items, load_items
 from fmn.metrics import retrieval_metrics
-from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.retrieval import Codes, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.state import read_run_state
 from fmn.tensors import ItemTensors
+from fmn.updating import measure_while_updating
 
 Metrics = dict[str, dict[str, Any]]
 METRICS_FILE = "metrics.json"
+UPDATED = "updated_memory"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,8 @@ class Evaluation:
     Attributes:
         run: the folder. system: the system's name.
         manifest: what it was evaluated on.
-        metrics: what metrics.json holds, by direction (query → gallery).
+        metrics: what metrics.json holds, by direction (query → gallery); under ``updated_memory`` the same with
+            memories that were updated while testing, if that was asked for.
         path: the file that holds them.
         clips, utterances, classes: how many there are.
         is_standin: whether the footage is a stand-in.
@@ -74,12 +79,13 @@ def evaluate(
     root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    update_orders: int = 0,
     progress: Progress = silent,
 ) -> Evaluation:
     """Scores every clip of a manifest against every utterance of it, and measures both directions.
 
     The galleries are the manifest's distinct clips and distinct utterances. Metrics go to metrics.json in the run, or
-    to metrics-train.json when the manifest is the training one. The memories are not written to.
+    to metrics-train.json when the manifest is the training one. The memories of the run stay as they are.
 
     Args:
         run: folder of a trained run.
@@ -87,17 +93,31 @@ def evaluate(
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
         jobs: workers for features; null: one a core.
+        update_orders: measure also with memories that are updated while testing, in so many orders of the queries.
         progress: told how far it is.
 
     Raises:
-        InputError: there is no such run, the manifest is wrong, or the two do not fit.
+        InputError: there is no such run, the manifest is wrong, or the two do not fit; or its memories are to be
+            updated, and it has none.
     """
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     items = load_items(manifest, root)
     prepared = featured(items, loaded.config, device=chosen, jobs=jobs, progress=progress)
     check_fit(loaded, prepared.data)
-    metrics = measure(all_scores(loaded, prepared, progress), prepared.items)
+    with threads(loaded.config.training.threads):
+        clips, utterances = all_codes(loaded, prepared)
+        scores = _scores(loaded, clips, utterances, progress)
+        metrics = measure(scores, prepared.items, detailed=True)
+        if update_orders:
+            metrics[UPDATED] = measure_while_updating(
+                loaded,
+                clips,
+                utterances,
+                prepared.items,
+                orders=update_orders,
+                done=lambda done, total: progress("updating", done, total),
+            )
     path = run / (METRICS_FILE if items.split == "test" else f"metrics-{items.split}.json")
     write_bytes(path, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(
@@ -117,23 +137,44 @@ def evaluate(
 
 def all_scores(loaded: LoadedRun, prepared: Featured, progress: Progress = silent) -> NDArray[np.float32]:
     """[N, M]: the score of every clip with every utterance."""
-    clips = encode_all_clips(loaded.model, prepared.data, np.arange(len(prepared.items.clips)))
-    utterances = encode_all_utterances(loaded.model, prepared.data, np.arange(len(prepared.items.utterances)))
+    return _scores(loaded, *all_codes(loaded, prepared), progress)
+
+
+def all_codes(loaded: LoadedRun, prepared: Featured) -> tuple[Codes, Codes]:
+    """The codes of all clips and of all utterances."""
+    return (
+        encode_all_clips(loaded.model, prepared.data, np.arange(len(prepared.items.clips))),
+        encode_all_utterances(loaded.model, prepared.data, np.arange(len(prepared.items.utterances))),
+    )
+
+
+def _scores(loaded: LoadedRun, clips: Codes, utterances: Codes, progress: Progress) -> NDArray[np.float32]:
     scores: NDArray[np.float32] = score_matrix(
         loaded.model, clips, utterances, done=lambda done, total: progress("score", done, total)
     ).numpy()
     return scores
 
 
-def measure(scores: NDArray[np.float32], items: Items) -> Metrics:
-    """The metrics of both directions from the scores [N, M] of clips and utterances."""
+def measure(scores: NDArray[np.float32], items: Items, *, detailed: bool = False) -> Metrics:
+    """The metrics of both directions from the scores [N, M] of clips and utterances.
+
+    Args:
+        scores: the higher, the better.
+        items: the clips and utterances.
+        detailed: with intervals and the means of every class (`fmn.details`).
+    """
     clips = [row.class_id for row in items.clips]
     utterances = [row.class_id for row in items.utterances]
-    partners = items.partner_matrix
-    return {
+    relevant, partners = items.relevant, items.partner_matrix
+    metrics = {
         "audio_to_video": retrieval_metrics(scores.T, utterances, clips, partners.T),
         "video_to_audio": retrieval_metrics(scores, clips, utterances, partners),
     }
+    if detailed:
+        factors = factors_of(items)
+        metrics["audio_to_video"] |= details(scores.T, relevant.T, partners.T, factors["audio_to_video"])
+        metrics["video_to_audio"] |= details(scores, relevant, partners, factors["video_to_audio"])
+    return metrics
 
 
 def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:

@@ -296,3 +296,21 @@ def test_the_printed_form_trains_too(workspace: Path, small: Config) -> None:
     assert int(tensors["memory.counts"].sum()) > 0
     metrics = evaluate(run, workspace / "manifests" / "test.jsonl").metrics
     assert metrics["audio_to_video"]["queries"] == 12
+
+
+def test_training_and_using_a_run_take_the_threads_that_its_configuration_names(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    encode = ItemTensors.utterances
+
+    def noting(self: ItemTensors, indices: Any) -> Any:
+        found.append(torch.get_num_threads())
+        return encode(self, indices)
+
+    monkeypatch.setattr(ItemTensors, "utterances", noting)
+    run = workspace / "runs" / "one"
+    train(manifest_of(workspace), with_values(small, {"training.threads": 3, "training.epochs": 1}), run)
+    evaluate(run, workspace / "manifests" / "test.jsonl")
+    assert set(found) == {3}
+    assert torch.get_num_threads() == 1

@@ -1,0 +1,79 @@
+"""What stands behind a mean over queries: how far it can be trusted, and what each class has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmn.items import Items
+from fmn.metrics import KS, by_class, query_metrics
+from fmn.resampling import interval_of_mean
+
+Bools = NDArray[np.bool_]
+Factors = Mapping[str, Sequence[str]]
+
+
+def factors_of(items: Items) -> dict[str, dict[str, list[str]]]:
+    """By direction, what the queries have in common: their class, and their voice (utterances) or person (clips)."""
+    return {
+        "audio_to_video": {
+            "class": [row.class_id for row in items.utterances],
+            "voice": [row.voice for row in items.utterances],
+        },
+        "video_to_audio": {
+            "class": [row.class_id for row in items.clips],
+            "person": [row.person for row in items.clips],
+        },
+    }
+
+
+def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Factors) -> dict[str, Any]:
+    """Intervals and per-class means of one direction's block of metrics.json.
+
+    Args:
+        scores: [Q, G].
+        classes: [Q, G] bool: of one class.
+        partners: [Q, G] bool: the query's own.
+        factors: by name, Q labels; ``class`` among them.
+
+    Returns:
+        ``intervals``: by metric and k, ``[low, high]`` of 95 % (percent; null where nothing is asked), with ``level``
+        and the number of ``levels`` of each factor; the factors are resampled together (`fmn.resampling`).
+        ``by_class``: by class id, its ``queries``, ``class_hit`` and ``class_recall`` by k and ``class_map``, percent.
+    """
+    of_class = query_metrics(scores, classes)
+    asked: Bools = np.any(partners, axis=1)
+    own = query_metrics(scores[asked], partners[asked]).hits if asked.any() else {}
+    every = np.full(len(scores), True)
+    intervals: dict[str, Any] = {}
+    for metric, values, entering in (
+        ("instance_hit", own, asked),
+        ("class_hit", of_class.hits, every),
+        ("class_recall", of_class.recalls, every),
+    ):
+        labels = {name: np.asarray(column)[entering] for name, column in factors.items()}
+        intervals[metric] = {}
+        for k in KS:
+            found = interval_of_mean(100 * values[k], labels) if k in values else None
+            intervals[metric][str(k)] = found and [found.low, found.high]
+    intervals["level"] = 0.95
+    intervals["levels"] = {name: len(set(labels)) for name, labels in factors.items()}
+    names = list(factors["class"])
+    hits = {k: by_class(of_class.hits[k], names) for k in KS}
+    recalls = {k: by_class(of_class.recalls[k], names) for k in KS}
+    precision = by_class(of_class.average_precision, names)
+    return {
+        "intervals": intervals,
+        "by_class": {
+            name: {
+                "queries": names.count(name),
+                "class_hit": {str(k): hits[k][name] for k in KS},
+                "class_recall": {str(k): recalls[k][name] for k in KS},
+                "class_map": precision[name],
+            }
+            for name in precision
+        },
+    }
