@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,11 +17,13 @@ from dataset_tools.encoding import encoder_version
 from dataset_tools.errors import InputError
 from dataset_tools.files import sha256_of, write_bytes
 from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.mpii.tacos import sentence_files
 from dataset_tools.speech.assemble import SpeechOptions
 from dataset_tools.workspace import Workspace
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"
+OWN_LICENCE = "footage of one's own: its licence is not known to the toolkit"
 STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
 SPEECH_LICENCES = {"espeak": "spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)"}
 
@@ -104,32 +107,74 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
         ) from error
 
 
-def options_of_last_build(workspace: Workspace) -> tuple[BuildOptions, int]:
-    """The options that build.json records, and how many classes were taken.
+@dataclass(frozen=True)
+class LastBuild:
+    """What build.json says of how the data set was built.
+
+    Attributes:
+        options: all but the sentence files, whose places are not recorded.
+        classes: how many classes were taken.
+        is_own: whether the intervals came from a list of the user's own.
+        sentences: name by SHA-256 of each sentence file.
+    """
+
+    options: BuildOptions
+    classes: int
+    is_own: bool
+    sentences: Mapping[str, str]
+
+    def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
+        """The options of that build; the sentence files that it used are looked for among ``sentences``.
+
+        Raises:
+            InputError: one of them is not there, or its content is another now.
+        """
+        found = {sha256_of(file): file for file in sentence_files(sentences) if file.is_file()}
+        lacking = sorted(name for digest, name in self.sentences.items() if digest not in found)
+        if lacking:
+            raise InputError(
+                f"The last build used sentence files that are not at hand: {', '.join(lacking)}",
+                where="manifests/build.json",
+                expected="these files, with the content that they had",
+                next_step="give them with --sentences, or run fmn-data build: it tries just what failed, too",
+            )
+        files = tuple(found[digest] for digest in self.sentences)
+        return replace(self.options, voices=replace(self.options.voices, sentences=files))
+
+
+def read_last_build(workspace: Workspace) -> LastBuild:
+    """How the data set of a workspace was built.
 
     Raises:
-        InputError: nothing was built here, or sentence files were used, whose place is not recorded.
+        InputError: nothing was built here, or the record is of another version.
     """
-    path = workspace.manifests / "build.json"
-    recorded = read_build(workspace).get("options")
-    if recorded is None or recorded["voices"]["sentences"]:
-        raise InputError(
-            "The options of the last build are not known" if recorded is None else "The last build used sentence files",
-            where=path,
-            expected="a build without --sentences, in this workspace",
-            next_step="run fmn-data build with the same options: it tries just what failed, too",
+    record = read_build(workspace)
+    try:
+        recorded = record["options"]
+        sentences = {row["sha256"]: row["name"] for row in recorded["voices"]["sentences"]}
+        recorded["voices"]["sentences"] = []
+        count = recorded.pop("classes")
+        return LastBuild(
+            msgspec.convert(recorded, BuildOptions), count, bool(record.get("own_footage", False)), sentences
         )
-    count = recorded.pop("classes")
-    return msgspec.convert(recorded, BuildOptions), count
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise InputError(
+            "The options of the last build are not known",
+            where=workspace.manifests / "build.json",
+            expected="the record of a build in this workspace",
+            next_step="run fmn-data build with the same options: it tries just what failed, too",
+        ) from error
 
 
 def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary) -> dict[str, Any]:
     settings = asdict(options)
-    sentences = [{"name": path.name, "sha256": sha256_of(path)} for path in options.voices.sentences]
+    files = sentence_files(options.voices.sentences) if options.speech else ()
+    sentences = [{"name": path.name, "sha256": sha256_of(path)} for path in files]
     settings["voices"]["sentences"] = sentences
     return {
         "schema": BUILD_SCHEMA,
         "stand_in": corpus.standin,
+        "own_footage": corpus.is_own,
         "options": {**settings, "classes": len(classes.classes)},
         "class_file": {"name": classes.path.name, "sha256": sha256_of(classes.path)},
         "annotations": {
@@ -150,7 +195,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
         "official_split": {name: sorted(sequences) for name, sequences in sorted(corpus.splits.items())},
         "versions": {"fmn-toolkit": _version("fmn-toolkit"), "av": _version("av"), "encoder": encoder_version()},
         "licences": [
-            STANDIN_LICENCE if corpus.standin is not None else FOOTAGE_LICENCE,
+            STANDIN_LICENCE if corpus.standin is not None else OWN_LICENCE if corpus.is_own else FOOTAGE_LICENCE,
             *([SPEECH_LICENCES[options.voices.engine]] if options.voices.engine in SPEECH_LICENCES else []),
         ],
     }

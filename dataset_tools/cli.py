@@ -15,16 +15,22 @@ from dataset_tools.cli_options import (
     HERE,
     ClassesOption,
     ClassFileOption,
+    IntervalsOption,
     JobsOption,
     MpiiOption,
+    NoSentencesOption,
     SeedOption,
+    SentencesOption,
+    VideosOption,
     class_file_of,
-    corpus_root,
+    corpus_of,
+    own_sentences,
     say_standin,
     speech_options,
 )
 from dataset_tools.cli_report import report
 from dataset_tools.cli_speech import speech_app
+from dataset_tools.errors import InputError
 from dataset_tools.terminal import (
     SOME_FAILED_EXIT_CODE,
     DebugOption,
@@ -87,6 +93,8 @@ app.command()(report)
 def build(
     count: ClassesOption = None,
     mpii: MpiiOption = None,
+    intervals: IntervalsOption = None,
+    videos: VideosOption = None,
     class_file: ClassFileOption = None,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips of each class, at most.")] = 50,
     shortfall: Annotated[
@@ -101,8 +109,12 @@ def build(
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the descriptions.")] = "en",
     sentences: Annotated[
         list[Path] | None,
-        typer.Option("--sentences", help="TACoS files: a clip gets the human sentence that spans it."),
+        typer.Option(
+            "--sentences",
+            help="TACoS files: a clip gets the human sentence that spans it (default: those beside the footage).",
+        ),
     ] = None,
+    no_sentences: NoSentencesOption = False,
     seed: SeedOption = 0,
     jobs: JobsOption = DEFAULT_JOBS,
     workspace: WorkspaceOption = HERE,
@@ -118,13 +130,16 @@ def build(
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from dataset_tools.build import build_dataset
         from dataset_tools.build_record import BuildOptions
-        from dataset_tools.mpii.corpus import open_corpus
 
         place = Workspace(workspace)
+        class_words = class_file_of(class_file, place, count)
+        corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, jobs, dry_run=dry_run)
+        if sentences is None and not no_sentences:
+            sentences = list(own_sentences(corpus))
         summary = build_dataset(
             place,
-            open_corpus(corpus_root(mpii, place, terminal, jobs)),
-            class_file_of(class_file, place, count),
+            corpus,
+            class_words,
             BuildOptions(
                 per_class=per_class,
                 shortfall=shortfall,
@@ -220,7 +235,10 @@ def verify(
 @app.command()
 def retry(
     mpii: MpiiOption = None,
+    intervals: IntervalsOption = None,
+    videos: VideosOption = None,
     class_file: ClassFileOption = None,
+    sentences: SentencesOption = None,
     jobs: JobsOption = DEFAULT_JOBS,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
@@ -233,16 +251,24 @@ def retry(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from dataset_tools.build import build_dataset
-        from dataset_tools.build_record import options_of_last_build
-        from dataset_tools.mpii.corpus import open_corpus
+        from dataset_tools.build_record import read_last_build
 
         place = Workspace(workspace)
-        options, count = options_of_last_build(place)
+        last = read_last_build(place)
+        if last.is_own and intervals is None:
+            raise InputError(
+                "The last build was of footage of your own",
+                where=place.manifests / "build.json",
+                expected="the list of its intervals",
+                next_step="give it again: fmn-data retry --intervals FILE.csv",
+            )
+        class_words = class_file_of(class_file, place, last.classes)
+        corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, jobs)
         summary = build_dataset(
             place,
-            open_corpus(corpus_root(mpii, place, terminal, jobs)),
-            class_file_of(class_file, place, count),
-            options,
+            corpus,
+            class_words,
+            last.options_with([*(sentences or ()), *own_sentences(corpus)]),
             jobs=jobs,
             progress=terminal.progress,
         )

@@ -12,9 +12,11 @@ from dataset_tools.cli_options import (
     HERE,
     ClassesOption,
     ClassFileOption,
+    IntervalsOption,
     MpiiOption,
+    VideosOption,
     class_file_of,
-    corpus_root,
+    corpus_of,
     say_standin,
 )
 from dataset_tools.errors import InputError
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 def classes(
     mpii: MpiiOption = None,
+    intervals: IntervalsOption = None,
+    videos: VideosOption = None,
     count: ClassesOption = None,
     class_file: ClassFileOption = None,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips wanted of each class.")] = 50,
@@ -48,7 +52,6 @@ def classes(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from dataset_tools.class_support import audit, support_table
-        from dataset_tools.mpii.corpus import open_corpus
 
         place = Workspace(workspace)
         if output is not None and output.exists():
@@ -58,16 +61,17 @@ def classes(
                 expected="a new file",
                 next_step="give another name with --output, or move the file away",
             )
-        corpus = open_corpus(corpus_root(mpii, place, terminal, DEFAULT_JOBS))
+        class_words = class_file_of(class_file, place, None if propose else count)
+        corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, DEFAULT_JOBS)
         say_standin(terminal, corpus.standin is not None)
         for note in corpus.notes:
             terminal.say(f"  {note}")
         if propose is None:
-            support = audit(corpus, class_file_of(class_file, place, count), per_class=per_class)
+            support = audit(corpus, class_words, per_class=per_class)
         else:
             from dataset_tools.class_proposal import propose as find
 
-            proposal = find(corpus, class_file_of(class_file, place, None), count=propose, per_class=per_class)
+            proposal = find(corpus, class_words, count=propose, per_class=per_class)
             support = proposal.support
             _show_proposal(terminal, proposal, output)
         terminal.say(support_table(support))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dataset_tools.errors import InputError
 from dataset_tools.terminal import Terminal
 from dataset_tools.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.classes import ClassFile
+    from dataset_tools.mpii.corpus import Corpus
     from dataset_tools.speech.assemble import SpeechOptions
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
@@ -24,6 +27,17 @@ MpiiOption = Annotated[
     typer.Option(
         "--mpii", envvar=CORPUS_ENVIRONMENT, help="Folder in MPII Cooking 2's layout; without it, the stand-in."
     ),
+]
+IntervalsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--intervals",
+        help="Footage of your own in place of MPII's: a CSV video,start_frame,end_frame,action,subject,object"
+        " (or start_s,end_s).",
+    ),
+]
+VideosOption = Annotated[
+    Path | None, typer.Option("--videos", help="Where the videos of --intervals are (default: beside the CSV).")
 ]
 ClassesOption = Annotated[
     int | None, typer.Option("--classes", min=1, help="The first N classes of the class file (default: all).")
@@ -39,6 +53,9 @@ LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help=
 SentencesOption = Annotated[
     list[Path] | None, typer.Option("--sentences", help="TACoS files: a clip gets the human sentence that spans it.")
 ]
+NoSentencesOption = Annotated[
+    bool, typer.Option("--no-sentences", help="Leave out the sentence files that lie beside the footage.")
+]
 
 
 def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: int) -> Path:
@@ -52,6 +69,43 @@ def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: i
     summary = write_standin(root, difficulty="easy", jobs=jobs, progress=terminal.progress)
     terminal.closing("standin", summary.text(), root)
     return root
+
+
+def corpus_of(
+    mpii: Path | None,
+    intervals: Path | None,
+    videos: Path | None,
+    classes: ClassFile,
+    place: Workspace,
+    terminal: Terminal,
+    jobs: int,
+    *,
+    dry_run: bool = False,
+) -> Corpus:
+    """The footage: with ``--intervals`` the user's own, else `corpus_root`'s."""
+    if intervals is None:
+        from dataset_tools.mpii.corpus import open_corpus
+
+        if videos is not None:
+            raise InputError(
+                "--videos goes with --intervals",
+                where=videos,
+                expected="a CSV of intervals for these videos",
+                next_step="give it with --intervals; MPII Cooking 2 is found by --mpii alone",
+            )
+        return open_corpus(corpus_root(mpii, place, terminal, jobs))
+    from dataset_tools.mpii.own_footage import open_own_footage
+
+    with TemporaryDirectory() as nowhere:
+        memory = Path(nowhere) if dry_run else place.cache / "sources"
+        return open_own_footage(intervals, classes, videos=videos, memory=memory, jobs=jobs, progress=terminal.progress)
+
+
+def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
+    """The sentence files that lie beside the footage, if there are any."""
+    from dataset_tools.mpii.tacos import sentence_files
+
+    return () if corpus.sentences is None else sentence_files(corpus.sentences)
 
 
 def class_file_of(path: Path | None, place: Workspace, count: int | None) -> ClassFile:

@@ -31,12 +31,14 @@ class FrameIndex(msgspec.Struct, frozen=True):
         rate: frames per second, a fraction such as ``147/5``; of a variable rate the mean.
         stamps: the presentation time stamp of each, ascending; empty when frames cannot be told by them.
         key_frames: numbers of the frames that decoding can start at, ascending.
+        tick_s: seconds that a stamp of 1 stands for, a fraction.
     """
 
     frames: int
     rate: str
     stamps: tuple[int, ...] = ()
     key_frames: tuple[int, ...] = ()
+    tick_s: str = "1"
 
     def key_frame_before(self, frame: int) -> int:
         """The last frame, ``frame`` itself included, that decoding can start at to reach it; 1 when none is known."""
@@ -68,7 +70,13 @@ def read_frame_index(path: Path) -> FrameIndex:
             numbers = {stamp: number for number, stamp in enumerate(stamps, start=1)}
             key_stamps = [packet.pts for packet in shown if packet.is_keyframe and packet.pts is not None]
             key_frames = sorted({1} | {numbers[stamp] for stamp in key_stamps})
-            return FrameIndex(len(stamps), str(_rate(stamps, stream)), tuple(stamps), tuple(key_frames))
+            return FrameIndex(
+                frames=len(stamps),
+                rate=str(_rate(stamps, stream)),
+                stamps=tuple(stamps),
+                key_frames=tuple(key_frames),
+                tick_s=str(stream.time_base),
+            )
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise cannot_open(path, error) from error
 

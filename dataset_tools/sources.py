@@ -20,7 +20,7 @@ from dataset_tools.progress import Progress, silent
 Marks = tuple[int, int, int, int]
 """Size in bytes, modification and status-change times in nanoseconds, inode."""
 
-READER = f"1, PyAV {av.__version__}"
+READER = f"2, PyAV {av.__version__}"
 """What read the frames: another form or decoder reads them again."""
 
 

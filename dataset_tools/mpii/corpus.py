@@ -32,6 +32,7 @@ class Corpus:
         missing_videos: names of annotated videos that have no file, sorted.
         sentences: a file, or folder of files, of sentences in TACoS' form, if there is one.
         notes: what was found where the data leave room, as full sentences.
+        is_own: whether it is the user's own footage, with a list of intervals.
     """
 
     root: Path
@@ -42,6 +43,7 @@ class Corpus:
     missing_videos: tuple[str, ...]
     sentences: Path | None
     notes: tuple[str, ...] = ()
+    is_own: bool = False
 
 
 def open_corpus(root: Path) -> Corpus:

@@ -42,16 +42,20 @@ def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
     Raises:
         InputError: there is no such file, or it is not in TACoS' form.
     """
-    given = [paths] if isinstance(paths, Path) else list(paths)
-    files = [file for path in given for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
     spans: dict[str, list[Span]] = {}
     invalid = 0
-    for file in files:
+    for file in sentence_files(paths):
         for sequence, rows, frames in _read_file(file):
             valid = [row for row in rows if 0 <= row[0] < row[1] <= frames]
             invalid += len(rows) - len(valid)
             spans.setdefault(sequence, []).extend(valid)
     return SentenceSpans({sequence: sorted(set(rows)) for sequence, rows in sorted(spans.items())}, invalid)
+
+
+def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
+    """The files that ``paths`` name: of a folder, all its ``*.json``."""
+    given = [paths] if isinstance(paths, Path) else list(paths)
+    return tuple(file for path in given for file in (sorted(path.glob("*.json")) if path.is_dir() else [path]))
 
 
 def _read_file(path: Path) -> list[tuple[str, list[Span], float]]:

@@ -1,0 +1,217 @@
+"""Intervals of one's own footage: the right frames of the right videos, whatever stands in the CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dataset_tools.build import build_dataset
+from dataset_tools.build_record import BuildOptions
+from dataset_tools.classes import classify, load_classes
+from dataset_tools.errors import InputError
+from dataset_tools.frame_index import read_frame_index
+from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.mpii.own_footage import frames_between, open_own_footage
+from dataset_tools.workspace import Workspace
+
+CLASSES = load_classes()
+HEADER = "video,start_frame,end_frame,action,subject,object\n"
+
+
+def listed(folder: Path, text: str | bytes, **options: object) -> Corpus:
+    path = folder / "intervals.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return open_own_footage(path, CLASSES, memory=folder / "memory", **options)
+
+
+def test_clips_are_cut_from_videos_of_any_name(
+    tmp_path: Path, write_video: Callable[..., Path], read_numbers: Callable[[Path], list[int]]
+) -> None:
+    write_video(tmp_path / "own" / "Küche 1.mp4", 90)
+    write_video(tmp_path / "own" / "day two" / "s07-d20-cam-002.avi", 90)
+    corpus = listed(
+        tmp_path,
+        "﻿Video;start_frame;end_frame;action;subject;object;person;dish\n"
+        "Küche 1.mp4;11;30;cut;carrot;knife;Anna B.;soup\n"
+        "Küche 1.mp4;41;60;wash;apple;;Anna B.;\n"
+        "day two/s07-d20-cam-002;5;24;take out;plate;spice;;\n",
+        videos=tmp_path / "own",
+    )
+    place = Workspace(tmp_path / "workspace")
+    summary = build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
+    rows = {row.id: row for row in read_rows(place.manifests / "clips.jsonl", ClipRow)}
+    assert summary.failures == ()
+    assert {row_id: (row.class_id, row.person, row.dish) for row_id, row in rows.items()} == {
+        "Küche-1_000011-000030": ("cut_carrot_knife", "Anna-B", "soup"),
+        "Küche-1_000041-000060": ("wash_apple", "Anna-B", "own"),
+        "day-two-s07-d20-cam-002_000005-000024": ("take-out_plate_spice", "day-two-s07-d20-cam-002", "own"),
+    }
+    for row in rows.values():
+        assert read_numbers(place.root / row.path) == list(range(row.start_frame, row.end_frame + 1))
+    record = (place.manifests / "build.json").read_text()
+    assert '"own_footage": true' in record
+    assert "MPII" not in record
+
+
+def test_videos_named_like_mpiis_give_the_same_ids(tmp_path: Path) -> None:
+    rows = "s07-d20-cam-002.avi,194,243,cut,carrot,knife\n"
+    one = listed(tmp_path, HEADER + rows).annotations.intervals[0]
+    assert (one.id, one.person, one.dish) == ("s07-d20_000194-000243", "s07", "d20")
+    both = listed(tmp_path, HEADER + rows + rows.replace("002", "003")).annotations.intervals
+    assert [interval.id for interval in both] == ["s07-d20-cam-002_000194-000243", "s07-d20-cam-003_000194-000243"]
+    assert listed(tmp_path, HEADER + rows).missing_videos == ("s07-d20-cam-002",)
+
+
+@pytest.mark.parametrize("class_", CLASSES.classes, ids=lambda class_: class_.id)
+def test_every_class_can_be_said_by_keys_names_and_mpiis_words(class_, tmp_path: Path) -> None:
+    action, subject = CLASSES.actions[class_.action], CLASSES.things[class_.subject]
+    object_ = CLASSES.things[class_.object] if class_.object else None
+    said = [
+        (class_.action, class_.subject, class_.object or ""),
+        (action.name.upper(), subject.name, object_.name if object_ else ""),
+        (action.verbs[-1], subject.attributes[-1], object_.attributes[-1] if object_ else ""),
+    ]
+    lines = "".join(
+        f"a.mp4,{100 * place + 1},{100 * place + 50},{','.join(words)}\n" for place, words in enumerate(said)
+    )
+    corpus = listed(tmp_path, HEADER + lines)
+    found = [classify(interval, CLASSES) for interval in corpus.annotations.intervals]
+    assert [one.class_id for one in found] == [class_.id] * 3
+    assert not any("does not know" in note for note in corpus.notes)
+
+
+def test_words_that_the_class_file_does_not_know_are_said(tmp_path: Path) -> None:
+    corpus = listed(tmp_path, HEADER + "a.mp4,1,50,juggle,carrot,\na.mp4,61,90,juggle,chainsaw,\n")
+    assert any("'chainsaw' (1), 'juggle' (2)" in note for note in corpus.notes)
+    assert [classify(one, CLASSES).status for one in corpus.annotations.intervals] == ["none", "none"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "times_ms"),
+    [(".avi", None), (".mkv", None), (".mkv", lambda place: place * 34 + (place // 20) * 500), (".mp4", None)],
+    ids=["avi", "mkv", "variable", "mp4"],
+)
+def test_seconds_name_the_frames_that_are_seen(
+    write_video: Callable[..., Path], tmp_path: Path, suffix: str, times_ms: Callable[[int], int] | None
+) -> None:
+    frames = 60
+    codec = {"codec": "libx264"} if suffix != ".avi" else {}
+    video = write_video(tmp_path / f"v{suffix}", frames, times_ms=times_ms, **codec)
+    index = read_frame_index(video)
+    step_s = Fraction(5, 147)
+    appears = [Fraction(times_ms(n), 1000) if times_ms else n * step_s for n in range(frames)]
+    for first, last in ((1, 60), (1, 1), (7, 19), (20, 21), (33, 58)):
+        end_s = appears[last] if last < frames else appears[-1] + 1 / Fraction(index.rate)
+        for start, end in (
+            (float(appears[first - 1]), float(end_s)),  # as exact as can be
+            (round(float(appears[first - 1]), 3), round(float(end_s), 3)),  # as people write them
+            (float(appears[first - 1]) + 0.01, float(end_s) - 0.01),  # in the middle of frames
+        ):
+            assert frames_between(start, end, index, Fraction(30)) == (first, last), (start, end)
+    assert frames_between(1.0, 1.0, index, Fraction(30))[0] == frames_between(1.0, 1.0, index, Fraction(30))[1]
+    start_frame, end_frame = frames_between(0.5, 0.1, index, Fraction(30))
+    assert end_frame < start_frame
+    assert frames_between(0.5, 60, index, Fraction(30))[1] > frames
+    assert frames_between(0.5, 1, None, Fraction(30)) == (16, 30)
+
+
+def test_a_list_in_seconds_reads_the_videos(
+    write_video: Callable[..., Path], tmp_path: Path, read_numbers: Callable[[Path], list[int]]
+) -> None:
+    write_video(tmp_path / "a.mkv", 90, codec="libx264", times_ms=lambda place: place * 34 + (place // 40) * 500)
+    header = HEADER.replace("_frame", "_s")
+    corpus = listed(
+        tmp_path, header + "a.mkv,1.0,2.5,cut,carrot,knife\na.mkv,0,9,wash,apple,\ngone.mkv,1,2,wash,apple,\n"
+    )
+    place = Workspace(tmp_path / "workspace")
+    summary = build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
+    (row,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
+    # Frame n, from 0, appears at 34 ms × n, half a second later from 40 on: seen from 1.0 s until before 2.5 s.
+    seen = [n + 1 for n in range(90) if 34 * (n + 1) + (n + 1) // 40 * 500 > 1000 and 34 * n + n // 40 * 500 < 2500]
+    assert read_numbers(place.root / row.path) == seen
+    assert len(summary.failures) == 2  # past the end; no such video
+    assert any("seconds" in note for note in summary.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "the column 'video' is missing"),
+        ("video,start,end,action,subject\n", "start_frame and end_frame, or start_s and end_s"),
+        (HEADER.replace("end_frame", "end_frame,start_s,end_s"), "not both"),
+        (HEADER.replace("object", "objekt"), "the column 'objekt' is not known"),
+        (HEADER.replace("object", "video"), "the column 'video' is there 2 times"),
+        (HEADER, "has no rows"),
+        (HEADER + "a.mp4,1.5,9,cut,carrot,\n", "line 2: `start_frame`: '1.5' is no number of a frame"),
+        (HEADER + "a.mp4,1,9,cut,carrot,\na.mp4,1,nan,cut,carrot,\n", "line 3: `end_frame`: 'nan'"),
+        (HEADER.replace("_frame", "_s") + "a.mp4,-1,9,cut,carrot,\n", "line 2: `start_s`: '-1' is no time"),
+        (HEADER + "a.mp4,1,9,,carrot,\n", "line 2: `action` is empty"),
+        (HEADER + "...,1,9,cut,carrot,\n", "is no name of a video"),
+        (HEADER + "a.mp4,1,9,cut,carrot,Carrot\n", "it is the subject"),
+        (HEADER + "a.mp4,1,9,cut,carrot,knife,7\n", "more fields than there are columns"),
+        (HEADER + "a b.mp4,1,9,cut,carrot,\na-b.mp4,1,9,cut,carrot,\n", "both be called 'a-b'"),
+        (HEADER.encode() + b"a.mp4,1,9,cut,carrot,\xff\n", "no CSV that can be read"),
+        (HEADER + 'a.mp4,1,9,cut,"carrot,\n', "no CSV that can be read"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, found: str) -> None:
+    with pytest.raises(InputError) as caught:
+        listed(tmp_path, text)
+    assert found in caught.value.found
+    assert "intervals.csv" in str(caught.value.where)
+
+
+def test_all_wrong_rows_come_in_one_message(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        listed(tmp_path, HEADER + "a.mp4,x,9,cut,carrot,\n" * 30)
+    assert caught.value.found.count("line ") == 20
+    assert "and 10 more" in caught.value.found
+
+
+@pytest.mark.parametrize(("listing", "videos"), [("gone.csv", None), ("", None), ("intervals.csv", "gone")])
+def test_a_file_or_folder_that_is_not_there_is_refused(tmp_path: Path, listing: str, videos: str | None) -> None:
+    (tmp_path / "intervals.csv").write_text(HEADER + "a.mp4,1,9,cut,carrot,\n")
+    with pytest.raises(InputError):
+        open_own_footage(
+            tmp_path / listing, CLASSES, videos=tmp_path / videos if videos else None, memory=tmp_path / "memory"
+        )
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        ["a.mp4", "s07-d20-cam-002", "../x", "/", "1", "24", "1e400", "-3", "cut", "carrot", "knife", "", '"']
+    ),
+    st.text(max_size=12),
+)
+TABLES = st.lists(st.lists(CELLS, min_size=4, max_size=8).map(",".join), max_size=5).map("\n".join)
+
+
+@given(
+    header=st.sampled_from([HEADER, HEADER.replace("_frame", "_s"), HEADER.replace(",", ";"), ""]),
+    rest=st.one_of(TABLES.map(lambda text: text.encode("utf-8", "surrogatepass")), st.binary(max_size=300)),
+)
+@example(header=HEADER, rest=b"a\x00.mp4,1,9,cut,carrot,")
+@example(header=HEADER, rest=b"x" * 140_000)
+def test_anything_is_read_or_refused_with_the_file_named(
+    tmp_path_factory: pytest.TempPathFactory, header: str, rest: bytes
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzzed"
+    folder.mkdir(exist_ok=True)
+    try:
+        corpus = listed(folder, header.encode() + rest)
+    except InputError as error:
+        assert "intervals.csv" in str(error.where)
+        assert error.found
+    else:
+        assert corpus.annotations.intervals
+        assert math.isfinite(corpus.annotations.frame_rate)
+        for interval in corpus.annotations.intervals:
+            assert "/" not in interval.id
+            classify(interval, CLASSES)
