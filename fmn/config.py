@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
@@ -28,6 +28,7 @@ from fmn.features.config import (
 
 PresetName = Literal["demo", "paper"]
 Form = Literal["working", "printed"]
+Option = bool | int | float | str
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -178,6 +179,7 @@ class Config:
         system: name of the system (`fmn.systems`).
         video, audio: how features are computed.
         model, memory, training: see there.
+        options: what the system has of its own (`fmn.systems.System.options`), by name.
     """
 
     system: str = "fmn"
@@ -186,6 +188,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     memory: MemoryConfig = MemoryConfig()
     training: TrainingConfig = TrainingConfig()
+    options: dict[str, Option] = field(default_factory=dict, hash=False)
 
 
 PAPER = Config()
@@ -235,15 +238,7 @@ def config_from_dict(values: Mapping[str, Any]) -> Config:
     Raises:
         InputError: keys are unknown, or values of the wrong type or range; all of them are named at once.
     """
-    problems: list[str] = []
-    config = _read(Config, values, "", problems)
-    if problems or config is None:
-        raise InputError(
-            "The configuration cannot be used: " + "; ".join(problems),
-            expected="the keys and values that fmn/config.py describes",
-            next_step="correct or remove what is named",
-        )
-    return config
+    return section_from(Config, values, expected="the keys and values that fmn/config.py describes")
 
 
 def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -294,6 +289,29 @@ def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 Section = TypeVar("Section")
+
+
+def section_from(section: type[Section], values: Mapping[str, Any], *, expected: str, path: str = "") -> Section:
+    """Reads a dataclass; what is left out has its default.
+
+    Args:
+        section: the dataclass, with type hints that msgspec checks.
+        values: by field.
+        expected: what an error says of the keys and values that would have been right.
+        path: what stands before a key where it is named (``options.``).
+
+    Raises:
+        InputError: as of `config_from_dict`.
+    """
+    problems: list[str] = []
+    found = _read(section, values, path, problems)
+    if problems or found is None:
+        raise InputError(
+            "The configuration cannot be used: " + "; ".join(problems),
+            expected=expected,
+            next_step="correct or remove what is named",
+        )
+    return found
 
 
 def _read(section: type[Section], values: Any, path: str, problems: list[str]) -> Section | None:

@@ -40,7 +40,10 @@ class RetrievalModel(nn.Module, ABC):
         return {}
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Called once before training with the items to fit, such as for their means."""
+        """Called before training, also before a call that goes on, with the items to fit, such as for their means.
+
+        Parameters whose size the data decides get it here (`fmn.fitted`): the optimiser is made afterwards.
+        """
 
     def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
         """Called after an epoch, before scores are asked for, with the items to fit: memories, closed forms."""

@@ -97,7 +97,7 @@ def train(
         ToolkitError: the loss became NaN.
     """
     config = config_from_dict(as_dict(config))
-    find_system(config.system)
+    config = find_system(config.system).complete(config)
     items = load_items(manifest, root)
     chosen = find_device(device)
     with claimed(run):
@@ -118,9 +118,9 @@ def _train(prepared: Featured, config: Config, run: Path, state: RunState | None
     parts = parts_of(items)
     torch.manual_seed(seed_of(config.training.seed, "weights"))
     model = find_system(config.system).build(config, data.video_dim, data.audio_dim).to(data.device)
+    model.prepare(data, parts.fit_clips, parts.fit_utterances)
     loop = TrainingLoop(config, model, data, parts)
     if state is None:
-        model.prepare(data, parts.fit_clips, parts.fit_utterances)
         state = _first_state(prepared, parts, loop.parameters)
     else:
         load_state(run, model, loop.optimiser, data.device)

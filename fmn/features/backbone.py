@@ -174,6 +174,7 @@ def _source(config: VideoFeatureConfig, origin: str) -> str:
     import cv2
 
     decisive = asdict(config) | {"weights": origin, "seed": None}
+    del decisive["kind"]  # there is but one that needs a backbone
     versions = {"torch": torch.__version__, "opencv": cv2.__version__, "av": av.__version__}
     text = json.dumps({"kind": "video/1", "config": decisive, "versions": versions}, sort_keys=True)
     return "video-" + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from dataset_tools.manifests import InputError
 
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
+VideoKind = Literal["backbone", "mean_colour", "duration", "file_size"]
+AudioKind = Literal["mfcc", "log_mel", "duration", "file_size"]
 
 I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
 RESNET_CHANNELS = 2048  # of pytorchvideo's I3D ResNet-50, before its head
+TRIVIAL_DIMS = {"mean_colour": 6, "duration": 1, "file_size": 1}  # what fmn/features/trivial.py measures
 
 RANDOM_WEIGHTS_NOTE = (
     "The video features come from an untrained network (weights='random'): they see little, and results with them say "
@@ -37,6 +40,8 @@ class VideoFeatureConfig:
     ``window_frames`` samples, spread evenly over the clip, go through the backbone; their features are averaged.
 
     Attributes:
+        kind: ``backbone`` (all of the above), or what trivial baselines look at (fmn/features/trivial.py), for which
+            nothing else here counts: ``mean_colour``, ``duration`` or ``file_size`` of the clip.
         backbone: ``i3d`` (two-stream Inception-v1 I3D) or ``i3d_r50`` (pytorchvideo's, RGB only).
         width: factor on every channel count of the Inception-v1 I3D; 1.0 is the published network.
         weights: ``random`` (untrained), ``demo`` (shipped), ``published`` (what fmn weights download fetched), or the
@@ -55,6 +60,7 @@ class VideoFeatureConfig:
         flow_bound_px: flow is clipped to ±this many pixels (of the resized frame) a sample and scaled to [-1, 1].
     """
 
+    kind: VideoKind = "backbone"
     backbone: Literal["i3d", "i3d_r50"] = "i3d"
     width: float = 1.0
     weights: str = "published"
@@ -73,6 +79,7 @@ class VideoFeatureConfig:
     def __post_init__(self) -> None:
         _refuse(
             self,
+            _one_of("kind", self.kind, get_args(VideoKind)),
             _one_of("backbone", self.backbone, ("i3d", "i3d_r50")),
             _one_of("resize", self.resize, ("short_side", "square")),
             _one_of("frames", self.frames, ("all", "middle")),
@@ -108,6 +115,8 @@ class VideoFeatureConfig:
     @property
     def dim(self) -> int:
         """Length of a clip's feature: 1024 · width a stream (2048 in the paper), or 2048 of the ResNet."""
+        if self.kind != "backbone":
+            return TRIVIAL_DIMS[self.kind]
         if self.backbone == "i3d_r50":
             return RESNET_CHANNELS
         return len(self.streams) * scaled_channels(I3D_CHANNELS, self.width)
@@ -115,6 +124,8 @@ class VideoFeatureConfig:
     @property
     def note(self) -> str | None:
         """What must be said wherever results with these features are shown; null when there is nothing to say."""
+        if self.kind != "backbone":
+            return None
         return {"random": RANDOM_WEIGHTS_NOTE, "demo": DEMO_WEIGHTS_NOTE}.get(self.weights)
 
     @property
@@ -130,6 +141,9 @@ class AudioFeatureConfig:
     The paper names MFCC and none of its numbers: these are the usual ones of speech recognition.
 
     Attributes:
+        kind: ``mfcc``; ``log_mel``, the input of MusiCNN (fmn/features/log_mel.py), for which only the sample rate,
+            ``n_mels``, ``window_ms`` and ``hop_ms`` count; or what trivial baselines look at: ``duration`` or
+            ``file_size`` of the utterance.
         sample_rate_hz: what audio is resampled to.
         n_mfcc: coefficients kept, the zeroth included.
         n_mels: filters of the mel bank.
@@ -140,6 +154,7 @@ class AudioFeatureConfig:
         cmvn: whether each coefficient has mean 0 and variance 1 over the utterance.
     """
 
+    kind: AudioKind = "mfcc"
     sample_rate_hz: int = 16_000
     n_mfcc: int = 20
     n_mels: int = 40
@@ -152,6 +167,7 @@ class AudioFeatureConfig:
     def __post_init__(self) -> None:
         _refuse(
             self,
+            _one_of("kind", self.kind, get_args(AudioKind)),
             _at_least("sample_rate_hz", self.sample_rate_hz, 8_000),
             _at_least("n_mfcc", self.n_mfcc, 1),
             _at_least("n_mels", self.n_mels, self.n_mfcc, " (n_mfcc)"),
@@ -165,7 +181,14 @@ class AudioFeatureConfig:
     @property
     def dim(self) -> int:
         """Values a frame of the sequence has."""
-        return self.n_mfcc * (1 + self.deltas)
+        if self.kind in TRIVIAL_DIMS:
+            return TRIVIAL_DIMS[self.kind]
+        return self.n_mels if self.kind == "log_mel" else self.n_mfcc * (1 + self.deltas)
+
+    @property
+    def band(self) -> int:
+        """Neighbouring values of a frame that belong together: the coefficients of one order, or all mel bands."""
+        return self.n_mfcc if self.kind == "mfcc" else self.dim
 
     @property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dataset_tools.manifests import SampleError, ToolkitError
-from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
+from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.media import FeatureSet, Media, Progress, silent
 from fmn.features.workers import device_errors, one_thread_each, overlapped
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
+    from fmn.features.trivial import Measures
     from fmn.features.windows import ClipWindows
 
     Feature = NDArray[np.float32]
@@ -55,6 +56,11 @@ def extract_video(
         InputError: the weights cannot be used, or the flow method is not there.
         StoppedError: the cache cannot be written, or the device fails.
     """
+    from fmn.features.trivial import clip_measures
+
+    if config.kind != "backbone":
+        measure = clip_measures(config.kind)
+        return _measured("video features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
     from fmn.features.backbone import Backbone
     from fmn.features.cache import FeatureCache
     from fmn.features.flow import estimator
@@ -107,16 +113,21 @@ def extract_audio(
     """
     from fmn.features.audio import read_audio
     from fmn.features.cache import FeatureCache
+    from fmn.features.log_mel import LogMel
     from fmn.features.mfcc import Mfcc
+    from fmn.features.trivial import utterance_measures
 
+    if config.kind in TRIVIAL_DIMS:
+        measure = utterance_measures(config.kind)
+        return _measured("audio features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
     with one_thread_each():
-        mfcc = Mfcc(config)
+        sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
         source = _audio_source(config)
         store = FeatureCache(cache, source, dim=config.dim, axes=2)
         results, missing = _cached(items, store)
 
         def whole(item: Media) -> Feature | ToolkitError:
-            return _isolated(item, lambda media: mfcc(read_audio(media.path, config.sample_rate_hz)).numpy())
+            return _isolated(item, lambda media: sequence(read_audio(media.path, config.sample_rate_hz)).numpy())
 
         return _collect(
             "audio features",
@@ -128,6 +139,29 @@ def extract_audio(
             note=None,
             source=source,
         )
+
+
+def _measured(
+    stage: str,
+    items: Sequence[Media],
+    measures: Measures,
+    *,
+    dim: int,
+    cache: Path,
+    jobs: int,
+    progress: Progress,
+) -> FeatureSet:
+    """What trivial baselines look at, item by item, cached like every feature."""
+    from fmn.features.cache import FeatureCache
+
+    store = FeatureCache(cache, measures.source, dim=dim, axes=measures.axes)
+    results, missing = _cached(items, store)
+
+    def whole(item: Media) -> Feature | ToolkitError:
+        return _isolated(item, lambda media: measures.of(media.path))
+
+    computed = overlapped(whole, missing, jobs)
+    return _collect(stage, items, results, computed, store, progress, note=None, source=measures.source)
 
 
 def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[dict[str, Feature], list[Media]]:
@@ -209,5 +243,8 @@ def _audio_source(config: AudioFeatureConfig) -> str:
     from fmn import native
 
     versions = {"torch": torch.__version__, "torchaudio": native.torchaudio().__version__}
-    text = json.dumps({"kind": "audio/1", "config": asdict(config), "versions": versions}, sort_keys=True)
+    decisive = asdict(config)
+    if config.kind == "mfcc":
+        del decisive["kind"]
+    text = json.dumps({"kind": "audio/1", "config": decisive, "versions": versions}, sort_keys=True)
     return "audio-" + hashlib.sha256(text.encode()).hexdigest()[:16]

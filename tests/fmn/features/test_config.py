@@ -40,6 +40,7 @@ def test_the_digest_changes_with_every_field_and_with_nothing_else() -> None:
         "crop_px": 200,
         "flow": "tvl1",
         "flow_bound_px": 10.0,
+        "kind": "duration",
     }
     base = VideoFeatureConfig(flow="none")
     assert {*changed, "rgb"} == {field.name for field in fields(base)}

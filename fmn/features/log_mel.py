@@ -1,0 +1,48 @@
+"""Log-mel spectra as MusiCNN takes them (Pons and Serra 2019): log10(10,000 x + 1) of the mel power spectrum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fmn import native
+from fmn.features.config import AudioFeatureConfig
+
+
+class LogMel:
+    """Samples → sequence of mel bands, of the published sizes with ``window_ms=32, hop_ms=16, n_mels=96``.
+
+    Published: 16 kHz, FFT 512, hop 256, 96 bands, the logarithm above (its mel scale and area-normalised filters are
+    those of librosa, which the published code calls). Reckoned: an utterance is scaled to a peak of 1 first, as music
+    as it is published is, because the logarithm has an absolute floor.
+
+    Raises:
+        InputError: torchaudio cannot be imported.
+    """
+
+    def __init__(self, config: AudioFeatureConfig) -> None:
+        self.window = round(config.window_ms * config.sample_rate_hz / 1000)  # in samples
+        hop = round(config.hop_ms * config.sample_rate_hz / 1000)
+        audio: Any = native.torchaudio()
+        self._mel = audio.transforms.MelSpectrogram(
+            config.sample_rate_hz,
+            n_fft=self.window,
+            hop_length=hop,
+            n_mels=config.n_mels,
+            center=False,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+
+    def __call__(self, waveform: Tensor) -> Tensor:
+        """[samples] → [frames, n_mels]; an utterance shorter than a window is filled up with silence."""
+        if len(waveform) < self.window:
+            waveform = pad(waveform, (0, self.window - len(waveform)))
+        peak = waveform.abs().max()
+        if peak > 0:
+            waveform = waveform / peak
+        bands: Tensor = self._mel(waveform)  # [n_mels, frames]
+        return torch.log10(10_000 * bands.T + 1).float().contiguous()
