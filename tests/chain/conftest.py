@@ -75,17 +75,26 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def small_corpus(tmp_path: Path) -> Path:
+def small_corpus(tmp_path: Path, write_small_corpus: Callable[[Path], Path]) -> Path:
     """Two test patterns as AVI files, six intervals of one class each; nothing of it real, all of it quick."""
-    root = tmp_path / "mpii"
-    (root / "videos").mkdir(parents=True)
-    rows = []
-    for person, pattern in (("s07", "testsrc2"), ("s08", "mandelbrot")):
-        video = f"{person}-d20-cam-002"
-        ffmpeg("-f", "lavfi", "-t", 5, "-i", f"{pattern}=s=160x120:r=29.4", *AVI, root / f"videos/{video}.avi")
-        rows += [(video, "cut", ("carrot", "knife"), 20 * place + 1, 20 * place + 18) for place in range(6)]
-    write_mat(root / "attributesAnnotations_MPII-Cooking-2.mat", rows)
-    return root
+    return write_small_corpus(tmp_path / "mpii")
+
+
+@pytest.fixture(scope="session")
+def write_small_corpus() -> Callable[[Path], Path]:
+    """Writes `small_corpus` to a folder, and gives the folder."""
+
+    def write(root: Path) -> Path:
+        (root / "videos").mkdir(parents=True)
+        rows = []
+        for person, pattern in (("s07", "testsrc2"), ("s08", "mandelbrot")):
+            video = f"{person}-d20-cam-002"
+            ffmpeg("-f", "lavfi", "-t", 5, "-i", f"{pattern}=s=160x120:r=29.4", *AVI, root / f"videos/{video}.avi")
+            rows += [(video, "cut", ("carrot", "knife"), 20 * place + 1, 20 * place + 18) for place in range(6)]
+        write_mat(root / "attributesAnnotations_MPII-Cooking-2.mat", rows)
+        return root
+
+    return write
 
 
 @pytest.fixture(scope="session")
