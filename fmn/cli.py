@@ -32,6 +32,7 @@ from fmn.cli_common import (
     short,
     show_failures,
 )
+from fmn.cli_studies import COMMANDS
 
 if TYPE_CHECKING:
     from fmn.config import Config
@@ -52,6 +53,8 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
+for command in COMMANDS:
+    app.command()(command)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What stands behind a mean over queries: how far it can be trusted, and what each class has of it."""
+"""What stands behind a figure: its interval, each class's share of it, how it spreads over seeds and orders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fmn.metrics import KS, by_class, query_metrics
 from fmn.resampling import interval_of_mean
 
 Bools = NDArray[np.bool_]
+METRICS = ("instance_hit", "class_hit", "class_recall")
 Factors = Mapping[str, Sequence[str]]
 
 
@@ -77,3 +78,23 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
             for name in precision
         },
     }
+
+
+def summarised(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Blocks of metrics.json on the same items as one: the means of their metrics, and ``sd`` (n − 1; 0 of one)."""
+    first = blocks[0]
+    means: dict[str, Any] = {}
+    spreads: dict[str, Any] = {}
+    for metric in METRICS:
+        values = {k: [block[metric][k] for block in blocks] for k in first[metric]}
+        means[metric] = {k: None if None in column else float(np.mean(column)) for k, column in values.items()}
+        spreads[metric] = {k: None if None in column else sd_of(column) for k, column in values.items()}
+    for name in ("class_map", "median_rank"):
+        column = [block[name] for block in blocks]
+        means[name], spreads[name] = float(np.mean(column)), sd_of(column)
+    return {**first, **means, "sd": spreads}
+
+
+def sd_of(values: Sequence[float]) -> float:
+    """The sample standard deviation (n − 1); 0 of a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -84,6 +84,10 @@ class Items:
         """These items less those whose content is among ``sha256s`` (their features failed), and less their pairs."""
         keep_clips = np.array([row.sha256 not in sha256s for row in self.clips], dtype=bool)
         keep_utterances = np.array([row.sha256 not in sha256s for row in self.utterances], dtype=bool)
+        return self.kept(keep_clips, keep_utterances)
+
+    def kept(self, keep_clips: NDArray[np.bool_], keep_utterances: NDArray[np.bool_]) -> Items:
+        """The clips and utterances that are marked ([N] and [M] bool), and the pairs between them."""
         keep_pairs = keep_clips[self.pairs[:, 0]] & keep_utterances[self.pairs[:, 1]]
         new_clip = np.where(keep_clips, np.cumsum(keep_clips) - 1, -1)
         new_utterance = np.cumsum(keep_utterances) - 1

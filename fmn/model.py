@@ -219,14 +219,18 @@ class FeatureMemoryNetwork(RetrievalModel):
         pairs = matched_once(
             clips, utterances, data.clip_classes.cpu().numpy(), data.utterance_classes.cpu().numpy(), generator
         )
-        clip_codes = encode_all_clips(self, data, clips)
-        utterance_codes = encode_all_utterances(self, data, utterances)
-        clip_rows = data.on_device(np.searchsorted(clips, pairs[:, 0]))
-        utterance_rows = data.on_device(np.searchsorted(utterances, pairs[:, 1]))
+        rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
+        self.rewrite(
+            encode_all_clips(self, data, clips), encode_all_utterances(self, data, utterances), data.on_device(rows)
+        )
+
+    def rewrite(self, clips: Codes, utterances: Codes, pairs: Tensor) -> None:
+        """Empties the memories and writes pairs [P, 2], rows of the codes, in their order, those with S1 > T1."""
+        clip_rows, utterance_rows = pairs.unbind(1)
         with still(self):
-            s1 = self.s1(clip_codes["mapped"][clip_rows], utterance_codes["mapped"][utterance_rows])
+            s1 = self.s1(clips["mapped"][clip_rows], utterances["mapped"][utterance_rows])
         self.memory.clear()
-        self._write(clip_codes, utterance_codes, clip_rows, utterance_rows, s1)
+        self._write(clips, utterances, clip_rows, utterance_rows, s1)
 
     def _write(self, clips: Codes, utterances: Codes, clip_rows: Tensor, utterance_rows: Tensor, s1: Tensor) -> None:
         """Shows pairs, given by rows of their codes and the logits of their S1, to the memories, in order."""

@@ -5,7 +5,7 @@ The result then depends on the order of the queries, so several orders are measu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dataset_tools.manifests import InputError
 from fmn.checkpoint import LoadedRun
+from fmn.details import summarised
 from fmn.items import Items
 from fmn.metrics import retrieval_metrics
 from fmn.model import FeatureMemoryNetwork
@@ -22,7 +23,6 @@ from fmn.retrieval import Codes, still
 from fmn.seeds import generator_of
 
 Metrics = dict[str, dict[str, Any]]
-METRICS = ("instance_hit", "class_hit", "class_recall")
 HOW = (
     "Updated while testing: each query is scored, then written with the item it found first, if S1 > T1, and the next "
     "query meets the memories as they are then. Mean ± sd over orders of the queries; no order is the right one."
@@ -136,22 +136,3 @@ def scores_while_updating(
             rows[query] = scores.float().cpu()
     stacked: NDArray[np.float32] = torch.stack([rows[query] for query in sorted(rows)]).numpy()
     return stacked
-
-
-def summarised(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Blocks of metrics.json on the same items as one: the means of their metrics, and ``sd`` (n − 1; 0 of one)."""
-    first = blocks[0]
-    means: dict[str, Any] = {}
-    spreads: dict[str, Any] = {}
-    for metric in METRICS:
-        values = {k: [block[metric][k] for block in blocks] for k in first[metric]}
-        means[metric] = {k: None if None in column else float(np.mean(column)) for k, column in values.items()}
-        spreads[metric] = {k: None if None in column else _sd(column) for k, column in values.items()}
-    for name in ("class_map", "median_rank"):
-        column = [block[name] for block in blocks]
-        means[name], spreads[name] = float(np.mean(column)), _sd(column)
-    return {**first, **means, "sd": spreads}
-
-
-def _sd(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

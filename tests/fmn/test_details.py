@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fmn.details import details, factors_of
+from fmn.details import details, factors_of, summarised
 from fmn.items import load_items
 from fmn.metrics import retrieval_metrics
 from fmn.resampling import interval_of_mean
@@ -57,3 +57,16 @@ def test_utterances_share_voices_and_clips_people(workspace: Path) -> None:
     assert set(factors["audio_to_video"]["voice"]) == {"voice5", "voice6", "voice7"}
     assert set(factors["video_to_audio"]["person"]) == {"s05", "s06", "s07"}
     assert all(len(set(found["class"])) == 4 for found in factors.values())
+
+
+def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
+    def block(hit: float, own: float | None) -> dict[str, object]:
+        every: dict[str, object] = {metric: {"1": hit} for metric in ("class_hit", "class_recall")}
+        return every | {"instance_hit": {"1": own}, "class_map": hit, "median_rank": 1.0, "queries": 4}
+
+    found = summarised([block(10.0, None), block(20.0, None), block(60.0, None)])
+    assert found["class_hit"] == {"1": 30.0}
+    assert found["sd"]["class_hit"]["1"] == pytest.approx((700.0) ** 0.5)  # ((20² + 10² + 30²) / 2)^½
+    assert found["instance_hit"] == found["sd"]["instance_hit"] == {"1": None}
+    assert found["queries"] == 4
+    assert summarised([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": 0.0}

@@ -16,7 +16,7 @@ from fmn.items import load_items
 from fmn.model import FeatureMemoryNetwork
 from fmn.retrieval import Codes
 from fmn.train import train
-from fmn.updating import scores_while_updating, summarised
+from fmn.updating import scores_while_updating
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")
@@ -85,19 +85,6 @@ def test_the_run_stays_as_it_was_and_the_frozen_result_too(workspace: Path, smal
             "median_rank",
         }
         assert under[direction]["chance"] == frozen[direction]["chance"]
-
-
-def test_several_orders_become_their_mean_and_standard_deviation() -> None:
-    def block(hit: float, own: float | None) -> dict[str, object]:
-        every: dict[str, object] = {metric: {"1": hit} for metric in ("class_hit", "class_recall")}
-        return every | {"instance_hit": {"1": own}, "class_map": hit, "median_rank": 1.0, "queries": 4}
-
-    found = summarised([block(10.0, None), block(20.0, None), block(60.0, None)])
-    assert found["class_hit"] == {"1": 30.0}
-    assert found["sd"]["class_hit"]["1"] == pytest.approx((700.0) ** 0.5)  # ((20² + 10² + 30²) / 2)^½
-    assert found["instance_hit"] == found["sd"]["instance_hit"] == {"1": None}
-    assert found["queries"] == 4
-    assert summarised([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": 0.0}
 
 
 @pytest.mark.parametrize("score", ["s1", "cosine"])

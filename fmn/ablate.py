@@ -1,0 +1,225 @@
+"""Every choice beside its alternatives, on the same data: trained where it has to be, else read from one network.
+
+A variant that only changes how memories are written and read, or the form of the score, is given to the network that
+was trained with the defaults. All figures are of fold 0, which also chose each training's epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_tools.manifests import InputError, sha256_of, write_bytes
+from fmn.ablation_table import ablation_text
+from fmn.config import Config, as_dict, config_from_dict, with_values
+from fmn.data import featured, find_device
+from fmn.details import sd_of, summarised
+from fmn.features.media import Progress, silent
+from fmn.guards import threads
+from fmn.items import load_items
+from fmn.rescoring import Bench, Outcome, TrainedBench, check_fold_0
+from fmn.table import DIRECTIONS
+from fmn.train import train
+from fmn.variants import Variant, variants_of
+
+FORMAT = "fmn.ablation/1"
+NOTES = (
+    "Figures of fold 0, which also chose each training's epoch: they compare, they do not promise. Mean ± sd over "
+    "training seeds; difference: of the mean average precision (both directions averaged) from the default of the same "
+    "seed.",
+    "Variants marked * are no trainings of their own: the network trained with the defaults got them afterwards.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Ablation:
+    """What `ablate` found.
+
+    Attributes:
+        values: what ablation.json holds.
+        folder: where ablation.json and ablation.md are.
+        trainings: networks that the table rests on. reused: how many of them were there already.
+        failures: items without features, with the reason.
+    """
+
+    values: dict[str, Any]
+    folder: Path
+    trainings: int
+    reused: int
+    failures: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.values | {
+            "folder": str(self.folder),
+            "trainings": self.trainings,
+            "reused": self.reused,
+            "failures": self.failures,
+        }
+
+
+def ablate(
+    manifest: Path,
+    config: Config,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    seeds: int = 3,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Ablation:
+    """Trains and scores every variant in several seeds, and writes ablation.json and ablation.md.
+
+    Stopped and started again, it goes on: trainings that were finished in ``folder`` are used again.
+
+    Args:
+        manifest: train.jsonl, with a fold 0 of its own items.
+        config: the defaults, of the system fmn; its seed is the first one.
+        folder: where tables and runs go.
+        only: groups of variants (`fmn.variants.GROUPS`); none: all.
+        seeds: trainings of each kind.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: the manifest has no fold 0, or there is no such group, or the system is another.
+        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+    """
+    config = config_from_dict(as_dict(config))
+    variants = variants_of(config, only)
+    bench, failures = bench_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
+    default = Variant("", "default")
+    ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # first all of one network
+    found: dict[Variant, list[Outcome]] = {variant: [] for variant in (default, *variants)}
+    total = seeds * len(ordered)
+    for number in range(seeds):
+        base = with_values(config, {"training.seed": config.training.seed + number})
+        for place, variant in enumerate(ordered):
+            progress("ablate", number * len(ordered) + place, total, f"{variant.group} {variant.name}")
+            own = variant.applied(base)
+            network = trainer.trained(own if variant.retrained else base)
+            with threads(config.training.threads):
+                found[variant].append(network.outcome(own))
+    progress("ablate", total, total)
+    values = {
+        "format": FORMAT,
+        "manifest_sha256": sha256_of(manifest),
+        "stand_in": bench.held.standin is not None,
+        "config": as_dict(config),
+        "seeds": [config.training.seed + number for number in range(seeds)],
+        "clips": len(bench.held.clips),
+        "utterances": len(bench.held.utterances),
+        "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
+        "notes": [*_notes(bench), *NOTES],
+    }
+    write_bytes(folder / "ablation.json", json.dumps(values, indent=2).encode() + b"\n")
+    write_bytes(folder / "ablation.md", ablation_text(values).encode())
+    return Ablation(values, folder, trainer.trainings, trainer.reused, failures)
+
+
+def bench_of(
+    manifest: Path, config: Config, *, root: Path | None, device: str, jobs: int | None, progress: Progress
+) -> tuple[Bench, dict[str, str]]:
+    """The bench of a manifest, and the items without features.
+
+    Raises:
+        InputError: as of `ablate`.
+    """
+    if config.system != "fmn":
+        raise InputError(
+            f"The system is {config.system!r}",
+            expected="fmn, whose choices these are",
+            next_step="leave out --set system=…",
+        )
+    items = load_items(manifest, root)
+    check_fold_0(items)
+    prepared = featured(items, config, device=find_device(device), jobs=jobs, progress=progress)
+    return Bench.of(prepared), {name: error.found for name, error in prepared.failures.items()}
+
+
+class Trainer:
+    """Trains what is asked for, once; a training that is there already is taken.
+
+    Args:
+        manifest: train.jsonl.
+        folder: holds the runs, under ``trained``.
+        bench: the items, with features.
+        root, device, jobs, progress: as of `fmn.train.train`.
+    """
+
+    def __init__(
+        self,
+        manifest: Path,
+        folder: Path,
+        bench: Bench,
+        *,
+        root: Path | None,
+        device: str,
+        jobs: int | None,
+        progress: Progress,
+    ) -> None:
+        self._manifest, self._folder, self._bench = manifest, folder, bench
+        self._options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
+        self._latest: tuple[Path, TrainedBench] | None = None
+        self._known: set[Path] = set()
+        self.reused = 0
+
+    @property
+    def trainings(self) -> int:
+        """How many networks were asked for."""
+        return len(self._known)
+
+    def trained(self, config: Config) -> TrainedBench:
+        """The network of a configuration, trained now or earlier; the latest one is kept at hand."""
+        run = self._folder / "trained" / run_name(config)
+        if self._latest is None or self._latest[0] != run:
+            summary = train(self._manifest, config, run, **self._options)
+            if run not in self._known:
+                self.reused += summary.already_finished
+            self._known.add(run)
+            self._latest = run, TrainedBench(run, self._bench)
+        return self._latest[1]
+
+
+def run_name(config: Config) -> str:
+    """A name of its own for each configuration."""
+    text = json.dumps(as_dict(config), sort_keys=True)
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
+
+
+def trainings_of(config: Config, variants: Sequence[Variant]) -> int:
+    """How many networks the table of one seed rests on."""
+    return len({run_name(config)} | {run_name(variant.applied(config)) for variant in variants if variant.retrained})
+
+
+def _row(variant: Variant, outcomes: list[Outcome], defaults: list[Outcome], config: Config) -> dict[str, Any]:
+    """One row of ablation.json."""
+    differences = [one.quality - other.quality for one, other in zip(outcomes, defaults, strict=True)]
+    precisions = [outcome.quality for outcome in outcomes]
+    slots = [outcome.slots for outcome in outcomes if outcome.slots is not None]
+    return {
+        "group": variant.group,
+        "variant": variant.name,
+        "is_default": variant.applied(config) == config,
+        "retrained": variant.retrained or not variant.group,
+        "changes": dict(variant.changes),
+        "slots": float(np.mean(slots)) if slots else None,
+        "map": {"mean": float(np.mean(precisions)), "sd": sd_of(precisions)},
+        "difference": {"mean": float(np.mean(differences)), "sd": sd_of(differences)},
+        **{name: summarised([outcome.metrics[name] for outcome in outcomes]) for name in DIRECTIONS},
+    }
+
+
+def _notes(bench: Bench) -> list[str]:
+    standin = "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens."
+    return [standin] * (bench.held.standin is not None) + list(bench.prepared.notes)

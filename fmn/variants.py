@@ -1,0 +1,142 @@
+"""The choices that the paper leaves open or cannot have as printed, one group each: what fmn ablate compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataset_tools.manifests import InputError
+from fmn.config import Config, as_dict, as_printed, flattened, with_values
+
+READING = frozenset(
+    {
+        "memory.capacity",
+        "memory.space",
+        "memory.update",
+        "memory.score_threshold",
+        "memory.novelty_threshold",
+        "memory.novelty",
+        "memory.when_full",
+        "memory.read",
+        "memory.temperature",
+        "memory.clamp",
+        "model.score",
+        "model.s1_exponent",
+    }
+)
+"""What a trained network can be given afterwards: how memories are written and read, and the form of the score."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One choice.
+
+    Attributes:
+        group: what it is a choice of. name: what it is called in the table.
+        changes: the values of the configuration that it stands for, by dotted name.
+        retrained: whether a network is trained with it; else a trained one is given it.
+    """
+
+    group: str
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    retrained: bool = False
+
+    def applied(self, config: Config) -> Config:
+        """``config`` with this choice."""
+        return with_values(config, self.changes)
+
+
+GROUPS: Mapping[str, str] = {
+    "head": "S1 from the mapped pair by a hidden layer, or by the printed linear one",
+    "score": "the final score, read from a network that was trained with the default one",
+    "score-trained": "the final score, trained with",
+    "space": "slots of mapped features, or of raw ones as printed",
+    "update": "a slot is a running mean, or moves by a fixed share",
+    "read": "softmax over slots, or the maximum; of cosines cut at 0, or as printed",
+    "rewriting": "memories written anew with the final mapping, or never",
+    "novelty": "how two cosines become m2",
+    "full": "where a new pair goes when all slots are in use",
+    "capacity": "X, the most slots",
+    "T1": "a pair is written when S1 > T1",
+    "T2": "a pair is new when m2 < T2",
+    "temperature": "of the softmax over slots",
+    "triplet": "eq. 1 in the working form, as printed, off",
+    "negatives": "of the triplet loss",
+    "form": "all equations as printed, at once",
+}
+
+
+def variants_of(config: Config, only: Sequence[str] = ()) -> tuple[Variant, ...]:
+    """The choices to compare, in order of their groups.
+
+    Args:
+        config: what everything else is as.
+        only: names of groups; none: all.
+
+    Raises:
+        InputError: there is no such group.
+    """
+    unknown = [name for name in only if name not in GROUPS]
+    if unknown:
+        raise InputError(
+            f"There is no group {', '.join(map(repr, unknown))}",
+            where="--only",
+            expected=f"some of: {', '.join(GROUPS)}",
+            next_step="name these, separated by commas",
+        )
+    return tuple(variant for variant in _all(config) if not only or variant.group in only)
+
+
+def _all(config: Config) -> list[Variant]:
+    found = [
+        Variant("head", "hidden layer", {"model.head": "hidden"}, True),
+        Variant("head", "linear, as printed", {"model.head": "linear"}, True),
+    ]
+    scores: dict[str, dict[str, Any]] = {
+        "S1 and agreement combined": {"model.score": "combined"},
+        "S1 (memory off)": {"model.score": "s1"},
+        "S1 / Max (eq. 3)": {"model.score": "s1/max", "memory.read": "max"},
+        "S1 × Max": {"model.score": "s1*max", "memory.read": "max"},
+        "distances": {"model.score": "distance"},
+        "agreement alone": {"model.score": "memory"},
+        "cosine of the towers": {"model.score": "cosine"},
+    }
+    found += [Variant("score", name, changes) for name, changes in scores.items()]
+    found += [Variant("score-trained", name, changes, True) for name, changes in scores.items()]
+    found += [
+        Variant("space", "mapped", {"memory.space": "mapped"}),
+        Variant("space", "raw", {"memory.space": "raw"}),
+        Variant("space", "raw, share 0.5, max", {"memory.space": "raw", "memory.update": 0.5, "memory.read": "max"}),
+        Variant("update", "mean", {"memory.update": "mean"}),
+        *(Variant("update", f"share {share}", {"memory.update": share}) for share in (0.1, 0.5)),
+        Variant("read", "softmax", {"memory.read": "softmax"}),
+        Variant("read", "maximum", {"memory.read": "max", "memory.clamp": True}),
+        Variant("read", "maximum, signs as printed", {"memory.read": "max", "memory.clamp": False}),
+        Variant("rewriting", "anew after every epoch", {"memory.write": "epoch"}, True),
+        Variant("rewriting", "never, as printed", {"memory.write": "step"}, True),
+        *(Variant("novelty", f"{rule} of the cosines", {"memory.novelty": rule}) for rule in ("min", "mean", "max")),
+        *(
+            Variant("full", f"{where}, 10 slots", {"memory.when_full": where, "memory.capacity": 10})
+            for where in ("nearest", "drop")
+        ),
+    ]
+    for group, key, values in (
+        ("capacity", "memory.capacity", (10, 20, 50, 100, 200, 400)),
+        ("T1", "memory.score_threshold", (0.0, 0.3, 0.5, 0.7, 0.9)),
+        ("T2", "memory.novelty_threshold", (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)),
+        ("temperature", "memory.temperature", (0.02, 0.05, 0.1, 0.2, 0.5)),
+    ):
+        found += [Variant(group, str(value), {key: value}) for value in values]
+    found += [Variant("triplet", form, {"training.triplet": form}, True) for form in ("working", "printed", "off")]
+    found += [Variant("negatives", kind, {"training.negatives": kind}, True) for kind in ("hard", "semi-hard", "all")]
+    found.append(Variant("form", "working", {}, True))
+    found.append(Variant("form", "printed", _as_printed(config), True))
+    return found
+
+
+def _as_printed(config: Config) -> dict[str, Any]:
+    """What turns ``config`` into its printed form."""
+    before, after = flattened(as_dict(config)), flattened(as_dict(as_printed(config)))
+    return {name: value for name, value in after.items() if before[name] != value}

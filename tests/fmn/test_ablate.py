@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from typer.testing import CliRunner
+
+import fmn.ablate
+from dataset_tools.manifests import InputError, SplitPairRow, read_rows, write_rows
+from fmn.ablate import ablate, trainings_of
+from fmn.ablation_table import ablation_table, ablation_text
+from fmn.checkpoint import load_run
+from fmn.cli import app
+from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
+from fmn.data import featured
+from fmn.evaluate import measure
+from fmn.items import load_items
+from fmn.model import FeatureMemoryNetwork
+from fmn.rescoring import Bench, TrainedBench, part_of
+from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.seeds import generator_of
+from fmn.train import train
+from fmn.variants import GROUPS, READING, variants_of
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+CPU = torch.device("cpu")
+
+
+def manifest_of(workspace: Path) -> Path:
+    return workspace / "manifests" / "train.jsonl"
+
+
+@pytest.mark.parametrize("config", [DEMO, PAPER])
+def test_every_group_has_its_default_among_its_variants(config: Config) -> None:
+    variants = variants_of(config)
+    assert {variant.group for variant in variants} == set(GROUPS)
+    for group in GROUPS:
+        defaults = [variant for variant in variants if variant.group == group and variant.applied(config) == config]
+        assert len(defaults) == (0 if group == "full" else 1), group  # which shows only where slots are scarce
+    printed = next(variant for variant in variants if variant.name == "printed" and variant.group == "form")
+    assert printed.applied(config) == as_printed(config)
+
+
+def test_what_is_not_trained_again_only_changes_how_memories_are_used() -> None:
+    for variant in variants_of(DEMO):
+        if not variant.retrained:
+            assert set(variant.changes) <= READING, variant.name
+    # Everything of the memory may be given afterwards but when it is written.
+    memory = {name for name in flattened(as_dict(DEMO)) if name.startswith("memory.")}
+    assert memory - READING == {"memory.write"}
+
+
+def test_few_trainings_carry_the_whole_table() -> None:
+    assert trainings_of(DEMO, variants_of(DEMO)) <= 16
+    assert len(variants_of(DEMO)) > 50
+    assert trainings_of(DEMO, variants_of(DEMO, ["capacity", "T2"])) == 1
+    with pytest.raises(InputError, match="no group 'colour'"):
+        variants_of(DEMO, ["T1", "colour"])
+
+
+@pytest.fixture
+def bench(workspace: Path, small: Config) -> Bench:
+    return Bench.of(featured(load_items(manifest_of(workspace)), small, device=CPU))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"memory.space": "raw", "memory.capacity": 7},
+        {"memory.update": 0.5, "memory.novelty_threshold": 0.9, "memory.read": "max", "model.score": "s1*max"},
+        {"model.score": "s1"},
+    ],
+)
+def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
+    workspace: Path, small: Config, bench: Bench, changes: dict[str, object]
+) -> None:
+    run = workspace / "runs" / "one"
+    train(manifest_of(workspace), small, run)
+    config = with_values(small, changes)
+    found = TrainedBench(run, bench).outcome(config)
+
+    trained = load_run(run, CPU).model.state_dict()
+    model = FeatureMemoryNetwork(config, 12, 8).eval()
+    model.load_state_dict({name: value for name, value in trained.items() if "memory" not in name}, strict=False)
+    data, parts = bench.prepared.data, bench.parts
+    model.settle(data, parts.fit_clips, parts.fit_utterances, generator_of(0, "settle", "bench"))
+    scores = score_matrix(
+        model,
+        encode_all_clips(model, data, parts.validation_clips),
+        encode_all_utterances(model, data, parts.validation_utterances),
+    ).numpy()
+    assert found.metrics == measure(scores, bench.held)
+    assert [row.person for row in bench.held.clips] == ["s00"] * 4  # fold 0 is the first item of each class
+    assert found.slots == (None if changes.get("model.score") == "s1" else model.memory.size)
+    assert found.quality == pytest.approx(
+        np.mean([found.metrics[name]["class_map"] for name in ("audio_to_video", "video_to_audio")])
+    )
+
+
+def test_memories_of_each_batch_are_those_of_training(workspace: Path, small: Config, bench: Bench) -> None:
+    run = workspace / "runs" / "one"
+    config = with_values(small, {"memory.write": "step", "memory.score_threshold": 0.0})
+    train(manifest_of(workspace), config, run)
+    own = load_run(run, CPU).model
+    assert isinstance(own, FeatureMemoryNetwork)
+    assert TrainedBench(run, bench).outcome(config).slots == own.memory.size > 0
+
+
+def test_a_part_holds_its_items_and_their_pairs(workspace: Path) -> None:
+    items = load_items(manifest_of(workspace))
+    part = part_of(items, np.array([0, 3]), np.array([0, 1, 5]))
+    assert [row.id for row in part.clips] == [items.clips[index].id for index in (0, 3)]
+    assert [row.id for row in part.utterances] == [items.utterances[index].id for index in (0, 1, 5)]
+    wanted = {
+        (items.clips[clip].id, items.utterances[utterance].id)
+        for clip, utterance in items.pairs.tolist()
+        if clip in (0, 3) and utterance in (0, 1, 5)
+    }
+    assert {(part.clips[i].id, part.utterances[j].id) for i, j in part.pairs.tolist()} == wanted
+
+
+def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def noting(manifest: Path, config: Config, run: Path, **options: object) -> object:
+        trained.append(run.name)
+        return train(manifest, config, run, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fmn.ablate, "train", noting)
+    folder = workspace / "runs" / "ablation"
+    options = {"only": ["head", "score", "capacity"], "seeds": 2}
+    found = ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
+    assert len(trained) == len(set(trained)) == 4  # hidden and linear, two seeds
+    assert (found.trainings, found.reused) == (4, 0)
+    values = json.loads((folder / "ablation.json").read_text())
+    assert values == found.values
+    assert values["seeds"] == [0, 1]
+    rows = {(row["group"], row["variant"]): row for row in values["rows"]}
+    default = rows["", "default"]
+    assert rows["head", "hidden layer"]["audio_to_video"] == default["audio_to_video"]
+    assert rows["capacity", "10"]["is_default"]
+    linear = rows["head", "linear, as printed"]
+    assert linear["retrained"]
+    assert not rows["score", "S1 (memory off)"]["retrained"]
+    assert rows["score", "S1 (memory off)"]["slots"] is None
+    assert linear["difference"]["mean"] == pytest.approx(linear["map"]["mean"] - default["map"]["mean"])
+
+    again = ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
+    assert again.reused == 4
+    assert again.values == found.values
+
+    # The mean over seeds, seed by seed and by hand.
+    bench = Bench.of(featured(load_items(manifest_of(workspace)), small, device=CPU))
+    hits = []
+    for seed in (0, 1):
+        config = with_values(small, {"training.seed": seed})
+        run = folder / "trained" / fmn.ablate.run_name(config)
+        outcome = TrainedBench(run, bench).outcome(with_values(config, {"model.score": "memory"}))
+        hits.append(outcome.metrics["audio_to_video"]["class_hit"]["1"])
+    alone = rows["score", "agreement alone"]["audio_to_video"]
+    assert alone["class_hit"]["1"] == pytest.approx(np.mean(hits))
+    assert alone["sd"]["class_hit"]["1"] == pytest.approx(np.std(hits, ddof=1))
+
+    text = (folder / "ablation.md").read_text()
+    assert text == ablation_text(values)
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(ablation_table(values, title="class hit"))
+    shown = console.export_text()
+    for row in values["rows"]:
+        assert row["variant"] in text
+        assert row["variant"] in shown
+    for word in ("chance", "ceiling", "## instance hit", "## class hit", "## class recall"):
+        assert word in text
+
+
+def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:
+    with pytest.raises(InputError, match="one to test on"):
+        ablate(workspace / "manifests" / "test.jsonl", small, workspace / "out")
+    rows = [row for row in read_rows(manifest_of(workspace), SplitPairRow) if row.fold]
+    write_rows(manifest_of(workspace), rows)
+    with pytest.raises(InputError, match="no fold 0"):
+        ablate(manifest_of(workspace), small, workspace / "out")
+    with pytest.raises(InputError, match="The system is"):
+        ablate(manifest_of(workspace), replace(small, system="other"), workspace / "out")
+    assert not (workspace / "out").exists()
+
+
+def test_the_command_plans_and_refuses(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    planned = CliRunner().invoke(app, ["ablate", "--only", "head, T1", "--seeds", "2", "--dry-run", "--json"])
+    assert planned.exit_code == 0, planned.output
+    assert json.loads(planned.stdout)["trainings"] == 4
+    refused = CliRunner().invoke(app, ["ablate", "--only", "colour"])
+    assert refused.exit_code == 2
+    assert "There is no group 'colour'" in refused.output
+    assert not (workspace / "runs").exists()
