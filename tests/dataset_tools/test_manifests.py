@@ -5,11 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_tools.errors import InputError, ManifestError
-from dataset_tools.manifests import ClipRow, PairRow, read_rows, resolve, workspace_of, write_rows
+from dataset_tools.manifests import (
+    ClipRow,
+    PairRow,
+    SplitPairRow,
+    UtteranceRow,
+    read_rows,
+    resolve,
+    workspace_of,
+    write_rows,
+)
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path, make_clip: Callable[..., ClipRow]) -> None:
@@ -115,3 +124,40 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         resolve(tmp_path, "clips/a.mp4")
     (tmp_path / "clips" / "a.mp4").write_bytes(b"")
     assert resolve(tmp_path, "clips/a.mp4") == tmp_path / "clips" / "a.mp4"
+
+
+EXAMPLES = Path(__file__).parents[2] / "manifests" / "example"
+ROW_TYPES = {"clips": ClipRow, "utterances": UtteranceRow, "pairs": PairRow, "train": SplitPairRow}
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("fmn.clip/1"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.sampled_from(sorted(ROW_TYPES)), data=st.data())
+def test_any_change_of_a_row_is_read_or_refused_with_file_line_and_field(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    rows = [json.loads(line) for line in (EXAMPLES / f"{name}.jsonl").read_text("utf-8").splitlines()[:2]]
+    place = rows[1]
+    while isinstance(deeper := place[key := data.draw(st.sampled_from(sorted(place)))], dict) and deeper:
+        if data.draw(st.booleans()):
+            break
+        place = deeper
+    if data.draw(st.booleans()):
+        del place[key]
+    else:
+        place[key] = data.draw(VALUES)
+    path = tmp_path_factory.getbasetemp() / f"{name}.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    try:
+        read = list(read_rows(path, ROW_TYPES[name]))
+    except ManifestError as error:
+        assert error.where == f"{path}, line 2"
+        assert "$." in error.found or any(word in error.found for word in ("JSON", "`", "id ", "tag")), error.found
+    else:
+        assert len(read) == 2
+        write_rows(path, read)  # and what was read can be written
+        assert list(read_rows(path, ROW_TYPES[name])) == read
