@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -124,21 +125,33 @@ def save_backbone(
     labels: Sequence[str],
     about: Mapping[str, object],
 ) -> None:
-    """Writes the streams: convolutions in half precision, everything else as it is; metadata as one JSON text."""
-    tensors = {
-        f"{stream}.{name}": _stored(value) for stream, result in trained.items() for name, value in result.state.items()
-    }
-    told = dict(about) | {
-        "config": asdict(config),
-        "recipe": asdict(recipe),
-        "labels": list(labels),
-        "accuracy": {stream: result.accuracy for stream, result in trained.items()},
-        "losses": {stream: [round(loss, 4) for loss in result.losses] for stream, result in trained.items()},
-        "torch": str(torch.__version__),
-    }
+    """Writes the streams: convolutions in half precision, everything else as it is; metadata as one JSON text.
+
+    A stream that the file holds already, and that was not trained now, stays in it with what is said about it.
+    """
+    tensors, told = _held(out)
+    tensors = {name: value for name, value in tensors.items() if name.split(".")[0] not in trained}
+    for stream, result in trained.items():
+        tensors |= {f"{stream}.{name}": _stored(value) for name, value in result.state.items()}
+        told[stream] = dict(about) | {
+            "config": asdict(config),
+            "recipe": asdict(recipe),
+            "labels": list(labels),
+            "accuracy": result.accuracy,
+            "losses": [round(loss, 4) for loss in result.losses],
+            "torch": str(torch.__version__),
+        }
     metadata = {METADATA_KEY: json.dumps(told, sort_keys=True)}  # one key: safetensors puts several in any order
     with written_whole(out) as partial:
         save_file(tensors, partial, metadata=metadata)
+
+
+def _held(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """The tensors of an earlier file, and what it says about each stream; empty if there is none."""
+    if not path.is_file():
+        return {}, {}
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[METADATA_KEY])  # noqa: SIM118
 
 
 def _stored(value: Tensor) -> Tensor:
@@ -156,6 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("manifests", nargs="+", type=Path, help="clips.jsonl of workspaces to train on")
     parser.add_argument("--validation", nargs="*", default=[], type=Path, help="clips.jsonl of others, looked at once")
     parser.add_argument("--label", choices=["action", "class"], default="class")
+    parser.add_argument("--streams", nargs="+", choices=["rgb", "flow"], default=["rgb", "flow"])
+    parser.add_argument("--frames", choices=["all", "middle"], default="all", help="middle: single frames, no flow")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--epochs", type=int, default=TrainingRecipe.epochs)
@@ -177,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trained = pretrain(
             clips,
             validation,
-            replace(DEMO_VIDEO, weights="random", rgb=True),
+            _video(options.streams, options.frames),
             recipe,
             cache=options.cache,
             out=options.out,
@@ -198,6 +213,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{stream}: loss {result.losses[0]:.3f} -> {result.losses[-1]:.3f}{shown}")
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _video(streams: Sequence[str], frames: Literal["all", "middle"]) -> VideoFeatureConfig:
+    flow = DEMO_VIDEO.flow if "flow" in streams and frames == "all" else "none"
+    return replace(DEMO_VIDEO, weights="random", rgb="rgb" in streams, flow=flow, frames=frames)
 
 
 def _print(stage: str, done: int, total: int, note: str = "") -> None:

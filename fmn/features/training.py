@@ -47,6 +47,8 @@ class TrainingRecipe:
         warmup: share of the steps.
         weight_decay: of AdamW, on convolutions only.
         label_smoothing: share of the target that is spread over all labels.
+        action_weight: of a second loss, which asks for the action alone: the part of a label before its first ``_``.
+            A network finds out how things move before it finds out which one does.
         dropout: before the classifier.
         flip: whether half of the windows are seen in a mirror (Carreira and Zisserman, 2017, section 4).
         jitter: brightness, contrast and the balance of colours vary by up to this share (RGB only).
@@ -60,6 +62,7 @@ class TrainingRecipe:
     warmup: float = 0.05
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
+    action_weight: float = 1.0
     dropout: float = 0.2
     flip: bool = True
     jitter: float = 0.2
@@ -71,7 +74,7 @@ class TrainingRecipe:
         wrong += [
             name for name in ("warmup", "label_smoothing", "dropout", "jitter") if not 0 <= getattr(self, name) < 1
         ]
-        wrong += [name for name in ("learning_rate", "weight_decay") if not getattr(self, name) >= 0]
+        wrong += [name for name in ("learning_rate", "weight_decay", "action_weight") if not getattr(self, name) >= 0]
         if wrong:
             raise InputError(
                 "The training recipe cannot be used: "
@@ -142,6 +145,7 @@ def train_stream(
     optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
     steps = math.ceil(len(clips) / recipe.batch)
     scale = scaling(config)[stream]
+    actions = actions_of(labels).to(device)
     losses: list[float] = []
     if checkpoint is not None and checkpoint.is_file():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
@@ -159,7 +163,7 @@ def train_stream(
             if stream == "rgb" and recipe.jitter:
                 x = _jittered(x, recipe.jitter)
             logits = network(x)
-            loss = cross_entropy(logits, targets.to(device), label_smoothing=recipe.label_smoothing)
+            loss = label_loss(logits, targets.to(device), actions, recipe)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -178,6 +182,30 @@ def train_stream(
         checkpoint.unlink(missing_ok=True)
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     return TrainedStream({k: v for k, v in state.items() if "num_batches_tracked" not in k}, tuple(losses), accuracy)
+
+
+def actions_of(labels: Sequence[str]) -> Tensor:
+    """[L] the number of each label's action, which is the part before its first ``_``."""
+    actions = [label.split("_")[0] for label in labels]
+    return torch.tensor([sorted(set(actions)).index(action) for action in actions])
+
+
+def label_loss(logits: Tensor, targets: Tensor, actions: Tensor, recipe: TrainingRecipe) -> Tensor:
+    """Cross-entropy of the labels, and of their actions; an action is as likely as its labels together.
+
+    Args:
+        logits: [B, L].
+        targets: [B] numbers of labels.
+        actions: [L] numbers of the labels' actions. Where every label is an action of its own, they are asked for once.
+        recipe: weights and smoothing.
+    """
+    loss = cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+    count = int(actions.max()) + 1
+    if recipe.action_weight and count < len(actions):
+        by_action = torch.stack([logits[:, actions == action].logsumexp(1) for action in range(count)], dim=1)
+        of_action = cross_entropy(by_action, actions[targets], label_smoothing=recipe.label_smoothing)
+        loss = loss + recipe.action_weight * of_action
+    return loss
 
 
 @torch.inference_mode()

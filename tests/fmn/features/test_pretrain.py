@@ -63,11 +63,12 @@ def test_the_file_is_what_the_backbone_starts_from(
     assert "% of the validation clips right" in capsys.readouterr().out
     with safe_open(out, "pt") as file:
         said = json.loads(file.metadata()["fmn"])
-        assert said["labels"] == ["cut", "wash"]
-        assert said["recipe"]["epochs"] == 2
-        assert said["config"]["width"] == tiny_demo.width
-        assert said["clips"] == {"ws": 6}
-        assert set(said["accuracy"]) == {"rgb", "flow"}
+        assert set(said) == {"rgb", "flow"}
+        assert said["rgb"]["labels"] == ["cut_apple_knife", "cut_lime_knife", "wash_apple"]
+        assert said["rgb"]["recipe"]["epochs"] == 2
+        assert said["rgb"]["config"]["width"] == tiny_demo.width
+        assert said["flow"]["clips"] == {"ws": 6}
+        assert 0 <= said["flow"]["accuracy"] <= 100
         assert file.get_tensor("rgb.Conv3d_1a_7x7.conv3d.weight").dtype == torch.float16
         assert file.get_tensor("flow.Mixed_5c.b0.bn.running_var").dtype == torch.float32
     clip = labelled_clips([workspace / "manifests" / "clips.jsonl"], "class")[0].media
@@ -85,6 +86,19 @@ def test_the_same_command_writes_the_same_bytes(workspace: Path, tiny_demo: Vide
         options = ["--epochs", "1", "--label", "class", "--cache", str(tmp_path / "cache"), "--jobs", str(1 + number)]
         assert main([manifest, *options, "--out", str(out)]) == 0
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_one_stream_can_be_trained_beside_the_other(
+    workspace: Path, tiny_demo: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    manifest, both, parts = str(workspace / "manifests" / "clips.jsonl"), tmp_path / "a.safetensors", tmp_path / "b"
+    options = ["--epochs", "1", "--cache", str(tmp_path / "cache")]
+    assert main([manifest, *options, "--out", str(both)]) == 0
+    for stream in ("flow", "rgb"):
+        assert main([manifest, *options, "--streams", stream, "--out", str(parts)]) == 0
+    with safe_open(both, "pt") as one, safe_open(parts, "pt") as other:
+        assert set(one.keys()) == set(other.keys())
+        assert all(torch.equal(one.get_tensor(name), other.get_tensor(name)) for name in one.keys())  # noqa: SIM118
 
 
 def test_a_clip_that_cannot_be_decoded_ends_it_with_a_message(

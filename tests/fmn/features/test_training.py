@@ -13,7 +13,16 @@ from dataset_tools.manifests import InputError, StoppedError
 from fmn.features import Media, VideoFeatureConfig
 from fmn.features.flow import optical_flow
 from fmn.features.samples import SampleStore
-from fmn.features.training import LabelledClip, TrainedStream, TrainingRecipe, mirrored, random_window, train_stream
+from fmn.features.training import (
+    LabelledClip,
+    TrainedStream,
+    TrainingRecipe,
+    actions_of,
+    label_loss,
+    mirrored,
+    random_window,
+    train_stream,
+)
 from fmn.features.windows import read_samples
 
 RECIPE = TrainingRecipe(epochs=12, batch=4, learning_rate=3e-3, dropout=0.0, jitter=0.0, flip=False)
@@ -132,6 +141,20 @@ def test_jobs_change_nothing_and_the_seed_does(
     other = trained(movers, tiny, store, recipe=replace(short, seed=1), stream="rgb")
     assert one.losses == three.losses != other.losses
     assert all(torch.equal(one.state[name], three.state[name]) for name in one.state)
+
+
+def test_an_action_is_as_likely_as_its_labels_together() -> None:
+    labels = ["cut_apple", "cut_lime", "wash_apple"]
+    logits, targets = torch.tensor([[1.0, 2.0, -1.0], [0.5, 0.0, 0.25]]), torch.tensor([1, 2])
+    chances = (logits.double().exp() / logits.double().exp().sum(1, keepdim=True)).numpy()
+    of_label = -np.log([chances[0, 1], chances[1, 2]]).mean()
+    of_action = -np.log([chances[0, 0] + chances[0, 1], chances[1, 2]]).mean()
+    plain = replace(RECIPE, label_smoothing=0.0)
+    for weight in (0.0, 0.5, 1.0):
+        loss = label_loss(logits, targets, actions_of(labels), replace(plain, action_weight=weight))
+        assert float(loss) == pytest.approx(of_label + weight * of_action, rel=1e-5)
+    alone = label_loss(logits, targets, actions_of(["cut", "peel", "wash"]), plain)  # asked for once
+    assert float(alone) == pytest.approx(of_label, rel=1e-5)
 
 
 def test_interrupted_training_ends_with_the_same_weights(
