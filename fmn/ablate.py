@@ -29,6 +29,8 @@ from fmn.train import train
 from fmn.variants import Variant, variants_of
 
 FORMAT = "fmn.ablation/1"
+AT_HAND = 4
+"""Trained networks that are kept in memory."""
 NOTES = (
     "Figures of fold 0, which also chose each training's epoch: they compare, they do not promise. Mean ± sd over "
     "training seeds; difference: of the mean average precision (both directions averaged) from the default of the same "
@@ -120,7 +122,7 @@ def ablate(
         "clips": len(bench.held.clips),
         "utterances": len(bench.held.utterances),
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
-        "notes": [*_notes(bench), *NOTES],
+        "notes": [*notes_of_bench(bench), *NOTES],
     }
     write_bytes(folder / "ablation.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "ablation.md", ablation_text(values).encode())
@@ -170,7 +172,7 @@ class Trainer:
     ) -> None:
         self._manifest, self._folder, self._bench = manifest, folder, bench
         self._options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
-        self._latest: tuple[Path, TrainedBench] | None = None
+        self._networks: dict[Path, TrainedBench] = {}  # the latest few
         self._known: set[Path] = set()
         self.reused = 0
 
@@ -180,15 +182,17 @@ class Trainer:
         return len(self._known)
 
     def trained(self, config: Config) -> TrainedBench:
-        """The network of a configuration, trained now or earlier; the latest one is kept at hand."""
+        """The network of a configuration, trained now or earlier; a few are kept at hand."""
         run = self._folder / "trained" / run_name(config)
-        if self._latest is None or self._latest[0] != run:
+        if run not in self._networks:
             summary = train(self._manifest, config, run, **self._options)
             if run not in self._known:
                 self.reused += summary.already_finished
             self._known.add(run)
-            self._latest = run, TrainedBench(run, self._bench)
-        return self._latest[1]
+            while len(self._networks) >= AT_HAND:
+                del self._networks[next(iter(self._networks))]
+            self._networks[run] = TrainedBench(run, self._bench)
+        return self._networks[run]
 
 
 def run_name(config: Config) -> str:
@@ -220,6 +224,7 @@ def _row(variant: Variant, outcomes: list[Outcome], defaults: list[Outcome], con
     }
 
 
-def _notes(bench: Bench) -> list[str]:
+def notes_of_bench(bench: Bench) -> list[str]:
+    """What must be said wherever results on the bench are shown."""
     standin = "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens."
     return [standin] * (bench.held.standin is not None) + list(bench.prepared.notes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.terminal import DebugOption, DryRunOption, JsonOption, VerboseOption, running
+from dataset_tools.terminal import DebugOption, DryRunOption, JsonOption, Terminal, VerboseOption, running
 from fmn.cli_common import (
     ConfigOption,
     DeviceOption,
@@ -22,6 +22,9 @@ from fmn.cli_common import (
     short,
     show_failures,
 )
+
+if TYPE_CHECKING:
+    from fmn.tune import Tuning
 
 EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, help="The most epochs of a training (default: the preset's).")
@@ -99,4 +102,99 @@ def ablate(
         terminal.result(found.as_dict())
 
 
-COMMANDS = (ablate,)
+def tune(
+    manifest: TrainArgument = Path("manifests/train.jsonl"),
+    budget: Annotated[int, typer.Option("--budget", min=4, help="The most values to try.")] = 160,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings that each try is averaged over.")] = 2,
+    preset: PresetOption = "demo",
+    epochs: EpochsOption = None,
+    seed: SeedOption = None,
+    out: OutOption = None,
+    config_file: ConfigOption = None,
+    settings: SettingsOption = None,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    root: RootOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Finds T1, T2, margin, capacity and temperature on fold 0; the test part is never looked at.
+
+    Example: fmn tune manifests/train.jsonl --budget 160
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from fmn.runs import default_run
+
+        folder = out or default_run(manifest, root, f"tuning-{preset}")
+        changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
+        config = config_of(folder, "fmn", preset, "working", changes, resume=False)
+        if dry_run:
+            from fmn.tune import MARGINS
+
+            most = seeds * (len({*MARGINS, config.training.margin}) + 1)
+            terminal.closing("dry run", f"would try at most {budget} values with at most {most} trainings", folder)
+            terminal.result({"dry_run": True, "trainings": most, "trials": budget})
+            return
+        from fmn.tune import tune as run_tuning
+
+        found = run_tuning(
+            manifest,
+            config,
+            folder,
+            budget=budget,
+            seeds=seeds,
+            root=root,
+            device=device,
+            jobs=jobs,
+            progress=terminal.progress,
+        )
+        _show_tuning(terminal, found, manifest)
+
+
+def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(
+        title="tried on fold 0, percent",
+        title_justify="left",
+        caption="\n".join(found.notes),
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+    )
+    names = list(found.values)
+    for name in (*(name.partition(".")[2] for name in names), "mAP", "a→v hit@1", "v→a hit@1", ""):
+        table.add_column(name, justify="right")
+    for trial in found.trials:
+        remarks = [
+            text
+            for text, is_meant in (
+                ("default", trial is found.default),
+                ("best", trial is found.best),
+                ("trained with", trial.retrained),
+            )
+            if is_meant
+        ]
+        table.add_row(
+            *(str(trial.values[name]) for name in names),
+            f"{trial.map:.1f}",
+            f"{trial.audio_to_video:.1f}",
+            f"{trial.video_to_audio:.1f}",
+            ", ".join(remarks),
+            style="bold" if remarks else None,
+        )
+    terminal.say(table)
+    outcome = "the defaults stay" if found.is_default else "better than the defaults, also when trained with"
+    terminal.closing(
+        "tune", f"{len(found.trials)} values from {found.trainings} trainings: {outcome}", short(found.path)
+    )
+    show_failures(terminal, found.failures)
+    terminal.result(found.as_dict())
+    if not found.is_default:
+        terminal.next(f"fmn train {short(manifest)} --config {short(found.path)}")
+
+
+COMMANDS = (ablate, tune)

@@ -1,0 +1,212 @@
+"""T1, T2, margin, capacity and temperature by experiments on fold 0, as the paper found them "by experiments".
+
+For each margin a network is trained; the values of its memories, which need no training, are improved one after the
+other until none gets better. A network that is trained with what came out best has the last word: only if it beats the
+defaults on fold 0 are its values taken. Items to test on are never looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_tools.manifests import sha256_of, write_bytes
+from fmn.ablate import Trainer, bench_of, notes_of_bench
+from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
+from fmn.features.media import Progress, silent
+from fmn.guards import threads
+from fmn.rescoring import Outcome
+
+FORMAT = "fmn.tuned/1"
+TUNED_FILE = "tuned.json"
+MARGIN = "training.margin"
+MARGINS = (0.1, 0.2, 0.3, 0.5)
+MEMORY_VALUES: Mapping[str, tuple[float, ...]] = {
+    "memory.novelty_threshold": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "memory.temperature": (0.02, 0.05, 0.1, 0.2, 0.4),
+    "memory.capacity": (20, 50, 100, 200),
+    "memory.score_threshold": (0.0, 0.3, 0.5, 0.7, 0.9),
+}
+"""In the order in which they are improved: the ones that count first."""
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Values that were tried.
+
+    Attributes:
+        values: by dotted name, all five.
+        map: mean average precision on fold 0, percent, mean of both directions and of all seeds.
+        audio_to_video, video_to_audio: class hit@1, percent, mean of all seeds.
+        retrained: whether networks were trained with all of these values, not with the margin alone.
+    """
+
+    values: Values
+    map: float
+    audio_to_video: float
+    video_to_audio: float
+    retrained: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """What `tune` found.
+
+    Attributes:
+        values: the best values, by dotted name: what ``fmn train --config`` takes.
+        default: the trial of the defaults. best: the best one given afterwards. final: that one, trained with.
+        is_default: whether the defaults stay.
+        trials: all, in order.
+        path: tuned.json. trainings: networks it rests on.
+        notes: what must be said with it. failures: items without features, with the reason.
+    """
+
+    values: Values
+    default: Trial
+    best: Trial
+    final: Trial
+    trials: tuple[Trial, ...]
+    path: Path
+    trainings: int
+    notes: tuple[str, ...]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_default(self) -> bool:
+        return self.values == self.default.values
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "values": self.values,
+            "is_default": self.is_default,
+            "default": vars(self.default),
+            "best": vars(self.best),
+            "final": vars(self.final),
+            "trials": [vars(trial) for trial in self.trials],
+            "trainings": self.trainings,
+            "notes": list(self.notes),
+            "path": str(self.path),
+            "failures": self.failures,
+        }
+
+
+def tune(
+    manifest: Path,
+    config: Config,
+    folder: Path,
+    *,
+    budget: int = 160,
+    seeds: int = 2,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Tuning:
+    """Finds values on fold 0 and writes tuned.json into ``folder``.
+
+    Stopped and started again, it goes on: trainings that were finished in ``folder`` are used again.
+
+    Args:
+        manifest: train.jsonl, with a fold 0 of its own items.
+        config: what everything else is as, and the values to start from; of the system fmn.
+        folder: where tuned.json and the runs go.
+        budget: the most trials, shared out evenly over the margins.
+        seeds: trainings of each kind, over which trials are averaged.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: the manifest has no fold 0, or the system is another.
+        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+    """
+    config = config_from_dict(as_dict(config))
+    bench, failures = bench_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
+    search = _Search(config, trainer, seeds, budget, progress)
+    margins = [config.training.margin, *(margin for margin in MARGINS if margin != config.training.margin)]
+    for index, margin in enumerate(margins):
+        search.improve(margin, until=budget * (index + 1) // len(margins))
+    best = max(search.trials, key=lambda trial: trial.map)
+    default = search.trials[0]
+    given_afterwards = any(best.values[name] != default.values[name] for name in MEMORY_VALUES)
+    final = search.tried(best.values, retrained=True) if given_afterwards else best
+    progress("tune", budget, budget)
+    tuning = Tuning(
+        values=final.values if final.map > default.map else default.values,
+        default=default,
+        best=best,
+        final=final,
+        trials=tuple(search.trials),
+        path=folder / TUNED_FILE,
+        trainings=trainer.trainings,
+        notes=(
+            *notes_of_bench(bench),
+            "Fold 0 chose these values and each training's epoch: what is measured on it here is no promise.",
+        ),
+        failures=failures,
+    )
+    told = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": sha256_of(manifest), "config": as_dict(config)}
+    told["seeds"] = [config.training.seed + number for number in range(seeds)]
+    del told["path"]
+    write_bytes(tuning.path, json.dumps(told, indent=2).encode() + b"\n")
+    return tuning
+
+
+class _Search:
+    """The trials so far; the first is of the defaults."""
+
+    def __init__(self, config: Config, trainer: Trainer, seeds: int, budget: int, progress: Progress) -> None:
+        self._config, self._trainer, self._seeds = config, trainer, seeds
+        self._budget, self._progress = budget, progress
+        every = flattened(as_dict(config))
+        self._start = {name: every[name] for name in (MARGIN, *MEMORY_VALUES)}
+        self.trials: list[Trial] = []
+
+    def improve(self, margin: float, *, until: int) -> None:
+        """Improves the memories' values for a margin, one after the other, till ``until`` trials were made."""
+        best = self._once(self._start | {MARGIN: margin})
+        better = True
+        while better:
+            better = False
+            for name, choices in MEMORY_VALUES.items():
+                for value in choices:
+                    values = best.values | {name: value}
+                    if len(self.trials) >= until or self._known(values):
+                        continue
+                    trial = self._once(values)
+                    if trial.map > best.map:
+                        best, better = trial, True
+
+    def tried(self, values: Values, *, retrained: bool = False) -> Trial:
+        """One more trial."""
+        outcomes = [self._outcome(values, number, retrained) for number in range(self._seeds)]
+        hits = {
+            direction: float(np.mean([outcome.metrics[direction]["class_hit"]["1"] for outcome in outcomes]))
+            for direction in ("audio_to_video", "video_to_audio")
+        }
+        trial = Trial(values, float(np.mean([outcome.quality for outcome in outcomes])), **hits, retrained=retrained)
+        self.trials.append(trial)
+        self._progress("tune", min(len(self.trials), self._budget), self._budget, f"mAP {trial.map:.1f}")
+        return trial
+
+    def _once(self, values: Values) -> Trial:
+        return self._known(values) or self.tried(values)
+
+    def _known(self, values: Values) -> Trial | None:
+        return next((trial for trial in self.trials if trial.values == values), None)
+
+    def _outcome(self, values: Values, number: int, retrained: bool) -> Outcome:
+        seeded = with_values(self._config, {"training.seed": self._config.training.seed + number})
+        own = with_values(seeded, values)
+        trained_with = own if retrained else with_values(seeded, {MARGIN: values[MARGIN]})
+        with threads(self._config.training.threads):
+            return self._trainer.trained(trained_with).outcome(own)

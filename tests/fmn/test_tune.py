@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import fmn.tune
+from dataset_tools.manifests import InputError, SplitPairRow, read_rows, sha256_of, write_rows
+from fmn.cli import app
+from fmn.config import Config, values_in, with_values
+from fmn.tune import MARGIN, MEMORY_VALUES, tune
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+@pytest.fixture
+def quick(small: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setattr(fmn.tune, "MARGINS", (0.1, 0.3))
+    return with_values(small, {"training.epochs": 2})
+
+
+def manifest_of(workspace: Path) -> Path:
+    return workspace / "manifests" / "train.jsonl"
+
+
+def test_the_best_values_are_those_that_won_when_trained_with(workspace: Path, quick: Config) -> None:
+    found = tune(manifest_of(workspace), quick, workspace / "out", budget=40, seeds=2)
+    assert len(found.trials) <= 41  # the last word is one more
+    given = [trial for trial in found.trials if not trial.retrained]
+    assert len({str(trial.values) for trial in given}) == len(given) <= 40
+    assert found.best.map == max(trial.map for trial in given)
+    assert found.default is found.trials[0]
+    assert found.default.values[MARGIN] == quick.training.margin
+    for name in MEMORY_VALUES:
+        assert {trial.values[name] for trial in found.trials} <= {*MEMORY_VALUES[name], found.default.values[name]}
+    assert {trial.values[MARGIN] for trial in found.trials} == {0.1, 0.3}
+    assert (found.final.map > found.default.map) == (not found.is_default)
+    assert found.values == (found.default.values if found.is_default else found.final.values)
+    told = json.loads(found.path.read_text())
+    assert told["manifest_sha256"] == sha256_of(manifest_of(workspace))
+    assert len(told["trials"]) == len(found.trials)
+    assert values_in(found.path) == found.values
+    again = tune(manifest_of(workspace), quick, workspace / "out", budget=40, seeds=2)
+    assert (again.values, again.trials) == (found.values, found.trials)
+
+
+@pytest.mark.parametrize("won", [True, False])
+def test_what_does_not_win_when_trained_with_is_not_taken(
+    workspace: Path, quick: Config, monkeypatch: pytest.MonkeyPatch, won: bool
+) -> None:
+    class Outcome:
+        def __init__(self, quality: float) -> None:
+            self.quality = quality
+            self.metrics = {name: {"class_hit": {"1": 50.0}} for name in ("audio_to_video", "video_to_audio")}
+
+    class Trained:
+        def __init__(self, config: Config) -> None:
+            self.config = config
+
+        def outcome(self, config: Config) -> Outcome:
+            """Capacity 100 and T2 0.4 are best, by the margin; what was trained with them is better or worse."""
+            if self.config.memory.capacity == 100:
+                return Outcome(90.0 if won else 10.0)
+            memory = config.memory
+            return Outcome(50.0 + (memory.capacity == 100) + (memory.novelty_threshold == 0.4))
+
+    monkeypatch.setattr(fmn.tune.Trainer, "trained", lambda self, config: Trained(config))
+    found = tune(manifest_of(workspace), quick, workspace / "out", budget=200, seeds=1)
+    assert (found.best.values["memory.capacity"], found.best.values["memory.novelty_threshold"]) == (100, 0.4)
+    assert found.best.map == 52
+    assert found.final.retrained
+    assert found.final.map == (90 if won else 10)
+    assert found.is_default == (not won)
+    assert found.values["memory.capacity"] == (100 if won else quick.memory.capacity)
+
+
+def test_items_to_test_on_and_manifests_without_fold_0_are_refused(workspace: Path, quick: Config) -> None:
+    with pytest.raises(InputError, match="one to test on"):
+        tune(workspace / "manifests" / "test.jsonl", quick, workspace / "out")
+    write_rows(manifest_of(workspace), [row for row in read_rows(manifest_of(workspace), SplitPairRow) if row.fold])
+    with pytest.raises(InputError, match="no fold 0"):
+        tune(manifest_of(workspace), quick, workspace / "out")
+
+
+def test_train_takes_what_was_tuned(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    planned = CliRunner().invoke(app, ["tune", "--budget", "9", "--seeds", "2", "--dry-run", "--json"])
+    assert planned.exit_code == 0, planned.output
+    assert json.loads(planned.stdout)["trials"] == 9
+    (workspace / "tuned.json").write_text(json.dumps({"values": {"memory.capacity": 77, "training.margin": 0.7}}))
+    options = ["--config", "tuned.json", "--set", "training.margin=0.6", "--threads", "3"]
+    trained = CliRunner().invoke(app, ["train", *options, "--dry-run", "--json"])
+    assert trained.exit_code == 0, trained.output
+    config = json.loads(trained.stdout)["config"]
+    assert (config["memory"]["capacity"], config["training"]["margin"], config["training"]["threads"]) == (77, 0.6, 3)
