@@ -10,6 +10,7 @@ import typer
 
 from dataset_tools.cli_annotate import annotate_app
 from dataset_tools.cli_classes import classes
+from dataset_tools.cli_download import download
 from dataset_tools.cli_options import (
     DEFAULT_JOBS,
     HERE,
@@ -85,6 +86,7 @@ def standin(
         terminal.result({"standin": summary.as_dict()})
 
 
+app.command()(download)
 app.command()(classes)
 app.command()(report)
 

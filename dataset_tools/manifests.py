@@ -15,6 +15,7 @@ import msgspec
 
 from dataset_tools.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
 from dataset_tools.files import sha256_of, write_bytes, written_whole
+from dataset_tools.http_files import fetch
 
 __all__ = [
     "ClassLabel",
@@ -31,6 +32,7 @@ __all__ = [
     "ToolkitError",
     "UtteranceRow",
     "WindowOrigin",
+    "fetch",
     "read_rows",
     "resolve",
     "sha256_of",

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_tools.manifests import InputError, StoppedError, sha256_of, write_bytes
+from dataset_tools.manifests import InputError, fetch, sha256_of, write_bytes
 from fmn.features.media import Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 STATE_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth")
-TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 18
 
 
@@ -201,14 +198,14 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object
     network.load_state_dict(dict(given), strict=False)
 
 
-def _not_published(path: Path, weights: PublishedWeights) -> str | None:
+def _not_published(path: Path, weights: PublishedWeights, record: Path | None = None) -> str | None:
     """Why the file is not the published one; null when it is, or when nothing is known against it."""
     if weights.git_blob_id is not None:
         found = git_blob_id(path)
         if found != weights.git_blob_id:
             return f"The file is not the published one: its git blob id is {found}, expected {weights.git_blob_id}"
         return None
-    record = _record_of(path)
+    record = record or _record_of(path)
     if record.is_file() and record.read_text().split()[:1] != [sha256_of(path)]:
         return f"The file is not the one that was downloaded first: its SHA-256 differs from {record.name}"
     return None
@@ -219,46 +216,9 @@ def _record_of(path: Path) -> Path:
 
 
 def _fetch(weights: PublishedWeights, path: Path, progress: Progress) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    have = partial.stat().st_size if partial.is_file() else 0
-    request = urllib.request.Request(weights.url, headers={"User-Agent": "fmn-toolkit"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            if response.status != 206:  # the server sends it from the start, whatever was asked
-                have = 0
-            total = have + int(response.headers.get("Content-Length") or 0)
-            progress(weights.file, have, total)
-            with partial.open("ab" if have else "wb") as file:
-                while chunk := response.read(_CHUNK_BYTES):
-                    file.write(chunk)
-                    have += len(chunk)
-                    progress(weights.file, have, max(total, have))
-        if have < total:
-            raise OSError(f"the connection closed after {have} of {total} bytes")
-    except urllib.error.HTTPError as error:
-        error.close()
-        # 416: nothing lies behind what is here, so it is whole, or it is something else, which the check tells.
-        if error.code != 416 or not have:
-            raise InputError(
-                f"The server refuses the file: {error.code} {error.reason}",
-                where=weights.url,
-                next_step=f"fetch it by hand from its project and put it at {path}",
-            ) from error
-    except OSError as error:  # URLError, timeouts, resets
-        reason = getattr(error, "reason", None) or error
-        raise StoppedError(
-            f"The weights cannot be downloaded: {reason}",
-            where=weights.url,
-            expected="a connection to the internet",
-            next_step=f"run fmn weights download again (it goes on where it stopped), or put {path} there by hand",
-        ) from error
-    if problem := _not_published(partial, weights):
-        partial.unlink()
-        raise InputError(
-            problem, where=weights.url, next_step="run fmn weights download again; if it stays, get the file by hand"
-        )
-    partial.replace(path)
+    def check(whole: Path) -> str | None:
+        return _not_published(whole, weights, _record_of(path))
+
+    fetch(weights.url, path, check=check, command="fmn weights download", progress=progress)
     if weights.git_blob_id is None and not _record_of(path).is_file():
         write_bytes(_record_of(path), f"{sha256_of(path)}  {path.name}\n".encode())

@@ -1,0 +1,65 @@
+"""``fmn-data download``: MPII Cooking 2 from its home."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataset_tools.terminal import DebugOption, JsonOption, VerboseOption, running
+
+
+class PartOption(StrEnum):
+    """What can be fetched alone."""
+
+    annotations = "annotations"
+    videos = "videos"
+    sentences = "sentences"
+
+
+def download(
+    folder: Annotated[Path, typer.Argument(help="Folder to download to.")] = Path("mpii-cooking-2"),
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You accept the licence: scientific use only, no passing on.")
+    ] = False,
+    only: Annotated[
+        list[PartOption] | None,
+        typer.Option("--only", help="Fetch just this part; may be given more than once."),
+    ] = None,
+    home: Annotated[str | None, typer.Option("--home", help="Address of a mirror of the data set.")] = None,
+    hash_again: Annotated[
+        bool,
+        typer.Option("--hash-again", help="Compare the hashes of files that are there, too, not only their sizes."),
+    ] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Downloads and unpacks MPII Cooking 2; started again, it goes on where it stopped.
+
+    Example: fmn-data download /data/mpii-cooking-2 --accept-licence
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.mpii.download import HOME, download_corpus
+
+        summary = download_corpus(
+            folder,
+            accept_licence=accept_licence,
+            parts=[part.value for part in only or PartOption],
+            home=HOME if home is None else home.rstrip("/") + "/",
+            hash_again=hash_again,
+            progress=terminal.progress,
+        )
+        count = f"{len(summary.fetched)} files fetched, {len(summary.files)} known"
+        terminal.closing("download", count, folder)
+        if summary.unpacked:
+            terminal.closing("unpack", f"{summary.unpacked} files", folder)
+        terminal.warn(
+            f"the publisher names no hashes: {len(summary.unchecked)} files were trusted as they came first; "
+            "what was found is in DOWNLOADS.json, and later downloads must match it"
+        )
+        terminal.say("  the official split (experimentalSetup/) is not among the downloads: put it into the folder")
+        terminal.result(summary.as_dict())
+        terminal.next(f"fmn-data build --classes 20 --mpii {folder}")

@@ -1,0 +1,227 @@
+"""Downloads of large files: resumed where they broke, never stitched from two versions, named only when they are right.
+
+What came so far lies beside the target as ``.<name>.part``, with a note on the server's version of it; the next attempt
+asks for the rest of just that version (RFC 9110: Range with If-Range), and starts anew if the server has another.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from dataset_tools.errors import InputError, StoppedError
+from dataset_tools.files import write_bytes
+from dataset_tools.progress import Progress, silent
+
+TIMEOUT_S = 30.0
+_CHUNK_BYTES = 1 << 18
+_LONGEST_WAIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What a server says of a file: its validator and its size, as far as it says so."""
+
+    url: str
+    etag: str | None = None
+    modified: str | None = None
+    size_bytes: int | None = None
+
+    @property
+    def validator(self) -> str | None:
+        """For If-Range, which wants a strong one."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+
+
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    check: Callable[[Path], str | None],
+    command: str,
+    attempts: int = 1,
+    timeout_s: float = TIMEOUT_S,
+    progress: Progress = silent,
+) -> None:
+    """Downloads ``url`` to ``path``; the file takes that name when it is whole and ``check`` has nothing against it.
+
+    Args:
+        url: where from.
+        path: where to; its folder is there.
+        check: gets the whole file under a temporary name, and says what is wrong with it, or None.
+        command: what the user runs to go on.
+        attempts: how often in a row it is tried with nothing coming before it gives up; 1: it is tried just once.
+        timeout_s: longest silence of the server.
+        progress: is told the bytes.
+
+    Raises:
+        StoppedError: no connection, or it broke or fell silent, or there is no room; what came is kept.
+        InputError: the server refuses, or sends something else than the file (which is deleted).
+    """
+    failed = 0
+    while True:
+        before = _size(_part_of(path))
+        try:
+            _fetch_rest(url, path, command, timeout_s, progress)
+            break
+        except _BrokenError as error:
+            failed = 0 if _size(_part_of(path)) > before else failed + 1
+            if attempts == 1 or failed >= attempts:
+                raise StoppedError(
+                    f"The file cannot be downloaded: {error}",
+                    where=url,
+                    expected="a connection to the internet",
+                    next_step=f"run {command} again (it goes on where it stopped), or put {path} there by hand",
+                ) from error
+            time.sleep(min(2.0**failed, _LONGEST_WAIT_S))
+    part = _part_of(path)
+    if problem := check(part):
+        _forget(path)
+        raise InputError(
+            problem, where=url, next_step=f"run {command} again; if it stays, get the file by hand and put it at {path}"
+        )
+    part.replace(path)
+    _forget(path)
+
+
+class _BrokenError(Exception):
+    """The connection could not be had, or broke: trying again may help."""
+
+
+def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: Progress) -> None:
+    """Appends to the part until it is whole."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    part = _part_of(path)
+    known = _read_note(path, url)
+    have = _size(part)
+    request = urllib.request.Request(url, headers={"User-Agent": "fmn-toolkit", "Accept-Encoding": "identity"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+        if known.validator:
+            request.add_header("If-Range", known.validator)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            _refuse_web_page(response, url, path)
+            begin, total = _span(response, have)
+            version = _Version(url, response.headers.get("ETag"), response.headers.get("Last-Modified"), total)
+            if begin != have or (begin and known.size_bytes not in (None, total)):
+                # Another part than was asked for, or another file than before: from the start, next time.
+                if begin:
+                    _forget(path)
+                    raise _BrokenError("the server sends another part than was asked for")
+                have = 0
+            _write_note(path, version)
+            _need_room(part, have, total, command)
+            progress(path.name, have, total or have)
+            with part.open("ab" if have else "wb") as file:
+                have = _copy(response, file, have, lambda done: progress(path.name, done, max(total or done, done)))
+        if total is not None and have < total:
+            raise _BrokenError(f"the connection closed after {have} of {total} bytes")
+        if total is not None and have > total:
+            _forget(path)
+            raise _BrokenError(f"the server sent {have} bytes and had announced {total}")
+    except urllib.error.HTTPError as error:
+        error.close()
+        # 416: nothing lies behind what is here, so it is whole, or it is something else, which the check tells.
+        if error.code == 416 and have:
+            size = error.headers.get("Content-Range", "").rpartition("/")[2]
+            if size.isdigit() and int(size) != have:
+                _forget(path)
+                raise _BrokenError(f"the server has {size} bytes of the file, and {have} were here") from error
+            return
+        if error.code in (408, 429) or error.code >= 500:
+            raise _BrokenError(f"the server answers {error.code} {error.reason}") from error
+        raise InputError(
+            f"The server refuses the file: {error.code} {error.reason}",
+            where=url,
+            next_step=f"fetch it by hand from its project and put it at {path}",
+        ) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, broken answers
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise _no_room(part, command, str(error.strerror)) from error
+        raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from error
+
+
+def _copy(response: Any, file: IO[bytes], have: int, done: Callable[[int], None]) -> int:
+    while chunk := response.read1(_CHUNK_BYTES):
+        file.write(chunk)
+        have += len(chunk)
+        done(have)
+    return have
+
+
+def _span(response: Any, have: int) -> tuple[int, int | None]:
+    """Where in the file the answer begins, and how long the file is, if that is said."""
+    length = response.headers.get("Content-Length")
+    if response.status != 206:  # the server sends it from the start, whatever was asked
+        return 0, None if length is None else int(length)
+    unit, _, span = response.headers.get("Content-Range", "").partition(" ")
+    if unit != "bytes":
+        return have, None if length is None else have + int(length)
+    place, _, size = span.partition("/")
+    return int(place.partition("-")[0]), None if size == "*" else int(size)
+
+
+def _refuse_web_page(response: Any, url: str, path: Path) -> None:
+    if response.headers.get_content_type() == "text/html" and path.suffix not in (".html", ".htm"):
+        raise InputError(
+            "The server sends a web page in place of the file",
+            where=url,
+            expected=path.name,
+            next_step=f"open the address in a browser, and put the file at {path}",
+        )
+
+
+def _need_room(part: Path, have: int, total: int | None, command: str) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - have > free:
+        raise _no_room(part, command, f"{(total - have) / 1e9:.1f} GB are to come, and {free / 1e9:.1f} GB are free")
+
+
+def _no_room(part: Path, command: str, found: str) -> StoppedError:
+    return StoppedError(
+        f"There is no room for the file: {found}",
+        where=part.parent,
+        next_step=f"make room, then run {command} again: it goes on where it stopped",
+    )
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part.json")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _read_note(path: Path, url: str) -> _Version:
+    """What the server said of the file that the part is of; a part of another address is thrown away."""
+    with suppress(OSError, ValueError, TypeError):
+        version = _Version(**json.loads(_note_of(path).read_bytes()))
+        if version.url == url:
+            return version
+        _forget(path)
+    return _Version(url)
+
+
+def _write_note(path: Path, version: _Version) -> None:
+    write_bytes(_note_of(path), json.dumps(asdict(version)).encode())
+
+
+def _forget(path: Path) -> None:
+    _part_of(path).unlink(missing_ok=True)
+    _note_of(path).unlink(missing_ok=True)
