@@ -1,0 +1,143 @@
+"""Fine-tuning the video backbone on the actions of training clips (paper, section 3.1), both streams.
+
+Fold 0 is left out, so that it can still choose; the final refit takes it in. Clips to test on are never seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.manifests import InputError, sha256_of, write_bytes
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.media import Progress, silent
+from fmn.features.pretrain import pretrain
+from fmn.features.samples import SampleStore
+from fmn.features.training import LabelledClip, TrainingRecipe
+from fmn.items import Items, load_items, parts_of
+
+BACKBONE_FILE = "backbone.safetensors"
+REFIT_NOTE = (
+    "Fold 0 was trained on, too: what fmn train validates and fmn tune or ablate measure on it with these weights is "
+    "too high. Choose everything first, with weights that left it out."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuning:
+    """What `finetune` did.
+
+    Attributes:
+        weights: the file, for ``video.weights``.
+        actions: the labels. clips: trained on. validation: of fold 0, looked at afterwards; 0 with a refit.
+        losses: by stream, of every epoch.
+        accuracy: by stream, percent of fold 0's clips whose action came first; null with a refit.
+        failures: clips that cannot be read, with the reason.
+        notes: what must be said with it.
+    """
+
+    weights: Path
+    actions: tuple[str, ...]
+    clips: int
+    validation: int
+    losses: dict[str, tuple[float, ...]]
+    accuracy: dict[str, float | None]
+    failures: dict[str, str]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"weights": str(self.weights)}
+
+
+def finetune(
+    manifest: Path,
+    config: VideoFeatureConfig,
+    recipe: TrainingRecipe,
+    folder: Path,
+    *,
+    refit: bool = False,
+    root: Path | None = None,
+    device: str = "cpu",
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> FineTuning:
+    """Trains every stream of a backbone on what is done in the clips, and writes both as one file.
+
+    Stopped and started again, it goes on after the last whole epoch.
+
+    Args:
+        manifest: train.jsonl.
+        config: the backbone, its windows, and the weights it starts from.
+        recipe: how each stream is trained.
+        folder: where backbone.safetensors and finetune.json go.
+        refit: train on fold 0, too: once everything is chosen.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: as torch names it.
+        jobs: threads that decode and read.
+        progress: told after every clip and every epoch.
+
+    Raises:
+        InputError: the manifest is one to test on, fewer than two actions are left, or the weights cannot be used.
+        StoppedError: interrupted, the disk is full, or the loss became NaN.
+    """
+    items = load_items(manifest, root)
+    if items.split != "train":
+        raise InputError(
+            "The manifest is one to test on: a clip to test on is never trained on",
+            where=manifest,
+            expected="train.jsonl",
+            next_step="name the training manifest",
+        )
+    clips, validation = labelled_parts(items, refit=refit)
+    cache = items.workspace / "cache" / "finetune"
+    every = [clip.media for clip in (*clips, *validation)]
+    broken = SampleStore(cache, config).fill(every, jobs=jobs, progress=progress)
+    failures = {media.name: broken[media.sha256].found for media in every if media.sha256 in broken}
+    clips, validation = ([clip for clip in part if clip.media.sha256 not in broken] for part in (clips, validation))
+    about = {"label": "action", "manifest_sha256": sha256_of(manifest), "refit": refit, "clips": len(clips)}
+    weights = folder / BACKBONE_FILE
+    trained = pretrain(
+        clips,
+        validation,
+        config,
+        recipe,
+        cache=cache,
+        out=weights,
+        about=about,
+        device=device,
+        jobs=jobs,
+        progress=progress,
+    )
+    found = FineTuning(
+        weights=weights,
+        actions=tuple(sorted({clip.label for clip in clips})),
+        clips=len(clips),
+        validation=len(validation),
+        losses={stream: result.losses for stream, result in trained.items()},
+        accuracy={stream: result.accuracy for stream, result in trained.items()},
+        failures=failures,
+        notes=(REFIT_NOTE,) if refit else (),
+    )
+    told = found.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
+    write_bytes(folder / "finetune.json", json.dumps(told, indent=2).encode() + b"\n")
+    return found
+
+
+def labelled_parts(items: Items, *, refit: bool) -> tuple[list[LabelledClip], list[LabelledClip]]:
+    """The clips to train on and those of fold 0, each with its action as label; with ``refit`` all are trained on.
+
+    A clip of fold 0 whose action no other clip shows could only be wrong: it is left out.
+    """
+    parts = parts_of(items)
+    media = items.clip_media()
+    every = [
+        LabelledClip(media[index], items.classes[items.clip_classes[index]].action) for index in range(len(items.clips))
+    ]
+    if refit:
+        return every, []
+    fitted = [every[index] for index in parts.fit_clips]
+    actions = {clip.label for clip in fitted}
+    held = [] if parts.leaks else [every[index] for index in parts.validation_clips]
+    return fitted, [clip for clip in held if clip.label in actions]

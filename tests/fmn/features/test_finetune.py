@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from safetensors import safe_open
+from typer.testing import CliRunner
+
+from dataset_tools.manifests import InputError, SplitPairRow, read_rows, write_rows
+from fmn.cli import app
+from fmn.features import Media, VideoFeatureConfig, extract_video
+from fmn.features.training import TrainingRecipe
+from fmn.finetune import REFIT_NOTE, finetune, labelled_parts
+from fmn.items import load_items
+
+ACTIONS = ("wash", "peel", "wash", "pour")  # of classes 0 to 3; nothing else tells them
+
+
+@pytest.fixture
+def files(workspace: Path, write_clip: Callable[..., Media]) -> Path:
+    """The workspace of four classes with clips that play; class 3 alone is poured."""
+    made: dict[str, Media] = {}
+    for name in ("train", "test"):
+        path = workspace / "manifests" / f"{name}.jsonl"
+        rows = []
+        for row in list(read_rows(path, SplitPairRow)):
+            if row.clip.id not in made:
+                made[row.clip.id] = write_clip(row.clip.id, frames=9, seed=len(made))
+                made[row.clip.id].path.rename(workspace / row.clip.path)
+            action = ACTIONS[int(row.label.id[-1])]
+            rows.append(
+                msgspec.structs.replace(
+                    row,
+                    label=msgspec.structs.replace(row.label, action=action),
+                    clip=msgspec.structs.replace(row.clip, sha256=made[row.clip.id].sha256),
+                )
+            )
+        write_rows(path, rows)
+    return workspace
+
+
+RECIPE = TrainingRecipe(epochs=2, batch=8)
+
+
+def test_fold_0_is_left_out_until_the_refit(files: Path) -> None:
+    items = load_items(files / "manifests" / "train.jsonl")
+    fitted, held = labelled_parts(items, refit=False)
+    assert {clip.media.name[:3] for clip in held} == {"s00"}
+    assert {clip.media.name[:3] for clip in fitted} == {"s01", "s02", "s03", "s04"}
+    for clip in (*fitted, *held):
+        assert clip.label == ACTIONS[int(clip.media.name[5:7])]
+    every, none = labelled_parts(items, refit=True)
+    assert len(every) == len(fitted) + len(held) == 20
+    assert none == []
+
+
+def test_the_weights_are_what_features_can_start_from(files: Path, tiny: VideoFeatureConfig, tmp_path: Path) -> None:
+    manifest = files / "manifests" / "train.jsonl"
+    found = finetune(manifest, tiny, RECIPE, files / "runs" / "tuned")
+    assert found.actions == ("peel", "pour", "wash")
+    assert (found.clips, found.validation) == (16, 4)
+    assert set(found.losses) == set(found.accuracy) == {"rgb", "flow"}
+    assert all(0 <= value <= 100 for value in found.accuracy.values() if value is not None)
+    told = json.loads((files / "runs" / "tuned" / "finetune.json").read_text())
+    assert (told["refit"], told["clips"], told["recipe"]["epochs"]) == (False, 16, 2)
+    with safe_open(found.weights, "pt") as file:
+        assert {name.split(".")[0] for name in file.keys()} == {"rgb", "flow"}  # noqa: SIM118
+        assert '"refit": false' in file.metadata()["fmn"]
+
+    media = load_items(manifest).clip_media()[:2]
+    before = extract_video(media, tiny, cache=tmp_path / "cache")
+    config = VideoFeatureConfig(**{**vars(tiny), "weights": str(found.weights)})
+    after = extract_video(media, config, cache=tmp_path / "cache")
+    assert after.source != before.source
+    for sha256, value in after.values.items():
+        assert not np.allclose(value, before.values[sha256])
+
+
+def test_a_refit_sees_every_training_clip_and_says_what_that_means(files: Path, tiny: VideoFeatureConfig) -> None:
+    rgb = VideoFeatureConfig(**{**vars(tiny), "flow": "none"})
+    found = finetune(files / "manifests" / "train.jsonl", rgb, RECIPE, files / "out", refit=True)
+    assert (found.clips, found.validation, found.accuracy) == (20, 0, {"rgb": None})
+    assert found.notes == (REFIT_NOTE,)
+
+
+def test_a_broken_clip_is_left_out_and_named(files: Path, tiny: VideoFeatureConfig) -> None:
+    manifest = files / "manifests" / "train.jsonl"
+    broken = load_items(manifest).clips[3]
+    (files / broken.path).write_bytes(b"torn")
+    rgb = VideoFeatureConfig(**{**vars(tiny), "flow": "none"})
+    found = finetune(manifest, rgb, TrainingRecipe(epochs=1), files / "out")
+    assert set(found.failures) == {broken.id}
+    assert found.clips + found.validation == 19
+
+
+def test_a_clip_to_test_on_is_never_trained_on(files: Path, tiny: VideoFeatureConfig) -> None:
+    with pytest.raises(InputError, match="one to test on"):
+        finetune(files / "manifests" / "test.jsonl", tiny, RECIPE, files / "out", refit=True)
+    assert not (files / "out").exists()
+
+
+def test_the_command(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files)
+    options = [
+        part
+        for setting in ("width=0.0625", "resize_px=32", "crop_px=32", "window_frames=8", "weights=random")
+        for part in ("--set", f"video.{setting}")
+    ]
+    options += ["--threads", "1", "--jobs", "1"]
+    planned = CliRunner().invoke(app, ["finetune", *options, "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    assert "on 16 clips and look at 4" in planned.output
+    assert not (files / "runs").exists()
+    done = CliRunner().invoke(app, ["finetune", *options, "--epochs", "1"])
+    assert done.exit_code == 0, done.output
+    assert "16 clips of 3 actions" in done.output
+    weights = Path("runs/finetune-demo/backbone.safetensors")
+    assert str(weights) in done.output
+    assert weights.is_file()
