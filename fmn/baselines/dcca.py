@@ -1,0 +1,115 @@
+"""DCCA: deep canonical correlation analysis (Andrew et al. 2013).
+
+Described: one network a view, trained to make the sum of the canonical correlations of their outputs large, the nuclear
+norm of T = Σ11^-½ Σ12 Σ22^-½ with a ridge on both covariances, over large batches; then linear CCA of the outputs.
+Several published ports compute another loss (element-wise square roots, the smallest singular values, squares): here it
+is the sum of the singular values, tested against linear CCA in closed form.
+Reckoned: two layers a view, ReLU; behind the audio's stands FMN's Bi-LSTM, trained end to end; as many outputs as 20
+classes leave directions; 256 pairs a batch, four batches an epoch at least; the ridge.
+Could not be known: sizes, ridge and batch of the paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor, nn
+
+from fmn.config import Config, Count, Positive, section_from
+from fmn.correlation import CanonicalSpace, class_covariances, total_correlation
+from fmn.encoder import Sequences
+from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances
+from fmn.systems import Changes, System
+from fmn.tensors import Batch, Indices, ItemTensors
+from fmn.towers import Standardised, larger_batches, utterance_encoder
+
+BATCH_PAIRS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of DCCA.
+
+    Attributes:
+        outputs: of each network; no more than a batch has pairs.
+        ridge: added to both covariances, as a share of their mean variance.
+    """
+
+    outputs: Count = 20
+    ridge: Positive = 1e-2
+
+
+class DeepCorrelation(RetrievalModel):
+    """Two networks whose outputs correlate, and linear CCA of these."""
+
+    def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
+        super().__init__()
+        self.options = section_from(Options, config.options, expected="outputs, ridge", path="options.")
+        outputs, model = self.options.outputs, config.model
+        self.standardised = Standardised(video_dim)
+        self.encoder = utterance_encoder(config, audio_dim)
+        self.clip_network = _network(video_dim, model.common_dim, outputs, model.dropout)
+        self.utterance_network = _network(self.encoder.output_dim, model.common_dim, outputs, model.dropout)
+        self.space = CanonicalSpace(outputs, outputs)
+
+    def encode_clips(self, video: Tensor) -> Codes:
+        """[N, Dv] → the network's ``output`` [N, outputs], ``vector`` [N, d]."""
+        output = self.clip_network(self.standardised(video)).float()
+        return {"output": output, "vector": self.space.first(output)}
+
+    def encode_utterances(self, audio: Sequences) -> Codes:
+        """M sequences → the network's ``output`` [M, outputs], ``vector`` [M, d]."""
+        output = self.utterance_network(self.encoder(audio)).float()
+        return {"output": output, "vector": self.space.second(output)}
+
+    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M] cosines."""
+        return clips["vector"] @ utterances["vector"].T
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Less the total correlation of the drawn pairs."""
+        clips, utterances = self.encode_clips(batch.video)["output"], self.encode_utterances(batch.audio)["output"]
+        clip_rows, utterance_rows = batch.pairs.unbind(1)
+        total = total_correlation(clips[clip_rows], utterances[utterance_rows], ridge=self.options.ridge)
+        return {"correlation": -total}
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        self.standardised.fit(data.video[data.on_device(clips)])
+
+    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+        """Fits linear CCA to the outputs of the items."""
+        found = class_covariances(
+            encode_all_clips(self, data, clips)["output"],
+            encode_all_utterances(self, data, utterances)["output"],
+            data.clip_classes[data.on_device(clips)],
+            data.utterance_classes[data.on_device(utterances)],
+        )
+        self.space.fit(found, ridge=self.options.ridge, dims=self.options.outputs)
+
+
+def adapt(config: Config) -> Config:
+    """Large batches, as the objective wants them."""
+    return replace(config, training=larger_batches(config.training, BATCH_PAIRS))
+
+
+def grid(config: Config) -> tuple[Changes, ...]:
+    """Learning rate, ridge, outputs."""
+    rate = config.training.learning_rate
+    return ({}, {"training.learning_rate": rate / 3}, {"options.ridge": 0.1}, {"options.outputs": 50})
+
+
+def _network(inputs: int, units: int, outputs: int, dropout: float) -> nn.Module:
+    return nn.Sequential(
+        nn.Dropout(dropout), nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, outputs)
+    )
+
+
+SYSTEM = System(
+    name="dcca",
+    summary="deep canonical correlation analysis",
+    build=DeepCorrelation,
+    adapt=adapt,
+    options=Options,
+    grid=grid,
+)

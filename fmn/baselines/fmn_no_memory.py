@@ -1,0 +1,26 @@
+"""FMN without its memories: S1 alone decides.
+
+The same encoders, mapping, head, losses (triplet and cross-entropy of S1) and training as FMN; what is missing is the
+memories and their part in the score. The difference to FMN is what the memories are worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fmn.config import Config
+from fmn.model import FeatureMemoryNetwork
+from fmn.systems import System
+
+
+def adapt(config: Config) -> Config:
+    """The final score is S1; what the memories hold is not asked for."""
+    return replace(config, model=replace(config.model, score="s1"))
+
+
+SYSTEM = System(
+    name="fmn_no_memory",
+    summary="FMN without its memories: S1 alone",
+    build=FeatureMemoryNetwork,
+    adapt=adapt,
+)

@@ -1,0 +1,49 @@
+"""Two towers with the masked margin softmax of AVLnet, with class positives.
+
+Described: gated projections of video and audio features, dot products, softmax over the batch in both directions with a
+margin of .001 taken from the positive, items of the same video masked (Rouditchenko et al. 2021, after Ilharco et al.
+2019). Reckoned: FMN's features, its Bi-LSTM trained end to end in place of AVLnet's audio network, FMN's sizes, batch
+and augmentation, so that the loss and the memory are what differs. A margin this small does next to nothing.
+With class positives: every item of one class is a positive of the others and none a negative, which is what the task
+asks for and what FMN is told, too. The published form stands beside it, under the name without ``_classes``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmn.config import Config, NotNegative, section_from
+from fmn.margin_softmax import MarginTowers
+from fmn.systems import Changes, System
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of Two towers with the masked margin softmax of AVLnet.
+
+    Attributes:
+        margin: taken from the similarity of positives.
+    """
+
+    margin: NotNegative = 0.001
+
+
+def build(config: Config, video_dim: int, audio_dim: int) -> MarginTowers:
+    """The untrained towers."""
+    options = section_from(Options, config.options, expected="margin", path="options.")
+    return MarginTowers(config, video_dim, audio_dim, kind="fixed", amount=options.margin, class_positives=True)
+
+
+def grid(config: Config) -> tuple[Changes, ...]:
+    """Learning rates and margins."""
+    rate = config.training.learning_rate
+    return ({}, {"training.learning_rate": rate / 3}, {"options.margin": 0.1}, {"training.learning_rate": rate / 10})
+
+
+SYSTEM = System(
+    name="mms_classes",
+    summary="two towers, masked margin softmax (AVLnet), with class positives",
+    build=build,
+    options=Options,
+    grid=grid,
+)

@@ -1,0 +1,14 @@
+"""The audio features of systems that take log-mel spectra."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fmn.features.config import AudioFeatureConfig
+
+BANDS = 96  # of MusiCNN: FFT 512, hop 256 at 16 kHz
+
+
+def log_mel_audio(audio: AudioFeatureConfig) -> AudioFeatureConfig:
+    """``audio`` as MusiCNN takes it: 96 log-mel bands at 16 kHz, windows of 32 ms, 16 ms apart."""
+    return replace(audio, kind="log_mel", sample_rate_hz=16_000, n_mels=BANDS, window_ms=32.0, hop_ms=16.0)
