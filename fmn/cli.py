@@ -32,6 +32,7 @@ from fmn.cli_common import (
     short,
     show_failures,
 )
+from fmn.cli_finetune import finetune
 from fmn.cli_studies import COMMANDS
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
-for command in COMMANDS:
+for command in (*COMMANDS, finetune):
     app.command()(command)
 
 

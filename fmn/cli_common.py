@@ -33,6 +33,9 @@ RunArgument = Annotated[
     Path | None,
     typer.Argument(help="Folder of a trained run (default: the newest under runs/).", metavar="[RUN]"),
 ]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder for tables and runs (default: one under runs/).", file_okay=False)
+]
 TrainArgument = Annotated[Path, typer.Argument(help="Training manifest.", metavar="[TRAIN]")]
 PresetOption = Annotated[
     Literal["demo", "paper"],

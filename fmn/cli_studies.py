@@ -1,4 +1,4 @@
-"""The commands that train more than one network: fmn ablate, tune, newclasses; and those beside training."""
+"""The commands that train more than one network: fmn ablate, tune, newclasses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fmn.cli_common import (
     ConfigOption,
     DeviceOption,
     JobsOption,
+    OutOption,
     PresetOption,
     RootOption,
     SettingsOption,
@@ -30,9 +31,6 @@ EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, help="The most epochs of a training (default: the preset's).")
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="The first seed (default: 0).")]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder for tables and runs (default: one under runs/).", file_okay=False)
-]
 
 
 def ablate(
@@ -65,7 +63,7 @@ def ablate(
         folder = out or default_run(manifest, root, f"ablation-{preset}")
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
         config = config_of(folder, "fmn", preset, "working", changes, resume=False)
-        groups = [name.strip() for name in only.split(",") if name.strip()]
+        groups = _listed(only)
         variants = variants_of(config, groups)
         from fmn.ablate import ablate as run_ablation
         from fmn.ablate import trainings_of
@@ -197,74 +195,70 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
         terminal.next(f"fmn train {short(manifest)} --config {short(found.path)}")
 
 
-def finetune(
+def newclasses(
     manifest: TrainArgument = Path("manifests/train.jsonl"),
+    held_out: Annotated[int, typer.Option("--held-out", min=1, help="Classes that are held out of training.")] = 4,
+    classes: Annotated[str, typer.Option("--classes", help="Their ids instead, with commas.")] = "",
+    pairs: Annotated[str, typer.Option("--pairs", help="Pairs of each that are written later, with commas.")] = "1,5",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings, each without other classes.")] = 3,
     preset: PresetOption = "demo",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the clips.")] = 12,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="Clips a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", min=0, help="Of AdamW, at its height.")] = 1e-3,
-    refit: Annotated[bool, typer.Option("--refit", help="Train on fold 0, too: once everything is chosen.")] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
+    epochs: EpochsOption = None,
+    seed: SeedOption = None,
     out: OutOption = None,
+    config_file: ConfigOption = None,
     settings: SettingsOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     jobs: JobsOption = None,
     root: RootOption = None,
-    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Trains the video backbone on the actions of the training clips; fold 0 is left out till the final --refit.
+    """Holds classes out of training, writes a few of their pairs to the memories, and looks what that gives.
 
-    Example: fmn finetune manifests/train.jsonl --preset paper --device cuda
+    Example: fmn newclasses manifests/train.jsonl --held-out 4 --pairs 1,5
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from fmn.new_classes import learn_new_classes
+        from fmn.new_classes_table import new_classes_table
         from fmn.runs import default_run
 
-        folder = out or default_run(manifest, root, f"finetune-{preset}" + ("-refit" if refit else ""))
-        changes = changes_of(None, settings, threads=threads)
+        folder = out or default_run(manifest, root, f"newclasses-{preset}")
+        changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
         config = config_of(folder, "fmn", preset, "working", changes, resume=False)
-        if dry_run:
-            from fmn.finetune import labelled_parts
-            from fmn.items import load_items
-
-            fitted, held = labelled_parts(load_items(manifest, root), refit=refit)
-            plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and look at {len(held)}"
-            terminal.closing("dry run", plan, folder)
-            terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})
-            return
-        from fmn.data import default_jobs, find_device
-        from fmn.features.training import TrainingRecipe
-        from fmn.finetune import finetune as run_finetuning
-        from fmn.guards import threads as torch_threads
-
-        recipe = TrainingRecipe(epochs=epochs, batch=batch, learning_rate=learning_rate, seed=seed)
-        with torch_threads(config.training.threads):
-            found = run_finetuning(
-                manifest,
-                config.video,
-                recipe,
-                folder,
-                refit=refit,
-                root=root,
-                device=str(find_device(device)),
-                jobs=jobs or default_jobs(),
-                progress=terminal.progress,
-            )
-        for note in found.notes:
-            terminal.warn(note)
-        for stream, losses in found.losses.items():
-            right = found.accuracy[stream]
-            judged = (
-                "" if right is None else f", the action of {right:.1f} % of {found.validation} clips of fold 0 right"
-            )
-            terminal.say(f"  {stream}: loss {losses[0]:.3f} → {losses[-1]:.3f}{judged}")
-        terminal.closing("finetune", f"{found.clips} clips of {len(found.actions)} actions", short(found.weights))
+        found = learn_new_classes(
+            manifest,
+            config,
+            folder,
+            held_out=held_out,
+            classes=_listed(classes),
+            pairs=_counts(pairs),
+            seeds=seeds,
+            root=root,
+            device=device,
+            jobs=jobs,
+            progress=terminal.progress,
+        )
+        corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
+        terminal.say(new_classes_table(found.values, title=f"class hit on fold 0 of {short(manifest)}{corpus}"))
+        terminal.closing("newclasses", f"{seeds} trainings; the other metrics: newclasses.md", short(folder))
         show_failures(terminal, found.failures)
         terminal.result(found.as_dict())
-        terminal.next(f"fmn train {short(manifest)} --preset {preset} --set video.weights={short(found.weights)}")
 
 
-COMMANDS = (ablate, tune, finetune)
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _counts(text: str) -> list[int]:
+    """Numbers above 0 with commas between them."""
+    from dataset_tools.manifests import InputError
+
+    parts = _listed(text)
+    if not parts or not all(part.isdecimal() and int(part) for part in parts):
+        raise InputError(f"{text!r} are no numbers of pairs", where="--pairs", expected="numbers above 0, such as 1,5")
+    return [int(part) for part in parts]
+
+
+COMMANDS = (ablate, tune, newclasses)

@@ -1,0 +1,307 @@
+"""The paper's claim that the memory lets the model learn new classes (section 5), put to the test.
+
+Some classes are held out of training. Later a few of their pairs are written to the memories, and nothing else changes.
+Retrieval of those classes, and of the others, is measured on fold 0 before and after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import (
+    InputError,
+    SplitPairRow,
+    read_rows,
+    sha256_of,
+    workspace_of,
+    write_bytes,
+    write_rows,
+)
+from fmn.ablate import bench_of, notes_of_bench, run_name
+from fmn.checkpoint import LoadedRun, load_run
+from fmn.config import Config, as_dict, config_from_dict, with_values
+from fmn.details import sd_of, summarised
+from fmn.features.media import Progress, silent
+from fmn.guards import threads
+from fmn.metrics import retrieval_metrics
+from fmn.model import FeatureMemoryNetwork
+from fmn.new_classes_table import KINDS, new_classes_text
+from fmn.rescoring import Bench, reformed
+from fmn.retrieval import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
+from fmn.seeds import generator_of
+from fmn.table import DIRECTIONS
+from fmn.tensors import Indices, matched_once
+from fmn.train import train
+
+FORMAT = "fmn.newclasses/1"
+NOTES = (
+    "Figures of fold 0: the held-out classes took no part in training; of the other classes fold 0 chose the epoch. "
+    "Queries of either kind search the whole gallery, all classes together. Mean ± sd over training seeds.",
+    "Pairs are of each new class. written: how many of those shown passed S1 > T1, as the paper's rule has it; 'all "
+    "written' leaves the rule out. The memories got room for them. memory alone: the score is their agreement.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class NewClasses:
+    """What `learn_new_classes` found: the values of newclasses.json, its folder, items without features."""
+
+    values: dict[str, Any]
+    folder: Path
+    failures: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.values | {"folder": str(self.folder), "failures": self.failures}
+
+
+def learn_new_classes(
+    manifest: Path,
+    config: Config,
+    folder: Path,
+    *,
+    held_out: int = 4,
+    classes: Sequence[str] = (),
+    pairs: Sequence[int] = (1, 5),
+    seeds: int = 3,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> NewClasses:
+    """Trains without some classes, writes a few of their pairs, and writes newclasses.json and newclasses.md.
+
+    Stopped and started again, it goes on: trainings that were finished in ``folder`` are used again.
+
+    Args:
+        manifest: train.jsonl, with a fold 0 of its own items.
+        config: of the system fmn; its seed is the first one.
+        folder: where results and runs go.
+        held_out: how many classes are held out, drawn anew for each seed.
+        classes: their ids instead, the same for all seeds.
+        pairs: how many pairs of each new class are written; one row of the table for each number.
+        seeds: trainings.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: the manifest has no fold 0, or not enough classes, or there is no such class.
+        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+    """
+    config = config_from_dict(as_dict(config))
+    bench, failures = bench_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    draws = [_held_out(bench, held_out, classes, config.training.seed + number) for number in range(seeds)]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number, held in enumerate(draws):
+        progress("new classes", number, seeds, ", ".join(held))
+        own = with_values(config, {"training.seed": config.training.seed + number})
+        fewer = manifest_without(manifest, held, folder)
+        run = folder / "trained" / f"{fewer.stem}-{run_name(own)}"
+        workspace = workspace_of(manifest, root)
+        train(fewer, own, run, root=workspace, device=device, jobs=jobs, progress=progress)
+        with threads(config.training.threads):
+            for name, row in _Trial(run, bench, held).rows(pairs):
+                found.setdefault(name, []).append(row)
+    progress("new classes", seeds, seeds)
+    values = {
+        "format": FORMAT,
+        "manifest_sha256": sha256_of(manifest),
+        "stand_in": bench.held.standin is not None,
+        "config": as_dict(config),
+        "seeds": [config.training.seed + number for number in range(seeds)],
+        "held_out": [list(held) for held in draws],
+        "rows": [_summary(name, rows) for name, rows in found.items()],
+        "notes": [*notes_of_bench(bench), *NOTES],
+    }
+    write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
+    write_bytes(folder / "newclasses.md", new_classes_text(values).encode())
+    return NewClasses(values, folder, failures)
+
+
+def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Path:
+    """Writes the training manifest less the pairs of some classes into ``folder``; its name tells which."""
+    digest = hashlib.sha256("\n".join([sha256_of(manifest), *sorted(classes)]).encode()).hexdigest()[:12]
+    path = folder / "manifests" / f"without-{digest}.jsonl"
+    if not path.is_file():
+        write_rows(path, (row for row in read_rows(manifest, SplitPairRow) if row.label.id not in classes))
+    return path
+
+
+class _Trial:
+    """One trained network, and the classes that it never saw."""
+
+    def __init__(self, run: Path, bench: Bench, held_out: Sequence[str]) -> None:
+        data, parts, items = bench.prepared.data, bench.parts, bench.prepared.items
+        self.bench = bench
+        self.loaded: LoadedRun = load_run(run, data.device)
+        self.model = reformed(self.loaded, self.loaded.config)
+        self.seed = self.loaded.config.training.seed
+        new = np.array([label.id in held_out for label in items.classes])
+        self.clip_classes, self.utterance_classes = items.clip_classes, items.utterance_classes
+        self.old_clips = parts.fit_clips[~new[self.clip_classes[parts.fit_clips]]]
+        self.old_utterances = parts.fit_utterances[~new[self.utterance_classes[parts.fit_utterances]]]
+        self.new_classes = np.flatnonzero(new)
+        self.new_clips = np.setdiff1d(parts.fit_clips, self.old_clips)
+        self.new_utterances = np.setdiff1d(parts.fit_utterances, self.old_utterances)
+        self.asked = (
+            encode_all_clips(self.model, data, parts.validation_clips),
+            encode_all_utterances(self.model, data, parts.validation_utterances),
+        )
+        self.is_new_clip = new[self.clip_classes[parts.validation_clips]]
+        self.is_new_utterance = new[self.utterance_classes[parts.validation_utterances]]
+        if self.loaded.config.memory.write == "epoch":
+            self._settle()
+
+    def rows(self, pairs: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
+        """Name and figures of every row."""
+        config = self.loaded.config
+        forms = list(dict.fromkeys([config.model.score, "memory"]))
+        found = [("S1 alone (memory off)", self._figures(self._in_form(self.model, "s1"), None, None))]
+        for form in forms:
+            prefix = "" if form == config.model.score else "memory alone, "
+            found.append((f"{prefix}before", self._figures(self._in_form(self.model, form), None, None)))
+            for count in pairs:
+                for threshold, rule in ((config.memory.score_threshold, ""), (-1.0, ", all written")):
+                    shown = self._pairs(count)
+                    grown, written = self._with_pairs(shown, threshold)
+                    name = f"{prefix}{count} pair{'s' * (count > 1)}{rule}"
+                    found.append((name, self._figures(self._in_form(grown, form), written, len(shown))))
+        return found
+
+    def _settle(self) -> None:
+        """Memories from the fitted items of the old classes alone."""
+        pairs = matched_once(
+            self.old_clips,
+            self.old_utterances,
+            self.clip_classes,
+            self.utterance_classes,
+            generator_of(self.seed, "settle", "bench"),
+        )
+        self.model.rewrite(*self._codes(pairs), self._in_order(len(pairs)))
+
+    def _pairs(self, count: int) -> Indices:
+        """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; more hold the fewer."""
+        found = []
+        for label in self.new_classes:
+            clips = self.new_clips[self.clip_classes[self.new_clips] == label]
+            utterances = self.new_utterances[self.utterance_classes[self.new_utterances] == label]
+            random = generator_of(self.seed, "new pairs", int(label))
+            clips, utterances = random.permutation(clips)[:count], random.permutation(utterances)[:count]
+            found += list(zip(clips.tolist(), utterances.tolist(), strict=False))
+        return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+    def _with_pairs(self, pairs: Indices, threshold: float) -> tuple[FeatureMemoryNetwork, int]:
+        """The network with memories that pairs were added to, and how many went in."""
+        model, config = self.model, self.loaded.config
+        capacity = model.memory.capacity + len(pairs)
+        grown = reformed(self.loaded, with_values(config, {"memory.capacity": capacity}))
+        state = model.memory.state_dict()
+        grown.memory.load_state_dict(
+            {
+                name: torch.cat([tensor, tensor.new_zeros(len(pairs), *tensor.shape[1:])])
+                for name, tensor in state.items()
+            }
+        )
+        clips, utterances = self._codes(pairs)
+        space = config.memory.space
+        with still(grown):
+            s1 = torch.sigmoid(grown.s1(clips["mapped"], utterances["mapped"]))
+            slots = grown.memory.write(clips[space], utterances[space], s1, score_threshold=threshold)
+        return grown, int((slots >= 0).sum())
+
+    def _in_form(self, model: FeatureMemoryNetwork, form: Any) -> FeatureMemoryNetwork:
+        """The network with another final score, memories as they are."""
+        capacity = {"memory.capacity": model.memory.capacity}
+        other = reformed(self.loaded, with_values(self.loaded.config, {"model.score": form, **capacity}))
+        other.memory.load_state_dict(model.memory.state_dict())
+        return other
+
+    def _figures(self, model: FeatureMemoryNetwork, written: int | None, shown: int | None) -> dict[str, Any]:
+        scores = score_matrix(model, *self.asked).numpy()
+        held = self.bench.held
+        clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
+        found: dict[str, Any] = {"written": written, "shown": shown}
+        for kind, is_new in (("new", True), ("old", False)):
+            asking_clips = self.is_new_clip == is_new
+            asking_utterances = self.is_new_utterance == is_new
+            found[kind] = {
+                "audio_to_video": _block(scores.T, utterances, clips, held.partner_matrix.T, asking_utterances),
+                "video_to_audio": _block(scores, clips, utterances, held.partner_matrix, asking_clips),
+            }
+        return found
+
+    def _codes(self, pairs: Indices) -> tuple[Codes, Codes]:
+        data = self.bench.prepared.data
+        return (
+            encode_all_clips(self.model, data, pairs[:, 0]),
+            encode_all_utterances(self.model, data, pairs[:, 1]),
+        )
+
+    def _in_order(self, count: int) -> torch.Tensor:
+        """[count, 2]: row i of both codes."""
+        rows = np.arange(count)
+        return self.bench.prepared.data.on_device(np.stack([rows, rows], axis=1))
+
+
+def _block(
+    scores: NDArray[np.float32],
+    queries: Sequence[str],
+    gallery: Sequence[str],
+    partners: NDArray[np.bool_],
+    asking: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """The block of metrics.json of some of the queries."""
+    chosen = [name for name, asks in zip(queries, asking.tolist(), strict=True) if asks]
+    return retrieval_metrics(scores[asking], chosen, gallery, partners[asking])
+
+
+def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One row of newclasses.json: means over seeds, with their standard deviations."""
+    written = [row["written"] for row in rows]
+    values: dict[str, Any] = {"what": name, "shown": rows[0]["shown"]}
+    values["written"] = None if None in written else {"mean": float(np.mean(written)), "sd": sd_of(written)}
+    for kind in KINDS:
+        values[kind] = {direction: summarised([row[kind][direction] for row in rows]) for direction in DIRECTIONS}
+    return values
+
+
+def _held_out(bench: Bench, count: int, classes: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Ids of the classes to hold out: those named, or some drawn that have items on either side of fold 0."""
+    items, parts = bench.prepared.items, bench.parts
+    complete = [
+        label.id
+        for number, label in enumerate(items.classes)
+        if all(
+            (kinds[chosen] == number).any()
+            for kinds, chosen in (
+                (items.clip_classes, parts.fit_clips),
+                (items.clip_classes, parts.validation_clips),
+                (items.utterance_classes, parts.fit_utterances),
+                (items.utterance_classes, parts.validation_utterances),
+            )
+        )
+    ]
+    unknown = [name for name in classes if name not in complete]
+    if unknown or len(complete) - (len(classes) or count) < 2:
+        raise InputError(
+            f"No class with items on both sides of fold 0 is called {', '.join(unknown)}"
+            if unknown
+            else f"Of {len(complete)} classes {len(classes) or count} cannot be held out",
+            where=items.manifest,
+            expected=f"some of: {', '.join(complete)}; at least two have to be left to train on",
+            next_step="name others with --classes, or fewer with --held-out",
+        )
+    if classes:
+        return tuple(sorted(classes))
+    drawn = generator_of(seed, "held-out classes").choice(len(complete), size=count, replace=False)
+    return tuple(sorted(complete[index] for index in drawn))

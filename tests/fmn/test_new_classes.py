@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from typer.testing import CliRunner
+
+from dataset_tools.manifests import InputError, SplitPairRow, read_rows
+from fmn.checkpoint import load_run
+from fmn.cli import app
+from fmn.config import Config, with_values
+from fmn.data import featured
+from fmn.items import load_items
+from fmn.new_classes import _Trial, learn_new_classes, manifest_without
+from fmn.new_classes_table import new_classes_table, new_classes_text
+from fmn.rescoring import Bench
+from fmn.state import read_run_state
+from fmn.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+NEW = "wash_thing2"
+
+
+def manifest_of(workspace: Path) -> Path:
+    return workspace / "manifests" / "train.jsonl"
+
+
+def test_the_held_out_classes_are_not_in_the_manifest(workspace: Path) -> None:
+    path = manifest_without(manifest_of(workspace), [NEW], workspace / "out")
+    rows, every = list(read_rows(path, SplitPairRow)), list(read_rows(manifest_of(workspace), SplitPairRow))
+    assert rows == [row for row in every if row.label.id != NEW]
+    assert len(rows) == 3 * 25
+    assert manifest_without(manifest_of(workspace), ["wash_thing1"], workspace / "out") != path
+
+
+@pytest.fixture
+def trial(workspace: Path, small: Config) -> _Trial:
+    config = with_values(small, {"training.epochs": 4, "memory.novelty_threshold": 0.9})
+    fewer = manifest_without(manifest_of(workspace), [NEW], workspace / "out")
+    train(fewer, config, workspace / "out" / "run", root=workspace)
+    bench = Bench.of(featured(load_items(manifest_of(workspace)), config, device=torch.device("cpu")))
+    return _Trial(workspace / "out" / "run", bench, [NEW])
+
+
+def test_the_memories_know_the_old_classes_until_pairs_are_written(trial: _Trial) -> None:
+    items = trial.bench.prepared.items
+    assert set(trial.clip_classes[trial.old_clips]) == {0, 1, 3}
+    assert set(trial.clip_classes[trial.new_clips]) == {2}
+    assert len(trial.old_clips) == 12  # 4 of each class are outside of fold 0
+    assert int(trial.model.memory.counts.sum()) <= 12
+    pairs = trial._pairs(3)
+    assert len(pairs) == 3
+    assert {items.clips[clip].class_id for clip in pairs[:, 0]} == {NEW}
+    assert {items.utterances[row].class_id for row in pairs[:, 1]} == {NEW}
+    assert not set(pairs[:, 0]) & set(trial.bench.parts.validation_clips)
+    assert len(np.unique(pairs[:, 0])) == len(np.unique(pairs[:, 1])) == 3
+    np.testing.assert_array_equal(trial._pairs(2), pairs[:2])
+
+    before = trial.model.memory
+    grown, written = trial._with_pairs(pairs, -1.0)
+    assert written == 3
+    assert grown.memory.capacity == before.capacity + 3
+    assert int(grown.memory.counts.sum()) == int(before.counts.sum()) + 3
+    none, written = trial._with_pairs(pairs, 0.9999999)
+    assert written == 0
+    assert none.memory.size == before.size
+    assert torch.equal(none.memory.video_slots[: before.capacity], before.video_slots)
+    for name, tensor in load_run(trial.loaded.path, torch.device("cpu")).model.named_parameters():
+        assert torch.equal(tensor, dict(grown.named_parameters())[name]), name  # nothing but the memories changed
+
+
+def test_each_kind_of_query_searches_the_whole_gallery(trial: _Trial) -> None:
+    rows = dict(trial.rows([2]))
+    assert list(rows)[:4] == ["S1 alone (memory off)", "before", "2 pairs", "2 pairs, all written"]
+    for row in rows.values():
+        for direction in ("audio_to_video", "video_to_audio"):
+            assert (row["new"][direction]["queries"], row["old"][direction]["queries"]) == (1, 3)
+            assert row["new"][direction]["gallery"] == row["old"][direction]["gallery"] == 4
+            assert row["new"][direction]["chance"]["class_hit"]["1"] == pytest.approx(25)
+    assert rows["before"]["written"] is None
+    assert (rows["2 pairs, all written"]["written"], rows["2 pairs"]["shown"]) == (2, 2)
+
+
+def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small: Config) -> None:
+    config = with_values(small, {"training.epochs": 2})
+    options: dict[str, Any] = {"held_out": 1, "pairs": (1, 2), "seeds": 2}
+    found = learn_new_classes(manifest_of(workspace), config, workspace / "out", **options)
+    values = json.loads((workspace / "out" / "newclasses.json").read_text())
+    assert values == found.values
+    assert [len(names) for names in values["held_out"]] == [1, 1]
+    for run, names in zip(sorted((workspace / "out" / "trained").iterdir()), [1, 1], strict=True):
+        state = read_run_state(run)
+        assert state is not None
+        assert state.classes == 4 - names
+    runs = {path: path.stat().st_mtime_ns for path in (workspace / "out" / "trained").glob("*/checkpoint.safetensors")}
+    again = learn_new_classes(manifest_of(workspace), config, workspace / "out", **options)
+    assert again.values == found.values
+    assert {path: path.stat().st_mtime_ns for path in runs} == runs
+    text = (workspace / "out" / "newclasses.md").read_text()
+    assert text == new_classes_text(values)
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(new_classes_table(values, title="class hit"))
+    shown = console.export_text()
+    for row in values["rows"]:
+        assert row["what"] in text
+        assert row["what"] in shown
+
+
+def test_classes_that_cannot_be_held_out_are_refused(workspace: Path, small: Config) -> None:
+    with pytest.raises(InputError, match="is called wash_thing9"):
+        learn_new_classes(manifest_of(workspace), small, workspace / "out", classes=["wash_thing9"])
+    with pytest.raises(InputError, match="Of 4 classes 3 cannot"):
+        learn_new_classes(manifest_of(workspace), small, workspace / "out", held_out=3)
+    assert not (workspace / "out").exists()
+
+
+def test_the_command_refuses_pairs_that_are_no_numbers(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    for pairs in ("few", "0", "1,-2", ""):
+        refused = CliRunner().invoke(app, ["newclasses", "--pairs", pairs])
+        assert refused.exit_code == 2
+        assert "no numbers of pairs" in refused.output
