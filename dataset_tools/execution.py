@@ -11,6 +11,7 @@ import errno
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -147,6 +148,9 @@ class _Workers:
     def __init__(self, jobs: int) -> None:
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        # The fork server imports once what this process has imported, so that not every worker has to.
+        own = sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
+        context.set_forkserver_preload(["__main__", *own])
         self._jobs = jobs
         self._worker_end, self._lifeline = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
