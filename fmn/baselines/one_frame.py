@@ -1,4 +1,4 @@
-"""FMN that sees one frame: the middle frame of a clip, repeated over the window; its flow is zero.
+"""FMN that sees one frame: the middle frame of a clip, repeated over the window; there is no flow.
 
 A trivial baseline: the same network and training as FMN. How far it gets is how far a clip can be found without seeing
 what moves, by its scene and its things alone.
@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fmn.config import Config
+from fmn.features.config import one_frame
 from fmn.model import FeatureMemoryNetwork
 from fmn.systems import System
 
 
 def adapt(config: Config) -> Config:
     """Video features of the middle frame."""
-    return replace(config, video=replace(config.video, frames="middle"))
+    return replace(config, video=one_frame(config.video))
 
 
 SYSTEM = System(

@@ -24,7 +24,7 @@ from fmn.features.windows import ClipWindows
 
 Network = I3D | resnet.I3DResNet50
 
-DEMO_FILE = "weights_demo.safetensors"
+DEMO_FILES = {"all": "weights_demo.safetensors", "middle": "weights_demo_one_frame.safetensors"}  # by frames
 _BATCH_WINDOWS = 4
 _BATCH_PIXELS = 4 * 24 * 112 * 112  # larger windows make smaller batches: memory
 _GROUP_BATCHES = 2  # more clips at a time leave less of the last batch unused
@@ -121,7 +121,7 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
             initialise(network, stream, config)
         return networks, f"random, seed {config.seed}"
     if config.weights == "demo":
-        with as_file(files("fmn.features") / DEMO_FILE) as file:
+        with as_file(files("fmn.features") / DEMO_FILES[config.frames]) as file:
             if not file.is_file():
                 raise InputError("This copy of the package holds no demo weights", where=file)
             return networks, _load(networks, {stream: (file, f"{stream}.") for stream in networks})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 from dataset_tools.manifests import InputError
@@ -244,3 +244,12 @@ DEMO_VIDEO = VideoFeatureConfig(
     flow_bound_px=10.0,
 )
 DEMO_AUDIO = AudioFeatureConfig()
+
+
+def one_frame(config: VideoFeatureConfig) -> VideoFeatureConfig:
+    """``config`` with nothing but the middle frame of a clip, repeated; there is no flow in it.
+
+    The demo has a network of its own for that, trained on single frames: the one that knows motion would be lost there.
+    """
+    short = 8 if config.weights in ("demo", "random") else config.window_frames  # all its frames are one
+    return replace(config, frames="middle", rgb=True, flow="none", window_frames=short)

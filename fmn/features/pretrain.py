@@ -217,7 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _video(streams: Sequence[str], frames: Literal["all", "middle"]) -> VideoFeatureConfig:
     flow = DEMO_VIDEO.flow if "flow" in streams and frames == "all" else "none"
-    return replace(DEMO_VIDEO, weights="random", rgb="rgb" in streams, flow=flow, frames=frames)
+    config = replace(DEMO_VIDEO, weights="random", rgb="rgb" in streams, flow=flow)
+    return config if frames == "all" else one_frame(config)
 
 
 def _print(stage: str, done: int, total: int, note: str = "") -> None:
