@@ -33,7 +33,7 @@ from dataset_tools.manifests import (
     workspace_of,
     written_whole,
 )
-from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig
+from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig, one_frame
 from fmn.features.media import Media, Progress, silent
 from fmn.features.samples import SampleStore
 from fmn.features.training import LabelledClip, TrainedStream, TrainingRecipe, train_stream
