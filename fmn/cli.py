@@ -33,6 +33,7 @@ from fmn.cli_common import (
     show_failures,
 )
 from fmn.cli_finetune import finetune
+from fmn.cli_plot import plot
 from fmn.cli_studies import COMMANDS
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
-for command in (*COMMANDS, finetune):
+for command in (*COMMANDS, finetune, plot):
     app.command()(command)
 
 

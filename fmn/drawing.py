@@ -1,0 +1,184 @@
+"""Figures as PNG, drawn with Matplotlib and without a display. Nothing is computed here; see fmn/plots.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import written_whole
+from fmn.table import DIRECTIONS, METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 120
+COLOURS = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}  # of Okabe and Ito, for every kind of eyes
+LOSSES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
+
+
+def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int, title: str) -> Path:
+    """Loss and its parts, hit@1 and mean average precision on fold 0, by epoch.
+
+    Args:
+        path: the PNG.
+        history: of each epoch, as in state.json.
+        best_epoch: whose weights the checkpoint holds.
+        title: of the figure.
+    """
+    figure = _figure(11, 4.2, title)
+    left, right = figure.subplots(1, 2)
+    epochs = [entry["epoch"] for entry in history]
+    every = {name: None for entry in history for name in entry}
+    validated = [name for name in every if name.startswith(tuple(DIRECTIONS))]
+    losses = ["loss", *(name for name in every if name not in (*validated, "epoch", "loss", "pairs_per_s"))]
+    for name, colour in zip(losses, LOSSES, strict=False):
+        label = "sum" if name == "loss" else name
+        left.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=label, lw=1.5)
+    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    for name in validated:
+        direction, _, metric = name.rpartition("_")
+        entries = [(entry["epoch"], entry[name]) for entry in history if name in entry]
+        style: dict[str, Any] = {"ls": "-", "marker": "o", "ms": 3} if metric == "map" else {"ls": ":", "marker": ""}
+        label = f"{DIRECTIONS[direction]}, {'mAP' if metric == 'map' else metric}"
+        right.plot(*zip(*entries, strict=True), color=COLOURS[direction], label=label, lw=1.5, **style)
+    right.axvline(best_epoch, color="grey", lw=1, ls="--", label=f"best epoch ({best_epoch})")
+    right.set(xlabel="epoch", ylabel="on fold 0, percent", ylim=(0, 100))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return _saved(figure, path)
+
+
+def curves(
+    path: Path, found: Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]], system: str, title: str
+) -> Path:
+    """Each metric over k, both ways, between chance and the ceiling of class knowledge.
+
+    Args:
+        path: the PNG.
+        found: of `fmn.plots.recall_curves`.
+        system: its name.
+        title: of the figure.
+    """
+    figure = _figure(12, 6.6, title)
+    grid = figure.subplots(2, 3, sharex=True, sharey=True)
+    for row, (direction, name) in zip(grid, DIRECTIONS.items(), strict=True):
+        for axes, (metric, metric_name) in zip(row, METRICS.items(), strict=True):
+            axes.set(xscale="log", ylim=(0, 103), title=f"{name}: {metric_name}")
+            axes.grid(alpha=0.3)
+            if metric not in found[direction]:
+                axes.text(0.5, 0.5, "no query has a partner", transform=axes.transAxes, ha="center")
+                continue
+            lines = found[direction][metric]
+            ks = np.arange(1, len(lines["system"]) + 1)
+            axes.fill_between(ks, lines["chance"], lines["ceiling"], color="grey", alpha=0.12, lw=0)
+            axes.plot(ks, lines["ceiling"], color="grey", ls="--", lw=1, label="ceiling (class known)")
+            axes.plot(ks, lines["system"], color=COLOURS[direction], lw=2, label=system)
+            axes.plot(ks, lines["chance"], color="grey", ls=":", lw=1.2, label="chance")
+            for k in (1, 10, 25):
+                if k <= len(ks):
+                    axes.plot(k, lines["system"][k - 1], "o", ms=4, color=COLOURS[direction])
+    for axes in grid[:, 0]:
+        axes.set_ylabel("percent")
+    for axes in grid[1]:
+        axes.set_xlabel("k")
+        axes.set_xticks([1, 10, 25, 100], labels=["1", "10", "25", "100"])
+        axes.minorticks_off()
+        axes.set_xlim(0.93, None)
+    for row in grid:
+        row[0].legend(fontsize=8, frameon=False, loc="upper left")
+    return _saved(figure, path)
+
+
+def confusion(path: Path, found: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
+    """Which class is found first, by the class of the query, both ways.
+
+    Args:
+        path: the PNG.
+        found: of `fmn.plots.confusions`.
+        classes: ids, in order of their numbers.
+        title: of the figure.
+    """
+    side = max(4.0, 0.27 * len(classes))
+    figure = _figure(2 * side + 4.2, side + 2.4, title)
+    pair = figure.subplots(1, 2, sharey=True)
+    for axes, (direction, name) in zip(pair, DIRECTIONS.items(), strict=True):
+        image = axes.imshow(found[direction], cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for row, column in np.argwhere(found[direction] >= 0.5):
+            value = found[direction][row, column]
+            colour = "white" if value > 55 else "black"
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
+        axes.set_title(name)
+        axes.set_xticks(range(len(classes)), labels=classes, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(classes)), labels=classes, fontsize=7)
+        axes.set_xlabel("class found first")
+    pair[0].set_ylabel("class of the query")
+    figure.colorbar(image, ax=list(pair), label="percent of the class's queries", shrink=0.8, pad=0.01)
+    return _saved(figure, path)
+
+
+def slots(
+    path: Path,
+    held: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    used: Mapping[str, NDArray[np.float64]],
+    classes: Sequence[str],
+    title: str,
+) -> Path:
+    """What each slot holds, and how often it is chosen; slots that hold the same class stand together.
+
+    Args:
+        path: the PNG.
+        held: [slots, C] of `fmn.plots.slot_contents`.
+        counts: [X], how many pairs were written to each slot.
+        used: of `fmn.plots.slot_uses`.
+        classes: ids, in order of their numbers.
+        title: of the figure.
+    """
+    import matplotlib as mpl
+
+    size = len(held)
+    order = sorted(range(size), key=lambda slot: (int(held[slot].argmax()), -int(held[slot].max())))
+    figure = _figure(max(9.0, 0.3 * size + 5), 7.2, title)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.6, 1))
+    places = np.arange(size)
+    palette = mpl.colormaps["tab20"]
+    base = np.zeros(size)
+    hatches = ("", "///", "xxx", "...")
+    for number, name in enumerate(classes):
+        heights = held[order, number]
+        hatch = hatches[(number // 20) % len(hatches)]
+        top.bar(places, heights, bottom=base, color=palette(number % 20), width=0.85, label=name, hatch=hatch)
+        base += heights
+    top.plot(places, counts[order], "k_", ms=9, mew=1.5, label="pairs written to it")
+    top.set_ylim(0, 1.06 * max(base.max(), counts.max()))
+    top.set_ylabel("training pairs nearest to the slot")
+    top.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    for offset, (name, values), colour in zip((-0.2, 0.2), used.items(), COLOURS.values(), strict=True):
+        bottom.bar(places + offset, values[order], width=0.4, color=colour, label=name)
+    bottom.axhline(100 / size, color="grey", lw=1, ls=":", label="even use")
+    bottom.set(xlabel="slot", ylabel="percent of the items\nthat choose the slot")
+    bottom.set_xticks(places, labels=[str(slot) for slot in order], fontsize=7, rotation=90 if size > 40 else 0)
+    bottom.set_xlim(-0.7, size - 0.3)
+    bottom.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    return _saved(figure, path)
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    """An empty figure, in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _saved(figure: Figure, path: Path) -> Path:
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=DPI, format="png", metadata={"Software": None})
+    return path

@@ -1,0 +1,208 @@
+"""Pictures of a run: how it trained, what it finds, what it mixes up, and what its memories hold.
+
+Functions that compute what is shown stand beside those that draw it (fmn/drawing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from fmn import drawing
+from fmn.chance import ceiling, chance
+from fmn.checkpoint import LoadedRun, load_run
+from fmn.data import Featured, featured, find_device
+from fmn.evaluate import all_codes, check_fit, notes_of
+from fmn.features.media import Progress, silent
+from fmn.guards import threads
+from fmn.items import Items, load_items
+from fmn.metrics import query_metrics
+from fmn.model import FeatureMemoryNetwork
+from fmn.retrieval import Codes, score_matrix
+from fmn.seeds import generator_of
+from fmn.state import read_run_state
+from fmn.table import METRICS
+from fmn.tensors import matched_once
+
+MOST_K = 100
+FOLDER = "plots"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What `plot_run` drew: the files, what must be said with them, and items without features."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    failures: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "files": [str(path) for path in self.files],
+            "notes": list(self.notes),
+            "failures": self.failures,
+        }
+
+
+def plot_run(
+    run: Path,
+    manifest: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Pictures:
+    """Draws training.png, recall.png, confusion.png and, for fmn, slots.png into the run's folder ``plots``.
+
+    Args:
+        run: folder of a trained run.
+        manifest: test.jsonl, as a rule: what is retrieved.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: there is no such run, the manifest is wrong, or the two do not fit.
+    """
+    chosen = find_device(device)
+    loaded = load_run(run, chosen)
+    options: dict[str, Any] = {"device": chosen, "jobs": jobs, "progress": progress}
+    prepared = featured(load_items(manifest, root), loaded.config, **options)
+    check_fit(loaded, prepared.data)
+    items = prepared.items
+    state = read_run_state(run)
+    folder = run / FOLDER
+    made_up = "  (stand-in corpus)" if items.standin is not None else ""
+    with threads(loaded.config.training.threads):
+        clips, utterances = all_codes(loaded, prepared)
+        scores = score_matrix(loaded.model, clips, utterances).numpy()
+    title = f"{run.name} on {manifest.name}{made_up}"
+    files: list[Path] = []
+    if state is not None and state.history:
+        files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{made_up}"))
+    files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
+    files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
+    if state is not None and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
+        learned = featured(load_items(Path(state.manifest), root), loaded.config, **options)
+        with threads(loaded.config.training.threads):
+            held = slot_contents(loaded, loaded.model, learned)
+            used = slot_uses(loaded.model, clips, utterances)
+        names = class_ids(learned.items)
+        files.append(
+            drawing.slots(folder / "slots.png", held, loaded.model.memory.counts.cpu().numpy(), used, names, title)
+        )
+    failures = {name: error.found for name, error in prepared.failures.items()}
+    return Pictures(tuple(files), notes_of(loaded, items, prepared.sources, prepared.notes), failures)
+
+
+def class_ids(items: Items) -> list[str]:
+    """The ids of the classes, in order of their numbers."""
+    return [label.id for label in items.classes]
+
+
+def recall_curves(scores: NDArray[Any], items: Items) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
+    """By direction and metric the percentage at every k from 1 to 100, of the system, by chance, at the ceiling.
+
+    Args:
+        scores: [N, M] of clips and utterances.
+        items: these.
+    """
+    found: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {}
+    for direction, matrix, classes, partners in (
+        ("audio_to_video", scores.T, items.relevant.T, items.partner_matrix.T),
+        ("video_to_audio", scores, items.relevant, items.partner_matrix),
+    ):
+        ks = range(1, min(MOST_K, matrix.shape[1]) + 1)
+        of_class = query_metrics(matrix, classes, ks)
+        asked = np.any(partners, axis=1)
+        own = query_metrics(matrix[asked], partners[asked], ks).hits if asked.any() else {}
+        by_chance, at_ceiling = chance(classes, partners, ks), ceiling(classes, partners, ks)
+        systems = {"instance_hit": own, "class_hit": of_class.hits, "class_recall": of_class.recalls}
+        found[direction] = {
+            metric: {
+                "system": np.array([100 * values[k].mean() for k in ks]),
+                "chance": _curve(by_chance[metric]),
+                "ceiling": _curve(at_ceiling[metric]),
+            }
+            for metric, values in systems.items()
+            if metric in METRICS and values
+        }
+    return found
+
+
+def confusions(scores: NDArray[Any], items: Items) -> dict[str, NDArray[np.float64]]:
+    """By direction [C, C]: how many percent of a class's queries find an item of each class first.
+
+    Of equal scores every one counts with its share. A class without queries has zeros.
+    """
+    count = len(items.classes)
+    found: dict[str, NDArray[np.float64]] = {}
+    for direction, matrix, asking, answering in (
+        ("audio_to_video", scores.T, items.utterance_classes, items.clip_classes),
+        ("video_to_audio", scores, items.clip_classes, items.utterance_classes),
+    ):
+        first = (matrix == matrix.max(axis=1, keepdims=True)).astype(np.float64)
+        first /= first.sum(axis=1, keepdims=True)
+        table = np.eye(count)[asking].T @ first @ np.eye(count)[answering]
+        found[direction] = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
+    return found
+
+
+def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featured) -> NDArray[np.int64]:
+    """[slots in use, C]: the training pairs, each item once, that are nearest to each slot, by class.
+
+    Nearest as in writing: by the two cosines made one (`MemoryConfig.novelty`).
+    """
+    items = learned.items
+    clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
+    random = generator_of(loaded.config.training.seed, "settle", "all")
+    pairs = matched_once(clips, utterances, items.clip_classes, items.utterance_classes, random)
+    of_clips, of_utterances = all_codes(loaded, learned)
+    space = model.config.memory.space
+    both = torch.stack(
+        [
+            _cosines(codes[space], slots[: model.memory.size])[learned.data.on_device(rows)]
+            for codes, slots, rows in (
+                (of_clips, model.memory.video_slots, pairs[:, 0]),
+                (of_utterances, model.memory.audio_slots, pairs[:, 1]),
+            )
+        ]
+    )
+    rule = model.config.memory.novelty
+    nearness = both.amin(0) if rule == "min" else both.amax(0) if rule == "max" else both.mean(0)
+    nearest = nearness.argmax(1).cpu().numpy()
+    table = np.zeros((model.memory.size, len(items.classes)), dtype=np.int64)
+    np.add.at(table, (nearest, items.clip_classes[pairs[:, 0]]), 1)
+    return table
+
+
+def slot_uses(model: FeatureMemoryNetwork, clips: Codes, utterances: Codes) -> Mapping[str, NDArray[np.float64]]:
+    """By modality [slots in use]: the percentage of the items that choose each slot, the most similar one."""
+    space, size = model.config.memory.space, model.memory.size
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, codes, slots in (
+        ("clips", clips, model.memory.video_slots),
+        ("utterances", utterances, model.memory.audio_slots),
+    ):
+        chosen = _cosines(codes[space], slots[:size]).argmax(1).cpu().numpy()
+        found[name] = 100 * np.bincount(chosen, minlength=size) / max(1, len(chosen))
+    return found
+
+
+def _curve(values: Mapping[str, float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values.values()])
+
+
+def _cosines(rows: Tensor, slots: Tensor) -> Tensor:
+    """[N, D], [X, D] → [N, X]."""
+    return functional.normalize(rows.float(), dim=1) @ functional.normalize(slots.float(), dim=1).T

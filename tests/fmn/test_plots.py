@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from fmn.checkpoint import load_run
+from fmn.cli import app
+from fmn.config import Config, with_values
+from fmn.data import featured
+from fmn.evaluate import measure
+from fmn.items import load_items
+from fmn.model import FeatureMemoryNetwork
+from fmn.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
+from fmn.retrieval import encode_all_clips, encode_all_utterances
+from fmn.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(workspace: Path, small: Config) -> Path:
+    config = with_values(small, {"training.epochs": 3, "memory.score_threshold": 0.0, "training.threads": 1})
+    train(workspace / "manifests" / "train.jsonl", config, workspace / "runs" / "one")
+    return workspace / "runs" / "one"
+
+
+def test_the_curves_go_through_the_metrics(workspace: Path) -> None:
+    items = load_items(workspace / "manifests" / "test.jsonl")
+    scores = np.random.default_rng(0).normal(size=(12, 12)).astype(np.float32)
+    found, metrics = recall_curves(scores, items), measure(scores, items)
+    for direction, curves in found.items():
+        for metric, lines in curves.items():
+            for k in (1, 10):
+                block = metrics[direction]
+                assert lines["system"][k - 1] == pytest.approx(block[metric][str(k)])
+                assert lines["chance"][k - 1] == pytest.approx(block["chance"][metric][str(k)])
+                assert lines["ceiling"][k - 1] == pytest.approx(block["ceiling"][metric][str(k)])
+            assert len(lines["system"]) == 12
+            assert lines["system"][-1] == pytest.approx(100)
+
+
+def test_a_confusion_counts_what_is_found_first(workspace: Path) -> None:
+    items = load_items(workspace / "manifests" / "test.jsonl")
+    utterances, clips = items.utterance_classes, items.clip_classes
+    scores = np.zeros((12, 12), np.float32)
+    for utterance in range(12):  # those of class 1 find a clip of class 2 first, the others their own class
+        wanted = 2 if utterances[utterance] == 1 else utterances[utterance]
+        scores[np.flatnonzero(clips == wanted)[0], utterance] = 1
+    expected = 100 * np.eye(4)
+    expected[1] = [0, 0, 100, 0]
+    np.testing.assert_allclose(confusions(scores, items)["audio_to_video"], expected)
+    # Scores that are all equal find each of the four classes first with a quarter.
+    np.testing.assert_allclose(confusions(np.zeros((12, 12)), items)["video_to_audio"], np.full((4, 4), 25.0))
+
+
+def test_slots_hold_what_is_nearest_to_them_and_are_chosen_by_the_most_similar(workspace: Path, run: Path) -> None:
+    loaded = load_run(run, CPU)
+    model = loaded.model
+    assert isinstance(model, FeatureMemoryNetwork)
+    learned = featured(load_items(workspace / "manifests" / "train.jsonl"), loaded.config, device=CPU)
+    held = slot_contents(loaded, model, learned)
+    assert held.shape == (model.memory.size, 4)
+    assert held.sum(axis=0).tolist() == [5, 5, 5, 5]
+    every = np.arange(20)
+    clips, utterances = (
+        encode_all_clips(model, learned.data, every),
+        encode_all_utterances(model, learned.data, every),
+    )
+    used = slot_uses(model, clips, utterances)
+    chosen = [
+        int(torch.cosine_similarity(row[None], model.memory.video_slots[: model.memory.size]).argmax())
+        for row in clips["mapped"]
+    ]
+    np.testing.assert_allclose(used["clips"], 100 * np.bincount(chosen, minlength=model.memory.size) / 20)
+    assert used["utterances"].sum() == pytest.approx(100)
+
+
+def test_four_pictures_are_drawn(workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    result = CliRunner().invoke(app, ["plot", "--json"])
+    assert result.exit_code == 0, result.output
+    found = [Path(path) for path in json.loads(result.stdout)["files"]]
+    assert [path.name for path in found] == ["training.png", "recall.png", "confusion.png", "slots.png"]
+    for path in found:
+        with Image.open(path) as picture:
+            assert picture.width > 800
+            pixels = np.asarray(picture.convert("L"))
+        assert pixels.std() > 10, "an empty picture"
+    assert all(path.parent == (run / "plots").relative_to(workspace) or path.parent == run / "plots" for path in found)
+
+
+def test_without_memories_there_is_no_picture_of_them(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    config = with_values(small, {"training.epochs": 1, "memory.score_threshold": 0.999999})
+    train(workspace / "manifests" / "train.jsonl", config, run)
+    found = plot_run(run, workspace / "manifests" / "test.jsonl")
+    assert [path.stem for path in found.files] == ["training", "recall", "confusion"]
