@@ -14,8 +14,10 @@ from dataset_tools.cli_download import download
 from dataset_tools.cli_options import (
     DEFAULT_JOBS,
     HERE,
+    AddressOption,
     ClassesOption,
     ClassFileOption,
+    EngineOption,
     IntervalsOption,
     JobsOption,
     MpiiOption,
@@ -25,6 +27,7 @@ from dataset_tools.cli_options import (
     VideosOption,
     class_file_of,
     corpus_of,
+    engine_of,
     own_sentences,
     say_standin,
     speech_options,
@@ -119,6 +122,8 @@ def build(
     no_sentences: NoSentencesOption = False,
     seed: SeedOption = 0,
     jobs: JobsOption = DEFAULT_JOBS,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     workspace: WorkspaceOption = HERE,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -133,27 +138,28 @@ def build(
         from dataset_tools.build import build_dataset
         from dataset_tools.build_record import BuildOptions
 
-        place = Workspace(workspace)
+        place = Workspace(workspace.resolve() if engine == "ray" else workspace)
         class_words = class_file_of(class_file, place, count)
         corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, jobs, dry_run=dry_run)
         if sentences is None and not no_sentences:
             sentences = list(own_sentences(corpus))
-        summary = build_dataset(
-            place,
-            corpus,
-            class_words,
-            BuildOptions(
-                per_class=per_class,
-                shortfall=shortfall,
-                short_side=short_side,
-                speech=speech,
-                voices=speech_options(voices, language, sentences, seed),
-                seed=seed,
-            ),
-            jobs=jobs,
-            dry_run=dry_run,
-            progress=terminal.progress,
-        )
+        with engine_of(engine, address, jobs):
+            summary = build_dataset(
+                place,
+                corpus,
+                class_words,
+                BuildOptions(
+                    per_class=per_class,
+                    shortfall=shortfall,
+                    short_side=short_side,
+                    speech=speech,
+                    voices=speech_options(voices, language, sentences, seed),
+                    seed=seed,
+                ),
+                jobs=jobs,
+                dry_run=dry_run,
+                progress=terminal.progress,
+            )
         _show_build(terminal, summary, place)
 
 
@@ -242,6 +248,8 @@ def retry(
     class_file: ClassFileOption = None,
     sentences: SentencesOption = None,
     jobs: JobsOption = DEFAULT_JOBS,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -255,7 +263,7 @@ def retry(
         from dataset_tools.build import build_dataset
         from dataset_tools.build_record import read_last_build
 
-        place = Workspace(workspace)
+        place = Workspace(workspace.resolve() if engine == "ray" else workspace)
         last = read_last_build(place)
         if last.is_own and intervals is None:
             raise InputError(
@@ -266,14 +274,15 @@ def retry(
             )
         class_words = class_file_of(class_file, place, last.classes)
         corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, jobs)
-        summary = build_dataset(
-            place,
-            corpus,
-            class_words,
-            last.options_with([*(sentences or ()), *own_sentences(corpus)]),
-            jobs=jobs,
-            progress=terminal.progress,
-        )
+        with engine_of(engine, address, jobs):
+            summary = build_dataset(
+                place,
+                corpus,
+                class_words,
+                last.options_with([*(sentences or ()), *own_sentences(corpus)]),
+                jobs=jobs,
+                progress=terminal.progress,
+            )
         _show_build(terminal, summary, place)
 
 

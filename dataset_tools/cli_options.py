@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,6 +48,13 @@ ClassFileOption = Annotated[
     typer.Option("--class-file", help="Classes of your own (default: the workspace's, else the shipped 20)."),
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at once; never changes the result.")]
+EngineOption = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Where the work is done: here, or on a Ray cluster.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Head of the Ray cluster, HOST:PORT (default: a Ray of this machine's own)."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 VoicesOption = Annotated[str, typer.Option("--voices", help="Engine: espeak, coqui:MODEL, or one of your own.")]
 LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help="Language of the descriptions.")]
@@ -99,6 +107,17 @@ def corpus_of(
     with TemporaryDirectory() as nowhere:
         memory = Path(nowhere) if dry_run else place.cache / "sources"
         return open_own_footage(intervals, classes, videos=videos, memory=memory, jobs=jobs, progress=terminal.progress)
+
+
+def engine_of(engine: str, address: str | None, jobs: int) -> AbstractContextManager[None]:
+    """What `build` works within: nothing special here, or a Ray cluster."""
+    if engine == "ray":
+        from dataset_tools.ray_engine import on_ray
+
+        return on_ray(address, jobs)
+    if address is not None:
+        raise InputError("--address goes with --engine ray", where=address, next_step="add --engine ray")
+    return nullcontext()
 
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:

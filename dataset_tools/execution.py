@@ -16,11 +16,12 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dataset_tools.errors import SampleError, StoppedError, ToolkitError
 
@@ -28,6 +29,8 @@ ATTEMPTS_ALONE = 2
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_elsewhere: ContextVar[Callable[..., Any] | None] = ContextVar("elsewhere", default=None)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,16 @@ class Outcome(Generic[T, R]):
     item: T
     result: R | None
     error: ToolkitError | None
+
+
+@contextmanager
+def running_elsewhere(run: Callable[..., Any]) -> Iterator[None]:
+    """Within it, `run_each` hands its work to ``run(function, items, key)``, which keeps the same promises."""
+    token = _elsewhere.set(run)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
 
 
 def run_each(
@@ -67,6 +80,10 @@ def run_each(
     """
     if jobs < 1:
         raise ValueError(f"jobs ({jobs}) must be 1 or more")
+    elsewhere = _elsewhere.get()
+    if elsewhere is not None:
+        yield from elsewhere(function, items, key)
+        return
     remaining = iter(items)
     pending: dict[Future[R], T] = {}
     workers = _Workers(jobs)
@@ -102,20 +119,31 @@ def _outcomes(finished: Iterable[tuple[T, Future[R]]], key: Callable[[T], str]) 
     stopped = None
     for item, future in finished:
         raised = future.exception()
-        if raised is None:
-            yield Outcome(item, future.result(), None)
-        elif isinstance(raised, StoppedError):
-            stopped = raised
-        elif isinstance(raised, OSError) and raised.errno in (errno.ENOSPC, errno.EDQUOT):
-            stopped = StoppedError(
-                f"Nothing more can be written: {raised.strerror}",
-                where=raised.filename,
-                next_step="make room, then run the same command again: it goes on where it stopped",
-            )
-        else:
-            yield Outcome(item, None, _sample_error(raised, key(item)))
+        try:
+            yield outcome_of(item, None if raised is not None else future.result(), raised, key(item))
+        except StoppedError as error:
+            stopped = error
     if stopped is not None:
         raise stopped
+
+
+def outcome_of(item: T, result: R | None, raised: BaseException | None, name: str) -> Outcome[T, R]:
+    """The outcome of an item, of what its function gave or raised.
+
+    Raises:
+        StoppedError: the function raised it, or there is no room on the disk.
+    """
+    if raised is None:
+        return Outcome(item, result, None)
+    if isinstance(raised, StoppedError):
+        raise raised
+    if isinstance(raised, OSError) and raised.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise StoppedError(
+            f"Nothing more can be written: {raised.strerror}",
+            where=raised.filename,
+            next_step="make room, then run the same command again: it goes on where it stopped",
+        )
+    return Outcome(item, None, _sample_error(raised, name))
 
 
 def _sample_error(raised: BaseException, name: str) -> SampleError:

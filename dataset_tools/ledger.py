@@ -96,8 +96,7 @@ class Ledger:
                 next_step="wait until it has ended, then run this one again; or use another --workspace",
             ) from error
         try:
-            for folder in ("", "clips", "speech", "manifests", "recordings", "cache/sources"):
-                clear_partial(self.root / folder)
+            self._clear_partial()
             self.rows = read_ledger(self.path)
             if self._journal_path.exists():
                 self._compact()
@@ -117,6 +116,7 @@ class Ledger:
             if self._changed or not self.path.exists():
                 self._compact()
             self._journal_path.unlink(missing_ok=True)
+            self._clear_partial()  # of workers that were killed, here or on a node that went away
         finally:
             self._lock.release()
 
@@ -161,6 +161,10 @@ class Ledger:
     def status(self, status: str, kind: str = "") -> list[LedgerRow]:
         """The rows of a status, sorted by id; ``kind`` is the start of the id, such as ``clip/``."""
         return [row for _, row in sorted(self.rows.items()) if row.status == status and row.id.startswith(kind)]
+
+    def _clear_partial(self) -> None:
+        for folder in ("", "clips", "speech", "manifests", "recordings", "cache/sources"):
+            clear_partial(self.root / folder)
 
     @property
     def _journal_path(self) -> Path:

@@ -1,0 +1,140 @@
+"""Runs one function over many items on a Ray cluster: what `dataset_tools.execution.run_each` does, on many machines.
+
+Every node has the toolkit, of the same version, and sees the workspace and the footage under the same paths. A task
+whose worker or node dies is given to another by Ray; running one twice does no harm, as files appear only when whole.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import socket
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import Any, TypeVar
+
+from dataset_tools.errors import InputError, SampleError, StoppedError
+from dataset_tools.execution import Outcome, outcome_of, running_elsewhere
+
+RETRIES = 3
+"""How often a task is tried again whose worker or node died."""
+
+KNOCK_S = 5.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextmanager
+def on_ray(address: str | None, jobs: int) -> Iterator[None]:
+    """Within it, `run_each` works on a Ray cluster.
+
+    Args:
+        address: of the cluster's head, ``host:port``; None starts Ray on this machine.
+        jobs: processes of a Ray that is started here.
+
+    Raises:
+        InputError: Ray is not installed.
+        StoppedError: there is no cluster at the address, or it was lost.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        ray = _ray()
+    except ImportError as error:
+        raise InputError(
+            "Ray is not installed",
+            where="--engine ray",
+            expected="the package ray",
+            next_step="pip install 'fmn-toolkit[ray]', on every node; or leave out --engine ray",
+        ) from error
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    here = {"num_cpus": jobs, "include_dashboard": False}
+    try:
+        _knock(address)
+        ray.init(address=address or "local", **options, **({} if address else here))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StoppedError(
+            f"The Ray cluster cannot be reached: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            where=address or "this machine",
+            expected="the address of a running head, such as 10.0.0.1:6379",
+            next_step="start it with ray start --head, then give its address with --address",
+        ) from error
+    try:
+        with running_elsewhere(_run_each):
+            yield
+    except ray.exceptions.RaySystemError as error:
+        raise StoppedError(
+            f"The Ray cluster was lost: {error}",
+            where=address or "this machine",
+            next_step="start it again, then run the same command again: it goes on where it stopped",
+        ) from error
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Finds out at once, and not after Ray's minute, that nobody is there."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+
+
+def _ray() -> Any:
+    return importlib.import_module("ray")  # typed only in part
+
+
+def _run_each(
+    function: Callable[[T], R], items: Iterable[T], key: Callable[[T], str]
+) -> Generator[Outcome[T, R], None, None]:
+    """`run_each` on the cluster that this process is connected to."""
+    ray = _ray()
+    task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(_call)
+    remaining = iter(items)
+    pending: dict[Any, T] = {}
+    try:
+        while True:
+            # Two items a processor: one at work, one waiting. Nodes may come and go, so it is asked each time.
+            room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+            for item in islice(remaining, max(0, room - len(pending))):
+                pending[task.remote(function, item)] = item
+            if not pending:
+                return
+            done, _ = ray.wait(list(pending), num_returns=1)
+            for reference in done:
+                item = pending.pop(reference)
+                yield outcome_of(item, *_answer(reference), key(item))
+    finally:
+        for reference in pending:
+            with suppress(Exception):
+                ray.cancel(reference, force=True)
+
+
+def _call(function: Callable[[T], R], item: T) -> tuple[bytes | None, bytes]:
+    """Runs on a node: the pickled result, or the pickled exception with None before it."""
+    try:
+        return pickle.dumps(function(item)), b""
+    except BaseException as error:
+        try:
+            pickle.loads(content := pickle.dumps(error))
+        except Exception:
+            content = pickle.dumps(SampleError(f"{type(error).__name__}: {error}"))
+        return None, content
+
+
+def _answer(reference: Any) -> tuple[Any, BaseException | None]:
+    """What a task gave, or why it gave nothing."""
+    ray = _ray()
+    try:
+        result, error = ray.get(reference)
+    except ray.exceptions.RaySystemError:
+        raise
+    except ray.exceptions.RayError as lost:
+        return None, SampleError(
+            f"The process that worked on it died, {RETRIES + 1} times: {type(lost).__name__}",
+            expected="a worker process that lives until the item is done",
+            next_step="see whether memory ran out on the nodes, then run fmn-data retry",
+        )
+    return (pickle.loads(result), None) if result is not None else (None, pickle.loads(error))
