@@ -101,7 +101,8 @@ def make_pairs(
 
     clips_by_id = {clip.id: clip for clip in clips}
     utterances_by_id = {utterance.id: utterance for utterance in utterances}
-    total = sum(1 for _ in pair_rows(clips, utterances))
+    clips_in, utterances_in = (Counter(row.class_id for row in rows) for rows in (clips, utterances))
+    total = sum(count * utterances_in[class_id] for class_id, count in clips_in.items())
     counts: Counter[str] = Counter()
     deal = _dealer(clips, utterances, sides, options)
 
