@@ -1,0 +1,42 @@
+"""The files of a comparison: compare.json, compare.md, compare.csv, compare.png and, if asked for, compare.tex."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.manifests import write_bytes
+from fmn.compare_plot import write_plot
+from fmn.compare_table import csv_text, latex_text, markdown
+
+
+def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False) -> list[Path]:
+    """Writes everything but the runs into ``folder``.
+
+    Args:
+        values: what compare.json holds.
+        folder: made when missing.
+        latex: compare.tex, too.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoppedError: the disk is full.
+    """
+    texts = {
+        "compare.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
+        "compare.md": markdown(values),
+        "compare.csv": csv_text(values),
+    }
+    if latex:
+        texts["compare.tex"] = latex_text(values)
+    for name, text in texts.items():
+        write_bytes(folder / name, text.encode())
+    written = [folder / name for name in texts]
+    if any("metrics" in system for system in values["systems"].values()):
+        write_plot(values, folder / "compare.png")
+        written.append(folder / "compare.png")
+    return written

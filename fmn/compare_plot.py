@@ -1,0 +1,72 @@
+"""The picture of a comparison: what every system finds among the best 1, 10 and 25, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.manifests import written_whole
+from fmn.table import DIRECTIONS
+
+METRICS = {"class_hit": "class hit@k", "class_recall": "class recall@k (eq. 5)"}
+COLOURS = ("#1b4f72", "#2e86c1", "#85c1e9")  # k = 1, 10, 25: dark to light
+MARKS = ("o", "s", "D")
+
+
+def write_plot(values: Mapping[str, Any], path: Path) -> None:
+    """Writes recall at each k, mean and standard deviation over seeds, a line a system, chance and ceiling marked.
+
+    Args:
+        values: what compare.json holds.
+        path: a .png file.
+
+    Raises:
+        StoppedError: the disk is full.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    names = [name for name, system in values["systems"].items() if "metrics" in system]
+    ks = list(values["references"]["chance"]["audio_to_video"]["class_hit"])
+    height = 1.6 + 0.27 * max(len(names), 3)
+    figure, axes = plt.subplots(len(METRICS), len(DIRECTIONS), figsize=(11, 2 * height), sharey=True, squeeze=False)
+    for row, (metric, metric_name) in zip(axes, METRICS.items(), strict=True):
+        for axis, (direction, direction_name) in zip(row, DIRECTIONS.items(), strict=True):
+            for number, k in enumerate(ks):
+                colour, shift = COLOURS[number % len(COLOURS)], 0.22 * (1 - number)
+                places = [len(names) - 1 - place + shift for place in range(len(names))]
+                figures = [values["systems"][name]["metrics"][direction][metric][k] for name in names]
+                axis.errorbar(
+                    [each["mean"] for each in figures],
+                    places,
+                    xerr=[each["sd"] or 0.0 for each in figures],
+                    fmt=MARKS[number % len(MARKS)],
+                    color=colour,
+                    markersize=4,
+                    elinewidth=1,
+                    label=f"@{k}",
+                )
+                for reference, style in (("chance", ":"), ("ceiling", "--")):
+                    at = values["references"][reference][direction][metric][k]
+                    axis.axvline(at, color=colour, linestyle=style, linewidth=0.8, zorder=0)
+            if "fmn" in names:
+                place = len(names) - 1 - names.index("fmn")
+                axis.axhspan(place - 0.5, place + 0.5, color="#f9e79f", alpha=0.5, zorder=0, linewidth=0)
+            axis.set_xlim(-1, 101)
+            axis.set_ylim(-0.6, len(names) - 0.4)
+            axis.set_yticks(range(len(names) - 1, -1, -1), names)
+            sizes = f"{values['queries'][direction]} queries, gallery {values['gallery'][direction]}"
+            axis.set_title(f"{metric_name}, {direction_name} ({sizes})", fontsize=9)
+            axis.grid(axis="y", color="#eeeeee", linewidth=0.6)
+            axis.tick_params(labelsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower right", ncols=len(ks), fontsize=8, frameon=False)
+    said = "dotted: chance, dashed: knowing the class and nothing else; bars: standard deviation over seeds; percent"
+    figure.text(0.01, 0.012, said + ("; stand-in corpus" if values["stand_in"] else ""), fontsize=8)
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=130, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,217 @@
+"""From the scores of all runs to figures: means and deviations over seeds, differences to FMN with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmn.chance import ceiling, chance
+from fmn.compare_runs import Outcome, Scores, read_scores
+from fmn.details import factors_of
+from fmn.items import Items
+from fmn.metrics import KS, query_metrics
+from fmn.resampling import interval_of_mean
+from fmn.table import DIRECTIONS, METRICS
+
+if TYPE_CHECKING:
+    from fmn.compare import Comparison, Entry
+
+REFERENCE = "fmn"
+Floats = NDArray[np.float64]
+PerQuery = dict[str, dict[str, dict[str, Floats]]]
+"""direction → metric → k → [seeds, queries] in percent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a comparison found.
+
+    Attributes:
+        values: what compare.json holds (docs/comparing.md).
+        failed: systems without results, with the reason.
+    """
+
+    values: dict[str, Any]
+    failed: dict[str, str]
+
+
+def summarised(comparison: Comparison, entries: Mapping[str, Entry], items: Items, notes: tuple[str, ...]) -> Results:
+    """The figures of all systems.
+
+    Systems are measured on the items that all of them have features of.
+    """
+    scores: dict[str, list[Scores]] = {}
+    for name, entry in entries.items():
+        found = [read_scores(outcome.task.run, comparison.test_sha256) for outcome in entry.tested]
+        whole = [each for each in found if each is not None]
+        if entry.error is None and whole and len(whole) == len(comparison.seeds):
+            scores[name] = whole
+    left = _common(items, scores)
+    measured = {name: _measured(each, left) for name, each in scores.items()}
+    systems = {
+        name: _described(entry) | (_figures(measured[name]) if name in measured else {})
+        for name, entry in entries.items()
+    }
+    if REFERENCE in measured:
+        for name in measured:
+            if name != REFERENCE:
+                systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], left)
+    notes = tuple(notes)
+    if items.standin is not None:
+        notes = ("Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.", *notes)
+    if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
+        missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
+        notes += (f"{missing[0]} clips and {missing[1]} utterances without features took no part.",)
+    values = {
+        "schema": "fmn.compare/1",
+        "train": str(comparison.train),
+        "train_sha256": comparison.train_sha256,
+        "test": str(comparison.test),
+        "test_sha256": comparison.test_sha256,
+        "preset": comparison.preset,
+        "changes": dict(comparison.changes),
+        "budget": max(len(tried) for tried in comparison.candidates.values()),
+        "seeds": list(comparison.seeds),
+        "device": comparison.device,
+        "stand_in": items.standin is not None,
+        "queries": {"audio_to_video": len(left.utterances), "video_to_audio": len(left.clips)},
+        "gallery": {"audio_to_video": len(left.clips), "video_to_audio": len(left.utterances)},
+        "notes": list(notes),
+        "systems": systems,
+        "references": _references(left),
+    }
+    return Results(values, {name: values["error"]["found"] for name, values in systems.items() if values["error"]})
+
+
+def _common(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
+    """The items that every system scored."""
+    every = [each for several in scores.values() for each in several]
+    clips = set.intersection(*(set(each.clips) for each in every)) if every else set()
+    utterances = set.intersection(*(set(each.utterances) for each in every)) if every else set()
+    lost = {row.sha256 for row in items.clips if row.id not in clips}
+    return (
+        items.without(lost | {row.sha256 for row in items.utterances if row.id not in utterances}) if every else items
+    )
+
+
+def _measured(several: list[Scores], items: Items) -> PerQuery:
+    """The metrics of every query and seed; a query without a partner is NaN in the instance hits."""
+    found: PerQuery = {direction: {metric: {} for metric in METRICS} for direction in DIRECTIONS}
+    rows: dict[str, list[dict[str, dict[str, Floats]]]] = {direction: [] for direction in DIRECTIONS}
+    for each in several:
+        clip_rows = {name: number for number, name in enumerate(each.clips)}
+        utterance_rows = {name: number for number, name in enumerate(each.utterances)}
+        kept = each.values[[clip_rows[row.id] for row in items.clips]]
+        kept = kept[:, [utterance_rows[row.id] for row in items.utterances]]
+        rows["audio_to_video"].append(_of_queries(kept.T, items.relevant.T, items.partner_matrix.T))
+        rows["video_to_audio"].append(_of_queries(kept, items.relevant, items.partner_matrix))
+    for direction, metric_values in found.items():
+        for metric in metric_values:
+            for k in map(str, KS):
+                metric_values[metric][k] = np.stack([row[metric][k] for row in rows[direction]])
+    return found
+
+
+def _of_queries(
+    scores: NDArray[np.float32], classes: NDArray[np.bool_], partners: NDArray[np.bool_]
+) -> dict[str, dict[str, Floats]]:
+    of_class = query_metrics(scores, classes)
+    asked = partners.any(axis=1)
+    instance: dict[str, Floats] = {str(k): np.full(len(scores), np.nan) for k in KS}
+    if asked.any():
+        for k, hits in query_metrics(scores[asked], partners[asked]).hits.items():
+            instance[str(k)][asked] = 100 * hits
+    return {
+        "instance_hit": instance,
+        "class_hit": {str(k): 100 * values for k, values in of_class.hits.items()},
+        "class_recall": {str(k): 100 * values for k, values in of_class.recalls.items()},
+    }
+
+
+def _figures(measured: PerQuery) -> dict[str, Any]:
+    """Mean and standard deviation over seeds, and the value of each seed; null where no query has a partner."""
+
+    def of(values: Floats) -> dict[str, Any]:
+        asked = ~np.isnan(values[0])
+        if not asked.any():
+            return {"mean": None, "sd": None, "values": []}
+        means = values[:, asked].mean(axis=1)
+        deviation = float(means.std(ddof=1)) if len(means) > 1 else None
+        return {"mean": float(means.mean()), "sd": deviation, "values": means.tolist()}
+
+    return {
+        "metrics": {
+            direction: {metric: {k: of(values) for k, values in by_k.items()} for metric, by_k in metrics.items()}
+            for direction, metrics in measured.items()
+        }
+    }
+
+
+def _differences(one: PerQuery, other: PerQuery, items: Items) -> dict[str, Any]:
+    """Query by query and seed by seed, with the interval from resampling classes, people and seeds together."""
+    factors = factors_of(items)
+    found: dict[str, Any] = {}
+    for direction, metrics in one.items():
+        found[direction] = {}
+        for metric, by_k in metrics.items():
+            found[direction][metric] = {}
+            for k, values in by_k.items():
+                difference = values - other[direction][metric][k]  # [seeds, queries]
+                asked = ~np.isnan(difference[0])
+                if not asked.any():
+                    found[direction][metric][k] = None
+                    continue
+                seeds, queries = difference[:, asked].shape
+                labels: dict[str, Any] = {
+                    name: np.tile(np.asarray(column)[asked], seeds) for name, column in factors[direction].items()
+                }
+                labels["seed"] = np.repeat(np.arange(seeds), queries)
+                found[direction][metric][k] = interval_of_mean(difference[:, asked].ravel(), labels).as_dict()
+    return found
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    """What was tried, what won, what it cost."""
+    winner = entry.candidates[entry.winner]
+    return {
+        "summary": entry.system.summary,
+        "footnote": entry.system.footnote,
+        "error": None if entry.error is None else entry.error.as_dict(),
+        "configurations": [
+            {"changes": dict(candidate.changes)} | _cost(outcome)
+            for candidate, outcome in zip(entry.candidates, entry.tried, strict=False)
+        ],
+        "chosen": dict(winner.changes),
+        "runs": [str(outcome.task.run) for outcome in entry.tested],
+        "seeds": len(entry.tested),
+        "parameters": entry.tested[0].parameters if entry.tested else None,
+        "seconds": float(np.mean([outcome.seconds for outcome in entry.tested])) if entry.tested else None,
+        "tuning_seconds": sum(outcome.seconds for outcome in entry.tried),
+    }
+
+
+def _cost(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "validation_map": None if outcome.quality < 0 else outcome.quality,
+        "seconds": outcome.seconds,
+        "epochs": outcome.epochs,
+        "best_epoch": outcome.best_epoch,
+        "run": str(outcome.task.run),
+        "error": None if outcome.error is None else outcome.error.as_dict(),
+    }
+
+
+def _references(items: Items) -> dict[str, Any]:
+    """Chance and the class-knowledge ceiling, by direction."""
+    relevant, partners = items.relevant, items.partner_matrix
+    return {
+        name: {
+            "audio_to_video": of(relevant.T, partners.T, KS),
+            "video_to_audio": of(relevant, partners, KS),
+        }
+        for name, of in (("chance", chance), ("ceiling", ceiling))
+    }

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fmn.baselines
+import fmn.compare_runs
+from dataset_tools.manifests import InputError, StoppedError
+from fmn.compare import Comparison, compare, describe, plan
+from fmn.compare_files import write_files
+from fmn.compare_results import Results
+from fmn.compare_runs import read_scores, run_tasks
+from fmn.compare_table import QUOTED, best_beyond_doubt
+from fmn.config import Config
+from fmn.metrics import class_recall_at_k, recall_at_k
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+# One that cannot be trained, beside those that can.
+BROKEN = """
+from fmn.baselines.cca import CanonicalCorrelation
+from fmn.systems import System
+
+
+class Broken(CanonicalCorrelation):
+    def losses(self, batch):
+        raise RuntimeError("this one is broken")
+
+
+SYSTEM = System(name="broken", summary="fails", build=Broken)
+"""
+CHANGES = {
+    "audio.n_mfcc": 4,
+    "audio.n_mels": 8,
+    "audio.deltas": 1,
+    "model.lstm_units": 8,
+    "model.frame_stack": 2,
+    "model.common_dim": 8,
+    "model.head_units": 16,
+    "memory.capacity": 10,
+    "training.epochs": 2,
+    "training.batch_size": 8,
+    "training.epoch_pairs": 32,
+    "training.validate_every": 1,
+    "training.threads": 1,
+    "training.augment.coefficient_mask_width": 1,
+}
+
+
+@pytest.fixture
+def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Comparison]:
+    (tmp_path / "systems").mkdir()
+    (tmp_path / "systems" / "broken.py").write_text(BROKEN)
+    monkeypatch.setattr(fmn.baselines, "__path__", [*fmn.baselines.__path__, str(tmp_path / "systems")])
+    monkeypatch.delitem(sys.modules, "fmn.baselines.broken", raising=False)
+
+    def made(*models: str, budget: int = 2, seeds: int = 2, **others: Any) -> Comparison:
+        manifests = workspace / "manifests"
+        return plan(
+            manifests / "train.jsonl",
+            manifests / "test.jsonl",
+            workspace / "runs" / "compare",
+            models=models,
+            changes=CHANGES,
+            budget=budget,
+            seeds=seeds,
+            device="cpu",
+            **others,
+        )
+
+    return made
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that are trained, by folder."""
+    found: list[str] = []
+    usual = fmn.compare_runs.train
+
+    def counted(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
+        found.append(f"{config.system} {run.parent.name[0]} {run.name}")
+        return usual(manifest, config, run, **others)
+
+    monkeypatch.setattr(fmn.compare_runs, "train", counted)
+    return found
+
+
+def test_every_system_gets_its_budget_and_every_winner_its_seeds(
+    planned: Callable[..., Comparison], trainings: list[str]
+) -> None:
+    done: list[tuple[int, int]] = []
+    comparison = planned("fmn", "cca", "lengths")
+    results = compare(comparison, progress=lambda stage, now, total, note="": done.append((now, total)))
+    systems = results.values["systems"]
+    assert results.failed == {}
+    assert [len(systems[name]["configurations"]) for name in ("fmn", "cca", "lengths")] == [2, 2, 1]
+    for name in ("fmn", "cca", "lengths"):
+        tried = [each["validation_map"] for each in systems[name]["configurations"]]
+        chosen = int(np.argmax(tried))
+        assert systems[name]["chosen"] == systems[name]["configurations"][chosen]["changes"]
+        assert len([run for run in trainings if run.startswith(f"{name} ")]) == len(tried) + 1
+        assert f"{name} {chosen} 1" in trainings
+        assert [Path(run).name for run in systems[name]["runs"]] == ["0", "1"]
+        assert systems[name]["seconds"] > 0
+    assert comparison.runs == len(trainings) == 3 + 3 + 2
+    counts = [pair for pair in done if pair[1] == comparison.runs]
+    assert counts[-1] == (8, 8)
+    assert all(now <= total for now, total in done)
+
+
+def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("fmn", "two_classifiers", seeds=3, budget=1)
+    values = compare(comparison).values
+    items_classes = np.repeat(np.arange(4), 3)
+    relevant = items_classes[:, None] == items_classes[None]
+    for system in values["systems"].values():
+        hits, recalls = [], []
+        for run in system["runs"]:
+            scores = read_scores(Path(run), comparison.test_sha256)
+            assert scores is not None
+            order = np.argsort([name.partition("-d")[2] for name in scores.clips], kind="stable")  # by class
+            spoken = np.argsort([name.partition("-d")[2] for name in scores.utterances], kind="stable")
+            matrix = scores.values[order][:, spoken].T
+            hits.append(recall_at_k(matrix, relevant, ks=(1,))[1])
+            recalls.append(class_recall_at_k(matrix, relevant, ks=(10,))[10])
+            assert json.loads((Path(run) / "metrics.json").read_text())["audio_to_video"]["class_hit"]["1"] == hits[-1]
+        found = system["metrics"]["audio_to_video"]
+        assert found["class_hit"]["1"]["mean"] == pytest.approx(np.mean(hits))
+        assert found["class_hit"]["1"]["sd"] == pytest.approx(np.std(hits, ddof=1))
+        assert found["class_recall"]["10"]["mean"] == pytest.approx(np.mean(recalls))
+    apart = values["systems"]["two_classifiers"]["difference"]["audio_to_video"]["class_hit"]["1"]
+    means = [
+        values["systems"][name]["metrics"]["audio_to_video"]["class_hit"]["1"]["mean"] for name in values["systems"]
+    ]
+    assert apart["mean"] == pytest.approx(means[1] - means[0])
+    assert apart["low"] <= apart["mean"] <= apart["high"]
+    assert apart["levels"] == {"class": 4, "voice": 3, "seed": 3}
+    assert "difference" not in values["systems"]["fmn"]
+
+
+def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison], trainings: list[str]) -> None:
+    first = compare(planned("fmn", "dcca")).values
+    count = len(trainings)
+    assert count == 6
+    assert compare(planned("fmn", "dcca")).values == first
+    assert len(trainings) == count
+    more = compare(planned("fmn", "dcca", "cca", seeds=3)).values
+    assert sorted(trainings[count:])[-2:] == [f"{name} {_number(more, name)} 2" for name in ("dcca", "fmn")]
+    assert len(trainings) == count + 1 + 1 + 4  # one seed more of either, and all of the new one
+
+
+def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
+    planned: Callable[..., Comparison], trainings: list[str], tmp_path: Path
+) -> None:
+    results = compare(planned("broken", "cca"))
+    assert list(results.failed) == ["broken"]
+    assert "this one is broken" in results.failed["broken"]
+    assert "metrics" in results.values["systems"]["cca"]
+    written = write_files(results.values, tmp_path / "out")
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "| broken | failed |" in text
+    assert "broken failed: RuntimeError: this one is broken" in text
+    assert (tmp_path / "out" / "compare.png") in written
+    count = len(trainings)
+    compare(planned("broken", "cca"))
+    assert {run.split()[0] for run in trainings[count:]} == {"broken"}
+
+
+def test_a_configuration_that_fails_has_lost(
+    planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = fmn.compare_runs.train
+
+    def failing(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
+        if run.parent.name.startswith("0-"):
+            raise StoppedError("The memory is full")  # as a large batch can make it
+        return usual(manifest, config, run, **others)
+
+    monkeypatch.setattr(fmn.compare_runs, "train", failing)
+    results = compare(planned("vmnet", seeds=1))
+    system = results.values["systems"]["vmnet"]
+    assert results.failed == {}
+    assert system["configurations"][0]["error"]["found"] == "The memory is full"
+    assert system["chosen"] == system["configurations"][1]["changes"]
+
+
+def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise StoppedError("Training was interrupted") from error
+
+    monkeypatch.setattr(fmn.compare_runs, "train", interrupted)
+    with pytest.raises(StoppedError, match="interrupted"):
+        compare(planned("cca", "fmn"))
+
+
+def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[..., Comparison]) -> None:
+    # The made-up features are of this process; in another one the empty files are what they are: nothing to train on.
+    comparison = planned("lengths", "file_size", seeds=1)
+    tasks = [tried[0].task(comparison, 0, is_tested=True) for tried in comparison.candidates.values()]
+    found = {outcome.task.system: outcome for outcome in run_tasks(tasks, jobs=2)}
+    assert found["lengths"].error is not None
+    assert "No pair is left" in found["lengths"].error.found
+    assert found["file_size"].error is None  # an empty file has a size
+    assert read_scores(tasks[1].run, comparison.test_sha256) is not None
+
+
+def test_scores_of_another_manifest_do_not_count(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("lengths", seeds=1)
+    compare(comparison)
+    run = comparison.candidates["lengths"][0].folder / "0"
+    assert read_scores(run, comparison.test_sha256) is not None
+    assert read_scores(run, "0" * 64) is None
+    (run / "scores.safetensors").write_bytes(b"torn")
+    assert read_scores(run, comparison.test_sha256) is None
+
+
+def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], workspace: Path) -> None:
+    with pytest.raises(InputError, match="There is no system 'gpt'"):
+        planned("fmn", "gpt")
+    with pytest.raises(InputError, match="no such manifest"):
+        plan(workspace / "train.jsonl", workspace / "test.jsonl", workspace / "runs")
+    with pytest.raises(InputError, match=r"options\.ridge is unknown"):
+        plan(
+            workspace / "manifests" / "train.jsonl",
+            workspace / "manifests" / "test.jsonl",
+            workspace / "runs",
+            models=["cca", "fmn"],
+            changes={"options.ridge": 0.1},
+        )
+    assert not (workspace / "runs").exists()
+
+
+def test_changes_are_named_for_people() -> None:
+    assert describe({}) == "as it is"
+    assert describe({"training.learning_rate": 0.001, "training.negatives": "hard"}) == (
+        "learning_rate=0.001, negatives=hard"
+    )
+
+
+@pytest.fixture
+def results(planned: Callable[..., Comparison]) -> Results:
+    return compare(planned("fmn", "cca", "file_size", "musimnet", seeds=2, budget=1))
+
+
+@pytest.mark.filterwarnings("ignore:.*Glyph.*")
+def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> None:
+    written = write_files(results.values, tmp_path / "out", latex=True)
+    names = {"compare.json", "compare.md", "compare.csv", "compare.tex", "compare.png"}
+    assert {path.name for path in written} == names == {path.name for path in (tmp_path / "out").iterdir()}
+    values = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert values == results.values
+
+    text = (tmp_path / "out" / "compare.md").read_text()
+    figure = values["systems"]["cca"]["metrics"]["audio_to_video"]["class_hit"]["1"]
+    assert f"{figure['mean']:.1f}±{figure['sd']:.1f}" in text
+    assert "Other data: Table 2 of the paper, as printed" in text
+    assert "| FMN | 3.37 | 12.45 | 25.63 | 3.56 | 12.23 | 24.37 |" in text
+    assert text.index("Other data") > text.index("video → audio  (12 queries, gallery 12)")
+    assert "musimnet: an approximation" in text
+
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "compare.csv").read_text())))
+    assert len(rows) == (4 + 2) * 2 * 3 * 3 + len(QUOTED) * 6
+    row = next(row for row in rows if (row["system"], row["metric"], row["k"]) == ("cca", "class_hit", "1"))
+    assert float(row["mean"]) == pytest.approx(figure["mean"])
+    assert {row["other_data"] for row in rows if row["system"].endswith("(as printed)")} == {"yes"}
+
+    tex = (tmp_path / "out" / "compare.tex").read_text()
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
+    assert r"file\_size" in tex
+    for line in tex.splitlines():
+        if line.endswith(r"\\") and "cca" in line:
+            assert line.count("&") in (9, 8, 6)
+
+    from PIL import Image
+
+    with Image.open(tmp_path / "out" / "compare.png") as picture:
+        assert picture.width > 1000
+
+
+def test_bold_is_what_lies_beyond_the_interval() -> None:
+    def values(apart: dict[str, tuple[float, float, float]]) -> dict[str, Any]:
+        systems = {"fmn": _system(50.0, None)}
+        systems |= {name: _system(50 + mean, (mean, low, high)) for name, (mean, low, high) in apart.items()}
+        return {"systems": systems}
+
+    def best(apart: dict[str, tuple[float, float, float]]) -> str | None:
+        return best_beyond_doubt(values(apart), "audio_to_video", "class_hit", "1")
+
+    assert best({"a": (5, 1, 9), "b": (-3, -5, -1)}) == "a"
+    assert best({"a": (5, -1, 9), "b": (-3, -5, -1)}) is None
+    assert best({"a": (-2, -4, -1), "b": (-3, -5, -1)}) == "fmn"
+    assert best({"a": (-2, -4, 1), "b": (-3, -5, -1)}) is None
+    assert best({}) is None
+
+
+def _system(mean: float, apart: tuple[float, float, float] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"metrics": {"audio_to_video": {"class_hit": {"1": {"mean": mean}}}}}
+    if apart:
+        interval = dict(zip(("mean", "low", "high"), apart, strict=True))
+        found["difference"] = {"audio_to_video": {"class_hit": {"1": interval}}}
+    return found
+
+
+def _number(values: dict[str, Any], name: str) -> str:
+    return Path(values["systems"][name]["runs"][0]).parent.name[0]
