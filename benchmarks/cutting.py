@@ -1,0 +1,236 @@
+"""How fast clips are cut: against the loop that a user would write, against video2dataset, against mere decoding.
+
+    python benchmarks/cutting.py [--seconds 40] [--intervals 12] [--jobs N] [--rounds 3] [--video2dataset PYTHON]
+
+In one run, on the same made-up footage (1624×1224 MPEG-4 in AVI, 29.4 frames a second, a key frame every 100 frames),
+every way in turn, as often as ``--rounds`` says; the best wall time of each counts, and the processor time beside it,
+which says more on a machine that others use, too. Ratios are in wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import forkserver
+from pathlib import Path
+
+import av
+import imageio_ffmpeg
+
+from dataset_tools.clips import PlannedClip
+from dataset_tools.cutting import CutTask, Span, _tasks, cut_clips
+from dataset_tools.ledger import Ledger
+from dataset_tools.manifests import IntervalOrigin
+from dataset_tools.mpii.annotations import Interval
+from dataset_tools.sources import Source, read_sources
+from dataset_tools.workspace import Workspace
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+RATE, GOP, SHORT_SIDE = "147/5", 100, 256
+LOOP = (
+    '{ffmpeg} -nostdin -v error -y -ss {start_s:.6f} -i "{video}" -frames:v {frames} -an -vf scale=-2:{short_side} '
+    '-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p "{target}"'
+)
+
+
+def write_footage(folder: Path, videos: int, seconds: int, megabits: float) -> dict[str, Path]:
+    paths = {}
+    for number in range(videos):
+        path = folder / f"s{number + 7:02d}-d20-cam-002.avi"
+        source = f"testsrc2=s=1624x1224:r={RATE}" if number % 2 else f"mandelbrot=s=1624x1224:r={RATE}"
+        command = [FFMPEG, "-v", "error", "-y", "-f", "lavfi", "-i", source, "-t", str(seconds), "-an"]
+        command += ["-vf", "noise=alls=6:allf=t", "-pix_fmt", "yuv420p", "-vcodec", "mpeg4", "-g", str(GOP)]
+        subprocess.run([*command, "-b:v", f"{megabits}M", path], check=True)
+        paths[path.stem] = path
+    return paths
+
+
+def plan(videos: dict[str, Path], count: int, frames: int) -> list[PlannedClip]:
+    """Intervals of 1.5 to 4 seconds, spread over the videos, none over another."""
+    luck = random.Random(0)
+    clips = []
+    for index in range(count):
+        name = sorted(videos)[index % len(videos)]
+        slot = frames // -(-count // len(videos))
+        length = luck.randint(44, min(118, slot - 1))
+        start = index // len(videos) * slot + luck.randint(1, slot - length)
+        interval = Interval(index, name, start, start + length - 1, "cut", frozenset(), frozenset())
+        clips.append(PlannedClip(interval.id, "cut", interval, start, start + length - 1, IntervalOrigin()))
+    return clips
+
+
+def toolkit(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
+    place = Workspace(folder)
+    sources, _ = read_sources(videos, place.cache / "sources", jobs=jobs)
+    with Ledger(place.ledger) as ledger:
+        rows, failures = cut_clips(clips, sources, place, short_side=SHORT_SIDE, jobs=jobs, ledger=ledger)
+    assert len(rows) == len(clips)
+    assert not failures
+    forkserver._forkserver._stop()  # and waits for it: only then its processes' time is known
+
+
+def commands(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path) -> list[str]:
+    return [
+        LOOP.format(
+            ffmpeg=FFMPEG,
+            start_s=(clip.start_frame - 1.5) * 5 / 147 if clip.start_frame > 1 else 0,
+            video=videos[clip.interval.video],
+            frames=clip.frames,
+            short_side=SHORT_SIDE,
+            target=folder / f"{clip.id}.mp4",
+        )
+        for clip in clips
+    ]
+
+
+def shell_loop(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
+    subprocess.run(["bash", "-c", "\n".join(["set -e", *commands(clips, videos, folder)])], check=True)
+
+
+def xargs(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
+    lines = "\0".join(commands(clips, videos, folder))
+    subprocess.run(["xargs", "-0", "-P", str(jobs), "-n", "1", "bash", "-c"], input=lines, text=True, check=True)
+
+
+def decode(task: CutTask) -> None:
+    """Decodes what the spans of a task need, and does nothing with it."""
+    index = task.source.index
+    first, last = index.key_frame_before(task.spans[0].start_frame), task.spans[-1].end_frame
+    with av.open(task.source.path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        container.seek(index.stamps[first - 1], stream=stream)
+        for frame in container.decode(stream):
+            if frame.pts >= index.stamps[last - 1]:
+                break
+
+
+def decode_limit(tasks: Sequence[CutTask]) -> Callable[..., None]:
+    def run(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
+        with ProcessPoolExecutor(jobs) as pool:
+            list(pool.map(decode, tasks))
+
+    return run
+
+
+def video2dataset(python: str) -> Callable[..., None]:
+    code = (
+        "import sys, json, os; from pathlib import Path; from multiprocessing import Pool\n"
+        "from video2dataset.subsamplers import ClippingSubsampler\n"
+        "def one(job):\n"
+        "    path, spans, out = job\n"
+        "    cut = ClippingSubsampler(1000, {'video': 'mp4'}, precision='exact')\n"
+        "    streams, metas, error = cut({'video': [Path(path).read_bytes()]}, {'key': '0', 'clips': spans})\n"
+        "    assert error is None, error\n"
+        "    for k, clip in enumerate(streams['video']): Path(out, f'{Path(path).stem}-{k}.mp4').write_bytes(clip)\n"
+        "if __name__ == '__main__':\n"
+        "    jobs = json.load(sys.stdin); Pool(int(sys.argv[1])).map(one, jobs, chunksize=1)\n"
+    )
+
+    def run(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
+        spans: dict[str, list[list[float]]] = {}
+        for clip in clips:
+            times = [(clip.start_frame - 1) * 5 / 147, clip.end_frame * 5 / 147]
+            spans.setdefault(str(videos[clip.interval.video]), []).append(times)
+        given = json.dumps([(path, sorted(times), str(folder)) for path, times in spans.items()])
+        (folder / "ffmpeg").symlink_to(FFMPEG)  # it asks for one of that name
+        environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+        script = folder / "run.py"
+        script.write_text(code)
+        subprocess.run([python, script, str(jobs)], input=given, text=True, check=True, env=environment)
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=40, help="length of a video")
+    parser.add_argument("--megabits", type=float, default=8.6, help="per second of footage")
+    parser.add_argument("--intervals", type=int, default=12)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--video2dataset", help="a python that has video2dataset", metavar="PYTHON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "videos").mkdir()
+        videos = write_footage(root / "videos", options.videos, options.seconds, options.megabits)
+        sources, _ = read_sources(videos, root / "memory", jobs=options.jobs)
+        frames = min(source.index.frames for source in sources.values())
+        clips = plan(videos, options.intervals, frames)
+        tasks = needed(clips, sources, options.jobs)
+        ways = {"toolkit": toolkit, "shell loop": shell_loop, "xargs -P": xargs, "decode limit": decode_limit(tasks)}
+        if options.video2dataset:
+            ways["video2dataset"] = video2dataset(options.video2dataset)
+        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for number in range(options.rounds):
+            for name, way in ways.items():
+                place = root / f"{name}-{number}"
+                place.mkdir()
+                measured[name].append(timed(lambda way=way, place=place: way(clips, videos, place, options.jobs)))
+                shutil.rmtree(place)
+        report(measured, clips, sum(task.decoded_frames for task in tasks), options)
+
+
+def needed(clips: Sequence[PlannedClip], sources: dict[str, Source], jobs: int) -> list[CutTask]:
+    """What has to be decoded, divided so that all processes have work."""
+    tasks: list[CutTask] = []
+    for name, source in sources.items():
+        spans = [Span(c.id, c.start_frame, c.end_frame, Path(), "") for c in clips if c.interval.video == name]
+        tasks += _tasks(source, spans, SHORT_SIDE, sum(clip.frames for clip in clips) / (4 * jobs))
+    return sorted(tasks, key=lambda task: task.decoded_frames, reverse=True)
+
+
+def timed(run: Callable[[], None]) -> tuple[float, float]:
+    """Wall seconds, and processor seconds of this process and its children."""
+
+    def used() -> float:
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+    started, before = time.perf_counter(), used()
+    run()
+    return time.perf_counter() - started, used() - before
+
+
+def report(
+    measured: dict[str, list[tuple[float, float]]],
+    clips: Sequence[PlannedClip],
+    decoded: int,
+    options: argparse.Namespace,
+) -> None:
+    best = {name: min(wall for wall, _ in runs) for name, runs in measured.items()}
+    frames = sum(clip.frames for clip in clips)
+    print(f"{len(clips)} clips, {frames} frames, {decoded} to decode; best of {options.rounds} rounds")
+    print(f"{options.jobs} jobs on {os.cpu_count()} × {processor()}, load {os.getloadavg()[0]:.1f} at the end")
+    for name, runs in measured.items():
+        processor_s = min(used for _, used in runs)
+        ratio = best[name] / best["toolkit"]
+        print(f"{name:<14} {best[name]:7.2f} s   {processor_s:7.2f} processor s   {ratio:5.2f} × the toolkit's time")
+    print(f"the toolkit cuts at {best['decode limit'] / best['toolkit']:.0%} of the speed of mere decoding (goal 80 %)")
+    if "video2dataset" not in measured:
+        print("video2dataset: not measured (no --video2dataset PYTHON)")
+
+
+def processor() -> str:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
