@@ -74,7 +74,7 @@ def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: i
 
     root = place.cache / "standin"
     terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: the stand-in corpus takes the footage's place → {root}")
-    summary = write_standin(root, difficulty="easy", jobs=jobs, progress=terminal.progress)
+    summary = write_standin(root, difficulty="standard", jobs=jobs, progress=terminal.progress)
     terminal.closing("standin", summary.text(), root)
     return root
 
