@@ -69,7 +69,7 @@ def standin(
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Intervals of each class.")] = 50,
     difficulty: Annotated[
         Literal["easy", "standard", "hard"], typer.Option(help="How hard it is to tell classes.")
-    ] = "easy",
+    ] = "standard",
     jobs: JobsOption = DEFAULT_JOBS,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
