@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t
 
 DIRECTIONS = {"audio_to_video": "audio → video", "video_to_audio": "video → audio"}
@@ -54,13 +55,13 @@ def table(comparisons: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _values(comparisons: list[dict[str, Any]], name: str, direction: str, metric: str, k: str) -> np.ndarray:
+def _values(comparisons: list[dict[str, Any]], name: str, direction: str, metric: str, k: str) -> NDArray[np.float64]:
     """[corpora] means over the seeds of each."""
     found = [each["systems"][name]["metrics"][direction][metric][k]["mean"] for each in comparisons]
     return np.array([np.nan if value is None else value for value in found])
 
 
-def _cell(values: np.ndarray) -> str:
+def _cell(values: NDArray[np.float64]) -> str:
     return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
