@@ -137,6 +137,7 @@ def evaluate(
         from fmn.evaluate import evaluate as evaluate_run
         from fmn.runs import latest_run, manifest_for
         from fmn.table import WHAT_INTERVALS_ARE, class_table, results_table
+        from fmn.trivial_rows import trivial_rows
 
         folder = run or latest_run(root or Path())
         chosen = manifest or manifest_for(folder, "test.jsonl")
@@ -155,12 +156,14 @@ def evaluate(
         if update_memory:
             results[f"{found.system}, updated"] = found.metrics[UPDATED]
             notes.insert(1, found.metrics[UPDATED]["how"])
+        trivial = trivial_rows(folder, chosen, root=root, jobs=jobs, progress=terminal.progress)
+        results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
         terminal.say(results_table(results, title=title, notes=notes))
         if of_classes:
             terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
         terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
         show_failures(terminal, found.failures)
-        terminal.result(found.as_dict())
+        terminal.result(found.as_dict() | {"trivial": trivial})
 
 
 @app.command()

@@ -23,6 +23,12 @@ from fmn.features.media import Progress, silent
 from fmn.items import Items, load_items
 from fmn.systems import Changes, System, find_system, system_names
 
+ORDER = (
+    *("cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet"),  # those of the paper's Table 2, in its order
+    *("mms", "mms_classes", "amm", "amm_classes", "two_classifiers"),
+    *("fmn_printed", "fmn_no_memory", "fmn"),
+)
+TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
 DEFAULT_BUDGET = 4
 DEFAULT_SEEDS = 5
 
@@ -146,7 +152,7 @@ def plan(
         raise InputError(f"The budget is {budget}, the number of seeds is {seeds}", expected="at least 1 of each")
     train_sha256 = sha256_of(train)
     candidates: dict[str, tuple[Candidate, ...]] = {}
-    for name in dict.fromkeys(models or system_names()):
+    for name in in_order(models or system_names()):
         system = find_system(name)
         base = with_values(system.adapt(preset(preset_name)), {"system": name, **(changes or {})})
         base = system.complete(base)
@@ -256,6 +262,12 @@ def _digest(config: Config, train_sha256: str) -> str:
     values = as_dict(replace(config, training=replace(config.training, seed=0)))
     text = json.dumps([values, train_sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """``names``, each once: the paper's, the modern ones, a user's own, the trivial ones; unknown ones keep theirs."""
+    order = {name: place for place, name in enumerate(ORDER)} | {name: 1000 + n for n, name in enumerate(TRIVIAL)}
+    return sorted(dict.fromkeys(names), key=lambda name: order.get(name, 500))
 
 
 def describe(changes: Changes) -> str:

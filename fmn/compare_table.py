@@ -88,7 +88,7 @@ def rich_tables(values: Mapping[str, Any]) -> list[Table]:
             padding=(0, 0),
         )
         for number, name in enumerate(block.head):
-            table.add_column(name, justify="left" if number in block.left else "right", overflow="fold")
+            table.add_column(name, justify="left" if number in block.left else "right", no_wrap=number == 0)
         for number, row in enumerate(block.rows):
             last = number == len(block.rows) - block.references - 1 and block.references > 0
             style = "dim" if number >= len(block.rows) - block.references else None
@@ -246,7 +246,7 @@ def _costs(values: Mapping[str, Any]) -> Block:
 
 
 def _quoted() -> Block:
-    head = ("system", *(f"{name} R@{k}" for name in DIRECTIONS.values() for k in (1, 10, 25)))
+    head = ("system", *(f"{name} @{k}" for name in DIRECTIONS.values() for k in (1, 10, 25)))
     rows = tuple((Cell(name), *(Cell(f"{each:.2f}") for each in figures)) for name, figures in QUOTED.items())
     return Block(QUOTED_TITLE, head, rows, 0, (QUOTED_NOTE,))
 

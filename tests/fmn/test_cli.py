@@ -133,7 +133,7 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
     torn.write_bytes(b"torn")
     assert run("eval").exit_code == 0  # its feature is known by its content, which the manifest names
     for folder_of_features in (files / "cache").rglob("video-*"):
-        folder_of_features.rename(folder_of_features.with_name("away"))
+        folder_of_features.rename(folder_of_features.with_name(f"away-{folder_of_features.name}"))
     partial = run("eval")
     assert partial.exit_code == 1, partial.output
     assert "1 files have no features and took no part" in partial.output

@@ -137,10 +137,10 @@ def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Call
         assert found["class_hit"]["1"]["sd"] == pytest.approx(np.std(hits, ddof=1))
         assert found["class_recall"]["10"]["mean"] == pytest.approx(np.mean(recalls))
     apart = values["systems"]["two_classifiers"]["difference"]["audio_to_video"]["class_hit"]["1"]
-    means = [
-        values["systems"][name]["metrics"]["audio_to_video"]["class_hit"]["1"]["mean"] for name in values["systems"]
-    ]
-    assert apart["mean"] == pytest.approx(means[1] - means[0])
+    means = {
+        name: each["metrics"]["audio_to_video"]["class_hit"]["1"]["mean"] for name, each in values["systems"].items()
+    }
+    assert apart["mean"] == pytest.approx(means["two_classifiers"] - means["fmn"])
     assert apart["low"] <= apart["mean"] <= apart["high"]
     assert apart["levels"] == {"class": 4, "voice": 3, "seed": 3}
     assert "difference" not in values["systems"]["fmn"]
@@ -314,3 +314,17 @@ def _system(mean: float, apart: tuple[float, float, float] | None) -> dict[str, 
 
 def _number(values: dict[str, Any], name: str) -> str:
     return Path(values["systems"][name]["runs"][0]).parent.name[0]
+
+
+def test_the_example_of_the_documentation_is_a_system(
+    planned: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "systems" / "contrastive.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "fmn.baselines.contrastive", raising=False)
+    comparison = planned("lengths", "contrastive", "vmnet", seeds=1, budget=1)
+    assert list(comparison.candidates) == ["vmnet", "contrastive", "lengths"]
+    results = compare(comparison)
+    assert results.failed == {}
+    assert results.values["systems"]["contrastive"]["parameters"] > 0
