@@ -1,0 +1,59 @@
+"""The benchmarks run and print what they promise; how fast things are is not asked here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    usual = torch.get_num_threads()
+    yield
+    torch.set_num_threads(usual)
+
+
+def printed_by(name: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where a process that it starts finds its functions
+    try:
+        spec.loader.exec_module(module)
+        found = module.main([*arguments, "--device", "cpu"])
+    finally:
+        del sys.modules[name]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert json.loads(last) == found
+    return found
+
+
+def test_training_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed_by("training_loop", ["--pairs", "64", "--repeats", "1", "--threads", "1"], capsys)
+    assert found["ratio"] == pytest.approx(found["trainer_pairs_per_s"] / found["plain_pairs_per_s"])
+    assert found["ratio_of_processor_time"] > 0
+    assert found["paper_schedule_h"] > 500 * 24_500 / found["trainer_pairs_per_s"] / 3600 * 0.99
+
+
+def test_feature_extraction(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed_by("feature_extraction", ["--clips", "2", "--jobs", "1"], capsys)
+    slowest = min(value for name, value in found.items() if name.endswith("clips_per_s") and name != "clips_per_s")
+    assert found["of_slowest_stage"] == pytest.approx(found["clips_per_s"] / slowest)
+
+
+def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    found = printed_by("memory_read", ["--rows", "4000", "--queries", "3", "--dim", "8", "--threads", "1"], capsys)
+    for kind in ("limit", "max", "softmax"):
+        assert found[kind]["seconds"] > 0
+        assert found[kind]["peak_mb"] >= 0
