@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes import ClassFile
 from dataset_tools.clips import NOTHING_KNOWN, Knowledge, Plan, PlannedClip, plan_clips
-from dataset_tools.cutting import cut_clips
+from dataset_tools.cutting import cut_clips, untrimmed_contents
 from dataset_tools.errors import InputError, ToolkitError
 from dataset_tools.ledger import Ledger, LedgerRow
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.mpii.tacos import read_sentences
 from dataset_tools.progress import Progress, silent
+from dataset_tools.review.decisions import Decision, decide
+from dataset_tools.review.journal import read_reviews, reviews_path
+from dataset_tools.review.verdicts import with_verdicts
 from dataset_tools.sources import Source, read_sources
 from dataset_tools.speech.assemble import SpeechOptions, assemble, speak
 from dataset_tools.speech.voices import open_engine
@@ -42,15 +45,18 @@ def build_dataset(
 ) -> BuildSummary:
     """Cuts the clips of the classes, speaks their descriptions, writes clips.jsonl, utterances.jsonl and build.json.
 
-    What is done from the same inputs is not done again. A clip that cannot be cut is replaced by another interval of
-    its class where there is one; it keeps its row in the ledger, as failed. Files of clips that are no longer in the
-    data set are left where they are: another build may want them.
+    What is done from the same inputs is not done again. What people decided in annotations/reviews.jsonl is applied, as
+    long as it refers to the clip as it is: trims, other classes and sentences, rejections. A clip that cannot be cut is
+    replaced by another interval of its class where there is one; it keeps its row in the ledger, as failed. Files of
+    clips that are no longer in the data set are left where they are: another build may want them.
 
     Raises:
         InputError: an input is wrong; nothing was written.
         StoppedError: something outside stopped it (a full disk, another build in the workspace).
     """
-    plan = _plan(corpus, classes, options, NOTHING_KNOWN)  # raises before anything is written
+    reviews = read_reviews(reviews_path(workspace))
+    decisions = decide(reviews, "clip")
+    plan = _plan(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     if not corpus.videos:
         raise InputError(
             "There are no videos in the folder",
@@ -64,7 +70,7 @@ def build_dataset(
         _check_speech(options.voices)
     with Ledger(workspace.ledger) as ledger:
         failures = _Failures()
-        plan, clips = _cut(workspace, corpus, classes, options, jobs, ledger, failures, progress)
+        plan, clips = _cut(workspace, corpus, classes, options, decisions, jobs, ledger, failures, progress)
         if options.speech:
             utterances, failures.utterances = speak(
                 workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, progress=progress
@@ -73,6 +79,7 @@ def build_dataset(
             utterances = assemble(workspace, clips, classes, ledger)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, clips, failures)
+        clips, utterances = with_verdicts(clips, utterances, reviews)
         write_rows(workspace.manifests / "clips.jsonl", clips)
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
         summary = _summary(plan, corpus, classes, clips, utterances, failures)
@@ -91,7 +98,9 @@ def _check_speech(options: SpeechOptions) -> None:
         read_sentences(options.sentences)
 
 
-def _plan(corpus: Corpus, classes: ClassFile, options: BuildOptions, known: Knowledge) -> Plan:
+def _plan(
+    corpus: Corpus, classes: ClassFile, options: BuildOptions, known: Knowledge, decisions: Mapping[str, Decision]
+) -> Plan:
     return plan_clips(
         corpus,
         classes,
@@ -100,6 +109,7 @@ def _plan(corpus: Corpus, classes: ClassFile, options: BuildOptions, known: Know
         seed=options.seed,
         min_frames=options.min_frames,
         known=known,
+        decisions=decisions,
     )
 
 
@@ -108,38 +118,52 @@ def _cut(
     corpus: Corpus,
     classes: ClassFile,
     options: BuildOptions,
+    decisions: Mapping[str, Decision],
     jobs: int,
     ledger: Ledger,
     failures: _Failures,
     progress: Progress,
 ) -> tuple[Plan, list[ClipRow]]:
-    """Plans, reads the videos of the plan, cuts; and plans again with what turned out, until the plan holds."""
+    """Plans, reads the videos of the plan, cuts; and plans again with what turned out, until the plan holds.
+
+    Decisions take part until it turns out that their clip is not what it was when they were made.
+    """
     sources: dict[str, Source] = {}
     unreadable: dict[str, ToolkitError] = {}
     failed: set[str] = set()
+    contents: dict[str, str] = {}
     while True:
         frames = {name: source.index.frames for name, source in sources.items()}
-        plan = _plan(corpus, classes, options, Knowledge(frames, unreadable, failed))
-        unread = {clip.interval.video for clip in plan.clips} - sources.keys()
+        plan = _plan(corpus, classes, options, Knowledge(frames, unreadable, failed), decisions)
+        unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - sources.keys()
         if unread:
             videos = {name: corpus.videos[name] for name in unread}
             read, unreadable_now = read_sources(videos, workspace.cache / "sources", jobs=jobs, progress=progress)
             sources |= read
             unreadable |= unreadable_now
             continue
-        clips, failures_now = cut_clips(
-            plan.clips,
-            sources,
-            workspace,
-            short_side=options.short_side,
-            jobs=jobs,
-            ledger=ledger,
-            progress=progress,
+        decided = [clip for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
+        unknown = [clip for clip in decided if clip.id not in contents]
+        found, failures_now = untrimmed_contents(
+            unknown, sources, workspace, short_side=options.short_side, jobs=jobs, ledger=ledger, progress=progress
         )
-        if not failures_now:
-            return plan, clips
+        contents |= found
+        stale = {clip.id for clip in decided if clip.decision and contents.get(clip.id) != clip.decision.content_sha256}
+        if not stale:
+            clips, failures_now = cut_clips(
+                plan.clips,
+                sources,
+                workspace,
+                short_side=options.short_side,
+                jobs=jobs,
+                ledger=ledger,
+                progress=progress,
+            )
+            if not failures_now:
+                return plan, clips
+        decisions = {clip_id: decision for clip_id, decision in decisions.items() if clip_id not in stale}
         failures.clips |= failures_now
-        failed |= _intervals_of(plan.clips, failures_now)
+        failed |= _intervals_of((*plan.clips, *plan.left_out), failures_now)
 
 
 def _intervals_of(clips: Sequence[PlannedClip], failures: Mapping[str, ToolkitError]) -> set[str]:
@@ -157,7 +181,9 @@ def _forget_others(ledger: Ledger, plan: Plan, clips: Sequence[ClipRow], failure
     """Drops the rows of clips and intervals that only an earlier build, with other options, knew."""
     known = {f"clip/{row.id}" for row in clips} | {f"clip/{clip_id}" for clip_id in failures.clips}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
-    ledger.forget([name for name in ledger.rows if name.startswith(("clip/", "interval/")) and name not in known])
+    known |= {f"reviewed/{clip.id}" for clip in (*plan.clips, *plan.left_out) if clip.decision is not None}
+    kinds = ("clip/", "interval/", "reviewed/")
+    ledger.forget([name for name in ledger.rows if name.startswith(kinds) and name not in known])
 
 
 def _summary(
@@ -172,6 +198,7 @@ def _summary(
 ) -> BuildSummary:
     refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
     counts = Counter(clip.class_id for clip in (plan.clips if dry_run else clips))
+    reviewed = Counter(clip.decision.verdict for clip in (*plan.clips, *plan.left_out) if clip.decision is not None)
     missing = sorted(f"interval/{refusal.id}" for refusal in plan.refusals if refusal.status == "failed")
     return BuildSummary(
         clips=len(plan.clips) if dry_run else len(clips),
@@ -184,6 +211,7 @@ def _summary(
             *(f"utterance/{utterance_id}" for utterance_id in sorted(failures.utterances)),
             *missing,
         ),
+        reviewed=dict(sorted(reviewed.items())),
         notes=corpus.notes,
         stand_in=corpus.standin,
         dry_run=dry_run,

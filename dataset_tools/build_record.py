@@ -61,6 +61,7 @@ class BuildSummary:
         shortfalls: by how many clips a class falls short.
         refused: intervals that could not be used, counted by the reason's first words.
         failures: ids of the samples that failed.
+        reviewed: clips that a decision of people was applied to, by verdict.
         notes: what the reader of the annotations wants said.
         stand_in: what STANDIN.json says, when the footage is made up.
     """
@@ -71,6 +72,7 @@ class BuildSummary:
     shortfalls: Mapping[str, int]
     refused: Mapping[str, int]
     failures: tuple[str, ...]
+    reviewed: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stand_in: Mapping[str, Any] | None = None
     dry_run: bool = False
@@ -190,6 +192,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
         },
         "shortfalls": dict(summary.shortfalls),
         "refused": dict(summary.refused),
+        "reviewed": dict(summary.reviewed),
         "failures": list(summary.failures),
         "notes": list(summary.notes),
         "official_split": {name: sorted(sequences) for name, sequences in sorted(corpus.splits.items())},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli_options import HERE, ClassFileOption, class_file_of
+from dataset_tools.cli_options import DEFAULT_JOBS, HERE, ClassFileOption, JobsOption, class_file_of
 from dataset_tools.terminal import (
     DebugOption,
     DryRunOption,
@@ -52,6 +52,7 @@ def annotate(
     annotators: AnnotatorsOption = None,
     third_look: ThirdLookOption = False,
     yes: YesOption = False,
+    jobs: JobsOption = DEFAULT_JOBS,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -75,6 +76,7 @@ def annotate(
             project=project,
             annotators=annotators,
             third_look=third_look,
+            jobs=jobs,
             progress=terminal.progress,
         )
         _show_push(terminal, pushed)
@@ -95,6 +97,7 @@ def annotate_push(
     annotators: AnnotatorsOption = None,
     third_look: ThirdLookOption = False,
     yes: YesOption = False,
+    jobs: JobsOption = DEFAULT_JOBS,
     workspace: WorkspaceOption = HERE,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -111,7 +114,7 @@ def annotate_push(
         place = Workspace(workspace)
         classes = class_file_of(class_file, place, None)
         if to is not None:
-            count = push_to_file(place, to, classes=classes, media_url=media_url)
+            count = push_to_file(place, to, classes=classes, media_url=media_url, jobs=jobs, progress=terminal.progress)
             terminal.closing("push", f"{count} tasks, and the page beside them as {to.with_suffix('.xml').name}", to)
             terminal.result({"tasks": count})
             return
@@ -127,6 +130,7 @@ def annotate_push(
             replace_config=replace_config,
             annotators=annotators,
             third_look=third_look,
+            jobs=jobs,
             dry_run=dry_run,
             progress=terminal.progress,
         )
@@ -227,6 +231,8 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool) -> Targe
 
 def _show_push(terminal: Terminal, pushed: PushSummary) -> None:
     terminal.closing("push", pushed.text(), pushed.address)
+    if pushed.without_margin:
+        terminal.warn(f"{pushed.without_margin:,} clips are shown without what is around them: no footage at hand")
     terminal.result({"push": pushed.as_dict()})
 
 

@@ -7,14 +7,15 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from dataset_tools.clips import PlannedClip
-from dataset_tools.decoding import SourceVideo, decoder_version
+from dataset_tools.decoding import Picture, SourceVideo, decoder_version
 from dataset_tools.encoding import ENCODER_OPTIONS, Encoded, encode, encoder_version, read_encoded
 from dataset_tools.errors import SampleError, StoppedError, ToolkitError
 from dataset_tools.execution import run_each
@@ -31,13 +32,26 @@ TASKS_A_JOB = 4
 
 @dataclass(frozen=True)
 class Span:
-    """A clip to cut within a task. Its frames are 1-based, both included."""
+    """A video file to cut within a task. Its frames are 1-based, both included.
+
+    Attributes:
+        id: of the clip that it is, or shows.
+        kind: what it is; with the id it names the row in the ledger.
+        bright: frames that are shown as they are, the others darker; None: all of them.
+    """
 
     id: str
     start_frame: int
     end_frame: int
     path: Path
     key: str
+    kind: str = "clip"
+    bright: tuple[int, int] | None = None
+
+    @property
+    def sample(self) -> str:
+        """Id of its row in the ledger."""
+        return f"{self.kind}/{self.id}"
 
 
 @dataclass(frozen=True)
@@ -93,20 +107,86 @@ def cut_clips(
     Raises:
         StoppedError: the disk is full.
     """
+    spans = {clip.id: _span(clip, sources[clip.interval.video], workspace, short_side) for clip in clips}
+    wanted = [(sources[clip.interval.video], spans[clip.id]) for clip in clips]
+    done, failures = cut_spans(wanted, workspace, short_side=short_side, jobs=jobs, ledger=ledger, progress=progress)
+    rows = [_row(clip, done[clip.id]) for clip in sorted(clips, key=lambda clip: clip.id) if clip.id in done]
+    return rows, failures
+
+
+def untrimmed_contents(
+    clips: Sequence[PlannedClip],
+    sources: Mapping[str, Source],
+    workspace: Workspace,
+    *,
+    short_side: int,
+    jobs: int,
+    ledger: Ledger,
+    progress: Progress = silent,
+) -> tuple[dict[str, str], dict[str, ToolkitError]]:
+    """The SHA-256 of clips as annotated, without their trims: what decisions refer to.
+
+    The ledger remembers it (rows ``reviewed/<clip id>``, without a file), so that nothing is cut for it once it was.
+
+    Returns:
+        The hashes, and the errors of clips that cannot be cut, by clip id.
+    """
+    contents: dict[str, str] = {}
+    unknown: list[PlannedClip] = []
+    keys: dict[str, str] = {}
+    for clip in clips:
+        span = _span(clip.untrimmed(), sources[clip.interval.video], workspace, short_side)
+        keys[clip.id] = span.key
+        row = ledger.finished(f"reviewed/{clip.id}", span.key) or ledger.finished(span.sample, span.key)
+        if row is None:
+            unknown.append(clip.untrimmed())
+        else:
+            contents[clip.id] = str(row.sha256)
+    failures: dict[str, ToolkitError] = {}
+    if unknown:
+        rows, failures = cut_clips(
+            unknown, sources, workspace, short_side=short_side, jobs=jobs, ledger=ledger, progress=progress
+        )
+        contents |= {row.id: row.sha256 for row in rows}
+    for clip_id, sha256 in contents.items():
+        ledger.record(
+            LedgerRow(id=f"reviewed/{clip_id}", status="ok", stage="review", key=keys[clip_id], sha256=sha256)
+        )
+    return contents, failures
+
+
+def cut_spans(
+    wanted: Sequence[tuple[Source, Span]],
+    workspace: Workspace,
+    *,
+    short_side: int,
+    jobs: int,
+    ledger: Ledger,
+    progress: Progress = silent,
+    stage: str = "clips",
+) -> tuple[dict[str, LedgerRow], dict[str, ToolkitError]]:
+    """Cuts those spans that the ledger does not have yet.
+
+    Returns:
+        The ledger's rows of those that are there, and the errors of the others, by clip id.
+
+    Raises:
+        StoppedError: the disk is full.
+    """
     done: dict[str, LedgerRow] = {}
     failures: dict[str, ToolkitError] = {}
+    sources = {source.path: source for source, _ in wanted}
     missing: dict[str, list[Span]] = defaultdict(list)
-    for clip in clips:
-        span = _span(clip, sources[clip.interval.video], workspace, short_side)
-        row = ledger.finished(f"clip/{clip.id}", span.key)
+    for source, span in wanted:
+        row = ledger.finished(span.sample, span.key)
         if row is None:
-            missing[clip.interval.video].append(span)
+            missing[source.path].append(span)
         else:
-            done[clip.id] = row
-    progress("clips", len(done), len(clips))
+            done[span.id] = row
+    progress(stage, len(done), len(wanted))
     frames = sum(span.end_frame - span.start_frame + 1 for spans in missing.values() for span in spans)
     large = frames / (TASKS_A_JOB * jobs)
-    tasks = [task for video in missing for task in _tasks(sources[video], missing[video], short_side, large)]
+    tasks = [task for path in missing for task in _tasks(sources[path], missing[path], short_side, large)]
     while tasks:
         tasks.sort(key=lambda task: task.decoded_frames, reverse=True)  # what takes longest first
         alone: list[CutTask] = []
@@ -118,16 +198,15 @@ def cut_clips(
                     continue
                 for span in outcome.item.spans:
                     result = outcome.result[span.id] if outcome.result is not None else outcome.error
-                    row = _ledger_row(span, result, workspace)
+                    row = _ledger_row(span, outcome.item.source, result, workspace)
                     ledger.record(row)
                     if row.status == "ok":
                         done[span.id] = row
                     elif isinstance(result, ToolkitError):
                         failures[span.id] = result
-                    progress("clips", len(done) + len(failures), len(clips), span.id)
+                    progress(stage, len(done) + len(failures), len(wanted), span.id)
         tasks = alone
-    rows = [_row(clip, done[clip.id]) for clip in sorted(clips, key=lambda clip: clip.id) if clip.id in done]
-    return rows, failures
+    return done, failures
 
 
 def cut_task(task: CutTask) -> dict[str, Cut | ToolkitError]:
@@ -154,6 +233,8 @@ def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut
     encoded = read_encoded(span.path, span.key, video.rate)
     if encoded is None:
         pictures = video.pictures(span.start_frame, span.end_frame, short_side)
+        if span.bright is not None:
+            pictures = _with_dark_margin(pictures, span.bright)
         encoded = encode(_of_unchanged(source, pictures), video.rate, span.path, span.key)
     return Cut(encoded, sha256_of(span.path))
 
@@ -190,31 +271,46 @@ def _tasks(source: Source, spans: Sequence[Span], short_side: int, large: float)
     yield CutTask(source, group, short_side)
 
 
+def _with_dark_margin(pictures: Iterator[Picture], bright: tuple[int, int]) -> Iterator[Picture]:
+    """The pictures, those outside of ``bright`` with less than half their light: they are not of the clip."""
+    darker = bytes(16 + max(0, level - 16) * 2 // 5 for level in range(256))  # luma, of which 16 is black
+    for picture in pictures:
+        if bright[0] <= picture.number <= bright[1]:
+            yield picture
+        else:
+            luma = picture.width * picture.height
+            yield replace(picture, yuv420p=picture.yuv420p[:luma].translate(darker) + picture.yuv420p[luma:])
+
+
 def _span(clip: PlannedClip, source: Source, workspace: Workspace, short_side: int) -> Span:
     path = workspace.clips / f"{clip.id}.mp4"
-    return Span(clip.id, clip.start_frame, clip.end_frame, path, _key(clip, source, short_side))
+    start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
+    key = cut_key(source, start_frame, end_frame, short_side)
+    return Span(clip.id, start_frame, end_frame, path, key)
 
 
-def _key(clip: PlannedClip, source: Source, short_side: int) -> str:
-    """The identity of a clip's content: of contents and options, never of paths, times or the number of jobs."""
+def cut_key(
+    source: Source, start_frame: int, end_frame: int, short_side: int, bright: tuple[int, int] | None = None
+) -> str:
+    """The identity of a cut's content: of contents and options, never of paths, times or the number of jobs."""
     inputs: dict[str, Any] = {
         "source": source.sha256,
-        "frames": [clip.start_frame, clip.end_frame],
+        "frames": [start_frame, end_frame],
         "rate": source.index.rate,
         "short_side": short_side,
         "decoder": decoder_version(),
         "encoder": encoder_version(),
         "options": ENCODER_OPTIONS,
+        **({} if bright is None else {"bright": bright}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _ledger_row(span: Span, result: Cut | ToolkitError | None, workspace: Workspace) -> LedgerRow:
-    sample = f"clip/{span.id}"
+def _ledger_row(span: Span, source: Source, result: Cut | ToolkitError | None, workspace: Workspace) -> LedgerRow:
     if isinstance(result, Cut):
-        values = msgspec.to_builtins(result.encoded)
-        return ok(sample, "cut", span.key, span.path, workspace.root, result.sha256, **values)
-    return failed(sample, "cut", result or SampleError("Nothing said why", where=span.id), span.key)
+        values = {**msgspec.to_builtins(result.encoded), "source_sha256": source.sha256}
+        return ok(span.sample, "cut", span.key, span.path, workspace.root, result.sha256, **values)
+    return failed(span.sample, "cut", result or SampleError("Nothing said why", where=span.id), span.key)
 
 
 def _row(clip: PlannedClip, done: LedgerRow) -> ClipRow:
@@ -227,7 +323,7 @@ def _row(clip: PlannedClip, done: LedgerRow) -> ClipRow:
         video=clip.interval.video,
         start_frame=clip.start_frame,
         end_frame=clip.end_frame,
-        trim=None,
+        trim=clip.trim,
         fps=encoded.fps,
         frames=encoded.frames,
         width=encoded.width,
@@ -236,4 +332,6 @@ def _row(clip: PlannedClip, done: LedgerRow) -> ClipRow:
         path=str(done.path),
         sha256=str(done.sha256),
         origin=clip.origin,
+        review=None if clip.decision is None else clip.decision.verdict,
+        untrimmed_sha256=UNSET if clip.decision is None or clip.trim is None else clip.decision.content_sha256,
     )

@@ -80,7 +80,8 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
         fps: frames per second of the clip (constant). frames: frames in the clip.
         width, height: pixels of the clip. duration_s: frames / fps.
         path: the mp4, relative to the workspace. sha256: of that file.
-        review: verdict of the decision that counts, or null.
+        review: verdict of the decision that counts and that the clip follows, or null.
+        untrimmed_sha256: of a trimmed clip only: the SHA-256 that the file had before, which decisions refer to.
     """
 
     person: str
@@ -98,6 +99,7 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     sha256: str
     origin: IntervalOrigin | WindowOrigin
     review: str | None = None
+    untrimmed_sha256: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):

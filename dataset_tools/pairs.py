@@ -21,6 +21,8 @@ from dataset_tools.manifests import (
     write_rows,
 )
 from dataset_tools.progress import Progress, silent
+from dataset_tools.review.journal import read_reviews, reviews_path
+from dataset_tools.review.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.seeds import generator
 from dataset_tools.splits import FOLDS, Side, Sides, SplitName, interval_of, split_items, split_mpii, split_person
 from dataset_tools.workspace import Workspace
@@ -91,9 +93,7 @@ def make_pairs(
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     utterances = list(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
     if options.reviewed:
-        clips = [clip for clip in clips if clip.review == "accept"]
-        accepted = {clip.id for clip in clips}
-        utterances = [u for u in utterances if u.review == "accept" and (u.clip is None or u.clip in accepted)]
+        clips, utterances = _reviewed(workspace, clips, utterances)
     labels = {label.id: label for label in (action_class.label() for action_class in classes.classes)}
     _check_items(workspace, clips, utterances, labels, options)
     built = read_build(workspace)
@@ -148,6 +148,17 @@ def make_pairs(
         leaks=leaks,
         is_standin=built.get("stand_in") is not None,
     )
+
+
+def _reviewed(
+    workspace: Workspace, clips: list[ClipRow], utterances: list[UtteranceRow]
+) -> tuple[list[ClipRow], list[UtteranceRow]]:
+    """The items that people accepted: as reviews.jsonl has it now, or, where there is none, as the rows say."""
+    if reviews_path(workspace).is_file():
+        clips, utterances = with_verdicts(clips, utterances, read_reviews(reviews_path(workspace)))
+    clips = [clip for clip in clips if clip.review in ACCEPTED]
+    accepted = {clip.id for clip in clips}
+    return clips, [row for row in utterances if row.review == "accept" and (row.clip is None or row.clip in accepted)]
 
 
 def pair_rows(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> Iterator[PairRow]:

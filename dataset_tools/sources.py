@@ -87,6 +87,13 @@ def read_sources(
     return sources, failures
 
 
+def remembered_sources(memory: Path) -> dict[str, Source]:
+    """The videos that were read at any time and still are what they were, by SHA-256; none is read again."""
+    notes = sorted(memory.glob("*.json")) if memory.is_dir() else []
+    known = [source for note in notes if (source := _recall(note)) is not None and source.is_unchanged()]
+    return {source.sha256: source for source in known}
+
+
 def _read(task: _Task) -> Source:
     """Runs in a worker process; leaves a note at once, so that a killed command has not read in vain."""
     marks = _marks(task.path)  # before reading: a file that changes meanwhile is read again next time

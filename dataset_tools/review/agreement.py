@@ -110,7 +110,7 @@ def _overlap(clips: Mapping[str, Mapping[str, ReviewRow]]) -> Agreement:
 
 
 def _kept(row: ReviewRow) -> tuple[int, int]:
-    return row.trim or (row.shown.first_frame, row.shown.first_frame + row.shown.frames - 1)
+    return row.trim or row.shown.interval or (row.shown.first_frame, row.shown.first_frame + row.shown.frames - 1)
 
 
 def _iou(a: tuple[int, int], b: tuple[int, int]) -> float:

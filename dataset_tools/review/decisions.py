@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import UNSET
+
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.review.journal import ReviewRow
 
@@ -122,6 +124,11 @@ def _age(row: ReviewRow) -> tuple[str, int]:
     return row.time, row.label_studio.annotation
 
 
+def content_of(clip: ClipRow) -> str:
+    """SHA-256 of what a decision on a clip refers to: its file as annotated, before any trim."""
+    return clip.sha256 if clip.untrimmed_sha256 is UNSET else clip.untrimmed_sha256
+
+
 def still_refers(decision: Decision, clip: ClipRow, utterance: UtteranceRow | None) -> bool:
     """Whether a clip is as it was when it was decided on, or as the decision itself made it.
 
@@ -134,12 +141,32 @@ def still_refers(decision: Decision, clip: ClipRow, utterance: UtteranceRow | No
         utterance: the one that is shown with it now.
     """
     shown = decision.row.shown
-    new_words = decision.corrected or decision.sentence is not None
-    same_file = clip.sha256 == decision.content_sha256
+    same_file = content_of(clip) == decision.content_sha256
     cut_as_decided = decision.trim is not None and clip.trim == decision.trim
     same_class = clip.class_id in (shown.class_id, decision.class_id)
-    same_words = new_words or utterance is None or utterance.text == shown.sentence
-    return (same_file or cut_as_decided) and same_class and same_words
+    new_words = decision.corrected and decision.sentence is None
+    agreed = (shown.sentence, decision.sentence or shown.sentence)
+    says_it = utterance is None or new_words or any(same_words(utterance.text, sentence) for sentence in agreed)
+    return (same_file or cut_as_decided) and same_class and says_it
+
+
+def is_followed(decision: Decision, clip: ClipRow) -> bool:
+    """Whether a clip in the data set is just what a decision, which refers to it, made of it."""
+    return (
+        decision.verdict != "reject"
+        and content_of(clip) == decision.content_sha256
+        and clip.class_id == decision.class_id
+        and clip.trim == decision.trim
+    )
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two sentences sound the same: their letters and digits do, whatever the case and the punctuation."""
+
+    def heard(text: str) -> str:
+        return "".join(letter for letter in text.casefold() if letter.isalnum() or letter.isspace())
+
+    return heard(one).split() == heard(other).split()
 
 
 def conflicts(decisions: Mapping[str, Decision]) -> Sequence[str]:

@@ -51,12 +51,14 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         class_id: id of the class ("class" in the file). sentence: the description.
         first_frame: source frame of the first frame of the video. frames: how many the video had.
+        interval: first and last source frame of the clip in that video; null: the clip was the whole video.
     """
 
     class_id: str = msgspec.field(name="class")
     sentence: str
     first_frame: int
     frames: int
+    interval: tuple[int, int] | None = None
 
 
 class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):

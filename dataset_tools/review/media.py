@@ -39,12 +39,8 @@ class ShownVideo:
         return (self.first_frame + start - 1, self.first_frame + end - 1) if start <= end else None
 
 
-def shown_video(clip: ClipRow) -> ShownVideo:
-    """The video that is shown for a clip: the clip as it was cut.
-
-    This is the one place that decides it. Once build cuts a review video with a margin around the interval, it is
-    named here, with the source frame that it starts at; everything else follows.
-    """
+def clip_alone(clip: ClipRow) -> ShownVideo:
+    """The video of a clip whose footage is not at hand: the clip as it was cut."""
     first_frame = clip.start_frame if clip.trim is None else clip.trim[0]
     return ShownVideo(clip.path, first_frame, clip.frames, clip.fps)
 

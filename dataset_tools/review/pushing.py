@@ -49,6 +49,7 @@ class PushSummary:
         removed: tasks that a killed push had left twice.
         reopened: clips in conflict that one more annotator is asked to look at.
         gone: tasks whose clip is not in the data set any more; they stay.
+        without_margin: clips that are shown without footage around them, as it is not at hand.
         dry_run: whether nothing was written.
     """
 
@@ -64,6 +65,7 @@ class PushSummary:
     removed: int
     reopened: int
     gone: int
+    without_margin: int
     dry_run: bool
 
     def text(self) -> str:
@@ -98,6 +100,7 @@ def push(
     replace_config: bool = False,
     annotators: int | None = None,
     third_look: bool = False,
+    jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> PushSummary:
@@ -118,15 +121,24 @@ def push(
         replace_config: also replace a labeling configuration that was changed in the browser.
         annotators: how many annotators every clip is shown to; None leaves that as it is (at first one).
         third_look: show clips in conflict to one more annotator.
+        jobs: processes at once that cut the videos to show.
         dry_run: only say what would be done.
-        progress: told about the tasks written.
+        progress: told about the videos cut and the tasks written.
 
     Raises:
         InputError: an input, the address or the key is wrong, or the project was deleted.
         StoppedError: the server cannot be reached.
     """
-    wanted = wanted_tasks(workspace, classes, media_url=media_url, document_root=document_root)
     with connect(url, api_key) as client, reviews_lock(workspace):
+        wanted = wanted_tasks(
+            workspace,
+            classes,
+            media_url=media_url,
+            document_root=document_root,
+            jobs=jobs,
+            dry_run=dry_run,
+            progress=progress,
+        )
         reviews = read_reviews(reviews_path(workspace))
         found = find_project(client, workspace, url, project)
         decisions = _standing(wanted, reviews)
@@ -154,6 +166,7 @@ def push(
         removed=len(plan.remove),
         reopened=len(plan.reopen),
         gone=plan.gone,
+        without_margin=wanted.without_margin,
         dry_run=dry_run,
     )
 
@@ -165,6 +178,8 @@ def push_to_file(
     classes: ClassFile,
     media_url: str | None = None,
     document_root: Path | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
 ) -> int:
     """Writes all tasks as a JSON file that Label Studio imports, and the page beside it as ``<name>.xml``.
 
@@ -174,7 +189,9 @@ def push_to_file(
     Raises:
         InputError: an input is wrong.
     """
-    wanted = wanted_tasks(workspace, classes, media_url=media_url, document_root=document_root)
+    wanted = wanted_tasks(
+        workspace, classes, media_url=media_url, document_root=document_root, jobs=jobs, progress=progress
+    )
     write_bytes(path.with_suffix(".xml"), wanted.config.encode())
     tasks = [task.request() for task in wanted.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))

@@ -40,7 +40,11 @@ def _rows_of_annotation(
         "time": utc(annotation["updated_at"]),
         "lead_time_s": annotation.get("lead_time"),
         "shown": Shown(
-            class_id=data["class"], sentence=sentence, first_frame=data["first_frame"], frames=data["frames"]
+            class_id=data["class"],
+            sentence=sentence,
+            first_frame=data["first_frame"],
+            frames=data["frames"],
+            interval=tuple(data["interval"]) if data.get("interval") else None,
         ),
         "label_studio": LabelStudioIds(
             server=server,
@@ -139,6 +143,12 @@ def _trim(said: _Said, data: Mapping[str, Any]) -> tuple[tuple[int, int] | None,
         return None, "several ranges to keep were given: " + ", ".join(f"frames {a} to {b}" for a, b in ranges)
     video = ShownVideo(path="", first_frame=data["first_frame"], frames=data["frames"], fps=data.get("fps") or 0.0)
     trim = video.source_frames(*ranges[0])
+    if trim is not None and data.get("interval"):
+        # What is around the clip is there to be seen, not to be kept: it may belong to a neighbour.
+        start, end = max(trim[0], data["interval"][0]), min(trim[1], data["interval"][1])
+        if start > end:
+            return None, f"the range to keep, {ranges[0]}, lies outside the clip, in what is around it"
+        trim = (start, end)
     return trim, None if trim else f"the range to keep, {ranges[0]}, lies outside the video or is empty"
 
 

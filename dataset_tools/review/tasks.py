@@ -9,8 +9,9 @@ from typing import Any
 from dataset_tools.classes import ActionClass, ClassFile
 from dataset_tools.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.review.decisions import content_of
 from dataset_tools.review.labeling import NO_OBJECT
-from dataset_tools.review.media import shown_video
+from dataset_tools.review.media import ShownVideo
 
 PREFILL_VERSION = "annotation"
 """Where the prefilled class comes from, as Label Studio shows it: the class of the annotated interval."""
@@ -81,6 +82,7 @@ def make_task(
     one: ActionClass,
     controls: Mapping[str, str],
     address: Callable[[str], str],
+    video: ShownVideo,
     look: int = 1,
 ) -> Task:
     """The task that shows a clip.
@@ -91,20 +93,25 @@ def make_task(
         one: the clip's class.
         controls: the controls of the page, each with the name of what it belongs to; only those are prefilled.
         address: gives the address of a path of the workspace.
+        video: what is shown of the clip.
         look: counts the times that the clip is shown.
     """
-    video = shown_video(clip)
+    title = f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}"
+    start, end = clip.start_frame - video.first_frame + 1, clip.end_frame - video.first_frame + 1
+    if ((start, end) != (1, video.frames) and clip.trim is None) or start > 1:
+        title += f" (here {start}–{end}, what is darker is around it)"
     data: dict[str, Any] = {
         "clip_id": clip.id,
         "look": look,
-        "title": f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}",
+        "title": title,
         "class": clip.class_id,
         "sentence": "" if utterance is None else utterance.text,
         "video": address(video.path),
         "fps": video.fps,
         "first_frame": video.first_frame,
         "frames": video.frames,
-        "clip_sha256": clip.sha256,
+        "interval": [clip.start_frame, clip.end_frame],
+        "clip_sha256": content_of(clip),
         "speech": "" if utterance is None else address(utterance.path),
         "utterance_id": None if utterance is None else utterance.id,
         "utterance_sha256": None if utterance is None else utterance.sha256,

@@ -11,7 +11,9 @@ from typing import Any
 from dataset_tools.classes import ClassFile
 from dataset_tools.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.progress import Progress, silent
 from dataset_tools.review.connection import require_sdk
+from dataset_tools.review.footage import shown_videos
 from dataset_tools.review.labeling import control_targets, labeling_config
 from dataset_tools.review.media import Addresses
 from dataset_tools.review.tasks import Task, classes_by_id, make_task, utterances_to_show
@@ -50,6 +52,7 @@ class Wanted:
         tasks: the tasks. config: the page.
         clips: by id. utterances: those that are shown, by clip id.
         addresses: how the server reaches the media.
+        without_margin: clips that are shown alone, as their footage is not at hand.
     """
 
     tasks: tuple[Task, ...]
@@ -57,21 +60,33 @@ class Wanted:
     clips: dict[str, ClipRow]
     utterances: dict[str, UtteranceRow]
     addresses: Addresses
+    without_margin: int
 
 
 def wanted_tasks(
-    workspace: Workspace, classes: ClassFile, *, media_url: str | None, document_root: Path | None
+    workspace: Workspace,
+    classes: ClassFile,
+    *,
+    media_url: str | None,
+    document_root: Path | None,
+    jobs: int = 1,
+    dry_run: bool = False,
+    progress: Progress = silent,
 ) -> Wanted:
-    """The tasks that a workspace asks for; nothing is written, no server is asked.
+    """The tasks that a workspace asks for, with the videos that they show; no server is asked.
 
     Args:
         workspace: with manifests/clips.jsonl.
         classes: the class file of the data set.
         media_url: see `Addresses`.
         document_root: see `Addresses`.
+        jobs: processes at once that cut videos.
+        dry_run: write nothing.
+        progress: told about the videos cut.
 
     Raises:
         InputError: an input is wrong, or the SDK is not installed.
+        StoppedError: the videos cannot be cut (a full disk, another command in the workspace).
     """
     require_sdk()
     clips, utterances = read_items(workspace)
@@ -80,9 +95,13 @@ def wanted_tasks(
     by_id = classes_by_id(classes, clips)
     shown = utterances_to_show(utterances)
     controls = control_targets(config)
-    tasks = tuple(make_task(clip, shown.get(clip.id), by_id[clip.class_id], controls, addresses) for clip in clips)
+    videos = shown_videos(workspace, clips, jobs=jobs, dry_run=dry_run, progress=progress)
+    tasks = tuple(
+        make_task(clip, shown.get(clip.id), by_id[clip.class_id], controls, addresses, videos.by_clip[clip.id])
+        for clip in clips
+    )
     _check_prefill(config, tasks)
-    return Wanted(tasks, config, {clip.id: clip for clip in clips}, shown, addresses)
+    return Wanted(tasks, config, {clip.id: clip for clip in clips}, shown, addresses, videos.without_margin)
 
 
 def _check_prefill(config: str, tasks: Sequence[Task]) -> None:

@@ -15,6 +15,9 @@ from dataset_tools.ledger import Ledger
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.mpii.tacos import read_sentences
 from dataset_tools.progress import Progress, silent
+from dataset_tools.review.decisions import same_words
+from dataset_tools.review.journal import read_reviews, reviews_path
+from dataset_tools.review.verdicts import agreed_sentences, followed, with_verdicts
 from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.synthesize import synthesize
 from dataset_tools.workspace import Workspace
@@ -92,6 +95,7 @@ def speak(
         ledger=ledger,
         progress=progress,
         sentences=sentences,
+        agreed=_agreed(workspace, clips),
     )
     current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
     ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
@@ -99,16 +103,36 @@ def speak(
 
 
 def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:
-    """The utterances of the clips and classes of a data set, from the ledger and the recordings, sorted by id."""
-    clip_ids = {clip.id for clip in clips}
+    """The utterances of the clips and classes of a data set, from the ledger and the recordings, sorted by id.
+
+    A recording of a clip counts as long as it says what people agreed on: after a review it does not where the clip
+    went to another class, or got another sentence than the one that was recorded. The recording itself is kept.
+    """
+    class_of = {clip.id: clip.class_id for clip in clips}
     class_ids = {one.id for one in classes.classes}
+    agreed = _agreed(workspace, clips)
     spoken = [msgspec.convert(row.values["row"], UtteranceRow) for row in ledger.status("ok", "utterance/")]
-    recordings = [
-        row
-        for row in read_recordings(workspace)
-        if row.utterance.class_id in class_ids and (row.utterance.clip is None or row.utterance.clip in clip_ids)
-    ]
-    return merge_recordings([row for row in spoken if row.clip in clip_ids], recordings)
+    recordings = []
+    for row in read_recordings(workspace):
+        clip_id = row.utterance.clip
+        if clip_id is None:
+            fits = row.utterance.class_id in class_ids
+        else:
+            sentence, is_written = agreed.get(clip_id, ("", False))
+            says_it = same_words(row.utterance.text, sentence)
+            if is_written and says_it and clip_id in class_of:
+                utterance = msgspec.structs.replace(row.utterance, class_id=class_of[clip_id])
+                row = msgspec.structs.replace(row, utterance=utterance)
+            fits = row.utterance.class_id == class_of.get(clip_id)
+            fits = fits and (says_it or not is_written or not row.utterance.text)
+        if fits:
+            recordings.append(row)
+    return merge_recordings([row for row in spoken if row.clip in class_of], recordings)
+
+
+def _agreed(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, tuple[str, bool]]:
+    """The sentences that people agreed on for the clips."""
+    return agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
 
 
 def synthesize_dataset(
@@ -127,6 +151,7 @@ def synthesize_dataset(
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     with Ledger(workspace.ledger) as ledger:
         rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
+        _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
         write_rows(workspace.manifests / "utterances.jsonl", rows)
     return _summary(rows, failures)
 
@@ -160,6 +185,7 @@ def import_dataset(
             progress=progress,
         )
         rows = assemble(workspace, clips, classes, ledger)
+        _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
         write_rows(workspace.manifests / "utterances.jsonl", rows)
     return _summary(
         rows, imported.refused, added=len(imported.added), known=imported.known, mismatches=imported.mismatches

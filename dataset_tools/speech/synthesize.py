@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -71,6 +72,7 @@ def synthesize(
     ledger: Ledger,
     progress: Progress = silent,
     sentences: SentenceSpans | None = None,
+    agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
     """Speaks one description of every clip into ``speech/<clip id>_<voice id>.wav``.
 
@@ -88,6 +90,7 @@ def synthesize(
         ledger: open; gets a row ``utterance/<id>`` for each.
         progress: is told how far it is.
         sentences: human sentences for spans of the videos, taken before the grammar's.
+        agreed: sentences that people agreed on in a review, by clip id (`dataset_tools.review.verdicts`).
 
     Returns:
         The rows, sorted by id; and the error of each utterance that failed, by id.
@@ -97,7 +100,7 @@ def synthesize(
     """
     engine = open_engine(engine) if isinstance(engine, str) else engine
     dealing = _deal(engine, language, clips)
-    texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences)
+    texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
     tasks = [_task(clip, texts[clip.id], dealing, engine, seed, workspace) for clip in clips]
     keys = {task.utterance_id: task.key(engine.version) for task in tasks}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dataset_tools.classes import ActionClass, ClassFile
@@ -17,7 +18,7 @@ _POOL = 200
 
 
 class Text(NamedTuple):
-    """A sentence, and where it comes from: ``tacos`` or ``grammar``."""
+    """A sentence, and where it comes from: ``review``, ``tacos`` or ``grammar``."""
 
     text: str
     source: str
@@ -30,8 +31,12 @@ def assign_texts(
     language: str,
     seed: int,
     sentences: SentenceSpans | None = None,
+    agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
 ) -> dict[str, Text]:
     """A sentence for every clip, no sentence twice in a class while there are others.
+
+    What a person wrote for a clip, or agreed to when it was shown with it, goes before everything else, if it is in
+    the language.
 
     A sentence of a person counts if it is English, its span covers the clip and it names the class's subject ("He goes
     on" does not tell what to retrieve). Each clip's first choice depends on its id and the seed alone, so that another
@@ -43,6 +48,7 @@ def assign_texts(
         language: ``en`` or ``zh``.
         seed: another seed, other choices.
         sentences: of TACoS, if there are any.
+        agreed: sentences from a review, by clip id, and whether a person wrote them.
 
     Returns:
         The sentence by clip id.
@@ -61,8 +67,15 @@ def assign_texts(
         human = _human(action_class, members, classes, sentences) if language == "en" else {}
         every = every_sentence(action_class, classes, language=language, seed=seed)
         pool = every[: max(_POOL, 2 * len(members))]
-        used: set[str] = set()
+        fixed = {clip.id: agreed[clip.id] for clip in members if clip.id in agreed}
+        fixed = {clip_id: said for clip_id, said in fixed.items() if _language(said[0]) == language}
+        for clip_id, (sentence, is_written) in fixed.items():
+            shown_as = "tacos" if sentence in human.get(clip_id, []) else "grammar"
+            assigned[clip_id] = Text(sentence, "review" if is_written else shown_as)
+        used = {sentence for sentence, _ in fixed.values()}
         for clip in members:
+            if clip.id in fixed:
+                continue
             text = _unused(human.get(clip.id, []), used, seed, clip)
             source = "grammar" if text is None else "tacos"
             if text is None:
@@ -71,6 +84,11 @@ def assign_texts(
             used.add(text)
             assigned[clip.id] = Text(text, source)
     return assigned
+
+
+def _language(text: str) -> str:
+    """``zh`` of a sentence with Chinese characters in it, else ``en``."""
+    return "zh" if re.search("[\u3400-\u9fff]", text) else "en"
 
 
 def _unused(choices: Sequence[str], used: set[str], seed: int, clip: ClipRow) -> str | None:

@@ -8,16 +8,16 @@ import pytest
 
 from dataset_tools.errors import InputError
 from dataset_tools.manifests import ClipRow
-from dataset_tools.review.media import Addresses, shown_video
+from dataset_tools.review.media import Addresses, clip_alone
 from dataset_tools.workspace import Workspace
 
 
 def test_the_first_frame_is_that_of_the_interval_or_of_its_trim(clip_factory: Callable[..., ClipRow]) -> None:
     clip = clip_factory(0, "cut_carrot_knife")
-    assert (shown_video(clip).first_frame, shown_video(clip).frames) == (101, 60)
+    assert (clip_alone(clip).first_frame, clip_alone(clip).frames) == (101, 60)
     trimmed = msgspec.structs.replace(clip, trim=(110, 129), frames=20)
-    assert shown_video(trimmed).source_frames(1, 20) == (110, 129)
-    assert shown_video(trimmed).source_frames(21, 25) is None
+    assert clip_alone(trimmed).source_frames(1, 20) == (110, 129)
+    assert clip_alone(trimmed).source_frames(21, 25) is None
 
 
 def test_addresses_are_relative_to_the_servers_document_root(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Who has the places of a class after people decided: what they keep, what they move, what fills up.
+
+What was chosen without decisions stays where it is, so that a decision on one clip does not take another one, on which
+somebody may have worked, out of the data set. Clips that people keep go before clips that nobody looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+
+from dataset_tools.clips import Chooser, PlannedClip, Refusal, whole_clip
+from dataset_tools.errors import SampleError
+from dataset_tools.review.decisions import Decision
+
+
+def give_places(
+    chosen: Mapping[str, list[PlannedClip]],
+    choosers: Mapping[str, Chooser],
+    decisions: Mapping[str, Decision],
+    per_class: int,
+) -> tuple[dict[str, list[PlannedClip]], list[PlannedClip], list[Refusal]]:
+    """Applies decisions to a choice.
+
+    A rejected clip leaves, and so does one of a class outside the set; one of another class moves there. Clips that
+    people kept take part even where the choice would pass over them now. Where a class has too many, those leave that
+    nobody decided on, the last chosen first. Free places are filled from ``choosers``.
+
+    Args:
+        chosen: the clips of every class as chosen without decisions, the first chosen first.
+        choosers: give further intervals of every class.
+        decisions: by clip id; only those that still refer to their clip.
+        per_class: places of a class.
+
+    Returns:
+        The clips of every class; those left out since people decided so; and a refusal for each of the latter.
+    """
+    classes = _Classes(dict.fromkeys(chosen, ()), decisions, per_class)
+    for clip in chain.from_iterable(chosen.values()):
+        classes.add(clip)
+    for clip in _passed_over(choosers, decisions, classes):
+        classes.add(clip)
+    classes.make_room()
+    for class_id, chooser in choosers.items():
+        while len(classes.members[class_id]) < per_class and (interval := next(chooser, None)) is not None:
+            classes.add(whole_clip(class_id, interval))
+    return classes.members, classes.left_out, classes.refusals
+
+
+class _Classes:
+    """The members of every class, as they come together."""
+
+    def __init__(self, class_ids: Mapping[str, object], decisions: Mapping[str, Decision], per_class: int) -> None:
+        self.members: dict[str, list[PlannedClip]] = {class_id: [] for class_id in class_ids}
+        self.left_out: list[PlannedClip] = []
+        self.refusals: list[Refusal] = []
+        self._decisions = decisions
+        self._per_class = per_class
+
+    def add(self, clip: PlannedClip) -> None:
+        """Puts a clip where people say that it belongs."""
+        decision = self._decisions.get(clip.id)
+        if decision is None or _is_outdated(decision, self.members):
+            self.members[clip.class_id].append(clip)
+            return
+        clip = replace(clip, decision=decision)
+        if decision.verdict == "reject":
+            why = ", ".join(decision.row.reasons)
+            self._leave_out(clip, f"A person rejected the clip{': ' * bool(why)}{why}")
+        elif decision.class_id not in self.members:
+            self._leave_out(clip, f"A person said that the clip shows another class: {decision.class_id}")
+        else:
+            self.members[decision.class_id].append(replace(clip, class_id=decision.class_id))
+
+    def make_room(self) -> None:
+        """Where a class has more members than places, lets the least wanted go."""
+        for class_id, members in self.members.items():
+            wanted = sorted(members, key=lambda clip: clip.decision is None)  # stable: the first chosen stay first
+            self.members[class_id] = wanted[: self._per_class]
+            for clip in wanted[self._per_class :]:
+                if clip.decision is not None:
+                    self._leave_out(clip, f"The class of the clip is full: {class_id}")
+
+    def _leave_out(self, clip: PlannedClip, found: str) -> None:
+        self.left_out.append(clip)
+        reason = SampleError(found, where=clip.id, expected="a clip that people keep, of a class that has a place")
+        clip_id = clip.id if clip.id != clip.interval.id else None
+        self.refusals.append(Refusal(clip.interval, "skipped", reason, clip_id))
+
+
+def _is_outdated(decision: Decision, class_ids: Collection[str]) -> bool:
+    """Whether a class was agreed to that the class file does not have any more."""
+    return decision.verdict != "reject" and not decision.corrected and decision.class_id not in class_ids
+
+
+def _passed_over(
+    choosers: Mapping[str, Chooser], decisions: Mapping[str, Decision], classes: _Classes
+) -> Iterator[PlannedClip]:
+    """Intervals that people kept and that the choice did not come to, in order of id."""
+    for clip_id, decision in sorted(decisions.items()):
+        if decision.verdict == "reject" or decision.class_id not in classes.members:
+            continue
+        for class_id, chooser in choosers.items():
+            interval = chooser.take(clip_id)
+            if interval is not None:
+                yield whole_clip(class_id, interval)
+                break
