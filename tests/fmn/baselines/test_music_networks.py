@@ -58,3 +58,15 @@ def test_auto_pooling_lies_between_mean_and_maximum() -> None:
         pool.alpha.copy_(torch.tensor([1.0, 2.0, -1.0]))
         weights = torch.exp(pool.alpha * states[0])
         assert torch.allclose(pool(states, inside)[0], (weights * states[0]).sum(0) / weights.sum(0), atol=1e-6)
+
+
+def test_the_second_and_third_layer_of_the_mid_end_are_residual() -> None:
+    network = Musicnn(96, filters=0.1).eval()
+    for layer in network.middle[1:]:
+        torch.nn.init.zeros_(layer.convolution.weight)  # type: ignore[union-attr,arg-type]
+        torch.nn.init.zeros_(layer.convolution.bias)  # type: ignore[union-attr,arg-type]
+    states, _ = network.states(Sequences(torch.rand(1, 40, 96), torch.tensor([40])))
+    first, second, third = states[:, network.front_channels :].chunk(3, dim=1)
+    assert first.abs().sum() > 0
+    assert torch.equal(first, second)  # layers that add nothing pass on what they were given
+    assert torch.equal(first, third)
