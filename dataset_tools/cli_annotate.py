@@ -96,6 +96,10 @@ def annotate_push(
     ] = False,
     annotators: AnnotatorsOption = None,
     third_look: ThirdLookOption = False,
+    from_run: Annotated[
+        Path | None,
+        typer.Option("--from-run", help="Prefill with a trained run's guesses (fmn predict RUN), least certain first."),
+    ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
     workspace: WorkspaceOption = HERE,
@@ -130,6 +134,7 @@ def annotate_push(
             replace_config=replace_config,
             annotators=annotators,
             third_look=third_look,
+            from_run=from_run,
             jobs=jobs,
             dry_run=dry_run,
             progress=terminal.progress,

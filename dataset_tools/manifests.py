@@ -25,6 +25,7 @@ __all__ = [
     "ItemRow",
     "ManifestError",
     "PairRow",
+    "PredictionRow",
     "Row",
     "SampleError",
     "SplitPairRow",
@@ -164,6 +165,22 @@ class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
     utterance: UtteranceRow
     split: Literal["train", "test"]
     fold: int | None
+
+
+class PredictionRow(ItemRow, frozen=True, kw_only=True, tag="fmn.prediction/1"):
+    """runs/NAME/predictions.jsonl: what a model takes a clip for; ``id`` is the clip's.
+
+    Attributes:
+        class_id: the class that it takes the clip for ("class" in the file).
+        clip_sha256: of the file that it saw.
+        confidence, uncertainty: 0-1; the latter orders the clips for reviewers.
+        model: its name and version.
+    """
+
+    clip_sha256: str
+    confidence: float
+    uncertainty: float
+    model: str
 
 
 RowType = TypeVar("RowType", bound=Row)

@@ -35,6 +35,7 @@ from fmn.cli_common import (
 from fmn.cli_compare import compare
 from fmn.cli_finetune import finetune
 from fmn.cli_plot import plot
+from fmn.cli_predict import predict
 from fmn.cli_studies import COMMANDS
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
-for command in (*COMMANDS, compare, finetune, plot):
+for command in (*COMMANDS, compare, finetune, plot, predict):
     app.command()(command)
 
 

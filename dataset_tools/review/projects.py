@@ -46,6 +46,7 @@ class Project:
     Attributes:
         id, title: as the server has them. page: its labeling configuration as it is now.
         link: what is remembered of it. made: whether this very command made it.
+        model_version: whose prefill its pages show: `PREFILL_VERSION`, or a model's name.
     """
 
     id: int
@@ -53,6 +54,7 @@ class Project:
     page: str
     link: ProjectLink
     made: bool = False
+    model_version: str = PREFILL_VERSION
 
 
 def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
@@ -90,7 +92,7 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
         )
         with answers(url, missing=gone):
             found = client.projects.get(link.project)
-        return Project(found.id, found.title or link.title, found.label_config or "", link)
+        return Project(found.id, found.title or link.title, found.label_config or "", link, model_version=_model(found))
     title = title or default_title(workspace)
     with answers(url):
         same = [one for one in client.projects.list(title=title, page_size=100) if one.title == title]
@@ -103,8 +105,14 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
             )
         if not same:
             return None
-        page = client.projects.get(same[0].id).label_config or ""
-    return Project(same[0].id, title, page, ProjectLink(project=same[0].id, title=title, config=page))
+        found = client.projects.get(same[0].id)
+    page = found.label_config or ""
+    link = ProjectLink(project=found.id, title=title, config=page)
+    return Project(found.id, title, page, link, model_version=_model(found))
+
+
+def _model(found: Any) -> str:
+    return str(found.model_version or PREFILL_VERSION)
 
 
 def make_project(client: Any, workspace: Workspace, url: str, title: str | None, config: str) -> Project:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dataset_tools.files import write_bytes
 from dataset_tools.progress import Progress, silent
 from dataset_tools.review.connection import answers, connect
 from dataset_tools.review.decisions import Decision, decide, still_refers
+from dataset_tools.review.guesses import read_guesses, show_guesses, with_guesses
 from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_lock, reviews_path
 from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
 from dataset_tools.review.projects import (
@@ -25,7 +26,7 @@ from dataset_tools.review.projects import (
     serve_folders,
     update_page,
 )
-from dataset_tools.review.tasks import PREFILL_VERSION, Task
+from dataset_tools.review.tasks import PREFILL_VERSION, Guess, Task
 from dataset_tools.review.wanted import Wanted, wanted_tasks
 from dataset_tools.workspace import Workspace
 
@@ -100,6 +101,7 @@ def push(
     replace_config: bool = False,
     annotators: int | None = None,
     third_look: bool = False,
+    from_run: Path | None = None,
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
@@ -121,6 +123,8 @@ def push(
         replace_config: also replace a labeling configuration that was changed in the browser.
         annotators: how many annotators every clip is shown to; None leaves that as it is (at first one).
         third_look: show clips in conflict to one more annotator.
+        from_run: folder of a trained run that made predictions: what it takes a clip for is what the page starts with,
+            and the clips it is least certain of are shown first. None leaves that as it is.
         jobs: processes at once that cut the videos to show.
         dry_run: only say what would be done.
         progress: told about the videos cut and the tasks written.
@@ -129,6 +133,7 @@ def push(
         InputError: an input, the address or the key is wrong, or the project was deleted.
         StoppedError: the server cannot be reached.
     """
+    guesses = {} if from_run is None else read_guesses(from_run)
     with connect(url, api_key) as client, reviews_lock(workspace):
         wanted = wanted_tasks(
             workspace,
@@ -139,12 +144,16 @@ def push(
             dry_run=dry_run,
             progress=progress,
         )
+        if guesses:
+            tasks = with_guesses(wanted.tasks, wanted.clips, guesses, classes, wanted.controls)
+            wanted = replace(wanted, tasks=tasks)
         reviews = read_reviews(reviews_path(workspace))
         found = find_project(client, workspace, url, project)
+        present = [] if found is None else list(_present(client, url, found))
         decisions = _standing(wanted, reviews)
         plan = plan_push(
             wanted.tasks,
-            () if found is None else _present(client, url, found),
+            present,
             settled=decisions.__contains__,
             pulled={row.label_studio.task for row in reviews if found and row.label_studio.project == found.id},
             last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
@@ -153,6 +162,12 @@ def push(
         if not dry_run:
             found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
             _write(client, url, found, plan, progress)
+            if guesses:
+                by_clip = {task.clip_id: task for task in wanted.tasks}
+                untouched = {
+                    one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on
+                }
+                show_guesses(client, url, found.id, untouched, next(iter(guesses.values())).model)
     return PushSummary(
         project=found.id if found else None,
         title=found.title if found else project or default_title(workspace),
@@ -274,10 +289,17 @@ def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Pr
             chunk = plan.create[start : start + _TASKS_PER_REQUEST]
             # Asking again after a lost answer would make the tasks twice.
             client.projects.import_tasks(
-                project.id, request=[task.request() for task in chunk], request_options={"max_retries": 0}
+                project.id, request=[_request(task, project) for task in chunk], request_options={"max_retries": 0}
             )
             done += len(chunk)
             progress(_STAGE, done, total)
+
+
+def _request(task: Task, project: Project) -> dict[str, Any]:
+    """The task to import, with a prefill for the model that the project shows."""
+    if task.guess is None and project.model_version != PREFILL_VERSION:
+        task = replace(task, guess=Guess(project.model_version, 0.0, task.prefill))
+    return task.request()
 
 
 def _update_prefill(client: Any, project: Project, task_id: int, task: Task) -> None:

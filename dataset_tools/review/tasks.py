@@ -29,6 +29,24 @@ CONTENT_FIELDS = (
 
 
 @dataclass(frozen=True)
+class Guess:
+    """A model's prefill of a task.
+
+    Attributes:
+        model: its name and version. certainty: 0-1; the least certain tasks are shown first.
+        prefill: results that the page starts with.
+    """
+
+    model: str
+    certainty: float
+    prefill: Sequence[Mapping[str, Any]]
+
+    def prediction(self) -> dict[str, Any]:
+        """The prediction as Label Studio imports it."""
+        return {"model_version": self.model, "score": self.certainty, "result": list(self.prefill)}
+
+
+@dataclass(frozen=True)
 class Task:
     """A task as it should be.
 
@@ -36,17 +54,21 @@ class Task:
         clip_id: names the task together with ``look``, which counts the times that a clip is shown, from 1.
         data: the task's fields, see `task_data`.
         prefill: results that the page starts with.
+        guess: what a model would have the page start with, if one was asked.
     """
 
     clip_id: str
     look: int
     data: Mapping[str, Any]
     prefill: Sequence[Mapping[str, Any]]
+    guess: Guess | None = None
 
     def request(self) -> dict[str, Any]:
         """The task as Label Studio imports it."""
-        prediction = {"model_version": PREFILL_VERSION, "result": list(self.prefill)}
-        return {"data": dict(self.data), "predictions": [prediction] if self.prefill else []}
+        predictions = [{"model_version": PREFILL_VERSION, "result": list(self.prefill)}] if self.prefill else []
+        if self.guess is not None:
+            predictions.append(self.guess.prediction())
+        return {"data": dict(self.data), "predictions": predictions}
 
 
 def utterances_to_show(utterances: Iterable[UtteranceRow]) -> dict[str, UtteranceRow]:
@@ -116,10 +138,14 @@ def make_task(
         "utterance_id": None if utterance is None else utterance.id,
         "utterance_sha256": None if utterance is None else utterance.sha256,
     }
+    return Task(clip.id, look, data, prefilled_class(one, controls))
+
+
+def prefilled_class(one: ActionClass, controls: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The results that choose a class on the page, as far as the page has the controls."""
     words = {"action": one.action, "subject": one.subject, "object": one.object or NO_OBJECT}
-    prefill = [
+    return [
         {"from_name": name, "to_name": controls[name], "type": "taxonomy", "value": {"taxonomy": [[key]]}}
         for name, key in words.items()
         if name in controls
     ]
-    return Task(clip.id, look, data, prefill)

@@ -49,7 +49,7 @@ class Wanted:
     """The tasks that should be there, one a clip, and what they are made from.
 
     Attributes:
-        tasks: the tasks. config: the page.
+        tasks: the tasks. config: the page. controls: of the page, each with what it belongs to.
         clips: by id. utterances: those that are shown, by clip id.
         addresses: how the server reaches the media.
         without_margin: clips that are shown alone, as their footage is not at hand.
@@ -57,6 +57,7 @@ class Wanted:
 
     tasks: tuple[Task, ...]
     config: str
+    controls: dict[str, str]
     clips: dict[str, ClipRow]
     utterances: dict[str, UtteranceRow]
     addresses: Addresses
@@ -101,7 +102,7 @@ def wanted_tasks(
         for clip in clips
     )
     _check_prefill(config, tasks)
-    return Wanted(tasks, config, {clip.id: clip for clip in clips}, shown, addresses, videos.without_margin)
+    return Wanted(tasks, config, controls, {clip.id: clip for clip in clips}, shown, addresses, videos.without_margin)
 
 
 def _check_prefill(config: str, tasks: Sequence[Task]) -> None:

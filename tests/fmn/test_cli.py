@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from dataset_tools.manifests import SplitPairRow, read_rows, sha256_of, write_rows
+from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, sha256_of, write_rows
 from fmn.cli import app
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,6 +113,16 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
     as_json = json_of(run("eval", str(folder), "--manifest", "manifests/test.jsonl", "--json"))
     assert as_json["metrics"] == metrics
     assert as_json["stand_in"] is True
+
+    clips = {row.clip.id: row.clip for row in read_rows(files / "manifests" / "train.jsonl", SplitPairRow)}
+    write_rows(files / "manifests" / "clips.jsonl", [clips[name] for name in sorted(clips)])
+    predicted = run("predict")
+    assert predicted.exit_code == 0, predicted.output
+    assert f"{len(clips)} clips" in predicted.output
+    guesses = list(read_rows(folder / "predictions.jsonl", PredictionRow))
+    assert [row.id for row in guesses] == sorted(clips)
+    assert all(row.clip_sha256 == clips[row.id].sha256 and 0 <= row.uncertainty <= 1 for row in guesses)
+    assert {row.model.split("@")[0] for row in guesses} == {"fmn-demo"}
 
     utterance = next((files / "speech").glob("s06-d02*.wav"))
     found = json_of(run("search", str(folder), "--speech", str(utterance), "--top", "3", "--json"))

@@ -17,7 +17,7 @@ import pytest
 
 from dataset_tools.classes import load_classes
 from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.review import (
     PullSummary,
     PushSummary,
@@ -464,6 +464,55 @@ def test_tasks_that_people_made_themselves_are_left_alone(label_studio: Running,
     again = push_all(label_studio, workspace)
     assert (again.unchanged, again.gone) == (1, 0)
     assert client.tasks.get(str(mine)).data["title"] == "mine"
+
+
+def test_a_models_guesses_prefill_the_page_and_order_the_tasks(
+    label_studio: Running, make_workspace: MakeWorkspace, tmp_path: Path
+) -> None:
+    workspace = make_workspace(THREE)
+    clips = clips_of(workspace)
+    project = push_all(label_studio, workspace).project
+    run = tmp_path / "runs" / "fmn-demo"
+    with pytest.raises(InputError, match="There is no such run"):
+        push_all(label_studio, workspace, from_run=run)
+    run.mkdir(parents=True)
+    with pytest.raises(InputError, match="The run has no predictions") as raised:
+        push_all(label_studio, workspace, from_run=run)
+    assert f"fmn predict {run}" in str(raised.value)
+
+    model, guessed, sureness = "fmn-demo@0123abcd", ("wash_apple", "wash_apple", "cut_carrot_knife"), (0.1, 0.9, 0.5)
+    write_rows(
+        run / "predictions.jsonl",
+        [
+            PredictionRow(
+                id=clip.id,
+                class_id=class_id,
+                clip_sha256=clip.sha256,
+                confidence=0.5,
+                uncertainty=uncertainty,
+                model=model,
+            )
+            for clip, class_id, uncertainty in zip(clips, guessed, sureness, strict=True)
+        ],
+    )
+    for _ in range(2):
+        assert push_all(label_studio, workspace, from_run=run).unchanged == 3
+    tasks = tasks_of(label_studio, project)
+    for clip, class_id in zip(clips, guessed, strict=True):
+        (prediction,) = (one for one in tasks[clip.id].predictions if one["model_version"] == model)
+        prefilled = [one["value"]["taxonomy"][0][0] for one in prediction["result"]]
+        assert "_".join(prefilled).removesuffix("_(none)") == class_id
+
+    def offered() -> str:
+        address = f"{label_studio.target.url}/api/projects/{project}/next"
+        headers = {"Authorization": f"Token {label_studio.target.api_key}"}
+        return str(httpx.get(address, headers=headers).json()["data"]["clip_id"])
+
+    order = []
+    for _ in range(3):
+        order.append(offered())
+        label_studio.client().annotations.create(id=tasks[order[-1]].id, result=[verdict("accept")])
+    assert order == [clips[1].id, clips[2].id, clips[0].id]
 
 
 def test_watching_goes_on_while_the_server_restarts(

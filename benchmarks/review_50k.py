@@ -1,0 +1,125 @@
+"""How long a push of many tasks, an idle pull, and a pull of many decisions take, against one SDK call per task.
+
+    LABEL_STUDIO_URL=… LABEL_STUDIO_API_KEY=… python benchmarks/review_50k.py [--tasks N] [--changes N] [--sample N]
+
+Needs a Label Studio server whose contents do not matter: ``fmn-data annotate serve`` in an empty folder starts one. The
+tasks are rows without media. The peer is what one writes first: ``tasks.create`` and ``predictions.create`` for each
+clip, ``tasks.get`` for each task to see what was decided; on a sample, in the same run, stated per task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from label_studio_sdk import LabelStudio
+
+from dataset_tools.classes import load_classes
+from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
+from dataset_tools.review import pull, push
+from dataset_tools.review.labeling import labeling_config
+from dataset_tools.workspace import Workspace
+
+MEDIA_URL = "http://127.0.0.1:9/media"
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def clip_rows(count: int) -> list[ClipRow]:
+    names = [one.id for one in load_classes().classes]
+    rows = []
+    for number in range(count):
+        start = 60 * number + 1
+        clip_id = f"s07-d20_{start:08d}-{start + 49:08d}"
+        rows.append(
+            ClipRow(
+                id=clip_id,
+                class_id=names[number % len(names)],
+                person="s07",
+                dish="d20",
+                video="s07-d20-cam-002",
+                start_frame=start,
+                end_frame=start + 49,
+                trim=None,
+                fps=29.4,
+                frames=50,
+                width=340,
+                height=256,
+                duration_s=50 / 29.4,
+                path=f"clips/{clip_id}.mp4",
+                sha256=f"{number:064x}",
+                origin=IntervalOrigin(),
+            )
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=50_000)
+    parser.add_argument("--changes", type=int, default=500)
+    parser.add_argument("--sample", type=int, default=200)
+    options = parser.parse_args()
+    url, key = os.environ["LABEL_STUDIO_URL"], os.environ["LABEL_STUDIO_API_KEY"]
+    login = {"url": url, "api_key": key}
+    classes = load_classes()
+    found: dict[str, Any] = {"tasks": options.tasks, "changes": options.changes}
+    with tempfile.TemporaryDirectory() as folder, httpx.Client(timeout=600) as http:
+        client: Any = LabelStudio(base_url=url, api_key=key, httpx_client=http)
+        place = Workspace(Path(folder) / "set")
+        rows = clip_rows(options.tasks)
+        write_rows(place.manifests / "clips.jsonl", rows)
+
+        seconds, pushed = timed(lambda: push(place, classes=classes, media_url=MEDIA_URL, **login))
+        found["push_s"] = seconds
+        found["push_again_s"], _ = timed(lambda: push(place, classes=classes, media_url=MEDIA_URL, **login))
+        pull(place, **login)
+        found["idle_pull_s"], _ = timed(lambda: pull(place, **login))
+        tasks = [
+            task.id
+            for _, task in zip(
+                range(options.changes), client.tasks.list(project=pushed.project, page_size=1000), strict=False
+            )
+        ]
+        verdict = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
+        for task in tasks:
+            client.annotations.create(id=task, result=[verdict])
+        found["pull_of_changes_s"], pulled = timed(lambda: pull(place, **login))
+        assert pulled.decided == len(tasks), pulled
+
+        peer = client.projects.create(title="one call a task", label_config=labeling_config(classes)).id
+        sample = [{"clip_id": row.id, "class": row.class_id} for row in rows[: options.sample]]
+
+        def push_one_by_one() -> None:
+            for data in sample:
+                task = client.tasks.create(project=peer, data=data)
+                client.predictions.create(task=task.id, result=[verdict], model_version="annotation")
+
+        def pull_one_by_one() -> None:
+            for task in tasks[: options.sample]:
+                client.tasks.get(str(task))
+
+        peer_push, _ = timed(push_one_by_one)
+        peer_pull, _ = timed(pull_one_by_one)
+        found["peer_push_s_per_task"] = peer_push / len(sample)
+        found["peer_pull_s_per_task"] = peer_pull / min(len(tasks), options.sample)
+        found["push_ratio"] = found["peer_push_s_per_task"] * options.tasks / found["push_s"]
+        found["idle_pull_ratio"] = found["peer_pull_s_per_task"] * options.tasks / found["idle_pull_s"]
+        client.projects.delete(peer)
+        client.projects.delete(pushed.project)
+    print(json.dumps({name: round(value, 4) for name, value in found.items()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""A trained model's guesses as prefill: what it takes each clip for, and which clips it is least certain of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.classes import ClassFile
+from dataset_tools.errors import InputError
+from dataset_tools.manifests import ClipRow, PredictionRow, read_rows
+from dataset_tools.review.connection import answers
+from dataset_tools.review.tasks import Guess, Task, prefilled_class
+
+PREDICTIONS_FILE = "predictions.jsonl"
+_PREDICTIONS_PER_REQUEST = 1000
+_TASKS_PER_PAGE = 1000
+
+
+def read_guesses(run: Path) -> dict[str, PredictionRow]:
+    """The predictions of a run, by clip id.
+
+    Args:
+        run: folder of a run with predictions.jsonl, or such a file.
+
+    Raises:
+        InputError: there is none, or it has no rows of one model.
+    """
+    path = run / PREDICTIONS_FILE if run.is_dir() else run
+    if not path.is_file():
+        raise InputError(
+            "The run has no predictions" if run.is_dir() else "There is no such run",
+            where=path,
+            expected=f"a folder of a trained run with {PREDICTIONS_FILE}",
+            next_step=f"make them first: fmn predict {run}",
+        )
+    guesses = {row.id: row for row in read_rows(path, PredictionRow)}
+    models = sorted({row.model for row in guesses.values()})
+    if len(models) != 1:
+        raise InputError(
+            f"The predictions are of {len(models)} models: {', '.join(models) or 'none'}",
+            where=path,
+            expected="those of one model",
+            next_step=f"make them again: fmn predict {run}",
+        )
+    return guesses
+
+
+def with_guesses(
+    tasks: Sequence[Task],
+    clips: Mapping[str, ClipRow],
+    guesses: Mapping[str, PredictionRow],
+    classes: ClassFile,
+    controls: Mapping[str, str],
+) -> tuple[Task, ...]:
+    """The tasks with a model's prefill, the least certain first.
+
+    A clip that the model has not seen, as it is now, is prefilled with its annotated class, and comes first of all.
+
+    Args:
+        tasks: one a clip.
+        clips: by id.
+        guesses: of one model, by clip id.
+        classes: what the model may have guessed.
+        controls: of the page.
+    """
+    known = {one.id: one for one in classes.classes}
+    model = next(iter(guesses.values())).model
+    guessed = []
+    for task in tasks:
+        row = guesses.get(task.clip_id)
+        if row is None or row.class_id not in known or row.clip_sha256 != clips[task.clip_id].sha256:
+            guess = Guess(model, 0.0, task.prefill)
+        else:
+            guess = Guess(model, 1 - row.uncertainty, prefilled_class(known[row.class_id], controls))
+        guessed.append(replace(task, guess=guess))
+    return tuple(sorted(guessed, key=lambda task: (task.guess.certainty if task.guess else 0.0, task.clip_id)))
+
+
+def show_guesses(client: Any, url: str, project: int, tasks: Mapping[int, Task], model: str) -> None:
+    """Makes a project prefill its pages with a model's guesses, and ask for the least certain tasks first.
+
+    Args:
+        client: of the server.
+        url: its address.
+        project: id of the project.
+        tasks: those that were there before, by their ids there: they get a prediction if they have none of the model.
+        model: the name of the model.
+    """
+    with answers(url):
+        listed = client.tasks.list(
+            project=project, fields="all", include="id,predictions_model_versions", page_size=_TASKS_PER_PAGE
+        )
+        done = {task.id for task in listed if model in str(task.predictions_model_versions or "").split(",")}
+        predictions = [
+            {"task": task_id, **task.guess.prediction()}
+            for task_id, task in tasks.items()
+            if task.guess is not None and task_id not in done
+        ]
+        for start in range(0, len(predictions), _PREDICTIONS_PER_REQUEST):
+            client.projects.import_predictions(
+                id=project, request=predictions[start : start + _PREDICTIONS_PER_REQUEST]
+            )
+        client.projects.update(id=project, model_version=model, sampling="Uncertainty sampling")

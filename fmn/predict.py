@@ -1,0 +1,144 @@
+"""What a trained run takes each clip for, and how sure it is: for reviewers, the least certain clips first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import ClipRow, InputError, PredictionRow, read_rows, resolve, sha256_of, write_rows
+from fmn.checkpoint import CHECKPOINT_FILE, load_run
+from fmn.data import default_jobs, feature_cache, find_device
+from fmn.evaluate import check_fit
+from fmn.features import Media, extract_audio, extract_video
+from fmn.features.media import Progress, silent
+from fmn.guards import threads
+from fmn.items import load_items
+from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.tensors import ItemTensors
+
+PREDICTIONS_FILE = "predictions.jsonl"
+NEIGHBOURS = 25
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What `predict` wrote: the file, its rows, how many agree with the class of the clip, what has no features."""
+
+    path: Path
+    clips: int
+    agreeing: int
+    failures: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"path": str(self.path)}
+
+
+def predict(
+    run: Path,
+    manifest: Path,
+    *,
+    clips: Path | None = None,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> PredictSummary:
+    """Guesses the class of every clip and writes predictions.jsonl in the run, which ``annotate push`` reads.
+
+    A clip is scored against the utterances of the training manifest, without those that describe the clip itself. The
+    class's share among the 25 best of them is the confidence; one less the distance to the second is the uncertainty.
+
+    Args:
+        run: folder of a trained run.
+        manifest: the training manifest, whose utterances are the reference.
+        clips: a clips.jsonl; null: the one beside the manifest.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: there is no such run or manifest, or not one clip has features.
+    """
+    chosen = find_device(device)
+    loaded = load_run(run, chosen)
+    config = loaded.config
+    items = load_items(manifest, root)
+    rows = list(read_rows(clips or manifest.parent / "clips.jsonl", ClipRow))
+    cache, workers = feature_cache(items), jobs or default_jobs()
+    media = [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
+    video = extract_video(media, config.video, cache=cache, device=str(chosen), jobs=workers, progress=progress)
+    audio = extract_audio(items.utterance_media(), config.audio, cache=cache, jobs=workers, progress=progress)
+    rows = [row for row in rows if row.sha256 in video.values]
+    heard = [index for index, row in enumerate(items.utterances) if row.sha256 in audio.values]
+    if not rows or not heard:
+        raise InputError("Nothing can be predicted: no clip, or no utterance, has features", where=manifest)
+    utterances = [items.utterances[index] for index in heard]
+    utterance_classes = items.utterance_classes[heard]
+    data = ItemTensors(
+        [video.values[row.sha256] for row in rows],
+        [np.ascontiguousarray(audio.values[row.sha256]) for row in utterances],
+        np.zeros(len(rows), dtype=np.int64),
+        utterance_classes,
+        chosen,
+    )
+    check_fit(loaded, data)
+    with threads(config.training.threads):
+        scores = score_matrix(
+            loaded.model,
+            encode_all_clips(loaded.model, data, np.arange(len(rows))),
+            encode_all_utterances(loaded.model, data, np.arange(len(utterances))),
+        )
+    own = torch.tensor([[utterance.clip == row.id for utterance in utterances] for row in rows])
+    shares = class_shares(scores.masked_fill(own, -torch.inf).numpy(), utterance_classes, len(items.classes))
+    model = f"{run.resolve().name}@{sha256_of(run / CHECKPOINT_FILE)[:8]}"
+    predictions = [
+        _row(row, share, [one.id for one in items.classes], model) for row, share in zip(rows, shares, strict=True)
+    ]
+    write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
+    agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
+    failures = {one.name: error.found for one in media if (error := video.failures.get(one.sha256))}
+    return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, failures)
+
+
+def class_shares(
+    scores: NDArray[np.float32], utterance_classes: NDArray[np.int64], classes: int, neighbours: int = NEIGHBOURS
+) -> NDArray[np.float64]:
+    """Of every clip's best utterances, the share of each class, weighed so that classes of all sizes count alike.
+
+    Args:
+        scores: [N, M]; -inf where an utterance must not count.
+        utterance_classes: [M].
+        classes: how many there are.
+        neighbours: how many of the best count.
+
+    Returns:
+        [N, classes], rows that sum to 1.
+    """
+    sizes = np.maximum(np.bincount(utterance_classes, minlength=classes), 1)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :neighbours]
+    shares = np.zeros((len(scores), classes))
+    rows = np.arange(len(scores))[:, None]
+    counted = np.isfinite(np.take_along_axis(scores, best, axis=1))
+    np.add.at(shares, (rows, utterance_classes[best]), counted / sizes[utterance_classes[best]])
+    totals: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+    return totals
+
+
+def _row(clip: ClipRow, shares: NDArray[np.float64], class_ids: list[str], model: str) -> PredictionRow:
+    order = np.argsort(-shares, kind="stable")
+    first = float(shares[order[0]])
+    second = float(shares[order[1]]) if len(order) > 1 else 0.0
+    return PredictionRow(
+        id=clip.id,
+        class_id=class_ids[order[0]],
+        clip_sha256=clip.sha256,
+        confidence=round(first, 6),
+        uncertainty=round(1 - (first - second), 6),
+        model=model,
+    )
