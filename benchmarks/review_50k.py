@@ -99,7 +99,11 @@ def main() -> None:
         assert pulled.decided == len(tasks), pulled
 
         peer = client.projects.create(title="one call a task", label_config=labeling_config(classes)).id
-        sample = [{"clip_id": row.id, "class": row.class_id} for row in rows[: options.sample]]
+        fields = {"title": "x", "fps": 29.4, "sentence": "", "speech": ""}
+        sample = [
+            {"clip_id": row.id, "class": row.class_id, "video": f"{MEDIA_URL}/{row.path}", **fields}
+            for row in rows[: options.sample]
+        ]
 
         def push_one_by_one() -> None:
             for data in sample:

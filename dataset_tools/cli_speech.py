@@ -1,4 +1,4 @@
-"""``fmn-data speech …``: utterances from voices, from files."""
+"""``fmn-data speech …``: utterances from voices, from files, from a microphone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dataset_tools.workspace import Workspace
 if TYPE_CHECKING:
     from dataset_tools.speech.assemble import SpeechSummary
 
-speech_app = typer.Typer(help="Spoken descriptions: from voices, from files.", no_args_is_help=True)
+speech_app = typer.Typer(help="Spoken descriptions: from voices, from files, from a microphone.", no_args_is_help=True)
 
 
 @speech_app.command("synthesize")
@@ -104,6 +104,53 @@ def speech_import(
         for mismatch in summary.mismatches:
             terminal.warn(mismatch)
         _show_speech(terminal, "import", summary, place)
+
+
+@speech_app.command("record")
+def speech_record(
+    host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with --cert.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port (default: a free one).")] = 0,
+    certificate: Annotated[Path | None, typer.Option("--cert", help="Certificate for TLS, a PEM file.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Its private key, a PEM file.")] = None,
+    consent: Annotated[
+        Path | None, typer.Option("--consent", help="Text that speakers agree to, in place of the shipped one.")
+    ] = None,
+    count: ClassesOption = None,
+    class_file: ClassFileOption = None,
+    language: LanguageOption = "en",
+    licence: Annotated[str, typer.Option(help="Licence of the recordings, noted with each.")] = "",
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Opens the recording booth, a web page: people see the clips and speak their descriptions.
+
+    Example: fmn-data speech record --licence CC-BY-4.0
+    """
+    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
+        from dataset_tools.errors import InputError
+        from dataset_tools.speech.booth import Address, serve_booth
+        from dataset_tools.speech.booth_sessions import CONSENT, Booth
+
+        place = Workspace(workspace)
+        if consent is not None and not consent.is_file():
+            raise InputError("There is no such file", where=consent, expected="a text that speakers agree to")
+        text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
+        booth = Booth(place, class_file_of(class_file, place, count), language=language, licence=licence, consent=text)
+        before = len(booth.recorded())
+
+        def announce(address: str) -> None:
+            terminal.say(f"  the booth is open: {address}\n  whoever has this address can record; Ctrl+C closes it")
+
+        serve_booth(booth, Address(host, port, certificate, key), announce=announce)
+        done = len(booth.recorded())
+        said = f"{done - before} sentences recorded now, {done} of {len(booth.lines)} in all"
+        terminal.closing("record", said, place.recordings)
+        terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines)})
+        terminal.next("fmn-data pairs")
 
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:

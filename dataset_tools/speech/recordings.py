@@ -158,6 +158,33 @@ def import_recordings(
     return ImportSummary(tuple(added), known, dict(sorted(refused.items())), tuple(mismatches))
 
 
+def add_recording(
+    workspace: Workspace, found: FoundRecording, *, ledger: Ledger, language: str = "en", name: str | None = None
+) -> RecordingRow:
+    """Adds one recording, in this process: as `import_recordings` does with many.
+
+    Args:
+        workspace: where the data set is.
+        found: the file, and what it is said to be.
+        ledger: open; gets a row ``recording/<utterance id>``.
+        language: what is spoken.
+        name: to be noted as the file's name where it came from; its own by default.
+
+    Raises:
+        SampleError: it cannot be used; nothing is kept.
+    """
+    task = _task(found, workspace)
+    written = _import(task)
+    ledger.record(ok(f"recording/{task.utterance_id}", _STAGE, _key(task), task.target, workspace.root, written.sha256))
+    rows = {row.id: row for row in read_recordings(workspace)}
+    same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == (found.clip_id, found.voice)]
+    take = max((row.take for row in same), default=0) + 1
+    row = _row(task, written, workspace, language, found.licence, take)
+    rows[row.id] = row if name is None else msgspec.structs.replace(row, name=name)
+    write_rows(_listing(workspace), (rows[key] for key in sorted(rows)))
+    return rows[row.id]
+
+
 def read_recordings(workspace: Workspace) -> list[RecordingRow]:
     """The recordings that were imported into a workspace, sorted by id.
 
