@@ -198,7 +198,15 @@ DEMO = Config(
     video=DEMO_VIDEO,
     audio=DEMO_AUDIO,
     model=ModelConfig(lstm_units=128, frame_stack=4, common_dim=256, head_units=256),
-    training=TrainingConfig(epochs=60, epoch_pairs=512, learning_rate=3e-3, validate_every=5, threads=2),
+    training=TrainingConfig(
+        epochs=60,
+        batch_size=128,
+        epoch_pairs=1024,
+        learning_rate=3e-3,
+        negatives="semi-hard",  # mean average precision on fold 0 of development seed 0: 67 %, against 63 % with hard ones
+        validate_every=5,
+        threads=2,
+    ),
 )
 
 PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "paper": PAPER}

@@ -239,7 +239,6 @@ DEMO_VIDEO = VideoFeatureConfig(
     resize_px=120,
     resize="square",
     crop_px=112,
-    rgb=False,
     flow="dis_fast",
     flow_bound_px=10.0,
 )
