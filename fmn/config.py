@@ -203,7 +203,7 @@ DEMO = Config(
         batch_size=128,
         epoch_pairs=1024,
         learning_rate=3e-3,
-        negatives="semi-hard",  # mean average precision on fold 0 of development seed 0: 67 %, against 63 % with hard ones
+        negatives="semi-hard",  # fold 0 of development seed 0: mAP 67 %, 63 % with hard ones
         validate_every=5,
         threads=2,
     ),
