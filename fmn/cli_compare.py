@@ -72,8 +72,8 @@ def compare(
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.compare import compare as compare_systems
         from fmn.compare import plan
-        from fmn.compare_files import write_files
-        from fmn.compare_table import rich_tables
+        from fmn.comparison.files import write_files
+        from fmn.comparison.table import rich_tables
         from fmn.runs import default_run
 
         folder = out or default_run(train, root, "compare")

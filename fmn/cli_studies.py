@@ -25,7 +25,7 @@ from fmn.cli_common import (
 )
 
 if TYPE_CHECKING:
-    from fmn.tune import Tuning
+    from fmn.studies.tune import Tuning
 
 EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, help="The most epochs of a training (default: the preset's).")
@@ -58,15 +58,15 @@ def ablate(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.runs import default_run
-        from fmn.variants import variants_of
+        from fmn.studies.variants import variants_of
 
         folder = out or default_run(manifest, root, f"ablation-{preset}")
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
         config = config_of(folder, "fmn", preset, "working", changes, resume=False)
         groups = _listed(only)
         variants = variants_of(config, groups)
-        from fmn.ablate import ablate as run_ablation
-        from fmn.ablate import trainings_of
+        from fmn.studies.ablate import ablate as run_ablation
+        from fmn.studies.ablate import trainings_of
 
         if dry_run:
             each = trainings_of(config, variants)
@@ -86,7 +86,7 @@ def ablate(
             jobs=jobs,
             progress=terminal.progress,
         )
-        from fmn.ablation_table import ablation_table
+        from fmn.studies.ablation_table import ablation_table
 
         corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
         terminal.say(ablation_table(found.values, title=f"class hit on fold 0 of {short(manifest)}{corpus}"))
@@ -130,13 +130,13 @@ def tune(
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
         config = config_of(folder, "fmn", preset, "working", changes, resume=False)
         if dry_run:
-            from fmn.tune import MARGINS
+            from fmn.studies.tune import MARGINS
 
             most = seeds * (len({*MARGINS, config.training.margin}) + 1)
             terminal.closing("dry run", f"would try at most {budget} values with at most {most} trainings", folder)
             terminal.result({"dry_run": True, "trainings": most, "trials": budget})
             return
-        from fmn.tune import tune as run_tuning
+        from fmn.studies.tune import tune as run_tuning
 
         found = run_tuning(
             manifest,
@@ -220,9 +220,9 @@ def newclasses(
     Example: fmn newclasses manifests/train.jsonl --held-out 4 --pairs 1,5
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.new_classes import learn_new_classes
-        from fmn.new_classes_table import new_classes_table
         from fmn.runs import default_run
+        from fmn.studies.new_classes import learn_new_classes
+        from fmn.studies.new_classes_table import new_classes_table
 
         folder = out or default_run(manifest, root, f"newclasses-{preset}")
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)

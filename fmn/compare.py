@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.manifests import InputError, StoppedError, ToolkitError, sha256_of
-from fmn.compare_results import Results, summarised
-from fmn.compare_runs import Outcome, Task, run_tasks
+from fmn.comparison.results import Results, summarised
+from fmn.comparison.runs import Outcome, Task, run_tasks
 from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data import featured, find_device
 from fmn.features.media import Progress, silent

@@ -82,7 +82,7 @@ def system_names() -> tuple[str, ...]:
     """The names of all systems; loads none of them. Modules with a leading underscore are none."""
     import fmn.baselines
 
-    modules = (module.name for module in pkgutil.iter_modules(fmn.baselines.__path__))
+    modules = (module.name for module in pkgutil.iter_modules(fmn.baselines.__path__) if not module.ispkg)
     return ("fmn", *sorted(name for name in modules if not name.startswith("_")))
 
 

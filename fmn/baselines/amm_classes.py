@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fmn.baselines.parts.margin_softmax import MarginTowers
 from fmn.config import Config, NotNegative, section_from
-from fmn.margin_softmax import MarginTowers
 from fmn.systems import Changes, System
 
 

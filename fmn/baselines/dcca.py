@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor, nn
 
+from fmn.baselines.parts.correlation import CanonicalSpace, class_covariances, total_correlation
+from fmn.baselines.parts.towers import Standardised, larger_batches, utterance_encoder
 from fmn.config import Config, Count, Positive, section_from
-from fmn.correlation import CanonicalSpace, class_covariances, total_correlation
 from fmn.encoder import Sequences
 from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances
 from fmn.systems import Changes, System
 from fmn.tensors import Batch, Indices, ItemTensors
-from fmn.towers import Standardised, larger_batches, utterance_encoder
 
 BATCH_PAIRS = 256
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fmn.baselines.parts.density import DensityModel
 from fmn.config import Config
-from fmn.density import DensityModel
 from fmn.systems import System, as_it_is
 
 

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmn.baselines.parts.spectral import log_mel_audio
+from fmn.baselines.parts.towers import TwoTowers
 from fmn.config import Config, Positive, Share, section_from
 from fmn.encoder import Sequences
 from fmn.losses import triplet_loss
-from fmn.spectral import log_mel_audio
 from fmn.systems import Changes, System
 from fmn.tensors import Batch
-from fmn.towers import TwoTowers
 
 TIMBRAL_FILTERS, TIMBRAL_SHARES = 204, (0.4, 0.7)  # shares of the bands, rounded down: 38 and 67 of 96
 TEMPORAL_FILTERS, TEMPORAL_FRAMES = 51, (128, 64, 32)

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmn.baselines.parts.spectral import log_mel_audio
+from fmn.baselines.parts.towers import TwoTowers
 from fmn.config import Config, Count, NotNegative, section_from
 from fmn.encoder import Sequences
 from fmn.losses import triplet_loss
-from fmn.spectral import log_mel_audio
 from fmn.systems import Changes, System
 from fmn.tensors import Batch
-from fmn.towers import TwoTowers
 
 FILTERS = (16, 32, 64, 64)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from fmn.classifiers import ClipClassifier, UtteranceClassifier, class_count
+from fmn.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
 from fmn.config import Config
 from fmn.encoder import Sequences
 from fmn.retrieval import Codes, RetrievalModel

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmn.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
 from fmn.config import Config, Count, NotNegative, section_from
 from fmn.retrieval import Codes
 from fmn.systems import Changes, System
 from fmn.tensors import Batch
-from fmn.towers import TwoTowers, larger_batches, utterance_encoder
 
 PUBLISHED_RATE = 3e-4
 PUBLISHED_BATCH, DEMO_BATCH = 1000, 256

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import fmn.baselines
-import fmn.compare_runs
+import fmn.comparison.runs
 from dataset_tools.manifests import InputError, StoppedError
 from fmn.compare import Comparison, compare, describe, plan
-from fmn.compare_files import write_files
-from fmn.compare_results import Results
-from fmn.compare_runs import read_scores, run_tasks
-from fmn.compare_table import QUOTED, best_beyond_doubt
+from fmn.comparison.files import write_files
+from fmn.comparison.results import Results
+from fmn.comparison.runs import read_scores, run_tasks
+from fmn.comparison.table import QUOTED, best_beyond_doubt
 from fmn.config import Config
 from fmn.metrics import class_recall_at_k, recall_at_k
 
@@ -83,13 +83,13 @@ def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs that are trained, by folder."""
     found: list[str] = []
-    usual = fmn.compare_runs.train
+    usual = fmn.comparison.runs.train
 
     def counted(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
         found.append(f"{config.system} {run.parent.name[0]} {run.name}")
         return usual(manifest, config, run, **others)
 
-    monkeypatch.setattr(fmn.compare_runs, "train", counted)
+    monkeypatch.setattr(fmn.comparison.runs, "train", counted)
     return found
 
 
@@ -177,14 +177,14 @@ def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
 def test_a_configuration_that_fails_has_lost(
     planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = fmn.compare_runs.train
+    usual = fmn.comparison.runs.train
 
     def failing(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
         if run.parent.name.startswith("0-"):
             raise StoppedError("The memory is full")  # as a large batch can make it
         return usual(manifest, config, run, **others)
 
-    monkeypatch.setattr(fmn.compare_runs, "train", failing)
+    monkeypatch.setattr(fmn.comparison.runs, "train", failing)
     results = compare(planned("vmnet", seeds=1))
     system = results.values["systems"]["vmnet"]
     assert results.failed == {}
@@ -199,7 +199,7 @@ def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monke
         except KeyboardInterrupt as error:
             raise StoppedError("Training was interrupted") from error
 
-    monkeypatch.setattr(fmn.compare_runs, "train", interrupted)
+    monkeypatch.setattr(fmn.comparison.runs, "train", interrupted)
     with pytest.raises(StoppedError, match="interrupted"):
         compare(planned("cca", "fmn"))
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from fmn.baselines.parts.density import DensityClassifier
 from fmn.baselines.two_classifiers import TwoClassifiers
 from fmn.config import Config
-from fmn.density import DensityClassifier
 
 
 def test_the_score_is_the_probability_that_both_are_of_one_class(small: Config) -> None:

@@ -7,7 +7,7 @@ from sklearn.cross_decomposition import CCA
 from torch import Tensor
 
 from fmn.baselines.kcca import KernelComponents
-from fmn.correlation import (
+from fmn.baselines.parts.correlation import (
     CanonicalSpace,
     canonical,
     class_covariances,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmn.margin_softmax import adaptive_mean_margin, drawn_pairs, margin_loss, margin_softmax
+from fmn.baselines.parts.margin_softmax import adaptive_mean_margin, drawn_pairs, margin_loss, margin_softmax
 
 
 def similarities(rows: int, columns: int, *, seed: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmn.chance import ceiling, chance
-from fmn.compare_runs import Outcome, Scores, read_scores
+from fmn.comparison.runs import Outcome, Scores, read_scores
 from fmn.details import factors_of
 from fmn.items import Items
 from fmn.metrics import KS, query_metrics

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmn.baselines.parts.towers import Standardised, utterance_encoder
 from fmn.config import Config
 from fmn.encoder import Sequences
 from fmn.fitted import Fitted
 from fmn.tensors import ItemTensors
-from fmn.towers import Standardised, utterance_encoder
 
 
 class ClassHead(Fitted):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.manifests import write_bytes
-from fmn.compare_plot import write_plot
-from fmn.compare_table import csv_text, latex_text, markdown
+from fmn.comparison.plot import write_plot
+from fmn.comparison.table import csv_text, latex_text, markdown
 
 
 def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False) -> list[Path]:

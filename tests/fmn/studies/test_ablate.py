@@ -11,10 +11,8 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-import fmn.ablate
+import fmn.studies.ablate
 from dataset_tools.manifests import InputError, SplitPairRow, read_rows, write_rows
-from fmn.ablate import ablate, trainings_of
-from fmn.ablation_table import ablation_table, ablation_text
 from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
@@ -22,11 +20,13 @@ from fmn.data import featured
 from fmn.evaluate import measure
 from fmn.items import load_items
 from fmn.model import FeatureMemoryNetwork
-from fmn.rescoring import Bench, TrainedBench, part_of
 from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.seeds import generator_of
+from fmn.studies.ablate import ablate, trainings_of
+from fmn.studies.ablation_table import ablation_table, ablation_text
+from fmn.studies.rescoring import Bench, TrainedBench, part_of
+from fmn.studies.variants import GROUPS, READING, variants_of
 from fmn.train import train
-from fmn.variants import GROUPS, READING, variants_of
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")
@@ -135,7 +135,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
         trained.append(run.name)
         return train(manifest, config, run, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fmn.ablate, "train", noting)
+    monkeypatch.setattr(fmn.studies.ablate, "train", noting)
     folder = workspace / "runs" / "ablation"
     options = {"only": ["head", "score", "capacity"], "seeds": 2}
     found = ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     hits = []
     for seed in (0, 1):
         config = with_values(small, {"training.seed": seed})
-        run = folder / "trained" / fmn.ablate.run_name(config)
+        run = folder / "trained" / fmn.studies.ablate.run_name(config)
         outcome = TrainedBench(run, bench).outcome(with_values(config, {"model.score": "memory"}))
         hits.append(outcome.metrics["audio_to_video"]["class_hit"]["1"])
     alone = rows["score", "agreement alone"]["audio_to_video"]

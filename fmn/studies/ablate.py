@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.manifests import InputError, sha256_of, write_bytes
-from fmn.ablation_table import ablation_text
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data import featured, find_device
 from fmn.details import sd_of, summarised
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
 from fmn.items import load_items
-from fmn.rescoring import Bench, Outcome, TrainedBench, check_fold_0
+from fmn.studies.ablation_table import ablation_text
+from fmn.studies.rescoring import Bench, Outcome, TrainedBench, check_fold_0
+from fmn.studies.variants import Variant, variants_of
 from fmn.table import DIRECTIONS
 from fmn.train import train
-from fmn.variants import Variant, variants_of
 
 FORMAT = "fmn.ablation/1"
 AT_HAND = 4
@@ -85,7 +85,7 @@ def ablate(
         manifest: train.jsonl, with a fold 0 of its own items.
         config: the defaults, of the system fmn; its seed is the first one.
         folder: where tables and runs go.
-        only: groups of variants (`fmn.variants.GROUPS`); none: all.
+        only: groups of variants (`fmn.studies.variants.GROUPS`); none: all.
         seeds: trainings of each kind.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.

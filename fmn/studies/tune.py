@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.manifests import sha256_of, write_bytes
-from fmn.ablate import Trainer, bench_of, notes_of_bench
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
-from fmn.rescoring import Outcome
+from fmn.studies.ablate import Trainer, bench_of, notes_of_bench
+from fmn.studies.rescoring import Outcome
 
 FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"

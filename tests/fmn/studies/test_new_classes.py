@@ -17,10 +17,10 @@ from fmn.cli import app
 from fmn.config import Config, with_values
 from fmn.data import featured
 from fmn.items import load_items
-from fmn.new_classes import _Trial, learn_new_classes, manifest_without
-from fmn.new_classes_table import new_classes_table, new_classes_text
-from fmn.rescoring import Bench
 from fmn.state import read_run_state
+from fmn.studies.new_classes import _Trial, learn_new_classes, manifest_without
+from fmn.studies.new_classes_table import new_classes_table, new_classes_text
+from fmn.studies.rescoring import Bench
 from fmn.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")

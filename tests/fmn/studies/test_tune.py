@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import fmn.tune
+import fmn.studies.tune
 from dataset_tools.manifests import InputError, SplitPairRow, read_rows, sha256_of, write_rows
 from fmn.cli import app
 from fmn.config import Config, values_in, with_values
-from fmn.tune import MARGIN, MEMORY_VALUES, tune
+from fmn.studies.tune import MARGIN, MEMORY_VALUES, tune
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 
 @pytest.fixture
 def quick(small: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.setattr(fmn.tune, "MARGINS", (0.1, 0.3))
+    monkeypatch.setattr(fmn.studies.tune, "MARGINS", (0.1, 0.3))
     return with_values(small, {"training.epochs": 2})
 
 
@@ -66,7 +66,7 @@ def test_what_does_not_win_when_trained_with_is_not_taken(
             memory = config.memory
             return Outcome(50.0 + (memory.capacity == 100) + (memory.novelty_threshold == 0.4))
 
-    monkeypatch.setattr(fmn.tune.Trainer, "trained", lambda self, config: Trained(config))
+    monkeypatch.setattr(fmn.studies.tune.Trainer, "trained", lambda self, config: Trained(config))
     found = tune(manifest_of(workspace), quick, workspace / "out", budget=200, seeds=1)
     assert (found.best.values["memory.capacity"], found.best.values["memory.novelty_threshold"]) == (100, 0.4)
     assert found.best.map == 52

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmn.baselines.parts.towers import TwoTowers, utterance_encoder
 from fmn.config import Config
 from fmn.tensors import Batch
-from fmn.towers import TwoTowers, utterance_encoder
 
 Margin = Literal["fixed", "adaptive"]
 

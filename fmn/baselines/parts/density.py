@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmn.classifiers import class_count
+from fmn.baselines.parts.classifiers import class_count
 from fmn.config import Config
 from fmn.encoder import Sequences
 from fmn.fitted import Fitted

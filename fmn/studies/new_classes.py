@@ -26,7 +26,6 @@ from dataset_tools.manifests import (
     write_bytes,
     write_rows,
 )
-from fmn.ablate import bench_of, notes_of_bench, run_name
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.details import sd_of, summarised
@@ -34,10 +33,11 @@ from fmn.features.media import Progress, silent
 from fmn.guards import threads
 from fmn.metrics import retrieval_metrics
 from fmn.model import FeatureMemoryNetwork
-from fmn.new_classes_table import KINDS, new_classes_text
-from fmn.rescoring import Bench, reformed
 from fmn.retrieval import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
 from fmn.seeds import generator_of
+from fmn.studies.ablate import bench_of, notes_of_bench, run_name
+from fmn.studies.new_classes_table import KINDS, new_classes_text
+from fmn.studies.rescoring import Bench, reformed
 from fmn.table import DIRECTIONS
 from fmn.tensors import Indices, matched_once
 from fmn.train import train

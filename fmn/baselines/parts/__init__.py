@@ -1,0 +1,1 @@
+"""What several systems share: towers, classifiers, correlations, margins, features."""

@@ -1,0 +1,1 @@
+"""The parts of `fmn.compare`: runs, figures, tables, files, the plot."""
