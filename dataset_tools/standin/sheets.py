@@ -1,6 +1,6 @@
 """Contact sheets of a corpus: what a class looks like, to be looked at critically.
 
-    python -m dataset_tools.standin.sheets DIR OUT        one picture a class, one interval a row
+    python -m dataset_tools.standin.sheets DIR OUT        one picture a class, one interval a row; all in one
 
 Could you name the class from the sheet? From one of its frames?
 """
@@ -48,15 +48,27 @@ def write_sheets(root: Path, folder: Path, *, rows: int = 5) -> list[Path]:
         class_id = classify(interval, classes).class_id
         if class_id is not None and interval.person not in {known.person for known in found[class_id]}:
             found[class_id].append(interval)
-    written = []
+    written, first = [], []
     for class_id, intervals in found.items():
         if intervals:
             sheet = np.vstack([interval_strip(corpus.videos[one.video], one) for one in intervals[:rows]])
-            path = folder / f"{class_id}.jpg"
-            with written_whole(path) as partial:
-                cv2.imwrite(str(partial), sheet, [cv2.IMWRITE_JPEG_QUALITY, 82])
-            written.append(path)
+            written.append(_written(folder / f"{class_id}.jpg", sheet))
+            first.append(_titled(class_id, sheet[: len(sheet) // len(intervals[:rows])]))
+    written.append(_written(folder / "classes.jpg", np.vstack(first)))
     return written
+
+
+def _titled(title: str, strip: Image) -> Image:
+    """A strip with its class above it."""
+    band = np.full((22, strip.shape[1], 3), 255, np.uint8)
+    cv2.putText(band, title, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
+    return np.vstack([band, strip])
+
+
+def _written(path: Path, picture: Image) -> Path:
+    with written_whole(path) as partial:
+        cv2.imwrite(str(partial), picture, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return path
 
 
 if __name__ == "__main__":

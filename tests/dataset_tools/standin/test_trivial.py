@@ -44,5 +44,5 @@ def test_a_sheet_shows_an_interval_from_its_first_to_its_last_frame(small_corpus
     assert strip.shape == (240, 3 * 320, 3)
     np.testing.assert_array_equal(strip[:, :320], frames[interval.start_frame - 1])
     np.testing.assert_array_equal(strip[:, 640:], frames[interval.end_frame - 1])
-    assert len(write_sheets(small_corpus, tmp_path, rows=1)) == 20
+    assert len(write_sheets(small_corpus, tmp_path, rows=1)) == 21  # one a class, and all in one
     assert cv2.imread(str(tmp_path / "wash_apple.jpg")).shape == (120, 8 * 160, 3)
