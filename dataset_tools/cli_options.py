@@ -61,6 +61,12 @@ LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help=
 SentencesOption = Annotated[
     list[Path] | None, typer.Option("--sentences", help="TACoS files: a clip gets the human sentence that spans it.")
 ]
+AugmentOption = Annotated[
+    int,
+    typer.Option(
+        "--augment", min=0, help="Copies of every utterance with another speed, gain, room and noise, marked as such."
+    ),
+]
 NoSentencesOption = Annotated[
     bool, typer.Option("--no-sentences", help="Leave out the sentence files that lie beside the footage.")
 ]
@@ -135,11 +141,13 @@ def class_file_of(path: Path | None, place: Workspace, count: int | None) -> Cla
     return load_classes(path or (own if own.is_file() else None), count)
 
 
-def speech_options(voices: str, language: str, sentences: list[Path] | None, seed: int) -> SpeechOptions:
+def speech_options(
+    voices: str, language: str, sentences: list[Path] | None, seed: int, augment: int = 0
+) -> SpeechOptions:
     """The options of synthesis, from those of a command."""
     from dataset_tools.speech.assemble import SpeechOptions
 
-    return SpeechOptions(engine=voices, language=language, sentences=tuple(sentences or ()), seed=seed)
+    return SpeechOptions(engine=voices, language=language, sentences=tuple(sentences or ()), seed=seed, augment=augment)
 
 
 def say_standin(terminal: Terminal, is_standin: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 from dataset_tools.cli_options import (
     DEFAULT_JOBS,
     HERE,
+    AugmentOption,
     ClassesOption,
     ClassFileOption,
     JobsOption,
@@ -43,6 +44,7 @@ def speech_synthesize(
     voices: VoicesOption = "espeak",
     language: LanguageOption = "en",
     sentences: SentencesOption = None,
+    augment: AugmentOption = 0,
     seed: SeedOption = 0,
     jobs: JobsOption = DEFAULT_JOBS,
     workspace: WorkspaceOption = HERE,
@@ -61,7 +63,7 @@ def speech_synthesize(
         summary = synthesize_dataset(
             place,
             class_file_of(class_file, place, count),
-            speech_options(voices, language, sentences, seed),
+            speech_options(voices, language, sentences, seed, augment),
             jobs=jobs,
             progress=terminal.progress,
         )

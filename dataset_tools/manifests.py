@@ -18,6 +18,7 @@ from dataset_tools.files import sha256_of, write_bytes, written_whole
 from dataset_tools.http_files import fetch
 
 __all__ = [
+    "Augmentation",
     "ClassLabel",
     "ClipRow",
     "InputError",
@@ -103,6 +104,21 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     untrimmed_sha256: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class Augmentation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to an utterance to make a copy of it.
+
+    Attributes:
+        original: id of the utterance. speed: of playing it. gain_db: how much louder it was made in the end.
+        room_s: reverberation time of the made-up room. snr_db: power of the speech to that of the noise put to it.
+    """
+
+    original: str
+    speed: float
+    gain_db: float
+    room_s: float
+    snr_db: float
+
+
 class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     """manifests/utterances.jsonl: a spoken description, an audio file.
 
@@ -116,6 +132,7 @@ class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
         duration_s: samples / sample_rate_hz.
         quality: measured values by name, and ``warnings``.
         review: verdict of the decision that counts, or null.
+        augmented: of a copy only: what it was copied from, and what was done to it.
     """
 
     clip: str | None
@@ -131,6 +148,7 @@ class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     sha256: str
     quality: dict[str, Any]
     review: str | None = None
+    augmented: Augmentation | msgspec.UnsetType = msgspec.UNSET
 
 
 class PairRow(ItemRow, frozen=True, kw_only=True, tag="fmn.pair/1"):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET
+
 from dataset_tools.classes import ActionClass, ClassFile
 from dataset_tools.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
@@ -75,7 +77,7 @@ def utterances_to_show(utterances: Iterable[UtteranceRow]) -> dict[str, Utteranc
     """The utterance that is shown with a clip, by clip id: a recording before a synthesized one, then the first id."""
     shown: dict[str, UtteranceRow] = {}
     for utterance in sorted(utterances, key=lambda row: (row.source != "recorded", row.id)):
-        if utterance.clip is not None:
+        if utterance.clip is not None and utterance.augmented is UNSET:
             shown.setdefault(utterance.clip, utterance)
     return shown
 

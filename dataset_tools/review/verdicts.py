@@ -47,7 +47,12 @@ def with_verdicts(
     agreed = agreed_sentences(standing)
     heard = decide(reviews, "utterance")
 
+    content = {row.id: row.sha256 for row in utterances}
+
     def verdict(row: UtteranceRow) -> str | None:
+        if row.augmented is not msgspec.UNSET:  # a copy is as good as its original
+            original = row.augmented.original
+            row = msgspec.structs.replace(row, id=original, sha256=content.get(original, row.sha256))
         if row.id in heard and heard[row.id].content_sha256 == row.sha256:
             return heard[row.id].verdict
         decision = standing.get(row.clip or "")

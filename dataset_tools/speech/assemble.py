@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from dataset_tools.classes import ClassFile
 from dataset_tools.errors import ToolkitError
@@ -18,6 +19,7 @@ from dataset_tools.progress import Progress, silent
 from dataset_tools.review.decisions import same_words
 from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.verdicts import agreed_sentences, followed, with_verdicts
+from dataset_tools.speech.augment import augment
 from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.synthesize import synthesize
 from dataset_tools.workspace import Workspace
@@ -31,12 +33,14 @@ class SpeechOptions:
         engine: who speaks (see `dataset_tools.speech.voices.open_engine`). language: ``en`` or ``zh``.
         sentences: TACoS files whose sentences are taken before the grammar's.
         seed: of everything random.
+        augment: how many changed copies every utterance of a clip gets (`dataset_tools.speech.augment`).
     """
 
     engine: str = "espeak"
     language: str = "en"
     sentences: tuple[Path, ...] = ()
     seed: int = 0
+    augment: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,11 @@ def speak(
     )
     current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
     ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
-    return assemble(workspace, clips, classes, ledger), failures
+    originals = [row for row in assemble(workspace, clips, classes, ledger) if row.augmented is UNSET]
+    copies, failed = augment(
+        workspace, originals, copies=options.augment, seed=options.seed, jobs=jobs, ledger=ledger, progress=progress
+    )
+    return sorted([*originals, *copies], key=lambda row: row.id), failures | failed
 
 
 def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:
@@ -107,6 +115,7 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
 
     A recording of a clip counts as long as it says what people agreed on: after a review it does not where the clip
     went to another class, or got another sentence than the one that was recorded. The recording itself is kept.
+    Copies follow their originals.
     """
     class_of = {clip.id: clip.class_id for clip in clips}
     class_ids = {one.id for one in classes.classes}
@@ -127,7 +136,11 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
             fits = fits and (says_it or not is_written or not row.utterance.text)
         if fits:
             recordings.append(row)
-    return merge_recordings([row for row in spoken if row.clip in class_of], recordings)
+    originals = merge_recordings([row for row in spoken if row.clip in class_of], recordings)
+    there = {row.id for row in originals}
+    copies = [msgspec.convert(row.values["row"], UtteranceRow) for row in ledger.status("ok", "copy/")]
+    kept = [row for row in copies if row.augmented is not UNSET and row.augmented.original in there]
+    return sorted([*originals, *kept], key=lambda row: row.id)
 
 
 def _agreed(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, tuple[str, bool]]:

@@ -78,7 +78,7 @@ def _spoken(text: str) -> str:
 def _plain(
     action: ChineseAction, action_class: ActionClass, classes: ClassFile, grammar: ChineseGrammar, aspect: str = ""
 ) -> Iterable[str]:
-    """用餐刀切萝卜, 用一把餐刀切了萝卜, 榨柠檬汁."""
+    """用餐刀切萝卜, 用餐刀切了一根萝卜, 榨柠檬汁; a tool takes no number."""
     definite = action_class.action in grammar.definite
     for verb in action.verbs:
         verb, _, rest = verb.partition("+")
@@ -102,8 +102,6 @@ def _arguments(
             yield "", f"{subjects[1]}和{counted}"
         return
     yield from ((action_class.phrase_zh.format(object=thing), one) for one in subjects)
-    if action_class.role == "tool":  # one number is enough: 用一把餐刀切萝卜, 用餐刀切一根萝卜
-        yield action_class.phrase_zh.format(object=counted), subject
 
 
 def _results(action: ChineseAction, action_class: ActionClass, classes: ClassFile) -> Iterable[str]:

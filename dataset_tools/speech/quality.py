@@ -34,6 +34,7 @@ class Quality:
         clipped_share: share of the samples that stand at full scale for three samples or longer, 0-1.
         dc_offset: mean of the samples of the channel with the largest one, -1 to 1.
         not_finite: how many samples are NaN or infinite; all other values are then of the rest.
+        missing_s: seconds that the file says that it has and does not have.
     """
 
     duration_s: float
@@ -47,6 +48,7 @@ class Quality:
     clipped_share: float
     dc_offset: float
     not_finite: int
+    missing_s: float = 0.0
 
     def as_dict(self, warnings: tuple[str, ...], **more: float) -> dict[str, Any]:
         """As a manifest has it: values by name, rounded to four places, and the warnings."""
@@ -97,6 +99,7 @@ def measure(sound: Sound) -> Quality:
         clipped_share=max(_clipped_share(channel) for channel in samples.T),
         dc_offset=float(offsets[np.argmax(np.abs(offsets))]),
         not_finite=int((~finite).sum()),
+        missing_s=sound.missing_s,
     )
 
 
@@ -128,6 +131,7 @@ def judge(quality: Quality, limits: Limits, *, where: str) -> tuple[str, ...]:
             next_step="record it again, or take another file",
         )
     doubts = [
+        (q.missing_s > 0, f"cut off: the file lacks the last {q.missing_s:.2f} s of what it says that it has"),
         (q.loudness_lufs < limits.quiet_lufs, f"quiet: {_loudness(q)}"),
         (q.duration_s > limits.long_s, f"long: {q.duration_s:.1f} s"),
         (q.clipped_share > limits.clipped_share, f"clipped: {q.clipped_share:.2%} of the samples"),

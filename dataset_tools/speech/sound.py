@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 import wave
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -23,6 +23,7 @@ from dataset_tools.speech.loudness import Samples
 
 SAMPLE_RATE_HZ = 16000
 _WAVE = (".wav", ".wave")
+_UNKNOWN_BYTES = 2**31 - 2**16
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,12 @@ class Sound:
     Attributes:
         samples: [n, channels], full scale is ±1.
         sample_rate_hz: of the samples.
+        missing_s: how much more the file says that it has: it was cut off.
     """
 
     samples: Samples
     sample_rate_hz: int
+    missing_s: float = 0.0
 
     @property
     def duration_s(self) -> float:
@@ -93,7 +96,7 @@ def decode(path: Path) -> Sound:
             expected="a sound file that ffmpeg reads",
             next_step="play it once to see whether it is whole, and export it again",
         ) from error
-    return _refuse_empty(_sound(segment), path)
+    return replace(_refuse_empty(_sound(segment), path), missing_s=_missing_s(path))
 
 
 def finish(sound: Sound, settings: Finish, *, loudness_lufs: float) -> tuple[Any, float]:
@@ -110,10 +113,10 @@ def finish(sound: Sound, settings: Finish, *, loudness_lufs: float) -> tuple[Any
     from pydub.silence import detect_leading_silence
 
     samples = sound.mono()
-    samples = _resampled(samples - samples.mean(), sound.sample_rate_hz)
+    samples = resampled(samples - samples.mean(), sound.sample_rate_hz)
     peak_dbfs = 20 * np.log10(max(float(np.abs(samples).max(initial=0.0)), 1e-6))
     gain_db = float(min(settings.loudness_lufs - loudness_lufs, settings.peak_dbfs - peak_dbfs))
-    segment = _segment(samples * 10 ** (gain_db / 20))
+    segment = segment_of(samples * 10 ** (gain_db / 20))
     head_ms = detect_leading_silence(segment, settings.silence_dbfs, chunk_size=5)
     tail_ms = detect_leading_silence(segment.reverse(), settings.silence_dbfs, chunk_size=5)
     if head_ms + tail_ms < len(segment):
@@ -181,6 +184,19 @@ def _codec(path: Path) -> str:
         ) from error
 
 
+def _missing_s(path: Path) -> float:
+    """Seconds that a PCM wav's header promises and the file does not have; 0 of other files."""
+    if path.suffix.lower() not in _WAVE:
+        return 0.0
+    with suppress(wave.Error, EOFError, OSError), wave.open(str(path)) as file:
+        frame_bytes, promised = file.getnchannels() * file.getsampwidth(), file.getnframes()
+        if promised * frame_bytes >= _UNKNOWN_BYTES:  # written to a pipe: the length was not known
+            return 0.0
+        there = len(file.readframes(promised)) // frame_bytes
+        return float((promised - there) / file.getframerate())
+    return 0.0
+
+
 def _sound(segment: Any) -> Sound:
     width = segment.sample_width
     whole = len(segment.raw_data) // segment.frame_width * segment.frame_width  # a file that was cut off may end amid
@@ -194,13 +210,13 @@ def _refuse_empty(sound: Sound, path: Path) -> Sound:
     raise SampleError("The file has no sound in it", where=path, next_step="record it again")
 
 
-def _segment(samples: Samples) -> Any:
+def segment_of(samples: Samples) -> Any:
     """A mono 16 kHz segment; samples beyond full scale are clipped."""
     quantised = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
     return _audio_segment()(data=quantised.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE_HZ, channels=1)
 
 
-def _resampled(samples: Samples, sample_rate_hz: int) -> Samples:
+def resampled(samples: Samples, sample_rate_hz: int) -> Samples:
     """To 16 kHz: the spectrum up to the lower of the two Nyquist frequencies, faded out over its last sixteenth.
 
     pydub's own resampling has no filter: what 16 kHz cannot hold would come back as other tones.
