@@ -114,6 +114,7 @@ def annotate_push(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from dataset_tools.review import push, push_to_file
+        from dataset_tools.review.guesses import read_guesses
 
         place = Workspace(workspace)
         classes = class_file_of(class_file, place, None)
@@ -122,6 +123,8 @@ def annotate_push(
             terminal.closing("push", f"{count} tasks, and the page beside them as {to.with_suffix('.xml').name}", to)
             terminal.result({"tasks": count})
             return
+        if from_run is not None:
+            read_guesses(from_run)  # before a server is started for it
         target = _target(place, terminal, may_install=yes)
         pushed = push(
             place,

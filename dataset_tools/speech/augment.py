@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import log10
 from pathlib import Path
 
 import msgspec
@@ -167,7 +168,7 @@ def _copy(task: _Task) -> UtteranceRow:
     peak = float(np.abs(loud).max())
     done = task.done
     if peak > _HIGHEST_PEAK:  # said as it was done
-        done = msgspec.structs.replace(done, gain_db=round(done.gain_db + 20 * np.log10(_HIGHEST_PEAK / peak), 3))
+        done = msgspec.structs.replace(done, gain_db=round(done.gain_db + 20 * log10(_HIGHEST_PEAK / peak), 3))
         loud *= _HIGHEST_PEAK / peak
     quality = measure(Sound(loud[:, None], SAMPLE_RATE_HZ))
     warnings = judge(quality, Limits(), where=task.copy_id)

@@ -24,7 +24,7 @@ from dataset_tools.manifests import (
 )
 from dataset_tools.pairs import PairOptions, make_pairs
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
-from dataset_tools.speech.augment import changed
+from dataset_tools.speech.augment import Ranges, augment, changed
 from dataset_tools.speech.quality import Limits, judge, measure
 from dataset_tools.speech.sound import decode
 from dataset_tools.workspace import Workspace
@@ -143,6 +143,19 @@ def test_copies_are_marked_the_same_each_time_and_on_the_side_of_their_original(
     assert not [row for row in rows_of(workspace).values() if row.augmented is not msgspec.UNSET]
     with Ledger(workspace.ledger) as ledger:
         assert not [name for name in ledger.rows if name.startswith("copy/")]
+
+
+def test_a_copy_that_would_clip_is_quieter_and_says_so(workspace: Workspace) -> None:
+    synthesize_dataset(workspace, CLASSES, SpeechOptions())
+    originals = list(rows_of(workspace).values())[:2]
+    with Ledger(workspace.ledger) as ledger:
+        copies, failures = augment(workspace, originals, copies=1, ranges=Ranges(gain_db=(30, 30)), ledger=ledger)
+    assert not failures
+    for row in copies:
+        assert row.augmented is not msgspec.UNSET
+        assert row.augmented.gain_db < 30
+        sound, _ = soundfile.read(workspace.root / row.path)
+        assert np.abs(sound).max() == pytest.approx(0.98, abs=0.001)
 
 
 def test_a_wav_that_was_cut_off_is_doubted(tmp_path: Path, sine: Callable[..., np.ndarray]) -> None:
