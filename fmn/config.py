@@ -134,10 +134,12 @@ class TrainingConfig:
         learning_rate: of Adam; the number is missing in the paper.
         weight_decay: of Adam.
         clip_norm: the gradient is scaled down to this norm.
-        triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), or ``off``.
+        triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), its ``soft`` form (all
+            negatives in a softmax instead of one against a margin: the contrastive loss of `fmn.losses`), or ``off``.
         negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar; the ``semi-hard`` one of each
             anchor and match; or the mean over ``all``.
         margin: of the triplet loss.
+        softness: temperature of its soft form.
         triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
         augment: how utterances are varied.
         patience: training ends after so many epochs without a better validation hit@1; null never ends early.
@@ -156,9 +158,10 @@ class TrainingConfig:
     learning_rate: Positive = 1e-4
     weight_decay: NotNegative = 0.0
     clip_norm: Positive = 1.0
-    triplet: Literal["working", "printed", "off"] = "working"
+    triplet: Literal["working", "printed", "soft", "off"] = "working"
     negatives: Literal["hard", "semi-hard", "all"] = "hard"
     margin: NotNegative = 0.3
+    softness: Positive = 0.1
     triplet_weight: NotNegative = 1.0
     s1_weight: NotNegative = 1.0
     score_weight: NotNegative = 1.0

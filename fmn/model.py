@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fmn.config import Config
 from fmn.encoder import Sequences, UtteranceEncoder
-from fmn.losses import balanced_bce, triplet_loss
+from fmn.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.memory import FeatureMemory, Reduce
 from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, still
 from fmn.systems import System
@@ -198,8 +198,12 @@ class FeatureMemoryNetwork(RetrievalModel):
             losses["score"] = training.score_weight * balanced_bce(score, batch.match, logarithms=self.score_is_product)
         if training.triplet != "off" and training.triplet_weight:
             cosines = clips["mapped"] @ utterances["mapped"].T
-            losses["triplet"] = training.triplet_weight * triplet_loss(
-                cosines, batch.match, margin=training.margin, form=training.triplet, negatives=training.negatives
+            losses["triplet"] = training.triplet_weight * (
+                contrastive_loss(cosines, batch.match, temperature=training.softness)
+                if training.triplet == "soft"
+                else triplet_loss(
+                    cosines, batch.match, margin=training.margin, form=training.triplet, negatives=training.negatives
+                )
             )
         if self.config.memory.write == "step":
             clip_rows, utterance_rows = batch.pairs.unbind(1)

@@ -129,7 +129,8 @@ def _all(config: Config) -> list[Variant]:
         ("temperature", "memory.temperature", (0.02, 0.05, 0.1, 0.2, 0.5)),
     ):
         found += [Variant(group, str(value), {key: value}) for value in values]
-    found += [Variant("triplet", form, {"training.triplet": form}, True) for form in ("working", "printed", "off")]
+    for form in ("working", "printed", "soft", "off"):
+        found.append(Variant("triplet", form, {"training.triplet": form}, True))
     found += [Variant("negatives", kind, {"training.negatives": kind}, True) for kind in ("hard", "semi-hard", "all")]
     found.append(Variant("form", "working", {}, True))
     found.append(Variant("form", "printed", _as_printed(config), True))

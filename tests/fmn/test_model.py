@@ -217,6 +217,18 @@ def test_the_losses_are_those_that_are_asked_for(small: Config) -> None:
     torch.testing.assert_close(twice["s1"], once["s1"])
 
 
+def test_the_soft_triplet_loss_is_a_softmax_against_all_negatives(small: Config) -> None:
+    batch, model = batch_of(), network(small, training__triplet="soft", training__softness=0.2)
+    clips, utterances = codes_of(model)
+    similarity = (clips["mapped"] @ utterances["mapped"].T / 0.2).double().exp().numpy()
+    match, terms = batch.match.numpy(), []
+    for values, positive in ((similarity, match), (similarity.T, match.T)):
+        for row, matches in zip(values, positive, strict=True):
+            if not matches.all():
+                terms += [-math.log(value / (value + row[~matches].sum())) for value in row[matches]]
+    assert float(model.losses(batch)["triplet"]) == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+
+
 def test_gradients_reach_everything_but_the_slots(small: Config) -> None:
     model = network(small).train()
     fill(model)
