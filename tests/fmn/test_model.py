@@ -226,7 +226,7 @@ def test_the_soft_triplet_loss_is_a_softmax_against_all_negatives(small: Config)
         for row, matches in zip(values, positive, strict=True):
             if not matches.all():
                 terms += [-math.log(value / (value + row[~matches].sum())) for value in row[matches]]
-    assert float(model.losses(batch)["triplet"]) == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+    assert model.losses(batch)["triplet"].item() == pytest.approx(sum(terms) / len(terms), rel=1e-4)
 
 
 def test_gradients_reach_everything_but_the_slots(small: Config) -> None:
