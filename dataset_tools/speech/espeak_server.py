@@ -85,4 +85,7 @@ def _speak(library: ctypes.CDLL, request: dict[str, Any]) -> bytes:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except BrokenPipeError:  # the toolkit has ended, for a reason that it tells itself
+        os._exit(1)  # without the interpreter's own attempt to flush what nobody reads

@@ -76,17 +76,27 @@ def test_both_hands_are_in_the_picture_and_over_several_things(scripts: list[Scr
             stays = during(script, interval)
             assert "away" not in {stay.motion for stay in stays if stay.arrive < interval.end - 3 > interval.start}
             others.append(len({s.thing for s in stays} - {s.thing for s in acts(script, interval)} - {None}))
-    assert np.mean(others) > 2
+    assert np.mean(others) > 1.5
+    assert np.mean(np.array(others) >= 1) > 0.98  # never the subject alone
 
 
-def test_the_middle_of_an_interval_does_not_give_the_hand_away(scripts: list[Script]) -> None:
-    middle = [
-        frames[len(frames) // 2]
-        for script in scripts
-        for frames in (acting_frames(script, interval) for interval in script.intervals)
-    ]
-    # With two hands in the picture, a guess between them is right in at most 0.7 / 2 of the cases.
-    assert 0.45 < np.mean(middle) < 0.7
+def test_in_the_middle_of_an_interval_the_other_hand_might_be_the_acting_one(
+    scripts: list[Script], agendas: tuple[Agenda, ...]
+) -> None:
+    """One frame leaves two hands: each beside or on a thing, with the tool that such a thing is acted on with."""
+    at_thing, fitting = [], []
+    for script, agenda in zip(scripts, agendas[::5], strict=True):
+        for interval in script.intervals:
+            middle = (interval.start + interval.end) // 2
+            acting = next(side for side in SIDES for s in acts(script, interval) if s in script.stays[side])
+            other = next(side for side in SIDES if side != acting)
+            stay = next(s for s in script.stays[other] if s.start <= middle < s.end)
+            at_thing.append(stay.thing is not None)
+            if stay.thing is not None:
+                kind = script.things[stay.thing].kind
+                fitting.append(kind in agenda.tools and agenda.tools[kind] == stay.tool)
+    assert np.mean(at_thing) > 0.95
+    assert np.mean(fitting) > 0.8
 
 
 def test_two_hands_never_need_the_same_thing(scripts: list[Script]) -> None:
