@@ -71,7 +71,9 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=500)
     parser.add_argument("--sample", type=int, default=200)
     options = parser.parse_args()
-    url, key = os.environ["LABEL_STUDIO_URL"], os.environ["LABEL_STUDIO_API_KEY"]
+    url, key = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_API_KEY")
+    if not url or not key:
+        raise SystemExit("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name a server whose contents do not matter")
     login = {"url": url, "api_key": key}
     classes = load_classes()
     found: dict[str, Any] = {"tasks": options.tasks, "changes": options.changes}
