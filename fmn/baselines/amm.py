@@ -27,10 +27,12 @@ class Options:
     share: NotNegative = 0.5
 
 
-def build(config: Config, video_dim: int, audio_dim: int) -> MarginTowers:
+def build(config: Config, video_dim: int, audio_dim: int, *, class_positives: bool = False) -> MarginTowers:
     """The untrained towers."""
     options = section_from(Options, config.options, expected="share", path="options.")
-    return MarginTowers(config, video_dim, audio_dim, kind="adaptive", amount=options.share, class_positives=False)
+    return MarginTowers(
+        config, video_dim, audio_dim, kind="adaptive", amount=options.share, class_positives=class_positives
+    )
 
 
 def grid(config: Config) -> tuple[Changes, ...]:

@@ -7,42 +7,14 @@ With class positives: every item of one class is a positive of the others and no
 asks for and what FMN is told, too. The published form stands beside it, under the name without ``_classes``.
 """
 
-from __future__ import annotations
+from dataclasses import replace
+from functools import partial
 
-from dataclasses import dataclass
+from fmn.baselines import amm
 
-from fmn.baselines.parts.margin_softmax import MarginTowers
-from fmn.config import Config, NotNegative, section_from
-from fmn.systems import Changes, System
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Of Two towers with the adaptive mean margin of Spoken Moments.
-
-    Attributes:
-        share: α, of the mean distance between a positive and the negatives.
-    """
-
-    share: NotNegative = 0.5
-
-
-def build(config: Config, video_dim: int, audio_dim: int) -> MarginTowers:
-    """The untrained towers."""
-    options = section_from(Options, config.options, expected="share", path="options.")
-    return MarginTowers(config, video_dim, audio_dim, kind="adaptive", amount=options.share, class_positives=True)
-
-
-def grid(config: Config) -> tuple[Changes, ...]:
-    """Learning rates and shares."""
-    rate = config.training.learning_rate
-    return ({}, {"training.learning_rate": rate / 3}, {"options.share": 0.2}, {"training.learning_rate": rate / 10})
-
-
-SYSTEM = System(
+SYSTEM = replace(
+    amm.SYSTEM,
     name="amm_classes",
     summary="two towers, adaptive mean margin (Spoken Moments), with class positives",
-    build=build,
-    options=Options,
-    grid=grid,
+    build=partial(amm.build, class_positives=True),
 )

@@ -28,10 +28,12 @@ class Options:
     margin: NotNegative = 0.001
 
 
-def build(config: Config, video_dim: int, audio_dim: int) -> MarginTowers:
+def build(config: Config, video_dim: int, audio_dim: int, *, class_positives: bool = False) -> MarginTowers:
     """The untrained towers."""
     options = section_from(Options, config.options, expected="margin", path="options.")
-    return MarginTowers(config, video_dim, audio_dim, kind="fixed", amount=options.margin, class_positives=False)
+    return MarginTowers(
+        config, video_dim, audio_dim, kind="fixed", amount=options.margin, class_positives=class_positives
+    )
 
 
 def grid(config: Config) -> tuple[Changes, ...]:

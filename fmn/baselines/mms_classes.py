@@ -8,42 +8,14 @@ With class positives: every item of one class is a positive of the others and no
 asks for and what FMN is told, too. The published form stands beside it, under the name without ``_classes``.
 """
 
-from __future__ import annotations
+from dataclasses import replace
+from functools import partial
 
-from dataclasses import dataclass
+from fmn.baselines import mms
 
-from fmn.baselines.parts.margin_softmax import MarginTowers
-from fmn.config import Config, NotNegative, section_from
-from fmn.systems import Changes, System
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Of Two towers with the masked margin softmax of AVLnet.
-
-    Attributes:
-        margin: taken from the similarity of positives.
-    """
-
-    margin: NotNegative = 0.001
-
-
-def build(config: Config, video_dim: int, audio_dim: int) -> MarginTowers:
-    """The untrained towers."""
-    options = section_from(Options, config.options, expected="margin", path="options.")
-    return MarginTowers(config, video_dim, audio_dim, kind="fixed", amount=options.margin, class_positives=True)
-
-
-def grid(config: Config) -> tuple[Changes, ...]:
-    """Learning rates and margins."""
-    rate = config.training.learning_rate
-    return ({}, {"training.learning_rate": rate / 3}, {"options.margin": 0.1}, {"training.learning_rate": rate / 10})
-
-
-SYSTEM = System(
+SYSTEM = replace(
+    mms.SYSTEM,
     name="mms_classes",
     summary="two towers, masked margin softmax (AVLnet), with class positives",
-    build=build,
-    options=Options,
-    grid=grid,
+    build=partial(mms.build, class_positives=True),
 )
