@@ -189,9 +189,12 @@ class _Workers:
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         try:
             future = self._executor.submit(function, item)
-        except BrokenProcessPool as error:
+        except (BrokenProcessPool, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            # A pool that breaks at this moment has closed the pipe that a new worker was to get ("handle is closed").
             future = Future()
-            future.set_exception(error)
+            future.set_exception(BrokenProcessPool(str(error)))
         future.add_done_callback(self._look_at)
         return future
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def test_a_dying_worker_fails_only_the_item_that_kills_it(jobs: int, tmp_path: P
     assert [n for n, one in sorted(outcomes.items()) if one.error] == [2, 8]
     assert all(outcomes[n].result == n for n in outcomes if n not in (2, 8))
     assert "died" in outcomes[2].error.found
+
+
+def test_a_pool_that_breaks_while_it_is_given_work_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit, calls = ProcessPoolExecutor.submit, []
+
+    def closing_once(executor, function, item):
+        calls.append(item)
+        if len(calls) == 3:
+            raise OSError("handle is closed")  # what multiprocessing says, without an errno
+        return submit(executor, function, item)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", closing_once)
+    assert sorted(one.result for one in run_each(square, range(8), jobs=2)) == [n * n for n in range(8)]
+    assert len(calls) > 8
 
 
 def test_a_full_disk_stops_everything() -> None:
