@@ -43,8 +43,9 @@ class ModelConfig:
     Attributes:
         lstm_units: U, hidden units a direction; an utterance becomes 2U numbers.
         frame_stack: MFCC frames that the Bi-LSTM reads in one step.
-        pooling: how its hidden states become one vector: their ``mean``, or the ``last`` of each direction. The paper
-            gives the size of the vector only.
+        pooling: how its hidden states become one vector: the ``max`` of each hidden unit over time (a word counts
+            wherever it falls), their ``mean``, or the ``last`` of each direction. The paper gives the size of the
+            vector only.
         common_dim: dimensions of the common space (not in the paper).
         dropout: before and behind the mapping, and in the head (not in the paper).
         head: S1 from the mapped pair, side by side: ``hidden`` has a hidden layer; ``linear`` is the printed softmax
@@ -59,7 +60,7 @@ class ModelConfig:
 
     lstm_units: Count = 1024
     frame_stack: Count = 1
-    pooling: Literal["mean", "last"] = "mean"
+    pooling: Literal["max", "mean", "last"] = "max"
     common_dim: Count = 2048
     dropout: Share = 0.3
     head: Literal["hidden", "linear"] = "hidden"

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-Pooling = Literal["last", "mean"]
+Pooling = Literal["last", "mean", "max"]
 
 
 class Sequences(NamedTuple):
@@ -33,7 +33,7 @@ class UtteranceEncoder(nn.Module):
         units: U of the paper, hidden units a direction.
         stack: this many successive frames are read in one step, which shortens the sequences.
         pooling: ``last`` takes the final hidden state of each direction (the paper's reading), ``mean`` the mean of
-            all of a direction's hidden states.
+            all of a direction's hidden states, ``max`` the largest value of each hidden unit over time.
     """
 
     def __init__(self, features: int, units: int, *, stack: int = 1, pooling: Pooling = "last") -> None:
@@ -55,6 +55,8 @@ class UtteranceEncoder(nn.Module):
         if self.pooling == "last":
             last = (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2])
             return states.gather(1, last).squeeze(1)
+        if self.pooling == "max":
+            return torch.where(inside[:, :, None], states, -torch.inf).amax(1)
         return torch.where(inside[:, :, None], states, 0.0).sum(1) / lengths[:, None]
 
 

@@ -37,17 +37,19 @@ def test_last_pooling_is_the_final_state_of_torchs_packed_bidirectional_lstm() -
     torch.testing.assert_close(encoder(padded()), torch.cat([final[0], final[1]], dim=1))
 
 
-def test_mean_pooling_is_the_mean_of_torchs_packed_outputs() -> None:
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_pooling_is_that_of_torchs_packed_outputs(pooling: Pooling) -> None:
     torch.manual_seed(1)
-    encoder = UtteranceEncoder(6, 5, pooling="mean")
+    encoder = UtteranceEncoder(6, 5, pooling=pooling)
     frames, lengths = padded()
     packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
     outputs, _ = pad_packed_sequence(reference(encoder)(packed)[0], batch_first=True)
-    expected = torch.stack([outputs[row, :length].mean(0) for row, length in enumerate(LENGTHS)])
+    parts = [outputs[row, :length] for row, length in enumerate(LENGTHS)]
+    expected = torch.stack([part.mean(0) if pooling == "mean" else part.max(0).values for part in parts])
     torch.testing.assert_close(encoder(padded()), expected)
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
 @pytest.mark.parametrize("stack", [1, 4])
 def test_padding_never_changes_a_result(pooling: Pooling, stack: int) -> None:
     torch.manual_seed(2)
@@ -60,7 +62,7 @@ def test_padding_never_changes_a_result(pooling: Pooling, stack: int) -> None:
         torch.testing.assert_close(alone[0], together[row])
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
 def test_no_gradient_reaches_padding(pooling: Pooling) -> None:
     encoder = UtteranceEncoder(6, 5, stack=2, pooling=pooling)
     frames, lengths = padded()
