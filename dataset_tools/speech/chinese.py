@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from dataset_tools.classes import ActionClass, ClassFile
-from dataset_tools.speech.grammar import ChineseAction, ChineseGrammar, Phrase
+from dataset_tools.class_words import ActionClass, ActionWord, ClassFile
+from dataset_tools.speech.grammar import ChineseAction, ChineseGrammar, Form, Phrase
 
-# The viewpoints and tenses, by what kind of verb phrase they take.
-#   progressive, plain: 用餐刀切萝卜    done: 用餐刀切了一根萝卜    result: 用餐刀把萝卜切好
-_FRAMES: dict[str, tuple[str, ...]] = {
-    "progressive": (
+# The viewpoints and tenses, by the form of the verb phrase they take.
+#   ongoing, plain: 用餐刀切萝卜    done: 用餐刀切了一根萝卜    result: 用餐刀把萝卜切好
+_FRAMES: dict[Form, tuple[str, ...]] = {
+    "ongoing": (
         "我在{}。",
         "我正在{}。",
         "他在{}。",
@@ -25,14 +25,26 @@ _FRAMES: dict[str, tuple[str, ...]] = {
     ),
     "plain": (
         "我要{}。",
+        "我得{}。",
         "他准备{}。",
         "她马上要{}。",
         "厨师接下来要{}。",
         "请{}。",
         "现在请{}。",
-        "我们来{}。",
+        "帮我{}。",
+        "我们{}吧。",
     ),
-    "done": ("我{}。", "他{}。", "她{}。", "我刚刚{}。", "她刚才{}。", "这个人{}。", "厨师{}。", "然后他{}。"),
+    "done": (
+        "我{}。",
+        "他{}。",
+        "她{}。",
+        "我刚刚{}。",
+        "她刚才{}。",
+        "这个人{}。",
+        "厨师{}。",
+        "然后他{}。",
+        "有人{}。",
+    ),
     "result": (
         "我要{}。",
         "他准备{}。",
@@ -41,6 +53,8 @@ _FRAMES: dict[str, tuple[str, ...]] = {
         "请{}。",
         "现在{}。",
         "接下来{}。",
+        "帮我{}。",
+        "我们{}吧。",
         "我{}了。",
         "他{}了。",
         "她已经{}了。",
@@ -53,79 +67,57 @@ _FRAMES: dict[str, tuple[str, ...]] = {
 def sentences(action_class: ActionClass, classes: ClassFile, grammar: ChineseGrammar) -> dict[str, list[Phrase]]:
     """All sentences of a class, by frame (its pattern)."""
     word = classes.actions[action_class.action]
-    action = grammar.actions.get(action_class.action, ChineseAction(verbs=(word.zh,)))
-    results = list(_results(action, action_class, classes))
-    durative = action.progressive == "verb" or not results
-    phrases = {
-        "progressive": list(_plain(action, action_class, classes, grammar)) if durative else results,
-        "plain": list(_plain(action, action_class, classes, grammar)),
-        "done": list(_plain(action, action_class, classes, grammar, aspect="了")),
-        "result": results,
-    }
-    return {
-        f"{kind}: {frame}": [Phrase(_spoken(frame.format(text))) for text in phrases[kind]]
-        for kind, frames in _FRAMES.items()
-        for frame in frames
-        if phrases[kind]
-    }
+    action = grammar.actions.get(action_class.action, _unknown(word))
+    result = {}
+    for form, frames in _FRAMES.items():
+        phrases = list(_phrases(action, form, action_class, classes, grammar))
+        for frame in frames if phrases else ():
+            result[f"{form}: {frame}"] = [Phrase(_spoken(frame.format(text))) for text in phrases]
+    return result
+
+
+def _unknown(word: ActionWord) -> ChineseAction:
+    """An action that the grammar does not have: of its one word nothing but 了 is known to fit."""
+    plain = (f"{word.zh}{{thing}}", f"{word.zh}{{counted}}")
+    return ChineseAction(ongoing=plain, plain=plain, done=(f"{word.zh}了{{thing}}", f"{word.zh}了{{counted}}"))
+
+
+def _phrases(
+    action: ChineseAction, form: Form, action_class: ActionClass, classes: ClassFile, grammar: ChineseGrammar
+) -> Iterable[str]:
+    """用餐刀切萝卜, 用餐刀切一根萝卜, 把油倒进煎锅里, 洗一只碗和一把餐叉."""
+    thing, counted = _word(action_class.subject, classes), _counted(action_class.subject, classes, grammar)
+    before, other = "", ""
+    if action_class.object is not None and action_class.phrase_zh is not None:
+        other = _word(action_class.object, classes)
+        if action_class.role == "companion":
+            thing = f"{thing}和{other}"
+            counted = [f"{counted[0]}和{_counted(action_class.object, classes, grammar)[0]}"]
+        else:
+            before = action_class.phrase_zh.format(object=other)
+    if form == "ongoing":
+        counted = counted[:1]  # 在切几根萝卜 is said by nobody
+    for template in action.templates(form, action_class.role):
+        start = "" if "{object}" in template else before
+        for one in counted if "{counted}" in template else counted[:1]:
+            yield start + template.format(thing=thing, counted=one, object=other)
+
+
+def _word(key: str, classes: ClassFile) -> str:
+    return classes.things[key].zh
+
+
+def _counted(key: str, classes: ClassFile, grammar: ChineseGrammar) -> list[str]:
+    """一把餐刀; 一根萝卜, 几根萝卜; 一些油, 一点油, 点油 (right after a verb). The usual one first."""
+    word = classes.things[key]
+    numbers = [f"一{word.measure_zh}"]
+    if word.mass:
+        numbers += ["一点", "点"]
+    elif key in grammar.several:
+        numbers.append(f"几{word.measure_zh}")
+    return [f"{number}{word.zh}" for number in numbers]
 
 
 def _spoken(text: str) -> str:
     """正在 and 在盘子上 make one 在; 在 before 把 is 正."""
-    return re.sub("(?<![正现])在把", "正把", text.replace("在在", "在"))
-
-
-def _plain(
-    action: ChineseAction, action_class: ActionClass, classes: ClassFile, grammar: ChineseGrammar, aspect: str = ""
-) -> Iterable[str]:
-    """用餐刀切萝卜, 用餐刀切了一根萝卜, 榨柠檬汁; a tool takes no number."""
-    definite = action_class.action in grammar.definite
-    for verb in action.verbs:
-        verb, _, rest = verb.partition("+")
-        for before, subject in _arguments(action, action_class, classes, definite=definite or bool(rest)):
-            yield f"{before}{verb}{aspect}{subject}{rest}"
-
-
-def _arguments(
-    action: ChineseAction, action_class: ActionClass, classes: ClassFile, *, definite: bool
-) -> Iterable[tuple[str, str]]:
-    """Pairs of what stands before the verb, the object as a rule, and the subject after it."""
-    subject = _bare(action_class.subject, classes)
-    subjects = [subject] if definite else [subject, _counted(action_class.subject, classes)]
-    if action_class.object is None or action_class.phrase_zh is None:
-        yield from ((before, one) for before in ("", *action.before) for one in subjects)
-        return
-    thing, counted = _bare(action_class.object, classes), _counted(action_class.object, classes)
-    if action_class.role == "companion":
-        yield "", f"{subjects[0]}和{thing}"
-        if not definite:
-            yield "", f"{subjects[1]}和{counted}"
-        return
-    yield from ((action_class.phrase_zh.format(object=thing), one) for one in subjects)
-
-
-def _results(action: ChineseAction, action_class: ActionClass, classes: ClassFile) -> Iterable[str]:
-    """把萝卜切好, 用餐刀把萝卜切好, 把油倒进煎锅里, 把罐子里的香料撒上去."""
-    subject = _bare(action_class.subject, classes)
-    if action_class.object is None or action_class.phrase_zh is None:
-        yield from (f"把{subject}{result}" for result in action.results)
-        return
-    thing = _bare(action_class.object, classes)
-    by_role = action.results_by_role.get(action_class.role or "", ())
-    yield from (f"把{subject}{result.format(object=thing)}" for result in by_role)
-    if action_class.role == "tool":
-        yield from (f"用{thing}把{subject}{result}" for result in action.results)
-    elif action_class.role == "companion":
-        yield from (f"把{subject}和{thing}{result}" for result in action.results)
-    elif action_class.role == "source":
-        yield from (f"把{thing}里的{subject}{result}" for result in action.results)
-
-
-def _bare(key: str, classes: ClassFile) -> str:
-    return classes.things[key].zh
-
-
-def _counted(key: str, classes: ClassFile) -> str:
-    """一把餐刀, 一些油."""
-    word = classes.things[key]
-    return f"一{word.measure_zh}{word.zh}"
+    return re.sub("(?<![正现])在把", "正把", re.sub("(?<!现)在在", "在", text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -23,18 +24,17 @@ class _Verb(NamedTuple):
 
 # The viewpoints and tenses: what stands before which form of the verb. {}: the verb phrase.
 _FRAMES: dict[str, tuple[str, ...]] = {
+    "request": ("{}.", "now {}.", "then {}.", "please {}.", "let's {}."),
     "base": (
-        "{}.",
-        "now {}.",
-        "then {}.",
-        "please {}.",
-        "let's {}.",
         "I {}.",
         "now I {}.",
-        "I will {}.",
+        "now we {}.",
+        "I'll {}.",
+        "I need to {}.",
         "I'm going to {}.",
-        "he is going to {}.",
-        "she will {}.",
+        "we're going to {}.",
+        "he's going to {}.",
+        "she'll {}.",
         "next, the cook will {}.",
         "the person is going to {}.",
         "watch the cook {}.",
@@ -49,10 +49,11 @@ _FRAMES: dict[str, tuple[str, ...]] = {
         "someone {}.",
     ),
     "past": ("I {}.", "he {}.", "she {}.", "the person {}.", "the cook {}.", "then I {}.", "after that, he {}."),
-    "participle": ("I have just {}.", "she has just {}.", "the cook has just {}."),
+    "participle": ("I've just {}.", "she's just {}.", "the cook has just {}."),
     "gerund": (
         "I'm {}.",
         "now I'm {}.",
+        "we're {}.",
         "he's {}.",
         "she's {}.",
         "the person is {}.",
@@ -67,13 +68,13 @@ def sentences(action_class: ActionClass, classes: ClassFile, grammar: EnglishGra
     """All sentences of a class, by frame (its pattern)."""
     result = {}
     for form, frames in _FRAMES.items():
-        phrases = [
-            Phrase(text, weight)
-            for verb, weight in _verbs(action_class, classes, grammar)
-            for text in _verb_phrases(verb, form, action_class, classes, grammar)
-        ]
         for frame in frames:
-            result[f"{form}: {frame}"] = [Phrase(_spoken(frame.format(text)), weight) for text, weight in phrases]
+            known = form == "request" or re.search(r"\b(I|we)\b", frame) is not None
+            result[f"{form}: {frame}"] = [
+                Phrase(_spoken(frame.format(text)), weight)
+                for verb, weight in _verbs(action_class, classes, grammar)
+                for text in _verb_phrases(verb, form, action_class, classes, grammar, known=known)
+            ]
     return result
 
 
@@ -92,11 +93,15 @@ def _verbs(action_class: ActionClass, classes: ClassFile, grammar: EnglishGramma
 
 
 def _verb_phrases(
-    verb: _Verb, form: str, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar
+    verb: _Verb, form: str, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar, *, known: bool
 ) -> Iterable[str]:
-    """The verb in one form with its subject and object: "took the carrot out", "took out the carrot"."""
-    head, particle = _split(getattr(verb, form), verb.base)
-    for subject, place in _arguments(verb, action_class, classes, grammar):
+    """The verb in one form with its subject and object: "took the carrot out", "took out the carrot".
+
+    known: who does it speaks, or who asks for it.
+    """
+    head, particle = _split(getattr(verb, "base" if form == "request" else form), verb.base)
+    known = known and action_class.subject in grammar.known.get(action_class.action, ())
+    for subject, place in _arguments(verb, action_class, classes, grammar, known=known):
         after = f" {place}" if place else ""
         doubled = particle and place.split(" ")[0] == particle  # takes the plate out of the drawer
         if not particle or doubled:
@@ -116,15 +121,13 @@ def _split(form: str, base: str) -> tuple[str, str]:
 
 
 def _arguments(
-    verb: _Verb, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar
+    verb: _Verb, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar, *, known: bool
 ) -> Iterable[tuple[str, str]]:
-    """Pairs of the subject with its article, and what follows: the object with its preposition, or a tail."""
-    definite = action_class.action in grammar.definite
-    subjects = _nouns(action_class.subject, classes, grammar, definite=definite, several=True)
+    """Pairs of the subject with its article, and what follows: the object with its preposition, a tail, or both."""
+    subjects = [one for one in _subjects(verb, action_class, classes, grammar) if one[0] == "the" or not known]
+    tails = grammar.tails.get(verb.base, ("",))
     if action_class.object is None:
-        for _, subject in subjects:
-            for tail in ("", *grammar.tails.get(verb.base, ())):
-                yield subject, tail
+        yield from ((subject, tail) for _, subject in subjects for tail in tails)
         return
     objects = _nouns(action_class.object, classes, grammar)
     preposition = action_class.preposition or "with"
@@ -139,26 +142,39 @@ def _arguments(
     prepositions = [preposition]
     if action_class.role == "tool" and preposition == "with":
         prepositions.append("using")
+    ends = [f" {tail}" if tail else "" for tail in tails] if action_class.role == "source" else [""]
     for word in prepositions:
-        for _, subject in subjects:
-            for _, thing in objects:
-                yield subject, f"{word} {thing}"
+        for article, subject in subjects:
+            for other, thing in objects:
+                if (article, other) != ("the", "a") or action_class.role != "source":  # not: the spices from a jar
+                    yield from ((subject, f"{word} {thing}{end}") for end in ends)
 
 
-def _nouns(
-    key: str, classes: ClassFile, grammar: EnglishGrammar, *, definite: bool = False, several: bool = False
+def _subjects(
+    verb: _Verb, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar
 ) -> list[tuple[str, str]]:
+    """The subject as the verb may take it: also several of it, an amount, a part; some verbs only all of it."""
+    key = action_class.subject
+    word = classes.things[key]
+    singular = _nouns(key, classes, grammar)
+    several = []
+    if word.plural and key in grammar.plurals:
+        several = [("the", f"the {word.plural}"), ("a", f"some {word.plural}")]
+    if action_class.action in grammar.as_a_whole:
+        return several or [noun for noun in singular if noun[0] == "the"]
+    amounts = [("a", f"{amount} {word.name}") for amount in grammar.amounts.get(key, ())]
+    if key in grammar.portions.things and verb.base in grammar.portions.verbs:
+        amounts.append(("a", f"some {word.name}"))
+    return [*singular, *several, *amounts]
+
+
+def _nouns(key: str, classes: ClassFile, grammar: EnglishGrammar) -> list[tuple[str, str]]:
     """A thing with its articles, and which kind each is: ("a", "an onion"), ("the", "the onion")."""
     word = classes.things[key]
     nouns = []
     for name in (word.name, *grammar.names.get(key, ())):
         nouns.append(("the", f"the {name}"))
-        if not definite:
-            nouns.append(("a", f"some {name}" if word.mass else f"{_article(name)} {name}"))
-    if several and word.plural and key in grammar.plurals:
-        nouns.append(("the", f"the {word.plural}"))
-        if not definite:
-            nouns.append(("a", f"some {word.plural}"))
+        nouns.append(("a", f"some {name}" if word.mass else f"{_article(name)} {name}"))
     return nouns
 
 

@@ -8,8 +8,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from dataset_tools.class_words import Role
 from dataset_tools.errors import InputError
 from dataset_tools.shipped import shipped_file
+
+Form = Literal["ongoing", "plain", "done", "result"]
 
 
 class Phrase(NamedTuple):
@@ -19,6 +22,13 @@ class Phrase(NamedTuple):
     weight: float = 1.0
 
 
+class Portions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which counted things may be taken in part, and by which verbs."""
+
+    verbs: tuple[str, ...] = ()
+    things: tuple[str, ...] = ()
+
+
 class EnglishGrammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """English words beyond the class file; the comments of the shipped file say what each is."""
 
@@ -26,26 +36,40 @@ class EnglishGrammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     also: dict[str, tuple[str, ...]] = {}
     prepositions: dict[str, dict[str, str]] = {}
     tails: dict[str, tuple[str, ...]] = {}
-    definite: tuple[str, ...] = ()
+    as_a_whole: tuple[str, ...] = ()
+    known: dict[str, tuple[str, ...]] = {}
     names: dict[str, tuple[str, ...]] = {}
     plurals: tuple[str, ...] = ()
+    amounts: dict[str, tuple[str, ...]] = {}
+    portions: Portions = Portions()
 
 
-class ChineseAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an action is said in Chinese: verbs, and the results that a 把 sentence ends with."""
+class ChineseForms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Templates of Chinese verb phrases, by how they are used; None: as without the role."""
 
-    verbs: tuple[str, ...]
-    before: tuple[str, ...] = ()
-    progressive: Literal["verb", "result"] = "verb"
-    results: tuple[str, ...] = ()
-    results_by_role: dict[str, tuple[str, ...]] = {}
+    ongoing: tuple[str, ...] | None = None
+    plain: tuple[str, ...] | None = None
+    done: tuple[str, ...] | None = None
+    result: tuple[str, ...] | None = None
+
+
+class ChineseAction(ChineseForms, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"by_role": "with"}):
+    """How an action is said in Chinese; by_role has what is said differently where the object has a role."""
+
+    by_role: dict[Role, ChineseForms] = {}
+
+    def templates(self, form: Form, role: Role | None) -> tuple[str, ...]:
+        """The templates of a form for an object in a role; None: there is no object."""
+        special = getattr(self.by_role[role], form) if role in self.by_role else None
+        own: tuple[str, ...] = special if special is not None else getattr(self, form) or ()
+        return own
 
 
 class ChineseGrammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Chinese words beyond the class file."""
 
     actions: dict[str, ChineseAction] = {}
-    definite: tuple[str, ...] = ()
+    several: tuple[str, ...] = ()
 
 
 class Grammar(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dataset_tools.standin.render import VideoTask
 
 GENERATOR = "dataset_tools.standin"
-VERSION = "5"
+VERSION = "6"
 NOTICE = (
     "This is a stand-in: drawn by a program, in the layout of MPII Cooking 2. It is not MPII Cooking 2, and figures "
     "from it say nothing about real footage."
