@@ -20,7 +20,7 @@ async function ask(path, options) {
 async function load() {
   const state = await ask(`api/state?voice=${encodeURIComponent(voice)}`);
   $("consent").textContent = state.consent;
-  lines = state.lines;
+  lines = state.lines; $("sentence").lang = state.language;
   $("classes").replaceChildren(...state.classes.map((one) => {
     const row = document.createElement("tr"), name = document.createElement("td"), count = document.createElement("td");
     row.dataset.class = one.id; row.className = one.done === one.of ? "whole" : "";

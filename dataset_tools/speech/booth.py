@@ -105,7 +105,8 @@ def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], Non
             next_step="choose another --port, or leave it out",
         ) from error
     port = listening.getsockname()[1]
-    host = f"[{address.host}]" if ":" in address.host else address.host
+    host = _reachable(address.host)
+    host = f"[{host}]" if ":" in host else host
     announce(f"{'http' if context is None else 'https'}://{host}:{port}/{token}/")
     web.run_app(make_app(booth, token), sock=listening, ssl_context=context, print=None, access_log=None)
 
@@ -203,6 +204,23 @@ def _guarded(token: str) -> Any:
         return response
 
     return guard
+
+
+def _reachable(host: str) -> str:
+    """Where others find a booth that listens at ``host``; 0.0.0.0 and :: are all addresses of this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    family, anywhere = (socket.AF_INET, "192.0.2.1") if address.version == 4 else (socket.AF_INET6, "2001:db8::1")
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((anywhere, 9))  # sends nothing: it only chooses the address that the machine would use
+            return str(asking.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def _is_loopback(host: str) -> bool:

@@ -143,6 +143,7 @@ class Booth:
             count[1] += 1
         return {
             "consent": self.consent,
+            "language": self.language,
             "classes": [
                 {"id": name, "label": self._label(words[name]) if name in words else name, "done": done, "of": of}
                 for name, (done, of) in sorted(counts.items())
