@@ -66,7 +66,7 @@ class ModelConfig:
     head: Literal["hidden", "linear"] = "hidden"
     head_units: Count = 1024
     score: Literal["combined", "s1/max", "s1*max", "distance", "s1", "memory", "cosine"] = "combined"
-    s1_exponent: NotNegative = 0.15
+    s1_exponent: NotNegative = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +78,15 @@ class MemoryConfig:
         space: whether slots hold ``mapped`` features or ``raw`` ones (I3D and Bi-LSTM outputs), as printed.
         update: a slot becomes the ``mean`` of what was written to it, or moves by this fixed share.
         score_threshold: T1; a pair is written when S1 > T1.
-        novelty_threshold: T2; a pair whose m2 < T2 is new and takes a slot of its own.
+        novelty_threshold: T2; a pair whose m2 < T2 is new and takes a slot of its own. −1: nothing is new but a class
+            that has no slot yet.
         novelty: how the cosines of a pair's two halves with a slot become one; m2 is the largest of these.
         when_full: where a new pair goes when all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
         read: the agreement of a pair: ``softmax`` over the slots of each modality, or the ``max`` of eq. 3.
         temperature: of the softmax over slots.
         clamp: whether negative cosines count as 0 in the ``max``, so that two disagreements are no agreement.
+        class_slots: whether a slot takes pairs of one class only, and slots of one class are read as one; training
+            knows the classes, so the memories may. As printed a slot is whatever came near to it.
         write: ``epoch`` empties the memories after every epoch and writes the training pairs anew, each item once,
             with the mapping of that moment, so that no slot is older than the weights; ``step`` writes the pairs of
             each batch as they come and never anew, as printed.
@@ -93,12 +96,13 @@ class MemoryConfig:
     space: Literal["mapped", "raw"] = "mapped"
     update: Literal["mean"] | Annotated[float, Meta(gt=0, le=1)] = "mean"
     score_threshold: Annotated[float, Meta(ge=0, lt=1)] = 0.5
-    novelty_threshold: Cosine = 0.6
+    novelty_threshold: Cosine = -1.0
     novelty: Literal["min", "mean", "max"] = "min"
     when_full: Literal["nearest", "drop"] = "nearest"
     read: Literal["softmax", "max"] = "softmax"
     temperature: Positive = 0.1
     clamp: bool = True
+    class_slots: bool = True
     write: Literal["epoch", "step"] = "epoch"
 
 
@@ -142,6 +146,7 @@ class TrainingConfig:
         margin: of the triplet loss.
         softness: temperature of its soft form.
         triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
+        slot_weight: of the slot losses: either side of a pair has to find the slots of its own class by itself.
         augment: how utterances are varied.
         patience: training ends after so many epochs without a better validation hit@1; null never ends early.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
@@ -164,8 +169,9 @@ class TrainingConfig:
     margin: NotNegative = 0.3
     softness: Positive = 0.1
     triplet_weight: NotNegative = 1.0
-    s1_weight: NotNegative = 1.0
+    s1_weight: NotNegative = 0.3
     score_weight: NotNegative = 1.0
+    slot_weight: NotNegative = 1.0
     augment: AugmentConfig = AugmentConfig()
     patience: Count | None = None
     validate_every: Count = 1
@@ -234,8 +240,17 @@ def as_printed(config: Config) -> Config:
     return replace(
         config,
         model=replace(config.model, head="linear", score="s1/max"),
-        memory=replace(config.memory, space="raw", update=0.5, read="max", clamp=False, write="step"),
-        training=replace(config.training, triplet="printed", s1_weight=0.0),
+        memory=replace(
+            config.memory,
+            space="raw",
+            update=0.5,
+            novelty_threshold=0.6,
+            read="max",
+            clamp=False,
+            class_slots=False,
+            write="step",
+        ),
+        training=replace(config.training, triplet="printed", s1_weight=0.0, slot_weight=0.0),
     )
 
 

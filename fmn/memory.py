@@ -12,6 +12,9 @@ Decisions where the paper leaves room, or cannot be as printed:
 - *Empty*: there is nothing to agree about: a read gives 1, so that S1/Max and S1 × Max are S1.
 - *Negative cosines* count as 0 in the product, or two disagreements would pass for an agreement; as printed they do.
 - *Zero vectors* have cosine 0 with everything.
+- *Classes*: a pair that is written with its class goes to slots of that class only, or to a new one; slots of one class
+  are read as one: their shares of the softmax are added, and of their cosines the largest counts. Pairs without a class
+  may go to any slot, and a slot without a class stands for itself: so does every slot of the printed form.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from fmn.memory_writing import Novelty, Rules, WhenFull, write_pairs
 Space = Literal["mapped", "raw"]
 Update = Literal["mean"] | float
 Reduce = Literal["max", "softmax", "distance"]
+Side = Literal["video", "audio"]
 
 ROWS_AT_ONCE = 256
 """Rows whose mutual products are held at once while writing."""
@@ -40,7 +44,8 @@ class FeatureMemory(nn.Module):
     """Two memories of up to ``capacity`` slots, [X, video_dim] and [X, audio_dim], zero at the start.
 
     Buffers, which travel with the state dict and the module's device: ``video_slots``, ``audio_slots``, and ``counts``
-    [X], how many pairs were written to each slot. Slots in use are the first ones.
+    [X], how many pairs were written to each slot, and ``slot_classes`` [X], the class of each (−1: none). Slots in use
+    are the first ones.
 
     Args:
         capacity: X, the most slots.
@@ -58,6 +63,8 @@ class FeatureMemory(nn.Module):
     video_slots: Tensor
     audio_slots: Tensor
     counts: Tensor
+    slot_classes: Tensor
+    group: Tensor
 
     def __init__(
         self,
@@ -85,8 +92,11 @@ class FeatureMemory(nn.Module):
         self.register_buffer("video_slots", torch.zeros(capacity, video_dim))
         self.register_buffer("audio_slots", torch.zeros(capacity, audio_dim))
         self.register_buffer("counts", torch.zeros(capacity, dtype=torch.int64))
-        self._size = 0  # kept beside `counts`, so that a read does not wait for the device
-        self.register_load_state_dict_post_hook(_count_slots)  # type: ignore[no-untyped-call]
+        self.register_buffer("slot_classes", torch.full((capacity,), -1))
+        # what a read needs to know of `counts` and `classes`, found when they change: a read never waits for the device
+        self.register_buffer("group", torch.arange(capacity), persistent=False)
+        self._size = self._groups = 0
+        self.register_load_state_dict_post_hook(_look_over)  # type: ignore[no-untyped-call]
 
     @property
     def size(self) -> int:
@@ -97,10 +107,19 @@ class FeatureMemory(nn.Module):
         """Empties the memories."""
         for buffer in (self.video_slots, self.audio_slots, self.counts):
             buffer.zero_()
-        self._size = 0
+        self.slot_classes.fill_(-1)
+        _look_over(self)
 
     @torch.no_grad()
-    def write(self, video: Tensor, audio: Tensor, score: Tensor, *, score_threshold: float = 0.5) -> Tensor:
+    def write(
+        self,
+        video: Tensor,
+        audio: Tensor,
+        score: Tensor,
+        *,
+        score_threshold: float = 0.5,
+        classes: Tensor | None = None,
+    ) -> Tensor:
         """Shows pairs to the memories, in the order of the rows, as if one at a time; decisions are in float64.
 
         Args:
@@ -108,6 +127,7 @@ class FeatureMemory(nn.Module):
             audio: [B, audio_dim].
             score: [B], S1.
             score_threshold: T1.
+            classes: [B] int64, the class of each pair, from 0; −1, or none at all: not known.
 
         Returns:
             [B], on the CPU: the slot that each pair went to; −1: none.
@@ -115,10 +135,12 @@ class FeatureMemory(nn.Module):
         Raises:
             InputError: the shapes do not fit, or a pair to be written has a number that is not finite.
         """
-        found = [tuple(part.shape) for part in (video, audio, score)]
         rows = len(score) if score.ndim else 0
+        found = [tuple(part.shape) for part in (video, audio, score)]
         expected = [(rows, self.video_slots.shape[1]), (rows, self.audio_slots.shape[1]), (rows,)]
         _check_shapes("write", found, expected)
+        classes = torch.full((rows,), -1, device=score.device) if classes is None else classes
+        _check_shapes("write, classes", [tuple(classes.shape)], [(rows,)])
         shown = (score > score_threshold).nonzero()[:, 0]
         if not (torch.isfinite(video[shown]).all() and torch.isfinite(audio[shown]).all()):
             raise InputError(
@@ -129,15 +151,28 @@ class FeatureMemory(nn.Module):
         slots = torch.full((rows,), -1)
         for part in torch.split(shown, ROWS_AT_ONCE):
             slots[part.cpu()] = write_pairs(
-                self.rules, (self.video_slots, self.audio_slots), self.counts, (video[part], audio[part])
+                self.rules,
+                (self.video_slots, self.audio_slots),
+                self.counts,
+                self.slot_classes,
+                (video[part], audio[part]),
+                classes[part],
             )
-        _count_slots(self)
+        _look_over(self)
         return slots
 
-    def rewrite(self, video: Tensor, audio: Tensor, score: Tensor, *, score_threshold: float = 0.5) -> Tensor:
+    def rewrite(
+        self,
+        video: Tensor,
+        audio: Tensor,
+        score: Tensor,
+        *,
+        score_threshold: float = 0.5,
+        classes: Tensor | None = None,
+    ) -> Tensor:
         """Clears the memories and writes anew: slots drift out of place while the mapping trains (see `write`)."""
         self.clear()
-        return self.write(video, audio, score, score_threshold=score_threshold)
+        return self.write(video, audio, score, score_threshold=score_threshold, classes=classes)
 
     def read(
         self,
@@ -151,6 +186,8 @@ class FeatureMemory(nn.Module):
         """How far the two memories agree on every pair of a clip and an utterance.
 
         With v_x = cos(video, video slot x) and a_x = cos(audio, audio slot x), x over the slots in use:
+
+        Slots of one class count as one slot: see the module.
 
         - ``max``, eq. 3: max over x of max(v_x, 0) · max(a_x, 0); as printed (``clamp=False``) of v_x · a_x.
         - ``softmax``: Σ over x of softmax(v/temperature)_x · softmax(a/temperature)_x, the probability that both choose
@@ -183,22 +220,62 @@ class FeatureMemory(nn.Module):
             if self.size == 0:
                 return of_video.new_ones(len(video), len(audio))
             if reduce == "softmax":
-                return torch.softmax(of_video / temperature, 1) @ torch.softmax(of_audio / temperature, 1).T
+                shares = (torch.softmax(cosines / temperature, 1) for cosines in (of_video, of_audio))
+                of_video, of_audio = (self._by_class(share, "sum") for share in shares)
+                return of_video @ of_audio.T
+            of_video, of_audio = (self._by_class(cosines, "largest") for cosines in (of_video, of_audio))
             if reduce == "distance":
                 return -_largest_product(of_video - 1, 1 - of_audio)
             if clamp:
                 of_video, of_audio = of_video.clamp(min=0), of_audio.clamp(min=0)
             return _largest_product(of_video, of_audio)
 
+    def log_class_shares(self, side: Side, rows: Tensor, classes: Tensor, *, temperature: float) -> Tensor:
+        """Of each row, the logarithm of the share of the softmax over slots that the slots of its class get.
+
+        Args:
+            side: which of the two memories is asked.
+            rows: [N, Dv] or [N, Da].
+            classes: [N] int64.
+            temperature: of the softmax.
+
+        Returns:
+            [N], differentiable in ``rows``; 0 for a row whose class has no slot.
+        """
+        if self.size == 0:
+            return rows.new_zeros(len(rows))
+        slots = self.video_slots if side == "video" else self.audio_slots
+        with torch.autocast(rows.device.type, enabled=False):
+            log_shares = (_cosines(rows, slots[: self.size]) / temperature).log_softmax(dim=1)
+        own = self.slot_classes[: self.size] == classes[:, None]
+        known = own.any(dim=1, keepdim=True)
+        return log_shares.masked_fill(~own & known, -torch.inf).logsumexp(dim=1) * known.squeeze(1)
+
     def _beside(self, video: Tensor, audio: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         return (video, self.video_slots), (audio, self.audio_slots)
+
+    def _by_class(self, of_slots: Tensor, how: Literal["sum", "largest"]) -> Tensor:
+        """[N, slots in use] → [N, G]: the slots of a class as one; those without a class by themselves."""
+        if self._groups == self.size:
+            return of_slots
+        group = self.group[: self.size]
+        if how == "sum":
+            return of_slots @ functional.one_hot(group, self._groups).to(of_slots.dtype)
+        nothing = of_slots.new_full((len(of_slots), self._groups), -torch.inf)
+        return nothing.scatter_reduce(1, group.expand_as(of_slots), of_slots, "amax")
 
     def extra_repr(self) -> str:
         return f"capacity={self.capacity}, space={self.space}, {self.rules}"
 
 
-def _count_slots(memory: FeatureMemory, _: object = None) -> None:
+def _look_over(memory: FeatureMemory, _: object = None) -> None:
+    """Counts the slots in use, and gives slots of one class one number, each of the others a number of its own."""
     memory._size = int((memory.counts > 0).sum())
+    classes = memory.slot_classes[: memory._size].cpu()
+    names = torch.where(classes < 0, -1 - torch.arange(len(classes)), classes)
+    found, group = torch.unique(names, return_inverse=True)
+    memory._groups = len(found)
+    memory.group[: len(classes)] = group.to(memory.group.device)
 
 
 def _cosines(rows: Tensor, slots: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 Novelty = Literal["min", "mean", "max"]
 WhenFull = Literal["nearest", "drop"]
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 SAME_COSINE = 1e-7
 """Cosines that are this close are equal: of rows in float32, they differ only by how they were summed up."""
@@ -39,14 +40,23 @@ class Rules:
     when_full: WhenFull
 
 
-def write_pairs(rules: Rules, slots: tuple[Tensor, Tensor], counts: Tensor, rows: tuple[Tensor, Tensor]) -> Tensor:
+def write_pairs(
+    rules: Rules,
+    slots: tuple[Tensor, Tensor],
+    counts: Tensor,
+    slot_classes: Tensor,
+    rows: tuple[Tensor, Tensor],
+    classes: Tensor,
+) -> Tensor:
     """Writes pairs, in their order, to the slots, in place.
 
     Args:
         rules: how.
         slots: [X, Dv] and [X, Da].
         counts: [X] int64: pairs that each slot has taken.
+        slot_classes: [X] int64: the class of each slot; −1: of none.
         rows: [B, Dv] and [B, Da], those that are to be written (S1 > T1).
+        classes: [B] int64: their classes; −1: not known.
 
     Returns:
         [B] int64 on the CPU: the slot that each pair went to; −1: dropped.
@@ -56,6 +66,8 @@ def write_pairs(rules: Rules, slots: tuple[Tensor, Tensor], counts: Tensor, rows
         rules,
         [_Products(*pair) for pair in zip(held, shown, strict=True)],
         counts.cpu().numpy().copy(),
+        slot_classes.cpu().numpy().copy(),
+        classes.cpu().numpy(),
     )
     went_to = [writing.show(row) for row in range(len(rows[0]))]
     kept = torch.from_numpy(writing.kept).to(counts.device)
@@ -63,6 +75,7 @@ def write_pairs(rules: Rules, slots: tuple[Tensor, Tensor], counts: Tensor, rows
     for buffer, before, new in zip(slots, held, shown, strict=True):
         buffer.copy_(kept[:, None] * before + added @ new)
     counts.copy_(torch.from_numpy(writing.counts))
+    slot_classes.copy_(torch.from_numpy(writing.slot_classes))
     return torch.tensor(went_to, dtype=torch.int64)
 
 
@@ -95,14 +108,18 @@ class _Writing:
     """The decisions of one call of `write_pairs`.
 
     Attributes:
-        counts: [X], as they become.
+        counts, slot_classes: [X], as they become.
         kept, added: [X], [X, B]: the slots become kept · slots + added @ rows.
     """
 
-    def __init__(self, rules: Rules, products: list[_Products], counts: NDArray[np.int64]) -> None:
+    def __init__(
+        self, rules: Rules, products: list[_Products], counts: Integers, slot_classes: Integers, classes: Integers
+    ) -> None:
         self.rules = rules
         self.products = products
         self.counts = counts
+        self.slot_classes = slot_classes
+        self.classes = classes
         self.size = int((counts > 0).sum())
         self.kept = np.ones(len(counts))
         self.added = np.zeros(products[0].with_slots.shape)
@@ -114,6 +131,7 @@ class _Writing:
         has_room = self.size < len(self.counts)
         if self.size == 0 or (is_new and has_room):
             slot, share = self.size, 1.0
+            self.slot_classes[slot] = self.classes[row]
             self.size += 1
         elif is_new and self.rules.when_full == "drop":
             return -1
@@ -128,7 +146,11 @@ class _Writing:
         return slot
 
     def _nearest(self, row: int) -> tuple[int, float]:
-        """The nearest slot in use (of equal ones the first), and m2."""
+        """The nearest slot in use that may take the pair (of equal ones the first), and m2.
+
+        A pair of a known class may go to slots of its class only. Where there is none it is new, whatever T2 is; with
+        no room left the nearest of all slots is the one.
+        """
         if self.size == 0:
             return 0, -np.inf
         video, audio = (products.cosines(row, self.size) for products in self.products)
@@ -139,5 +161,10 @@ class _Writing:
                 nearness = np.maximum(video, audio)
             case _:
                 nearness = (video + audio) / 2
+        name = self.classes[row]
+        own = self.slot_classes[: self.size] == name
+        if name >= 0 and own.any():
+            nearness = np.where(own, nearness, -np.inf)
         nearest = float(nearness.max())
-        return int((nearness >= nearest - SAME_COSINE).argmax()), nearest
+        slot = int((nearness >= nearest - SAME_COSINE).argmax())
+        return slot, -np.inf if name >= 0 and not own.any() else nearest

@@ -13,7 +13,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.encoder import Sequences, UtteranceEncoder
 from fmn.losses import balanced_bce, contrastive_loss, triplet_loss
-from fmn.memory import FeatureMemory, Reduce
+from fmn.memory import FeatureMemory, Reduce, Side
 from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, still
 from fmn.systems import System
 from fmn.tensors import Batch, Indices, ItemTensors, matched_once
@@ -186,7 +186,11 @@ class FeatureMemoryNetwork(RetrievalModel):
     # -- training ----------------------------------------------------------------------------------------------------
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Triplet loss of the mapped cosines (eq. 1), BCE of S1, BCE of the final score (eq. 4), weighted."""
+        """Triplet loss of the mapped cosines (eq. 1), BCE of S1 and of the final score (eq. 4), slot losses, weighted.
+
+        The slot loss of either side is −log of the share that the slots of an item's own class get when the memory is
+        read (`fmn.memory.FeatureMemory.log_class_shares`).
+        """
         training = self.config.training
         clips, utterances = self.encode_clips(batch.video), self.encode_utterances(batch.audio)
         s1 = self.s1_matrix(clips, utterances).float()
@@ -205,10 +209,18 @@ class FeatureMemoryNetwork(RetrievalModel):
                     cosines, batch.match, margin=training.margin, form=training.triplet, negatives=training.negatives
                 )
             )
+        if training.slot_weight and self.config.model.score not in ("s1", "cosine"):
+            losses["video_slots"] = training.slot_weight * self._slot_loss("video", clips, batch.clip_classes)
+            losses["audio_slots"] = training.slot_weight * self._slot_loss("audio", utterances, batch.utterance_classes)
         if self.config.memory.write == "step":
             clip_rows, utterance_rows = batch.pairs.unbind(1)
-            self._write(clips, utterances, clip_rows, utterance_rows, s1.detach()[clip_rows, utterance_rows])
+            s1_of_pairs = s1.detach()[clip_rows, utterance_rows]
+            self._write(clips, utterances, batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows])
         return losses
+
+    def _slot_loss(self, side: Side, codes: Codes, classes: Tensor) -> Tensor:
+        rows, temperature = codes[self.config.memory.space], self.config.memory.temperature
+        return -self.memory.log_class_shares(side, rows, classes, temperature=temperature).mean()
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         """Takes mean and standard deviation of the clips' features, which then enter normalised."""
@@ -225,25 +237,37 @@ class FeatureMemoryNetwork(RetrievalModel):
         )
         rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
         self.rewrite(
-            encode_all_clips(self, data, clips), encode_all_utterances(self, data, utterances), data.on_device(rows)
+            encode_all_clips(self, data, clips),
+            encode_all_utterances(self, data, utterances),
+            data.on_device(rows),
+            data.clip_classes[data.on_device(pairs[:, 0])],
         )
 
-    def rewrite(self, clips: Codes, utterances: Codes, pairs: Tensor) -> None:
-        """Empties the memories and writes pairs [P, 2], rows of the codes, in their order, those with S1 > T1."""
+    def rewrite(self, clips: Codes, utterances: Codes, pairs: Tensor, classes: Tensor) -> None:
+        """Empties the memories and writes pairs in their order, those with S1 > T1.
+
+        Args:
+            clips: codes of clips.
+            utterances: codes of utterances.
+            pairs: [P, 2], rows of the codes.
+            classes: [P], of the pairs.
+        """
         clip_rows, utterance_rows = pairs.unbind(1)
         with still(self):
             s1 = self.s1(clips["mapped"][clip_rows], utterances["mapped"][utterance_rows])
         self.memory.clear()
-        self._write(clips, utterances, clip_rows, utterance_rows, s1)
+        self._write(clips, utterances, pairs, s1, classes)
 
-    def _write(self, clips: Codes, utterances: Codes, clip_rows: Tensor, utterance_rows: Tensor, s1: Tensor) -> None:
-        """Shows pairs, given by rows of their codes and the logits of their S1, to the memories, in order."""
+    def _write(self, clips: Codes, utterances: Codes, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
+        """Shows pairs, given by rows of their codes, with logits of their S1 and classes, to the memories, in order."""
         space = self.config.memory.space
+        clip_rows, utterance_rows = pairs.unbind(1)
         self.memory.write(
             clips[space].detach()[clip_rows],
             utterances[space].detach()[utterance_rows],
             torch.sigmoid(s1),
             score_threshold=self.config.memory.score_threshold,
+            classes=classes if self.config.memory.class_slots else None,
         )
 
 

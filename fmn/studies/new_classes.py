@@ -187,7 +187,7 @@ class _Trial:
             self.utterance_classes,
             generator_of(self.seed, "settle", "bench"),
         )
-        self.model.rewrite(*self._codes(pairs), self._in_order(len(pairs)))
+        self.model.rewrite(*self._codes(pairs), self._in_order(len(pairs)), self._classes(pairs))
 
     def _pairs(self, count: int) -> Indices:
         """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; more hold the fewer."""
@@ -216,7 +216,13 @@ class _Trial:
         space = config.memory.space
         with still(grown):
             s1 = torch.sigmoid(grown.s1(clips["mapped"], utterances["mapped"]))
-            slots = grown.memory.write(clips[space], utterances[space], s1, score_threshold=threshold)
+            slots = grown.memory.write(
+                clips[space],
+                utterances[space],
+                s1,
+                score_threshold=threshold,
+                classes=self._classes(pairs) if config.memory.class_slots else None,
+            )
         return grown, int((slots >= 0).sum())
 
     def _in_form(self, model: FeatureMemoryNetwork, form: Any) -> FeatureMemoryNetwork:
@@ -246,6 +252,10 @@ class _Trial:
             encode_all_clips(self.model, data, pairs[:, 0]),
             encode_all_utterances(self.model, data, pairs[:, 1]),
         )
+
+    def _classes(self, pairs: Indices) -> torch.Tensor:
+        data = self.bench.prepared.data
+        return data.clip_classes[data.on_device(pairs[:, 0])]
 
     def _in_order(self, count: int) -> torch.Tensor:
         """[count, 2]: row i of both codes."""

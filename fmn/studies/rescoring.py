@@ -112,12 +112,13 @@ class TrainedBench:
             encode_all_utterances(both, data, parts.validation_utterances),
         )
         self._pairs = data.on_device(self._pairs_to_write())
+        self._classes = data.clip_classes[data.on_device(parts.fit_clips)][self._pairs[:, 0]]
 
     def outcome(self, config: Config) -> Outcome:
         """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is not looked at."""
         model = reformed(self.loaded, config)
         if config.memory.write == "epoch":
-            model.rewrite(*self._fit, self._pairs)
+            model.rewrite(*self._fit, self._pairs, self._classes)
         scores = score_matrix(model, *self._held).numpy()
         reads = config.model.score not in ("s1", "cosine")
         return Outcome(measure(scores, self.bench.held), model.memory.size if reads else None)

@@ -21,6 +21,7 @@ READING = frozenset(
         "memory.read",
         "memory.temperature",
         "memory.clamp",
+        "memory.class_slots",
         "model.score",
         "model.s1_exponent",
     }
@@ -49,10 +50,12 @@ class Variant:
 
 
 GROUPS: Mapping[str, str] = {
+    "pooling": "how the Bi-LSTM's states become one vector",
     "head": "S1 from the mapped pair by a hidden layer, or by the printed linear one",
     "score": "the final score, read from a network that was trained with the default one",
     "score-trained": "the final score, trained with",
     "space": "slots of mapped features, or of raw ones as printed",
+    "classes": "slots of one class each, read as one, or slots of whatever came near",
     "update": "a slot is a running mean, or moves by a fixed share",
     "read": "softmax over slots, or the maximum; of cosines cut at 0, or as printed",
     "rewriting": "memories written anew with the final mapping, or never",
@@ -62,6 +65,8 @@ GROUPS: Mapping[str, str] = {
     "T1": "a pair is written when S1 > T1",
     "T2": "a pair is new when m2 < T2",
     "temperature": "of the softmax over slots",
+    "S1 power": "the power that the odds of S1 count with beside the agreement",
+    "slot loss": "either side has to find the slots of its class by itself",
     "triplet": "eq. 1 in the working form, as printed, off",
     "negatives": "of the triplet loss",
     "form": "all equations as printed, at once",
@@ -90,7 +95,8 @@ def variants_of(config: Config, only: Sequence[str] = ()) -> tuple[Variant, ...]
 
 
 def _all(config: Config) -> list[Variant]:
-    found = [
+    found = [Variant("pooling", kind, {"model.pooling": kind}, True) for kind in ("max", "mean", "last")]
+    found += [
         Variant("head", "hidden layer", {"model.head": "hidden"}, True),
         Variant("head", "linear, as printed", {"model.head": "linear"}, True),
     ]
@@ -109,6 +115,11 @@ def _all(config: Config) -> list[Variant]:
         Variant("space", "mapped", {"memory.space": "mapped"}),
         Variant("space", "raw", {"memory.space": "raw"}),
         Variant("space", "raw, share 0.5, max", {"memory.space": "raw", "memory.update": 0.5, "memory.read": "max"}),
+        Variant("classes", "a class each", {"memory.class_slots": True}, True),
+        *(
+            Variant("classes", f"whatever came near, T2 {novelty}, X {slots}", _near(novelty, slots), True)
+            for novelty, slots in ((0.6, 50), (0.9, 200))
+        ),
         Variant("update", "mean", {"memory.update": "mean"}),
         *(Variant("update", f"share {share}", {"memory.update": share}) for share in (0.1, 0.5)),
         Variant("read", "softmax", {"memory.read": "softmax"}),
@@ -125,16 +136,30 @@ def _all(config: Config) -> list[Variant]:
     for group, key, values in (
         ("capacity", "memory.capacity", (10, 20, 50, 100, 200, 400)),
         ("T1", "memory.score_threshold", (0.0, 0.3, 0.5, 0.7, 0.9)),
-        ("T2", "memory.novelty_threshold", (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)),
+        ("T2", "memory.novelty_threshold", (-1.0, 0.4, 0.6, 0.8, 0.95)),
         ("temperature", "memory.temperature", (0.02, 0.05, 0.1, 0.2, 0.5)),
+        ("S1 power", "model.s1_exponent", (0.0, 0.02, 0.05, 0.15, 0.5)),
     ):
         found += [Variant(group, str(value), {key: value}) for value in values]
+    found += [
+        Variant("slot loss", name, {"training.slot_weight": weight}, True)
+        for name, weight in (("on", 1.0), ("off", 0.0))
+    ]
     for form in ("working", "printed", "soft", "off"):
         found.append(Variant("triplet", form, {"training.triplet": form}, True))
     found += [Variant("negatives", kind, {"training.negatives": kind}, True) for kind in ("hard", "semi-hard", "all")]
     found.append(Variant("form", "working", {}, True))
     found.append(Variant("form", "printed", _as_printed(config), True))
     return found
+
+
+def _near(novelty_threshold: float, capacity: int) -> dict[str, Any]:
+    """Slots that know no classes."""
+    return {
+        "memory.class_slots": False,
+        "memory.novelty_threshold": novelty_threshold,
+        "memory.capacity": capacity,
+    }
 
 
 def _as_printed(config: Config) -> dict[str, Any]:

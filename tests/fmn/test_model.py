@@ -56,6 +56,7 @@ def fill(model: FeatureMemoryNetwork, slots: int = 4) -> None:
     for name in ("video_slots", "audio_slots"):
         state[name][:slots] = torch.randn(slots, state[name].shape[1], generator=generator)
     state["counts"][:slots] = 1
+    state["slot_classes"][:] = -1
     model.memory.load_state_dict(state)
 
 
@@ -162,12 +163,12 @@ def test_the_distance_reading_is_a_small_product_of_distances(small: Config) -> 
 def test_the_memory_is_built_and_read_by_the_configuration(small: Config) -> None:
     model = network(small, memory__novelty="max", memory__when_full="drop")
     assert (model.memory.rules.novelty, model.memory.rules.when_full) == ("max", "drop")
-    options = {"memory__read": "max", "model__score": "memory"}
+    options = {"memory__read": "max", "model__score": "memory", "memory__class_slots": False}
     clamped, printed = network(small, **options), network(small, memory__clamp=False, **options)
     for model in (clamped, printed):
         fill(model)
     clips, utterances = codes_of(clamped)
-    clips, utterances = {"mapped": -clips["mapped"]}, {"mapped": -utterances["mapped"]}
+    clips, utterances = {"mapped": torch.cat([clips["mapped"], -clips["mapped"]])}, {"mapped": -utterances["mapped"]}
     with torch.no_grad():
         of_clip, of_utterance = (
             torch.stack([torch.cosine_similarity(rows["mapped"], slot[None], dim=1) for slot in slots[:4]], dim=1)
@@ -208,13 +209,34 @@ def test_with_empty_memories_the_order_is_that_of_s1(small: Config, score: str) 
 
 def test_the_losses_are_those_that_are_asked_for(small: Config) -> None:
     batch = batch_of()
-    assert set(network(small).losses(batch)) == {"s1", "score", "triplet"}
-    assert set(network(small, training__triplet="off").losses(batch)) == {"s1", "score"}
-    assert set(network(small, training__s1_weight=0, training__triplet_weight=0).losses(batch)) == {"score"}
+    assert set(network(small).losses(batch)) == {"s1", "score", "triplet", "video_slots", "audio_slots"}
+    no_slots = {"training__slot_weight": 0}
+    assert set(network(small, training__triplet="off", **no_slots).losses(batch)) == {"s1", "score"}
+    only_score = {"training__s1_weight": 0, "training__triplet_weight": 0}
+    assert set(network(small, **only_score, **no_slots).losses(batch)) == {"score"}
     assert set(network(small, model__score="s1").losses(batch)) == {"score", "triplet"}
     once, twice = (network(small, training__score_weight=weight).losses(batch) for weight in (1, 2))
     torch.testing.assert_close(twice["score"], 2 * once["score"])
     torch.testing.assert_close(twice["s1"], once["s1"])
+
+
+def test_the_slot_losses_are_minus_the_log_share_of_the_own_class(small: Config) -> None:
+    one_slot = {"memory__novelty_threshold": -1.0, "memory__score_threshold": 0.0}
+    batch, model = batch_of(), network(small, training__slot_weight=3, **one_slot)
+    data = items()
+    model.settle(data, np.arange(8), np.arange(8), np.random.default_rng(0))
+    clips, utterances = codes_of(model)
+    found = model.losses(batch)
+    for side, codes, slots, classes in (
+        ("video", clips, model.memory.video_slots, batch.clip_classes),
+        ("audio", utterances, model.memory.audio_slots, batch.utterance_classes),
+    ):
+        used = model.memory.size
+        own = model.memory.slot_classes[:used] == classes[:, None]
+        assert (own.sum(1) == 1).all(), "with T2 = -1 a class has one slot"
+        cosines = torch.cosine_similarity(codes["mapped"][:, None], slots[None, :used], dim=2)
+        expected = torch.nn.functional.cross_entropy(cosines / small.memory.temperature, own.int().argmax(1))
+        torch.testing.assert_close(found[f"{side}_slots"], 3 * expected)
 
 
 def test_the_soft_triplet_loss_is_a_softmax_against_all_negatives(small: Config) -> None:
@@ -264,7 +286,7 @@ def items(count: int = 9) -> ItemTensors:
 
 def test_settling_rewrites_the_memories_with_the_mapping_of_the_moment(small: Config) -> None:
     # T2 = -1: nothing is new but the first pair, so the only slot is the mean of all that is written.
-    options = {"memory__novelty_threshold": -1.0, "memory__score_threshold": 0.0}
+    options = {"memory__novelty_threshold": -1.0, "memory__score_threshold": 0.0, "memory__class_slots": False}
     model = network(small, **options).train()
     data = items()
     chosen = np.array([0, 1, 2, 4, 5, 6])
