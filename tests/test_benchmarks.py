@@ -46,9 +46,12 @@ def test_training_loop(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_feature_extraction(capsys: pytest.CaptureFixture[str]) -> None:
-    found = printed_by("feature_extraction", ["--clips", "2", "--jobs", "1"], capsys)
-    slowest = min(value for name, value in found.items() if name.endswith("clips_per_s") and name != "clips_per_s")
-    assert found["of_slowest_stage"] == pytest.approx(found["clips_per_s"] / slowest)
+    found = printed_by("feature_extraction", ["--clips", "2", "--jobs", "1", "--rounds", "1"], capsys)
+    alone = {stage: found[f"{stage}_clips_per_s"] for stage in ("decoding", "flow", "network")}
+    assert found["slowest_stage"] == min(alone, key=lambda stage: alone[stage])
+    assert found["of_slowest_stage"] == pytest.approx(found["clips_per_s"] / min(alone.values()))
+    assert found["limit_clips_per_s"] == pytest.approx(1 / sum(1 / speed for speed in alone.values()))
+    assert found["of_limit"] == pytest.approx(found["clips_per_s"] / found["limit_clips_per_s"])
 
 
 def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

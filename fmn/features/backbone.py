@@ -20,6 +20,7 @@ from fmn.features import resnet
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.flow import FLOW_STEPS
 from fmn.features.i3d import I3D
+from fmn.features.pipeline import averaged
 from fmn.features.windows import ClipWindows
 
 Network = I3D | resnet.I3DResNet50
@@ -27,7 +28,6 @@ Network = I3D | resnet.I3DResNet50
 DEMO_FILES = {"all": "weights_demo.safetensors", "middle": "weights_demo_one_frame.safetensors"}  # by frames
 _BATCH_WINDOWS = 4
 _BATCH_PIXELS = 4 * 24 * 112 * 112  # larger windows make smaller batches: memory
-_GROUP_BATCHES = 2  # more clips at a time leave less of the last batch unused
 
 
 class Backbone:
@@ -38,7 +38,7 @@ class Backbone:
 
     Attributes:
         source: digest of what decides the values: configuration, weights, library versions.
-        group: how many clips to describe at a time.
+        batch: how many windows go through at once.
     """
 
     def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:
@@ -55,36 +55,38 @@ class Backbone:
             network.eval().to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._networks = networks
         self._scale = scaling(config)
-        self._batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
+        self.batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
         self.source = _source(config, origin)
-        self.group = _GROUP_BATCHES * self._batch if self._batch > 1 else 1
 
-    @torch.inference_mode()
     def describe(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:
         """Clips -> ``[dim]`` each: the mean over a clip's windows, RGB before flow."""
         clips = list(clips)
         if not clips:
             return []
-        counts = [len(clip.rgb) for clip in clips]
-        described = []
-        if "rgb" in self._networks:
-            described.append(self._stream("rgb", [clip.rgb for clip in clips]))
-        if "flow" in self._networks:
-            described.append(self._stream("flow", [clip.flow for clip in clips if clip.flow is not None]))
-        per_window = np.concatenate(described, axis=1)  # [windows of all clips, dim]
-        return [part.mean(axis=0, dtype=np.float64).astype(np.float32) for part in _split(per_window, counts)]
+        rgb = np.concatenate([clip.rgb for clip in clips])
+        flows = [clip.flow for clip in clips if clip.flow is not None]
+        flow = np.concatenate(flows) if flows else None
+        rows = [
+            self.describe_windows(ClipWindows(rgb[part], None if flow is None else flow[part]))
+            for part in (slice(start, start + self.batch) for start in range(0, len(rgb), self.batch))
+        ]
+        ends = np.cumsum([len(clip.rgb) for clip in clips])[:-1]
+        return [averaged(part) for part in np.split(np.concatenate(rows), ends)]
 
-    def _stream(self, stream: str, windows: list[NDArray[np.uint8]] | list[NDArray[np.int8]]) -> NDArray[np.float32]:
-        """[windows of all clips, frames, height, width, C] -> [windows of all clips, feature_dim]."""
-        stacked = np.concatenate(windows)
-        missing = -len(stacked) % self._batch
-        stacked = np.concatenate([stacked, np.zeros((missing, *stacked.shape[1:]), stacked.dtype)])
-        features = []
-        for start in range(0, len(stacked), self._batch):
-            pixels = torch.from_numpy(stacked[start : start + self._batch]).to(self.device)
-            features.append(self._networks[stream].features(self._scale[stream](pixels)).cpu())
-        described: NDArray[np.float32] = torch.cat(features).numpy()
-        return described[: len(stacked) - missing]
+    @torch.inference_mode()
+    def describe_windows(self, windows: ClipWindows) -> NDArray[np.float32]:
+        """At most ``batch`` windows, of any clips -> [windows, dim], RGB before flow."""
+        count = len(windows.rgb)
+        described = []
+        for stream, network in self._networks.items():
+            pixels: NDArray[np.uint8] | NDArray[np.int8] | None = windows.rgb if stream == "rgb" else windows.flow
+            assert pixels is not None
+            filled = np.zeros((self.batch, *pixels.shape[1:]), pixels.dtype)
+            filled[:count] = pixels
+            on_device = torch.from_numpy(filled).to(self.device)
+            described.append(network.features(self._scale[stream](on_device))[:count])
+        found: NDArray[np.float32] = torch.cat(described, dim=1).cpu().numpy()
+        return found
 
 
 def scaling(config: VideoFeatureConfig) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -178,7 +180,3 @@ def _source(config: VideoFeatureConfig, origin: str) -> str:
     versions = {"torch": torch.__version__, "opencv": cv2.__version__, "av": av.__version__}
     text = json.dumps({"kind": "video/1", "config": decisive, "versions": versions}, sort_keys=True)
     return "video-" + hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _split(rows: NDArray[np.float32], counts: list[int]) -> list[NDArray[np.float32]]:
-    return np.split(rows, np.cumsum(counts)[:-1])

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from fmn.features.cache import FeatureCache
     from fmn.features.trivial import Measures
-    from fmn.features.windows import ClipWindows
 
     Feature = NDArray[np.float32]
 
@@ -38,8 +37,8 @@ def extract_video(
 ) -> FeatureSet:
     """One vector a clip (paper, section 3.1).
 
-    Threads decode and estimate flow (PyAV and OpenCV leave Python's lock while they work). On the CPU each thread also
-    runs the network, on one core; on another device the calling thread runs it, while the others prepare what is next.
+    Threads decode, estimate flow and run the network, all at the same time (see fmn/features/pipeline.py; PyAV, OpenCV
+    and torch leave Python's lock while they work).
 
     Args:
         items: the clips; those of equal content are computed once.
@@ -47,7 +46,7 @@ def extract_video(
         cache: folder of the feature cache, shared by runs; made when missing.
         device: where the network runs, as torch names it.
         jobs: threads. No result depends on it.
-        progress: told after every few clips.
+        progress: told after every clip.
 
     Returns:
         Values float32 ``[config.dim]``, and the failures.
@@ -64,6 +63,7 @@ def extract_video(
     from fmn.features.backbone import Backbone
     from fmn.features.cache import FeatureCache
     from fmn.features.flow import estimator
+    from fmn.features.pipeline import described
     from fmn.features.windows import read_windows
 
     if config.flow != "none":
@@ -72,24 +72,13 @@ def extract_video(
         backbone = Backbone(config, device)
         store = FeatureCache(cache, backbone.source, dim=config.dim, axes=1)
         results, missing = _cached(items, store)
-        groups = [missing[start : start + backbone.group] for start in range(0, len(missing), backbone.group)]
-
-        def prepare(group: list[Media]) -> list[ClipWindows | ToolkitError]:
-            return [_isolated(item, lambda media: read_windows(media.path, config)) for item in group]
-
-        def describe(prepared: list[ClipWindows | ToolkitError]) -> list[Feature | ToolkitError]:
-            features = iter(backbone.describe([clip for clip in prepared if not isinstance(clip, ToolkitError)]))
-            return [clip if isinstance(clip, ToolkitError) else next(features) for clip in prepared]
-
-        def whole(group: list[Media]) -> list[Feature | ToolkitError]:
-            return describe(prepare(group))
-
-        described: Iterator[tuple[list[Media], list[Feature | ToolkitError]]]
-        if device == "cpu":
-            described = overlapped(whole, groups, jobs)
-        else:
-            described = ((group, describe(prepared)) for group, prepared in overlapped(prepare, groups, jobs))
-        computed = (pair for group, features in described for pair in zip(group, features, strict=True))
+        computed = described(
+            missing,
+            lambda item: _isolated(item, lambda media: read_windows(media.path, config)),
+            backbone,
+            jobs=jobs,
+            shared=device == "cpu",
+        )
         return _collect(
             "video features", items, results, computed, store, progress, note=config.note, source=backbone.source
         )

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dataset_tools.manifests import InputError, SampleError, StoppedError
 from fmn.features import DEMO_AUDIO, DEMO_VIDEO, FeatureSet, Media, VideoFeatureConfig, extract_audio, extract_video
 from fmn.features import backbone as backbone_module
 from fmn.features.audio import read_audio
 from fmn.features.mfcc import Mfcc
+from fmn.features.windows import ClipWindows
 from fmn.features.workers import overlapped
 
 WriteClip = Callable[..., Media]
@@ -42,7 +44,7 @@ def test_jobs_and_company_change_no_bit(clips: list[Media], tiny: VideoFeatureCo
 def test_another_device_is_fed_by_the_threads_and_gives_the_same(
     clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path
 ) -> None:
-    # "cpu:0" is the CPU under a name that takes the way of a GPU: threads prepare, the calling thread describes.
+    # "cpu:0" is the CPU under a name that takes the way of a GPU: two threads describe, others read.
     bad = Media("0" * 64, tmp_path / "none.mp4", "none")
     usual = extract_video([*clips, bad], tiny, cache=tmp_path / "one")
     fed = extract_video([*clips, bad], tiny, cache=tmp_path / "two", device="cpu:0", jobs=2)
@@ -109,15 +111,15 @@ def test_a_surprise_in_one_clip_is_its_own(
 def test_nan_is_refused_and_not_kept(
     clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = backbone_module.Backbone.describe
+    usual = backbone_module.Backbone.describe_windows
 
-    def spoiled(self: backbone_module.Backbone, windows: Iterator[object]) -> list[np.ndarray]:  # type: ignore[type-arg]
-        features = usual(self, windows)  # type: ignore[arg-type]
-        features[0][3] = np.nan
+    def spoiled(self: backbone_module.Backbone, windows: ClipWindows) -> NDArray[np.float32]:
+        features = usual(self, windows)
+        features[0, 3] = np.nan
         return features
 
     with monkeypatch.context() as patch:
-        patch.setattr(backbone_module.Backbone, "describe", spoiled)
+        patch.setattr(backbone_module.Backbone, "describe_windows", spoiled)
         found = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
     assert "NaN" in str(found.failures[clips[0].sha256])
     assert extract_video(clips[:1], tiny, cache=tmp_path / "cache").computed == 1

@@ -1,0 +1,134 @@
+"""Clips through decoding, flow and network at the same time.
+
+Reading a clip (decoding, resizing, flow) and describing one batch of windows are the tasks. Batches are filled across
+clips, so that none goes through half empty but the last, and tasks are small, so that no thread waits for another at
+the end. On the CPU all of them share one pool of threads: whichever stage is slow gets the cores. Another device has
+two threads of its own, one of which copies while the device computes for the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import ToolkitError
+from fmn.features.media import Media
+from fmn.features.windows import ClipWindows
+
+Feature = NDArray[np.float32]
+Described = tuple[Media, Feature | ToolkitError]
+
+DEVICE_THREADS = 2
+
+
+class Network(Protocol):
+    """What describes windows.
+
+    Attributes:
+        batch: how many windows go through at once.
+    """
+
+    batch: int
+
+    def describe_windows(self, windows: ClipWindows) -> Feature:
+        """At most ``batch`` windows, of any clips -> [windows, dim]; what becomes of one depends on no other."""
+
+
+@dataclass(eq=False)
+class _Clip:
+    """A clip whose windows are read, and what was found of them so far."""
+
+    media: Media
+    windows: ClipWindows
+    rows: dict[int, Feature] = field(default_factory=dict)
+
+    def feature(self) -> Feature:
+        return averaged(np.stack([self.rows[number] for number in range(len(self.windows.rgb))]))
+
+
+_Window = tuple[_Clip, int]
+
+
+def averaged(rows: NDArray[np.float32]) -> Feature:
+    """[windows, dim] of a clip -> [dim]."""
+    mean: Feature = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean
+
+
+def described(
+    items: Sequence[Media],
+    read: Callable[[Media], ClipWindows | ToolkitError],
+    network: Network,
+    *,
+    jobs: int,
+    shared: bool,
+) -> Iterator[Described]:
+    """Clips with their features, or why they have none, in the order in which they are ready.
+
+    Args:
+        items: the clips.
+        read: gives the windows of one; done in threads.
+        network: describes windows; done in threads.
+        jobs: threads that read, at least one.
+        shared: whether the network runs in the same threads.
+
+    Raises:
+        Exception: whatever ``read`` and ``network`` raise.
+    """
+    rest = iter(items)
+    waiting: deque[_Window] = deque()  # not described yet
+    reading: dict[Future[ClipWindows | ToolkitError], Media] = {}
+    describing: dict[Future[Feature], list[_Window]] = {}
+    most = 2 * max(1, jobs) + DEVICE_THREADS  # tasks ahead: enough that no thread waits, few enough for the memory
+    with ExitStack() as pools:
+        readers = pools.enter_context(_Threads(jobs))
+        describers = readers if shared else pools.enter_context(_Threads(DEVICE_THREADS))
+        more = True
+        while more or reading or waiting or describing:
+            while more and len(reading) + len(describing) < most:
+                media = next(rest, None)
+                more = media is not None
+                if media is not None:
+                    reading[readers.submit(read, media)] = media
+            while len(waiting) >= network.batch or (waiting and not more and not reading):
+                chosen = [waiting.popleft() for _ in range(min(network.batch, len(waiting)))]
+                describing[describers.submit(network.describe_windows, _together(chosen))] = chosen
+            under_way: list[Future[Any]] = [*reading, *describing]
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                if future in reading:
+                    media, windows = reading.pop(future), future.result()
+                    if isinstance(windows, ToolkitError):
+                        yield media, windows
+                        continue
+                    clip = _Clip(media, windows)
+                    waiting.extend((clip, number) for number in range(len(windows.rgb)))
+                else:
+                    for (clip, number), row in zip(describing.pop(future), future.result(), strict=True):
+                        clip.rows[number] = row
+                        if len(clip.rows) == len(clip.windows.rgb):
+                            yield clip.media, clip.feature()
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads; what is not begun when the ``with`` block is left is not begun any more."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(max(1, threads))
+
+    def __exit__(self, *raised: object) -> None:
+        self.shutdown(wait=True, cancel_futures=True)
+
+
+def _together(windows: Sequence[_Window]) -> ClipWindows:
+    """Windows of several clips, one behind the other."""
+    flows = [clip.windows.flow[number] for clip, number in windows if clip.windows.flow is not None]
+    return ClipWindows(
+        np.stack([clip.windows.rgb[number] for clip, number in windows]), np.stack(flows) if flows else None
+    )
