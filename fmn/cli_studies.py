@@ -130,9 +130,9 @@ def tune(
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
         config = config_of(folder, "fmn", preset, "working", changes, resume=False)
         if dry_run:
-            from fmn.studies.tune import MARGINS
+            from fmn.studies.tune import triplet_values
 
-            most = seeds * (len({*MARGINS, config.training.margin}) + 1)
+            most = seeds * (len(triplet_values(config)[1]) + 1)
             terminal.closing("dry run", f"would try at most {budget} values with at most {most} trainings", folder)
             terminal.result({"dry_run": True, "trainings": most, "trials": budget})
             return

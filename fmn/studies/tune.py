@@ -1,8 +1,9 @@
 """T1, T2, margin, capacity and temperature by experiments on fold 0, as the paper found them "by experiments".
 
-For each margin a network is trained; the values of its memories, which need no training, are improved one after the
-other until none gets better. A network that is trained with what came out best has the last word: only if it beats the
-defaults on fold 0 are its values taken. Items to test on are never looked at.
+For each margin a network is trained (with the soft triplet loss: for each softness); the values of its memories, which
+need no training, are improved one after the other until none gets better. A network that is trained with what came out
+best has the last word: only if it beats the defaults on fold 0 are its values taken. Items to test on are never looked
+at.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from fmn.studies.rescoring import Outcome
 
 FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"
-MARGIN = "training.margin"
-MARGINS = (0.1, 0.2, 0.3, 0.5)
+TRIPLET_VALUES: Mapping[str, tuple[float, ...]] = {
+    "training.margin": (0.1, 0.2, 0.3, 0.5),
+    "training.softness": (0.05, 0.1, 0.2, 0.4),
+}
+"""What a network has to be trained for: the margin, or of the soft triplet loss its softness."""
 MEMORY_VALUES: Mapping[str, tuple[float, ...]] = {
-    "memory.novelty_threshold": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "memory.novelty_threshold": (-1.0, 0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "memory.temperature": (0.02, 0.05, 0.1, 0.2, 0.4),
     "memory.capacity": (20, 50, 100, 200),
     "memory.score_threshold": (0.0, 0.3, 0.5, 0.7, 0.9),
@@ -35,6 +39,13 @@ MEMORY_VALUES: Mapping[str, tuple[float, ...]] = {
 """In the order in which they are improved: the ones that count first."""
 
 Values = dict[str, Any]
+
+
+def triplet_values(config: Config) -> tuple[str, tuple[float, ...]]:
+    """Name and values of what networks are trained for: of ``config``'s triplet loss, its own value first."""
+    name = "training.softness" if config.training.triplet == "soft" else "training.margin"
+    first: float = flattened(as_dict(config))[name]
+    return name, (first, *(value for value in TRIPLET_VALUES[name] if value != first))
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class Trial:
         values: by dotted name, all five.
         map: mean average precision on fold 0, percent, mean of both directions and of all seeds.
         audio_to_video, video_to_audio: class hit@1, percent, mean of all seeds.
-        retrained: whether networks were trained with all of these values, not with the margin alone.
+        retrained: whether networks were trained with all of these values, not with the margin (or softness) alone.
     """
 
     values: Values
@@ -132,9 +143,9 @@ def tune(
     bench, failures = bench_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
     search = _Search(config, trainer, seeds, budget, progress)
-    margins = [config.training.margin, *(margin for margin in MARGINS if margin != config.training.margin)]
-    for index, margin in enumerate(margins):
-        search.improve(margin, until=budget * (index + 1) // len(margins))
+    _, values = triplet_values(config)
+    for index, value in enumerate(values):
+        search.improve(value, until=budget * (index + 1) // len(values))
     best = max(search.trials, key=lambda trial: trial.map)
     default = search.trials[0]
     given_afterwards = any(best.values[name] != default.values[name] for name in MEMORY_VALUES)
@@ -168,12 +179,13 @@ class _Search:
         self._config, self._trainer, self._seeds = config, trainer, seeds
         self._budget, self._progress = budget, progress
         every = flattened(as_dict(config))
-        self._start = {name: every[name] for name in (MARGIN, *MEMORY_VALUES)}
+        self._of_triplet, _ = triplet_values(config)
+        self._start = {name: every[name] for name in (self._of_triplet, *MEMORY_VALUES)}
         self.trials: list[Trial] = []
 
-    def improve(self, margin: float, *, until: int) -> None:
-        """Improves the memories' values for a margin, one after the other, till ``until`` trials were made."""
-        best = self._once(self._start | {MARGIN: margin})
+    def improve(self, of_triplet: float, *, until: int) -> None:
+        """Improves the memories' values for a margin or softness, one by one, till ``until`` trials were made."""
+        best = self._once(self._start | {self._of_triplet: of_triplet})
         better = True
         while better:
             better = False
@@ -207,6 +219,6 @@ class _Search:
     def _outcome(self, values: Values, number: int, retrained: bool) -> Outcome:
         seeded = with_values(self._config, {"training.seed": self._config.training.seed + number})
         own = with_values(seeded, values)
-        trained_with = own if retrained else with_values(seeded, {MARGIN: values[MARGIN]})
+        trained_with = own if retrained else with_values(seeded, {self._of_triplet: values[self._of_triplet]})
         with threads(self._config.training.threads):
             return self._trainer.trained(trained_with).outcome(own)

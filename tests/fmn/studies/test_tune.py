@@ -10,14 +10,16 @@ import fmn.studies.tune
 from dataset_tools.manifests import InputError, SplitPairRow, read_rows, sha256_of, write_rows
 from fmn.cli import app
 from fmn.config import Config, values_in, with_values
-from fmn.studies.tune import MARGIN, MEMORY_VALUES, tune
+from fmn.studies.tune import MEMORY_VALUES, triplet_values, tune
+
+MARGIN = "training.margin"
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 
 @pytest.fixture
 def quick(small: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.setattr(fmn.studies.tune, "MARGINS", (0.1, 0.3))
+    monkeypatch.setattr(fmn.studies.tune, "TRIPLET_VALUES", {MARGIN: (0.1, 0.3), "training.softness": (0.1, 0.4)})
     return with_values(small, {"training.epochs": 2})
 
 
@@ -44,6 +46,14 @@ def test_the_best_values_are_those_that_won_when_trained_with(workspace: Path, q
     assert values_in(found.path) == found.values
     again = tune(manifest_of(workspace), quick, workspace / "out", budget=40, seeds=2)
     assert (again.values, again.trials) == (found.values, found.trials)
+
+
+def test_of_the_soft_triplet_loss_the_softness_is_tuned(workspace: Path, quick: Config) -> None:
+    soft = with_values(quick, {"training.triplet": "soft", "training.softness": 0.2})
+    assert triplet_values(soft) == ("training.softness", (0.2, 0.1, 0.4))
+    found = tune(manifest_of(workspace), soft, workspace / "out", budget=12, seeds=1)
+    assert {trial.values["training.softness"] for trial in found.trials} == {0.1, 0.2, 0.4}
+    assert all(MARGIN not in trial.values for trial in found.trials)
 
 
 @pytest.mark.parametrize("won", [True, False])
