@@ -1,0 +1,63 @@
+"""Several ablations of the same variants, one a stand-in corpus, as one table: mean ± standard deviation over corpora.
+
+    fmn ablate WORKSPACE/manifests/train.jsonl --out WORKSPACE/ablation      for each corpus
+    python benchmarks/ablation_figures.py */ablation/ablation.json
+
+The difference is that of the mean average precision (both directions) from the defaults, corpus by corpus.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HEAD = "| group | variant | slots | mAP | difference | class hit@1 a→v | class hit@1 v→a |"
+
+
+def spread(values: Sequence[float], sign: str = "") -> str:
+    """Mean ± standard deviation over corpora."""
+    return (
+        f"{np.mean(values):{sign}.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{values[0]:{sign}.1f}"
+    )
+
+
+def table(ablations: Sequence[dict[str, Any]]) -> str:
+    """One Markdown row a variant that all ablations have, in their order.
+
+    Args:
+        ablations: what each ablation.json holds.
+    """
+    by_name = [{(row["group"], row["variant"]): row for row in found["rows"]} for found in ablations]
+    lines = [HEAD, "|---|---|--:|--:|--:|--:|--:|"]
+    for name, first in by_name[0].items():
+        rows = [found[name] for found in by_name if name in found]
+        if len(rows) < len(by_name):
+            continue
+        star = "" if first["retrained"] or first["is_default"] else " *"
+        default = " (default)" if first["is_default"] and first["group"] else ""
+        slots = "–" if first["slots"] is None else f"{np.mean([row['slots'] for row in rows]):.0f}"
+        hits = [
+            spread([row[direction]["class_hit"]["1"] for row in rows])
+            for direction in ("audio_to_video", "video_to_audio")
+        ]
+        difference = "" if first["is_default"] else spread([row["difference"]["mean"] for row in rows], "+")
+        precision = spread([row["map"]["mean"] for row in rows])
+        lines.append(
+            f"| {name[0]} | {name[1]}{star}{default} | {slots} | {precision} | {difference} | {' | '.join(hits)} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    found = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    if not found:
+        sys.exit(f"Name the ablation.json files to put together.\n\n{__doc__}")
+    print(
+        f"{len(found)} corpora. * a trained network was given the choice afterwards; the others were trained with it.\n"
+    )
+    print(table(found))
