@@ -13,7 +13,7 @@ from dataset_tools.manifests import InputError, ToolkitError
 from fmn.config import Config
 from fmn.features import extract_audio, extract_video
 from fmn.features.media import Progress, silent
-from fmn.items import Items
+from fmn.items import Items, parts_of
 from fmn.tensors import ItemTensors
 
 
@@ -84,8 +84,23 @@ def featured(
         left.utterance_classes,
         device,
     )
-    notes = tuple(note for note in (video.note, audio.note) if note)
+    notes = tuple(note for note in (video.note, audio.note, _seen_before(left, video.trained_on)) if note)
     return Featured(left, data, failures, (video.source, audio.source), notes)
+
+
+def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
+    """What must be said when the video backbone was trained on clips that are to judge it; null otherwise."""
+    if not trained_on:
+        return None
+    tested = items.split == "test"
+    judging = range(len(items.clips)) if tested else parts_of(items).validation_clips
+    count = sum(items.clips[index].sha256 in trained_on for index in judging)
+    if not count:
+        return None
+    which = "these clips" if tested else "the clips of fold 0"
+    return f"The video backbone was trained on {count} of {which} (fmn finetune" + (
+        " on another split): the figures are too high." if tested else " --refit): what is validated is too high."
+    )
 
 
 def feature_cache(items: Items) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.manifests import InputError, sha256_of, write_bytes
+from fmn.features.backbone import CONTENTS
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.media import Progress, silent
 from fmn.features.pretrain import pretrain
@@ -96,7 +97,15 @@ def finetune(
     broken = SampleStore(cache, config).fill(every, jobs=jobs, progress=progress)
     failures = {media.name: broken[media.sha256].found for media in every if media.sha256 in broken}
     clips, validation = ([clip for clip in part if clip.media.sha256 not in broken] for part in (clips, validation))
-    about = {"label": "action", "manifest_sha256": sha256_of(manifest), "refit": refit, "clips": len(clips)}
+    about = {
+        "label": "action",
+        "manifest_sha256": sha256_of(manifest),
+        "refit": refit,
+        "clips": len(clips),
+        CONTENTS: sorted(
+            clip.media.sha256 for clip in clips
+        ),  # so that whoever uses the weights can tell what they saw
+    }
     weights = folder / BACKBONE_FILE
     trained = pretrain(
         clips,

@@ -26,6 +26,8 @@ from fmn.features.windows import ClipWindows
 Network = I3D | resnet.I3DResNet50
 
 DEMO_FILES = {"all": "weights_demo.safetensors", "middle": "weights_demo_one_frame.safetensors"}  # by frames
+METADATA_KEY = "fmn"  # in a .safetensors file: by stream, what it was trained on and how
+CONTENTS = "contents"  # there: SHA-256 of every clip that was trained on, where these may be asked for again
 _BATCH_WINDOWS = 4
 _BATCH_PIXELS = 4 * 24 * 112 * 112  # larger windows make smaller batches: memory
 
@@ -39,6 +41,7 @@ class Backbone:
     Attributes:
         source: digest of what decides the values: configuration, weights, library versions.
         batch: how many windows go through at once.
+        trained_on: SHA-256 of clips that the weights say they were trained on (see `fmn.finetune`).
     """
 
     def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:
@@ -57,6 +60,7 @@ class Backbone:
         self._scale = scaling(config)
         self.batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
         self.source = _source(config, origin)
+        self.trained_on = _trained_on(config)
 
     def describe(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:
         """Clips -> ``[dim]`` each: the mean over a clip's windows, RGB before flow."""
@@ -168,6 +172,18 @@ def _load(networks: Mapping[str, Network], sources: Mapping[str, tuple[Path, str
         head = ("blocks.6.",) if isinstance(network, resnet.I3DResNet50) else ("logits.",)
         weights.load_state(network, weights.read_state(path, prefix), where=f"{path} ({stream} stream)", ignore=head)
     return " ".join(sha256_of(sources[stream][0]) for stream in networks)
+
+
+def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
+    """What a .safetensors file of weights says; nothing is known of others."""
+    path = Path(config.weights).expanduser()
+    if path.suffix != ".safetensors" or not path.is_file():
+        return frozenset()
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        told = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    return frozenset(content for stream in config.streams for content in told.get(stream, {}).get(CONTENTS, ()))
 
 
 def _source(config: VideoFeatureConfig, origin: str) -> str:

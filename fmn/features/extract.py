@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -79,9 +79,10 @@ def extract_video(
             jobs=jobs,
             shared=device == "cpu",
         )
-        return _collect(
+        found = _collect(
             "video features", items, results, computed, store, progress, note=config.note, source=backbone.source
         )
+        return replace(found, trained_on=backbone.trained_on & {item.sha256 for item in items})
 
 
 def extract_audio(

@@ -33,14 +33,13 @@ from dataset_tools.manifests import (
     workspace_of,
     written_whole,
 )
+from fmn.features.backbone import METADATA_KEY
 from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig, one_frame
 from fmn.features.media import Media, Progress, silent
 from fmn.features.samples import SampleStore
 from fmn.features.training import LabelledClip, TrainedStream, TrainingRecipe, train_stream
 
 Label = Literal["action", "class"]
-
-METADATA_KEY = "fmn"
 
 
 def labelled_clips(manifests: Sequence[Path], label: Label) -> list[LabelledClip]:

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from typer.testing import CliRunner
 
 from dataset_tools.manifests import InputError, SplitPairRow, read_rows, write_rows
 from fmn.cli import app
-from fmn.features import Media, VideoFeatureConfig, extract_video
+from fmn.config import preset
+from fmn.data import featured
+from fmn.features import AudioFeatureConfig, Media, VideoFeatureConfig, extract_video
 from fmn.features.training import TrainingRecipe
 from fmn.finetune import REFIT_NOTE, finetune, labelled_parts
 from fmn.items import load_items
@@ -85,6 +89,29 @@ def test_a_refit_sees_every_training_clip_and_says_what_that_means(files: Path, 
     found = finetune(files / "manifests" / "train.jsonl", rgb, RECIPE, files / "out", refit=True)
     assert (found.clips, found.validation, found.accuracy) == (20, 0, {"rgb": None})
     assert found.notes == (REFIT_NOTE,)
+
+
+def test_whoever_uses_the_weights_is_told_what_they_saw_before(files: Path, tiny: VideoFeatureConfig) -> None:
+    train, other = files / "manifests" / "train.jsonl", files / "manifests" / "other.jsonl"
+    write_rows(other, [msgspec.structs.replace(row, split="test", fold=None) for row in read_rows(train, SplitPairRow)])
+    rgb = VideoFeatureConfig(**{**vars(tiny), "flow": "none"})
+
+    def notes(manifest: Path, weights: Path) -> list[str]:
+        video = VideoFeatureConfig(**{**vars(rgb), "weights": str(weights)})
+        config = replace(preset("demo"), video=video, audio=AudioFeatureConfig(kind="file_size"))
+        found = featured(load_items(manifest), config, device=torch.device("cpu"), jobs=1)
+        return [note for note in found.notes if "was trained on" in note]
+
+    honest = finetune(train, rgb, TrainingRecipe(epochs=1), files / "honest").weights
+    assert notes(train, honest) == []
+    assert [note.split(":")[0] for note in notes(other, honest)] == [
+        "The video backbone was trained on 16 of these clips (fmn finetune on another split)"
+    ]
+    assert notes(files / "manifests" / "test.jsonl", honest) == []
+    refit = finetune(train, rgb, TrainingRecipe(epochs=1), files / "refit", refit=True).weights
+    assert [note.split(":")[0] for note in notes(train, refit)] == [
+        "The video backbone was trained on 4 of the clips of fold 0 (fmn finetune --refit)"
+    ]
 
 
 def test_a_broken_clip_is_left_out_and_named(files: Path, tiny: VideoFeatureConfig) -> None:
