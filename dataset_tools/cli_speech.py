@@ -162,4 +162,7 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
-    terminal.some_failed(len(summary.failures))
+    if stage == "import":  # what lies outside the workspace cannot be tried again without being named
+        terminal.some_failed(len(summary.failures), "mend those files, and import them again")
+    else:
+        terminal.some_failed(len(summary.failures))

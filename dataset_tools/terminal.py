@@ -130,13 +130,11 @@ class Terminal:
         """What ``--json`` prints, once, when the command ends."""
         self._result.update(values)
 
-    def some_failed(self, count: int) -> None:
-        """Ends the command with exit code 1 when ``count`` samples failed."""
+    def some_failed(self, count: int, then: str = "[bold]fmn-data retry[/bold] tries just those again") -> None:
+        """Ends the command with exit code 1 when ``count`` samples failed; ``then``: what to do about them."""
         if count:
             self.exit_code = SOME_FAILED_EXIT_CODE
-            self.warn(
-                f"{count} failed: the reasons are in ledger.jsonl; [bold]fmn-data retry[/bold] tries just those again"
-            )
+            self.warn(f"{count} failed: the reasons are in ledger.jsonl; {then}")
 
     def print_json(self) -> None:
         print(json.dumps({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result}, ensure_ascii=False))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,8 +86,9 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
 
 
 def voice_slug(name: str) -> str:
-    """A speaker's name as manifests have it: a-z, 0-9 and hyphens; ``unknown`` if nothing is left."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unknown"
+    """A speaker's name as manifests have it: a-z, 0-9 and hyphens (é is e); ``unknown`` if nothing is left."""
+    letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
+    return re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-") or "unknown"
 
 
 @dataclass(frozen=True)

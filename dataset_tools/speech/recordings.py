@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -127,6 +127,7 @@ def import_recordings(
             known += 1
         else:
             tasks[task.utterance_id] = task
+    _forget_mended(ledger, {str(one.path) for one in found.recordings}, tasks)
     refused: dict[str, ToolkitError] = {}
     written: dict[str, Written] = {}
     progress(_STAGE, 0, len(tasks))
@@ -239,6 +240,13 @@ def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[R
         keep = max(0, len(candidates) - len(of_class))
         merged += sorted(rest, key=lambda utterance: seed_of(0, "keep", utterance.id))[:keep]
     return sorted(merged, key=lambda utterance: utterance.id)
+
+
+def _forget_mended(ledger: Ledger, paths: Collection[str], tasks: Collection[str]) -> None:
+    """What failed as it was in a file that has other content now, failed no more."""
+    there = {f"recording/{name}" for name in tasks}
+    failures = [row for row in ledger.status("failed", "recording/") if row.id not in there]
+    ledger.forget([row.id for row in failures if row.reason is not None and row.reason.get("where") in paths])
 
 
 def _listing(workspace: Workspace) -> Path:

@@ -177,7 +177,7 @@ def browser_with(sound: np.ndarray, tmp_path: Path, address: str) -> Iterator[Pa
 
 def wait_until(page: Page, condition: str) -> None:
     """Asks again and again: the page's own rules forbid the usual way, which compiles text in the page."""
-    for _ in range(300):
+    for _ in range(600):
         if page.evaluate(condition):
             return
         page.wait_for_timeout(100)

@@ -11,6 +11,7 @@ from dataset_tools.classes import ClassFile
 from dataset_tools.errors import InputError
 from dataset_tools.ledger import Ledger
 from dataset_tools.manifests import ClipRow, UtteranceRow, sha256_of
+from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recordings import (
     ImportSummary,
     RecordingRow,
@@ -172,6 +173,20 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
     with Ledger(workspace.ledger) as ledger:
         assert len(ledger.status("failed", "recording/")) == 2
     assert len(list(workspace.recordings.iterdir())) == 2  # the one original, and the list
+
+    take(source / CARROT / "anna_02.wav", 300).rename(source / CARROT / "anna_02.flac")  # one of them is mended
+    assert len(load(workspace, source, classes, clips).added) == 1
+    with Ledger(workspace.ledger) as ledger:
+        (left,) = ledger.status("failed", "recording/")
+        assert left.reason is not None
+        assert left.reason["where"].endswith("anna_03.mp3")
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"), [("Jürgen Müller", "jurgen-muller"), ("Ann O'Neil", "ann-o-neil"), ("李雷", "unknown")]
+)
+def test_a_speakers_name_in_manifests(name: str, slug: str) -> None:
+    assert voice_slug(name) == slug
 
 
 def test_a_list(
