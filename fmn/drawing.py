@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
+MOST_NAMED_SLOTS = 64  # more names than that would not be read
 COLOURS = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}  # of Okabe and Ito, for every kind of eyes
 LOSSES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
@@ -126,6 +127,7 @@ def slots(
     path: Path,
     held: NDArray[np.int64],
     counts: NDArray[np.int64],
+    slot_classes: NDArray[np.int64],
     used: Mapping[str, NDArray[np.float64]],
     classes: Sequence[str],
     title: str,
@@ -136,6 +138,7 @@ def slots(
         path: the PNG.
         held: [slots, C] of `fmn.plots.slot_contents`.
         counts: [X], how many pairs were written to each slot.
+        slot_classes: [X], the class that each slot is kept for; −1: any.
         used: of `fmn.plots.slot_uses`.
         classes: ids, in order of their numbers.
         title: of the figure.
@@ -144,26 +147,38 @@ def slots(
 
     size = len(held)
     order = sorted(range(size), key=lambda slot: (int(held[slot].argmax()), -int(held[slot].max())))
-    figure = _figure(max(9.0, 0.3 * size + 5), 7.2, title)
+    named = size <= MOST_NAMED_SLOTS
+    of_class = [int(slot_classes[slot]) for slot in order]
+    with_class = named and max(of_class) >= 0
+    figure = _figure(min(24.0, max(9.0, 0.3 * size + 5)), 9.0 if with_class else 7.2, title)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.6, 1))
     places = np.arange(size)
     palette = mpl.colormaps["tab20"]
     base = np.zeros(size)
     hatches = ("", "///", "xxx", "...")
+    width = 0.85 if named else 1.0
     for number, name in enumerate(classes):
         heights = held[order, number]
         hatch = hatches[(number // 20) % len(hatches)]
-        top.bar(places, heights, bottom=base, color=palette(number % 20), width=0.85, label=name, hatch=hatch)
+        top.bar(places, heights, bottom=base, color=palette(number % 20), width=width, label=name, hatch=hatch)
         base += heights
-    top.plot(places, counts[order], "k_", ms=9, mew=1.5, label="pairs written to it")
+    top.hlines(counts[order], places - 0.4, places + 0.4, color="black", lw=1.5, label="pairs written to it")
     top.set_ylim(0, 1.06 * max(base.max(), counts.max()))
     top.set_ylabel("training pairs nearest to the slot")
     top.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
     for offset, (name, values), colour in zip((-0.2, 0.2), used.items(), COLOURS.values(), strict=True):
         bottom.bar(places + offset, values[order], width=0.4, color=colour, label=name)
     bottom.axhline(100 / size, color="grey", lw=1, ls=":", label="even use")
-    bottom.set(xlabel="slot", ylabel="percent of the items\nthat choose the slot")
-    bottom.set_xticks(places, labels=[str(slot) for slot in order], fontsize=7, rotation=90 if size > 40 else 0)
+    bottom.set_ylabel("percent of the items\nthat choose the slot")
+    if named:
+        labels = [
+            f"{classes[kept]} {slot}" if kept >= 0 else str(slot) for slot, kept in zip(order, of_class, strict=True)
+        ]
+        bottom.set_xticks(places, labels=labels, fontsize=7, rotation=90 if size > 40 or with_class else 0)
+        bottom.set_xlabel("slot, with the class it is kept for" if with_class else "slot")
+    else:
+        bottom.set_xticks([])
+        bottom.set_xlabel(f"the {size} slots, by the class that most of their pairs are of")
     bottom.set_xlim(-0.7, size - 0.3)
     bottom.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
     return _saved(figure, path)

@@ -97,10 +97,9 @@ def plot_run(
         with threads(loaded.config.training.threads):
             held = slot_contents(loaded, loaded.model, learned)
             used = slot_uses(loaded.model, clips, utterances)
-        names = class_ids(learned.items)
-        files.append(
-            drawing.slots(folder / "slots.png", held, loaded.model.memory.counts.cpu().numpy(), used, names, title)
-        )
+        memory, names = loaded.model.memory, class_ids(learned.items)
+        counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
+        files.append(drawing.slots(folder / "slots.png", held, counts, slot_classes, used, names, title))
     failures = {name: error.found for name, error in prepared.failures.items()}
     return Pictures(tuple(files), notes_of(loaded, items, prepared.sources, prepared.notes), failures)
 
@@ -161,7 +160,8 @@ def confusions(scores: NDArray[Any], items: Items) -> dict[str, NDArray[np.float
 def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featured) -> NDArray[np.int64]:
     """[slots in use, C]: the training pairs, each item once, that are nearest to each slot, by class.
 
-    Nearest as in writing: by the two cosines made one (`MemoryConfig.novelty`).
+    Nearest as in writing: by the two cosines made one (`MemoryConfig.novelty`), among the slots that are open to the
+    pair's class.
     """
     items = learned.items
     clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
@@ -180,7 +180,11 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     )
     rule = model.config.memory.novelty
     nearness = both.amin(0) if rule == "min" else both.amax(0) if rule == "max" else both.mean(0)
-    nearest = nearness.argmax(1).cpu().numpy()
+    classes = torch.from_numpy(items.clip_classes[pairs[:, 0]]).to(nearness.device)
+    slot_classes = model.memory.slot_classes[: model.memory.size]
+    open_to = (slot_classes == classes[:, None]) | (slot_classes < 0)
+    open_to |= ~open_to.any(1, keepdim=True)  # a class without a slot: all of its pairs were turned away
+    nearest = nearness.where(open_to, -torch.inf).argmax(1).cpu().numpy()
     table = np.zeros((model.memory.size, len(items.classes)), dtype=np.int64)
     np.add.at(table, (nearest, items.clip_classes[pairs[:, 0]]), 1)
     return table

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from fmn import drawing
 from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import Config, with_values
@@ -80,6 +81,32 @@ def test_slots_hold_what_is_nearest_to_them_and_are_chosen_by_the_most_similar(w
     ]
     np.testing.assert_allclose(used["clips"], 100 * np.bincount(chosen, minlength=model.memory.size) / 20)
     assert used["utterances"].sum() == pytest.approx(100)
+
+
+def test_a_slot_of_one_class_holds_pairs_of_that_class_alone(workspace: Path, run: Path) -> None:
+    loaded = load_run(run, CPU)
+    model = loaded.model
+    assert isinstance(model, FeatureMemoryNetwork)
+    learned = featured(load_items(workspace / "manifests" / "train.jsonl"), loaded.config, device=CPU)
+    size = model.memory.size
+    model.memory.slot_classes[:size] = torch.arange(size) % 4
+    held = slot_contents(loaded, model, learned)
+    kept = np.arange(size) % 4
+    for label in range(4):
+        if label in kept:
+            assert held[kept != label, label].sum() == 0
+            assert held[kept == label, label].sum() == 5
+    model.memory.slot_classes[:size] = 0  # a class without a slot is shown where it is nearest
+    assert slot_contents(loaded, model, learned).sum(axis=0).tolist() == [5, 5, 5, 5]
+
+
+@pytest.mark.parametrize("size", [3, 400])
+def test_any_number_of_slots_fits_a_picture(tmp_path: Path, size: int) -> None:
+    held = np.random.default_rng(0).integers(0, 9, (size, 5))
+    used = {name: np.full(size, 100 / size) for name in ("clips", "utterances")}
+    path = drawing.slots(tmp_path / "a.png", held, held.sum(1), np.arange(size) % 6 - 1, used, [*"abcde"], "slots")
+    with Image.open(path) as picture:
+        assert 800 < picture.width <= 3000
 
 
 def test_four_pictures_are_drawn(workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
