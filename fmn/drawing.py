@@ -37,17 +37,19 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
     validated = [name for name in every if name.startswith(tuple(DIRECTIONS))]
     losses = ["loss", *(name for name in every if name not in (*validated, "epoch", "loss", "pairs_per_s"))]
     for name, colour in zip(losses, LOSSES, strict=False):
-        label = "sum" if name == "loss" else name
+        label = "sum" if name == "loss" else name.replace("_", " ")
         left.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=label, lw=1.5)
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     for name in validated:
         direction, _, metric = name.rpartition("_")
         entries = [(entry["epoch"], entry[name]) for entry in history if name in entry]
-        style: dict[str, Any] = {"ls": "-", "marker": "o", "ms": 3} if metric == "map" else {"ls": ":", "marker": ""}
+        style: dict[str, Any] = (
+            {"ls": "-", "marker": "o", "ms": 3} if metric == "map" else {"ls": ":", "marker": "o", "ms": 2}
+        )
         label = f"{DIRECTIONS[direction]}, {'mAP' if metric == 'map' else metric}"
         right.plot(*zip(*entries, strict=True), color=COLOURS[direction], label=label, lw=1.5, **style)
     right.axvline(best_epoch, color="grey", lw=1, ls="--", label=f"best epoch ({best_epoch})")
-    right.set(xlabel="epoch", ylabel="on fold 0, percent", ylim=(0, 100))
+    right.set(xlabel="epoch", ylabel="on fold 0, percent", ylim=(0, 100), xlim=left.get_xlim())
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, frameon=False)
@@ -86,11 +88,12 @@ def curves(
                     axes.plot(k, lines["system"][k - 1], "o", ms=4, color=COLOURS[direction])
     for axes in grid[:, 0]:
         axes.set_ylabel("percent")
+    most_k = max(len(lines["system"]) for metrics in found.values() for lines in metrics.values())
     for axes in grid[1]:
         axes.set_xlabel("k")
         axes.set_xticks([1, 10, 25, 100], labels=["1", "10", "25", "100"])
         axes.minorticks_off()
-        axes.set_xlim(0.93, None)
+        axes.set_xlim(0.93, 1.07 * most_k)
     for row in grid:
         row[0].legend(fontsize=8, frameon=False, loc="upper left")
     return _saved(figure, path)
@@ -146,7 +149,8 @@ def slots(
     import matplotlib as mpl
 
     size = len(held)
-    order = sorted(range(size), key=lambda slot: (int(held[slot].argmax()), -int(held[slot].max())))
+    of_slot = [int(kept) if kept >= 0 else int(row.argmax()) for kept, row in zip(slot_classes, held, strict=False)]
+    order = sorted(range(size), key=lambda slot: (of_slot[slot], -int(held[slot].max())))
     named = size <= MOST_NAMED_SLOTS
     of_class = [int(slot_classes[slot]) for slot in order]
     with_class = named and max(of_class) >= 0
@@ -178,7 +182,7 @@ def slots(
         bottom.set_xlabel("slot, with the class it is kept for" if with_class else "slot")
     else:
         bottom.set_xticks([])
-        bottom.set_xlabel(f"the {size} slots, by the class that most of their pairs are of")
+        bottom.set_xlabel(f"the {size} slots, by the class that they are kept for, or most of their pairs are of")
     bottom.set_xlim(-0.7, size - 0.3)
     bottom.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
     return _saved(figure, path)
