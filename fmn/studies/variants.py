@@ -68,7 +68,7 @@ GROUPS: Mapping[str, str] = {
     "S1 power": "the power that the odds of S1 count with beside the agreement",
     "slot loss": "either side has to find the slots of its class by itself",
     "triplet": "eq. 1 in the working form, as printed, off",
-    "negatives": "of the triplet loss",
+    "negatives": "of the triplet loss with a margin",
     "form": "all equations as printed, at once",
 }
 
@@ -147,7 +147,11 @@ def _all(config: Config) -> list[Variant]:
     ]
     for form in ("working", "printed", "soft", "off"):
         found.append(Variant("triplet", form, {"training.triplet": form}, True))
-    found += [Variant("negatives", kind, {"training.negatives": kind}, True) for kind in ("hard", "semi-hard", "all")]
+    with_margin = {"training.triplet": "working"} if config.training.triplet == "soft" else {}  # soft takes all anyway
+    found += [
+        Variant("negatives", kind, {"training.negatives": kind, **with_margin}, True)
+        for kind in ("hard", "semi-hard", "all")
+    ]
     found.append(Variant("form", "working", {}, True))
     found.append(Variant("form", "printed", _as_printed(config), True))
     return found
