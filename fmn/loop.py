@@ -53,7 +53,7 @@ class TrainingLoop:
         self.epoch_pairs = training.epoch_pairs or len(parts.fit_pairs)
 
     def run_epoch(self, number: int, report: Callable[[int], None]) -> dict[str, float]:
-        """Trains epoch ``number`` and settles the model.
+        """Trains epoch ``number`` and settles the model, where what it settles is asked for before the next epoch.
 
         Args:
             number: from 1.
@@ -79,9 +79,10 @@ class TrainingLoop:
                 "the epochs before this one are kept",
             )
         seconds = time.perf_counter() - started
-        self.model.settle(
-            self.data, self.parts.fit_clips, self.parts.fit_utterances, generator_of(seed, "settle", number)
-        )
+        if self.model.trains_settled or self.validates(number) or not self.parts.validates:
+            self.model.settle(
+                self.data, self.parts.fit_clips, self.parts.fit_utterances, generator_of(seed, "settle", number)
+            )
         return figures | {"loss": sum(figures.values()), "pairs_per_s": self.epoch_pairs / seconds}
 
     def _run_batches(self, number: int, report: Callable[[int], None]) -> dict[str, Tensor]:
@@ -113,6 +114,11 @@ class TrainingLoop:
             done += len(pairs)
             report(done)
         return sums
+
+    def validates(self, number: int) -> bool:
+        """Whether fold 0 is looked at after epoch ``number``; weights of other epochs are kept only where none is."""
+        every = self.config.training.validate_every
+        return self.parts.validates and (number == self.epochs or number % every == 0)
 
     def validate(self) -> dict[str, float]:
         """Class hit@1 and the mean average precision (``map``) on fold 0, percent, by direction."""

@@ -21,7 +21,14 @@ FRAMES_AT_ONCE = 32_768  # padded audio frames that are encoded together
 
 
 class RetrievalModel(nn.Module, ABC):
-    """A system's network, or its closed form. Whatever it learns is in its state dict, buffers included."""
+    """A system's network, or its closed form. Whatever it learns is in its state dict, buffers included.
+
+    Attributes:
+        trains_settled: whether the next epoch's losses use what `settle` found. Where they do not, it is called only
+            after epochs whose scores are asked for.
+    """
+
+    trains_settled = True
 
     @abstractmethod
     def encode_clips(self, video: Tensor) -> Codes:

@@ -26,7 +26,9 @@ class RunState:
         parameters: numbers that are learned.
         failures: items without features, with the reason.
         notes: what must be said wherever the run's results are shown.
-        epoch: epochs trained. seconds: how long that took. finished: whether training came to its end.
+        epoch: epochs trained. finished: whether training came to its end.
+        seconds: how long that took. cpu_seconds: what it took of all cores together, which does not grow so much where
+            other programs use them, too.
         best: the figures of the epoch whose weights the checkpoint holds.
         history: the figures of every epoch.
     """
@@ -42,6 +44,7 @@ class RunState:
     notes: list[str] = field(default_factory=list)
     epoch: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     finished: bool = False
     best: Figures = field(default_factory=dict)
     history: list[Figures] = field(default_factory=list)
@@ -50,10 +53,11 @@ class RunState:
     def best_epoch(self) -> int:
         return int(self.best.get("epoch", 0))
 
-    def add(self, figures: Figures, *, seconds: float) -> None:
+    def add(self, figures: Figures, *, seconds: float, cpu_seconds: float) -> None:
         """Notes the figures of one more epoch; the best is the best validated one, or the last where none is."""
         self.epoch += 1
         self.seconds += seconds
+        self.cpu_seconds += cpu_seconds
         entry = {"epoch": self.epoch} | figures
         self.history.append(entry)
         new, old = quality(entry), quality(self.best)

@@ -4,8 +4,10 @@ Described: one network a view, trained to make the sum of the canonical correlat
 norm of T = Σ11^-½ Σ12 Σ22^-½ with a ridge on both covariances, over large batches; then linear CCA of the outputs.
 Several published ports compute another loss (element-wise square roots, the smallest singular values, squares): here it
 is the sum of the singular values, tested against linear CCA in closed form.
-Reckoned: two layers a view, ReLU; behind the audio's stands FMN's Bi-LSTM, trained end to end; as many outputs as 20
-classes leave directions; 256 pairs a batch, four batches an epoch at least; the ridge.
+Reckoned: two layers a view, ReLU; behind the audio's stands FMN's Bi-LSTM, trained end to end; 256 pairs a batch, four
+batches an epoch at least, whose correlation is that of all pairs of one class among their items, every clip with every
+utterance: with the drawn pairs alone, a batch of unrelated items has half the correlation that 20 classes can have, and
+nothing is learnt (fold 0 of a development corpus: mAP 24 %, 66 % so). 10 outputs and the ridge come from there, too.
 Could not be known: sizes, ridge and batch of the paper.
 """
 
@@ -36,12 +38,14 @@ class Options:
         ridge: added to both covariances, as a share of their mean variance.
     """
 
-    outputs: Count = 20
-    ridge: Positive = 1e-2
+    outputs: Count = 10
+    ridge: Positive = 0.1
 
 
 class DeepCorrelation(RetrievalModel):
     """Two networks whose outputs correlate, and linear CCA of these."""
+
+    trains_settled = False  # the analysis is no part of the loss
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         super().__init__()
@@ -68,11 +72,10 @@ class DeepCorrelation(RetrievalModel):
         return clips["vector"] @ utterances["vector"].T
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Less the total correlation of the drawn pairs."""
+        """Less the total correlation of all pairs of one class in the batch."""
         clips, utterances = self.encode_clips(batch.video)["output"], self.encode_utterances(batch.audio)["output"]
-        clip_rows, utterance_rows = batch.pairs.unbind(1)
-        total = total_correlation(clips[clip_rows], utterances[utterance_rows], ridge=self.options.ridge)
-        return {"correlation": -total}
+        found = class_covariances(clips, utterances, batch.clip_classes, batch.utterance_classes)
+        return {"correlation": -total_correlation(found, ridge=self.options.ridge)}
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         self.standardised.fit(data.video[data.on_device(clips)])
@@ -94,9 +97,9 @@ def adapt(config: Config) -> Config:
 
 
 def grid(config: Config) -> tuple[Changes, ...]:
-    """Learning rate, ridge, outputs."""
+    """Ridge, outputs, learning rate."""
     rate = config.training.learning_rate
-    return ({}, {"training.learning_rate": rate / 3}, {"options.ridge": 0.1}, {"options.outputs": 50})
+    return ({}, {"options.ridge": 1.0}, {"options.outputs": 20}, {"training.learning_rate": rate / 3})
 
 
 def _network(inputs: int, units: int, outputs: int, dropout: float) -> nn.Module:

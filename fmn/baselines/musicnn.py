@@ -33,6 +33,7 @@ TIMBRAL_FILTERS, TIMBRAL_SHARES = 204, (0.4, 0.7)  # shares of the bands, rounde
 TEMPORAL_FILTERS, TEMPORAL_FRAMES = 51, (128, 64, 32)
 MIDDLE_FILTERS, DENSE_UNITS = 64, 200
 TIMBRAL_FRAMES = MIDDLE_WIDTH = 7
+POSITIONS_AT_ONCE = 12
 PUBLISHED_RATE = 1e-3
 DEMO_FILTERS, DEMO_EPOCHS = 0.25, 3
 
@@ -64,7 +65,7 @@ class Musicnn(nn.Module):
         timbral, temporal, middle, dense = (
             max(1, round(filters * count)) for count in (TIMBRAL_FILTERS, TEMPORAL_FILTERS, MIDDLE_FILTERS, DENSE_UNITS)
         )
-        self.normalise = nn.BatchNorm2d(1)
+        self.normalise = nn.BatchNorm2d(1, affine=False)
         self.front = nn.ModuleList(
             [_Front(timbral, TIMBRAL_FRAMES, max(1, int(share * bands))) for share in TIMBRAL_SHARES]
             + [_Front(temporal, frames, 1) for frames in TEMPORAL_FRAMES]
@@ -103,18 +104,91 @@ class Musicnn(nn.Module):
 
 
 class _Front(nn.Module):
-    """Convolution → ReLU → batch norm → maximum over the bands."""
+    """Convolution → ReLU → batch norm → maximum over the bands, reckoned in an order that takes a third of the time."""
 
     def __init__(self, filters: int, frames: int, bands: int) -> None:
         super().__init__()
-        self.padding = (0, 0, (frames - 1) // 2, frames // 2)  # as many frames come out as went in
+        self.padding = ((frames - 1) // 2, frames // 2)  # as many frames come out as went in
         self.convolution = nn.Conv2d(1, filters, (frames, bands))
         self.norm = nn.BatchNorm2d(filters)
 
     def forward(self, maps: Tensor) -> Tensor:
         """[B, 1, T, F] → [B, filters, T]."""
-        found: Tensor = self.norm(torch.relu(self.convolution(functional.pad(maps, self.padding)))).amax(dim=3)
-        return found
+        bands = functional.pad(maps[:, 0].transpose(1, 2), self.padding)  # [B, F, frames]
+        wide = self.convolution.weight.shape[3] > 1
+        convolved = _across_bands(bands, self.convolution) if wide else [_along_time(bands, self.convolution)]
+        return normed_maxima([torch.relu(part) for part in convolved], self.norm)
+
+
+def _along_time(bands: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """The convolution with filters one band wide: [B, F, frames] → [B, filters, F, T]."""
+    found: Tensor = convolution(bands[:, None].transpose(2, 3))
+    return found.transpose(2, 3)
+
+
+def _across_bands(bands: Tensor, convolution: nn.Conv2d) -> list[Tensor]:
+    """The convolution with filters many bands wide, as convolutions over time whose channels are bands.
+
+    A CPU runs those at twice the speed of a convolution with one channel, although each of `POSITIONS_AT_ONCE`
+    neighbouring positions of a filter has the others' zeros in its weights.
+
+    Args:
+        bands: [B, F, frames].
+        convolution: with weights [filters, 1, k, h].
+
+    Returns:
+        [B, filters, positions, T] for groups of neighbouring positions, F − h + 1 in all.
+    """
+    weight = convolution.weight[:, 0].transpose(1, 2)  # [filters, h, k]
+    filters, height, frames = weight.shape
+    positions = bands.shape[1] - height + 1
+    parts = []
+    for start in range(0, positions, POSITIONS_AT_ONCE):
+        count = min(POSITIONS_AT_ONCE, positions - start)
+        width = height + count - 1
+        # Rows of h weights and `count` zeros, end to end, cut anew into rows one shorter: each is shifted by one.
+        rows = functional.pad(weight, (0, 0, 0, count))[:, None].expand(-1, count, -1, -1)
+        shifted = rows.reshape(filters, -1, frames)[:, : count * width].reshape(filters * count, width, frames)
+        assert convolution.bias is not None
+        found = functional.conv1d(bands[:, start : start + width], shifted, convolution.bias.repeat_interleave(count))
+        parts.append(found.view(len(bands), filters, count, -1))
+    return parts
+
+
+def normed_maxima(parts: list[Tensor], norm: nn.BatchNorm2d) -> Tensor:
+    """The maximum over all bands of ``norm`` of maps, of which only the maxima need be normed: it keeps their order.
+
+    Args:
+        parts: [B, C, bands, T], the bands in several parts.
+        norm: of C channels; where its factor is negative, the minimum becomes the maximum.
+
+    Returns:
+        [B, C, T].
+    """
+    mean, variance = _moments(parts, norm)
+    factor = norm.weight * (variance + norm.eps).rsqrt()
+    top = torch.stack([part.max(dim=2).values for part in parts]).amax(dim=0)
+    if bool((factor < 0).any()):
+        bottom = torch.stack([part.min(dim=2).values for part in parts]).amin(dim=0)
+        top = torch.where(factor[:, None] < 0, bottom, top)
+    return factor[:, None] * (top - mean[:, None]) + norm.bias[:, None]
+
+
+def _moments(parts: list[Tensor], norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] that ``norm`` has to use; in training those of the maps, which it also takes note of."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.momentum is not None
+    if not norm.training:
+        return norm.running_mean, norm.running_var
+    count = sum(part[:, 0].numel() for part in parts)
+    mean = torch.stack([part.sum((0, 2, 3)) for part in parts]).sum(0) / count
+    squares = torch.stack([torch.linalg.vector_norm(part, dim=(0, 2, 3)) for part in parts]).square().sum(0) / count
+    variance = (squares - mean.square()).clamp(min=0)
+    with torch.no_grad():
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+    return mean, variance
 
 
 class _Middle(nn.Module):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.manifests import written_whole
+from fmn.comparison.table import sizes
 from fmn.table import DIRECTIONS
 
 METRICS = {"class_hit": "class hit@k", "class_recall": "class recall@k (eq. 5)"}
@@ -58,8 +59,7 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
             axis.set_xlim(-1, 101)
             axis.set_ylim(-0.6, len(names) - 0.4)
             axis.set_yticks(range(len(names) - 1, -1, -1), names)
-            sizes = f"{values['queries'][direction]} queries, gallery {values['gallery'][direction]}"
-            axis.set_title(f"{metric_name}, {direction_name} ({sizes})", fontsize=9)
+            axis.set_title(f"{metric_name}, {direction_name} ({sizes(values, direction)})", fontsize=9)
             axis.grid(axis="y", color="#eeeeee", linewidth=0.6)
             axis.tick_params(labelsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -50,8 +50,8 @@ def summarised(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         whole = [each for each in found if each is not None]
         if entry.error is None and whole and len(whole) == len(comparison.seeds):
             scores[name] = whole
-    left = _common(items, scores)
-    measured = {name: _measured(each, left) for name, each in scores.items()}
+    left = common_items(items, scores)
+    measured = {name: measured_queries(each, left) for name, each in scores.items()}
     systems = {
         name: _described(entry) | (_figures(measured[name]) if name in measured else {})
         for name, entry in entries.items()
@@ -87,8 +87,13 @@ def summarised(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     return Results(values, {name: values["error"]["found"] for name, values in systems.items() if values["error"]})
 
 
-def _common(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
-    """The items that every system scored."""
+def common_items(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
+    """The items that every system scored.
+
+    Args:
+        items: of the test manifest.
+        scores: by system, those of its seeds.
+    """
     every = [each for several in scores.values() for each in several]
     clips = set.intersection(*(set(each.clips) for each in every)) if every else set()
     utterances = set.intersection(*(set(each.utterances) for each in every)) if every else set()
@@ -98,8 +103,13 @@ def _common(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
     )
 
 
-def _measured(several: list[Scores], items: Items) -> PerQuery:
-    """The metrics of every query and seed; a query without a partner is NaN in the instance hits."""
+def measured_queries(several: list[Scores], items: Items) -> PerQuery:
+    """The metrics of every query and seed; a query without a partner is NaN in the instance hits.
+
+    Args:
+        several: scores of the seeds, of all ``items`` at least.
+        items: whose clips and utterances are asked for, and ranked.
+    """
     found: PerQuery = {direction: {metric: {} for metric in METRICS} for direction in DIRECTIONS}
     rows: dict[str, list[dict[str, dict[str, Floats]]]] = {direction: [] for direction in DIRECTIONS}
     for each in several:
@@ -190,7 +200,9 @@ def _described(entry: Entry) -> dict[str, Any]:
         "seeds": len(entry.tested),
         "parameters": entry.tested[0].parameters if entry.tested else None,
         "seconds": float(np.mean([outcome.seconds for outcome in entry.tested])) if entry.tested else None,
+        "cpu_seconds": float(np.mean([outcome.cpu_seconds for outcome in entry.tested])) if entry.tested else None,
         "tuning_seconds": sum(outcome.seconds for outcome in entry.tried),
+        "tuning_cpu_seconds": sum(outcome.cpu_seconds for outcome in entry.tried),
     }
 
 
@@ -198,6 +210,7 @@ def _cost(outcome: Outcome) -> dict[str, Any]:
     return {
         "validation_map": None if outcome.quality < 0 else outcome.quality,
         "seconds": outcome.seconds,
+        "cpu_seconds": outcome.cpu_seconds,
         "epochs": outcome.epochs,
         "best_epoch": outcome.best_epoch,
         "run": str(outcome.task.run),

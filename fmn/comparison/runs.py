@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +59,8 @@ class Outcome:
     Attributes:
         task: the run.
         quality: mean average precision on fold 0, percent; −1 where there is none.
-        parameters: numbers learned by gradients. seconds: of training. epochs: trained. best_epoch: whose weights.
+        parameters: numbers learned by gradients. seconds: of training. cpu_seconds: of all
+            cores together. epochs: trained. best_epoch: whose weights.
         error: why it failed; null when it did not.
     """
 
@@ -64,6 +68,7 @@ class Outcome:
     quality: float = -1.0
     parameters: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     epochs: int = 0
     best_epoch: int = 0
     error: ToolkitError | None = None
@@ -101,6 +106,7 @@ def run_task(task: Task) -> Outcome:
             quality=-1.0 if found is None else found,
             parameters=state.parameters,
             seconds=state.seconds,
+            cpu_seconds=state.cpu_seconds,
             epochs=state.epoch,
             best_epoch=state.best_epoch,
         )
@@ -184,13 +190,26 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     methods = multiprocessing.get_all_start_methods()
     # Progress bars run threads, and a process with threads must not be forked.
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context)
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
+    processes = list((pool._processes or {}).values())  # once shut down, the pool no longer knows them
     pool.shutdown(wait=False, cancel_futures=True)
-    for process in list((pool._processes or {}).values()):
+    for process in processes:
         process.terminate()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the command is killed: else it would train on, and keep its run from being gone on with."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _explained(task: Task, found: str) -> SampleError:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from dataset_tools.manifests import InputError, StoppedError
 from fmn.compare import Comparison, compare, describe, plan
 from fmn.comparison.files import write_files
 from fmn.comparison.results import Results
-from fmn.comparison.runs import read_scores, run_tasks
+from fmn.comparison.runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.table import QUOTED, best_beyond_doubt
 from fmn.config import Config
 from fmn.metrics import class_recall_at_k, recall_at_k
@@ -36,6 +39,16 @@ class Broken(CanonicalCorrelation):
 
 
 SYSTEM = System(name="broken", summary="fails", build=Broken)
+"""
+KILLED = """
+import os, signal, time
+from fmn.comparison.runs import _pool
+
+if __name__ == "__main__":
+    pool = _pool(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 60)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 CHANGES = {
     "audio.n_mfcc": 4,
@@ -110,6 +123,8 @@ def test_every_system_gets_its_budget_and_every_winner_its_seeds(
         assert f"{name} {chosen} 1" in trainings
         assert [Path(run).name for run in systems[name]["runs"]] == ["0", "1"]
         assert systems[name]["seconds"] > 0
+        assert systems[name]["cpu_seconds"] > 0
+        assert systems[name]["tuning_cpu_seconds"] > 0
     assert comparison.runs == len(trainings) == 3 + 3 + 2
     counts = [pair for pair in done if pair[1] == comparison.runs]
     assert counts[-1] == (8, 8)
@@ -204,6 +219,30 @@ def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monke
         compare(planned("cca", "fmn"))
 
 
+def test_a_command_that_ends_takes_its_workers_with_it() -> None:
+    pool = _pool(1)
+    pool.submit(time.sleep, 60)
+    started = [*pool._processes.values()]
+    _kill(pool)
+    for process in started:
+        process.join(20)
+        assert process.exitcode is not None
+    pool.shutdown()
+
+
+def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    killed = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    worker = int(killed.stdout)
+    assert killed.returncode == -signal.SIGKILL
+    for _ in range(200):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker lives on")
+
+
 def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[..., Comparison]) -> None:
     # The made-up features are of this process; in another one the empty files are what they are: nothing to train on.
     comparison = planned("lengths", "file_size", seeds=1)
@@ -276,11 +315,11 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
     assert {row["other_data"] for row in rows if row["system"].endswith("(as printed)")} == {"yes"}
 
     tex = (tmp_path / "out" / "compare.tex").read_text()
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 5
     assert r"file\_size" in tex
     for line in tex.splitlines():
         if line.endswith(r"\\") and "cca" in line:
-            assert line.count("&") in (9, 8, 6)
+            assert line.count("&") in (9, 6, 7)
 
     from PIL import Image
 

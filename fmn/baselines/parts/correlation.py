@@ -100,20 +100,19 @@ def canonical(covariances: Covariances, *, ridge: float, dims: int) -> Canonical
     return Canonical(first @ left[:, :kept], second @ right[:kept].T, values[:kept])
 
 
-def total_correlation(first: Tensor, second: Tensor, *, ridge: float) -> Tensor:
-    """The sum of the canonical correlations of n pairs: the nuclear norm of T (Andrew et al. 2013), with gradients.
+def total_correlation(covariances: Covariances, *, ridge: float) -> Tensor:
+    """The sum of the canonical correlations: the nuclear norm of T (Andrew et al. 2013), with gradients.
 
     T is taken with Cholesky factors in place of the symmetric roots: it then differs by rotations, and its singular
     values do not; and the gradient has no terms that explode where two eigenvalues are close.
 
     Args:
-        first: [n, D1].
-        second: [n, D2].
+        covariances: of the two views.
         ridge: added to both covariances' diagonals, times their mean variance.
     """
-    found = pair_covariances(first, second)
-    roots = [torch.linalg.cholesky(_ridged(covariance, ridge)) for covariance in (found.first, found.second)]
-    half = torch.linalg.solve_triangular(roots[0], found.between, upper=False)
+    views = (covariances.first, covariances.second)
+    roots = [torch.linalg.cholesky(_ridged(covariance, ridge)) for covariance in views]
+    half = torch.linalg.solve_triangular(roots[0], covariances.between, upper=False)
     whole = torch.linalg.solve_triangular(roots[1], half.T, upper=False)
     total: Tensor = torch.linalg.svdvals(whole).sum().float()
     return total

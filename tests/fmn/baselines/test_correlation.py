@@ -152,7 +152,7 @@ def test_total_correlation_is_the_nuclear_norm_of_t() -> None:
         values, vectors = np.linalg.eigh(matrix)
         roots.append(vectors @ np.diag(values**-0.5) @ vectors.T)
     t = roots[0] @ (centred[0].T @ centred[1] / 60) @ roots[1]
-    found = total_correlation(first, second, ridge=ridge)
+    found = total_correlation(pair_covariances(first, second), ridge=ridge)
     assert float(found) == pytest.approx(np.linalg.norm(t, "nuc"), rel=1e-6)
     assert float(found) == pytest.approx(
         float(canonical(pair_covariances(first, second), ridge=ridge, dims=9).correlations.sum()), rel=1e-6
@@ -163,10 +163,14 @@ def test_the_gradient_of_total_correlation_is_right_even_where_correlations_are_
     first, second = correlated(40)
     first.requires_grad_(True)
     assert torch.autograd.gradcheck(
-        lambda values: total_correlation(values, second, ridge=0.1).double(), (first,), atol=1e-3, rtol=1e-3, eps=1e-3
+        lambda values: total_correlation(pair_covariances(values, second), ridge=0.1).double(),
+        (first,),
+        atol=1e-3,
+        rtol=1e-3,
+        eps=1e-3,
     )
     same = second.clone().requires_grad_(True)
-    total_correlation(same, second, ridge=0.1).backward()
+    total_correlation(pair_covariances(same, second), ridge=0.1).backward()
     assert torch.isfinite(same.grad).all()  # type: ignore[arg-type]
 
 
@@ -178,7 +182,7 @@ def test_linear_networks_trained_by_it_give_linear_cca() -> None:
     optimiser = torch.optim.Adam([*one.parameters(), *other.parameters()], lr=0.02)
     for _ in range(400):
         optimiser.zero_grad()
-        (-total_correlation(one(first), other(second), ridge=1e-6)).backward()
+        (-total_correlation(pair_covariances(one(first), other(second)), ridge=1e-6)).backward()
         optimiser.step()
     with torch.no_grad():
         found = canonical(pair_covariances(one(first), other(second)), ridge=1e-6, dims=2).correlations

@@ -1,0 +1,252 @@
+"""Several comparisons of the same systems, each on a corpus of its own, as one: what another corpus would bring, too.
+
+Corpora with other people, kitchens and voices, on each of which every system was trained anew, are independent draws;
+the classes are the same in all of them. So the deviation is that over corpora, and the interval of a difference knows
+both: what differs from corpus to corpus, and from class to class in all corpora alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_tools.manifests import InputError, sha256_of
+from fmn.comparison.results import REFERENCE, Floats, PerQuery, common_items, measured_queries
+from fmn.comparison.runs import Scores, read_scores
+from fmn.details import factors_of
+from fmn.items import Items, load_items
+from fmn.resampling import Interval
+
+SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in
+
+
+def over_corpora(folders: Sequence[Path]) -> dict[str, Any]:
+    """The comparisons in ``folders`` as one, in the form of compare.json, which all tables and the plot take.
+
+    A figure is the mean over corpora of what the seeds have on average there, its deviation that over corpora.
+
+    Args:
+        folders: of finished comparisons, with compare.json and the runs; two at least.
+
+    Raises:
+        InputError: one is missing or is not finished, or they have other systems or presets.
+    """
+    found = [_read(folder) for folder in folders]
+    _check(folders, found)
+    names = list(found[0]["systems"])
+    corpora = [_Corpus(folder, values) for folder, values in zip(folders, found, strict=True)]
+    systems = {name: _described([values["systems"][name] for values in found]) for name in names}
+    for name in names:
+        systems[name]["metrics"] = _each_metric(
+            lambda direction, metric, k, name=name: _over([one.mean(name, direction, metric, k) for one in corpora])
+        )
+        if name != REFERENCE and REFERENCE in names:
+            systems[name]["difference"] = _each_metric(
+                lambda direction, metric, k, name=name: _difference(corpora, name, direction, metric, k)
+            )
+    sizes = {
+        kind: {direction: [values[kind][direction] for values in found] for direction in found[0][kind]}
+        for kind in ("queries", "gallery")
+    }
+    return {
+        "schema": "fmn.compare-corpora/1",
+        "comparisons": [str(folder) for folder in folders],
+        **{key: found[0][key] for key in SAME},
+        "budget": max(values["budget"] for values in found),
+        "seeds": found[0]["seeds"],
+        "device": found[0]["device"],
+        **sizes,
+        "spread": f"± is the standard deviation over the {len(folders)} corpora.",
+        "interval": "over corpora and classes (fmn/comparison/corpora.py)",
+        "notes": list(dict.fromkeys(note for values in found for note in values["notes"])),
+        "systems": systems,
+        "references": {
+            name: _each_metric(
+                lambda direction, metric, k, name=name: _mean(
+                    [values["references"][name][direction][metric][k] for values in found]
+                )
+            )
+            for name in found[0]["references"]
+        },
+    }
+
+
+class _Corpus:
+    """The queries of one comparison, measured again from the scores that its runs kept."""
+
+    def __init__(self, folder: Path, values: Mapping[str, Any]) -> None:
+        test = Path(values["test"])
+        if not test.is_file() or sha256_of(test) != values["test_sha256"]:
+            raise InputError(
+                "The test manifest of the comparison is not there any more, or has changed",
+                where=test,
+                next_step=f"compare again into {folder}",
+            )
+        scores = {
+            name: [_scores(Path(run), values["test_sha256"]) for run in system["runs"]]
+            for name, system in values["systems"].items()
+        }
+        items: Items = common_items(load_items(test), scores)
+        self._measured: dict[str, PerQuery] = {name: measured_queries(each, items) for name, each in scores.items()}
+        self._classes = {direction: np.asarray(labels["class"]) for direction, labels in factors_of(items).items()}
+
+    def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
+        """Over seeds and queries; null where nothing is asked."""
+        values = self._measured[name][direction][metric][k]
+        asked = ~np.isnan(values[0])
+        return float(values[:, asked].mean()) if asked.any() else None
+
+    def differences(self, name: str, direction: str, metric: str, k: str) -> tuple[Floats, Sequence[str]]:
+        """To the reference, of each query over seeds, and the queries' classes."""
+        values = self._measured[name][direction][metric][k].mean(0)
+        values = values - self._measured[REFERENCE][direction][metric][k].mean(0)
+        asked = ~np.isnan(values)
+        return values[asked], self._classes[direction][asked].tolist()
+
+
+def interval_over_corpora(
+    values: Sequence[Floats], classes: Sequence[Sequence[str]], *, level: float = 0.95
+) -> Interval:
+    """The interval of a mean over corpora, of which each is a draw, while the classes are drawn once for all.
+
+    The variance is that of two crossed factors: of corpora, plus of classes, less of their combinations, which are in
+    both (Cameron, Gelbach and Miller, Robust Inference With Multiway Clustering, 2011), each by the jackknife, leaving
+    out one corpus, one class in all corpora, or one class of one corpus at a time; never less than that of corpora
+    alone. Student's t with one degree of freedom fewer than the rarer factor has levels. Of classes that differ in
+    nothing but chance this is the interval of Student's t over the corpora's means. People, voices and training seeds
+    belong to a corpus and are drawn with it.
+
+    Args:
+        values: of each corpus, one for each of its queries.
+        classes: of each corpus, the classes of its queries.
+        level: share of such intervals that hold the true mean.
+
+    Raises:
+        InputError: there are fewer than two corpora, or one without a query.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2 or not all(len(each) for each in values):
+        raise InputError(
+            f"{len(values)} corpora, with {[len(each) for each in values]} queries, have no interval",
+            expected="two corpora at least, and a query in each",
+        )
+    names = sorted(set().union(*classes))
+    sums = np.zeros((len(values), len(names)))
+    counts = np.zeros_like(sums)
+    for corpus, (each, labels) in enumerate(zip(values, classes, strict=True)):
+        columns = np.searchsorted(names, labels)
+        np.add.at(sums[corpus], columns, each)
+        np.add.at(counts[corpus], columns, 1)
+    means = sums.sum(1) / counts.sum(1)  # [corpora]
+    mean = means.mean()
+
+    def variance(left: Floats) -> float:
+        """The jackknife's, from the means with one of n left out."""
+        return float((len(left) - 1) / len(left) * np.square(left - mean).sum())
+
+    corpora = len(means)
+    of_corpora = variance((means.sum() - means) / (corpora - 1))
+    total, fewest = of_corpora, corpora
+    rest = counts.sum(1, keepdims=True) - counts
+    if (rest > 0).all():  # a class that is all of a corpus cannot be left out
+        without = (sums.sum(1, keepdims=True) - sums) / rest  # [corpora, classes] the corpus's mean without the class
+        cells = (means.sum() - means[:, None] + without) / corpora
+        total = max(total, of_corpora + variance(without.mean(0)) - variance(cells[counts > 0]))
+        fewest = min(corpora, len(names))
+    half = float(t.ppf((1 + level) / 2, fewest - 1) * np.sqrt(total))
+    return Interval(
+        float(mean), float(mean) - half, float(mean) + half, level, {"corpus": corpora, "class": len(names)}
+    )
+
+
+def _difference(corpora: Sequence[_Corpus], name: str, direction: str, metric: str, k: str) -> dict[str, Any] | None:
+    values, classes = zip(*(one.differences(name, direction, metric, k) for one in corpora), strict=True)
+    if not all(len(each) for each in values):
+        return None
+    return interval_over_corpora(values, classes).as_dict()
+
+
+def _each_metric(of: Any) -> dict[str, Any]:
+    from fmn.metrics import KS
+    from fmn.table import DIRECTIONS, METRICS
+
+    return {
+        direction: {metric: {str(k): of(direction, metric, str(k)) for k in KS} for metric in METRICS}
+        for direction in DIRECTIONS
+    }
+
+
+def _over(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return {"mean": None, "sd": None, "values": []}
+    return {"mean": float(np.mean(known)), "sd": float(np.std(known, ddof=1)), "values": known}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was tried and what it cost, in a corpus on average; what fold 0 chose in each of them."""
+    first = several[0]
+    costs = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
+    return {
+        "summary": first["summary"],
+        "footnote": first["footnote"],
+        "error": None,
+        "configurations": [{"changes": each["changes"]} for each in first["configurations"]],
+        "chosen": [each["chosen"] for each in several],
+        "runs": [run for each in several for run in each["runs"]],
+        "seeds": first["seeds"],
+        "parameters": first["parameters"],
+        **{key: _mean([each[key] for each in several]) for key in costs},
+    }
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "compare.json"
+    try:
+        values: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The comparison cannot be read: {error}",
+            where=path,
+            expected="the compare.json of a finished fmn compare",
+            next_step="run fmn compare into this folder first",
+        ) from error
+    return values
+
+
+def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
+    if len(folders) < 2:
+        raise InputError(f"There is {len(folders)} comparison", expected="two at least")
+    for folder, values in zip(folders, found, strict=True):
+        lost = [name for name, system in values["systems"].items() if "metrics" not in system]
+        other = [key for key in SAME if values[key] != found[0][key]]
+        other += ["systems"] if list(values["systems"]) != list(found[0]["systems"]) else []
+        if lost or other:
+            raise InputError(
+                f"Systems without results: {', '.join(lost)}" if lost else f"It differs in {', '.join(other)}",
+                where=folder,
+                expected=f"the same comparison, finished, as in {folders[0]}",
+                next_step="run the same fmn compare on every corpus",
+            )
+
+
+def _scores(run: Path, test_sha256: str) -> Scores:
+    found = read_scores(run, test_sha256)
+    if found is None:
+        raise InputError(
+            "The run has no scores of the test manifest",
+            where=run,
+            expected="a run of a finished fmn compare",
+            next_step="run fmn compare again: it scores what is missing",
+        )
+    return found

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from scipy.stats import t, ttest_1samp
+
+import fmn.comparison.corpora as corpora
+from dataset_tools.manifests import InputError, sha256_of
+from fmn.comparison.corpora import interval_over_corpora, over_corpora
+from fmn.comparison.files import write_files
+from fmn.comparison.table import markdown
+from fmn.items import load_items
+from fmn.metrics import recall_at_k
+
+CLASSES = [f"class-{number:02}" for number in range(20)]
+
+
+def test_without_effects_of_classes_it_is_students_interval_over_corpora() -> None:
+    random = np.random.default_rng(0)
+    # Within a corpus every query has the same value, so no class differs from another.
+    values = [np.full(len(CLASSES) * 3, mean) for mean in random.normal(3, 2, size=5)]
+    found = interval_over_corpora(values, [CLASSES * 3] * 5)
+    expected = ttest_1samp([each[0] for each in values], 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.mean == pytest.approx(np.mean([each[0] for each in values]))
+    assert found.levels == {"corpus": 5, "class": 20}
+
+
+def test_what_classes_bring_in_all_corpora_alike_is_in_it() -> None:
+    effects = np.random.default_rng(1).normal(0, 10, size=20)
+    found = interval_over_corpora([effects] * 5, [CLASSES] * 5)  # every corpus has the same mean: Student's is a point
+    # The jackknife of a mean over classes is its usual standard error; leaving out single combinations finds 1/5 of it.
+    error = np.sqrt(effects.var(ddof=1) / 20)
+    assert found.high - found.mean == pytest.approx(t.ppf(0.975, 4) * error * np.sqrt(1 - 1 / 5), rel=0.01)
+
+
+def test_it_holds_the_true_mean_as_often_as_it_says() -> None:
+    random = np.random.default_rng(2)
+    held = []
+    for _ in range(400):
+        of_class = random.normal(0, 4, size=20)
+        values, labels = [], []
+        for of_corpus in random.normal(0, 2, size=5):
+            numbers = random.integers(20, size=250)
+            both = random.normal(0, 8, size=20)
+            values.append(5 + of_corpus + of_class[numbers] + both[numbers] + random.normal(0, 30, size=250))
+            labels.append([CLASSES[number] for number in numbers])
+        found = interval_over_corpora(values, labels)
+        held.append(found.low < 5 < found.high)
+    assert 0.92 < np.mean(held) < 0.995  # t of four degrees of freedom errs on the wide side where classes matter
+
+
+def test_corpora_count_alike_whatever_they_hold() -> None:
+    found = interval_over_corpora([np.ones(40), np.zeros(10)], [CLASSES * 2, CLASSES[:10]])
+    assert found.mean == pytest.approx(0.5)
+
+
+def test_too_little_has_no_interval() -> None:
+    with pytest.raises(InputError, match="1 corpora"):
+        interval_over_corpora([np.ones(3)], [CLASSES[:3]])
+    with pytest.raises(InputError, match=r"\[3, 0\]"):
+        interval_over_corpora([np.ones(3), np.ones(0)], [CLASSES[:3], []])
+    # One class in all of a corpus cannot be left out of it: the corpora alone decide.
+    alone = interval_over_corpora([np.ones(3), np.zeros(3)], [["a"] * 3] * 2)
+    assert alone.high - alone.mean == pytest.approx(t.ppf(0.975, 1) * 0.5)
+
+
+@pytest.fixture
+def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Three comparisons of two systems with random scores on one manifest."""
+    test = workspace / "manifests" / "test.jsonl"
+    items = load_items(test)
+    random = np.random.default_rng(3)
+    made = []
+    for corpus in range(3):
+        folder = tmp_path / "compared" / str(corpus)
+        systems = {}
+        for name in ("cca", "fmn"):
+            run = folder / name / "0"
+            run.mkdir(parents=True)
+            scores = random.normal(size=items.relevant.shape).astype(np.float32) + 2 * items.relevant * (name == "fmn")
+            header = {"format": "fmn.scores/1", "test_sha256": sha256_of(test)}
+            header["clips"] = json.dumps([row.id for row in items.clips])
+            header["utterances"] = json.dumps([row.id for row in items.utterances])
+            save_file({"scores": scores.astype(np.float32)}, run / "scores.safetensors", header)
+            systems[name] = {
+                "summary": name,
+                "footnote": "",
+                "error": None,
+                "configurations": [{"changes": {}}, {"changes": {"training.learning_rate": 0.1}}],
+                "chosen": {"training.learning_rate": 0.1} if corpus and name == "cca" else {},
+                "runs": [str(run)],
+                "seeds": 1,
+                "parameters": 10,
+                "metrics": {},
+                **dict.fromkeys(("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds"), float(corpus)),
+            }
+        values: dict[str, Any] = {
+            "test": str(test),
+            "test_sha256": sha256_of(test),
+            "preset": "demo",
+            "changes": {},
+            "budget": 2,
+            "seeds": [0],
+            "device": "cpu",
+            "stand_in": True,
+            "queries": {"audio_to_video": 12, "video_to_audio": 12},
+            "gallery": {"audio_to_video": 12, "video_to_audio": 12},
+            "notes": ["Stand-in corpus"],
+            "systems": systems,
+            "references": {
+                name: {
+                    direction: {
+                        metric: dict.fromkeys(("1", "10", "25"), 5.0 + corpus)
+                        for metric in ("instance_hit", "class_hit", "class_recall")
+                    }
+                    for direction in ("audio_to_video", "video_to_audio")
+                }
+                for name in ("chance", "ceiling")
+            },
+        }
+        (folder / "compare.json").write_text(json.dumps(values))
+        made.append(folder)
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:.*Glyph.*")
+def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path, tmp_path: Path) -> None:
+    values = over_corpora(comparisons)
+    items = load_items(workspace / "manifests" / "test.jsonl")
+    hits: dict[str, list[float]] = {"cca": [], "fmn": []}
+    for folder in comparisons:
+        for name, found in hits.items():
+            scores = corpora.read_scores(folder / name / "0", sha256_of(items.manifest))
+            assert scores is not None
+            found.append(recall_at_k(scores.values, items.relevant, ks=(1,))[1])
+    for name, found in hits.items():
+        figure = values["systems"][name]["metrics"]["video_to_audio"]["class_hit"]["1"]
+        assert figure["mean"] == pytest.approx(np.mean(found))
+        assert figure["sd"] == pytest.approx(np.std(found, ddof=1))
+        assert figure["values"] == pytest.approx(found)
+    apart = values["systems"]["cca"]["difference"]["video_to_audio"]["class_hit"]["1"]
+    assert apart["mean"] == pytest.approx(np.mean(hits["cca"]) - np.mean(hits["fmn"]))
+    assert apart["low"] < apart["mean"] < apart["high"]
+    assert apart["levels"] == {"corpus": 3, "class": 4}
+    assert "difference" not in values["systems"]["fmn"]
+    assert values["references"]["chance"]["audio_to_video"]["class_hit"]["1"] == 6.0
+    assert values["systems"]["cca"]["cpu_seconds"] == 1.0
+
+    written = {path.name for path in write_files(values, tmp_path / "out", latex=True)}
+    assert written == {"compare.json", "compare.md", "compare.csv", "compare.tex", "compare.png"}
+    text = markdown(values)
+    assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
+    assert "over the 3 corpora" in text
+    assert "learning_rate=0.1 (2); as it is (1)" in text
+    row = next(line for line in text.splitlines() if line.startswith("| cca | ") and "[" in line)
+    assert f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]" in row
+
+
+def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[Path], workspace: Path) -> None:
+    with pytest.raises(InputError, match="1 comparison"):
+        over_corpora(comparisons[:1])
+    with pytest.raises(InputError, match="cannot be read"):
+        over_corpora([*comparisons, workspace])
+    path = comparisons[1] / "compare.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(whole | {"preset": "paper"}))
+    with pytest.raises(InputError, match="differs in preset"):
+        over_corpora(comparisons)
+    lost = {
+        name: {key: value for key, value in each.items() if key != "metrics"} for name, each in whole["systems"].items()
+    }
+    path.write_text(json.dumps(whole | {"systems": lost}))
+    with pytest.raises(InputError, match="without results: cca, fmn"):
+        over_corpora(comparisons)
+    path.write_text(json.dumps(whole))
+    (comparisons[1] / "cca" / "0" / "scores.safetensors").unlink()
+    with pytest.raises(InputError, match="no scores"):
+        over_corpora(comparisons)
+    (workspace / "manifests" / "test.jsonl").write_text("")
+    with pytest.raises(InputError, match="not there any more, or has changed"):
+        over_corpora(comparisons)
