@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -47,6 +47,7 @@ DryRunOption = Annotated[
 
 STOPPED_EXIT_CODE = StoppedError.exit_code
 SOME_FAILED_EXIT_CODE = 1
+WIDE_TERMINAL = 150  # columns: bar, counts, times and the longest note side by side
 
 
 class Terminal:
@@ -86,15 +87,25 @@ class Terminal:
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.text import Text
 
-        return Progress(
+        console = Console(stderr=True, highlight=False)
+        below = console.width < WIDE_TERMINAL  # a note beside the bars would leave no room for them
+
+        class Bars(Progress):
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield from super().get_renderables()
+                notes = [task.fields["note"] for task in self.tasks if below and not task.finished]
+                yield from (Text(f"  {note}", no_wrap=True, overflow="ellipsis") for note in notes if note)
+
+        return Bars(
             TextColumn("{task.description:<18}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True, highlight=False),
+            *([] if below else [TextColumn("{task.fields[note]}")]),
+            console=console,
             transient=True,
         )
 

@@ -181,6 +181,18 @@ def load_state(
 def _save(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
     with written_whole(path) as partial:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial, header)
+        _order_header(partial)
+
+
+def _order_header(path: Path) -> None:
+    """Sorts what the header says beside the tensors: safetensors writes it in any order, and one run is one file."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 def _load(path: Path, wanted: str, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from dataset_tools.terminal import Terminal
+
+NOTE = "epoch 12/60  loss 1.234  5,678 pairs/s  validation hit@1 61/63, best epoch 10"
+
+
+@pytest.mark.parametrize(("columns", "expected"), [(80, 3), (100, 3), (200, 2)])  # the note has a line of its own
+def test_bars_counts_times_and_note_fit_any_terminal(
+    columns: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal = Terminal(as_json=False)
+    terminal.progress("features", 5, 5, "clip 5")
+    terminal.progress("train", 12_288, 61_440, NOTE)
+    assert terminal._bars is not None
+    screen = io.StringIO()
+    Console(width=columns, file=screen).print(*terminal._bars.get_renderables())
+    terminal.close_bars()
+    lines = [line.rstrip() for line in screen.getvalue().splitlines()]
+    assert len(lines) == expected
+    assert all(len(line) <= columns for line in lines)
+    train = lines[1]
+    assert train.startswith("train ")
+    assert "12288/61440" in train
+    assert "0:00:00 -:--:--" in train  # elapsed, left
+    assert NOTE in "\n".join(lines)
+    assert "clip 5" in lines[0] or expected == 3
