@@ -83,6 +83,7 @@ def assert_same(left: Path, right: Path) -> None:
         assert mine.keys() == other.keys()
         for name in mine:
             assert torch.equal(mine[name], other[name]) if isinstance(mine[name], Tensor) else mine[name] == other[name]
+    assert (left / "checkpoint.safetensors").read_bytes() == (right / "checkpoint.safetensors").read_bytes()
 
 
 def stopped_after(count: int) -> Callable[..., None]:
