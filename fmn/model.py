@@ -15,7 +15,7 @@ from fmn.encoder import Sequences, UtteranceEncoder
 from fmn.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.memory import FeatureMemory, Reduce, Side
 from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, still
-from fmn.systems import System
+from fmn.systems import Changes, System
 from fmn.tensors import Batch, Indices, ItemTensors, matched_once
 
 LEAST_AGREEMENT = 1e-4  # keeps the logarithm of an agreement of 0 finite
@@ -271,8 +271,20 @@ class FeatureMemoryNetwork(RetrievalModel):
         )
 
 
+def grid(config: Config) -> tuple[Changes, ...]:
+    """What `fmn compare` tries: as it is; more than one slot for a class (T2); other learning rates."""
+    rate = config.training.learning_rate
+    return (
+        {},
+        {"memory.novelty_threshold": 0.4},
+        {"training.learning_rate": rate / 3},
+        {"training.learning_rate": rate * 3},
+    )
+
+
 SYSTEM = System(
     name="fmn",
     summary="Feature Memory Network (Li et al. 2022)",
     build=FeatureMemoryNetwork,
+    grid=grid,
 )
