@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from dataset_tools.manifests import InputError
-from fmn.config import Config, section_from
+from fmn.config import Config
+from fmn.sections import section_from
 
 if TYPE_CHECKING:
     from fmn.retrieval import RetrievalModel

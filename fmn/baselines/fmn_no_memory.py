@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from fmn.config import Config
 from fmn.model import FeatureMemoryNetwork
 from fmn.systems import System
+from fmn.tensors import Indices, ItemTensors
+
+
+class WithoutMemories(FeatureMemoryNetwork):
+    """FMN whose memories stay empty."""
+
+    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+        """Writes nothing: nothing would read it."""
 
 
 def adapt(config: Config) -> Config:
@@ -21,6 +31,6 @@ def adapt(config: Config) -> Config:
 SYSTEM = System(
     name="fmn_no_memory",
     summary="FMN without its memories: S1 alone",
-    build=FeatureMemoryNetwork,
+    build=WithoutMemories,
     adapt=adapt,
 )

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fmn.baselines.parts.margin_softmax import MarginTowers
-from fmn.config import Config, NotNegative, section_from
+from fmn.config import Config, NotNegative
+from fmn.sections import section_from
 from fmn.systems import Changes, System
 
 

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.baselines.parts.spectral import log_mel_audio
-from fmn.baselines.parts.towers import TwoTowers
-from fmn.config import Config, Positive, Share, section_from
+from fmn.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss
+from fmn.config import Config, Positive, Share
 from fmn.encoder import Sequences
-from fmn.losses import triplet_loss
+from fmn.sections import section_from
 from fmn.systems import Changes, System
 from fmn.tensors import Batch
 
@@ -205,7 +205,7 @@ class _Middle(nn.Module):
         return found
 
 
-class MusicnnTowers(TwoTowers):
+class MusicnnTowers(ScoreTrainedTowers):
     """MusiCNN for utterances, two layers for clips, a triplet loss between them."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
@@ -226,9 +226,8 @@ class MusicnnTowers(TwoTowers):
         )
 
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
-        """The triplet loss in the form that works, both directions."""
-        training = self.config.training
-        return triplet_loss(similarity, batch.match, margin=training.margin, negatives=training.negatives)
+        """FMN's triplet loss, both directions."""
+        return fmn_triplet_loss(similarity, batch.match, self.config.training)
 
 
 def adapt(config: Config) -> Config:
@@ -247,7 +246,7 @@ def grid(config: Config) -> tuple[Changes, ...]:
     return (
         {},
         {"training.learning_rate": rate / 3},
-        {"training.negatives": "semi-hard"},
+        {"training.triplet": "working", "training.negatives": "semi-hard"},
         {"training.learning_rate": rate * 3},
     )
 

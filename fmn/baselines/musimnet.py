@@ -2,7 +2,8 @@
 
 Described: a convolutional network on mel spectra, an auto-pooling layer over time (McFee et al. 2018), a triplet loss.
 Reckoned, because its layer table was not found: four blocks of 3×3 convolutions, batch norm, ReLU and 2×2 maxima with
-16, 32, 64 and 64 filters, an embedding of 128 numbers, the margin, the hardest negatives; 96 mel bands as for MusiCNN.
+16, 32, 64 and 64 filters, where the first convolution takes steps of two and the last block has no maxima; an embedding
+of 128 numbers, the margin, which negatives count; 96 mel bands as for MusiCNN.
 The published network compares tracks with tracks. How the paper of FMN made it compare clips with speech is not said:
 most likely as an audio front-end under a VM-Net-like head (an inference from Prétet et al. 2021). Here the clip has
 such a branch, two layers to the same 128 numbers, and the triplet loss stands between clips and utterances. All of it
@@ -18,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.baselines.parts.spectral import log_mel_audio
-from fmn.baselines.parts.towers import TwoTowers
-from fmn.config import Config, Count, NotNegative, section_from
+from fmn.baselines.parts.towers import ScoreTrainedTowers
+from fmn.config import Config, Count, NotNegative
 from fmn.encoder import Sequences
 from fmn.losses import triplet_loss
+from fmn.sections import section_from
 from fmn.systems import Changes, System
 from fmn.tensors import Batch
 
@@ -67,9 +69,9 @@ class MelNetwork(nn.Module):
 
     def __init__(self, bands: int) -> None:
         super().__init__()
-        self.normalise = nn.BatchNorm2d(1)
+        self.normalise = nn.BatchNorm2d(1, affine=False)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+            nn.Conv2d(inputs, outputs, 3, stride=2 if inputs == 1 else 1, padding=1, bias=False)
             for inputs, outputs in zip((1, *FILTERS[:-1]), FILTERS, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(filters) for filters in FILTERS)
@@ -84,17 +86,21 @@ class MelNetwork(nn.Module):
         frames, lengths = sequences
         inside = _inside(frames.shape[1], lengths)
         maps = self.normalise(frames[:, None]) * inside[:, None, :, None]
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            maps = torch.relu(norm(convolution(maps))) * inside[:, None, :, None]
-            maps = functional.max_pool2d(maps, 2, ceil_mode=True)  # what is behind the end is 0, and no more than 0
-            lengths = (lengths + 1).div(2, rounding_mode="floor")
-            inside = _inside(maps.shape[2], lengths)
+        for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            maps = norm(convolution(maps))
+            if number == 0:
+                lengths, inside = _halved(lengths, maps)
+            maps = maps * inside[:, None, :, None]  # what is behind the end is 0: no maximum that ReLU lets through
+            if number < len(FILTERS) - 1:
+                maps = functional.max_pool2d(maps, 2, ceil_mode=True)
+                lengths, inside = _halved(lengths, maps)
+            maps = torch.relu(maps)
         states = maps.permute(0, 2, 1, 3).flatten(2)  # [B, T / 16, filters · bands / 16]
         pooled: Tensor = self.pool(states, inside)
         return pooled
 
 
-class MusicSimilarityNetwork(TwoTowers):
+class MusicSimilarityNetwork(ScoreTrainedTowers):
     """The mel network for utterances, two layers for clips, a triplet loss between them."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
@@ -118,6 +124,12 @@ class MusicSimilarityNetwork(TwoTowers):
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
         """The triplet loss in the form that works, both directions."""
         return triplet_loss(similarity, batch.match, margin=self.margin, negatives=self.config.training.negatives)
+
+
+def _halved(lengths: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Lengths [B] after a step of two, and which frames of the maps [B, C, T, F] they hold."""
+    lengths = (lengths + 1).div(2, rounding_mode="floor")
+    return lengths, _inside(maps.shape[2], lengths)
 
 
 def _inside(steps: int, lengths: Tensor) -> Tensor:

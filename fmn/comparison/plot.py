@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.manifests import written_whole
-from fmn.comparison.table import sizes
+from fmn.comparison.table import SPREAD, sizes
 from fmn.table import DIRECTIONS
 
 METRICS = {"class_hit": "class hit@k", "class_recall": "class recall@k (eq. 5)"}
@@ -16,7 +16,7 @@ MARKS = ("o", "s", "D")
 
 
 def write_plot(values: Mapping[str, Any], path: Path) -> None:
-    """Writes recall at each k, mean and standard deviation over seeds, a line a system, chance and ceiling marked.
+    """Writes recall at each k, mean and standard deviation, a line a system, chance and ceiling marked.
 
     Args:
         values: what compare.json holds.
@@ -59,12 +59,13 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
             axis.set_xlim(-1, 101)
             axis.set_ylim(-0.6, len(names) - 0.4)
             axis.set_yticks(range(len(names) - 1, -1, -1), names)
-            axis.set_title(f"{metric_name}, {direction_name} ({sizes(values, direction)})", fontsize=9)
+            axis.set_title(f"{metric_name}, {direction_name}\n{sizes(values, direction)}", fontsize=9)
             axis.grid(axis="y", color="#eeeeee", linewidth=0.6)
             axis.tick_params(labelsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower right", ncols=len(ks), fontsize=8, frameon=False)
-    said = "dotted: chance, dashed: knowing the class and nothing else; bars: standard deviation over seeds; percent"
+    said = "dotted: chance, dashed: knowing the class and nothing else; percent; "
+    said += values.get("spread", SPREAD).replace("±", "bars:").rstrip(".")
     figure.text(0.01, 0.012, said + ("; stand-in corpus" if values["stand_in"] else ""), fontsize=8)
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     with written_whole(path) as partial:

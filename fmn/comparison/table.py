@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -332,6 +333,6 @@ def _markup(text: str) -> str:
 
 
 def _tex(text: str) -> str:
-    for symbol, replacement in (("_", r"\_"), ("%", r"\%"), ("→", r"$\to$"), ("±", r"$\pm$"), ("Δ", r"$\Delta$")):
+    for symbol, replacement in (("_", r"\_"), ("%", r"\%"), ("→", r"$\to$"), ("±", r"$\pm$")):
         text = text.replace(symbol, replacement)
-    return text.replace("–", "--")
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", text).replace("–", "--")

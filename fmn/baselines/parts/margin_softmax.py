@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmn.baselines.parts.towers import TwoTowers, utterance_encoder
+from fmn.baselines.parts.towers import ScoreTrainedTowers, utterance_encoder
 from fmn.config import Config
 from fmn.tensors import Batch
 
@@ -85,7 +85,7 @@ class GatedProjection(nn.Module):
         return gated
 
 
-class MarginTowers(TwoTowers):
+class MarginTowers(ScoreTrainedTowers):
     """A gated projection of the clip's features and one of FMN's Bi-LSTM; the score is their dot product."""
 
     def __init__(

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from fmn.config import Config, TrainingConfig
 from fmn.encoder import Sequences, UtteranceEncoder
+from fmn.losses import contrastive_loss, triplet_loss
 from fmn.retrieval import Codes, RetrievalModel
 from fmn.tensors import Batch, Indices, ItemTensors
 
@@ -46,6 +47,19 @@ def larger_batches(training: TrainingConfig, pairs: int) -> TrainingConfig:
     """Batches of at least ``pairs``, and at least four of them an epoch."""
     epoch_pairs = training.epoch_pairs and max(training.epoch_pairs, 4 * pairs)
     return replace(training, batch_size=max(training.batch_size, pairs), epoch_pairs=epoch_pairs)
+
+
+def fmn_triplet_loss(cosines: Tensor, match: Tensor, training: TrainingConfig) -> Tensor:
+    """FMN's triplet loss: its soft form where the configuration asks for that, else the one with a margin.
+
+    Args:
+        cosines: [V, A] of a batch's clips and utterances.
+        match: [V, A] bool: of one class.
+        training: which form, its margin and negatives or its softness.
+    """
+    if training.triplet == "soft":
+        return contrastive_loss(cosines, match, temperature=training.softness)
+    return triplet_loss(cosines, match, margin=training.margin, negatives=training.negatives)
 
 
 class TwoTowers(RetrievalModel):
@@ -90,6 +104,17 @@ class TwoTowers(RetrievalModel):
         """[N, M]: the product of the two vectors, a cosine where they have length 1."""
         return clips["vector"] @ utterances["vector"].T
 
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        """Takes mean and standard deviation of the clips' features."""
+        self.standardised.fit(data.video[data.on_device(clips)])
+
+    def _vector(self, mapped: Tensor) -> Tensor:
+        return functional.normalize(mapped.float(), dim=1) if self.unit else mapped.float()
+
+
+class ScoreTrainedTowers(TwoTowers):
+    """Two towers whose only loss is one of the scores of a batch."""
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of all combinations of the batch's clips and utterances."""
         similarity = self.scores(self.encode_clips(batch.video), self.encode_utterances(batch.audio))
@@ -98,10 +123,3 @@ class TwoTowers(RetrievalModel):
     @abstractmethod
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
         """The loss of a batch from the scores [V, A] of its clips and utterances."""
-
-    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Takes mean and standard deviation of the clips' features."""
-        self.standardised.fit(data.video[data.on_device(clips)])
-
-    def _vector(self, mapped: Tensor) -> Tensor:
-        return functional.normalize(mapped.float(), dim=1) if self.unit else mapped.float()

@@ -9,7 +9,8 @@ from fmn.baselines.vmnet import VideoMusicNetwork, ranking_term, structure_term
 from fmn.config import Config
 
 
-def test_the_ranking_term_is_the_loop_over_triplets() -> None:
+@pytest.mark.parametrize("hardest", [False, True])
+def test_the_ranking_term_is_the_loop_over_triplets(hardest: bool) -> None:
     random = np.random.default_rng(0)
     similarity = random.uniform(-1, 1, (7, 9))
     classes, others = np.array([0, 0, 1, 2, 2, 4, 1]), np.array([0, 0, 1, 1, 2, 2, 2, 3, 0])
@@ -21,8 +22,15 @@ def test_the_ranking_term_is_the_loop_over_triplets() -> None:
             if not positives:
                 continue
             against = sorted((similarity[anchor, j] for j in range(9) if not match[anchor, j]), reverse=True)
-            terms += [max(0.0, value - min(positives) + 0.3) for value in against[:negatives]]
-        found = ranking_term(torch.from_numpy(similarity), torch.from_numpy(match), margin=0.3, negatives=negatives)
+            for positive in [min(positives)] if hardest else positives:
+                terms += [max(0.0, value - positive + 0.3) for value in against[:negatives]]
+        found = ranking_term(
+            torch.from_numpy(similarity),
+            torch.from_numpy(match),
+            margin=0.3,
+            negatives=negatives,
+            hardest_positive=hardest,
+        )
         assert float(found) == pytest.approx(sum(terms) / len(terms), rel=1e-9)
 
 
@@ -51,8 +59,10 @@ def test_the_structure_term_is_the_loop_over_neighbours() -> None:
 def test_few_items_have_no_structure() -> None:
     assert float(structure_term(torch.randn(2, 4), torch.randn(2, 3))) == 0
     match = torch.ones(2, 2, dtype=torch.bool)
-    assert float(ranking_term(torch.zeros(2, 2), match, margin=0.1, negatives=5)) == 0
-    assert float(ranking_term(torch.zeros(2, 2), ~match, margin=0.1, negatives=5)) == 0
+    for hardest in (False, True):
+        for positive in (match, ~match):
+            loss = ranking_term(torch.zeros(2, 2), positive, margin=0.1, negatives=5, hardest_positive=hardest)
+            assert float(loss) == 0
 
 
 def test_the_branches_have_the_published_sizes() -> None:
