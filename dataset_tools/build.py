@@ -143,6 +143,9 @@ def _cut(
             unreadable |= unreadable_now
             continue
         decided = [clip for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
+        for clip in decided:
+            if clip.decision and clip.decision.row.shown.source_sha256 == sources[clip.interval.video].sha256:
+                contents[clip.id] = clip.decision.content_sha256  # the same frames, whatever they are encoded with
         unknown = [clip for clip in decided if clip.id not in contents]
         found, failures_now = untrimmed_contents(
             unknown, sources, workspace, short_side=options.short_side, jobs=jobs, ledger=ledger, progress=progress

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from dataset_tools.clips import PlannedClip
 from dataset_tools.decoding import Picture, SourceVideo, decoder_version
@@ -333,5 +333,9 @@ def _row(clip: PlannedClip, done: LedgerRow) -> ClipRow:
         sha256=str(done.sha256),
         origin=clip.origin,
         review=None if clip.decision is None else clip.decision.verdict,
-        untrimmed_sha256=UNSET if clip.decision is None or clip.trim is None else clip.decision.content_sha256,
+        decided_sha256=UNSET if clip.decision is None else _unless_same(clip.decision.content_sha256, str(done.sha256)),
     )
+
+
+def _unless_same(decided_on: str, sha256: str) -> str | UnsetType:
+    return UNSET if decided_on == sha256 else decided_on

@@ -83,7 +83,8 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
         width, height: pixels of the clip. duration_s: frames / fps.
         path: the mp4, relative to the workspace. sha256: of that file.
         review: verdict of the decision that counts and that the clip follows, or null.
-        untrimmed_sha256: of a trimmed clip only: the SHA-256 that the file had before, which decisions refer to.
+        decided_sha256: the SHA-256 that the file had when it was decided on, which decisions refer to; left out where
+            it is the same: the clip was trimmed since, or encoded anew from the same frames.
     """
 
     person: str
@@ -101,7 +102,7 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     sha256: str
     origin: IntervalOrigin | WindowOrigin
     review: str | None = None
-    untrimmed_sha256: str | msgspec.UnsetType = msgspec.UNSET
+    decided_sha256: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True):

@@ -125,8 +125,8 @@ def _age(row: ReviewRow) -> tuple[str, int]:
 
 
 def content_of(clip: ClipRow) -> str:
-    """SHA-256 of what a decision on a clip refers to: its file as annotated, before any trim."""
-    return clip.sha256 if clip.untrimmed_sha256 is UNSET else clip.untrimmed_sha256
+    """SHA-256 of what a decision on a clip refers to: its file as it was on the page, before any trim."""
+    return clip.sha256 if clip.decided_sha256 is UNSET else clip.decided_sha256
 
 
 def still_refers(decision: Decision, clip: ClipRow, utterance: UtteranceRow | None) -> bool:

@@ -7,7 +7,7 @@ is before and after the clip is darker. Where the footage is not at hand any mor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataset_tools.files import clear_partial
@@ -90,7 +90,11 @@ def shown_videos(
         elif row is not None and _source_of(row) == _source_of(rows.get(f"clip/{clip.id}")) and _file(row, workspace):
             shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), row.values["frames"], clip.fps)
     alone = {clip.id: clip_alone(clip) for clip in clips if clip.id not in shown}
-    return ShownVideos({**shown, **alone}, len(alone))
+    by_clip = {
+        clip_id: replace(video, source_sha256=_source_of(rows.get(f"clip/{clip_id}")) or None)
+        for clip_id, video in (shown | alone).items()
+    }
+    return ShownVideos(by_clip, len(alone))
 
 
 def _margin(clip: ClipRow) -> int:

@@ -73,7 +73,8 @@ def with_guesses(
         if row is None or row.class_id not in known or row.clip_sha256 != clips[task.clip_id].sha256:
             guess = Guess(model, 0.0, task.prefill)
         else:
-            guess = Guess(model, 1 - row.uncertainty, prefilled_class(known[row.class_id], controls))
+            others = [one for one in task.prefill if one["type"] != "taxonomy"]
+            guess = Guess(model, 1 - row.uncertainty, [*prefilled_class(known[row.class_id], controls), *others])
         guessed.append(replace(task, guess=guess))
     return tuple(sorted(guessed, key=lambda task: (task.guess.certainty if task.guess else 0.0, task.clip_id)))
 

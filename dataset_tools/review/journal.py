@@ -52,6 +52,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
         class_id: id of the class ("class" in the file). sentence: the description.
         first_frame: source frame of the first frame of the video. frames: how many the video had.
         interval: first and last source frame of the clip in that video; null: the clip was the whole video.
+        source_sha256: of the source video, or null where it was not known: with it the decision still refers to the
+            clip when that is cut anew, at another size or by another encoder, from the same video.
     """
 
     class_id: str = msgspec.field(name="class")
@@ -59,6 +61,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     first_frame: int
     frames: int
     interval: tuple[int, int] | None = None
+    source_sha256: str | None = None
 
 
 class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):

@@ -30,6 +30,9 @@ CONTROLS: Mapping[str, str] = {
 }
 """Name and tag of every control that a pull reads."""
 
+KEEP = "keep"
+"""The label of the range to keep on the timeline."""
+
 NO_OBJECT = "(none)"
 OTHER = "other"
 TASK_FIELDS = ("title", "video", "fps", "sentence", "speech", "class", "clip_id")
@@ -98,7 +101,7 @@ def same_config(one: str, other: str) -> bool:
 
 
 def _canonical(config: str) -> str:
-    return ElementTree.canonicalize(config, strip_text=True)
+    return ElementTree.canonicalize(" ".join(config.split()), strip_text=True)
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -144,6 +147,8 @@ def _problems(root: ElementTree.Element) -> Iterator[str]:
                 yield f"The choices of `{name}` are {found}; they must be accept and reject" + (
                     " and may be trim." if name == "verdict" else "."
                 )
+    if "trim" in controls and KEEP not in {label.get("value") for label in controls["trim"].iter("Label")}:
+        yield f"The control `trim` must have the Label {KEEP}."
     for video in root.iter("Video"):
         if "trim" in controls and video.get("frameRate") != "$fps":
             yield 'The Video must have frameRate="$fps", so that the timeline counts the clip\'s own frames.'

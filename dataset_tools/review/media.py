@@ -23,12 +23,14 @@ class ShownVideo:
         path: relative to the workspace, POSIX.
         first_frame: source frame (1-based) that is the video's first frame. frames: how many it has.
         fps: frames per second; constant, and the source's, so that one frame is one source frame.
+        source_sha256: of the source video that the clip was cut from, where that is remembered.
     """
 
     path: str
     first_frame: int
     frames: int
     fps: float
+    source_sha256: str | None = None
 
     def source_frames(self, start: int, end: int) -> tuple[int, int] | None:
         """Source frames of a range on the timeline, which counts the video's frames from 1, both ends included.

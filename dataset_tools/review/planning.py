@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from dataset_tools.review.tasks import CONTENT_FIELDS, Task
+from dataset_tools.review.tasks import CONTENT_FIELDS, PREFILL_FIELDS, Task
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,15 @@ def plan_push(
                 create.append(_with_look(task, last_look.get(task.clip_id, 0) + 1))
             continue
         wanted_now = _with_look(task, there.look)
-        new_content = any(task.data[name] != there.data.get(name) for name in CONTENT_FIELDS)
-        if new_content and there.worked_on:
+        changed = {name for name, value in wanted_now.data.items() if there.data.get(name) != value}
+        if there.worked_on and changed.intersection(CONTENT_FIELDS):
             if there.id not in pulled:
                 waiting += 1
             elif settled(task.clip_id):
                 unchanged += 1
             else:
                 create.append(_with_look(task, there.look + 1))
-        elif any(there.data.get(name) != value for name, value in wanted_now.data.items()):
+        elif changed.difference(PREFILL_FIELDS if there.worked_on else ()):
             update.append((there, wanted_now))
         else:
             unchanged += 1

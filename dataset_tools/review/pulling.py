@@ -83,7 +83,7 @@ def pull(
         url: address of the server.
         api_key: a token of it.
         project: title of the project; None for the workspace's own.
-        progress: told about the tasks read.
+        progress: told when it starts and ends.
 
     Raises:
         InputError: the address or the key is wrong, nothing was pushed, the project was deleted, or its page has no
@@ -91,12 +91,12 @@ def pull(
         StoppedError: the server cannot be reached, or the disk is full.
     """
     server = server_name(url)
+    progress(_STAGE, 0, 1, "asks the server")
     with connect(url, api_key) as client, reviews_lock(workspace):
         reviews = read_reviews(reviews_path(workspace))
         found = _found(client, workspace, url, project)
         news = changes(client, url, found.id, found.link.cursor)
         tasks = [task for task in news.tasks.values() if is_ours(task)]
-        progress(_STAGE, len(tasks), len(tasks))
         known = [
             row for row in live(reviews) if (row.label_studio.server, row.label_studio.project) == (server, found.id)
         ]
@@ -112,6 +112,7 @@ def pull(
         summary = _keep(workspace, f"project-{found.id}", tasks, new, deleted)
         if news.cursor != found.link.cursor:
             remember(workspace, url, msgspec.structs.replace(found.link, cursor=news.cursor))
+    progress(_STAGE, 1, 1)
     return summary
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from dataset_tools.classes import ClassFile
 from dataset_tools.files import write_bytes
 from dataset_tools.progress import Progress, silent
 from dataset_tools.review.connection import answers, connect
-from dataset_tools.review.decisions import Decision, decide, still_refers
 from dataset_tools.review.guesses import read_guesses, show_guesses, with_guesses
-from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_lock, reviews_path
+from dataset_tools.review.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
 from dataset_tools.review.projects import (
     Project,
@@ -26,7 +25,8 @@ from dataset_tools.review.projects import (
     serve_folders,
     update_page,
 )
-from dataset_tools.review.tasks import PREFILL_VERSION, Guess, Task
+from dataset_tools.review.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
+from dataset_tools.review.verdicts import standing
 from dataset_tools.review.wanted import Wanted, wanted_tasks
 from dataset_tools.workspace import Workspace
 
@@ -133,6 +133,7 @@ def push(
         InputError: an input, the address or the key is wrong, or the project was deleted.
         StoppedError: the server cannot be reached.
     """
+    progress(_STAGE, 0, 1, "asks the server")
     guesses = {} if from_run is None else read_guesses(from_run)
     with connect(url, api_key) as client, reviews_lock(workspace):
         wanted = wanted_tasks(
@@ -150,7 +151,7 @@ def push(
         reviews = read_reviews(reviews_path(workspace))
         found = find_project(client, workspace, url, project)
         present = [] if found is None else list(_present(client, url, found))
-        decisions = _standing(wanted, reviews)
+        decisions = standing(reviews, wanted.clips, wanted.utterances)
         plan = plan_push(
             wanted.tasks,
             present,
@@ -168,6 +169,7 @@ def push(
                     one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on
                 }
                 show_guesses(client, url, found.id, untouched, next(iter(guesses.values())).model)
+        progress(_STAGE, 1, 1)
     return PushSummary(
         project=found.id if found else None,
         title=found.title if found else project or default_title(workspace),
@@ -211,15 +213,6 @@ def push_to_file(
     tasks = [task.request() for task in wanted.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
     return len(tasks)
-
-
-def _standing(wanted: Wanted, reviews: Sequence[ReviewRow]) -> dict[str, Decision]:
-    """The decisions that refer to the clips as they are now, by clip id."""
-    return {
-        clip_id: decision
-        for clip_id, decision in decide(reviews, "clip").items()
-        if clip_id in wanted.clips and still_refers(decision, wanted.clips[clip_id], wanted.utterances.get(clip_id))
-    }
 
 
 def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
@@ -270,6 +263,7 @@ def _prepare(
 def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Progress) -> None:
     total = len(plan.create) + len(plan.update) + len(plan.remove) + len(plan.reopen)
     done = 0
+    progress(_STAGE, done, max(total, 1))
     with answers(url):
         for task_id in plan.remove:
             client.tasks.delete(str(task_id))
@@ -281,7 +275,7 @@ def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Pr
             progress(_STAGE, done, total)
         for there, task in plan.update:
             client.tasks.update(str(there.id), data={**there.data, **task.data})
-            if task.data["class"] != there.data.get("class"):
+            if any(task.data[name] != there.data.get(name) for name in ("class", *PREFILL_FIELDS)):
                 _update_prefill(client, project, there.id, task)
             done += 1
             progress(_STAGE, done, total)

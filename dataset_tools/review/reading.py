@@ -45,6 +45,7 @@ def _rows_of_annotation(
             first_frame=data["first_frame"],
             frames=data["frames"],
             interval=tuple(data["interval"]) if data.get("interval") else None,
+            source_sha256=data.get("source_sha256"),
         ),
         "label_studio": LabelStudioIds(
             server=server,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.manifests import ClipRow
 from dataset_tools.review.agreement import Agreement, agreement
-from dataset_tools.review.decisions import Decision, decide, live, still_refers
+from dataset_tools.review.decisions import Decision, decide, live
 from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.review.tasks import utterances_to_show
+from dataset_tools.review.verdicts import standing
 from dataset_tools.review.wanted import read_items
 from dataset_tools.workspace import Workspace
 
@@ -100,19 +101,14 @@ def status(workspace: Workspace) -> ReviewStatus:
     """
     clips, utterances = read_items(workspace)
     reviews = read_reviews(reviews_path(workspace))
-    decided, heard = decide(reviews, "clip"), decide(reviews, "utterance")
-    shown = utterances_to_show(utterances)
-    standing = {
-        clip.id: decided[clip.id]
-        for clip in clips
-        if clip.id in decided and still_refers(decided[clip.id], clip, shown.get(clip.id))
-    }
+    heard = decide(reviews, "utterance")
+    decisions = standing(reviews, {clip.id: clip for clip in clips}, utterances_to_show(utterances))
     verdicts = [
         heard[one.id].verdict for one in utterances if one.id in heard and heard[one.id].content_sha256 == one.sha256
     ]
     rows = [row for row in live(reviews) if row.item == "clip"]
     return ReviewStatus(
-        classes=_classes(clips, standing),
+        classes=_classes(clips, decisions),
         annotators=_annotators(rows),
         speech={
             "accepted": verdicts.count("accept"),
@@ -120,7 +116,7 @@ def status(workspace: Workspace) -> ReviewStatus:
             "to_do": len(utterances) - len(verdicts),
         },
         agreement=agreement(reviews),
-        conflicts=tuple(clip_id for clip_id, decision in sorted(standing.items()) if decision.conflict),
+        conflicts=tuple(clip_id for clip_id, decision in sorted(decisions.items()) if decision.conflict),
         problems=tuple((row.id, row.annotator, row.problem) for row in rows if row.problem is not None),
     )
 
@@ -160,13 +156,13 @@ def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def _classes(clips: Iterable[ClipRow], standing: Mapping[str, Decision]) -> tuple[ClassStatus, ...]:
+def _classes(clips: Iterable[ClipRow], decisions: Mapping[str, Decision]) -> tuple[ClassStatus, ...]:
     groups: dict[str, list[ClipRow]] = defaultdict(list)
     for clip in clips:
         groups[clip.class_id].append(clip)
     rows = []
     for class_id, group in sorted(groups.items()):
-        decided = [standing[clip.id] for clip in group if clip.id in standing]
+        decided = [decisions[clip.id] for clip in group if clip.id in decisions]
         verdicts = [decision.verdict for decision in decided]
         rows.append(
             ClassStatus(

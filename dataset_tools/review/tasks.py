@@ -12,7 +12,7 @@ from dataset_tools.classes import ActionClass, ClassFile
 from dataset_tools.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.review.decisions import content_of
-from dataset_tools.review.labeling import NO_OBJECT
+from dataset_tools.review.labeling import KEEP, NO_OBJECT
 from dataset_tools.review.media import ShownVideo
 
 PREFILL_VERSION = "annotation"
@@ -28,6 +28,9 @@ CONTENT_FIELDS = (
     "utterance_sha256",
 )
 """Fields of a task's data that a decision refers to: when one of them changes, people look again."""
+
+PREFILL_FIELDS = ("trim",)
+"""Fields that only say what the page starts with."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,14 @@ def make_task(
         "first_frame": video.first_frame,
         "frames": video.frames,
         "interval": [clip.start_frame, clip.end_frame],
+        "trim": None if clip.trim is None else list(clip.trim),
         "clip_sha256": content_of(clip),
+        "source_sha256": video.source_sha256,
         "speech": "" if utterance is None else address(utterance.path),
         "utterance_id": None if utterance is None else utterance.id,
         "utterance_sha256": None if utterance is None else utterance.sha256,
     }
-    return Task(clip.id, look, data, prefilled_class(one, controls))
+    return Task(clip.id, look, data, [*prefilled_class(one, controls), *_prefilled_trim(clip, video, controls)])
 
 
 def prefilled_class(one: ActionClass, controls: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -151,3 +156,12 @@ def prefilled_class(one: ActionClass, controls: Mapping[str, str]) -> list[dict[
         for name, key in words.items()
         if name in controls
     ]
+
+
+def _prefilled_trim(clip: ClipRow, video: ShownVideo, controls: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The range that people kept of a clip, which is shown whole, so that to accept it again keeps that range."""
+    if clip.trim is None or "trim" not in controls:
+        return []
+    start, end = (frame - video.first_frame + 1 for frame in clip.trim)
+    value = {"ranges": [{"start": start, "end": end}], "timelinelabels": [KEEP]}
+    return [{"from_name": "trim", "to_name": controls["trim"], "type": "timelinelabels", "value": value}]

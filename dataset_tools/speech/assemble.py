@@ -18,7 +18,7 @@ from dataset_tools.mpii.tacos import read_sentences
 from dataset_tools.progress import Progress, silent
 from dataset_tools.review.decisions import same_words
 from dataset_tools.review.journal import read_reviews, reviews_path
-from dataset_tools.review.verdicts import agreed_sentences, followed, with_verdicts
+from dataset_tools.review.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.speech.augment import augment
 from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.synthesize import synthesize
@@ -100,6 +100,7 @@ def speak(
         progress=progress,
         sentences=sentences,
         agreed=_agreed(workspace, clips),
+        judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
     )
     current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
     ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])

@@ -73,6 +73,7 @@ def synthesize(
     progress: Progress = silent,
     sentences: SentenceSpans | None = None,
     agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
+    judged_bad: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
     """Speaks one description of every clip into ``speech/<clip id>_<voice id>.wav``.
 
@@ -91,6 +92,8 @@ def synthesize(
         progress: is told how far it is.
         sentences: human sentences for spans of the videos, taken before the grammar's.
         agreed: sentences that people agreed on in a review, by clip id (`dataset_tools.review.verdicts`).
+        judged_bad: how many renderings of an utterance people judged bad, by its id (there, too). The clip gets the
+            next voice of its person, or another rendering where all of them were judged bad.
 
     Returns:
         The rows, sorted by id; and the error of each utterance that failed, by id.
@@ -101,7 +104,7 @@ def synthesize(
     engine = open_engine(engine) if isinstance(engine, str) else engine
     dealing = _deal(engine, language, clips)
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
-    tasks = [_task(clip, texts[clip.id], dealing, engine, seed, workspace) for clip in clips]
+    tasks = [_task(clip, texts[clip.id], dealing, engine, seed, judged_bad, workspace) for clip in clips]
     keys = {task.utterance_id: task.key(engine.version) for task in tasks}
 
     rows: list[UtteranceRow] = []
@@ -142,9 +145,19 @@ def _deal(engine: Engine, language: str, clips: Sequence[ClipRow]) -> Dealing:
     return deal_voices((clip.person for clip in clips), voices)
 
 
-def _task(clip: ClipRow, text: Text, dealing: Dealing, engine: Engine, seed: int, workspace: Workspace) -> _Task:
+def _task(
+    clip: ClipRow,
+    text: Text,
+    dealing: Dealing,
+    engine: Engine,
+    seed: int,
+    judged_bad: Mapping[str, int],
+    workspace: Workspace,
+) -> _Task:
     own = dealing.voices[clip.person]
-    voice = own[seed_of(seed, "voice", clip.id) % len(own)]
+    first = seed_of(seed, "voice", clip.id) % len(own)
+    bad = {voice: judged_bad.get(f"{clip.id}_{voice.id}", 0) for voice in (*own[first:], *own[:first])}
+    voice = min(bad, key=bad.__getitem__)  # of equals the first one
     utterance_id = f"{clip.id}_{voice.id}"
     return _Task(
         utterance_id=utterance_id,
@@ -152,7 +165,7 @@ def _task(clip: ClipRow, text: Text, dealing: Dealing, engine: Engine, seed: int
         text=text,
         voice=voice,
         engine=engine,
-        seed=seed_of(seed, "utterance", clip.id),
+        seed=seed_of(seed, "utterance", clip.id, *([bad[voice]] if bad[voice] else [])),
         target=workspace.speech / f"{utterance_id}.wav",
         limits=Limits(),
         settings=Finish(),

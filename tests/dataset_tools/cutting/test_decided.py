@@ -17,12 +17,13 @@ from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions, read_build
 from dataset_tools.classes import load_classes
 from dataset_tools.errors import InputError
-from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
+from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows, sha256_of
 from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.pairs import PairOptions, make_pairs
 from dataset_tools.review.decisions import decide, still_refers
 from dataset_tools.review.footage import shown_videos
 from dataset_tools.review.journal import LabelStudioIds, ReviewRow, Shown, append_reviews, read_reviews, reviews_path
+from dataset_tools.review.verdicts import standing
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.verify import verify_dataset
 from dataset_tools.workspace import Workspace
@@ -70,14 +71,27 @@ def contents(place: Workspace) -> dict[str, bytes]:
     }
 
 
-def review(place: Workspace, clip: ClipRow, verdict: str, *, minute: int = 0, **said: Any) -> None:
-    """Somebody decided on a clip as it is in the manifest now."""
+def review(
+    place: Workspace,
+    clip: ClipRow,
+    verdict: str,
+    *,
+    minute: int = 0,
+    speech: str | None = None,
+    source_sha256: str | None = None,
+    **said: Any,
+) -> None:
+    """Somebody decided on a clip, and perhaps on its speech, as it is in the manifest now."""
     utterance = utterances_of(place)[clip.id]
     common: dict[str, Any] = {
         "annotator": "ann@example.com",
         "time": f"2026-11-22T08:{minute:02d}:00.000000Z",
         "shown": Shown(
-            class_id=clip.class_id, sentence=utterance.text, first_frame=clip.start_frame, frames=clip.frames
+            class_id=clip.class_id,
+            sentence=utterance.text,
+            first_frame=clip.start_frame,
+            frames=clip.frames,
+            source_sha256=source_sha256,
         ),
         "label_studio": LabelStudioIds(
             server=None,
@@ -87,9 +101,12 @@ def review(place: Workspace, clip: ClipRow, verdict: str, *, minute: int = 0, **
             created=f"2026-11-22T08:{minute:02d}:00.000000Z",
         ),
     }
-    content = clip.sha256 if clip.untrimmed_sha256 is msgspec.UNSET else clip.untrimmed_sha256
+    content = clip.sha256 if clip.decided_sha256 is msgspec.UNSET else clip.decided_sha256
     row = ReviewRow(id=clip.id, item="clip", content_sha256=content, verdict=verdict, **said, **common)
-    append_reviews(reviews_path(place), [row])
+    heard = ReviewRow(
+        id=utterance.id, item="utterance", content_sha256=utterance.sha256, verdict=speech or None, **common
+    )
+    append_reviews(reviews_path(place), [row, heard])
 
 
 @pytest.fixture
@@ -129,7 +146,7 @@ def test_the_next_build_follows_what_people_decided(
     assert (cut.trim, cut.frames, cut.review) == (range_kept, 20, "trim")
     assert (cut.start_frame, cut.end_frame) == (trimmed.start_frame, trimmed.end_frame)
     assert read_numbers(built.root / cut.path) == list(range(range_kept[0], range_kept[1] + 1))
-    assert cut.untrimmed_sha256 == trimmed.sha256 != cut.sha256
+    assert cut.decided_sha256 == trimmed.sha256 != cut.sha256
     stayed = set(before) & set(after) - {trimmed.id}
     assert all((built.root / after[name].path).stat().st_mtime_ns == files[name] for name in stayed)
 
@@ -191,6 +208,69 @@ def test_a_decision_on_footage_that_changed_is_not_applied(
     heard = utterances_of(built)
     refers = {name: still_refers(one, after[name], heard[name]) for name, one in decisions.items()}
     assert refers == {trimmed.id: False, rejected.id: False, other.id: True}
+
+
+def test_clips_encoded_anew_from_the_same_video_keep_what_was_decided(
+    built: Workspace, corpus: Corpus, read_numbers: Callable[[Path], list[int]]
+) -> None:
+    before = clips_of(built)
+    trimmed, rejected, accepted, unknown = (row for row in before.values() if row.class_id == CUT)
+    range_kept = (trimmed.start_frame + 5, trimmed.start_frame + 24)
+
+    def source(clip: ClipRow) -> dict[str, str]:
+        return {"source_sha256": sha256_of(corpus.videos[clip.video])}
+
+    review(built, trimmed, "trim", trim=range_kept, **source(trimmed))
+    review(built, rejected, "reject", minute=1, **source(rejected))
+    review(built, accepted, "accept", minute=2, **source(accepted))
+    review(built, unknown, "accept", minute=3)  # the file is all that is known of what was decided on
+    larger = replace(OPTIONS, short_side=96)
+    build_dataset(built, corpus, CLASSES, larger, jobs=2)
+
+    after, decisions = clips_of(built), decide(read_reviews(reviews_path(built)), "clip")
+    assert rejected.id not in after
+    assert read_numbers(built.root / after[trimmed.id].path) == list(range(range_kept[0], range_kept[1] + 1))
+    assert (after[trimmed.id].height, after[accepted.id].height) == (96, 96)
+    assert {name: after[name].review for name in (trimmed.id, accepted.id, unknown.id)} == {
+        trimmed.id: "trim",
+        accepted.id: "accept",
+        unknown.id: None,
+    }
+    assert after[accepted.id].sha256 != accepted.sha256 == after[accepted.id].decided_sha256
+    refers = {name: still_refers(decisions[name], after[name], None) for name in decisions if name in after}
+    assert refers == {trimmed.id: True, accepted.id: True, unknown.id: False}
+
+    first = contents(built)
+    build_dataset(built, corpus, CLASSES, larger, jobs=1)
+    assert contents(built) == first
+
+
+def test_speech_that_was_judged_bad_is_spoken_anew_and_heard_before_it_counts(built: Workspace, corpus: Corpus) -> None:
+    before, spoken = clips_of(built), utterances_of(built)
+    bad, good = (row for row in before.values() if row.class_id == CUT and row.person == "s07")
+    review(built, bad, "accept", speech="reject")
+    review(built, good, "accept", minute=1, speech="accept")
+    build_dataset(built, corpus, CLASSES, OPTIONS, jobs=2)
+    heard = utterances_of(built)
+    assert heard[bad.id].voice != spoken[bad.id].voice
+    assert heard[bad.id].text == spoken[bad.id].text
+    assert (heard[bad.id].review, heard[good.id].review) == (None, "accept")
+    assert {name: row.sha256 for name, row in heard.items() if name != bad.id} == {
+        name: row.sha256 for name, row in spoken.items() if name != bad.id
+    }
+    reviews = read_reviews(reviews_path(built))
+    assert set(standing(reviews, clips_of(built), heard)) == {good.id}  # the other one is to be shown again
+    pairs = make_pairs(built, CLASSES, PairOptions(reviewed=True, test_share=0.5, split="pairs"))
+    assert (pairs.clips, pairs.utterances) == (2, 1)
+
+    first = contents(built)
+    build_dataset(built, corpus, CLASSES, OPTIONS, jobs=1)
+    assert contents(built) == first
+
+    review(built, clips_of(built)[bad.id], "accept", minute=2)  # shown again: nothing is wrong with it
+    build_dataset(built, corpus, CLASSES, OPTIONS, jobs=2)
+    assert utterances_of(built)[bad.id] == msgspec.structs.replace(heard[bad.id], review="accept")
+    assert set(standing(read_reviews(reviews_path(built)), clips_of(built), heard)) == {bad.id, good.id}
 
 
 def test_one_decision_takes_no_other_clip_out_of_the_set(corpus: Corpus, tmp_path: Path) -> None:

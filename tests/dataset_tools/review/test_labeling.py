@@ -72,6 +72,7 @@ def test_a_page_of_ones_own_keeps_its_choices_and_gets_the_missing_ones(tmp_path
             "The control `speech_rating` is a Number; it must be a Rating",
         ),
         ('frameRate="$fps"', 'frameRate="25"', 'The Video must have frameRate="$fps"'),
+        ('value="keep"', 'value="mine"', "The control `trim` must have the Label keep"),
     ],
 )
 def test_what_a_pull_could_not_read_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:

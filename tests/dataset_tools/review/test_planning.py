@@ -83,6 +83,12 @@ def test_another_address_is_updated_whoever_worked_on_the_task() -> None:
     assert [task.data["video"] for _, task in found.update] == ["/new"]
 
 
+def test_another_range_to_start_with_is_updated_where_nobody_worked_on_the_task() -> None:
+    there = [present(1, "a", trim=None), present(2, "b", trim=None, worked_on=True)]
+    found = plan([wanted("a", trim=[3, 9]), wanted("b", trim=[3, 9])], there, settled=("a", "b"))
+    assert ([task.clip_id for _, task in found.update], found.unchanged, found.create) == (["a"], 1, ())
+
+
 def test_of_doubled_tasks_the_one_that_was_worked_on_stays() -> None:
     found = plan([wanted("a")], [present(1, "a"), present(2, "a", worked_on=True), present(3, "a")])
     assert (sorted(found.remove), found.unchanged) == ([1, 3], 1)

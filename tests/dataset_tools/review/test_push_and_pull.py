@@ -239,7 +239,8 @@ def test_a_push_whose_process_dies_is_completed(label_studio: Running, make_work
     arguments = [str(workspace.root), login["url"], login["api_key"], MEDIA_URL]
     with subprocess.Popen([sys.executable, "-c", KILLED_PUSH, *arguments], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"1\n"
+        while process.stdout.readline() != b"1\n":
+            assert process.poll() is None
         process.kill()  # amid the second request
     time.sleep(1)  # which the server may still carry out
     done = push_all(label_studio, workspace)
@@ -264,6 +265,10 @@ def test_a_clip_that_changes_is_updated_or_shown_again(label_studio: Running, ma
     assert (updated.id, updated.data["clip_sha256"]) == (tasks[untouched.id].id, "e" * 64)
     prefilled = {one["from_name"]: one["value"]["taxonomy"] for one in updated.predictions[0]["result"]}
     assert prefilled == {"action": [["peel"]], "subject": [["orange"]], "object": [["knife"]]}
+    change_clip(workspace, 1, trim=(111, 130), sha256="f" * 64, decided_sha256="e" * 64)
+    assert push_all(label_studio, workspace).updated == 1
+    drawn = tasks_of(label_studio, project)[untouched.id].predictions[0]["result"][-1]["value"]
+    assert drawn["ranges"] == [{"start": 1, "end": 20}]  # without its footage the clip is shown as it was cut
 
     pull(workspace, **label_studio.login)
     shown_again = push_all(label_studio, workspace)

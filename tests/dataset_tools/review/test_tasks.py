@@ -1,0 +1,50 @@
+"""What a page starts with, and that accepting it again changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from label_studio_sdk.label_interface.interface import LabelInterface
+
+from dataset_tools.classes import load_classes
+from dataset_tools.manifests import ClipRow
+from dataset_tools.review.labeling import control_targets, labeling_config
+from dataset_tools.review.media import ShownVideo
+from dataset_tools.review.reading import rows_of
+from dataset_tools.review.tasks import make_task
+
+CLASSES = load_classes()
+
+
+def test_a_trimmed_clip_that_is_shown_again_starts_with_its_range(clip_factory: Callable[..., ClipRow]) -> None:
+    clip = msgspec.structs.replace(clip_factory(1, "cut_carrot_knife"), trim=(111, 130))
+    video = ShownVideo("clips/with-margin/c.mp4", first_frame=72, frames=118, fps=29.4, source_sha256="5" * 64)
+    config = labeling_config(CLASSES)
+    (one,) = (one for one in CLASSES.classes if one.id == clip.class_id)
+    task = make_task(clip, None, one, control_targets(config), str, video)
+    (drawn,) = (result for result in task.prefill if result["from_name"] == "trim")
+    assert drawn["value"]["ranges"] == [{"start": 40, "end": 59}]
+    assert LabelInterface(config).validate_prediction(task.request()["predictions"][0], return_errors=True) == []
+
+    accepted = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
+    annotation = {
+        "id": 1,
+        "completed_by": 1,
+        "result": [*task.prefill, accepted],
+        "created_at": "2026-11-22T07:00:00Z",
+        "updated_at": "2026-11-22T07:00:00Z",
+    }
+    (row,) = rows_of(
+        {"id": 1, "project": 1, "data": dict(task.data), "annotations": [annotation]}, server=None, names={}
+    )
+    assert (row.verdict, row.trim, row.corrected_class) == ("trim", (111, 130), None)
+    assert row.shown.source_sha256 == "5" * 64
+
+
+def test_a_clip_that_is_as_annotated_starts_without_a_range(clip_factory: Callable[..., ClipRow]) -> None:
+    clip = clip_factory(1, "cut_carrot_knife")
+    video = ShownVideo("clips/with-margin/c.mp4", first_frame=72, frames=118, fps=29.4)
+    (one,) = (one for one in CLASSES.classes if one.id == clip.class_id)
+    task = make_task(clip, None, one, control_targets(labeling_config(CLASSES)), str, video)
+    assert [result["from_name"] for result in task.prefill] == ["action", "subject", "object"]
