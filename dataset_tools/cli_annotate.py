@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,10 @@ AnnotatorsOption = Annotated[
     typer.Option("--annotators", min=1, help="How many people look at each clip (default: as it is, else 1)."),
 ]
 ThirdLookOption = Annotated[bool, typer.Option("--third-look", help="Send clips in conflict to one more person.")]
+OpenOption = Annotated[
+    bool | None,
+    typer.Option("--open/--no-open", help="Open the page in a browser (default: when a server was started for it)."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Studio without asking (90 s, 1 GB).")]
 
 
@@ -51,6 +56,7 @@ def annotate(
     project: ProjectOption = None,
     annotators: AnnotatorsOption = None,
     third_look: ThirdLookOption = False,
+    open_page: OpenOption = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
     workspace: WorkspaceOption = HERE,
@@ -65,7 +71,7 @@ def annotate(
         from dataset_tools.review import pull, push
 
         place = Workspace(workspace)
-        target = _target(place, terminal, may_install=yes)
+        target, started = _target(place, terminal, may_install=yes)
         pushed = push(
             place,
             url=target.url,
@@ -83,6 +89,8 @@ def annotate(
         pulled = pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress)
         _show_pull(terminal, pulled)
         _show_status(terminal, place)
+        if open_page or (open_page is None and started and sys.stdout.isatty() and not as_json):
+            _open(pushed.address)
 
 
 @annotate_app.command("push")
@@ -125,7 +133,7 @@ def annotate_push(
             return
         if from_run is not None:
             read_guesses(from_run)  # before a server is started for it
-        target = _target(place, terminal, may_install=yes)
+        target, _ = _target(place, terminal, may_install=yes)
         pushed = push(
             place,
             url=target.url,
@@ -167,7 +175,7 @@ def annotate_pull(
         if source is not None:
             _show_pull(terminal, pull_from_file(place, source))
             return
-        target = _target(place, terminal, may_install=False)
+        target, _ = _target(place, terminal, may_install=False)
         if not watch:
             _show_pull(
                 terminal,
@@ -218,23 +226,41 @@ def annotate_serve(
             terminal.say("stopped" if stop_server(place) else "there was no server to stop")
             return
         target = serve(place, port=port, progress=terminal.progress)
-        terminal.closing("serve", f"Label Studio runs at {target.url}", login_file(place))
+        _show_serve(terminal, place, target)
         terminal.result({"url": target.url, "login": str(login_file(place))})
         terminal.next("fmn-data annotate")
 
 
-def _target(place: Workspace, terminal: Terminal, *, may_install: bool) -> Target:
-    """The server to talk to; the workspace's own is started, and after asking installed, where there is none."""
-    from dataset_tools.review import find_server, login_file, serve
+def _target(place: Workspace, terminal: Terminal, *, may_install: bool) -> tuple[Target, bool]:
+    """The server to talk to, and whether it was started for it: the workspace's own, where there is no other.
+
+    Where Label Studio has to be installed first, that is asked.
+    """
+    from dataset_tools.review import find_server, serve
 
     target = find_server(place)
     if target is not None:
-        return target
+        return target, False
     if not may_install and sys.stdin.isatty() and not terminal.as_json:
         may_install = typer.confirm("No Label Studio is known. Install it beside, where needed, and start it here?")
     target = serve(place, may_install=may_install, progress=terminal.progress)
-    terminal.closing("serve", f"Label Studio runs at {target.url}", login_file(place))
-    return target
+    _show_serve(terminal, place, target)
+    return target, True
+
+
+def _open(address: str) -> None:
+    """Opens a page in the browser, where there is a screen for one."""
+    import webbrowser
+
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(address)
+
+
+def _show_serve(terminal: Terminal, place: Workspace, target: Target) -> None:
+    from dataset_tools.review import login_file
+
+    terminal.closing("serve", f"Label Studio runs at {target.url}")
+    terminal.say(f"  sign in as {target.email}; the password is in {login_file(place)}")
 
 
 def _show_push(terminal: Terminal, pushed: PushSummary) -> None:

@@ -18,6 +18,7 @@ from dataset_tools.files import write_bytes
 from dataset_tools.review.connection import answers, server_name
 from dataset_tools.review.labeling import same_config
 from dataset_tools.review.tasks import PREFILL_VERSION
+from dataset_tools.shipped import shipped_file
 from dataset_tools.workspace import Workspace
 
 
@@ -116,7 +117,7 @@ def _model(found: Any) -> str:
 
 
 def make_project(client: Any, workspace: Workspace, url: str, title: str | None, config: str) -> Project:
-    """Makes the workspace's project, empty, with a page."""
+    """Makes the workspace's project, empty, with a page and, behind the button "Instructions", what its keys do."""
     title = title or default_title(workspace)
     if not 3 <= len(title) <= 50:
         raise InputError(
@@ -130,6 +131,7 @@ def make_project(client: Any, workspace: Workspace, url: str, title: str | None,
             title=title,
             label_config=config,
             description="Made by fmn-data annotate. Decisions are fetched with: fmn-data annotate pull",
+            expert_instruction=_instructions(workspace),
             sampling="Sequential sampling",
             show_collab_predictions=True,
             model_version=PREFILL_VERSION,
@@ -190,6 +192,11 @@ def serve_folders(client: Any, url: str, project: Project, folders: list[Path]) 
                 next_step="start one that is set up so with: fmn-data annotate serve,"
                 " or give --media-url with an address where the workspace's folders can be reached",
             ) from error
+
+
+def _instructions(workspace: Workspace) -> str:
+    own = workspace.annotations / "instructions.html"
+    return (own if own.is_file() else shipped_file("instructions.html")).read_text(encoding="utf-8")
 
 
 def _path(workspace: Workspace) -> Path:

@@ -44,11 +44,16 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"
 
 @dataclass(frozen=True)
 class Target:
-    """A server to push to and pull from, with a key of it; ``document_root`` of the workspace's own server."""
+    """A server to push to and pull from, with a key of it.
+
+    Attributes:
+        document_root, email: of the workspace's own server: what it can serve, and who signs in.
+    """
 
     url: str
     api_key: str
     document_root: Path | None = None
+    email: str | None = None
 
     def __repr__(self) -> str:
         return f"Target({self.url!r})"  # the key stays out of logs and tracebacks
@@ -65,7 +70,7 @@ def find_server(workspace: Workspace, environment: Mapping[str, str] = os.enviro
     record = _read(workspace)
     if url:
         if record is not None and record.url == url.rstrip("/"):
-            return Target(url, key or record.account.api_key, served_folder(workspace))
+            return _own(workspace, record.account, url, key)
         if not key:
             raise InputError(
                 "LABEL_STUDIO_URL is set, and LABEL_STUDIO_API_KEY is not",
@@ -76,7 +81,7 @@ def find_server(workspace: Workspace, environment: Mapping[str, str] = os.enviro
         root = environment.get("LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
         return Target(url, key, Path(root) if root else None)
     if record is not None and record.url is not None and knows(record.url, record.account):
-        return Target(record.url, record.account.api_key, served_folder(workspace))
+        return _own(workspace, record.account, record.url)
     return None
 
 
@@ -104,7 +109,7 @@ def serve(
     with FileLock(home / ".lock"):
         record = _read(workspace)
         if record is not None and record.url is not None and knows(record.url, record.account):
-            return Target(record.url, record.account.api_key, served_folder(workspace))
+            return _own(workspace, record.account, record.url)
         if port is None and record is not None and record.url is not None:
             before = urlsplit(record.url).port  # the address stays, where it can
             port = before if before is not None and is_free(before) else None
@@ -130,7 +135,7 @@ def serve(
                 next_step="restore that file from a backup: deleting the data would delete what annotators did",
             )
         _write(workspace, ServerRecord(account=account, url=server.url, pid=server.pid))
-    return Target(server.url, account.api_key, served_folder(workspace))
+    return _own(workspace, account, server.url)
 
 
 def stop(workspace: Workspace) -> bool:
@@ -150,6 +155,10 @@ def login_file(workspace: Workspace) -> Path:
 def served_folder(workspace: Workspace) -> Path:
     """The server's document root: a folder of links to the workspace's media folders, and to nothing else."""
     return Path(os.path.abspath(_home(workspace) / "served"))  # noqa: PTH100  # without resolving links
+
+
+def _own(workspace: Workspace, account: Account, url: str, api_key: str = "") -> Target:
+    return Target(url, api_key or account.api_key, served_folder(workspace), account.email)
 
 
 def _home(workspace: Workspace) -> Path:
