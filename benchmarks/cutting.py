@@ -29,11 +29,11 @@ from pathlib import Path
 import av
 import imageio_ffmpeg
 
-from dataset_tools.clips import PlannedClip
 from dataset_tools.cutting import CutTask, Span, _tasks, cut_clips
 from dataset_tools.ledger import Ledger
 from dataset_tools.manifests import IntervalOrigin
 from dataset_tools.mpii.annotations import Interval
+from dataset_tools.plan import PlannedClip
 from dataset_tools.sources import Source, read_sources
 from dataset_tools.workspace import Workspace
 

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from dataset_tools.clips import PlannedClip
 from dataset_tools.decoding import Picture, SourceVideo, decoder_version
 from dataset_tools.encoding import ENCODER_OPTIONS, Encoded, encode, encoder_version, read_encoded
 from dataset_tools.errors import SampleError, StoppedError, ToolkitError
@@ -22,6 +21,7 @@ from dataset_tools.execution import run_each
 from dataset_tools.files import sha256_of
 from dataset_tools.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.manifests import ClipRow
+from dataset_tools.plan import PlannedClip
 from dataset_tools.progress import Progress, silent
 from dataset_tools.sources import Source
 from dataset_tools.workspace import Workspace

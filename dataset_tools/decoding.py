@@ -24,6 +24,12 @@ from dataset_tools.frame_index import FrameIndex, cannot_open, read_frame_index
 
 Numbered = Iterator[tuple[int, Any]]
 
+SCALING_VERSION = 2
+"""Counts the ways in which frames were scaled: clips of an older one are cut anew."""
+
+AREA_FROM = 3
+"""So many times larger than the clip, a frame is scaled by area averaging."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -78,7 +84,8 @@ class SourceVideo:
     def pictures(self, start_frame: int, end_frame: int, short_side: int) -> Iterator[Picture]:
         """Yields the frames from ``start_frame`` to ``end_frame`` (1-based, both included), scaled.
 
-        Sides are even; the short one is ``short_side``. Rotation and non-square pixels are applied.
+        Sides are even; the short one is ``short_side``, or as long as it is in a smaller video: nothing is enlarged.
+        Rotation and non-square pixels are applied.
 
         Raises:
             SampleError: the video ends before ``end_frame``, or is damaged there or in what has to be decoded first.
@@ -184,21 +191,25 @@ def _undamaged(frames: Iterable[Any]) -> Iterator[Any]:
 
 
 def decoder_version() -> str:
-    """The libraries that decode and scale: ``libavcodec 62.28.100, …``."""
+    """The libraries that decode and scale, and the way it is done: ``libavcodec 62.28.100, …, scaling 2``."""
     libraries = ("libavcodec", "libavfilter", "libavformat", "libswscale")
-    return ", ".join(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in libraries)
+    versions = [f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in libraries]
+    return ", ".join([*versions, f"scaling {SCALING_VERSION}"])
 
 
 def _scaler(frame: Any, stream: Any, short_side: int) -> Any:
     """A filter graph: square pixels, short side, upright, yuv420p; bit-exact on every processor."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    width, height = float(frame.width * aspect), float(frame.height)
-    scale = short_side / min(width, height)
-    size = f"{2 * round(width * scale / 2)}:{2 * round(height * scale / 2)}"
+    sides = float(frame.width * aspect), float(frame.height)
+    scale = min(1.0, short_side / min(sides))
+    width, height = (max(2, 2 * min(round(side * scale / 2), int(side / 2))) for side in sides)
+    # Of many pixels that become one, their mean is as good as a cubic's weights and takes half the time.
+    kind = "area" if scale * AREA_FROM <= 1 else "bicubic"
     graph = av.filter.Graph()
+    graph.threads = 1  # processes work side by side already
     steps = [
         graph.add_buffer(template=stream, width=frame.width, height=frame.height, format=frame.format),
-        graph.add("scale", f"{size}:flags=bicubic+accurate_rnd+bitexact:out_range=tv"),
+        graph.add("scale", f"{width}:{height}:flags={kind}+accurate_rnd+bitexact:out_range=tv"),
         *_upright(graph, frame.rotation),
         graph.add("format", "yuv420p"),
         graph.add("buffersink"),

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import av
 import av.error
@@ -37,6 +38,9 @@ ENCODER_OPTIONS = {
     "flags:v": "+bitexact",
     "map_metadata": -1,
 }
+
+PIPE_BYTES = 1 << 20
+"""The largest pipe that Linux gives everybody."""
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -94,6 +98,7 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str) ->
             .overwrite_output()
             .run_async(cmd=imageio_ffmpeg.get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True)
         )
+        _widen(process.stdin)
         frames = 1
         try:
             process.stdin.write(first.yuv420p)
@@ -115,6 +120,14 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str) ->
         if process.returncode != 0:
             raise _refusal(said, path)
     return Encoded(float(rate), frames, first.width, first.height)
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Lets a pipe hold several pictures, where the system can, so that nobody waits for the other at each of them."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def read_encoded(path: Path, key: str, rate: Fraction) -> Encoded | None:

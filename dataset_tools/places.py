@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 
-from dataset_tools.clips import Chooser, PlannedClip, Refusal, whole_clip
+from dataset_tools.choosing import Chooser
 from dataset_tools.errors import SampleError
+from dataset_tools.plan import PlannedClip, Refusal, whole_clip
 from dataset_tools.review.decisions import Decision
 
 

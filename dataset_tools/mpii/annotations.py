@@ -14,9 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.mpii.columns import read_columns
-from dataset_tools.mpii.frame_numbers import judge_frame_numbers
-
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -100,6 +97,10 @@ def read_annotations(path: Path) -> Annotations:
         InputError: there is no such file, it is not a MATLAB v7.3 file, it is damaged, or something that is needed is
             missing or wrong in it (all of it in one message).
     """
+    # Only who reads the file needs h5py; workers that know intervals start sooner without.
+    from dataset_tools.mpii.columns import read_columns
+    from dataset_tools.mpii.frame_numbers import judge_frame_numbers
+
     columns = read_columns(path)
     first_frame, notes = judge_frame_numbers(columns)
     names = columns.attribute_names

@@ -217,6 +217,39 @@ def test_pictures_are_upright_and_of_square_pixels(write_video: Callable[..., Pa
             assert {(picture.width, picture.height) for picture in video.pictures(1, 5, 96)} == {size}
 
 
+@pytest.mark.parametrize(
+    ("size", "short_side", "expected"),
+    [
+        ((160, 120), 256, (160, 120)),
+        ((163, 121), 256, (162, 120)),  # even, and not larger
+        ((163, 121), 121, (162, 120)),
+        ((120, 160), 118, (118, 158)),
+    ],
+)
+def test_nothing_is_enlarged(
+    size: tuple[int, int],
+    short_side: int,
+    expected: tuple[int, int],
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    with SourceVideo(write_video(tmp_path / "small.avi", 3, size=size)) as video:
+        pictures = list(video.pictures(1, 3, short_side))
+    assert {(picture.width, picture.height) for picture in pictures} == {expected}
+    assert {len(picture.yuv420p) for picture in pictures} == {expected[0] * expected[1] * 3 // 2}
+
+
+def test_large_frames_are_scaled_to_the_means_of_their_pixels(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "large.avi", 4, size=(480, 320))
+    with av.open(str(path)) as container:
+        lumas = [frame.to_ndarray()[:320].astype(float) for frame in container.decode(video=0)]
+    with SourceVideo(path) as video:
+        for picture, luma in zip(video.pictures(1, 4, 80), lumas, strict=True):
+            means = luma.reshape(80, 4, 120, 4).mean(axis=(1, 3))
+            scaled = np.frombuffer(picture.yuv420p, np.uint8)[: 80 * 120].reshape(80, 120)
+            assert np.abs(scaled - means).max() <= 1  # rounding
+
+
 def test_the_rate_is_the_true_one(write_video: Callable[..., Path], tmp_path: Path) -> None:
     rates = {
         "a.avi": ({}, Fraction(147, 5)),
@@ -246,7 +279,7 @@ def test_real_recordings_are_decoded_as_ffmpeg_shows_them(name: str, real_data: 
         first = next(video.pictures(1, 1, 64))
     size = f"{first.width}:{first.height}"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-fps_mode", "passthrough"]
-    command += ["-vf", f"scale={size}:flags=bicubic", "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
+    command += ["-vf", f"scale={size}:flags=area", "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
     shown = subprocess.run(command, capture_output=True, check=True).stdout
     lumas = np.frombuffer(shown, np.uint8).reshape(-1, len(first.yuv420p))[:, : first.height * first.width]
     expected = lumas.astype(int)

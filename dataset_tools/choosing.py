@@ -1,0 +1,128 @@
+"""Which interval of a class comes next: of the person and the dish chosen least often, none over another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dataset_tools.errors import SampleError, ToolkitError
+from dataset_tools.mpii.annotations import Interval
+from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.plan import Refusal
+from dataset_tools.seeds import seed_of
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What turned out about videos and intervals when they were opened.
+
+    Attributes:
+        frames: how many frames a video has, by name.
+        unreadable: why a video cannot be read, by name.
+        failed: ids of intervals that could not be cut (their video is damaged there).
+    """
+
+    frames: Mapping[str, int] = field(default_factory=dict)
+    unreadable: Mapping[str, ToolkitError] = field(default_factory=dict)
+    failed: Collection[str] = ()
+
+
+NOTHING_KNOWN = Knowledge()
+
+
+def _out_of_reach(interval: Interval, corpus: Corpus, known: Knowledge) -> ToolkitError | None:
+    """Why an interval cannot become a clip now, if so."""
+    if interval.video not in corpus.videos:
+        return SampleError(
+            f"The video {interval.video} is missing",
+            where=corpus.root,
+            expected=f"{interval.video}.avi",
+            next_step="put the video there, then run: fmn-data retry",
+        )
+    frames = known.frames.get(interval.video)
+    if frames is not None and interval.end_frame > frames:
+        return SampleError(
+            f"The interval ends past the end of its video: at frame {interval.end_frame} of {frames}",
+            where=f"{interval.id} in {corpus.videos[interval.video]}",
+            expected="an interval within its video",
+            next_step="copy the video again if it is cut short, then run: fmn-data retry",
+        )
+    return known.unreadable.get(interval.video)
+
+
+class Chooser:
+    """Gives the intervals of one class, one by one, the least-used person and dish first.
+
+    Args:
+        class_id: the class.
+        intervals: those that fit it.
+        taken: intervals that clips are cut from, by sequence; those given are added.
+        seed: decides between intervals of one person and dish.
+        corpus: has the videos.
+        known: what turned out about them.
+
+    Attributes:
+        refusals: what was met on the way and cannot be a clip.
+    """
+
+    def __init__(
+        self,
+        class_id: str,
+        intervals: Sequence[Interval],
+        taken: dict[str, list[Interval]],
+        seed: int,
+        corpus: Corpus,
+        known: Knowledge,
+    ) -> None:
+        luck = {
+            interval.index: seed_of(seed, "choose", class_id, interval.id, interval.index) for interval in intervals
+        }
+        self.class_id = class_id
+        self.refusals: list[Refusal] = []
+        self._left = sorted(intervals, key=lambda interval: luck[interval.index])
+        self._taken = taken
+        self._corpus = corpus
+        self._known = known
+        self._persons: Counter[str] = Counter()
+        self._dishes: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Interval]:
+        return self
+
+    def __next__(self) -> Interval:
+        while self._left:
+            # min() takes the first of equals, so luck decides between them.
+            interval = min(self._left, key=lambda one: (self._persons[one.person], self._dishes[one.dish]))
+            if self._takes(interval):
+                return interval
+        raise StopIteration
+
+    def take(self, interval_id: str) -> Interval | None:
+        """The interval of that id, out of turn; None when it was given already, or cannot be a clip."""
+        found = next((one for one in self._left if one.id == interval_id), None)
+        return found if found is not None and self._takes(found) else None
+
+    def _takes(self, interval: Interval) -> bool:
+        self._left.remove(interval)
+        reason = _out_of_reach(interval, self._corpus, self._known)
+        if reason is not None:
+            self.refusals.append(Refusal(interval, "failed", reason))
+            return False
+        other = next((one for one in self._taken[interval.sequence] if _overlap(one, interval)), None)
+        if other is not None:
+            overlap = SampleError(
+                f"The interval overlaps one that was chosen: {other.id}",
+                where=interval.id,
+                expected="clips that share no frame",
+            )
+            self.refusals.append(Refusal(interval, "skipped", overlap))
+            return False
+        self._taken[interval.sequence].append(interval)
+        self._persons[interval.person] += 1
+        self._dishes[interval.dish] += 1
+        return True
+
+
+def _overlap(one: Interval, other: Interval) -> bool:
+    return one.start_frame <= other.end_frame and other.start_frame <= one.end_frame

@@ -1,0 +1,84 @@
+"""What a plan of clips consists of: clips to cut, and intervals that cannot become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from dataset_tools.errors import ToolkitError
+from dataset_tools.manifests import IntervalOrigin, WindowOrigin
+
+if TYPE_CHECKING:
+    from dataset_tools.mpii.annotations import Interval
+    from dataset_tools.review.decisions import Decision
+
+
+@dataclass(frozen=True)
+class PlannedClip:
+    """A clip to cut: ``start_frame`` to ``end_frame`` of the interval's video, 1-based, both included.
+
+    Attributes:
+        class_id: its class: that of the interval, or the one that a person said.
+        decision: what people decided about it, when that still refers to it. A trim in it is what is cut.
+    """
+
+    id: str
+    class_id: str
+    interval: Interval
+    start_frame: int
+    end_frame: int
+    origin: IntervalOrigin | WindowOrigin
+    decision: Decision | None = None
+
+    @property
+    def frames(self) -> int:
+        return self.end_frame - self.start_frame + 1
+
+    @property
+    def trim(self) -> tuple[int, int] | None:
+        """First and last source frame to keep, where a person said so."""
+        return None if self.decision is None else self.decision.trim
+
+    def untrimmed(self) -> PlannedClip:
+        """The clip as annotated: what people were shown."""
+        return replace(self, decision=None)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An interval of one of the classes that cannot become a clip; ``clip_id`` where it is one window of it.
+
+    ``failed`` may go better another time (a missing video that is put there), ``skipped`` may not.
+    """
+
+    interval: Interval
+    status: Literal["failed", "skipped"]
+    reason: ToolkitError
+    clip_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        # Spans can be annotated twice; the index in the annotation file tells the rows apart.
+        return f"{self.clip_id or self.interval.id}#{self.interval.index}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to cut, and what not.
+
+    Attributes:
+        clips: in order of id. refusals: what cannot become a clip, in order of the annotation file.
+        shortfalls: by how many clips a class falls short.
+        left_out: clips that are not in the data set as people decided so, in order of id; they are among the refusals.
+    """
+
+    clips: tuple[PlannedClip, ...]
+    refusals: tuple[Refusal, ...]
+    shortfalls: Mapping[str, int]
+    left_out: tuple[PlannedClip, ...] = ()
+
+
+def whole_clip(class_id: str, interval: Interval) -> PlannedClip:
+    """The clip of a whole interval."""
+    return PlannedClip(interval.id, class_id, interval, interval.start_frame, interval.end_frame, IntervalOrigin())
