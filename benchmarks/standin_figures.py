@@ -15,7 +15,7 @@ from pathlib import Path
 from dataset_tools.manifests import ToolkitError
 from fmn.comparison.corpora import over_corpora
 from fmn.comparison.files import write_files
-from fmn.comparison.table import markdown
+from fmn.comparison.rendering import markdown
 
 if __name__ == "__main__":
     out, *folders = map(Path, sys.argv[1:])

@@ -73,7 +73,7 @@ def compare(
         from fmn.compare import compare as compare_systems
         from fmn.compare import plan
         from fmn.comparison.files import write_files
-        from fmn.comparison.table import rich_tables
+        from fmn.comparison.rendering import rich_tables
         from fmn.runs import default_run
 
         folder = out or default_run(train, root, "compare")

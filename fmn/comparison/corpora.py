@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.manifests import InputError, sha256_of
-from fmn.comparison.results import REFERENCE, Floats, PerQuery, common_items, measured_queries
+from fmn.comparison.results import FIGURES, REFERENCE, Floats, PerQuery, common_items, measured_queries
 from fmn.comparison.runs import Scores, read_scores
 from fmn.details import factors_of
 from fmn.items import Items, load_items
 from fmn.resampling import Interval
+from fmn.table import DIRECTIONS
 
 SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in
 
@@ -172,11 +173,8 @@ def _difference(corpora: Sequence[_Corpus], name: str, direction: str, metric: s
 
 
 def _each_metric(of: Any) -> dict[str, Any]:
-    from fmn.metrics import KS
-    from fmn.table import DIRECTIONS, METRICS
-
     return {
-        direction: {metric: {str(k): of(direction, metric, str(k)) for k in KS} for metric in METRICS}
+        direction: {metric: {k: of(direction, metric, k) for k in ks} for metric, ks in FIGURES.items()}
         for direction in DIRECTIONS
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dataset_tools.manifests import write_bytes
 from fmn.comparison.plot import write_plot
-from fmn.comparison.table import csv_text, latex_text, markdown
+from fmn.comparison.rendering import csv_text, latex_text, markdown
 
 
 def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False) -> list[Path]:

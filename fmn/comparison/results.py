@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from fmn.chance import ceiling, chance
 from fmn.comparison.runs import Outcome, Scores, read_scores
 from fmn.details import factors_of
 from fmn.items import Items
-from fmn.metrics import KS, query_metrics
+from fmn.metrics import KS, mean_average_precision, query_metrics
 from fmn.resampling import interval_of_mean
 from fmn.table import DIRECTIONS, METRICS
 
@@ -24,6 +24,8 @@ REFERENCE = "fmn"
 Floats = NDArray[np.float64]
 PerQuery = dict[str, dict[str, dict[str, Floats]]]
 """direction → metric → k → [seeds, queries] in percent."""
+FIGURES: Mapping[str, Sequence[str]] = {**{metric: [str(k) for k in KS] for metric in METRICS}, "class_map": ["all"]}
+"""metric → k; of the mean average precision, in which every item of the class counts, there is one for all k."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,6 @@ def measured_queries(several: list[Scores], items: Items) -> PerQuery:
         several: scores of the seeds, of all ``items`` at least.
         items: whose clips and utterances are asked for, and ranked.
     """
-    found: PerQuery = {direction: {metric: {} for metric in METRICS} for direction in DIRECTIONS}
     rows: dict[str, list[dict[str, dict[str, Floats]]]] = {direction: [] for direction in DIRECTIONS}
     for each in several:
         clip_rows = {name: number for number, name in enumerate(each.clips)}
@@ -119,11 +120,12 @@ def measured_queries(several: list[Scores], items: Items) -> PerQuery:
         kept = kept[:, [utterance_rows[row.id] for row in items.utterances]]
         rows["audio_to_video"].append(_of_queries(kept.T, items.relevant.T, items.partner_matrix.T))
         rows["video_to_audio"].append(_of_queries(kept, items.relevant, items.partner_matrix))
-    for direction, metric_values in found.items():
-        for metric in metric_values:
-            for k in map(str, KS):
-                metric_values[metric][k] = np.stack([row[metric][k] for row in rows[direction]])
-    return found
+    return {
+        direction: {
+            metric: {k: np.stack([row[metric][k] for row in of_seeds]) for k in ks} for metric, ks in FIGURES.items()
+        }
+        for direction, of_seeds in rows.items()
+    }
 
 
 def _of_queries(
@@ -139,6 +141,7 @@ def _of_queries(
         "instance_hit": instance,
         "class_hit": {str(k): 100 * values for k, values in of_class.hits.items()},
         "class_recall": {str(k): 100 * values for k, values in of_class.recalls.items()},
+        "class_map": {"all": 100 * of_class.average_precision},
     }
 
 
@@ -220,11 +223,13 @@ def _cost(outcome: Outcome) -> dict[str, Any]:
 
 def _references(items: Items) -> dict[str, Any]:
     """Chance and the class-knowledge ceiling, by direction."""
-    relevant, partners = items.relevant, items.partner_matrix
-    return {
-        name: {
-            "audio_to_video": of(relevant.T, partners.T, KS),
-            "video_to_audio": of(relevant, partners, KS),
-        }
-        for name, of in (("chance", chance), ("ceiling", ceiling))
+    sides = {
+        "audio_to_video": (items.relevant.T, items.partner_matrix.T),
+        "video_to_audio": (items.relevant, items.partner_matrix),
     }
+    found: dict[str, Any] = {"chance": {}, "ceiling": {}}
+    for direction, (relevant, partners) in sides.items():
+        no_order = mean_average_precision(np.zeros(relevant.shape), relevant)  # of equal scores: that of random orders
+        found["chance"][direction] = chance(relevant, partners, KS) | {"class_map": {"all": no_order}}
+        found["ceiling"][direction] = ceiling(relevant, partners, KS) | {"class_map": {"all": 100.0}}
+    return found

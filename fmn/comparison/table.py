@@ -1,23 +1,23 @@
-"""The tables of a comparison, for a terminal, as Markdown and as LaTeX, and all figures as CSV; from compare.json."""
+"""What stands in the tables of a comparison; from compare.json."""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fmn.table import DIRECTIONS, WHAT_THEY_ARE
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 REFERENCE = "fmn"
-SHOWN = {"class_hit": "class hit", "class_recall": "class recall", "instance_hit": "instance hit"}
-DIFFERENCES = (("class_hit", "1"), ("class_hit", "10"), ("class_recall", "10"))  # those that the tables show
+SHOWN = {
+    "class_map": "class mAP",
+    "class_hit": "class hit",
+    "class_recall": "class recall",
+    "instance_hit": "instance hit",
+}
+DIFFERENCES = (("class_map", "all"), ("class_hit", "1"), ("class_hit", "10"), ("class_recall", "10"))  # in the tables
+MEAN_AVERAGE_PRECISION = "class mAP: mean average precision, every item of the query's class counts."
 COST_NAMES = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
 SPREAD = "± is the standard deviation over seeds."
 INTERVAL = "from resampling classes, persons or voices, and seeds together"
@@ -79,105 +79,6 @@ def blocks(values: Mapping[str, Any]) -> list[Block]:
     return [*made, *apart, _costs(values), _quoted()]
 
 
-def rich_tables(values: Mapping[str, Any]) -> list[Table]:
-    """`blocks` for a terminal."""
-    from rich.table import Table
-
-    tables = []
-    for block in blocks(values):
-        table = Table(
-            title=block.title,
-            title_justify="left",
-            caption="\n".join(block.notes),
-            caption_justify="left",
-            padding=(0, 0),
-        )
-        for number, name in enumerate(block.head):
-            table.add_column(name, justify="left" if number in block.left else "right", no_wrap=number == 0)
-        for number, row in enumerate(block.rows):
-            last = number == len(block.rows) - block.references - 1 and block.references > 0
-            style = "dim" if number >= len(block.rows) - block.references else None
-            cells = [f"[bold]{_markup(cell.text)}[/]" if cell.bold else _markup(cell.text) for cell in row]
-            table.add_row(*cells, style=style, end_section=last)
-        tables.append(table)
-    return tables
-
-
-def markdown(values: Mapping[str, Any]) -> str:
-    """compare.md."""
-    parts = [_heading(values), ""]
-    for block in blocks(values):
-        rows = [[f"**{cell.text}**" if cell.bold else cell.text for cell in row] for row in block.rows]
-        parts += [f"## {block.title}", "", _markdown_row(block.head)]
-        parts.append("|" + "|".join("---" if n in block.left else "---:" for n in range(len(block.head))) + "|")
-        parts += [*map(_markdown_row, rows), "", *(f"{note}\n" for note in block.notes)]
-    return "\n".join([*parts, *(f"- {note}" for note in values["notes"])]).rstrip() + "\n"
-
-
-def latex_text(values: Mapping[str, Any]) -> str:
-    """compare.tex: one tabular a table, for booktabs."""
-    parts = [f"% {_heading(values)}", "% \\usepackage{booktabs}"]
-    for block in blocks(values):
-        columns = "".join("l" if n in block.left else "r" for n in range(len(block.head)))
-        body = [
-            " & ".join(f"\\textbf{{{_tex(cell.text)}}}" if cell.bold else _tex(cell.text) for cell in row) + r" \\"
-            for row in block.rows
-        ]
-        split = len(body) - block.references
-        rule = [r"\midrule"] if block.references else []
-        parts += [
-            "",
-            f"% {block.title}",
-            f"\\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(map(_tex, block.head)) + r" \\",
-            r"\midrule",
-            *body[:split],
-            *rule,
-            *body[split:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(f"% {note}" for note in block.notes),
-        ]
-    return "\n".join([*parts, *(f"% {note}" for note in values["notes"])]) + "\n"
-
-
-def csv_text(values: Mapping[str, Any]) -> str:
-    """compare.csv: a line for each system, direction, metric and k."""
-    names = ["system", "direction", "metric", "k", "mean", "sd", "difference", "low", "high"]
-    names += ["configurations", "seeds", "parameters", *COST_NAMES, "other_data"]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, names, lineterminator="\n", restval="")
-    writer.writeheader()
-    for name, system in values["systems"].items():
-        cost = {key: system[key] for key in ("seeds", "parameters", *COST_NAMES)}
-        cost["configurations"] = len(system["configurations"])
-        for direction, metric, k, figure in _figures(system):
-            apart = (system.get("difference") or {}).get(direction, {}).get(metric, {}).get(k) or {}
-            writer.writerow(
-                {"system": name, "direction": direction, "metric": metric, "k": k, "mean": figure["mean"]}
-                | {"sd": figure["sd"], "difference": apart.get("mean"), "low": apart.get("low")}
-                | {"high": apart.get("high"), "other_data": "no"}
-                | cost
-            )
-    for name, by_direction in values["references"].items():
-        for direction, metrics in by_direction.items():
-            for metric, by_k in metrics.items():
-                for k, mean in by_k.items():
-                    writer.writerow(
-                        {"system": name, "direction": direction, "metric": metric, "k": k, "mean": mean}
-                        | {"other_data": "no"}
-                    )
-    for name, figures in QUOTED.items():
-        places = [(direction, k) for direction in DIRECTIONS for k in ("1", "10", "25")]
-        for (direction, k), mean in zip(places, figures, strict=True):
-            writer.writerow(
-                {"system": f"{name} (as printed)", "direction": direction, "metric": "R@k", "k": k, "mean": mean}
-                | {"other_data": "yes"}
-            )
-    return out.getvalue()
-
-
 def best_beyond_doubt(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
     """The system with the best mean, where its difference lies beyond the interval (`BOLD`); else null."""
     means = {
@@ -196,7 +97,8 @@ def best_beyond_doubt(values: Mapping[str, Any], direction: str, metric: str, k:
 
 
 def _direction(values: Mapping[str, Any], direction: str, name: str) -> Block:
-    columns = [(metric, k) for metric in SHOWN for k in _ks(values)]
+    chance = values["references"]["chance"][direction]
+    columns = [(metric, k) for metric in SHOWN for k in chance[metric]]
     best = {column: best_beyond_doubt(values, direction, *column) for column in columns}
     rows = []
     for system, found in values["systems"].items():
@@ -208,8 +110,13 @@ def _direction(values: Mapping[str, Any], direction: str, name: str) -> Block:
         rows.append((Cell(system), *cells))
     for reference, found in values["references"].items():
         rows.append((Cell(reference), *(Cell(_number(found[direction][metric][k])) for metric, k in columns)))
-    head = ("system", *(f"{SHOWN[metric]} @{k}" for metric, k in columns))
-    notes = (WHAT_THEY_ARE, values.get("spread", SPREAD), BOLD.format(values.get("interval", INTERVAL)))
+    head = ("system", *(_column(metric, k) for metric, k in columns))
+    notes = (
+        WHAT_THEY_ARE,
+        MEAN_AVERAGE_PRECISION,
+        values.get("spread", SPREAD),
+        BOLD.format(values.get("interval", INTERVAL)),
+    )
     title = f"{name}  ({sizes(values, direction)}), percent"
     return Block(title, head, tuple(rows), len(values["references"]), notes)
 
@@ -223,7 +130,7 @@ def _differences(values: Mapping[str, Any]) -> Block:
         apart = [system["difference"][direction][metric].get(k) for direction, metric, k in columns]
         beyond = [each is not None and (each["low"] > 0 or each["high"] < 0) for each in apart]
         rows.append((Cell(name), *map(Cell, map(_interval, apart), beyond)))
-    head = ("system", *(f"{DIRECTIONS[direction]} {SHOWN[metric]} @{k}" for direction, metric, k in columns))
+    head = ("system", *(f"{DIRECTIONS[direction]} {_column(metric, k)}" for direction, metric, k in columns))
     note = (
         f"In points, with the 95 % interval {values.get('interval', INTERVAL)}; bold where it leaves out zero. "
         "compare.json and compare.csv have it of every metric and k."
@@ -273,27 +180,8 @@ def _quoted() -> Block:
     return Block(QUOTED_TITLE, head, rows, 0, (QUOTED_NOTE,))
 
 
-def _heading(values: Mapping[str, Any]) -> str:
-    seeds = len(values["seeds"])
-    what = f"{values['train']} {values['test']}" if "train" in values else f"on {len(values['comparisons'])} corpora"
-    return (
-        f"fmn compare {what}, preset {values['preset']}, {seeds} seed{'s' if seeds > 1 else ''}, up to "
-        f"{values['budget']} configurations a system on fold 0, {values['device']}"
-        + ("; stand-in corpus" if values["stand_in"] else "")
-    )
-
-
-def _figures(system: Mapping[str, Any]) -> list[tuple[str, str, str, Mapping[str, Any]]]:
-    return [
-        (direction, metric, k, figure)
-        for direction, metrics in system.get("metrics", {}).items()
-        for metric, by_k in metrics.items()
-        for k, figure in by_k.items()
-    ]
-
-
-def _ks(values: Mapping[str, Any]) -> Sequence[str]:
-    return tuple(values["references"]["chance"]["audio_to_video"]["class_hit"])
+def _column(metric: str, k: str) -> str:
+    return SHOWN[metric] if k == "all" else f"{SHOWN[metric]} @{k}"
 
 
 def _chosen(found: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
@@ -320,19 +208,3 @@ def _spread(figure: Mapping[str, Any]) -> str:
 
 def _interval(apart: Mapping[str, Any] | None) -> str:
     return "" if apart is None else f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _markup(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _tex(text: str) -> str:
-    for symbol, replacement in (("_", r"\_"), ("%", r"\%"), ("→", r"$\to$"), ("±", r"$\pm$")):
-        text = text.replace(symbol, replacement)
-    return re.sub(r"(?<!\w)-(?=\d)", "$-$", text).replace("–", "--")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import fmn.baselines
 import fmn.comparison.runs
@@ -131,13 +132,19 @@ def test_every_system_gets_its_budget_and_every_winner_its_seeds(
     assert all(now <= total for now, total in done)
 
 
+def average_precision(scores: NDArray[Any], wanted: NDArray[np.bool_]) -> float:
+    """Of scores that are all different: the precision at the place of each wanted item, averaged."""
+    places = np.flatnonzero(wanted[np.argsort(-scores)])
+    return float(np.mean([(number + 1) / (place + 1) for number, place in enumerate(places)]))
+
+
 def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Callable[..., Comparison]) -> None:
     comparison = planned("fmn", "two_classifiers", seeds=3, budget=1)
     values = compare(comparison).values
     items_classes = np.repeat(np.arange(4), 3)
     relevant = items_classes[:, None] == items_classes[None]
     for system in values["systems"].values():
-        hits, recalls = [], []
+        hits, recalls, precisions = [], [], []
         for run in system["runs"]:
             scores = read_scores(Path(run), comparison.test_sha256)
             assert scores is not None
@@ -146,11 +153,17 @@ def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Call
             matrix = scores.values[order][:, spoken].T
             hits.append(recall_at_k(matrix, relevant, ks=(1,))[1])
             recalls.append(class_recall_at_k(matrix, relevant, ks=(10,))[10])
+            precisions += [average_precision(row, wanted) for row, wanted in zip(matrix, relevant, strict=True)]
             assert json.loads((Path(run) / "metrics.json").read_text())["audio_to_video"]["class_hit"]["1"] == hits[-1]
         found = system["metrics"]["audio_to_video"]
         assert found["class_hit"]["1"]["mean"] == pytest.approx(np.mean(hits))
         assert found["class_hit"]["1"]["sd"] == pytest.approx(np.std(hits, ddof=1))
         assert found["class_recall"]["10"]["mean"] == pytest.approx(np.mean(recalls))
+        assert found["class_map"]["all"]["mean"] == pytest.approx(100 * np.mean(precisions), abs=1e-3)
+    assert values["references"]["ceiling"]["audio_to_video"]["class_map"]["all"] == 100
+    by_chance = [average_precision(row, relevant[0]) for row in np.random.default_rng(0).random((4000, 12))]
+    found = values["references"]["chance"]["audio_to_video"]["class_map"]["all"]
+    assert found == pytest.approx(100 * np.mean(by_chance), abs=1.5)
     apart = values["systems"]["two_classifiers"]["difference"]["audio_to_video"]["class_hit"]["1"]
     means = {
         name: each["metrics"]["audio_to_video"]["class_hit"]["1"]["mean"] for name, each in values["systems"].items()
@@ -309,7 +322,7 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
     assert "musimnet: an approximation" in text
 
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "compare.csv").read_text())))
-    assert len(rows) == (4 + 2) * 2 * 3 * 3 + len(QUOTED) * 6
+    assert len(rows) == (4 + 2) * 2 * (3 * 3 + 1) + len(QUOTED) * 6  # three metrics at three k, and the mAP
     row = next(row for row in rows if (row["system"], row["metric"], row["k"]) == ("cca", "class_hit", "1"))
     assert float(row["mean"]) == pytest.approx(figure["mean"])
     assert {row["other_data"] for row in rows if row["system"].endswith("(as printed)")} == {"yes"}
@@ -319,7 +332,7 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
     assert r"file\_size" in tex
     for line in tex.splitlines():
         if line.endswith(r"\\") and "cca" in line:
-            assert line.count("&") in (9, 6, 7)
+            assert line.count("&") in (10, 8, 7)
 
     from PIL import Image
 

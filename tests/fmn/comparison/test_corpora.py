@@ -13,7 +13,7 @@ import fmn.comparison.corpora as corpora
 from dataset_tools.manifests import InputError, sha256_of
 from fmn.comparison.corpora import interval_over_corpora, over_corpora
 from fmn.comparison.files import write_files
-from fmn.comparison.table import markdown
+from fmn.comparison.rendering import markdown
 from fmn.items import load_items
 from fmn.metrics import recall_at_k
 
@@ -119,6 +119,7 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                         metric: dict.fromkeys(("1", "10", "25"), 5.0 + corpus)
                         for metric in ("instance_hit", "class_hit", "class_recall")
                     }
+                    | {"class_map": {"all": 5.0 + corpus}}
                     for direction in ("audio_to_video", "video_to_audio")
                 }
                 for name in ("chance", "ceiling")
