@@ -9,7 +9,8 @@ from dataset_tools.review.decisions import Decision, decide, still_refers
 from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.review.labeling import labeling_config
 from dataset_tools.review.pulling import PullSummary, pull, pull_from_file, watch
-from dataset_tools.review.pushing import PushSummary, push, push_to_file
+from dataset_tools.review.push_summary import PushSummary
+from dataset_tools.review.pushing import push, push_to_file
 from dataset_tools.review.review_status import ReviewStatus, status, status_tables
 from dataset_tools.review.workspace_server import Target, find_server, login_file, serve, stop
 

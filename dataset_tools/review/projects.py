@@ -196,7 +196,8 @@ def serve_folders(client: Any, url: str, project: Project, folders: list[Path]) 
 
 def _instructions(workspace: Workspace) -> str:
     own = workspace.annotations / "instructions.html"
-    return (own if own.is_file() else shipped_file("instructions.html")).read_text(encoding="utf-8")
+    path = own if own.is_file() else shipped_file("instructions.html")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _path(workspace: Workspace) -> Path:

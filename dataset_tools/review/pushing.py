@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from dataset_tools.review.projects import (
     serve_folders,
     update_page,
 )
+from dataset_tools.review.push_summary import PushSummary
 from dataset_tools.review.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
 from dataset_tools.review.verdicts import standing
 from dataset_tools.review.wanted import Wanted, wanted_tasks
@@ -34,59 +35,6 @@ _STAGE = "push"
 _TASKS_PER_REQUEST = 1000
 _TASKS_PER_PAGE = 1000
 _LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists,overlap"
-
-
-@dataclass(frozen=True)
-class PushSummary:
-    """What a push did, or with ``dry_run`` would do.
-
-    Attributes:
-        project: id of the project, or None when it is not there yet (dry run). title: its title.
-        address: where annotators go.
-        created: clips that got their first task. again: clips that changed after a decision and are shown again.
-        updated: tasks that nobody had worked on, brought up to date. unchanged: tasks that were right.
-        decided: clips without a task on this server that need none, as they are decided.
-        waiting: changed clips whose task holds work that was not pulled yet; pull, then push again.
-        removed: tasks that a killed push had left twice.
-        reopened: clips in conflict that one more annotator is asked to look at.
-        gone: tasks whose clip is not in the data set any more; they stay.
-        without_margin: clips that are shown without footage around them, as it is not at hand.
-        dry_run: whether nothing was written.
-    """
-
-    project: int | None
-    title: str
-    address: str
-    created: int
-    again: int
-    updated: int
-    unchanged: int
-    decided: int
-    waiting: int
-    removed: int
-    reopened: int
-    gone: int
-    without_margin: int
-    dry_run: bool
-
-    def text(self) -> str:
-        """One line for people."""
-        counts = {
-            "new": self.created,
-            "shown again": self.again,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "decided already": self.decided,
-            "waiting for a pull": self.waiting,
-            "in conflict and shown to one more": self.reopened,
-            "doubled and removed": self.removed,
-            "no longer in the data set": self.gone,
-        }
-        said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to push"
-        return f"{'would push: ' if self.dry_run else ''}{said}"
-
-    def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def push(

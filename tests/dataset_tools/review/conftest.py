@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -21,7 +22,7 @@ import pytest
 from dataset_tools.classes import load_classes
 from dataset_tools.files import sha256_of
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
-from dataset_tools.review import Target, login_file, serve, stop
+from dataset_tools.review import PushSummary, Target, login_file, push, serve, stop
 from dataset_tools.review.journal import LabelStudioIds, ReviewRow, Shown
 from dataset_tools.workspace import Workspace
 
@@ -29,6 +30,7 @@ CLASSES = load_classes()
 FPS = Fraction(147, 5)  # 29.4, MPII Cooking 2's
 FRAMES = 60
 FIRST_FRAME = 101
+MEDIA_URL = "http://127.0.0.1:9/media"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,19 @@ class RunningServer:
 
         http = self.connections.enter_context(httpx.Client(timeout=60, follow_redirects=True))
         return LabelStudio(base_url=self.target.url, api_key=api_key or self.target.api_key, httpx_client=http)
+
+    def push_all(self, workspace: Workspace, **options: Any) -> PushSummary:
+        """Pushes a workspace whose media are elsewhere, unless said otherwise."""
+        return push(workspace, classes=CLASSES, **self.login, **{"media_url": MEDIA_URL, **options})
+
+    def tasks_of(self, project: int | None) -> dict[str, Any]:
+        """The tasks of a project by clip id, asked of the server in the plainest way."""
+        answer = httpx.get(
+            f"{self.target.url}/api/tasks",
+            params={"project": project, "fields": "all", "page_size": 100},
+            headers={"Authorization": f"Token {self.target.api_key}"},
+        )
+        return {task["data"]["clip_id"]: SimpleNamespace(**task) for task in answer.json()["tasks"]}
 
     def second_annotator(self, email: str) -> str:
         """Signs somebody up through the invitation page, as a person would; gives the key of the new account."""

@@ -1,0 +1,213 @@
+"""Decisions come back from a real Label Studio server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dataset_tools.classes import load_classes
+from dataset_tools.errors import InputError, StoppedError
+from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.review import (
+    PullSummary,
+    decide,
+    pull,
+    pull_from_file,
+    push_to_file,
+    read_reviews,
+    reviews_path,
+    status,
+    watch,
+)
+from dataset_tools.workspace import Workspace
+
+pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
+
+CLASSES = load_classes()
+THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
+MEDIA_URL = "http://127.0.0.1:9/media"
+MakeWorkspace = Callable[..., Workspace]
+
+
+def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
+    return {"from_name": name, "to_name": "video", "type": kind, "value": value}
+
+
+def verdict(choice: str) -> dict[str, Any]:
+    return result("verdict", "choices", choices=[choice])
+
+
+def keep(start: int, end: int) -> dict[str, Any]:
+    return result("trim", "timelinelabels", ranges=[{"start": start, "end": end}], timelinelabels=["keep"])
+
+
+def clips_of(workspace: Workspace) -> list[ClipRow]:
+    return list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+
+
+def test_every_decision_comes_back_once_with_its_changes_and_deletions(
+    label_studio: Any, make_workspace: MakeWorkspace
+) -> None:
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace).project
+    client = label_studio.client()
+    tasks = label_studio.tasks_of(project)
+    first, second, third = (clip.id for clip in clips_of(workspace))
+    assert pull(workspace, **label_studio.login) == PullSummary(0, 0, 0, (), None)
+    assert not reviews_path(workspace).exists()
+
+    trimmed = client.annotations.create(id=tasks[first].id, result=[verdict("trim"), keep(6, 20)], lead_time=3.5)
+    rejected = client.annotations.create(id=tasks[second].id, result=[verdict("reject")])
+    client.annotations.create(id=tasks[third].id, result=[], was_cancelled=True)
+    news = pull(workspace, **label_studio.login)
+    assert (news.decided, news.deleted, news.rows, news.problems) == (3, 0, 6, ())
+    assert news.raw is not None
+    sent = json.loads(news.raw.read_text())
+    assert {one["result"][0]["from_name"] for task in sent for one in task["annotations"] if one["result"]} == {
+        "verdict"
+    }
+    rows = {row.id: row for row in read_reviews(reviews_path(workspace)) if row.item == "clip"}
+    assert (rows[first].verdict, rows[first].trim, rows[first].lead_time_s) == ("trim", (106, 120), 3.5)
+    assert rows[first].content_sha256 == clips_of(workspace)[0].sha256
+    assert (rows[second].verdict, rows[third].verdict) == ("reject", "skip")
+    assert rows[first].annotator == "owner@localhost"
+    assert rows[first].label_studio.annotation == trimmed.id
+
+    content = reviews_path(workspace).read_bytes()
+    files = sorted((workspace.annotations / "label-studio").iterdir())
+    assert pull(workspace, **label_studio.login).rows == 0
+    assert reviews_path(workspace).read_bytes() == content
+    assert sorted((workspace.annotations / "label-studio").iterdir()) == files
+
+    client.annotations.update(id=trimmed.id, result=[verdict("accept")])
+    client.annotations.delete(rejected.id)
+    news = pull(workspace, **label_studio.login)
+    assert (news.decided, news.deleted) == (1, 1)
+    assert reviews_path(workspace).read_bytes().startswith(content)
+    decisions = decide(read_reviews(reviews_path(workspace)), "clip")
+    assert {clip_id: decision.verdict for clip_id, decision in decisions.items()} == {first: "accept"}
+    assert pull(workspace, **label_studio.login).rows == 0
+
+    client.tasks.delete(str(tasks[first].id))  # and with it, without a trace, what was said there
+    assert pull(workspace, **label_studio.login).deleted == 1
+    assert decide(read_reviews(reviews_path(workspace)), "clip") == {}
+    assert pull(workspace, **label_studio.login).rows == 0
+
+
+def test_a_pull_killed_before_or_amid_the_rows_ends_right(
+    label_studio: Any, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace).project
+    for task in label_studio.tasks_of(project).values():
+        label_studio.client().annotations.create(id=task.id, result=[verdict("accept")])
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_tools.review.pulling.append_reviews", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pull(workspace, **label_studio.login)
+    with monkeypatch.context() as patched:  # all rows written, the cursor not
+        patched.setattr("dataset_tools.review.pulling.remember", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pull(workspace, **label_studio.login)
+    path = reviews_path(workspace)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])  # … or only some, and a torn one
+    assert pull(workspace, **label_studio.login).rows > 0
+    assert sorted(path.read_bytes().splitlines()) == sorted(whole.splitlines())
+    assert pull(workspace, **label_studio.login).rows == 0
+
+
+def test_two_annotators_who_disagree_are_a_conflict(label_studio: Any, make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace, annotators=2).project
+    other = label_studio.client(label_studio.second_annotator("second@example.com"))
+    first, second, third = label_studio.tasks_of(project).values()
+    wrong_class = [
+        result(name, "taxonomy", taxonomy=[[key]])
+        for name, key in zip(("action", "subject", "object"), ("peel", "carrot", "knife"), strict=True)
+    ]
+    label_studio.client().annotations.create(id=first.id, result=[verdict("accept")])
+    label_studio.client().annotations.create(id=second.id, result=[verdict("accept")])
+    other.annotations.create(id=first.id, result=[verdict("accept"), *wrong_class])
+    other.annotations.create(id=second.id, result=[verdict("accept")])
+    other.annotations.create(id=third.id, result=[verdict("trim")])
+
+    problems = pull(workspace, **label_studio.login).problems
+    assert [(clip, who) for clip, who, _ in problems] == [(third.data["clip_id"], "second@example.com")]
+    found = status(workspace)
+    assert found.conflicts == (first.data["clip_id"],)
+    rows = {row.class_id: row for row in found.classes}
+    assert (rows[first.data["class"]].conflict, rows[first.data["class"]].corrected) == (1, 1)
+    assert (rows[second.data["class"]].accepted, rows[third.data["class"]].to_do) == (1, 1)
+    assert [(one.annotator, one.accepted, one.unusable) for one in found.annotators] == [
+        ("owner@localhost", 2, 0),
+        ("second@example.com", 2, 1),
+    ]
+    assert [task.overlap for task in label_studio.tasks_of(project).values()] == [2, 2, 2]
+    third_key = label_studio.second_annotator("third@example.com")
+
+    def offered_to_a_third() -> int:
+        address = f"{label_studio.target.url}/api/projects/{project}/next"
+        return int(httpx.get(address, headers={"Authorization": f"Token {third_key}"}).json()["id"])
+
+    assert offered_to_a_third() == third.id
+    label_studio.client(third_key).annotations.create(id=third.id, result=[], was_cancelled=True)
+    assert label_studio.push_all(workspace, third_look=True).reopened == 1
+    assert label_studio.push_all(workspace, third_look=True).reopened == 0
+    assert offered_to_a_third() == first.id
+    by_field = {one.field: one for one in found.agreement}
+    assert (by_field["action"].measure, by_field["action"].items) == ("Cohen's kappa", 2)
+
+
+def test_files_serve_those_without_access_to_the_server(
+    label_studio: Any, make_workspace: MakeWorkspace, tmp_path: Path
+) -> None:
+    workspace = make_workspace(THREE)
+    client = label_studio.client()
+    assert push_to_file(workspace, tmp_path / "tasks.json", classes=CLASSES, media_url=MEDIA_URL) == 3
+    # what a person does in the browser: a project with that page, an import, decisions, an export
+    project = client.projects.create(title="imported by hand", label_config=(tmp_path / "tasks.xml").read_text()).id
+    client.projects.import_tasks(project, request=json.loads((tmp_path / "tasks.json").read_text()))
+    tasks = label_studio.tasks_of(project)
+    clip = clips_of(workspace)[0]
+    client.annotations.create(id=tasks[clip.id].id, result=[verdict("trim"), keep(2, 9)])
+    export = tmp_path / "export.json"
+    export.write_bytes(b"".join(client.projects.exports.download_sync(project, export_type="JSON")))
+
+    assert pull_from_file(workspace, export).rows == 2
+    decision = decide(read_reviews(reviews_path(workspace)), "clip")[clip.id]
+    assert (decision.verdict, decision.trim) == ("trim", (102, 109))
+    assert pull_from_file(workspace, export).rows == 0
+    # the same decisions through the API are the same decisions
+    assert pull(workspace, **label_studio.login, project="imported by hand").rows == 0
+
+    (tmp_path / "no.json").write_text('{"a": 1}')
+    for wrong in (tmp_path / "no.json", tmp_path / "absent.json"):
+        with pytest.raises(InputError, match="The export cannot be read"):
+            pull_from_file(workspace, wrong)
+
+
+def test_watching_goes_on_while_the_server_restarts(
+    make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = PullSummary(0, 0, 0, (), None)
+    answers = iter([nothing, StoppedError("down"), nothing])
+
+    def one_pull(*_: object, **__: object) -> PullSummary:
+        answer = next(answers)
+        if isinstance(answer, StoppedError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("dataset_tools.review.pulling.pull", one_pull)
+    seen = watch(make_workspace(THREE), url="http://127.0.0.1:9", api_key="0" * 40, every_s=0)
+    assert [type(next(seen)) for _ in range(3)] == [PullSummary, StoppedError, PullSummary]
