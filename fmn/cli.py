@@ -77,6 +77,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run as it was begun; --epochs may make it longer.")
     ] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train on fold 0, too, for all epochs: once everything is chosen.")
+    ] = False,
     config_file: ConfigOption = None,
     settings: SettingsOption = None,
     threads: ThreadsOption = None,
@@ -95,9 +98,10 @@ def train(
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.runs import default_run
 
-        name = f"{model}-{preset}" + ("-printed" if form == "printed" else "")
+        name = f"{model}-{preset}" + ("-printed" if form == "printed" else "") + ("-refit" if refit else "")
         folder = run or default_run(manifest, root, name)
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
+        changes |= {"training.refit": True} if refit else {}
         config = config_of(folder, model, preset, form, changes, resume=resume)
         if dry_run:
             _show_plan(terminal, manifest, root, folder, config)
@@ -247,7 +251,8 @@ def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path,
     from fmn.config import as_dict
     from fmn.items import load_items, parts_of
 
-    parts = parts_of(load_items(manifest, root))
+    items = load_items(manifest, root)
+    parts = parts_of(items.without_fold_0() if config.training.refit else items)
     terminal.closing(
         "dry run",
         f"would train {config.system} for {config.training.epochs} epochs on {len(parts.fit_pairs):,} pairs of "

@@ -150,6 +150,12 @@ def plan(
             )
     if min(budget, seeds) < 1:
         raise InputError(f"The budget is {budget}, the number of seeds is {seeds}", expected="at least 1 of each")
+    if (changes or {}).get("training.refit"):
+        raise InputError(
+            "The configuration trains on fold 0 (training.refit)",
+            expected="fold 0 apart: it chooses the configuration of every system",
+            next_step="leave training.refit out",
+        )
     train_sha256 = sha256_of(train)
     candidates: dict[str, tuple[Candidate, ...]] = {}
     for name in in_order(models or system_names()):

@@ -150,6 +150,8 @@ class TrainingConfig:
         augment: how utterances are varied.
         patience: training ends after so many epochs without a better validation hit@1; null never ends early.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
+        refit: fold 0 is trained on like the others: once everything is chosen. Nothing is validated, the weights are
+            those of the last epoch.
         seed: of the weights, the batches, dropout and augmentation.
         amp: ``bf16`` computes in bfloat16 where that is safe, on a GPU only.
         deterministic: refuses GPU kernels whose results vary from run to run.
@@ -175,6 +177,7 @@ class TrainingConfig:
     augment: AugmentConfig = AugmentConfig()
     patience: Count | None = None
     validate_every: Count = 1
+    refit: bool = False
     seed: Annotated[int, Meta(ge=0)] = 0
     amp: Literal["off", "bf16"] = "off"
     deterministic: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,6 +79,10 @@ class Items:
     def utterance_media(self) -> list[Media]:
         """The utterances' files, checked to be there (`resolve`)."""
         return [Media(row.sha256, resolve(self.workspace, row.path), row.id) for row in self.utterances]
+
+    def without_fold_0(self) -> Items:
+        """These items, with the pairs of fold 0 in another fold, so that they are trained on like the others."""
+        return replace(self, folds=np.where(self.folds == VALIDATION_FOLD, VALIDATION_FOLD + 1, self.folds))
 
     def without(self, sha256s: set[str]) -> Items:
         """These items less those whose content is among ``sha256s`` (their features failed), and less their pairs."""

@@ -79,7 +79,8 @@ def train(
     """Trains ``config.system`` on a manifest into the folder ``run``; goes on where an earlier call was stopped.
 
     The checkpoint gets the weights of the epoch with the best mean average precision on fold 0, both directions
-    averaged. Fold 0 is never fitted; its items join the memories at the very end.
+    averaged. Fold 0 is not fitted; its items join the memories at the very end. With ``training.refit`` it is fitted
+    like the others, and the checkpoint gets the weights of the last epoch.
 
     Args:
         manifest: train.jsonl.
@@ -99,6 +100,8 @@ def train(
     config = config_from_dict(as_dict(config))
     config = find_system(config.system).complete(config)
     items = load_items(manifest, root)
+    if config.training.refit:
+        items = items.without_fold_0()
     chosen = find_device(device)
     with claimed(run):
         state = earlier_state(run, config, manifest, resume=resume)
@@ -121,7 +124,7 @@ def _train(prepared: Featured, config: Config, run: Path, state: RunState | None
     model.prepare(data, parts.fit_clips, parts.fit_utterances)
     loop = TrainingLoop(config, model, data, parts)
     if state is None:
-        state = _first_state(prepared, parts, loop.parameters)
+        state = _first_state(prepared, parts, loop.parameters, refit=config.training.refit)
     else:
         load_state(run, model, loop.optimiser, data.device)
     state.failures = {name: error.found for name, error in prepared.failures.items()}
@@ -161,12 +164,16 @@ def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, prog
     progress("train", before + loop.epoch_pairs, total, state.line(loop.epochs))
 
 
-def _first_state(prepared: Featured, parts: Parts, parameters: int) -> RunState:
+def _first_state(prepared: Featured, parts: Parts, parameters: int, *, refit: bool) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
     notes = list(prepared.notes)
     if parts.leaks:
         notes.append("Fold 0 shares its clips and utterances with the other folds: validation figures are too high.")
+    elif refit:
+        notes.append(
+            "Trained on all folds (--refit): nothing was validated, the weights are those of the last epoch."
+        )
     elif not parts.validates:
         notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
     return RunState(

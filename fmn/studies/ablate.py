@@ -143,6 +143,12 @@ def bench_of(
             expected="fmn, whose choices these are",
             next_step="leave out --set system=…",
         )
+    if config.training.refit:
+        raise InputError(
+            "The configuration trains on fold 0 (training.refit)",
+            expected="fold 0 apart: what is compared here is judged on it",
+            next_step="leave training.refit out",
+        )
     items = load_items(manifest, root)
     check_fold_0(items)
     prepared = featured(items, config, device=find_device(device), jobs=jobs, progress=progress)

@@ -290,6 +290,13 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
             models=["cca", "fmn"],
             changes={"options.ridge": 0.1},
         )
+    with pytest.raises(InputError, match="trains on fold 0"):
+        plan(
+            workspace / "manifests" / "train.jsonl",
+            workspace / "manifests" / "test.jsonl",
+            workspace / "runs",
+            changes={"training.refit": True},
+        )
     assert not (workspace / "runs").exists()
 
 

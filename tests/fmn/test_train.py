@@ -241,6 +241,27 @@ def test_fold_0_is_never_fitted(workspace: Path, small: Config, monkeypatch: pyt
     assert {utterance for _, utterance in seen} == set(range(4, 20))
 
 
+def test_a_refit_trains_on_all_folds_to_the_end(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+    real = ItemTensors.batch
+
+    def watched(self: ItemTensors, pairs: np.ndarray) -> Any:
+        seen.update(pairs[:, 0].tolist())
+        return real(self, pairs)
+
+    monkeypatch.setattr(ItemTensors, "batch", watched)
+    config = with_values(small, {"training.refit": True, "training.patience": 1})
+    summary = train(manifest_of(workspace), config, workspace / "runs" / "one")
+    assert seen == set(range(20))
+    assert (summary.clips, summary.utterances) == (20, 20)
+    assert (summary.epochs, summary.best_epoch, summary.validation) == (3, 3, {})
+    assert any("Trained on all folds" in note for note in summary.notes)
+    with pytest.raises(InputError, match="another configuration"):
+        train(manifest_of(workspace), small, workspace / "runs" / "one")
+
+
 def test_all_training_items_are_in_the_memory_at_the_end_and_no_others(workspace: Path, small: Config) -> None:
     run = workspace / "runs" / "one"
     config = with_values(small, {"memory.score_threshold": 0.0})

@@ -193,6 +193,8 @@ def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Pa
         ablate(manifest_of(workspace), small, workspace / "out")
     with pytest.raises(InputError, match="The system is"):
         ablate(manifest_of(workspace), replace(small, system="other"), workspace / "out")
+    with pytest.raises(InputError, match="trains on fold 0"):
+        ablate(manifest_of(workspace), with_values(small, {"training.refit": True}), workspace / "out")
     assert not (workspace / "out").exists()
 
 
