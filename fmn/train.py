@@ -171,9 +171,7 @@ def _first_state(prepared: Featured, parts: Parts, parameters: int, *, refit: bo
     if parts.leaks:
         notes.append("Fold 0 shares its clips and utterances with the other folds: validation figures are too high.")
     elif refit:
-        notes.append(
-            "Trained on all folds (--refit): nothing was validated, the weights are those of the last epoch."
-        )
+        notes.append("Trained on all folds (--refit): nothing was validated, the weights are those of the last epoch.")
     elif not parts.validates:
         notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
     return RunState(
