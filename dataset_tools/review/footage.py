@@ -90,11 +90,21 @@ def shown_videos(
         elif row is not None and _source_of(row) == _source_of(rows.get(f"clip/{clip.id}")) and _file(row, workspace):
             shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), row.values["frames"], clip.fps)
     alone = {clip.id: clip_alone(clip) for clip in clips if clip.id not in shown}
+    cut_from = _sources(rows, clips)
     by_clip = {
-        clip_id: replace(video, source_sha256=_source_of(rows.get(f"clip/{clip_id}")) or None)
-        for clip_id, video in (shown | alone).items()
+        clip_id: replace(video, source_sha256=cut_from.get(clip_id)) for clip_id, video in (shown | alone).items()
     }
     return ShownVideos(by_clip, len(alone))
+
+
+def source_videos(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, str]:
+    """SHA-256 of the source video that each clip was cut from, by clip id, where that is remembered."""
+    return _sources(read_ledger(workspace.ledger), clips)
+
+
+def _sources(rows: Mapping[str, LedgerRow], clips: Sequence[ClipRow]) -> dict[str, str]:
+    found = {clip.id: _source_of(rows.get(f"clip/{clip.id}")) for clip in clips}
+    return {clip_id: source for clip_id, source in found.items() if source}
 
 
 def _margin(clip: ClipRow) -> int:

@@ -99,7 +99,8 @@ def push(
         reviews = read_reviews(reviews_path(workspace))
         found = find_project(client, workspace, url, project)
         present = [] if found is None else list(_present(client, url, found))
-        decisions = standing(reviews, wanted.clips, wanted.utterances)
+        sources = {task.clip_id: task.data["source_sha256"] for task in wanted.tasks}
+        decisions = standing(reviews, wanted.clips, wanted.utterances, sources)
         plan = plan_push(
             wanted.tasks,
             present,

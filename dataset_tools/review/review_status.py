@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dataset_tools.manifests import ClipRow
 from dataset_tools.review.agreement import Agreement, agreement
 from dataset_tools.review.decisions import Decision, decide, live
+from dataset_tools.review.footage import source_videos
 from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.review.tasks import utterances_to_show
 from dataset_tools.review.verdicts import standing
@@ -102,7 +103,8 @@ def status(workspace: Workspace) -> ReviewStatus:
     clips, utterances = read_items(workspace)
     reviews = read_reviews(reviews_path(workspace))
     heard = decide(reviews, "utterance")
-    decisions = standing(reviews, {clip.id: clip for clip in clips}, utterances_to_show(utterances))
+    by_id = {clip.id: clip for clip in clips}
+    decisions = standing(reviews, by_id, utterances_to_show(utterances), source_videos(workspace, clips))
     verdicts = [
         heard[one.id].verdict for one in utterances if one.id in heard and heard[one.id].content_sha256 == one.sha256
     ]

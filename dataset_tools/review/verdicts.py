@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -24,7 +25,10 @@ def followed(reviews: Iterable[ReviewRow], clips: Iterable[ClipRow]) -> dict[str
 
 
 def standing(
-    reviews: Sequence[ReviewRow], clips: Mapping[str, ClipRow], shown: Mapping[str, UtteranceRow]
+    reviews: Sequence[ReviewRow],
+    clips: Mapping[str, ClipRow],
+    shown: Mapping[str, UtteranceRow],
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Decision]:
     """The decisions that refer to the clips as they are now, and after which nothing is left to look at or to hear.
 
@@ -32,16 +36,25 @@ def standing(
         reviews: the rows of reviews.jsonl.
         clips: by id.
         shown: the utterance that is shown with each clip, by clip id.
+        sources: SHA-256 of the source video of each clip, by clip id, where it is known: a decision on the same frames
+            refers to a clip that was encoded anew before the decision came back.
 
     Returns:
         The decisions by clip id.
     """
+
+    def now(decision: Decision) -> ClipRow:
+        clip, source = clips[decision.id], decision.row.shown.source_sha256
+        if source is None or source != sources.get(clip.id):
+            return clip
+        return msgspec.structs.replace(clip, decided_sha256=decision.content_sha256)  # as the next build says
+
     unheard = not_heard_yet(reviews, shown.values())
     return {
         clip_id: decision
         for clip_id, decision in decide(reviews, "clip").items()
         if clip_id in clips
-        and still_refers(decision, clips[clip_id], shown.get(clip_id))
+        and still_refers(decision, now(decision), shown.get(clip_id))
         and (clip_id not in shown or shown[clip_id].id not in unheard)
     }
 

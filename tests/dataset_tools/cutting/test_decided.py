@@ -23,6 +23,7 @@ from dataset_tools.pairs import PairOptions, make_pairs
 from dataset_tools.review.decisions import decide, still_refers
 from dataset_tools.review.footage import shown_videos
 from dataset_tools.review.journal import LabelStudioIds, ReviewRow, Shown, append_reviews, read_reviews, reviews_path
+from dataset_tools.review.review_status import status
 from dataset_tools.review.verdicts import standing
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.verify import verify_dataset
@@ -243,6 +244,18 @@ def test_clips_encoded_anew_from_the_same_video_keep_what_was_decided(
     first = contents(built)
     build_dataset(built, corpus, CLASSES, larger, jobs=1)
     assert contents(built) == first
+
+
+def test_a_decision_that_comes_back_after_its_clip_was_encoded_anew_counts(built: Workspace, corpus: Corpus) -> None:
+    seen = clips_of(built)
+    known, unknown = (row for row in seen.values() if row.class_id == CUT and row.person == "s07")
+    build_dataset(built, corpus, CLASSES, replace(OPTIONS, short_side=96), jobs=2)
+    review(built, known, "accept", source_sha256=sha256_of(corpus.videos[known.video]))
+    review(built, unknown, "accept", minute=1)
+    counted = {row.class_id: (row.accepted, row.to_do) for row in status(built).classes}
+    assert counted[CUT] == (1, 3)
+    build_dataset(built, corpus, CLASSES, replace(OPTIONS, short_side=96), jobs=2)
+    assert {row.id for row in clips_of(built).values() if row.review == "accept"} == {known.id}
 
 
 def test_speech_that_was_judged_bad_is_spoken_anew_and_heard_before_it_counts(built: Workspace, corpus: Corpus) -> None:
