@@ -1,0 +1,75 @@
+"""The commands as a user runs them, against a real Label Studio server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dataset_tools.cli import app
+from dataset_tools.workspace import Workspace
+
+pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
+
+MEDIA_URL = "http://127.0.0.1:9/media"
+ACCEPTED = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def workspace(make_workspace: Callable[..., Workspace]) -> Workspace:
+    return make_workspace(("cut_carrot_knife", "wash_apple"))
+
+
+@pytest.fixture
+def command(label_studio: Any, workspace: Workspace) -> Command:
+    """Runs ``fmn-data annotate …`` in the workspace, the server and its key in the environment."""
+
+    def run(*arguments: str, api_key: str = label_studio.target.api_key) -> Result:
+        environment = {"LABEL_STUDIO_URL": label_studio.target.url, "LABEL_STUDIO_API_KEY": api_key}
+        return CliRunner().invoke(app, ["annotate", *arguments, "--workspace", str(workspace.root)], env=environment)
+
+    return run
+
+
+def test_the_parts_say_what_they_did_as_json(label_studio: Any, command: Command) -> None:
+    pushed = json.loads(command("push", "--media-url", MEDIA_URL, "--json").stdout)["push"]
+    assert (pushed["created"], pushed["unchanged"]) == (2, 0)
+    task, _ = label_studio.tasks_of(pushed["project"]).values()
+    label_studio.client().annotations.create(id=task.id, result=[ACCEPTED])
+    assert json.loads(command("pull", "--json").stdout)["pull"]["decided"] == 1
+    assert json.loads(command("pull", "--json").stdout)["pull"]["decided"] == 0
+    classes = {row["class_id"]: row for row in json.loads(command("status", "--json").stdout)["status"]["classes"]}
+    assert (classes["cut_carrot_knife"]["accepted"], classes["wash_apple"]["to_do"]) == (1, 1)
+
+
+def test_alone_it_pushes_pulls_counts_and_opens_the_page_on_request(
+    label_studio: Any, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setenv("DISPLAY", ":0")
+    first = command("--media-url", MEDIA_URL)
+    assert (first.exit_code, opened) == (0, [])  # the server was there before
+    assert all(part in first.output for part in ("2 new", "nothing new", "wash_apple", "2 clips to review"))
+    assert command("--media-url", MEDIA_URL, "--open").exit_code == 0
+    (address,) = opened
+    assert address.startswith(f"{label_studio.target.url}/projects/")
+
+
+def test_a_wrong_key_is_refused_and_never_shown(label_studio: Any, command: Command, workspace: Workspace) -> None:
+    wrong = "0123456789abcdef" * 2
+    refused = command("push", "--media-url", MEDIA_URL, api_key=wrong)
+    assert refused.exit_code == 2
+    assert "The server refuses the API key" in refused.output
+    assert wrong not in refused.output
+    assert not workspace.annotations.joinpath("label-studio", "projects.json").exists()
+    done = command("push", "--media-url", MEDIA_URL, "--verbose", "--debug")
+    assert done.exit_code == 0
+    assert label_studio.target.api_key not in done.output
+    written = [path for path in workspace.root.rglob("*") if path.is_file()]
+    assert written
+    assert all(label_studio.target.api_key.encode() not in path.read_bytes() for path in written)
