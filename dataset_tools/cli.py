@@ -303,7 +303,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
     for reason, number in summary.refused.items():
-        terminal.say(f"  {number} intervals refused: {reason[0].lower()}{reason[1:]}")
+        intervals = "interval" if number == 1 else "intervals"
+        terminal.say(f"  {number} {intervals} refused: {reason[0].lower()}{reason[1:]}")
     if summary.shortfalls:
         lacking = ", ".join(f"{class_id} {number}" for class_id, number in summary.shortfalls.items())
         terminal.warn(f"{len(summary.shortfalls)} classes have fewer clips than asked for, by: {lacking}")

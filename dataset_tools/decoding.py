@@ -84,8 +84,8 @@ class SourceVideo:
     def pictures(self, start_frame: int, end_frame: int, short_side: int) -> Iterator[Picture]:
         """Yields the frames from ``start_frame`` to ``end_frame`` (1-based, both included), scaled.
 
-        Sides are even; the short one is ``short_side``, or as long as it is in a smaller video: nothing is enlarged.
-        Rotation and non-square pixels are applied.
+        Sides are even; the short one is ``short_side``, also of a smaller video, so that all clips are alike. Rotation
+        and non-square pixels are applied.
 
         Raises:
             SampleError: the video ends before ``end_frame``, or is damaged there or in what has to be decoded first.
@@ -201,8 +201,8 @@ def _scaler(frame: Any, stream: Any, short_side: int) -> Any:
     """A filter graph: square pixels, short side, upright, yuv420p; bit-exact on every processor."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
     sides = float(frame.width * aspect), float(frame.height)
-    scale = min(1.0, short_side / min(sides))
-    width, height = (max(2, 2 * min(round(side * scale / 2), int(side / 2))) for side in sides)
+    scale = short_side / min(sides)
+    width, height = (2 * round(side * scale / 2) for side in sides)
     # Of many pixels that become one, their mean is as good as a cubic's weights and takes half the time.
     kind = "area" if scale * AREA_FROM <= 1 else "bicubic"
     graph = av.filter.Graph()

@@ -220,13 +220,12 @@ def test_pictures_are_upright_and_of_square_pixels(write_video: Callable[..., Pa
 @pytest.mark.parametrize(
     ("size", "short_side", "expected"),
     [
-        ((160, 120), 256, (160, 120)),
-        ((163, 121), 256, (162, 120)),  # even, and not larger
-        ((163, 121), 121, (162, 120)),
+        ((160, 120), 256, (342, 256)),  # enlarged: every clip has the same short side
+        ((163, 121), 64, (86, 64)),
         ((120, 160), 118, (118, 158)),
     ],
 )
-def test_nothing_is_enlarged(
+def test_the_short_side_is_that_asked_for_and_sides_are_even(
     size: tuple[int, int],
     short_side: int,
     expected: tuple[int, int],
