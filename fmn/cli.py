@@ -106,8 +106,10 @@ def train(
         if dry_run:
             _show_plan(terminal, manifest, root, folder, config)
             return
+        from fmn.allocation import keep_freed_memory
         from fmn.train import train as train_run
 
+        keep_freed_memory()
         summary = train_run(
             manifest, config, folder, root=root, device=device, jobs=jobs, resume=resume, progress=terminal.progress
         )

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from dataset_tools.manifests import SampleError, StoppedError, ToolkitError, write_bytes, written_whole
+from fmn.allocation import keep_freed_memory
 from fmn.checkpoint import CONFIG_FILE, load_run
 from fmn.config import Config
 from fmn.data import featured, find_device
@@ -93,6 +94,7 @@ def run_task(task: Task) -> Outcome:
     Raises:
         StoppedError: interrupted.
     """
+    keep_freed_memory()
     try:
         if not _is_trained(task):
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
