@@ -65,7 +65,7 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower right", ncols=len(ks), fontsize=8, frameon=False)
     said = "dotted: chance, dashed: knowing the class and nothing else; percent; "
-    said += values.get("spread", SPREAD).replace("±", "bars:").rstrip(".")
+    said += values.get("spread", SPREAD).replace("± is", "bars:").rstrip(".")
     figure.text(0.01, 0.012, said + ("; stand-in corpus" if values["stand_in"] else ""), fontsize=8)
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     with written_whole(path) as partial:
