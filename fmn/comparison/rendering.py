@@ -115,10 +115,13 @@ def csv_text(values: Mapping[str, Any]) -> str:
 
 
 def _heading(values: Mapping[str, Any]) -> str:
+    from fmn.compare import describe
+
     seeds = len(values["seeds"])
     what = f"{values['train']} {values['test']}" if "train" in values else f"on {len(values['comparisons'])} corpora"
+    changed = f" with {describe(values['changes'])}" if values["changes"] else ""
     return (
-        f"fmn compare {what}, preset {values['preset']}, {seeds} seed{'s' if seeds > 1 else ''}, up to "
+        f"fmn compare {what}, preset {values['preset']}{changed}, {seeds} seed{'s' if seeds > 1 else ''}, up to "
         f"{values['budget']} configurations a system on fold 0, {values['device']}"
         + ("; stand-in corpus" if values["stand_in"] else "")
     )

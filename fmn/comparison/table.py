@@ -73,10 +73,11 @@ class Block:
 
 
 def blocks(values: Mapping[str, Any]) -> list[Block]:
-    """The tables of compare.json: one a direction, one of differences to fmn, one of costs, the paper's."""
+    """The tables of compare.json: figures and differences to fmn, one a direction, one of costs, the paper's."""
     made = [_direction(values, direction, name) for direction, name in DIRECTIONS.items()]
-    apart = [_differences(values)] if any(system.get("difference") for system in values["systems"].values()) else []
-    return [*made, *apart, _costs(values), _quoted()]
+    if any(system.get("difference") for system in values["systems"].values()):
+        made += [_differences(values, direction, name) for direction, name in DIRECTIONS.items()]
+    return [*made, _costs(values), _quoted()]
 
 
 def best_beyond_doubt(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
@@ -121,21 +122,20 @@ def _direction(values: Mapping[str, Any], direction: str, name: str) -> Block:
     return Block(title, head, tuple(rows), len(values["references"]), notes)
 
 
-def _differences(values: Mapping[str, Any]) -> Block:
-    columns = [(direction, metric, k) for direction in DIRECTIONS for metric, k in DIFFERENCES]
+def _differences(values: Mapping[str, Any], direction: str, name: str) -> Block:
     rows = []
-    for name, system in values["systems"].items():
-        if "difference" not in system:
+    for system, found in values["systems"].items():
+        if "difference" not in found:
             continue
-        apart = [system["difference"][direction][metric].get(k) for direction, metric, k in columns]
+        apart = [found["difference"][direction][metric].get(k) for metric, k in DIFFERENCES]
         beyond = [each is not None and (each["low"] > 0 or each["high"] < 0) for each in apart]
-        rows.append((Cell(name), *map(Cell, map(_interval, apart), beyond)))
-    head = ("system", *(f"{DIRECTIONS[direction]} {_column(metric, k)}" for direction, metric, k in columns))
+        rows.append((Cell(system), *map(Cell, map(_interval, apart), beyond)))
+    head = ("system", *(_column(metric, k) for metric, k in DIFFERENCES))
     note = (
         f"In points, with the 95 % interval {values.get('interval', INTERVAL)}; bold where it leaves out zero. "
         "compare.json and compare.csv have it of every metric and k."
     )
-    return Block("Difference to fmn", head, tuple(rows), 0, (note,))
+    return Block(f"Difference to fmn, {name}", head, tuple(rows), 0, (note,))
 
 
 def sizes(values: Mapping[str, Any], direction: str) -> str:
