@@ -4,7 +4,7 @@ Described: music branch → 2048 → 1024 → 512, video branch → 2048 → 512
 norm and length 1 at the end; loss 3 · triplet(video → audio) + 1 · triplet(audio → video) + .2 · structure(video) + .2
 · structure(audio) with margin .1, the hardest positive and the 100 most similar negatives of each anchor; Adam 3e-4,
 batches of 1,000. A video has one positive there, its own music. Here it has a dozen in a batch, all of its class, and
-each of them counts: with the hardest alone all vectors become one (fold 0 of a development corpus: mAP 50 %, 30 % so).
+each of them counts (fold 0 of a development corpus: mAP 60 %, with the hardest alone 55 %).
 Reckoned: what goes into the music branch is FMN's Bi-LSTM, trained end to end, and the structure to be kept on that
 side is that of its output; the structure term, from its description: sign of the difference of adjacent distances,
 before against after the mapping; means in place of sums, so that the batch size does not matter.
@@ -160,13 +160,13 @@ def adapt(config: Config) -> Config:
 
 
 def grid(config: Config) -> tuple[Changes, ...]:
-    """Learning rate, margin, positives."""
+    """Positives, margin, learning rate."""
     rate = config.training.learning_rate
     return (
         {},
+        {"options.hardest_positive": True},
         {"options.margin": 0.3},
         {"training.learning_rate": rate / 3},
-        {"options.hardest_positive": True},
     )
 
 
