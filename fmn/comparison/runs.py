@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from dataset_tools.manifests import SampleError, StoppedError, ToolkitError, write_bytes, written_whole
-from fmn.allocation import keep_freed_memory
+from fmn.allocation import give_back_freed_memory, keep_freed_memory
 from fmn.checkpoint import CONFIG_FILE, load_run
 from fmn.config import Config
 from fmn.data import featured, find_device
@@ -120,6 +120,8 @@ def run_task(task: Task) -> Outcome:
         return Outcome(task, error=error)
     except Exception as error:  # one failing system never stops the others
         return Outcome(task, error=_explained(task, f"{type(error).__name__}: {error}"))
+    finally:
+        give_back_freed_memory()
 
 
 def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[Outcome]:
