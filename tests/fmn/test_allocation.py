@@ -32,7 +32,7 @@ def test_freed_memory_is_used_again(kept: bool) -> None:
         assert faults >= 20 * 32  # 64 MB in pages of 2 MB, or in many more of 4 KB
 
 
-# 256 MB in pieces of 1 MB, every other one of which is freed, the last one not: what lies between stays, without a trim.
+# Of 256 MB in pieces of 1 MB every other one is freed, the last one not: what lies between stays, without a trim.
 SCATTERED = """
 from pathlib import Path
 import numpy as np
