@@ -234,7 +234,8 @@ def verify(
 
         place = Workspace(workspace)
         report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
-        terminal.closing("verify", f"{report.checked} files and {report.rows} rows checked", place.root)
+        split = f", split `{report.split}`" if report.split else ""
+        terminal.closing("verify", f"{report.checked} files and {report.rows} rows checked{split}", place.root)
         for problem in report.problems:
             terminal.warn(problem)
         terminal.result(report.as_dict())

@@ -24,6 +24,7 @@ from dataset_tools.progress import Progress, silent
 from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.seeds import generator
+from dataset_tools.split_record import SplitRecord, write_split
 from dataset_tools.splits import FOLDS, Side, Sides, SplitName, interval_of, split_items, split_mpii, split_person
 from dataset_tools.workspace import Workspace
 
@@ -82,7 +83,7 @@ def make_pairs(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> PairSummary:
-    """Writes manifests/pairs.jsonl, train.jsonl and test.jsonl from clips.jsonl and utterances.jsonl.
+    """Writes manifests/pairs.jsonl, train.jsonl, test.jsonl and split.json from clips.jsonl and utterances.jsonl.
 
     Rows are streamed: memory grows with the items, not with the pairs. Each file appears only when it is whole.
 
@@ -103,7 +104,7 @@ def make_pairs(
     utterances_by_id = {utterance.id: utterance for utterance in utterances}
     clips_in, utterances_in = (Counter(row.class_id for row in rows) for rows in (clips, utterances))
     total = sum(count * utterances_in[class_id] for class_id, count in clips_in.items())
-    counts: Counter[str] = Counter()
+    counts = {"train": 0, "test": 0}
     deal = _dealer(clips, utterances, sides, options)
 
     def side_rows(side: Side) -> Iterator[SplitPairRow]:
@@ -135,6 +136,7 @@ def make_pairs(
         write_rows(workspace.manifests / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
         write_rows(workspace.manifests / "train.jsonl", shown("train", side_rows("train"), total))
         write_rows(workspace.manifests / "test.jsonl", shown("test", side_rows("test"), total))
+        write_split(workspace, _record(options, counts, sides))
     leaks = () if options.split == "pairs" else find_leaks(clips_by_id, utterances_by_id, sides, options.split)
     return PairSummary(
         pairs=total,
@@ -147,6 +149,18 @@ def make_pairs(
         dropped=dict(sides.dropped),
         leaks=leaks,
         is_standin=built.get("stand_in") is not None,
+    )
+
+
+def _record(options: PairOptions, counts: Mapping[str, int], sides: Sides) -> SplitRecord:
+    return SplitRecord(
+        split=options.split,
+        test_share=options.test_share,
+        seed=options.seed,
+        reviewed=options.reviewed,
+        train=counts["train"],
+        test=counts["test"],
+        dropped=dict(sides.dropped),
     )
 
 

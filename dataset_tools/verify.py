@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dataset_tools.errors import InputError, ManifestError, SampleError
 from dataset_tools.execution import run_each
@@ -19,18 +21,28 @@ from dataset_tools.manifests import (
     resolve,
 )
 from dataset_tools.progress import Progress, silent
+from dataset_tools.split_record import SplitRecord, read_split
 from dataset_tools.splits import interval_of
 from dataset_tools.workspace import Workspace
 
 LENGTH_TOLERANCE_S = 1e-6
 
+RowType = TypeVar("RowType", bound=Row)
+
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was checked: rows of manifests, media files; and every problem, a sentence each."""
+    """What was checked, and every problem, a sentence each.
+
+    Attributes:
+        rows: rows of manifests. checked: media files.
+        split: which split it is; None where there is none, or nothing says which.
+        problems: what is wrong.
+    """
 
     rows: int
     checked: int
+    split: str | None
     problems: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,45 +74,96 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
             next_step="make one with fmn-data build",
         )
     problems: list[str] = []
-    clips = _rows(workspace, "clips", ClipRow, problems)
-    utterances = _rows(workspace, "utterances", UtteranceRow, problems)
-    counted = len(clips) + len(utterances) + len(_rows(workspace, "pairs", PairRow, problems))
-    checks = [_Check(row, workspace.root) for row in (*clips, *utterances)]
+    clips = list(_rows(workspace, "clips", ClipRow, problems))
+    utterances = list(_rows(workspace, "utterances", UtteranceRow, problems))
+    items: list[ClipRow | UtteranceRow] = [*clips, *utterances]
+    hashes = {} if problems else {row.id: row.sha256 for row in items}
+    checks = [_Check(row, workspace.root) for row in items]
     for done, outcome in enumerate(run_each(_check, checks, jobs=jobs), start=1):
         if outcome.error is not None:
             problems.append(f"{outcome.item.row.path}: {outcome.error.found}")
         progress("verify", done, len(checks), outcome.item.row.id)
-    sides: list[dict[str, set[str]]] = []
-    for name in ("train", "test"):
-        seen: dict[str, set[str]] = {"clip": set(), "utterance": set(), "interval": set(), "file": set()}
-        for pair in _rows(workspace, name, SplitPairRow, problems):
-            counted += 1
-            seen["clip"].add(pair.clip.id)
-            seen["utterance"].add(pair.utterance.id)
-            seen["interval"].add(interval_of(pair.clip.id))
-            seen["file"] |= {pair.clip.sha256, pair.utterance.sha256}
-        sides.append(seen)
-    for kind in sides[0]:
-        shared = sorted(sides[0][kind] & sides[1][kind])
-        if shared:
-            problems.append(
-                f"leak: {len(shared)} {kind}s stand on both sides of the split: {shared[0]}"
-                + (" and others" if len(shared) > 1 else "")
-            )
-    return VerifyReport(rows=counted, checked=len(checks), problems=tuple(sorted(problems)))
+    pairs = sum(1 for _ in _rows(workspace, "pairs", PairRow, problems))
+    split, in_split = _check_split(workspace, hashes, problems)
+    rows = len(items) + pairs + in_split
+    return VerifyReport(rows=rows, checked=len(checks), split=split, problems=tuple(sorted(problems)))
 
 
-def _rows(workspace: Workspace, name: str, row_type: type[Any], problems: list[str]) -> list[Any]:
-    """The rows of a manifest; up to the first that cannot be read, which becomes a problem."""
+def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[str]) -> tuple[str | None, int]:
+    """Looks for what stands on both sides and should not; memory grows with the items, not with the pairs.
+
+    Args:
+        workspace: has train.jsonl and test.jsonl, perhaps.
+        hashes: SHA-256 of every clip and utterance of the data set, by id; empty: not known.
+        problems: gets what is found.
+
+    Returns:
+        The name of the split, and how many rows it has.
+    """
+    record = None
+    try:
+        record = read_split(workspace)
+    except ManifestError as error:
+        problems.append(f"{error.where}: {error.found}")
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    counts: Counter[str] = Counter()
+    outdated: set[str] = set()
+    for side in ("train", "test"):
+        for pair in _rows(workspace, side, SplitPairRow, problems):
+            counts[side] += 1
+            for kind_and_name in _kinds(pair, record):
+                seen[kind_and_name].add(side)
+            for row in (pair.clip, pair.utterance):
+                if hashes and hashes.get(row.id) != row.sha256:
+                    outdated.add(row.id)
+    by_design = " (as this split deals pairs and not items)" if record is not None and record.split == "pairs" else ""
+    shared: dict[str, list[str]] = defaultdict(list)
+    for (kind, name), sides in seen.items():
+        if len(sides) > 1:
+            shared[kind].append(name)
+    problems += [
+        f"leak: {len(names)} {kind}s stand on both sides of the split: {min(names)}{' and others' * (len(names) > 1)}"
+        + by_design
+        for kind, names in shared.items()
+    ]
+    if outdated:
+        problems.append(
+            f"train.jsonl and test.jsonl: {len(outdated)} clips or utterances in them are not those of the data set "
+            f"(any more): {min(outdated)}; run fmn-data pairs again"
+        )
+    if record is not None and (record.train, record.test) != (counts["train"], counts["test"]):
+        problems.append(
+            f"split.json: it tells of {record.train} training and {record.test} test rows, there are "
+            f"{counts['train']} and {counts['test']}; run fmn-data pairs again"
+        )
+    return (record.split if record else None), counts.total()
+
+
+def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str, str]]:
+    """What must not stand on both sides: kind and name."""
+    clip, utterance = pair.clip, pair.utterance
+    yield "clip", clip.id
+    yield "utterance", utterance.id
+    yield "interval", interval_of(clip.id)
+    if utterance.clip is not None:
+        yield "interval", interval_of(utterance.clip)
+    yield "file", clip.sha256
+    yield "file", utterance.sha256
+    if record is not None and record.split == "person":
+        yield "person", clip.person
+        yield "voice", utterance.voice
+    if record is not None and record.split == "mpii":
+        yield "sequence", f"{clip.person}-{clip.dish}"
+
+
+def _rows(workspace: Workspace, name: str, row_type: type[RowType], problems: list[str]) -> Iterator[RowType]:
+    """Yields the rows of a manifest; up to the first that cannot be read, which becomes a problem."""
     path = workspace.manifests / f"{name}.jsonl"
-    rows: list[Row] = []
     if path.is_file():
         try:
-            for row in read_rows(path, row_type):
-                rows.append(row)  # one by one: what comes before a bad row is kept
+            yield from read_rows(path, row_type)
         except ManifestError as error:
             problems.append(f"{error.where}: {error.found}")
-    return rows
 
 
 def _check(check: _Check) -> None:

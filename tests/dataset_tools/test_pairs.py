@@ -14,6 +14,7 @@ from dataset_tools.classes import load_classes
 from dataset_tools.errors import InputError
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs import PairOptions, find_leaks, make_pairs
+from dataset_tools.split_record import read_split
 from dataset_tools.splits import Sides
 from dataset_tools.workspace import Workspace
 
@@ -49,6 +50,16 @@ def test_the_papers_numbers_come_out(workspace: Workspace) -> None:
     assert not {r.utterance.id for r in rows["train"]} & {r.utterance.id for r in rows["test"]}
     assert all(r.clip.class_id == r.utterance.class_id == r.label.id for r in rows["test"])
     assert all(r.fold is None for r in rows["test"])
+
+
+def test_how_it_was_dealt_is_recorded(workspace: Workspace) -> None:
+    summary = make_pairs(workspace, CLASSES, PairOptions(split="person", seed=3), dry_run=True)
+    assert read_split(workspace) is None
+    make_pairs(workspace, CLASSES, PairOptions(split="person", seed=3))
+    found = read_split(workspace)
+    assert found is not None
+    assert (found.split, found.test_share, found.seed, found.reviewed) == ("person", 0.3, 3, False)
+    assert (found.train, found.test, found.dropped) == (summary.train, summary.test, dict(summary.dropped))
 
 
 def test_no_item_of_fold_0_appears_in_another_fold(workspace: Workspace) -> None:

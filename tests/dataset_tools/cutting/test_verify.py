@@ -15,7 +15,9 @@ from dataset_tools.decoding import SourceVideo
 from dataset_tools.encoding import encode
 from dataset_tools.errors import InputError
 from dataset_tools.files import sha256_of
-from dataset_tools.manifests import ClassLabel, ClipRow, SplitPairRow, UtteranceRow, write_rows
+from dataset_tools.manifests import ClassLabel, ClipRow, SplitPairRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.split_record import SplitRecord, read_split, write_split
+from dataset_tools.splits import SplitName
 from dataset_tools.verify import verify_dataset
 from dataset_tools.workspace import Workspace
 
@@ -116,6 +118,71 @@ def test_what_stands_on_both_sides_is_a_leak(workspace: Workspace) -> None:
     found = problems(workspace)
     assert len(found) == 4
     assert all(problem.startswith("leak: ") for problem in found)
+    record(workspace, "pairs", train=2)
+    write_split(workspace, msgspec.structs.replace(read_split(workspace), test=3))
+    assert all("this split deals pairs and not items" in problem for problem in problems(workspace))
+
+
+def record(place: Workspace, split: SplitName, train: int = 2) -> None:
+    write_split(
+        place,
+        SplitRecord(split=split, test_share=0.5, seed=0, reviewed=False, train=train, test=2, dropped={}),
+    )
+
+
+def in_both(place: Workspace, field: str, value: str) -> None:
+    """Gives the first training row and the first test row the same person, dish or voice."""
+    for side in ("train", "test"):
+        path = place.manifests / f"{side}.jsonl"
+        pairs = list(read_rows(path, SplitPairRow))
+        part = "utterance" if field == "voice" else "clip"
+        changed = msgspec.structs.replace(getattr(pairs[0], part), **{field: value})
+        pairs[0] = msgspec.structs.replace(pairs[0], **{part: changed})
+        write_rows(path, pairs)
+
+
+@pytest.mark.parametrize(
+    ("split", "field", "leak"),
+    [
+        ("person", "person", "leak: 1 persons stand on both sides of the split: s50"),
+        ("person", "voice", "leak: 1 voices stand on both sides of the split: s50"),
+        ("mpii", "person", "leak: 1 sequences stand on both sides of the split: s50-d20"),
+        ("items", "person", None),
+        ("items", "voice", None),
+    ],
+)
+def test_every_split_is_held_to_what_it_keeps_apart(
+    split: SplitName, field: str, leak: str | None, workspace: Workspace
+) -> None:
+    record(workspace, split)
+    assert problems(workspace) == ()
+    in_both(workspace, field, "s50")
+    assert problems(workspace) == (() if leak is None else (leak,))
+    assert verify_dataset(workspace).split == split
+
+
+def test_an_utterance_apart_from_the_clip_that_it_describes_is_a_leak(workspace: Workspace) -> None:
+    train = list(read_rows(workspace.manifests / "train.jsonl", SplitPairRow))
+    described = next(read_rows(workspace.manifests / "test.jsonl", SplitPairRow)).clip.id
+    spoken = msgspec.structs.replace(train[0].utterance, clip=described)
+    write_rows(workspace.manifests / "train.jsonl", [msgspec.structs.replace(train[0], utterance=spoken), train[1]])
+    assert problems(workspace) == (f"leak: 1 intervals stand on both sides of the split: {described}",)
+
+
+def test_manifests_of_an_earlier_data_set_are_told(workspace: Workspace) -> None:
+    record(workspace, "items", train=5)
+    train = list(read_rows(workspace.manifests / "train.jsonl", SplitPairRow))
+    older = msgspec.structs.replace(train[0].clip, sha256="0" * 64)
+    write_rows(workspace.manifests / "train.jsonl", [msgspec.structs.replace(train[0], clip=older), train[1]])
+    counted, outdated = problems(workspace)
+    assert "5 training and 2 test rows, there are 2 and 2" in counted
+    assert f"are not those of the data set (any more): {older.id}" in outdated
+
+
+def test_a_broken_record_of_the_split_is_named(workspace: Workspace) -> None:
+    (workspace.manifests / "split.json").write_text('{"schema":"fmn.split/1","split":"dice"}')
+    (problem,) = problems(workspace)
+    assert "split.json: The record of the split cannot be read" in problem
 
 
 def test_nothing_to_verify(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""How the training and test manifests were dealt: manifests/split.json, beside them, so that they can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.errors import ManifestError
+from dataset_tools.files import write_bytes
+from dataset_tools.splits import SplitName
+from dataset_tools.workspace import Workspace
+
+
+class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.split/1"):
+    """manifests/split.json.
+
+    Attributes:
+        split, test_share, seed, reviewed: the options of `dataset_tools.pairs.PairOptions`.
+        train, test: how many rows the manifests have.
+        dropped: items on neither side, counted by reason.
+    """
+
+    split: SplitName
+    test_share: float
+    seed: int
+    reviewed: bool
+    train: int
+    test: int
+    dropped: Mapping[str, int]
+
+
+def split_path(workspace: Workspace) -> Path:
+    """Where the record lies."""
+    return workspace.manifests / "split.json"
+
+
+def write_split(workspace: Workspace, record: SplitRecord) -> None:
+    """Writes the record of the manifests that were just written."""
+    write_bytes(split_path(workspace), msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def read_split(workspace: Workspace) -> SplitRecord | None:
+    """The record, or None where there is none: manifests made elsewhere, or by an earlier version.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    path = split_path(workspace)
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SplitRecord)
+    except msgspec.DecodeError as error:
+        raise ManifestError(
+            f"The record of the split cannot be read: {error}",
+            where=path,
+            expected="the JSON object that fmn-data pairs writes",
+            next_step="run fmn-data pairs again",
+        ) from error
