@@ -1,15 +1,20 @@
 """How fast clips are cut: against the loop that a user would write, against video2dataset, against mere decoding.
 
-    python benchmarks/cutting.py [--seconds 40] [--intervals 12] [--jobs N] [--rounds 3] [--video2dataset PYTHON]
+    python benchmarks/cutting.py [--seconds 40] [--intervals 12] [--jobs N] [--rounds 5] [--video2dataset PYTHON]
 
 In one run, on the same made-up footage (1624×1224 MPEG-4 in AVI, 29.4 frames a second, a key frame every 100 frames),
-every way in turn, as often as ``--rounds`` says; the best wall time of each counts, and the processor time beside it,
-which says more on a machine that others use, too. Ratios are in wall time.
+every way in turn, as often as ``--rounds`` says. Ratios are those of wall times within a round, of which the median
+counts; processor time, beside them, says more on a machine that others use, too.
+
+Whoever cuts has to scale and to encode what was decoded. So there are two limits: decoding alone, and decoding, scaling
+and encoding, each measured alone with all processes at it, one after the other: no order of work can do better.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import platform
@@ -23,13 +28,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from fractions import Fraction
 from multiprocessing import forkserver
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import av
 import imageio_ffmpeg
 
 from dataset_tools.cutting import CutTask, Span, _tasks, cut_clips
+from dataset_tools.decoding import Picture, SourceVideo, _scaler
+from dataset_tools.encoding import encode
 from dataset_tools.ledger import Ledger
 from dataset_tools.manifests import IntervalOrigin
 from dataset_tools.mpii.annotations import Interval
@@ -39,6 +49,9 @@ from dataset_tools.workspace import Workspace
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 RATE, GOP, SHORT_SIDE = "147/5", 100, 256
+LENGTHS = (44, 118)
+"""Frames of the shortest and the longest interval: 1.5 to 4 seconds."""
+
 LOOP = (
     '{ffmpeg} -nostdin -v error -y -ss {start_s:.6f} -i "{video}" -frames:v {frames} -an -vf scale=-2:{short_side} '
     '-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p "{target}"'
@@ -64,7 +77,7 @@ def plan(videos: dict[str, Path], count: int, frames: int) -> list[PlannedClip]:
     for index in range(count):
         name = sorted(videos)[index % len(videos)]
         slot = frames // -(-count // len(videos))
-        length = luck.randint(44, min(118, slot - 1))
+        length = luck.randint(LENGTHS[0], min(LENGTHS[1], slot - 1))
         start = index // len(videos) * slot + luck.randint(1, slot - length)
         interval = Interval(index, name, start, start + length - 1, "cut", frozenset(), frozenset())
         clips.append(PlannedClip(interval.id, "cut", interval, start, start + length - 1, IntervalOrigin()))
@@ -104,10 +117,11 @@ def xargs(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, j
     subprocess.run(["xargs", "-0", "-P", str(jobs), "-n", "1", "bash", "-c"], input=lines, text=True, check=True)
 
 
-def decode(task: CutTask) -> None:
-    """Decodes what the spans of a task need, and does nothing with it."""
+def decode(task: CutTask) -> float:
+    """Decodes what the spans of a task need, and does nothing with it; gives the seconds it took, as its likes do."""
     index = task.source.index
     first, last = index.key_frame_before(task.spans[0].start_frame), task.spans[-1].end_frame
+    started = time.perf_counter()
     with av.open(task.source.path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -115,6 +129,46 @@ def decode(task: CutTask) -> None:
         for frame in container.decode(stream):
             if frame.pts >= index.stamps[last - 1]:
                 break
+    return time.perf_counter() - started
+
+
+@functools.cache
+def few_frames(path: str) -> tuple[Any, list[Any]]:
+    """A container, open, and the first frames of a video, so that nothing is decoded where scaling is timed."""
+    container = av.open(path)
+    return container, list(itertools.islice(container.decode(video=0), 12))
+
+
+def scale(task: CutTask) -> float:
+    """Scales as many frames as the clips of a task have."""
+    container, frames = few_frames(task.source.path)
+    started = time.perf_counter()
+    scaler = _scaler(frames[0], container.streams.video[0], SHORT_SIDE)
+    for frame in itertools.islice(itertools.cycle(frames), wanted_frames(task)):
+        scaler.push(frame)
+        scaler.pull()
+    return time.perf_counter() - started
+
+
+@functools.cache
+def few_pictures(path: str) -> list[Picture]:
+    with SourceVideo(Path(path)) as video:
+        return list(video.pictures(1, max(LENGTHS), SHORT_SIDE))
+
+
+def encode_alone(task: CutTask) -> float:
+    """Encodes clips as long as those of a task."""
+    pictures = few_pictures(task.source.path)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for span in task.spans:
+            some = itertools.islice(pictures, span.end_frame - span.start_frame + 1)
+            encode(some, Fraction(RATE), Path(folder, "clip.mp4"), "")
+    return time.perf_counter() - started
+
+
+def wanted_frames(task: CutTask) -> int:
+    return sum(span.end_frame - span.start_frame + 1 for span in task.spans)
 
 
 def decode_limit(tasks: Sequence[CutTask]) -> Callable[..., None]:
@@ -123,6 +177,14 @@ def decode_limit(tasks: Sequence[CutTask]) -> Callable[..., None]:
             list(pool.map(decode, tasks))
 
     return run
+
+
+def stages_alone(tasks: Sequence[CutTask], pool: ProcessPoolExecutor, jobs: int) -> dict[str, float]:
+    """Seconds that each stage takes ``jobs`` processes that do nothing else and are never idle."""
+    return {
+        name: sum(pool.map(stage, tasks)) / jobs
+        for name, stage in (("decoding", decode), ("scaling", scale), ("encoding", encode_alone))
+    }
 
 
 def video2dataset(python: str) -> Callable[..., None]:
@@ -161,7 +223,7 @@ def main() -> None:
     parser.add_argument("--megabits", type=float, default=8.6, help="per second of footage")
     parser.add_argument("--intervals", type=int, default=12)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--video2dataset", help="a python that has video2dataset", metavar="PYTHON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -169,6 +231,7 @@ def main() -> None:
         (root / "videos").mkdir()
         videos = write_footage(root / "videos", options.videos, options.seconds, options.megabits)
         sources, _ = read_sources(videos, root / "memory", jobs=options.jobs)
+        forkserver._forkserver._stop()  # else the processes below would hold its pipe, and it would never end
         frames = min(source.index.frames for source in sources.values())
         clips = plan(videos, options.intervals, frames)
         tasks = needed(clips, sources, options.jobs)
@@ -176,13 +239,17 @@ def main() -> None:
         if options.video2dataset:
             ways["video2dataset"] = video2dataset(options.video2dataset)
         measured: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-        for number in range(options.rounds):
-            for name, way in ways.items():
-                place = root / f"{name}-{number}"
-                place.mkdir()
-                measured[name].append(timed(lambda way=way, place=place: way(clips, videos, place, options.jobs)))
-                shutil.rmtree(place)
-        report(measured, clips, sum(task.decoded_frames for task in tasks), options)
+        alone: list[dict[str, float]] = []
+        with ProcessPoolExecutor(options.jobs) as pool:
+            stages_alone(tasks, pool, options.jobs)  # its processes read what they need
+            for number in range(options.rounds):
+                for name, way in ways.items():
+                    place = root / f"{name}-{number}"
+                    place.mkdir()
+                    measured[name].append(timed(lambda way=way, place=place: way(clips, videos, place, options.jobs)))
+                    shutil.rmtree(place)
+                alone.append(stages_alone(tasks, pool, options.jobs))
+        report(measured, alone, clips, sum(task.decoded_frames for task in tasks), options)
 
 
 def needed(clips: Sequence[PlannedClip], sources: dict[str, Source], jobs: int) -> list[CutTask]:
@@ -208,19 +275,29 @@ def timed(run: Callable[[], None]) -> tuple[float, float]:
 
 def report(
     measured: dict[str, list[tuple[float, float]]],
+    alone: list[dict[str, float]],
     clips: Sequence[PlannedClip],
     decoded: int,
     options: argparse.Namespace,
 ) -> None:
-    best = {name: min(wall for wall, _ in runs) for name, runs in measured.items()}
+    toolkit_s = [wall for wall, _ in measured["toolkit"]]
     frames = sum(clip.frames for clip in clips)
-    print(f"{len(clips)} clips, {frames} frames, {decoded} to decode; best of {options.rounds} rounds")
+    print(f"{len(clips)} clips, {frames} frames, {decoded} to decode; medians of {options.rounds} rounds")
     print(f"{options.jobs} jobs on {os.cpu_count()} × {processor()}, load {os.getloadavg()[0]:.1f} at the end")
     for name, runs in measured.items():
-        processor_s = min(used for _, used in runs)
-        ratio = best[name] / best["toolkit"]
-        print(f"{name:<14} {best[name]:7.2f} s   {processor_s:7.2f} processor s   {ratio:5.2f} × the toolkit's time")
-    print(f"the toolkit cuts at {best['decode limit'] / best['toolkit']:.0%} of the speed of mere decoding (goal 80 %)")
+        wall_s, processor_s = median(wall for wall, _ in runs), median(used for _, used in runs)
+        ratio = median(wall / own for (wall, _), own in zip(runs, toolkit_s, strict=True))
+        print(f"{name:<14} {wall_s:7.2f} s   {processor_s:7.2f} processor s   {ratio:5.2f} × the toolkit's time")
+    decoding = median(wall / own for (wall, _), own in zip(measured["decode limit"], toolkit_s, strict=True))
+    print(f"the toolkit cuts at {decoding:.0%} of the speed of mere decoding (goal 80 %)")
+    parts = {name: median(one[name] for one in alone) for name in alone[0]}
+    print("each alone: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items()))
+    share = median(one["decoding"] / sum(one.values()) for one in alone)
+    print(f"whoever scales and encodes as well can at most reach {share:.0%} of the speed of mere decoding")
+    reached = median(sum(one.values()) / own for one, own in zip(alone, toolkit_s, strict=True))
+    print(
+        f"the toolkit reaches {reached:.0%} of that limit, start of its processes and hashing of the footage included"
+    )
     if "video2dataset" not in measured:
         print("video2dataset: not measured (no --video2dataset PYTHON)")
 
