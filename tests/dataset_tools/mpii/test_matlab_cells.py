@@ -14,17 +14,6 @@ from dataset_tools.mpii.matlab_cells import CellReader
 
 PLATE = ["plate", "cutting board"]
 WORDS: list[Any] = ["knife", "", PLATE, [], [["deep"], "x"], 7.0, "Öl", ["", "tin"], None, ["a", 1.0]]
-    "knife",
-    "",
-    ["plate", "cutting board"],
-    [],
-    [["deep"], "x"],
-    7.0,
-    "Öl",
-    ["", "tin"],
-    None,
-    ["a", 1.0],
-]
 EXPECTED = [
     frozenset({"knife"}),
     frozenset(),
