@@ -81,11 +81,11 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
         problems.note("schema", top.get("schema"), SCHEMA)
     _known_keys(top, ("schema", "actions", "things", "objects", "classes"), "", problems)
     actions = {
-        key: _action(_mapping(row, f"actions.{key}", problems), f"actions.{key}", problems)
+        key: _action(_row(row, f"actions.{key}", problems), f"actions.{key}", problems)
         for key, row in _words(top, "actions", problems).items()
     }
     things = {
-        key: _thing(_mapping(row, f"things.{key}", problems), f"things.{key}", problems)
+        key: _thing(_row(row, f"things.{key}", problems), f"things.{key}", problems)
         for key, row in _words(top, "things", problems).items()
     }
     for key, action in actions.items():
@@ -99,7 +99,7 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
     classes: dict[str, ActionClass] = {}
     for number, row in enumerate(rows, start=1):
         place = f"classes[{number}]"
-        one = _class(_mapping(row, place, problems), place, actions, things, problems)
+        one = _class(_row(row, place, problems), place, actions, things, problems)
         if one is None:
             continue
         if one.id in classes:
@@ -204,6 +204,13 @@ def _mapping(value: object, place: str, problems: _Problems) -> dict[str, Any]:
     return {}
 
 
+def _row(value: object, place: str, problems: _Problems) -> dict[str, Any]:
+    """The keys and values of a word or a class, which has some."""
+    if value == {}:
+        problems.note(place, value, "keys with values")
+    return _mapping(value, place, problems)
+
+
 def _words(top: dict[str, Any], name: str, problems: _Problems) -> dict[str, object]:
     """The rows of ``actions`` or ``things``, of which each needs a key that can stand in a class id."""
     rows = _mapping(top.get(name), name, problems)
@@ -224,7 +231,7 @@ def _text(row: dict[str, Any], field: str, place: str, problems: _Problems) -> s
     value = row.get(field)
     if isinstance(value, str) and value.strip():
         return value
-    if row:  # of a row that is no mapping, that was said
+    if row:  # of a row that is no mapping, or empty, that was said
         problems.note(f"{place}.{field}", value, "a text")
     return ""
 

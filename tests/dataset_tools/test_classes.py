@@ -237,6 +237,7 @@ def _del(*keys: Any) -> Callable[[Any], None]:
             "`actions.cut.also_verbs.add`: found 'salt', expected",
         ),
         (_set("actions", "Cut_it", {}), "`actions.Cut_it`: found 'Cut_it', expected a key of a-z"),
+        (_set("classes", [{}]), "`classes[1]`: found {}, expected keys with values"),
         (_set("things", "apple", "mass", "maybe"), "`things.apple.mass`: found 'maybe', expected true or false"),
         (_set("things", "milk", "plural", "milks"), "`things.milk.plural`: found 'milks', expected no plural"),
         (_del("things", "apple", "plural"), "`things.apple.plural`: found nothing, expected a text"),

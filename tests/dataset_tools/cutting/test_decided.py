@@ -172,8 +172,8 @@ def test_the_next_build_follows_what_people_decided(
     rows += [*read_rows(built.manifests / "test.jsonl", SplitPairRow)]
     assert {row.clip.id for row in rows} <= set(kept)
 
-    for name in ("pairs", "train", "test"):
-        (built.manifests / f"{name}.jsonl").unlink()
+    for name in ("pairs.jsonl", "train.jsonl", "test.jsonl", "split.json"):
+        (built.manifests / name).unlink()
     first = contents(built)
     build_dataset(built, corpus, CLASSES, OPTIONS, jobs=1)
     assert contents(built) == first
