@@ -36,13 +36,15 @@ import av
 import numpy as np
 import torch
 
-from dataset_tools.manifests import sha256_of
+from dataset_tools.core.files import sha256_of
 from fmn.config import preset
 from fmn.data import find_device
-from fmn.features import Media, VideoFeatureConfig, extract_video
 from fmn.features import windows as windows_module
 from fmn.features.backbone import Backbone
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.extract import extract_video
 from fmn.features.flow import optical_flow
+from fmn.features.media import Media
 from fmn.features.pipeline import DEVICE_THREADS
 from fmn.features.windows import ClipWindows, read_windows
 from fmn.features.workers import one_thread_each

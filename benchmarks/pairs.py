@@ -20,9 +20,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
 from dataset_tools.pairs import PairOptions, make_pairs, pair_rows
-from dataset_tools.workspace import Workspace
 
 PAPER = (20, 50)  # classes, clips and utterances of each
 
@@ -71,7 +71,7 @@ def items(classes: int, each: int) -> Iterator[tuple[ClipRow, UtteranceRow]]:
 
 
 def shipped():
-    from dataset_tools.classes import load_classes
+    from dataset_tools.class_file import load_classes
 
     return load_classes()
 

@@ -21,11 +21,12 @@ from typing import Any
 import httpx
 from label_studio_sdk import LabelStudio
 
-from dataset_tools.classes import load_classes
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
-from dataset_tools.review import pull, push
 from dataset_tools.review.labeling import labeling_config
-from dataset_tools.workspace import Workspace
+from dataset_tools.review.pulling import pull
+from dataset_tools.review.pushing import push
 
 MEDIA_URL = "http://127.0.0.1:9/media"
 

@@ -19,14 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from dataset_tools.classes import load_classes
-from dataset_tools.ledger import Ledger
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin
 from dataset_tools.speech import espeak_server
 from dataset_tools.speech.espeak import EspeakEngine, _library_and_data
 from dataset_tools.speech.sentences import describe
 from dataset_tools.speech.synthesize import synthesize
-from dataset_tools.workspace import Workspace
 
 
 def clip_rows(count: int) -> list[ClipRow]:

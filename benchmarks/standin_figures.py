@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dataset_tools.manifests import ToolkitError
+from dataset_tools.core.errors import ToolkitError
 from fmn.comparison.corpora import over_corpora
 from fmn.comparison.files import write_files
 from fmn.comparison.rendering import markdown

@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 
 from dataset_tools.class_support import MIN_FRAMES
-from dataset_tools.classes import ClassFile
+from dataset_tools.class_words import ClassFile
 from dataset_tools.clips import Shortfall
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.encoding import encoder_version
-from dataset_tools.errors import InputError
-from dataset_tools.files import sha256_of, write_bytes
 from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.mpii.tacos import sentence_files
 from dataset_tools.speech.assemble import SpeechOptions
-from dataset_tools.workspace import Workspace
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"

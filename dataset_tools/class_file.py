@@ -23,9 +23,9 @@ from dataset_tools.class_words import (
     make_class,
     usual_phrase,
 )
-from dataset_tools.errors import InputError
-from dataset_tools.shipped import shipped_file
-from dataset_tools.yaml_text import read_yaml_text
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.core.yaml_text import read_yaml_text
 
 _KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ACTION_FIELDS = ("name", "zh", "verbs", "third_person", "past", "participle", "gerund")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from dataset_tools.class_matching import fits
 from dataset_tools.class_support import MIN_FRAMES, ClassSupport, audit
 from dataset_tools.class_words import ActionClass, ClassFile, make_class, usual_phrase
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 
 if TYPE_CHECKING:
     from dataset_tools.mpii.annotations import Interval

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.class_words import SCHEMA, ActionClass, ActionWord, ClassFile, ThingWord, usual_phrase
-from dataset_tools.files import write_bytes
+from dataset_tools.core.files import write_bytes
 
 
 def write_classes(

@@ -35,8 +35,7 @@ from dataset_tools.cli_options import (
 )
 from dataset_tools.cli_report import report
 from dataset_tools.cli_speech import speech_app
-from dataset_tools.errors import InputError
-from dataset_tools.terminal import (
+from dataset_tools.core.console import (
     SOME_FAILED_EXIT_CODE,
     DebugOption,
     DryRunOption,
@@ -46,7 +45,8 @@ from dataset_tools.terminal import (
     WorkspaceOption,
     running,
 )
-from dataset_tools.workspace import Workspace
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.build_record import BuildSummary

@@ -19,9 +19,16 @@ from dataset_tools.cli_options import (
     corpus_of,
     say_standin,
 )
-from dataset_tools.errors import InputError
-from dataset_tools.terminal import DebugOption, JsonOption, Terminal, VerboseOption, WorkspaceOption, running
-from dataset_tools.workspace import Workspace
+from dataset_tools.core.console import (
+    DebugOption,
+    JsonOption,
+    Terminal,
+    VerboseOption,
+    WorkspaceOption,
+    running,
+)
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.class_proposal import Proposal

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.terminal import DebugOption, JsonOption, VerboseOption, running
+from dataset_tools.core.console import DebugOption, JsonOption, VerboseOption, running
 
 
 class PartOption(StrEnum):

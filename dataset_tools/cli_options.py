@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.errors import InputError
-from dataset_tools.terminal import Terminal
-from dataset_tools.workspace import Workspace
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.classes import ClassFile
+    from dataset_tools.class_words import ClassFile
     from dataset_tools.mpii.corpus import Corpus
     from dataset_tools.speech.assemble import SpeechOptions
 
@@ -118,7 +118,7 @@ def corpus_of(
 def engine_of(engine: str, address: str | None, jobs: int) -> AbstractContextManager[None]:
     """What `build` works within: nothing special here, or a Ray cluster."""
     if engine == "ray":
-        from dataset_tools.ray_engine import on_ray
+        from dataset_tools.core.ray_engine import on_ray
 
         return on_ray(address, jobs)
     if address is not None:
@@ -135,7 +135,7 @@ def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
 
 def class_file_of(path: Path | None, place: Workspace, count: int | None) -> ClassFile:
     """The class file given, else the workspace's own, else the shipped one."""
-    from dataset_tools.classes import load_classes
+    from dataset_tools.class_file import load_classes
 
     own = place.annotations / "classes.yaml"
     return load_classes(path or (own if own.is_file() else None), count)

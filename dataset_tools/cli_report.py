@@ -7,9 +7,16 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.cli_options import DEFAULT_JOBS, HERE, ClassFileOption, JobsOption, class_file_of, say_standin
-from dataset_tools.terminal import DebugOption, JsonOption, VerboseOption, WorkspaceOption, running
-from dataset_tools.workspace import Workspace
+from dataset_tools.cli_options import (
+    DEFAULT_JOBS,
+    HERE,
+    ClassFileOption,
+    JobsOption,
+    class_file_of,
+    say_standin,
+)
+from dataset_tools.core.console import DebugOption, JsonOption, VerboseOption, WorkspaceOption, running
+from dataset_tools.core.workspace import Workspace
 
 
 def report(

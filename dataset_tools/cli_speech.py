@@ -21,7 +21,7 @@ from dataset_tools.cli_options import (
     class_file_of,
     speech_options,
 )
-from dataset_tools.terminal import (
+from dataset_tools.core.console import (
     DebugOption,
     JsonOption,
     Terminal,
@@ -29,7 +29,7 @@ from dataset_tools.terminal import (
     WorkspaceOption,
     running,
 )
-from dataset_tools.workspace import Workspace
+from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.speech.assemble import SpeechSummary
@@ -133,7 +133,7 @@ def speech_record(
     Example: fmn-data speech record --licence CC-BY-4.0
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.errors import InputError
+        from dataset_tools.core.errors import InputError
         from dataset_tools.speech.booth import Address, serve_booth
         from dataset_tools.speech.booth_sessions import CONSENT, Booth
 

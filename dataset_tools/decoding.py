@@ -19,7 +19,7 @@ import av
 import av.error
 import av.filter
 
-from dataset_tools.errors import SampleError
+from dataset_tools.core.errors import SampleError
 from dataset_tools.frame_index import FrameIndex, cannot_open, read_frame_index
 
 Numbered = Iterator[tuple[int, Any]]

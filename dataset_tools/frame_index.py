@@ -14,7 +14,7 @@ import av
 import av.error
 import msgspec
 
-from dataset_tools.errors import SampleError
+from dataset_tools.core.errors import SampleError
 
 FALLBACK_RATE = Fraction(147, 5)
 """MPII Cooking 2's 29.4 frames per second, for a video of one frame that states no rate."""

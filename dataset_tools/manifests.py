@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from dataset_tools.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
-from dataset_tools.files import sha256_of, write_bytes, written_whole
-from dataset_tools.http_files import fetch
+from dataset_tools.core.download import fetch
+from dataset_tools.core.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
+from dataset_tools.core.files import sha256_of, write_bytes, written_whole
 
 __all__ = [
     "Augmentation",

@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dataset_tools.build_record import read_build
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import InputError
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import generator
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
@@ -20,13 +23,19 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.progress import Progress, silent
 from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.verdicts import ACCEPTED, with_verdicts
-from dataset_tools.seeds import generator
 from dataset_tools.split_record import SplitRecord, write_split
-from dataset_tools.splits import FOLDS, Side, Sides, SplitName, interval_of, split_items, split_mpii, split_person
-from dataset_tools.workspace import Workspace
+from dataset_tools.splits import (
+    FOLDS,
+    Side,
+    Sides,
+    SplitName,
+    interval_of,
+    split_items,
+    split_mpii,
+    split_person,
+)
 
 PAPER_PAIRS = 50_000
 

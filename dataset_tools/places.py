@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 
 from dataset_tools.choosing import Chooser
-from dataset_tools.errors import SampleError
+from dataset_tools.core.errors import SampleError
 from dataset_tools.plan import PlannedClip, Refusal, whole_clip
 from dataset_tools.review.decisions import Decision
 

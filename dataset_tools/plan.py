@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from dataset_tools.errors import ToolkitError
+from dataset_tools.core.errors import ToolkitError
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
 
 if TYPE_CHECKING:

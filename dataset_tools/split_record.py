@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from dataset_tools.errors import ManifestError
-from dataset_tools.files import write_bytes
+from dataset_tools.core.errors import ManifestError
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.splits import SplitName
-from dataset_tools.workspace import Workspace
 
 
 class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.split/1"):

@@ -14,9 +14,9 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import generator
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.seeds import generator
 
 SplitName = Literal["items", "person", "mpii", "pairs"]
 Side = Literal["train", "test"]

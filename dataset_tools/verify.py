@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dataset_tools.errors import InputError, ManifestError, SampleError
-from dataset_tools.execution import run_each
-from dataset_tools.files import sha256_of
+from dataset_tools.core.errors import InputError, ManifestError, SampleError
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     ClipRow,
     PairRow,
@@ -20,10 +22,8 @@ from dataset_tools.manifests import (
     read_rows,
     resolve,
 )
-from dataset_tools.progress import Progress, silent
 from dataset_tools.split_record import SplitRecord, read_split
 from dataset_tools.splits import interval_of
-from dataset_tools.workspace import Workspace
 
 LENGTH_TOLERANCE_S = 1e-6
 

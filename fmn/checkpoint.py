@@ -19,7 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dataset_tools.manifests import ClassLabel, InputError, write_bytes, written_whole
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import write_bytes, written_whole
+from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.retrieval import RetrievalModel
 from fmn.systems import find_system

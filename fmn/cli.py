@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.terminal import (
+from dataset_tools.core.console import (
     DebugOption,
     DryRunOption,
     JsonOption,
@@ -197,7 +197,7 @@ def search(
     Example: fmn search runs/fmn-demo --speech question.wav --top 10
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.manifests import InputError
+        from dataset_tools.core.errors import InputError
         from fmn.runs import latest_run, manifest_for
         from fmn.search import search as search_run
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dataset_tools.terminal import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 
 if TYPE_CHECKING:
     from fmn.config import Config
@@ -70,7 +70,7 @@ def changes_of(config_file: Path | None, settings: Sequence[str] | None, **train
 
 def settings_of(texts: Sequence[str]) -> dict[str, Any]:
     """``KEY=VALUE`` texts as a dictionary; values are JSON where they can be, else text."""
-    from dataset_tools.manifests import InputError
+    from dataset_tools.core.errors import InputError
 
     changes: dict[str, Any] = {}
     for text in texts:

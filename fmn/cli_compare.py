@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.terminal import (
+from dataset_tools.core.console import (
     SOME_FAILED_EXIT_CODE,
     DebugOption,
     DryRunOption,

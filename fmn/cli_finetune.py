@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.terminal import DebugOption, DryRunOption, JsonOption, VerboseOption, running
+from dataset_tools.core.console import DebugOption, DryRunOption, JsonOption, VerboseOption, running
 from fmn.cli_common import (
     DeviceOption,
     JobsOption,

@@ -7,8 +7,15 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.terminal import DebugOption, JsonOption, VerboseOption, running
-from fmn.cli_common import DeviceOption, JobsOption, RootOption, RunArgument, short, show_failures
+from dataset_tools.core.console import DebugOption, JsonOption, VerboseOption, running
+from fmn.cli_common import (
+    DeviceOption,
+    JobsOption,
+    RootOption,
+    RunArgument,
+    short,
+    show_failures,
+)
 
 
 def predict(

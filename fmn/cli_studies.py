@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.terminal import DebugOption, DryRunOption, JsonOption, Terminal, VerboseOption, running
+from dataset_tools.core.console import (
+    DebugOption,
+    DryRunOption,
+    JsonOption,
+    Terminal,
+    VerboseOption,
+    running,
+)
 from fmn.cli_common import (
     ConfigOption,
     DeviceOption,
@@ -253,7 +260,7 @@ def _listed(text: str) -> list[str]:
 
 def _counts(text: str) -> list[int]:
     """Numbers above 0 with commas between them."""
-    from dataset_tools.manifests import InputError
+    from dataset_tools.core.errors import InputError
 
     parts = _listed(text)
     if not parts or not all(part.isdecimal() and int(part) for part in parts):

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.manifests import InputError, StoppedError, ToolkitError, sha256_of
+from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.core.files import sha256_of
 from fmn.comparison.results import Results, summarised
 from fmn.comparison.runs import Outcome, Task, run_tasks
 from fmn.config import Config, PresetName, as_dict, preset, with_values

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.features.config import (
     DEMO_AUDIO,
     DEMO_VIDEO,

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dataset_tools.manifests import InputError, ToolkitError
+from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.config import Config
-from fmn.features import extract_audio, extract_video
+from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Progress, silent
 from fmn.items import Items, parts_of
 from fmn.tensors import ItemTensors

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import written_whole
+from dataset_tools.core.files import written_whole
 from fmn.table import DIRECTIONS, METRICS
 
 if TYPE_CHECKING:

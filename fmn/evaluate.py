@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import InputError, write_bytes
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import write_bytes
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.data import Featured, featured, find_device
 from fmn.details import details, factors_of

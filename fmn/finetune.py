@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.manifests import InputError, sha256_of, write_bytes
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes
 from fmn.features.backbone import CONTENTS
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.media import Progress, silent

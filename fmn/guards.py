@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 import torch
 
-from dataset_tools.manifests import StoppedError
+from dataset_tools.core.errors import StoppedError
 
 GO_ON = "run the same command again: it goes on after the last whole epoch"
 

@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
-    InputError,
-    ManifestError,
     SplitPairRow,
     UtteranceRow,
     read_rows,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dataset_tools.manifests import ToolkitError
+from dataset_tools.core.errors import ToolkitError
 from fmn.augment import augmented
 from fmn.config import Config
 from fmn.items import Parts

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.memory_writing import Novelty, Rules, WhenFull, write_pairs
 
 Space = Literal["mapped", "raw"]

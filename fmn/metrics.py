@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.chance import ceiling, chance, expected_hit
 
 KS = (1, 10, 25)

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import ClipRow, InputError, PredictionRow, read_rows, resolve, sha256_of, write_rows
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import ClipRow, PredictionRow, read_rows, resolve, write_rows
 from fmn.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.data import default_jobs, feature_cache, find_device
 from fmn.evaluate import check_fit
-from fmn.features import Media, extract_audio, extract_video
-from fmn.features.media import Progress, silent
+from fmn.features.extract import extract_audio, extract_video
+from fmn.features.media import Media, Progress, silent
 from fmn.guards import threads
 from fmn.items import load_items
 from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix

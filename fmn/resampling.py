@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 
 WEIGHTS_AT_ONCE = 4_194_304
 """Weights (draws × queries) that are held at once."""

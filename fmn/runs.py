@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataset_tools.manifests import InputError, workspace_of
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import workspace_of
 from fmn.checkpoint import CHECKPOINT_FILE, load_config
 from fmn.state import read_run_state
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from dataset_tools.manifests import InputError, ToolkitError
+from dataset_tools.core.errors import InputError, ToolkitError
 
 Section = TypeVar("Section")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.manifests import InputError, sha256_of
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
 from fmn.checkpoint import CONFIG_FILE, load_config, read_state
 from fmn.config import Config, as_dict
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.config import Config
 from fmn.sections import section_from
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dataset_tools.manifests import sha256_of
+from dataset_tools.core.files import sha256_of
 from fmn.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data import Featured, featured, find_device

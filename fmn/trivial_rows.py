@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_tools.manifests import ToolkitError
+from dataset_tools.core.errors import ToolkitError
 from fmn.checkpoint import load_config
 from fmn.config import with_values
 from fmn.data import featured, find_device

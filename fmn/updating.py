@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.checkpoint import LoadedRun
 from fmn.details import summarised
 from fmn.items import Items

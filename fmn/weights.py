@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_tools.manifests import InputError, fetch, sha256_of, write_bytes
+from dataset_tools.core.download import fetch
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes
 from fmn.features.media import Progress, silent
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.matlab_cells import DAMAGE, CellReader, UnreadableError, open_mat
 
 VIDEO_NAME = re.compile(r"s\d{2,3}-d\d{2,3}(-[A-Za-z0-9]+)*")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.annotations import Annotations, read_annotations
 
 MAT_NAME = "attributesAnnotations_MPII-Cooking-2.mat"

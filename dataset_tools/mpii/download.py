@@ -20,11 +20,11 @@ from typing import IO, Any, Literal
 import msgspec
 from filelock import FileLock
 
-from dataset_tools.errors import InputError
-from dataset_tools.files import sha256_of, write_bytes, written_whole
-from dataset_tools.http_files import TIMEOUT_S, fetch
+from dataset_tools.core.download import TIMEOUT_S, fetch
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes, written_whole
+from dataset_tools.core.progress import Progress, silent
 from dataset_tools.mpii.corpus import MAT_NAME, VIDEO_SUFFIXES
-from dataset_tools.progress import Progress, silent
 
 HOME = "https://datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2/"
 LICENCE = "MPII Cooking 2 may be used for scientific purposes only, and may not be passed on"

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 
 FRAMES, SECONDS = ("start_frame", "end_frame"), ("start_s", "end_s")
 _EXPECTED = (

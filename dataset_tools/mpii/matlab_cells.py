@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5r, h5s, h5t
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.object_headers import find_stored
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

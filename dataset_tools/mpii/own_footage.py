@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from dataset_tools.class_words import ActionWord, ClassFile, ThingWord
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.progress import Progress, silent
 from dataset_tools.frame_index import FALLBACK_RATE, FrameIndex
 from dataset_tools.mpii.annotations import Annotations, Interval
 from dataset_tools.mpii.corpus import VIDEO_SUFFIXES, Corpus
 from dataset_tools.mpii.interval_list import ListedInterval, read_interval_list, slug
-from dataset_tools.progress import Progress, silent
 from dataset_tools.sources import read_sources
 
 _MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 
 Span = tuple[int, int, str]
 _VIDEO = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*(\.\w+)?")

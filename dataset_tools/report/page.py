@@ -10,16 +10,16 @@ from typing import Any
 from urllib.parse import quote
 
 from dataset_tools.build_record import read_build
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import InputError
-from dataset_tools.files import write_bytes
-from dataset_tools.ledger import read_ledger
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.ledger import read_ledger
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.progress import Progress, silent
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
-from dataset_tools.workspace import Workspace
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 THUMBNAILS_A_CLASS = 12

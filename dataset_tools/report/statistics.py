@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.ledger import LedgerRow
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.ledger import LedgerRow
 from dataset_tools.manifests import ClipRow, UtteranceRow
 
 NOT_REVIEWED = "not reviewed"

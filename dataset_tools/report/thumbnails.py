@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dataset_tools.errors import SampleError, ToolkitError
-from dataset_tools.execution import run_each
-from dataset_tools.files import written_whole
+from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.files import written_whole
+from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, resolve
-from dataset_tools.progress import Progress, silent
 
 HEIGHT_PX = 96
 

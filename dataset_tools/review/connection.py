@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from dataset_tools.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 
 TIMEOUT_S = 600.0
 _FIRST_ANSWER_TIMEOUT_S = 30.0

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dataset_tools.files import clear_partial
-from dataset_tools.ledger import Ledger, LedgerRow, read_ledger
+from dataset_tools.core.files import clear_partial
+from dataset_tools.core.ledger import Ledger, LedgerRow, read_ledger
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
-from dataset_tools.progress import Progress, silent
 from dataset_tools.review.media import ShownVideo, clip_alone
-from dataset_tools.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.cutting import Span

@@ -18,10 +18,10 @@ from typing import Literal, get_args
 import msgspec
 from filelock import FileLock, Timeout
 
-from dataset_tools.errors import ManifestError, StoppedError
-from dataset_tools.files import write_bytes
+from dataset_tools.core.errors import ManifestError, StoppedError
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Row
-from dataset_tools.workspace import Workspace
 
 Verdict = Literal["accept", "trim", "reject", "skip"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import InputError
-from dataset_tools.shipped import shipped_file
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.shipped_files import shipped_file
 
 CONTROLS: Mapping[str, str] = {
     "verdict": "Choices",

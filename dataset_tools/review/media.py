@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
-from dataset_tools.workspace import Workspace
 
 MEDIA_FOLDERS = ("clips", "speech")
 """Folders of a workspace that a server may serve, and no others."""

@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.files import write_bytes
-from dataset_tools.progress import Progress, silent
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.review.connection import connect, server_name
 from dataset_tools.review.decisions import live
 from dataset_tools.review.journal import (
@@ -28,7 +29,6 @@ from dataset_tools.review.labeling import control_targets
 from dataset_tools.review.listing import Changes, annotation_ids, annotator_names, changes
 from dataset_tools.review.projects import Project, find_project, remember
 from dataset_tools.review.reading import is_ours, rows_of
-from dataset_tools.workspace import Workspace
 
 _STAGE = "pull"
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.files import write_bytes
-from dataset_tools.progress import Progress, silent
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.review.connection import answers, connect
 from dataset_tools.review.guesses import read_guesses, show_guesses, with_guesses
 from dataset_tools.review.journal import read_reviews, reviews_lock, reviews_path
@@ -29,7 +30,6 @@ from dataset_tools.review.push_summary import PushSummary
 from dataset_tools.review.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
 from dataset_tools.review.verdicts import standing
 from dataset_tools.review.wanted import Wanted, wanted_tasks
-from dataset_tools.workspace import Workspace
 
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
 from dataset_tools.review.agreement import Agreement, agreement
 from dataset_tools.review.decisions import Decision, decide, live
@@ -16,7 +17,6 @@ from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.review.tasks import utterances_to_show
 from dataset_tools.review.verdicts import standing
 from dataset_tools.review.wanted import read_items
-from dataset_tools.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.table import Table

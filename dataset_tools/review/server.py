@@ -18,8 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.progress import Progress, silent
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.progress import Progress, silent
 
 LABEL_STUDIO_VERSION = "1.23.2"
 VENV_ENVIRONMENT = "FMN_LABEL_STUDIO_VENV"

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import UNSET
 
-from dataset_tools.classes import ActionClass, ClassFile
-from dataset_tools.errors import InputError
+from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.review.decisions import content_of
 from dataset_tools.review.labeling import KEEP, NO_OBJECT

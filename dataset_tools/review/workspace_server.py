@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import msgspec
 from filelock import FileLock
 
-from dataset_tools.errors import InputError
-from dataset_tools.progress import Progress, silent
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.review.media import MEDIA_FOLDERS
 from dataset_tools.review.server import (
     LABEL_STUDIO_VERSION,
@@ -26,7 +27,6 @@ from dataset_tools.review.server import (
     server_venv,
     start,
 )
-from dataset_tools.workspace import Workspace
 
 
 class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.server/1"):

@@ -10,19 +10,19 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import ToolkitError
-from dataset_tools.ledger import Ledger
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.mpii.tacos import read_sentences
-from dataset_tools.progress import Progress, silent
 from dataset_tools.review.decisions import same_words
 from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.speech.augment import augment
 from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.synthesize import synthesize
-from dataset_tools.workspace import Workspace
 
 
 @dataclass(frozen=True)

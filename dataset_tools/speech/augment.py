@@ -15,17 +15,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from dataset_tools.errors import SampleError, ToolkitError
-from dataset_tools.execution import run_each
-from dataset_tools.files import sha256_of
-from dataset_tools.ledger import Ledger, failed, ok
+from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import generator
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, UtteranceRow
-from dataset_tools.progress import Progress, silent
-from dataset_tools.seeds import generator
 from dataset_tools.speech.loudness import Samples
 from dataset_tools.speech.quality import Limits, judge, measure
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Sound, decode, resampled, segment_of, write_wav
-from dataset_tools.workspace import Workspace
 
 _FORM = 1  # of what is done here; another number, and every copy is made anew
 _STAGE = "augment"

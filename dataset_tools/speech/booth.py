@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dataset_tools.errors import InputError, ToolkitError
+from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.manifests import resolve
 from dataset_tools.speech.booth_sessions import Booth, as_json
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.classes import ActionClass, ClassFile
-from dataset_tools.errors import InputError, SampleError
-from dataset_tools.ledger import Ledger
+from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, Row, UtteranceRow, read_rows, write_rows
 from dataset_tools.review.decisions import same_words
 from dataset_tools.review.journal import read_reviews, reviews_path
@@ -27,7 +28,6 @@ from dataset_tools.speech.recording_files import FoundRecording, voice_slug
 from dataset_tools.speech.recordings import RecordingRow, add_recording, read_recordings
 from dataset_tools.speech.sound import decode
 from dataset_tools.speech.texts import assign_texts
-from dataset_tools.workspace import Workspace
 
 CONSENT = (
     "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "

@@ -21,8 +21,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.errors import InputError, SampleError
-from dataset_tools.files import sha256_of
+from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.voices import Voice
 
 _DEFAULT_MODEL = "tts_models/en/vctk/vits"

@@ -20,8 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import dataset_tools.speech.espeak_server as server
-from dataset_tools.errors import InputError, SampleError
-from dataset_tools.seeds import seed_of
+from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.seeds import seed_of
 from dataset_tools.speech.voices import Voice
 
 ACCENTS = {

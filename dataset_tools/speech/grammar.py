@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from dataset_tools.class_words import Role
-from dataset_tools.errors import InputError
-from dataset_tools.shipped import shipped_file
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.shipped_files import shipped_file
 
 Form = Literal["ongoing", "plain", "done", "result"]
 

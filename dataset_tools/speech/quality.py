@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.errors import SampleError
+from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.loudness import SILENT_LUFS, Samples, integrated_loudness
 from dataset_tools.speech.sound import Sound
 

@@ -16,19 +16,19 @@ from pathlib import Path
 
 import msgspec
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import SampleError, ToolkitError
-from dataset_tools.execution import run_each
-from dataset_tools.files import sha256_of, written_whole
-from dataset_tools.ledger import Ledger, failed, ok
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.files import sha256_of, written_whole
+from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import seed_of
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, Row, UtteranceRow, read_rows, write_rows
-from dataset_tools.progress import Progress, silent
-from dataset_tools.seeds import seed_of
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish
 from dataset_tools.speech.utterances import Written, remove_half_written, write_utterance
-from dataset_tools.workspace import Workspace
 
 _STAGE = "import"
 

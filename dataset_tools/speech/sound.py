@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.errors import InputError, SampleError
-from dataset_tools.files import written_whole
+from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.files import written_whole
 from dataset_tools.speech.loudness import Samples
 
 SAMPLE_RATE_HZ = 16000

@@ -10,20 +10,20 @@ from types import MappingProxyType
 
 import msgspec
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import InputError, ToolkitError
-from dataset_tools.execution import run_each
-from dataset_tools.ledger import Ledger, failed, ok
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import seed_of
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.mpii.tacos import SentenceSpans
-from dataset_tools.progress import Progress, silent
-from dataset_tools.seeds import seed_of
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish
 from dataset_tools.speech.texts import Text, assign_texts
 from dataset_tools.speech.utterances import Written, remove_half_written, write_utterance
 from dataset_tools.speech.voices import Dealing, Engine, Voice, deal_voices, open_engine
-from dataset_tools.workspace import Workspace
 
 _FORM = 1  # of what is done here; another number, and every utterance is made anew
 _STAGE = "speak"

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from dataset_tools.classes import ActionClass, ClassFile
+from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.core.seeds import seed_of
 from dataset_tools.manifests import ClipRow
 from dataset_tools.mpii.tacos import SentenceSpans
-from dataset_tools.seeds import seed_of
 from dataset_tools.speech.grammar import load_grammar
 from dataset_tools.speech.sentences import every_sentence
 

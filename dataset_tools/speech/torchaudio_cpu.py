@@ -1,7 +1,7 @@
 """torchaudio beside a CPU build of torch, for the package TTS, which imports it.
 
 torchaudio's newest wheels have a compiled extension that is linked against CUDA. TTS needs none of it. The repair is
-made only when the plain import fails; `fmn.native` has the same one for the features, as neither package may import
+made only when the plain import fails; `dataset_tools.core.torch_compat` has the same one for the features, as neither package may import
 the other.
 """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.files import sha256_of
+from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.quality import Limits, judge, measure
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish, decode, finish, write_wav
 

@@ -18,8 +18,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
-from dataset_tools.errors import InputError
-from dataset_tools.seeds import seed_of
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import seed_of
 
 ENTRY_POINT_GROUP = "fmn_data.engines"
 _SLUG = re.compile(r"[a-z0-9+-]+")

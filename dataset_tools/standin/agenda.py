@@ -13,9 +13,9 @@ import numpy as np
 
 from dataset_tools.class_matching import classify
 from dataset_tools.class_words import ActionClass, ClassFile
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import generator
 from dataset_tools.mpii.annotations import Interval
-from dataset_tools.seeds import generator
 from dataset_tools.standin.cast import FRAME_RATE, Sequence
 from dataset_tools.standin.deal import deal, needs
 from dataset_tools.standin.difficulty import Difficulty

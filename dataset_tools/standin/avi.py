@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from dataset_tools.files import written_whole
+from dataset_tools.core.files import written_whole
 from dataset_tools.standin.painter import Image
 
 FRAME_RATE = Fraction(147, 5)  # 29.4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.standin.difficulty import Difficulty
 from dataset_tools.standin.kitchen import HEIGHT_PX, MARGIN_PX, WIDTH_PX
 from dataset_tools.standin.painter import Image

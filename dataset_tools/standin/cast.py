@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 
 PERSONS = ("s07", "s08", *(f"s{number}" for number in range(10, 38)))
 DISHES = tuple(f"d{number:02d}" for number in range(16, 75))

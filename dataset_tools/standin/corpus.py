@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_tools.classes import load_classes
-from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.files import write_bytes
-from dataset_tools.progress import Progress, silent
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.progress import Progress, silent
 from dataset_tools.standin.cast import FRAME_RATE, sequences, split_of_persons
 from dataset_tools.standin.difficulty import difficulty_named
 
@@ -165,7 +165,7 @@ def _claim(root: Path, description: dict[str, Any]) -> None:
 
 def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
     """Draws the videos that are not there; gives their number."""
-    from dataset_tools.execution import run_each
+    from dataset_tools.core.execution import run_each
     from dataset_tools.standin.render import draw_video
 
     for leftover in (tasks[0].path.parent).glob(".partial-*"):  # of a run that was killed

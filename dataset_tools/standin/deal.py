@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataset_tools.class_words import ActionClass, ClassFile
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.standin.difficulty import Difficulty
 from dataset_tools.standin.things import SUBJECTS
 

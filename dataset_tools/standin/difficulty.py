@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

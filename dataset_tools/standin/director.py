@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.standin.agenda import Agenda
 from dataset_tools.standin.cast import FRAME_RATE
 from dataset_tools.standin.difficulty import Difficulty

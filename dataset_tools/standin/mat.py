@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dataset_tools.files import written_whole
+from dataset_tools.core.files import written_whole
 from dataset_tools.standin.cast import FRAME_RATE
 from dataset_tools.standin.vocabulary import ATTRIBUTE_MAP
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.standin.difficulty import Difficulty
 from dataset_tools.standin.painter import Colour
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.standin import hands
 from dataset_tools.standin.agenda import Agenda
 from dataset_tools.standin.avi import write_avi

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataset_tools.class_words import ClassFile
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.speech.sentences import describe
 from dataset_tools.standin.cast import FRAME_RATE
 from dataset_tools.standin.script import Interval

@@ -13,8 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset_tools.classes import classify, load_classes
-from dataset_tools.files import written_whole
+from dataset_tools.class_file import load_classes
+from dataset_tools.class_matching import classify
+from dataset_tools.core.files import written_whole
 from dataset_tools.mpii.annotations import Interval
 from dataset_tools.mpii.corpus import open_corpus
 from dataset_tools.standin.painter import Image

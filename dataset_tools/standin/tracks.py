@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.standin.cast import FRAME_RATE
 from dataset_tools.standin.difficulty import Difficulty
 from dataset_tools.standin.motions import CARRIED, ONCE, MotionStyle, Values, ease, motion_path

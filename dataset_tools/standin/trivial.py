@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.classes import classify, load_classes
+from dataset_tools.class_file import load_classes
+from dataset_tools.class_matching import classify
+from dataset_tools.core.seeds import generator
 from dataset_tools.mpii.corpus import open_corpus
-from dataset_tools.seeds import generator
 
 FOLDS = 5
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.manifests import InputError, sha256_of
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
 from fmn.comparison.results import FIGURES, REFERENCE, Floats, PerQuery, common_items, measured_queries
 from fmn.comparison.runs import Scores, read_scores
 from fmn.details import factors_of

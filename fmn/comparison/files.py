@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.manifests import write_bytes
+from dataset_tools.core.files import write_bytes
 from fmn.comparison.plot import write_plot
 from fmn.comparison.rendering import csv_text, latex_text, markdown
 

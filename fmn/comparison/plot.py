@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.manifests import written_whole
+from dataset_tools.core.files import written_whole
 from fmn.comparison.table import SPREAD, sizes
 from fmn.table import DIRECTIONS
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dataset_tools.manifests import SampleError, StoppedError, ToolkitError, write_bytes, written_whole
+from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
+from dataset_tools.core.files import write_bytes, written_whole
 from fmn.allocation import give_back_freed_memory, keep_freed_memory
 from fmn.checkpoint import CONFIG_FILE, load_run
 from fmn.config import Config

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset_tools.manifests import SampleError
-from fmn import native
+from dataset_tools.core import torch_compat
+from dataset_tools.core.errors import SampleError
 
 
 def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
@@ -33,7 +33,7 @@ def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
     mono = torch.from_numpy(np.ascontiguousarray(channels.mean(axis=0, dtype=np.float64), dtype=np.float32))
     if rate_hz == sample_rate_hz:
         return mono
-    return native.torchaudio().functional.resample(mono, rate_hz, sample_rate_hz)  # type: ignore[no-any-return]
+    return torch_compat.torchaudio().functional.resample(mono, rate_hz, sample_rate_hz)  # type: ignore[no-any-return]
 
 
 def _read_with_libsndfile(path: Path) -> tuple[NDArray[np.float32], int] | None:

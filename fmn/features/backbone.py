@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset_tools.manifests import InputError, sha256_of
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
 from fmn import weights
 from fmn.features import resnet
 from fmn.features.config import VideoFeatureConfig

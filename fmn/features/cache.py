@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import written_whole
+from dataset_tools.core.files import written_whole
 
 
 class FeatureCache:

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
 VideoKind = Literal["backbone", "mean_colour", "duration", "file_size"]

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dataset_tools.manifests import SampleError, ToolkitError
+from dataset_tools.core.errors import SampleError, ToolkitError
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.media import FeatureSet, Media, Progress, silent
 from fmn.features.workers import device_errors, one_thread_each, overlapped
@@ -230,9 +230,9 @@ def _audio_source(config: AudioFeatureConfig) -> str:
     """What decides the values of a sequence, as a digest."""
     import torch
 
-    from fmn import native
+    from dataset_tools.core import torch_compat
 
-    versions = {"torch": torch.__version__, "torchaudio": native.torchaudio().__version__}
+    versions = {"torch": torch.__version__, "torchaudio": torch_compat.torchaudio().__version__}
     decisive = asdict(config)
     if config.kind == "mfcc":
         del decisive["kind"]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.features.config import FlowMethod
 
 FLOW_STEPS = 127  # a flow of ±bound pixels is stored as ±127

@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import SampleError
+from dataset_tools.core.errors import SampleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

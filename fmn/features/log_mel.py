@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fmn import native
+from dataset_tools.core import torch_compat
 from fmn.features.config import AudioFeatureConfig
 
 
@@ -26,7 +26,7 @@ class LogMel:
     def __init__(self, config: AudioFeatureConfig) -> None:
         self.window = round(config.window_ms * config.sample_rate_hz / 1000)  # in samples
         hop = round(config.hop_ms * config.sample_rate_hz / 1000)
-        audio: Any = native.torchaudio()
+        audio: Any = torch_compat.torchaudio()
         self._mel = audio.transforms.MelSpectrogram(
             config.sample_rate_hz,
             n_fft=self.window,

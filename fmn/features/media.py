@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dataset_tools.manifests import ToolkitError
+from dataset_tools.core.errors import ToolkitError
 
 if TYPE_CHECKING:
     import numpy as np

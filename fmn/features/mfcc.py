@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fmn import native
+from dataset_tools.core import torch_compat
 from fmn.features.config import AudioFeatureConfig
 
 LOWEST_HZ = 20.0  # below lies hum
@@ -30,7 +30,7 @@ class Mfcc:
         self.config = config
         self.window = round(config.window_ms * config.sample_rate_hz / 1000)  # in samples
         self.hop = round(config.hop_ms * config.sample_rate_hz / 1000)
-        audio: Any = native.torchaudio()
+        audio: Any = torch_compat.torchaudio()
         self._differences = audio.functional.compute_deltas
         self._coefficients = audio.transforms.MFCC(
             config.sample_rate_hz,

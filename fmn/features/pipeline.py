@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import ToolkitError
+from dataset_tools.core.errors import ToolkitError
 from fmn.features.media import Media
 from fmn.features.windows import ClipWindows
 

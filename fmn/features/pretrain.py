@@ -23,16 +23,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dataset_tools.manifests import (
-    ClipRow,
-    InputError,
-    ToolkitError,
-    read_rows,
-    resolve,
-    sha256_of,
-    workspace_of,
-    written_whole,
-)
+from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.files import sha256_of, written_whole
+from dataset_tools.manifests import ClipRow, read_rows, resolve, workspace_of
 from fmn.features.backbone import METADATA_KEY
 from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig, one_frame
 from fmn.features.media import Media, Progress, silent

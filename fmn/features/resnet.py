@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from fmn import native
+from dataset_tools.core import torch_compat
 from fmn.features.config import RESNET_CHANNELS
 
 # What pytorchvideo's model zoo says the network was trained on: values in [0, 1], less MEAN, by STD.
@@ -22,7 +22,7 @@ class I3DResNet50(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = native.pytorchvideo_resnet().i3d_r50(pretrained=False).blocks[:-1]
+        self.blocks = torch_compat.pytorchvideo_resnet().i3d_r50(pretrained=False).blocks[:-1]
 
     def features(self, x: Tensor) -> Tensor:
         """[B, 3, T, H, W] -> [B, 2048]: the mean over time and place before the head."""

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import SampleError, ToolkitError, written_whole
+from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.files import written_whole
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.media import Media, Progress, silent
 from fmn.features.windows import read_samples

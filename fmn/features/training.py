@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dataset_tools.manifests import InputError, StoppedError, written_whole
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import written_whole
 from fmn.features.backbone import load_networks, scaling
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import SampleError
+from dataset_tools.core.errors import SampleError
 from fmn.features.audio import read_audio
 from fmn.features.frames import frame_times, read_frames
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from dataset_tools.manifests import StoppedError
+from dataset_tools.core.errors import StoppedError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

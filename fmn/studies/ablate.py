@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.manifests import InputError, sha256_of, write_bytes
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data import featured, find_device
 from fmn.details import sd_of, summarised

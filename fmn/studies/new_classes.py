@@ -17,15 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import (
-    InputError,
-    SplitPairRow,
-    read_rows,
-    sha256_of,
-    workspace_of,
-    write_bytes,
-    write_rows,
-)
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.details import sd_of, summarised

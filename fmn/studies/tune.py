@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.manifests import sha256_of, write_bytes
+from dataset_tools.core.files import sha256_of, write_bytes
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
 from fmn.features.media import Progress, silent
 from fmn.guards import threads

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.config import Config, as_dict, as_printed, flattened, with_values
 
 READING = frozenset(

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dataset_tools.class_file import load_classes
+from dataset_tools.class_matching import classify
 from dataset_tools.class_proposal import propose
-from dataset_tools.class_support import support_table
-from dataset_tools.class_words import make_class
-from dataset_tools.classes import ClassFile, audit, classify, load_classes
-from dataset_tools.errors import InputError
+from dataset_tools.class_support import audit, support_table
+from dataset_tools.class_words import ClassFile, make_class
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.annotations import Annotations, Interval
 from dataset_tools.mpii.corpus import Corpus
 

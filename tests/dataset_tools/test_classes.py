@@ -13,13 +13,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dataset_tools.class_file import load_classes
+from dataset_tools.class_matching import classify
 from dataset_tools.class_words import make_class
 from dataset_tools.class_writing import write_classes
-from dataset_tools.classes import classify, load_classes
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.manifests import ClassLabel
 from dataset_tools.mpii.annotations import Interval
-from dataset_tools.shipped import shipped_file
 
 # Table 1 of the paper.
 ACTIONS = {"pour", "cut", "sprinkle", "squeeze", "stir", "take out", "wash", "grate", "peel"}

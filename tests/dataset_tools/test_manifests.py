@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_tools.errors import InputError, ManifestError
+from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.manifests import (
     ClipRow,
     PairRow,

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dataset_tools.classes import load_classes
-from dataset_tools.errors import InputError
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs import PairOptions, find_leaks, make_pairs
 from dataset_tools.split_record import read_split
 from dataset_tools.splits import Sides
-from dataset_tools.workspace import Workspace
 
 CLASSES = load_classes()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.splits import split_items, split_mpii, split_person
 

@@ -9,8 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset_tools.manifests import ClassLabel, ClipRow, IntervalOrigin, SplitPairRow, UtteranceRow, write_rows
-from fmn.config import DEMO, AugmentConfig, Config, MemoryConfig, ModelConfig, TrainingConfig
+from dataset_tools.manifests import (
+    ClassLabel,
+    ClipRow,
+    IntervalOrigin,
+    SplitPairRow,
+    UtteranceRow,
+    write_rows,
+)
+from fmn.config import (
+    DEMO,
+    AugmentConfig,
+    Config,
+    MemoryConfig,
+    ModelConfig,
+    TrainingConfig,
+)
 from fmn.features.media import FeatureSet, Media
 
 VIDEO_DIM, AUDIO_DIM = 12, 8

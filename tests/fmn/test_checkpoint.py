@@ -8,7 +8,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from dataset_tools.manifests import ClassLabel, InputError
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import ClassLabel
 from fmn.checkpoint import (
     About,
     load_config,

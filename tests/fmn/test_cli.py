@@ -12,7 +12,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, sha256_of, write_rows
+from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli import app
 
 pytestmark = pytest.mark.usefixtures("one_thread")

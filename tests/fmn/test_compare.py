@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import fmn.baselines
 import fmn.comparison.runs
-from dataset_tools.manifests import InputError, StoppedError
+from dataset_tools.core.errors import InputError, StoppedError
 from fmn.compare import Comparison, compare, describe, plan
 from fmn.comparison.files import write_files
 from fmn.comparison.results import Results

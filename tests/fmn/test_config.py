@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.config import (
     DEMO,
     PAPER,

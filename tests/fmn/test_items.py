@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from dataset_tools.manifests import InputError, ManifestError, SplitPairRow, read_rows, write_rows
+from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.items import load_items, parts_of
 
 

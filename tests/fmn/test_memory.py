@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.memory import FeatureMemory
 
 pytestmark = pytest.mark.usefixtures("one_thread")

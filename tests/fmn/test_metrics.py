@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.metrics import (
     by_class,
     class_recall_at_k,

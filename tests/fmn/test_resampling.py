@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.resampling import interval_of_mean
 
 CLASSES, PEOPLE, SEEDS = 20, 10, 5

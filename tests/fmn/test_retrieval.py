@@ -7,7 +7,14 @@ from torch import Tensor
 
 import fmn.retrieval
 from fmn.encoder import Sequences
-from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix, still
+from fmn.retrieval import (
+    Codes,
+    RetrievalModel,
+    encode_all_clips,
+    encode_all_utterances,
+    score_matrix,
+    still,
+)
 from fmn.tensors import ItemTensors
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import fmn.baselines
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.checkpoint import load_run
 from fmn.config import Config, with_values
 from fmn.evaluate import evaluate

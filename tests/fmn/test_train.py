@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import fmn.loop
-from dataset_tools.manifests import InputError, SplitPairRow, StoppedError, ToolkitError, read_rows, write_rows
+from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.checkpoint import load_run
 from fmn.config import Config, with_values
 from fmn.evaluate import evaluate

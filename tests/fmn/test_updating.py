@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, with_values
 from fmn.data import featured

@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dataset_tools.manifests import InputError, StoppedError
-from fmn import native, weights
+from dataset_tools.core import torch_compat
+from dataset_tools.core.errors import InputError, StoppedError
+from fmn import weights
 from fmn.features.i3d import I3D
 
 CONTENT = np.random.default_rng(0).bytes(700_001)
@@ -176,7 +177,7 @@ def test_the_folder_is_named_by_the_environment(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_address_of_the_resnet_is_pytorchvideos() -> None:
-    assert weights.PUBLISHED["i3d_r50", "rgb"].url == native.pytorchvideo_resnet().checkpoint_paths["i3d_r50"]
+    assert weights.PUBLISHED["i3d_r50", "rgb"].url == torch_compat.pytorchvideo_resnet().checkpoint_paths["i3d_r50"]
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])

@@ -22,16 +22,16 @@ import pytest
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.classes import load_classes
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.ledger import Ledger, read_ledger
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.cutting import CutTask, Span, cut_task
 from dataset_tools.encoding import ENCODER_OPTIONS
-from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.ledger import Ledger, read_ledger
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.sources import read_sources
 from dataset_tools.verify import verify_dataset
-from dataset_tools.workspace import Workspace
 
 CLASSES = load_classes()
 OPTIONS = BuildOptions(per_class=8, short_side=64, speech=False)
@@ -218,8 +218,8 @@ import pickle, sys
 from pathlib import Path
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.classes import load_classes
-from dataset_tools.workspace import Workspace
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.workspace import Workspace
 corpus = pickle.loads(Path(sys.argv[2]).read_bytes())
 print("ready", flush=True)
 build_dataset(Workspace(Path(sys.argv[1])), corpus, load_classes(), BuildOptions(per_class=8, short_side=64), jobs=2)

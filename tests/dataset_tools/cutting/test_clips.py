@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from dataset_tools.choosing import Knowledge
-from dataset_tools.classes import load_classes
+from dataset_tools.class_file import load_classes
 from dataset_tools.clips import plan_clips
-from dataset_tools.errors import InputError, SampleError
+from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
 from dataset_tools.mpii.annotations import Interval
 from dataset_tools.mpii.corpus import Corpus

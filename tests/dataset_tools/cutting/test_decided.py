@@ -15,19 +15,27 @@ import soundfile
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions, read_build
-from dataset_tools.classes import load_classes
-from dataset_tools.errors import InputError
-from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows, sha256_of
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.pairs import PairOptions, make_pairs
 from dataset_tools.review.decisions import decide, still_refers
 from dataset_tools.review.footage import shown_videos
-from dataset_tools.review.journal import LabelStudioIds, ReviewRow, Shown, append_reviews, read_reviews, reviews_path
+from dataset_tools.review.journal import (
+    LabelStudioIds,
+    ReviewRow,
+    Shown,
+    append_reviews,
+    read_reviews,
+    reviews_path,
+)
 from dataset_tools.review.review_status import status
 from dataset_tools.review.verdicts import standing
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.verify import verify_dataset
-from dataset_tools.workspace import Workspace
 
 CLASSES = load_classes()
 CUT, STIR = "cut_carrot_knife", "stir_onion_spatula"

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from dataset_tools.core.errors import SampleError
 from dataset_tools.decoding import SourceVideo
-from dataset_tools.errors import SampleError
 from dataset_tools.frame_index import read_frame_index
 
 SOURCES: dict[str, dict[str, Any]] = {

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.classes import classify, load_classes
-from dataset_tools.errors import InputError
+from dataset_tools.class_file import load_classes
+from dataset_tools.class_matching import classify
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.frame_index import read_frame_index
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.mpii.own_footage import frames_between, open_own_footage
-from dataset_tools.workspace import Workspace
 
 CLASSES = load_classes()
 HEADER = "video,start_frame,end_frame,action,subject,object\n"

@@ -11,15 +11,22 @@ import numpy as np
 import pytest
 import soundfile
 
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.decoding import SourceVideo
 from dataset_tools.encoding import encode
-from dataset_tools.errors import InputError
-from dataset_tools.files import sha256_of
-from dataset_tools.manifests import ClassLabel, ClipRow, SplitPairRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import (
+    ClassLabel,
+    ClipRow,
+    SplitPairRow,
+    UtteranceRow,
+    read_rows,
+    write_rows,
+)
 from dataset_tools.split_record import SplitRecord, read_split, write_split
 from dataset_tools.splits import SplitName
 from dataset_tools.verify import verify_dataset
-from dataset_tools.workspace import Workspace
 
 CUT = ClassLabel(id="cut_carrot_knife", action="cut", subject="carrot", object="knife")
 

@@ -11,7 +11,7 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.annotations import read_annotations
 
 

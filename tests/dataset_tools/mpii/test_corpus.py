@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.corpus import MAT_NAME, find_mat, open_corpus
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset_tools import http_files
-from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.http_files import fetch
+from dataset_tools.core import download as http_files
+from dataset_tools.core.download import fetch
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.mpii.corpus import MAT_NAME, open_corpus
 from dataset_tools.mpii.download import download_corpus
 

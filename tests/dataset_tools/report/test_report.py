@@ -16,16 +16,16 @@ import pytest
 import soundfile
 from playwright.sync_api import sync_playwright
 
-from dataset_tools.classes import load_classes
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger, failed
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.decoding import Picture
 from dataset_tools.encoding import encode
-from dataset_tools.errors import InputError, SampleError
-from dataset_tools.files import sha256_of
-from dataset_tools.ledger import Ledger, failed
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.page import write_report
-from dataset_tools.workspace import Workspace
 
 CUT, WASH = "cut_carrot_knife", "wash_apple"
 CLASSES = load_classes()

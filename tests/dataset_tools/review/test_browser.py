@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from dataset_tools.classes import load_classes
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.review import pull, push, read_reviews, reviews_path
-from dataset_tools.workspace import Workspace
+from dataset_tools.review.journal import read_reviews, reviews_path
+from dataset_tools.review.pulling import pull
+from dataset_tools.review.pushing import push
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dataset_tools.cli import app
-from dataset_tools.workspace import Workspace
+from dataset_tools.core.workspace import Workspace
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dataset_tools.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.review import connection
 from dataset_tools.review.connection import body_text, connect, server_name
 

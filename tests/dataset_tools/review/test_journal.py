@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.errors import ManifestError, StoppedError
+from dataset_tools.core.errors import ManifestError, StoppedError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.review.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, utc
-from dataset_tools.workspace import Workspace
 
 MakeReview = Callable[..., ReviewRow]
 

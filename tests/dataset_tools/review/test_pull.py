@@ -10,21 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from dataset_tools.classes import load_classes
-from dataset_tools.errors import InputError, StoppedError
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.review import (
-    PullSummary,
-    decide,
-    pull,
-    pull_from_file,
-    push_to_file,
-    read_reviews,
-    reviews_path,
-    status,
-    watch,
-)
-from dataset_tools.workspace import Workspace
+from dataset_tools.review.decisions import decide
+from dataset_tools.review.journal import read_reviews, reviews_path
+from dataset_tools.review.pulling import PullSummary, pull, pull_from_file, watch
+from dataset_tools.review.pushing import push_to_file
+from dataset_tools.review.review_status import status
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

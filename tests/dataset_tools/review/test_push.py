@@ -13,17 +13,14 @@ import httpx
 import msgspec
 import pytest
 
-from dataset_tools.classes import load_classes
-from dataset_tools.errors import InputError
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.review import (
-    decide,
-    pull,
-    read_reviews,
-    reviews_path,
-)
+from dataset_tools.review.decisions import decide
+from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.projects import remembered
-from dataset_tools.workspace import Workspace
+from dataset_tools.review.pulling import pull
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
@@ -117,9 +114,9 @@ def test_a_push_killed_halfway_is_completed_and_doubled_tasks_go(
 KILLED_PUSH = """
 import sys
 from pathlib import Path
-from dataset_tools.classes import load_classes
-from dataset_tools.review import push, pushing
-from dataset_tools.workspace import Workspace
+from dataset_tools.class_file import load_classes
+from dataset_tools.review import pushing; from dataset_tools.review.pushing import push
+from dataset_tools.core.workspace import Workspace
 
 pushing._TASKS_PER_REQUEST = 1
 root, url, key, media = sys.argv[1:]

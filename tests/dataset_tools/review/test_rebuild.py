@@ -14,13 +14,16 @@ import pytest
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.classes import load_classes
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.mpii.annotations import Annotations, Interval
 from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.pairs import PairOptions, make_pairs
-from dataset_tools.review import pull, push, reviews_path, status
-from dataset_tools.workspace import Workspace
+from dataset_tools.review.journal import reviews_path
+from dataset_tools.review.pulling import pull
+from dataset_tools.review.pushing import push
+from dataset_tools.review.review_status import status
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

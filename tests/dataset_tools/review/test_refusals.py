@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 
-from dataset_tools.classes import load_classes
-from dataset_tools.errors import InputError, StoppedError
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.review import (
-    pull,
-    push,
-    reviews_path,
-)
+from dataset_tools.review.journal import reviews_path
 from dataset_tools.review.labeling import labeling_config
-from dataset_tools.workspace import Workspace
+from dataset_tools.review.pulling import pull
+from dataset_tools.review.pushing import push
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.review import status, status_tables
 from dataset_tools.review.journal import ReviewRow, append_reviews, reviews_path
-from dataset_tools.workspace import Workspace
+from dataset_tools.review.review_status import status, status_tables
 
 CUT, WASH = "cut_carrot_knife", "wash_apple"
 

@@ -11,10 +11,19 @@ from typing import Any
 import httpx
 import pytest
 
-from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.review import Target, find_server, login_file, serve, stop
-from dataset_tools.review.server import Account, install, is_free, is_healthy, is_installed, knows, server_venv, start
-from dataset_tools.workspace import Workspace
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.review.server import (
+    Account,
+    install,
+    is_free,
+    is_healthy,
+    is_installed,
+    knows,
+    server_venv,
+    start,
+)
+from dataset_tools.review.workspace_server import Target, find_server, login_file, serve, stop
 
 running = pytest.mark.label_studio
 together = pytest.mark.xdist_group("label_studio")

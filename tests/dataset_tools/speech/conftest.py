@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools.classes import ClassFile, load_classes
+from dataset_tools.class_file import load_classes
+from dataset_tools.class_words import ClassFile
 from dataset_tools.speech.sound import ffmpeg_path
 
 
@@ -51,7 +52,7 @@ def _sine() -> Callable[[float, float, float, int], np.ndarray]:
 PLAIN_ENGINE = '''
 import math, os, struct, wave
 from pathlib import Path
-from dataset_tools.errors import SampleError
+from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.voices import Voice
 
 FAILS = Path(__file__).with_name("fails")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from dataset_tools.classes import load_classes
-from dataset_tools.ledger import Ledger
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     Augmentation,
     ClipRow,
@@ -27,7 +28,6 @@ from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthes
 from dataset_tools.speech.augment import Ranges, augment, changed
 from dataset_tools.speech.quality import Limits, judge, measure
 from dataset_tools.speech.sound import decode
-from dataset_tools.workspace import Workspace
 
 CLASSES = load_classes()
 RATE_HZ = 16000

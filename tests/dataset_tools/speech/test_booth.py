@@ -28,15 +28,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect, sync_playwright
 
-from dataset_tools.classes import load_classes
-from dataset_tools.errors import InputError
-from dataset_tools.files import sha256_of
-from dataset_tools.ledger import Ledger, LedgerRow
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger, LedgerRow
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.booth import MOST_BYTES, Address, make_app
 from dataset_tools.speech.booth_sessions import Booth
 from dataset_tools.speech.recordings import read_recordings
-from dataset_tools.workspace import Workspace
 
 CLASSES = load_classes()
 RATE_HZ = 48_000

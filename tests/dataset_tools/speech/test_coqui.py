@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import InputError
-from dataset_tools.ledger import Ledger
-from dataset_tools.manifests import ClipRow, sha256_of
-from dataset_tools.seeds import seed_of
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.seeds import seed_of
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow
 from dataset_tools.speech import coqui
 from dataset_tools.speech.coqui import CoquiEngine
 from dataset_tools.speech.quality import Limits
@@ -22,7 +24,6 @@ from dataset_tools.speech.sound import Finish
 from dataset_tools.speech.synthesize import synthesize
 from dataset_tools.speech.utterances import write_utterance
 from dataset_tools.speech.voices import open_engine
-from dataset_tools.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import dataset_tools.speech.espeak as espeak
-from dataset_tools.errors import SampleError
+from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.espeak import ACCENTS, EspeakEngine, EspeakVoice
 
 TEXT = "The cook has just peeled the orange with a knife."

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import InputError
-from dataset_tools.ledger import Ledger
-from dataset_tools.manifests import ClipRow, UtteranceRow, sha256_of
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recordings import (
     ImportSummary,
@@ -21,7 +23,6 @@ from dataset_tools.speech.recordings import (
     restore_recordings,
 )
 from dataset_tools.speech.sound import decode
-from dataset_tools.workspace import Workspace
 
 CARROT = "cut_carrot_knife"
 Ffmpeg = Callable[..., None]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools.errors import SampleError
+from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.loudness import integrated_loudness
 from dataset_tools.speech.sound import Finish, Sound, decode, finish, write_wav
 

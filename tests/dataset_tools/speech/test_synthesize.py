@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.classes import ClassFile
-from dataset_tools.errors import InputError
-from dataset_tools.ledger import Ledger
-from dataset_tools.manifests import ClipRow, UtteranceRow, sha256_of
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.mpii.tacos import SentenceSpans
 from dataset_tools.speech.synthesize import synthesize
-from dataset_tools.workspace import Workspace
 
 
 @pytest.fixture
@@ -166,12 +167,12 @@ RUN = """
 import sys
 from pathlib import Path
 import msgspec
-from dataset_tools.classes import load_classes
-from dataset_tools.ledger import Ledger
+from dataset_tools.class_file import load_classes
+from dataset_tools.core.ledger import Ledger
 from dataset_tools.manifests import ClipRow
 from dataset_tools.mpii.tacos import SentenceSpans
 from dataset_tools.speech.synthesize import synthesize
-from dataset_tools.workspace import Workspace
+from dataset_tools.core.workspace import Workspace
 
 if __name__ == "__main__":
     workspace = Workspace(Path(sys.argv[1]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.classes import ClassFile
+from dataset_tools.class_words import ClassFile
 from dataset_tools.manifests import ClipRow
 from dataset_tools.mpii.tacos import SentenceSpans, read_sentences
 from dataset_tools.speech.sentences import every_sentence

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 from dataset_tools.speech.voices import Voice, deal_voices, open_engine
 
 

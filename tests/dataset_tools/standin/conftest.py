@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.classes import ClassFile, load_classes
-from dataset_tools.standin import write_standin
+from dataset_tools.class_file import load_classes
+from dataset_tools.class_words import ClassFile
 from dataset_tools.standin.agenda import Agenda, plan_agendas
 from dataset_tools.standin.cast import sequences
+from dataset_tools.standin.corpus import write_standin
 from dataset_tools.standin.difficulty import STANDARD
 
 

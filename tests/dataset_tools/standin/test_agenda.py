@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dataset_tools.class_file import load_classes
 from dataset_tools.class_matching import classify
-from dataset_tools.classes import ClassFile, load_classes
-from dataset_tools.errors import InputError
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.annotations import Interval
 from dataset_tools.standin.agenda import Agenda, AgendaItem, plan_agendas
 from dataset_tools.standin.cast import sequences

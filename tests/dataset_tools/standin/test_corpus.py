@@ -12,11 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
-from dataset_tools.classes import ClassFile, classify
-from dataset_tools.errors import InputError
+from dataset_tools.class_matching import classify
+from dataset_tools.class_words import ClassFile
+from dataset_tools.core.errors import InputError
 from dataset_tools.mpii.corpus import open_corpus
 from dataset_tools.mpii.tacos import read_sentences
-from dataset_tools.standin import write_standin
+from dataset_tools.standin.corpus import write_standin
 
 # As facts about the real file have them; roles' properties are further keys.
 KEYS = {

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dataset_tools.seeds import generator
+from dataset_tools.core.seeds import generator
 from dataset_tools.standin.agenda import Agenda
 from dataset_tools.standin.difficulty import STANDARD
 from dataset_tools.standin.director import write_script

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dataset_tools.core.seeds import generator
 from dataset_tools.mpii.corpus import open_corpus
-from dataset_tools.seeds import generator
 from dataset_tools.standin.sheets import interval_strip, write_sheets
 from dataset_tools.standin.trivial import nearest_mean_accuracy, trivial_scores
 

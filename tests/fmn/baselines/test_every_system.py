@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.checkpoint import load_run
 from fmn.config import Config, as_dict, with_values
 from fmn.evaluate import evaluate

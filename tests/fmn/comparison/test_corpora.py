@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 from scipy.stats import t, ttest_1samp
 
 import fmn.comparison.corpora as corpora
-from dataset_tools.manifests import InputError, sha256_of
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
 from fmn.comparison.corpora import interval_over_corpora, over_corpora
 from fmn.comparison.files import write_files
 from fmn.comparison.rendering import markdown

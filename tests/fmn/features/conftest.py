@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fmn.features import Media, VideoFeatureConfig
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.media import Media
 
 # Nothing but a few pixels: the smallest network on the smallest windows.
 TINY = VideoFeatureConfig(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dataset_tools.manifests import SampleError
+from dataset_tools.core.errors import SampleError
 from fmn.features.audio import read_audio
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dataset_tools.manifests import InputError
-from fmn.features import Media, VideoFeatureConfig
+from dataset_tools.core.errors import InputError
 from fmn.features.backbone import Backbone, load_networks, scaling
+from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
+from fmn.features.media import Media
 from fmn.features.windows import ClipWindows, read_windows
 
 

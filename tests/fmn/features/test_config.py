@@ -7,8 +7,15 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from dataset_tools.manifests import InputError
-from fmn.features import DEMO_AUDIO, DEMO_VIDEO, PAPER_AUDIO, PAPER_VIDEO, AudioFeatureConfig, VideoFeatureConfig
+from dataset_tools.core.errors import InputError
+from fmn.features.config import (
+    DEMO_AUDIO,
+    DEMO_VIDEO,
+    PAPER_AUDIO,
+    PAPER_VIDEO,
+    AudioFeatureConfig,
+    VideoFeatureConfig,
+)
 
 
 def test_the_paper_has_2048_numbers_a_clip() -> None:
@@ -52,7 +59,7 @@ def test_the_digest_changes_with_every_field_and_with_nothing_else() -> None:
 
 
 def test_the_digest_is_the_same_in_another_process() -> None:
-    code = "from fmn.features import DEMO_VIDEO, DEMO_AUDIO; print(DEMO_VIDEO.digest, DEMO_AUDIO.digest)"
+    code = "from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO; print(DEMO_VIDEO.digest, DEMO_AUDIO.digest)"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
     )

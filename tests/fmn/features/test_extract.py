@@ -9,10 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import InputError, SampleError, StoppedError
-from fmn.features import DEMO_AUDIO, DEMO_VIDEO, FeatureSet, Media, VideoFeatureConfig, extract_audio, extract_video
+from dataset_tools.core.errors import InputError, SampleError, StoppedError
 from fmn.features import backbone as backbone_module
 from fmn.features.audio import read_audio
+from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO, VideoFeatureConfig
+from fmn.features.extract import extract_audio, extract_video
+from fmn.features.media import FeatureSet, Media
 from fmn.features.mfcc import Mfcc
 from fmn.features.windows import ClipWindows
 from fmn.features.workers import overlapped

@@ -12,11 +12,14 @@ import torch
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-from dataset_tools.manifests import InputError, SplitPairRow, read_rows, write_rows
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli import app
 from fmn.config import preset
 from fmn.data import featured
-from fmn.features import AudioFeatureConfig, Media, VideoFeatureConfig, extract_video
+from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
+from fmn.features.extract import extract_video
+from fmn.features.media import Media
 from fmn.features.training import TrainingRecipe
 from fmn.finetune import REFIT_NOTE, finetune, labelled_parts
 from fmn.items import load_items

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 from fmn.features.config import FlowMethod
 from fmn.features.flow import optical_flow, quantised
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import SampleError
+from dataset_tools.core.errors import SampleError
 from fmn.features.frames import frame_times, read_frames, resized_size
 
 

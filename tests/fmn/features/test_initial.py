@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import normalize
 
-from fmn.features import VideoFeatureConfig
+from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.initial import initialise, moving_noise
 

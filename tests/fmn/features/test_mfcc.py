@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.fft import dct
 
-from fmn.features import AudioFeatureConfig
 from fmn.features.audio import read_audio
+from fmn.features.config import AudioFeatureConfig
 from fmn.features.mfcc import Mfcc
 
 CONFIG = AudioFeatureConfig()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import SampleError, ToolkitError
-from fmn.features import Media
+from dataset_tools.core.errors import SampleError, ToolkitError
+from fmn.features.media import Media
 from fmn.features.pipeline import described
 from fmn.features.windows import ClipWindows
 

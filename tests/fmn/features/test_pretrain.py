@@ -11,9 +11,10 @@ import torch
 from safetensors import safe_open
 
 from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
-from fmn.features import DEMO_VIDEO, Media, VideoFeatureConfig
 from fmn.features import pretrain as module
 from fmn.features.backbone import Backbone
+from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig
+from fmn.features.media import Media
 from fmn.features.pretrain import labelled_clips, main
 from fmn.features.windows import read_windows
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fmn import native
-from fmn.features import VideoFeatureConfig
+from dataset_tools.core import torch_compat
 from fmn.features.backbone import Backbone, load_networks
+from fmn.features.config import VideoFeatureConfig
 from fmn.features.resnet import I3DResNet50
 from fmn.features.windows import ClipWindows
 
@@ -22,7 +22,7 @@ def network() -> I3DResNet50:
 
 
 def test_names_and_values_are_those_of_pytorchvideo_without_the_head(network: I3DResNet50) -> None:
-    whole = native.pytorchvideo_resnet().i3d_r50(pretrained=False).eval()
+    whole = torch_compat.pytorchvideo_resnet().i3d_r50(pretrained=False).eval()
     body = {name: value for name, value in whole.state_dict().items() if not name.startswith("blocks.6.")}
     network.load_state_dict(body)
     whole.blocks[-1] = torch.nn.Identity()

@@ -9,9 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import InputError, StoppedError
-from fmn.features import Media, VideoFeatureConfig
+from dataset_tools.core.errors import InputError, StoppedError
+from fmn.features.config import VideoFeatureConfig
 from fmn.features.flow import optical_flow
+from fmn.features.media import Media
 from fmn.features.samples import SampleStore
 from fmn.features.training import (
     LabelledClip,

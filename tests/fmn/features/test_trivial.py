@@ -9,8 +9,10 @@ import pytest
 import soundfile
 import torch
 
-from fmn.features import AudioFeatureConfig, Media, VideoFeatureConfig, extract_audio, extract_video
+from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
+from fmn.features.extract import extract_audio, extract_video
 from fmn.features.log_mel import LogMel
+from fmn.features.media import Media
 
 
 def test_mean_colour_is_that_of_all_frames(write_video: Callable[..., Path], as_media: Callable[[Path], Media]) -> None:

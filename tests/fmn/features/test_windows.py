@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fmn.features import Media, VideoFeatureConfig
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.media import Media
 from fmn.features.sampling import place_windows
 from fmn.features.windows import centre_crop, read_samples, read_windows
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import fmn.studies.ablate
-from dataset_tools.manifests import InputError, SplitPairRow, read_rows, write_rows
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values

@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dataset_tools.manifests import InputError, SplitPairRow, read_rows
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import SplitPairRow, read_rows
 from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import Config, with_values

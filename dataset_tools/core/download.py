@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from dataset_tools.errors import InputError, StoppedError
-from dataset_tools.files import write_bytes
-from dataset_tools.progress import Progress, silent
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.progress import Progress, silent
 
 TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 18

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from dataset_tools.terminal import Terminal
+from dataset_tools.core.console import Terminal
 
 NOTE = "epoch 12/60  loss 1.234  5,678 pairs/s  validation hit@1 61/63, best epoch 10"
 

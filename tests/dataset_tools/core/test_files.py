@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.errors import StoppedError
-from dataset_tools.files import sha256_of, write_bytes, written_whole
+from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.files import sha256_of, write_bytes, written_whole
 
 
 def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
-from dataset_tools.errors import SampleError, StoppedError, ToolkitError
+from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
 
 ATTEMPTS_ALONE = 2
 

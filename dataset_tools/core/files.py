@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataset_tools.errors import StoppedError
+from dataset_tools.core.errors import StoppedError
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import msgspec
 from filelock import FileLock, Timeout
 
-from dataset_tools.errors import ManifestError, StoppedError, ToolkitError
-from dataset_tools.files import clear_partial
+from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError
+from dataset_tools.core.files import clear_partial
 from dataset_tools.manifests import Row, read_rows, write_rows
 
 

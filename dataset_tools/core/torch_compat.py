@@ -14,7 +14,7 @@ import warnings
 from types import ModuleType
 from typing import Any
 
-from dataset_tools.manifests import InputError
+from dataset_tools.core.errors import InputError
 
 _REPAIRS: dict[str, str] = {}
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.errors import InputError, SampleError, StoppedError
-from dataset_tools.execution import Outcome, run_each
+from dataset_tools.core.errors import InputError, SampleError, StoppedError
+from dataset_tools.core.execution import Outcome, run_each
 
 
 def square(number: int) -> int:
@@ -137,7 +137,7 @@ COMMAND = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_execution import write_pid_and_wait
-from dataset_tools.execution import run_each
+from dataset_tools.core.execution import run_each
 try:
     list(run_each(write_pid_and_wait, [{folder!r}] * 2, jobs=2))
 except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataset_tools.errors import StoppedError, ToolkitError
+from dataset_tools.core.errors import StoppedError, ToolkitError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -66,7 +66,7 @@ class Terminal:
         self._ended: dict[str, float] = {}
 
     def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Shows one bar a stage (`dataset_tools.progress.Progress`)."""
+        """Shows one bar a stage (`dataset_tools.core.progress.Progress`)."""
         if self._bars is None:
             self._bars = self._new_bars()
             self._bars.start()

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from dataset_tools.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
+from dataset_tools.core.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
 
 
 @pytest.mark.parametrize(

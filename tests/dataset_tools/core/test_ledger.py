@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.errors import ManifestError, SampleError, StoppedError
-from dataset_tools.ledger import Ledger, LedgerRow, failed, ok, read_ledger
+from dataset_tools.core.errors import ManifestError, SampleError, StoppedError
+from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok, read_ledger
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def test_the_last_row_of_a_sample_counts_and_rows_can_be_forgotten(path: Path) -
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dataset_tools.errors import SampleError
-from dataset_tools.ledger import Ledger, failed
+from dataset_tools.core.errors import SampleError
+from dataset_tools.core.ledger import Ledger, failed
 with Ledger(Path(sys.argv[1])) as ledger:
     for number in range(100):
         ledger.record(failed(f"clip/{number:03d}", "cut", SampleError("It broke")))

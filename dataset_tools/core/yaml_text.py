@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dataset_tools.errors import InputError
+from dataset_tools.core.errors import InputError
 
 _OPENING = (
     yaml.FlowSequenceStartToken,

@@ -1,4 +1,4 @@
-"""Runs one function over many items on a Ray cluster: what `dataset_tools.execution.run_each` does, on many machines.
+"""Runs one function over many items on a Ray cluster: what `dataset_tools.core.execution.run_each` does, on many machines.
 
 Every node has the toolkit, of the same version, and sees the workspace and the footage under the same paths. A task
 whose worker or node dies is given to another by Ray; running one twice does no harm, as files appear only when whole.
@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from dataset_tools.errors import InputError, SampleError, StoppedError
-from dataset_tools.execution import Outcome, outcome_of, running_elsewhere
+from dataset_tools.core.errors import InputError, SampleError, StoppedError
+from dataset_tools.core.execution import Outcome, outcome_of, running_elsewhere
 
 RETRIES = 3
 """How often a task is tried again whose worker or node died."""

@@ -1,0 +1,1 @@
+"""What both packages share: errors, files, downloads, progress, console, seeds, workspace, ledger, execution."""
