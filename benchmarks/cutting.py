@@ -39,11 +39,11 @@ import imageio_ffmpeg
 
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.cutting import CutTask, Span, _tasks, cut_clips
 from dataset_tools.decoding import Picture, SourceVideo, _scaler
 from dataset_tools.encoding import encode
 from dataset_tools.manifests import IntervalOrigin
-from dataset_tools.mpii.annotations import Interval
 from dataset_tools.plan import PlannedClip
 from dataset_tools.sources import Source, read_sources
 

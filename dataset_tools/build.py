@@ -14,10 +14,10 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.tacos import read_sentences
 from dataset_tools.cutting import cut_clips, untrimmed_contents
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
-from dataset_tools.mpii.corpus import Corpus
-from dataset_tools.mpii.tacos import read_sentences
 from dataset_tools.plan import Plan, PlannedClip
 from dataset_tools.review.decisions import Decision, decide
 from dataset_tools.review.journal import read_reviews, reviews_path

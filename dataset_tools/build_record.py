@@ -16,9 +16,9 @@ from dataset_tools.clips import Shortfall
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.tacos import sentence_files
 from dataset_tools.encoding import encoder_version
-from dataset_tools.mpii.corpus import Corpus
-from dataset_tools.mpii.tacos import sentence_files
 from dataset_tools.speech.assemble import SpeechOptions
 
 BUILD_SCHEMA = "fmn.build/1"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.seeds import seed_of
-from dataset_tools.mpii.annotations import Interval
-from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.plan import Refusal
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from dataset_tools.class_words import ActionClass, ClassFile
 
 if TYPE_CHECKING:  # it needs h5py, and only the name is used here
-    from dataset_tools.mpii.annotations import Interval
+    from dataset_tools.corpora.mpii.annotations import Interval
 
 PARTS = ("tools", "ingredients", "containers")
 

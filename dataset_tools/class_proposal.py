@@ -27,8 +27,8 @@ from dataset_tools.class_words import ActionClass, ClassFile, make_class, usual_
 from dataset_tools.core.errors import InputError
 
 if TYPE_CHECKING:
-    from dataset_tools.mpii.annotations import Interval
-    from dataset_tools.mpii.corpus import Corpus
+    from dataset_tools.corpora.mpii.annotations import Interval
+    from dataset_tools.corpora.mpii.corpus import Corpus
 
 Item = tuple[str, str]  # ("action", "cut"), ("subject", "carrot"), ("object", "knife")
 

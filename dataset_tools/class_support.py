@@ -15,8 +15,8 @@ MIN_FRAMES = 15  # half a second: shorter intervals show no action
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dataset_tools.mpii.annotations import Annotations, Interval
-    from dataset_tools.mpii.corpus import Corpus
+    from dataset_tools.corpora.mpii.annotations import Annotations, Interval
+    from dataset_tools.corpora.mpii.corpus import Corpus
 
 
 @dataclass(frozen=True)

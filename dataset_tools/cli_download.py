@@ -42,7 +42,7 @@ def download(
     Example: fmn-data download /data/mpii-cooking-2 --accept-licence
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.mpii.download import HOME, download_corpus
+        from dataset_tools.corpora.mpii.mpii_download import HOME, download_corpus
 
         summary = download_corpus(
             folder,

@@ -16,7 +16,7 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.class_words import ClassFile
-    from dataset_tools.mpii.corpus import Corpus
+    from dataset_tools.corpora.mpii.corpus import Corpus
     from dataset_tools.speech.assemble import SpeechOptions
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
@@ -76,7 +76,7 @@ def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: i
     """The footage: the folder given, else the stand-in, drawn into the workspace's cache when it is not there yet."""
     if mpii is not None:
         return mpii
-    from dataset_tools.standin.corpus import write_standin
+    from dataset_tools.corpora.standin.corpus import write_standin
 
     root = place.cache / "standin"
     terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: the stand-in corpus takes the footage's place → {root}")
@@ -98,7 +98,7 @@ def corpus_of(
 ) -> Corpus:
     """The footage: with ``--intervals`` the user's own, else `corpus_root`'s."""
     if intervals is None:
-        from dataset_tools.mpii.corpus import open_corpus
+        from dataset_tools.corpora.mpii.corpus import open_corpus
 
         if videos is not None:
             raise InputError(
@@ -108,7 +108,7 @@ def corpus_of(
                 next_step="give it with --intervals; MPII Cooking 2 is found by --mpii alone",
             )
         return open_corpus(corpus_root(mpii, place, terminal, jobs))
-    from dataset_tools.mpii.own_footage import open_own_footage
+    from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
     with TemporaryDirectory() as nowhere:
         memory = Path(nowhere) if dry_run else place.cache / "sources"
@@ -128,7 +128,7 @@ def engine_of(engine: str, address: str | None, jobs: int) -> AbstractContextMan
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
     """The sentence files that lie beside the footage, if there are any."""
-    from dataset_tools.mpii.tacos import sentence_files
+    from dataset_tools.corpora.mpii.tacos import sentence_files
 
     return () if corpus.sentences is None else sentence_files(corpus.sentences)
 

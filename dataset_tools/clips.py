@@ -14,9 +14,9 @@ from dataset_tools.class_matching import classify
 from dataset_tools.class_support import MIN_FRAMES
 from dataset_tools.class_words import ClassFile
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.manifests import WindowOrigin
-from dataset_tools.mpii.annotations import Interval
-from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.plan import Plan, PlannedClip, Refusal, whole_clip
 
 if TYPE_CHECKING:

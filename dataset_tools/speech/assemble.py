@@ -15,8 +15,8 @@ from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.tacos import read_sentences
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.mpii.tacos import read_sentences
 from dataset_tools.review.decisions import same_words
 from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.verdicts import agreed_sentences, followed, judged_bad, with_verdicts

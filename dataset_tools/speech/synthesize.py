@@ -17,8 +17,8 @@ from dataset_tools.core.ledger import Ledger, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.mpii.tacos import SentenceSpans
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish
 from dataset_tools.speech.texts import Text, assign_texts

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from dataset_tools.class_words import ActionClass, ClassFile
 from dataset_tools.core.seeds import seed_of
+from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow
-from dataset_tools.mpii.tacos import SentenceSpans
 from dataset_tools.speech.grammar import load_grammar
 from dataset_tools.speech.sentences import every_sentence
 

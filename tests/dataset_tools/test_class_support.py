@@ -17,8 +17,8 @@ from dataset_tools.class_proposal import propose
 from dataset_tools.class_support import audit, support_table
 from dataset_tools.class_words import ClassFile, make_class
 from dataset_tools.core.errors import InputError
-from dataset_tools.mpii.annotations import Annotations, Interval
-from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.annotations import Annotations, Interval
+from dataset_tools.corpora.mpii.corpus import Corpus
 
 
 def _corpus(rows: list[tuple[str, int, str, str]], videos: tuple[str, ...] = ()) -> Corpus:

@@ -19,8 +19,8 @@ from dataset_tools.class_words import make_class
 from dataset_tools.class_writing import write_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.manifests import ClassLabel
-from dataset_tools.mpii.annotations import Interval
 
 # Table 1 of the paper.
 ACTIONS = {"pour", "cut", "sprinkle", "squeeze", "stir", "take out", "wash", "grate", "peel"}

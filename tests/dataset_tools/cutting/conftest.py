@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
-from dataset_tools.mpii.annotations import Annotations, Interval
-from dataset_tools.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.annotations import Annotations, Interval
+from dataset_tools.corpora.mpii.corpus import Corpus
 
 BITS = 12
 COLUMNS, ROWS = 4, 3

@@ -26,10 +26,10 @@ from dataset_tools.class_file import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.cutting import CutTask, Span, cut_task
 from dataset_tools.encoding import ENCODER_OPTIONS
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.sources import read_sources
 from dataset_tools.verify import verify_dataset
 

@@ -13,9 +13,9 @@ from dataset_tools.choosing import Knowledge
 from dataset_tools.class_file import load_classes
 from dataset_tools.clips import plan_clips
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
-from dataset_tools.mpii.annotations import Interval
-from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.plan import Plan
 
 CLASSES = load_classes()

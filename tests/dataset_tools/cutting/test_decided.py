@@ -19,8 +19,8 @@ from dataset_tools.class_file import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.pairs import PairOptions, make_pairs
 from dataset_tools.review.decisions import decide, still_refers
 from dataset_tools.review.footage import shown_videos

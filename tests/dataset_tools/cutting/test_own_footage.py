@@ -17,10 +17,10 @@ from dataset_tools.class_file import load_classes
 from dataset_tools.class_matching import classify
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.annotations.own_footage import frames_between, open_own_footage
+from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.frame_index import read_frame_index
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.mpii.corpus import Corpus
-from dataset_tools.mpii.own_footage import frames_between, open_own_footage
 
 CLASSES = load_classes()
 HEADER = "video,start_frame,end_frame,action,subject,object\n"

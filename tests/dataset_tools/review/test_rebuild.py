@@ -16,9 +16,9 @@ from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.class_file import load_classes
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.annotations import Annotations, Interval
+from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.mpii.annotations import Annotations, Interval
-from dataset_tools.mpii.corpus import Corpus
 from dataset_tools.pairs import PairOptions, make_pairs
 from dataset_tools.review.journal import reviews_path
 from dataset_tools.review.pulling import pull

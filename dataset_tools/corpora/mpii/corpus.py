@@ -1,0 +1,167 @@
+"""MPII Cooking 2 on disk: the annotation file, the videos, the official splits."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.mpii.annotations import Annotations, read_annotations
+
+MAT_NAME = "attributesAnnotations_MPII-Cooking-2.mat"
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv")
+_SPLIT_FILES = {"train": "sequencesTrainAttr.txt", "val": "sequencesVal.txt", "test": "sequencesTest.txt"}
+_SEQUENCE = re.compile(r"s\d{2,3}-d\d{2,3}")
+_LAYOUT = "a folder with attributesAnnotations_MPII-Cooking-2.mat, videos/ and experimentalSetup/"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A copy of MPII Cooking 2, or of a stand-in that is laid out like it.
+
+    Attributes:
+        root: its folder.
+        annotations: the annotation file.
+        videos: video file by name without suffix.
+        splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, as in experimentalSetup; empty if there is
+            none.
+        standin: content of STANDIN.json if this is a stand-in corpus, else None.
+        missing_videos: names of annotated videos that have no file, sorted.
+        sentences: a file, or folder of files, of sentences in TACoS' form, if there is one.
+        notes: what was found where the data leave room, as full sentences.
+        is_own: whether it is the user's own footage, with a list of intervals.
+    """
+
+    root: Path
+    annotations: Annotations
+    videos: dict[str, Path]
+    splits: dict[str, frozenset[str]]
+    standin: dict[str, Any] | None
+    missing_videos: tuple[str, ...]
+    sentences: Path | None
+    notes: tuple[str, ...] = ()
+    is_own: bool = False
+
+
+def open_corpus(root: Path) -> Corpus:
+    """Finds and reads what lies in a folder in MPII Cooking 2's layout; videos are found, not opened.
+
+    Raises:
+        InputError: there is no such folder or no annotation file in it, or the annotation file, a split list or
+            STANDIN.json cannot be used.
+    """
+    annotations = read_annotations(find_mat(root))
+    videos = _find_videos(root)
+    splits, notes = _read_splits(root)
+    if not videos:
+        notes += ("There are no videos in the folder.",)
+    return Corpus(
+        root=root,
+        annotations=annotations,
+        videos=videos,
+        splits=splits,
+        standin=_read_standin(root),
+        missing_videos=tuple(sorted({interval.video for interval in annotations.intervals} - videos.keys())),
+        sentences=next((root / name for name in ("tacos", "tacos.json") if (root / name).exists()), None),
+        notes=annotations.notes + notes,
+    )
+
+
+def find_mat(root: Path) -> Path:
+    """The annotation file in a folder: by its name, else the only .mat there is, in the folder or one below.
+
+    Raises:
+        InputError: there is no such folder, or no annotation file in it, or several that could be it.
+    """
+    if not root.is_dir():
+        raise InputError(
+            "The path is a file, not a folder" if root.exists() else "There is no such folder",
+            where=root,
+            expected=_LAYOUT,
+            next_step="give the folder with --mpii or MPII_COOKING2_ROOT; to try without it: fmn-data standin DIR",
+        )
+    found = sorted(
+        path for pattern in ("[!.]*.mat", "[!.]*/[!.]*.mat") for path in root.glob(pattern) if path.is_file()
+    )
+    named = [path for path in found if path.name == MAT_NAME]
+    if root / MAT_NAME in named:
+        return root / MAT_NAME
+    candidates = named or found
+    if len(candidates) == 1:
+        return candidates[0]
+    raise InputError(
+        "There are several annotation files: " + ", ".join(str(path.relative_to(root)) for path in candidates)
+        if candidates
+        else "There is no annotation file (.mat) in the folder",
+        where=root,
+        expected=_LAYOUT,
+        next_step=f"keep one, named {MAT_NAME}, in the folder itself" if candidates else "check the folder",
+    )
+
+
+def _find_videos(root: Path) -> dict[str, Path]:
+    """Video files by stem, in ``videos/`` before the folder itself, AVI before the others."""
+    videos: dict[str, Path] = {}
+    for folder in (root / "videos", root / "videos" / "videos", root):
+        files = [path for path in folder.glob("[!.]*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+        for path in sorted(files):
+            videos.setdefault(path.stem, path)
+    return dict(sorted(videos.items()))
+
+
+def _read_splits(root: Path) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
+    """The official lists; a sequence in two of them stays in the later of train, val, test."""
+    setup = root / "experimentalSetup"
+    if (setup / setup.name).is_dir():  # some archives have it nested
+        setup = setup / setup.name
+    splits = {name: _read_sequences(setup / file) for name, file in _SPLIT_FILES.items() if (setup / file).is_file()}
+    notes = []
+    for earlier, later in (("train", "val"), ("train", "test"), ("val", "test")):
+        shared = splits.get(earlier, frozenset()) & splits.get(later, frozenset())
+        if shared:
+            splits[earlier] -= shared
+            notes.append(
+                f"{len(shared)} sequences are in the official lists of {earlier} and {later}: kept in {later}."
+            )
+    return splits, tuple(notes)
+
+
+def _read_sequences(path: Path) -> frozenset[str]:
+    """The sequences of a list: one ``sNN-dNN`` a line, ``#`` starts a comment."""
+    sequences = set()
+    wrong = []
+    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
+        sequence = line.split("#", 1)[0].strip()
+        if _SEQUENCE.fullmatch(sequence):
+            sequences.add(sequence)
+        elif sequence:
+            wrong.append(f"line {number}: {sequence[:40]!r}")
+    if wrong:
+        raise InputError(
+            f"The list has {len(wrong)} lines that are no sequence: " + ", ".join(wrong[:3]),
+            where=path,
+            expected="one sequence such as s07-d72 a line, comments after #",
+            next_step="correct the lines, or take the list out of the folder to go on without official splits",
+        )
+    return frozenset(sequences)
+
+
+def _read_standin(root: Path) -> dict[str, Any] | None:
+    path = root / "STANDIN.json"
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it is no object")
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The file that marks a stand-in corpus cannot be read: {error}",
+            where=path,
+            expected="the JSON object that fmn-data standin wrote",
+            next_step="write the stand-in again with: fmn-data standin DIR",
+        ) from error
+    return content

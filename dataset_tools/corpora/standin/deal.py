@@ -1,0 +1,66 @@
+"""Deals the intervals of the classes to the videos."""
+
+from __future__ import annotations
+
+from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.core.seeds import generator
+from dataset_tools.corpora.standin.difficulty import Difficulty
+from dataset_tools.corpora.standin.things import SUBJECTS
+
+RARE_CLASSES = 3  # the last classes of the file have too few intervals, the first ones more than enough
+RARE_SHARE = 0.7
+
+
+def interval_counts(classes: ClassFile, per_class: int) -> dict[str, int]:
+    """How many intervals each class gets: the last few too few, the first ones more than asked for."""
+    counts = dict.fromkeys((one.id for one in classes.classes), per_class)
+    rare = [one.id for one in classes.classes[-RARE_CLASSES:]] if len(classes.classes) > 2 * RARE_CLASSES else []
+    missing = 0
+    for name in rare:
+        counts[name] = max(1, round(RARE_SHARE * per_class))
+        missing += per_class - counts[name]
+    for number in range(missing):
+        counts[classes.classes[number % (2 * RARE_CLASSES)].id] += 1
+    return counts
+
+
+def needs(one: ActionClass) -> set[str]:
+    """The things that a class cannot do without."""
+    return {one.subject} | ({one.object} if one.object else set())
+
+
+def deal(classes: ClassFile, level: Difficulty, videos: int, seed: int, per_class: int) -> list[list[ActionClass]]:
+    """The classes that each video shows, with repeats: as many in each, no more kinds of things than fit."""
+    rng = generator(seed, "standin", "deal")
+    counts = interval_counts(classes, per_class)
+    deck = [one for one in classes.classes for _ in range(counts[one.id])]
+    hands: list[list[ActionClass]] = [[] for _ in range(videos)]
+    shown: list[set[str]] = [set() for _ in range(videos)]
+    tie = rng.random(videos)
+    for card in rng.permutation(len(deck)):
+        one = deck[int(card)]
+
+        def cost(video: int, one: ActionClass = one) -> tuple[bool, int, float]:
+            crowded = len((shown[video] | needs(one)) & SUBJECTS.keys()) > level.subjects
+            return crowded, len(hands[video]), float(tie[video])
+
+        video = min(range(videos), key=cost)
+        hands[video].append(one)
+        shown[video] |= needs(one)
+    return _levelled(hands)
+
+
+def _levelled(hands: list[list[ActionClass]]) -> list[list[ActionClass]]:
+    """Moves classes from the longest hands to the shortest ones that know them, until none is two longer."""
+    while True:
+        hands.sort(key=len)
+        for poor in hands:
+            rich = hands[-1]
+            known = {one.id for one in poor}
+            spare = [one for one in rich if one.id in known]
+            if len(rich) - len(poor) > 1 and spare:
+                rich.remove(spare[-1])
+                poor.append(spare[-1])
+                break
+        else:
+            return hands

@@ -1,0 +1,36 @@
+"""What a kind of thing in the stand-in kitchen is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset_tools.corpora.standin.painter import Painter, Sprite
+
+Generator = np.random.Generator
+ZOOM = 1.15  # things are shown larger than they are painted
+
+
+class ThingPainter(Painter):
+    """Paints things."""
+
+    zoom = ZOOM
+
+
+@dataclass(frozen=True)
+class ThingKind:
+    """A kind of thing; lengths are as painted, before `ZOOM`.
+
+    Attributes:
+        paint: paints one of the kind.
+        reach_px: distance that neighbours keep from its middle.
+        flat: whether other things may lie on it.
+        height_px: how far its shadow falls.
+    """
+
+    paint: Callable[[Generator], Sprite]
+    reach_px: float
+    flat: bool = False
+    height_px: float = 3.0

@@ -1,0 +1,39 @@
+"""Which things there are in the stand-in kitchen, how each is painted, and how it lies.
+
+The keys are those of the class file (``annotations/classes.yaml``); clutter has MPII Cooking 2's attribute names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataset_tools.corpora.standin.food import FOOD
+from dataset_tools.corpora.standin.ware import WARE
+
+THINGS = {**FOOD, **WARE}
+_CLUTTER = ("bread", "cup", "flat-grater", "fork", "mushroom", "sponge", "squeezer", "tomato", "towel")
+CLUTTER = {key: THINGS[key] for key in _CLUTTER}
+SUBJECTS = {key: THINGS[key] for key in sorted(THINGS.keys() - CLUTTER.keys())}
+
+
+@dataclass(frozen=True)
+class Grip:
+    """How a tool lies in the hand: distances in the frame from the place it works on, towards the person.
+
+    Attributes:
+        middle_px: to the middle of the tool's picture.
+        hand_px: to the hand.
+    """
+
+    middle_px: float
+    hand_px: float
+
+
+TOOLS = {
+    "knife": Grip(16, 45),
+    "spatula": Grip(28, 57),
+    "fork": Grip(25, 53),
+    "squeezer": Grip(-13, 16),
+    "sponge": Grip(0, 12),
+}
+BARE = Grip(0, 20)

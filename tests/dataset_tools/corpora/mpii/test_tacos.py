@@ -1,0 +1,109 @@
+"""TACoS sentences: the real files, and files that are not in their form."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.mpii.tacos import read_sentences
+
+
+def _file(folder: Path, content: object, name: str = "tacos.json") -> Path:
+    path = folder / name
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_spans_of_several_files_come_together_by_sequence(tmp_path):
+    first = {"timestamps": [[30, 50], [1, 20]], "sentences": ["He  cuts.", "He washes."], "fps": 29.4, "num_frames": 50}
+    second = {"timestamps": [[30, 50], [2, 9]], "sentences": ["He cuts.", "She stirs."], "num_frames": 100}
+    one = _file(tmp_path, {"s07-d72.avi": first}, "1.json")
+    two = _file(tmp_path, {"s07-d72-cam-002": second, "s08-d01.avi": {"timestamps": [], "sentences": []}}, "2.json")
+    read = read_sentences([one, two])
+    assert read.spans == {
+        "s07-d72": [(1, 20, "He washes."), (2, 9, "She stirs."), (30, 50, "He cuts.")],
+        "s08-d01": [],
+    }
+    assert read.invalid == 0
+    assert read_sentences(tmp_path) == read
+    assert read.covering("s07-d72", 2, 9) == ["He washes.", "She stirs."]
+    assert read.covering("s07-d72", 2, 10) == ["He washes."]
+    assert read.covering("s07-d72", 1, 21) == read.covering("s99-d01", 1, 2) == []
+
+
+def test_spans_that_cannot_be_are_counted_and_left_out(tmp_path):
+    times = [[5, 5], [9, 3], [-1, 4], [90, 101], [90, 100]]
+    path = _file(tmp_path, {"s07-d72.avi": {"timestamps": times, "sentences": ["x"] * 5, "num_frames": 100}})
+    read = read_sentences(path)
+    assert (read.spans, read.invalid) == ({"s07-d72": [(90, 100, "x")]}, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ([], "it is not an object"),
+        ({"video": {}}, "'video' is no video name"),
+        ({"s07-d72.avi": {}}, "the entry of 's07-d72.avi' has no timestamps with a sentence each"),
+        ({"s07-d72.avi": {"timestamps": [[1, 2]], "sentences": []}}, "has no timestamps"),
+        ({"s07-d72.avi": {"timestamps": [[1, 2.5]], "sentences": ["x"]}}, "has no timestamps"),
+        ({"s07-d72.avi": {"timestamps": [[1]], "sentences": ["x"]}}, "has no timestamps"),
+        ({"s07-d72.avi": {"timestamps": [[1, 2]], "sentences": [3]}}, "has no timestamps"),
+        ({"s07-d72.avi": {"timestamps": [[1, float("inf")]], "sentences": ["x"]}}, "has no timestamps"),
+    ],
+)
+def test_another_form_is_refused(tmp_path, content, found):
+    with pytest.raises(InputError, match=found):
+        read_sentences(_file(tmp_path, content))
+
+
+def test_what_is_no_json_or_no_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        read_sentences(tmp_path / "none.json")
+    (tmp_path / "text.json").write_bytes(b"\xff{")
+    with pytest.raises(InputError, match="it is not JSON"):
+        read_sentences(tmp_path / "text.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["timestamps", "sentences"]), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.dictionaries(st.sampled_from(["s07-d72.avi", "x"]), JSON) | JSON)
+def test_anything_else_is_read_or_refused(tmp_path, content):
+    try:
+        read_sentences(_file(tmp_path, content))
+    except InputError as error:
+        assert "tacos.json" in str(error)
+
+
+@pytest.mark.real_data
+def test_the_real_files():
+    if "FMN_TEST_DATA" not in os.environ:
+        pytest.skip("FMN_TEST_DATA is not set: it names the folder of real recordings")
+    folder = Path(os.environ["FMN_TEST_DATA"]) / "tacos"
+    files = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    rows = [
+        (video, start, end, row["num_frames"], text)
+        for file in files
+        for video, row in file.items()
+        for (start, end), text in zip(row["timestamps"], row["sentences"], strict=True)
+    ]
+    read = read_sentences(folder)
+    assert len(rows) == 18_227
+    assert read.invalid == 48
+    assert len(read.spans) == 127
+    valid = {
+        (video[:7], start, end, " ".join(text.split())) for video, start, end, frames, text in rows if end <= frames
+    }
+    assert {(sequence, *span) for sequence, spans in read.spans.items() for span in spans} == valid
+    assert "He took out a pan" in read.covering("s17-d69", 224, 358)
