@@ -71,7 +71,7 @@ def items(classes: int, each: int) -> Iterator[tuple[ClipRow, UtteranceRow]]:
 
 
 def shipped():
-    from dataset_tools.class_file import load_classes
+    from dataset_tools.classes.reader import load_classes
 
     return load_classes()
 

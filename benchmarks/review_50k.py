@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from label_studio_sdk import LabelStudio
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
 from dataset_tools.review.labeling import labeling_config

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin

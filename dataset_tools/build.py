@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.choosing import NOTHING_KNOWN, Knowledge
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips import plan_clips
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.ledger import Ledger, LedgerRow

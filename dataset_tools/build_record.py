@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.class_support import MIN_FRAMES
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.support import MIN_FRAMES
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips import Shortfall
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes

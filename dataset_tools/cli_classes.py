@@ -31,7 +31,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.class_proposal import Proposal
+    from dataset_tools.classes.proposal import Proposal
 
 
 def classes(
@@ -58,7 +58,7 @@ def classes(
     Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.class_support import audit, support_table
+        from dataset_tools.classes.support import audit, support_table
 
         place = Workspace(workspace)
         if output is not None and output.exists():
@@ -76,7 +76,7 @@ def classes(
         if propose is None:
             support = audit(corpus, class_words, per_class=per_class)
         else:
-            from dataset_tools.class_proposal import propose as find
+            from dataset_tools.classes.proposal import propose as find
 
             proposal = find(corpus, class_words, count=propose, per_class=per_class)
             support = proposal.support
@@ -94,7 +94,7 @@ def _show_proposal(terminal: Terminal, proposal: Proposal, output: Path | None) 
         terminal.warn("the search ran out of time: there may be a better set")
     terminal.result({"uncovered": list(proposal.uncovered), "proven": proposal.proven})
     if output is not None:
-        from dataset_tools.class_writing import write_classes
+        from dataset_tools.classes.writer import write_classes
 
         write_classes(output, proposal.classes, heading="Proposed by fmn-data classes --propose.")
         terminal.closing("classes", f"{len(proposal.classes.classes)} classes", output)

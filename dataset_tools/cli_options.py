@@ -15,7 +15,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.class_words import ClassFile
+    from dataset_tools.classes.triplets import ClassFile
     from dataset_tools.corpora.mpii.corpus import Corpus
     from dataset_tools.speech.assemble import SpeechOptions
 
@@ -135,7 +135,7 @@ def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
 
 def class_file_of(path: Path | None, place: Workspace, count: int | None) -> ClassFile:
     """The class file given, else the workspace's own, else the shipped one."""
-    from dataset_tools.class_file import load_classes
+    from dataset_tools.classes.reader import load_classes
 
     own = place.annotations / "classes.yaml"
     return load_classes(path or (own if own.is_file() else None), count)

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from dataset_tools.choosing import NOTHING_KNOWN, Chooser, Knowledge
-from dataset_tools.class_matching import classify
-from dataset_tools.class_support import MIN_FRAMES
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.support import MIN_FRAMES
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.corpus import Corpus

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dataset_tools.build_record import read_build
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.ledger import read_ledger

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import LedgerRow
 from dataset_tools.manifests import ClipRow, UtteranceRow
 

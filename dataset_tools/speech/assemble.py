@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace

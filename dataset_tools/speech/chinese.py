@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from dataset_tools.class_words import ActionClass, ActionWord, ClassFile
+from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile
 from dataset_tools.speech.grammar import ChineseAction, ChineseGrammar, Form, Phrase
 
 # The viewpoints and tenses, by the form of the verb phrase they take.

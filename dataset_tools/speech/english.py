@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.speech.grammar import EnglishGrammar, Phrase
 
 _PARTICLES = frozenset(["apart", "away", "back", "down", "in", "off", "on", "open", "out", "over", "up"])

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from dataset_tools.class_words import Role
+from dataset_tools.classes.triplets import Role
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 

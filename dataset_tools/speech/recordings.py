@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, written_whole

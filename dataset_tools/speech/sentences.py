@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import zip_longest
 
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.speech import chinese, english

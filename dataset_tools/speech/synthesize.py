@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.ledger import Ledger, failed, ok

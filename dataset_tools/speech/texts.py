@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow

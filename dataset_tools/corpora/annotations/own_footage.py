@@ -20,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
-from dataset_tools.class_words import ActionWord, ClassFile, ThingWord
+from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list, slug

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_tools.class_matching import classify
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.mpii.annotations import Interval

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.things import SUBJECTS

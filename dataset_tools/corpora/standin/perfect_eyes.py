@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.corpora.standin.agenda import Agenda, plan_agendas
 from dataset_tools.corpora.standin.cast import FRAME_RATE, sequences
 from dataset_tools.corpora.standin.difficulty import Difficulty, difficulty_named

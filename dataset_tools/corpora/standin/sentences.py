@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.standin.cast import FRAME_RATE
 from dataset_tools.corpora.standin.script import Interval

@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_matching import classify
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import written_whole
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.corpus import open_corpus

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_matching import classify
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.mpii.corpus import open_corpus
 

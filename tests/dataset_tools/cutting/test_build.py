@@ -22,7 +22,7 @@ import pytest
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
@@ -218,7 +218,7 @@ import pickle, sys
 from pathlib import Path
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 corpus = pickle.loads(Path(sys.argv[2]).read_bytes())
 print("ready", flush=True)

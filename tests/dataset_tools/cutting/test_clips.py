@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from dataset_tools.choosing import Knowledge
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips import plan_clips
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval

@@ -15,7 +15,7 @@ import soundfile
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions, read_build
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_matching import classify
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import frames_between, open_own_footage

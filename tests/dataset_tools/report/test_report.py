@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from playwright.sync_api import sync_playwright
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, failed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.review.labeling import CONTROLS, control_targets, labeling_config, same_config

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, read_rows

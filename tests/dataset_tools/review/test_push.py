@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, write_rows
@@ -114,7 +114,7 @@ def test_a_push_killed_halfway_is_completed_and_doubled_tasks_go(
 KILLED_PUSH = """
 import sys
 from pathlib import Path
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.review import pushing; from dataset_tools.review.pushing import push
 from dataset_tools.core.workspace import Workspace
 

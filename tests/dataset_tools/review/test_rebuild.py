@@ -14,7 +14,7 @@ import pytest
 
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.corpus import Corpus

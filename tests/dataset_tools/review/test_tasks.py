@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.manifests import ClipRow
 from dataset_tools.review.labeling import control_targets, labeling_config
 from dataset_tools.review.media import ShownVideo

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.speech.sound import ffmpeg_path
 
 

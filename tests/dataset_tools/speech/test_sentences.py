@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.grammar import load_grammar
 from dataset_tools.speech.sentences import describe, every_sentence

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
@@ -167,7 +167,7 @@ RUN = """
 import sys
 from pathlib import Path
 import msgspec
-from dataset_tools.class_file import load_classes
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.manifests import ClipRow
 from dataset_tools.corpora.mpii.tacos import SentenceSpans

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.mpii.tacos import SentenceSpans, read_sentences
 from dataset_tools.manifests import ClipRow
 from dataset_tools.speech.sentences import every_sentence

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.standin.agenda import Agenda, plan_agendas
 from dataset_tools.corpora.standin.cast import sequences
 from dataset_tools.corpora.standin.corpus import write_standin

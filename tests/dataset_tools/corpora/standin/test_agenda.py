@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_matching import classify
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.standin.agenda import Agenda, AgendaItem, plan_agendas

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from dataset_tools.class_matching import classify
-from dataset_tools.class_words import ClassFile
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.corpus import open_corpus
 from dataset_tools.corpora.mpii.tacos import read_sentences

@@ -21,9 +21,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dataset_tools.class_matching import fits
-from dataset_tools.class_support import MIN_FRAMES, ClassSupport, audit
-from dataset_tools.class_words import ActionClass, ClassFile, make_class, usual_phrase
+from dataset_tools.classes.matching import fits
+from dataset_tools.classes.support import MIN_FRAMES, ClassSupport, audit
+from dataset_tools.classes.triplets import ActionClass, ClassFile, make_class, usual_phrase
 from dataset_tools.core.errors import InputError
 
 if TYPE_CHECKING:

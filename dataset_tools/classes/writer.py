@@ -1,4 +1,4 @@
-"""Writes a class file that `dataset_tools.class_file` reads back to the same classes."""
+"""Writes a class file that `dataset_tools.classes.reader` reads back to the same classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.class_words import SCHEMA, ActionClass, ActionWord, ClassFile, ThingWord, usual_phrase
+from dataset_tools.classes.triplets import SCHEMA, ActionClass, ActionWord, ClassFile, ThingWord, usual_phrase
 from dataset_tools.core.files import write_bytes
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from dataset_tools.class_words import (
+from dataset_tools.classes.triplets import (
     SCHEMA,
     ActionClass,
     ActionWord,

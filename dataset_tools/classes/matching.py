@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 
 if TYPE_CHECKING:  # it needs h5py, and only the name is used here
     from dataset_tools.corpora.mpii.annotations import Interval

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from dataset_tools.class_matching import classify
-from dataset_tools.class_words import ActionClass, ClassFile
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.triplets import ActionClass, ClassFile
 
 MIN_FRAMES = 15  # half a second: shorter intervals show no action
 

@@ -13,10 +13,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataset_tools.class_file import load_classes
-from dataset_tools.class_matching import classify
-from dataset_tools.class_words import make_class
-from dataset_tools.class_writing import write_classes
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.classes.triplets import make_class
+from dataset_tools.classes.writer import write_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.corpora.mpii.annotations import Interval

@@ -1,0 +1,1 @@
+"""The classes, (action, subject, object) triplets: read, match, count, propose, write."""
