@@ -17,11 +17,11 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import read_sentences
 from dataset_tools.cutting import cut_clips, untrimmed_contents
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import Decision, decide
+from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.plan import Plan, PlannedClip
-from dataset_tools.review.decisions import Decision, decide
-from dataset_tools.review.journal import read_reviews, reviews_path
-from dataset_tools.review.verdicts import with_verdicts
 from dataset_tools.sources import Source, read_sources
 from dataset_tools.speech.assemble import SpeechOptions, assemble, speak
 from dataset_tools.speech.voices import open_engine

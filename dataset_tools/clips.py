@@ -20,7 +20,7 @@ from dataset_tools.manifests import WindowOrigin
 from dataset_tools.plan import Plan, PlannedClip, Refusal, whole_clip
 
 if TYPE_CHECKING:
-    from dataset_tools.review.decisions import Decision
+    from dataset_tools.decisions.majority_rule import Decision
 
 Shortfall = Literal["accept", "windows", "stop"]
 

@@ -13,6 +13,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import generator
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
@@ -23,8 +25,6 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.review.journal import read_reviews, reviews_path
-from dataset_tools.review.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.split_record import SplitRecord, write_split
 from dataset_tools.splits import (
     FOLDS,

@@ -12,8 +12,8 @@ from itertools import chain
 
 from dataset_tools.choosing import Chooser
 from dataset_tools.core.errors import SampleError
+from dataset_tools.decisions.majority_rule import Decision
 from dataset_tools.plan import PlannedClip, Refusal, whole_clip
-from dataset_tools.review.decisions import Decision
 
 
 def give_places(

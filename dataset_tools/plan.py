@@ -11,7 +11,7 @@ from dataset_tools.manifests import IntervalOrigin, WindowOrigin
 
 if TYPE_CHECKING:
     from dataset_tools.corpora.mpii.annotations import Interval
-    from dataset_tools.review.decisions import Decision
+    from dataset_tools.decisions.majority_rule import Decision
 
 
 @dataclass(frozen=True)

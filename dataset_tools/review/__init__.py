@@ -5,8 +5,8 @@ The SDK is an extra (``review``) and is imported when a server is talked to, not
 
 from __future__ import annotations
 
-from dataset_tools.review.decisions import Decision, decide, still_refers
-from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import Decision, decide, still_refers
 from dataset_tools.review.labeling import labeling_config
 from dataset_tools.review.pulling import PullSummary, pull, pull_from_file, watch
 from dataset_tools.review.push_summary import PushSummary

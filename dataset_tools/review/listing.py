@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from dataset_tools.decisions.journal import utc
 from dataset_tools.review.connection import answers
-from dataset_tools.review.journal import utc
 
 _TASKS_PER_PAGE = 100
 _IDS_PER_PAGE = 1000

@@ -15,9 +15,7 @@ from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.review.connection import connect, server_name
-from dataset_tools.review.decisions import live
-from dataset_tools.review.journal import (
+from dataset_tools.decisions.journal import (
     ReviewRow,
     append_reviews,
     read_reviews,
@@ -25,6 +23,8 @@ from dataset_tools.review.journal import (
     reviews_path,
     utc,
 )
+from dataset_tools.decisions.majority_rule import live
+from dataset_tools.review.connection import connect, server_name
 from dataset_tools.review.labeling import control_targets
 from dataset_tools.review.listing import Changes, annotation_ids, annotator_names, changes
 from dataset_tools.review.projects import Project, find_project, remember

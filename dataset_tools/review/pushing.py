@@ -13,9 +13,10 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
+from dataset_tools.decisions.verdicts import standing
 from dataset_tools.review.connection import answers, connect
 from dataset_tools.review.guesses import read_guesses, show_guesses, with_guesses
-from dataset_tools.review.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
 from dataset_tools.review.projects import (
     Project,
@@ -28,7 +29,6 @@ from dataset_tools.review.projects import (
 )
 from dataset_tools.review.push_summary import PushSummary
 from dataset_tools.review.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
-from dataset_tools.review.verdicts import standing
 from dataset_tools.review.wanted import Wanted, wanted_tasks
 
 _STAGE = "push"

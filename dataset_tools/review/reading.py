@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataset_tools.review.journal import VERDICTS, LabelStudioIds, ReviewRow, Shown, Verdict, utc
+from dataset_tools.decisions.journal import VERDICTS, LabelStudioIds, ReviewRow, Shown, Verdict, utc
 from dataset_tools.review.labeling import NO_OBJECT, OTHER
 from dataset_tools.review.media import ShownVideo
 

@@ -9,13 +9,13 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.agreement import Agreement, agreement
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import Decision, decide, live
+from dataset_tools.decisions.verdicts import standing
 from dataset_tools.manifests import ClipRow
-from dataset_tools.review.agreement import Agreement, agreement
-from dataset_tools.review.decisions import Decision, decide, live
 from dataset_tools.review.footage import source_videos
-from dataset_tools.review.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.review.tasks import utterances_to_show
-from dataset_tools.review.verdicts import standing
 from dataset_tools.review.wanted import read_items
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
+from dataset_tools.decisions.majority_rule import content_of
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.review.decisions import content_of
 from dataset_tools.review.labeling import KEEP, NO_OBJECT
 from dataset_tools.review.media import ShownVideo
 

@@ -16,10 +16,10 @@ from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import same_words
+from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.review.decisions import same_words
-from dataset_tools.review.journal import read_reviews, reviews_path
-from dataset_tools.review.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.speech.augment import augment
 from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.synthesize import synthesize

@@ -91,7 +91,7 @@ def synthesize(
         ledger: open; gets a row ``utterance/<id>`` for each.
         progress: is told how far it is.
         sentences: human sentences for spans of the videos, taken before the grammar's.
-        agreed: sentences that people agreed on in a review, by clip id (`dataset_tools.review.verdicts`).
+        agreed: sentences that people agreed on in a review, by clip id (`dataset_tools.decisions.verdicts`).
         judged_bad: how many renderings of an utterance people judged bad, by its id (there, too). The clip gets the
             next voice of its person, or another rendering where all of them were judged bad.
 

@@ -20,11 +20,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.corpus import Corpus
-from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.pairs import PairOptions, make_pairs
-from dataset_tools.review.decisions import decide, still_refers
-from dataset_tools.review.footage import shown_videos
-from dataset_tools.review.journal import (
+from dataset_tools.decisions.journal import (
     LabelStudioIds,
     ReviewRow,
     Shown,
@@ -32,8 +28,12 @@ from dataset_tools.review.journal import (
     read_reviews,
     reviews_path,
 )
+from dataset_tools.decisions.majority_rule import decide, still_refers
+from dataset_tools.decisions.verdicts import standing
+from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
+from dataset_tools.pairs import PairOptions, make_pairs
+from dataset_tools.review.footage import shown_videos
 from dataset_tools.review.review_status import status
-from dataset_tools.review.verdicts import standing
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.verify import verify_dataset
 

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.pulling import pull
 from dataset_tools.review.pushing import push
 

@@ -13,9 +13,9 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.review.decisions import decide
-from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.pulling import PullSummary, pull, pull_from_file, watch
 from dataset_tools.review.pushing import push_to_file
 from dataset_tools.review.review_status import status

@@ -16,9 +16,9 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.review.decisions import decide
-from dataset_tools.review.journal import read_reviews, reviews_path
 from dataset_tools.review.projects import remembered
 from dataset_tools.review.pulling import pull
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dataset_tools.review.journal import ReviewRow
+from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.review.reading import is_ours, rows_of
 
 DATA = {

@@ -11,8 +11,8 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.review.journal import reviews_path
 from dataset_tools.review.labeling import labeling_config
 from dataset_tools.review.pulling import pull
 from dataset_tools.review.pushing import push

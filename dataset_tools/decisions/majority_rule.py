@@ -19,8 +19,8 @@ from typing import Literal
 
 from msgspec import UNSET
 
+from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.review.journal import ReviewRow
 
 Outcome = tuple[str, str]
 

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 import msgspec
 
+from dataset_tools.decisions.journal import ReviewRow
+from dataset_tools.decisions.majority_rule import Decision, decide, is_followed, live, same_words, still_refers
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.review.decisions import Decision, decide, is_followed, live, same_words, still_refers
-from dataset_tools.review.journal import ReviewRow
 
 ACCEPTED = ("accept", "trim")
 """Verdicts of clips that take part in ``fmn-data pairs --reviewed``: a trimmed clip does once it is cut."""

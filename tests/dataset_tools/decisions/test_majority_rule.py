@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from dataset_tools.decisions.journal import ReviewRow
+from dataset_tools.decisions.majority_rule import conflicts, decide, still_refers
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.review.decisions import conflicts, decide, still_refers
-from dataset_tools.review.journal import ReviewRow
 
 MakeReview = Callable[..., ReviewRow]
 CLIP = "s00-d21_000101-000160"

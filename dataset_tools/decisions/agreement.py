@@ -13,8 +13,8 @@ from functools import partial
 from itertools import combinations
 from typing import Literal
 
-from dataset_tools.review.decisions import votes_by_item
-from dataset_tools.review.journal import ReviewRow
+from dataset_tools.decisions.journal import ReviewRow
+from dataset_tools.decisions.majority_rule import votes_by_item
 
 Ratings = Mapping[str, Mapping[str, str]]
 """What was said of each item by each annotator: item id → annotator → value."""

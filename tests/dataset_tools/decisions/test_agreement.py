@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dataset_tools.review.agreement import agreement, cohens_kappa, krippendorffs_alpha
-from dataset_tools.review.journal import ReviewRow
+from dataset_tools.decisions.agreement import agreement, cohens_kappa, krippendorffs_alpha
+from dataset_tools.decisions.journal import ReviewRow
 
 MakeReview = Callable[..., ReviewRow]
 

@@ -8,7 +8,7 @@ import pytest
 
 from dataset_tools.core.errors import ManifestError, StoppedError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.review.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, utc
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, utc
 
 MakeReview = Callable[..., ReviewRow]
 

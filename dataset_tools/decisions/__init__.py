@@ -1,0 +1,1 @@
+"""Annotators' decisions: their journal, which one counts, and how far annotators agree."""
