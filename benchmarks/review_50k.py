@@ -23,10 +23,10 @@ from label_studio_sdk import LabelStudio
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.labeling import labeling_config
+from dataset_tools.label_studio.pulling import pull
+from dataset_tools.label_studio.pushing import push
 from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
-from dataset_tools.review.labeling import labeling_config
-from dataset_tools.review.pulling import pull
-from dataset_tools.review.pushing import push
 
 MEDIA_URL = "http://127.0.0.1:9/media"
 

@@ -22,9 +22,9 @@ from dataset_tools.core.console import (
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.review.pulling import PullSummary
-    from dataset_tools.review.push_summary import PushSummary
-    from dataset_tools.review.workspace_server import Target
+    from dataset_tools.label_studio.pulling import PullSummary
+    from dataset_tools.label_studio.push_summary import PushSummary
+    from dataset_tools.label_studio.workspace_server import Target
 
 annotate_app = typer.Typer(
     help="Puts clips and speech before people in Label Studio and brings their decisions back.\n\n"
@@ -70,8 +70,8 @@ def annotate(
     if context.invoked_subcommand is not None:
         return
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.review.pulling import pull
-        from dataset_tools.review.pushing import push
+        from dataset_tools.label_studio.pulling import pull
+        from dataset_tools.label_studio.pushing import push
 
         place = Workspace(workspace)
         target, started = _target(place, terminal, may_install=yes)
@@ -124,8 +124,8 @@ def annotate_push(
     Example: fmn-data annotate push --dry-run
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.review.guesses import read_guesses
-        from dataset_tools.review.pushing import push, push_to_file
+        from dataset_tools.label_studio.guesses import read_guesses
+        from dataset_tools.label_studio.pushing import push, push_to_file
 
         place = Workspace(workspace)
         classes = class_file_of(class_file, place, None)
@@ -171,8 +171,8 @@ def annotate_pull(
     Example: fmn-data annotate pull --watch
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.review.pulling import pull, pull_from_file
-        from dataset_tools.review.pulling import watch as keep_pulling
+        from dataset_tools.label_studio.pulling import pull, pull_from_file
+        from dataset_tools.label_studio.pulling import watch as keep_pulling
 
         place = Workspace(workspace)
         if source is not None:
@@ -221,8 +221,8 @@ def annotate_serve(
     Example: fmn-data annotate serve
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.review.workspace_server import login_file, serve
-        from dataset_tools.review.workspace_server import stop as stop_server
+        from dataset_tools.label_studio.workspace_server import login_file, serve
+        from dataset_tools.label_studio.workspace_server import stop as stop_server
 
         place = Workspace(workspace)
         if stop:
@@ -239,7 +239,7 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool) -> tuple
 
     Where Label Studio has to be installed first, that is asked.
     """
-    from dataset_tools.review.workspace_server import find_server, serve
+    from dataset_tools.label_studio.workspace_server import find_server, serve
 
     target = find_server(place)
     if target is not None:
@@ -260,7 +260,7 @@ def _open(address: str) -> None:
 
 
 def _show_serve(terminal: Terminal, place: Workspace, target: Target) -> None:
-    from dataset_tools.review.workspace_server import login_file
+    from dataset_tools.label_studio.workspace_server import login_file
 
     terminal.closing("serve", f"Label Studio runs at {target.url}")
     terminal.say(f"  sign in as {target.email}; the password is in {login_file(place)}")
@@ -281,7 +281,7 @@ def _show_pull(terminal: Terminal, pulled: PullSummary) -> None:
 
 
 def _show_status(terminal: Terminal, place: Workspace) -> None:
-    from dataset_tools.review.review_status import status, status_tables
+    from dataset_tools.label_studio.review_status import status, status_tables
 
     found = status(place)
     for table in status_tables(found):

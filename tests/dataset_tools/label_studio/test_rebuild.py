@@ -19,11 +19,11 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.decisions.journal import reviews_path
+from dataset_tools.label_studio.pulling import pull
+from dataset_tools.label_studio.pushing import push
+from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.pairs import PairOptions, make_pairs
-from dataset_tools.review.pulling import pull
-from dataset_tools.review.pushing import push
-from dataset_tools.review.review_status import status
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

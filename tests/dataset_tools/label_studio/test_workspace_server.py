@@ -13,7 +13,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.review.server import (
+from dataset_tools.label_studio.server import (
     Account,
     install,
     is_free,
@@ -23,7 +23,7 @@ from dataset_tools.review.server import (
     server_venv,
     start,
 )
-from dataset_tools.review.workspace_server import Target, find_server, login_file, serve, stop
+from dataset_tools.label_studio.workspace_server import Target, find_server, login_file, serve, stop
 
 running = pytest.mark.label_studio
 together = pytest.mark.xdist_group("label_studio")

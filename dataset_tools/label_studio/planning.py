@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from dataset_tools.review.tasks import CONTENT_FIELDS, PREFILL_FIELDS, Task
+from dataset_tools.label_studio.tasks import CONTENT_FIELDS, PREFILL_FIELDS, Task
 
 
 @dataclass(frozen=True)

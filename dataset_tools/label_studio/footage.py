@@ -14,8 +14,8 @@ from dataset_tools.core.files import clear_partial
 from dataset_tools.core.ledger import Ledger, LedgerRow, read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.media import ShownVideo, clip_alone
 from dataset_tools.manifests import ClipRow
-from dataset_tools.review.media import ShownVideo, clip_alone
 
 if TYPE_CHECKING:
     from dataset_tools.cutting import Span

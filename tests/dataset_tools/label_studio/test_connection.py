@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
-from dataset_tools.review import connection
-from dataset_tools.review.connection import body_text, connect, server_name
+from dataset_tools.label_studio import connection
+from dataset_tools.label_studio.connection import body_text, connect, server_name
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 

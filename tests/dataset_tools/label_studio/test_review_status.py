@@ -8,8 +8,8 @@ from rich.console import Console
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
+from dataset_tools.label_studio.review_status import status, status_tables
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.review.review_status import status, status_tables
 
 CUT, WASH = "cut_carrot_knife", "wash_apple"
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dataset_tools.decisions.journal import ReviewRow
-from dataset_tools.review.reading import is_ours, rows_of
+from dataset_tools.label_studio.reading import is_ours, rows_of
 
 DATA = {
     "clip_id": "s07-d72_000194-000243",

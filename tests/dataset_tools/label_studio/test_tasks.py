@@ -8,11 +8,11 @@ import msgspec
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.label_studio.labeling import control_targets, labeling_config
+from dataset_tools.label_studio.media import ShownVideo
+from dataset_tools.label_studio.reading import rows_of
+from dataset_tools.label_studio.tasks import make_task
 from dataset_tools.manifests import ClipRow
-from dataset_tools.review.labeling import control_targets, labeling_config
-from dataset_tools.review.media import ShownVideo
-from dataset_tools.review.reading import rows_of
-from dataset_tools.review.tasks import make_task
 
 CLASSES = load_classes()
 

@@ -15,10 +15,10 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.verdicts import standing
-from dataset_tools.review.connection import answers, connect
-from dataset_tools.review.guesses import read_guesses, show_guesses, with_guesses
-from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
-from dataset_tools.review.projects import (
+from dataset_tools.label_studio.connection import answers, connect
+from dataset_tools.label_studio.guesses import read_guesses, show_guesses, with_guesses
+from dataset_tools.label_studio.planning import PresentTask, PushPlan, plan_push
+from dataset_tools.label_studio.projects import (
     Project,
     default_title,
     find_project,
@@ -27,9 +27,9 @@ from dataset_tools.review.projects import (
     serve_folders,
     update_page,
 )
-from dataset_tools.review.push_summary import PushSummary
-from dataset_tools.review.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
-from dataset_tools.review.wanted import Wanted, wanted_tasks
+from dataset_tools.label_studio.push_summary import PushSummary
+from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
+from dataset_tools.label_studio.wanted import Wanted, wanted_tasks
 
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000

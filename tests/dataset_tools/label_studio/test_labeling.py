@@ -8,7 +8,7 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
-from dataset_tools.review.labeling import CONTROLS, control_targets, labeling_config, same_config
+from dataset_tools.label_studio.labeling import CONTROLS, control_targets, labeling_config, same_config
 
 CLASSES = load_classes()
 

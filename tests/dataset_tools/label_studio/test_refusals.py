@@ -12,10 +12,10 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
+from dataset_tools.label_studio.labeling import labeling_config
+from dataset_tools.label_studio.pulling import pull
+from dataset_tools.label_studio.pushing import push
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.review.labeling import labeling_config
-from dataset_tools.review.pulling import pull
-from dataset_tools.review.pushing import push
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

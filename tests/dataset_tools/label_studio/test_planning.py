@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dataset_tools.review.planning import PresentTask, PushPlan, plan_push
-from dataset_tools.review.tasks import CONTENT_FIELDS, Task
+from dataset_tools.label_studio.planning import PresentTask, PushPlan, plan_push
+from dataset_tools.label_studio.tasks import CONTENT_FIELDS, Task
 
 CONTENT = dict.fromkeys(CONTENT_FIELDS, "x")
 

@@ -12,12 +12,12 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.connection import require_sdk
+from dataset_tools.label_studio.footage import shown_videos
+from dataset_tools.label_studio.labeling import control_targets, labeling_config
+from dataset_tools.label_studio.media import Addresses
+from dataset_tools.label_studio.tasks import Task, classes_by_id, make_task, utterances_to_show
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.review.connection import require_sdk
-from dataset_tools.review.footage import shown_videos
-from dataset_tools.review.labeling import control_targets, labeling_config
-from dataset_tools.review.media import Addresses
-from dataset_tools.review.tasks import Task, classes_by_id, make_task, utterances_to_show
 
 
 def own_template(workspace: Workspace) -> Path | None:

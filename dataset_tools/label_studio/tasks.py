@@ -11,9 +11,9 @@ from msgspec import UNSET
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.decisions.majority_rule import content_of
+from dataset_tools.label_studio.labeling import KEEP, NO_OBJECT
+from dataset_tools.label_studio.media import ShownVideo
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.review.labeling import KEEP, NO_OBJECT
-from dataset_tools.review.media import ShownVideo
 
 PREFILL_VERSION = "annotation"
 """Where the prefilled class comes from, as Label Studio shows it: the class of the annotated interval."""

@@ -23,10 +23,10 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import LabelStudioIds, ReviewRow, Shown
+from dataset_tools.label_studio.push_summary import PushSummary
+from dataset_tools.label_studio.pushing import push
+from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
-from dataset_tools.review.push_summary import PushSummary
-from dataset_tools.review.pushing import push
-from dataset_tools.review.workspace_server import Target, login_file, serve, stop
 
 CLASSES = load_classes()
 FPS = Fraction(147, 5)  # 29.4, MPII Cooking 2's

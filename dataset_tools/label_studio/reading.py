@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataset_tools.decisions.journal import VERDICTS, LabelStudioIds, ReviewRow, Shown, Verdict, utc
-from dataset_tools.review.labeling import NO_OBJECT, OTHER
-from dataset_tools.review.media import ShownVideo
+from dataset_tools.label_studio.labeling import NO_OBJECT, OTHER
+from dataset_tools.label_studio.media import ShownVideo
 
 
 def is_ours(task: Mapping[str, Any]) -> bool:

@@ -24,11 +24,11 @@ from dataset_tools.decisions.journal import (
     utc,
 )
 from dataset_tools.decisions.majority_rule import live
-from dataset_tools.review.connection import connect, server_name
-from dataset_tools.review.labeling import control_targets
-from dataset_tools.review.listing import Changes, annotation_ids, annotator_names, changes
-from dataset_tools.review.projects import Project, find_project, remember
-from dataset_tools.review.reading import is_ours, rows_of
+from dataset_tools.label_studio.connection import connect, server_name
+from dataset_tools.label_studio.labeling import control_targets
+from dataset_tools.label_studio.listing import Changes, annotation_ids, annotator_names, changes
+from dataset_tools.label_studio.projects import Project, find_project, remember
+from dataset_tools.label_studio.reading import is_ours, rows_of
 
 _STAGE = "pull"
 

@@ -8,8 +8,8 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.media import Addresses, clip_alone
 from dataset_tools.manifests import ClipRow
-from dataset_tools.review.media import Addresses, clip_alone
 
 
 def test_the_first_frame_is_that_of_the_interval_or_of_its_trim(clip_factory: Callable[..., ClipRow]) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dataset_tools.decisions.journal import utc
-from dataset_tools.review.connection import answers
+from dataset_tools.label_studio.connection import answers
 
 _TASKS_PER_PAGE = 100
 _IDS_PER_PAGE = 1000

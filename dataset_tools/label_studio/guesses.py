@@ -9,9 +9,9 @@ from typing import Any
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
+from dataset_tools.label_studio.connection import answers
+from dataset_tools.label_studio.tasks import Guess, Task, prefilled_class
 from dataset_tools.manifests import ClipRow, PredictionRow, read_rows
-from dataset_tools.review.connection import answers
-from dataset_tools.review.tasks import Guess, Task, prefilled_class
 
 PREDICTIONS_FILE = "predictions.jsonl"
 _PREDICTIONS_PER_REQUEST = 1000

@@ -17,9 +17,9 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.review.connection import answers, server_name
-from dataset_tools.review.labeling import same_config
-from dataset_tools.review.tasks import PREFILL_VERSION
+from dataset_tools.label_studio.connection import answers, server_name
+from dataset_tools.label_studio.labeling import same_config
+from dataset_tools.label_studio.tasks import PREFILL_VERSION
 
 
 class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
