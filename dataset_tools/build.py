@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
-from dataset_tools.choosing import NOTHING_KNOWN, Knowledge
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.clips import plan_clips
+from dataset_tools.clips.clip_plan import Plan, PlannedClip
+from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
+from dataset_tools.clips.planning import plan_clips
+from dataset_tools.clips.selection import NOTHING_KNOWN, Knowledge
+from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import read_sentences
-from dataset_tools.cutting import cut_clips, untrimmed_contents
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
-from dataset_tools.plan import Plan, PlannedClip
-from dataset_tools.sources import Source, read_sources
 from dataset_tools.speech.assemble import SpeechOptions, assemble, speak
 from dataset_tools.speech.voices import open_engine
 

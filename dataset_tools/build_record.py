@@ -12,13 +12,13 @@ import msgspec
 
 from dataset_tools.classes.support import MIN_FRAMES
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.clips import Shortfall
+from dataset_tools.clips.encoding import encoder_version
+from dataset_tools.clips.planning import Shortfall
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import sentence_files
-from dataset_tools.encoding import encoder_version
 from dataset_tools.speech.assemble import SpeechOptions
 
 BUILD_SCHEMA = "fmn.build/1"
@@ -34,7 +34,7 @@ class BuildOptions:
 
     Attributes:
         per_class: clips of each class, at most.
-        shortfall: what to do when a class has fewer (see `dataset_tools.clips.plan_clips`).
+        shortfall: what to do when a class has fewer (see `dataset_tools.clips.planning.plan_clips`).
         short_side: of the clips, pixels.
         min_frames: shorter intervals are refused.
         speech: whether descriptions are spoken.

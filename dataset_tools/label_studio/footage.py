@@ -18,8 +18,8 @@ from dataset_tools.label_studio.media import ShownVideo, clip_alone
 from dataset_tools.manifests import ClipRow
 
 if TYPE_CHECKING:
-    from dataset_tools.cutting import Span
-    from dataset_tools.sources import Source
+    from dataset_tools.clips.cutting import Span
+    from dataset_tools.clips.source_videos import Source
 
 MARGIN_S = 1.0
 FOLDER = "with-margin"
@@ -47,8 +47,8 @@ def shown_videos(
     Raises:
         StoppedError: the disk is full, or another command is working in the workspace.
     """
-    from dataset_tools.cutting import Span, cut_key, cut_spans
-    from dataset_tools.sources import remembered_sources
+    from dataset_tools.clips.cutting import Span, cut_key, cut_spans
+    from dataset_tools.clips.source_videos import remembered_sources
 
     rows = read_ledger(workspace.ledger)
     sources = remembered_sources(workspace.cache / "sources")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from dataset_tools.clips.decoding import SourceVideo
+from dataset_tools.clips.encoding import encode
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.decoding import SourceVideo
-from dataset_tools.encoding import encode
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,

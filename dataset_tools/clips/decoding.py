@@ -19,8 +19,8 @@ import av
 import av.error
 import av.filter
 
+from dataset_tools.clips.frame_index import FrameIndex, cannot_open, read_frame_index
 from dataset_tools.core.errors import SampleError
-from dataset_tools.frame_index import FrameIndex, cannot_open, read_frame_index
 
 Numbered = Iterator[tuple[int, Any]]
 

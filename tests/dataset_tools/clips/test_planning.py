@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from dataset_tools.choosing import Knowledge
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.clips import plan_clips
+from dataset_tools.clips.clip_plan import Plan
+from dataset_tools.clips.planning import plan_clips
+from dataset_tools.clips.selection import Knowledge
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
-from dataset_tools.plan import Plan
 
 CLASSES = load_classes()
 CUT = "cut_carrot_knife"

@@ -23,14 +23,14 @@ import pytest
 from dataset_tools.build import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.clips.cutting import CutTask, Span, cut_task
+from dataset_tools.clips.encoding import ENCODER_OPTIONS
+from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.corpus import Corpus
-from dataset_tools.cutting import CutTask, Span, cut_task
-from dataset_tools.encoding import ENCODER_OPTIONS
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.sources import read_sources
 from dataset_tools.verify import verify_dataset
 
 CLASSES = load_classes()
@@ -297,7 +297,7 @@ def test_a_source_that_changes_while_it_is_cut_gives_no_clip(task: CutTask, work
 def test_a_full_disk_stops(task: CutTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     full = tmp_path / "full.mp4"
     full.symlink_to("/dev/full")
-    monkeypatch.setattr("dataset_tools.encoding.written_whole", lambda path: contextlib.nullcontext(full))
+    monkeypatch.setattr("dataset_tools.clips.encoding.written_whole", lambda path: contextlib.nullcontext(full))
     with pytest.raises(StoppedError, match="The disk is full") as caught:
         cut_task(task)
     assert caught.value.exit_code == 3

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dataset_tools.clips.clip_plan import Refusal
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.corpus import Corpus
-from dataset_tools.plan import Refusal
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 
-from dataset_tools.choosing import Chooser
+from dataset_tools.clips.clip_plan import PlannedClip, Refusal, whole_clip
+from dataset_tools.clips.selection import Chooser
 from dataset_tools.core.errors import SampleError
 from dataset_tools.decisions.majority_rule import Decision
-from dataset_tools.plan import PlannedClip, Refusal, whole_clip
 
 
 def give_places(

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from dataset_tools.clips.decoding import SourceVideo
+from dataset_tools.clips.frame_index import read_frame_index
 from dataset_tools.core.errors import SampleError
-from dataset_tools.decoding import SourceVideo
-from dataset_tools.frame_index import read_frame_index
 
 SOURCES: dict[str, dict[str, Any]] = {
     "long-gop.avi": {"frames": 400, "g": 250},

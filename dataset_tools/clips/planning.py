@@ -9,15 +9,15 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from dataset_tools.choosing import NOTHING_KNOWN, Chooser, Knowledge
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.support import MIN_FRAMES
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
+from dataset_tools.clips.selection import NOTHING_KNOWN, Chooser, Knowledge
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.manifests import WindowOrigin
-from dataset_tools.plan import Plan, PlannedClip, Refusal, whole_clip
 
 if TYPE_CHECKING:
     from dataset_tools.decisions.majority_rule import Decision
@@ -46,7 +46,7 @@ def plan_clips(
     read or is too short, is refused as failed, and the next one takes its place. A class that falls short is accepted,
     filled with non-overlapping windows of its longest intervals (at least two seconds each), or stops everything.
 
-    Then come the ``decisions`` of people, by clip id (`dataset_tools.places`): what the choice was without them stays,
+    Then come the ``decisions`` of people, by clip id (`dataset_tools.clips.placement`): what the choice was without them stays,
     except for clips that they reject or move, and further intervals, chosen in the same way, take the free places.
 
     With more ``known`` about the videos of the clips that a plan has, the next plan differs; once all of them are
@@ -86,7 +86,7 @@ def plan_clips(
             planned[class_id] = [whole_clip(class_id, interval) for interval in chosen]
     left_out: list[PlannedClip] = []
     if decisions:
-        from dataset_tools.places import give_places
+        from dataset_tools.clips.placement import give_places
 
         planned, left_out, decided = give_places(planned, choosers, decisions, per_class)
         refusals += decided

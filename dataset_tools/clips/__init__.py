@@ -1,0 +1,1 @@
+"""Clips: planning, selection, frame index, decoding, encoding, cutting."""
