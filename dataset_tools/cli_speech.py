@@ -134,8 +134,8 @@ def speech_record(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from dataset_tools.core.errors import InputError
-        from dataset_tools.speech.booth import Address, serve_booth
-        from dataset_tools.speech.booth_sessions import CONSENT, Booth
+        from dataset_tools.speech.booth.server import Address, serve_booth
+        from dataset_tools.speech.booth.sessions import CONSENT, Booth
 
         place = Workspace(workspace)
         if consent is not None and not consent.is_file():

@@ -34,8 +34,8 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, read_rows, write_rows
-from dataset_tools.speech.booth import MOST_BYTES, Address, make_app
-from dataset_tools.speech.booth_sessions import Booth
+from dataset_tools.speech.booth.server import MOST_BYTES, Address, make_app
+from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.recordings import read_recordings
 
 CLASSES = load_classes()

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.manifests import resolve
-from dataset_tools.speech.booth_sessions import Booth, as_json
+from dataset_tools.speech.booth.sessions import Booth, as_json
 
 MOST_BYTES = 8 * 2**20
 """Of an upload: half a minute at 96 kHz, 16 bits, and something to spare."""

@@ -1,0 +1,1 @@
+"""The recording booth: a web page where people record the descriptions."""
