@@ -22,7 +22,7 @@ from pathlib import Path
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
-from dataset_tools.pairs import PairOptions, make_pairs, pair_rows
+from dataset_tools.pairs.pairing import PairOptions, make_pairs, pair_rows
 
 PAPER = (20, 50)  # classes, clips and utterances of each
 

@@ -188,7 +188,7 @@ def pairs(
     Example: fmn-data pairs --split person
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.pairs import PairOptions, make_pairs
+        from dataset_tools.pairs.pairing import PairOptions, make_pairs
 
         place = Workspace(workspace)
         summary = make_pairs(

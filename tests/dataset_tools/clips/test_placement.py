@@ -33,7 +33,7 @@ from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.footage import shown_videos
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.pairs import PairOptions, make_pairs
+from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.verify import verify_dataset
 

@@ -24,8 +24,8 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.split_record import SplitRecord, read_split, write_split
-from dataset_tools.splits import SplitName
+from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
+from dataset_tools.pairs.splits import SplitName
 from dataset_tools.verify import verify_dataset
 
 CUT = ClassLabel(id="cut_carrot_knife", action="cut", subject="carrot", object="knife")

@@ -23,7 +23,7 @@ from dataset_tools.label_studio.pulling import pull
 from dataset_tools.label_studio.pushing import push
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.pairs import PairOptions, make_pairs
+from dataset_tools.pairs.pairing import PairOptions, make_pairs
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 

@@ -23,7 +23,7 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.pairs import PairOptions, make_pairs
+from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.speech.augment import Ranges, augment, changed
 from dataset_tools.speech.quality import Limits, judge, measure

@@ -14,9 +14,9 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.pairs import PairOptions, find_leaks, make_pairs
-from dataset_tools.split_record import read_split
-from dataset_tools.splits import Sides
+from dataset_tools.pairs.pairing import PairOptions, find_leaks, make_pairs
+from dataset_tools.pairs.split_record import read_split
+from dataset_tools.pairs.splits import Sides
 
 CLASSES = load_classes()
 

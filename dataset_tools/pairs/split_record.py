@@ -10,14 +10,14 @@ import msgspec
 from dataset_tools.core.errors import ManifestError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.splits import SplitName
+from dataset_tools.pairs.splits import SplitName
 
 
 class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.split/1"):
     """manifests/split.json.
 
     Attributes:
-        split, test_share, seed, reviewed: the options of `dataset_tools.pairs.PairOptions`.
+        split, test_share, seed, reviewed: the options of `dataset_tools.pairs.pairing.PairOptions`.
         train, test: how many rows the manifests have.
         dropped: items on neither side, counted by reason.
     """

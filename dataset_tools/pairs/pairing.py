@@ -25,8 +25,8 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.split_record import SplitRecord, write_split
-from dataset_tools.splits import (
+from dataset_tools.pairs.split_record import SplitRecord, write_split
+from dataset_tools.pairs.splits import (
     FOLDS,
     Side,
     Sides,
@@ -45,7 +45,7 @@ class PairOptions:
     """How pairs are dealt.
 
     Attributes:
-        split: ``items``, ``person``, ``mpii`` or ``pairs`` (see `dataset_tools.splits`).
+        split: ``items``, ``person``, ``mpii`` or ``pairs`` (see `dataset_tools.pairs.splits`).
         test_share: share of the items (for ``pairs``: of the pairs) that test, 0 < share < 1.
         seed: of everything random in it.
         reviewed: whether only items that a person accepted take part.

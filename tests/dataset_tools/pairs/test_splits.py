@@ -8,7 +8,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.splits import split_items, split_mpii, split_person
+from dataset_tools.pairs.splits import split_items, split_mpii, split_person
 
 Clips = Callable[..., ClipRow]
 Utterances = Callable[..., UtteranceRow]

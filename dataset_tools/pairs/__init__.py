@@ -1,0 +1,1 @@
+"""Pairs of clips and utterances: pairing, train/test splits, leak check."""
