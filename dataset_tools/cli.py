@@ -137,7 +137,7 @@ def build(
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.build import build_dataset
+        from dataset_tools.build.building import build_dataset
         from dataset_tools.build_record import BuildOptions
 
         place = Workspace(workspace.resolve() if engine == "ray" else workspace)
@@ -230,7 +230,7 @@ def verify(
     Example: fmn-data verify
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.verify import verify_dataset
+        from dataset_tools.build.verify import verify_dataset
 
         place = Workspace(workspace)
         report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
@@ -263,7 +263,7 @@ def retry(
     Example: fmn-data retry --mpii /data/mpii-cooking-2
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.build import build_dataset
+        from dataset_tools.build.building import build_dataset
         from dataset_tools.build_record import read_last_build
 
         place = Workspace(workspace.resolve() if engine == "ray" else workspace)

@@ -20,7 +20,8 @@ import av
 import numpy as np
 import pytest
 
-from dataset_tools.build import build_dataset
+from dataset_tools.build.building import build_dataset
+from dataset_tools.build.verify import verify_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.cutting import CutTask, Span, cut_task
@@ -31,7 +32,6 @@ from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.verify import verify_dataset
 
 CLASSES = load_classes()
 OPTIONS = BuildOptions(per_class=8, short_side=64, speech=False)
@@ -216,7 +216,7 @@ def test_damage_fails_what_it_touches_and_others_take_their_place(
 BUILD = """
 import pickle, sys
 from pathlib import Path
-from dataset_tools.build import build_dataset
+from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace

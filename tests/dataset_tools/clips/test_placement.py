@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from dataset_tools.build import build_dataset
+from dataset_tools.build.building import build_dataset
+from dataset_tools.build.verify import verify_dataset
 from dataset_tools.build_record import BuildOptions, read_build
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
@@ -35,7 +36,6 @@ from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.speech.assemble import SpeechOptions, import_dataset, synthesize_dataset
-from dataset_tools.verify import verify_dataset
 
 CLASSES = load_classes()
 CUT, STIR = "cut_carrot_knife", "stir_onion_spatula"

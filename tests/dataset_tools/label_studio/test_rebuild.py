@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import msgspec
 import pytest
 
-from dataset_tools.build import build_dataset
+from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace

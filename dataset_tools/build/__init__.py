@@ -1,0 +1,1 @@
+"""Building a data set from footage to manifests, and verifying one."""
