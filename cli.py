@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataset_tools.cli import app as data_app
+from dataset_tools.cli.main import app as data_app
 from fmn.cli import app
 
 app.add_typer(data_app, name="data")

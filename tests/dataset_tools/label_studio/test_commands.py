@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from dataset_tools.cli import app
+from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]

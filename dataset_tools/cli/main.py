@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.cli_annotate import annotate_app
-from dataset_tools.cli_classes import classes
-from dataset_tools.cli_download import download
-from dataset_tools.cli_options import (
+from dataset_tools.cli.annotate import annotate_app
+from dataset_tools.cli.classes import classes
+from dataset_tools.cli.download import download
+from dataset_tools.cli.options import (
     DEFAULT_JOBS,
     HERE,
     AddressOption,
@@ -33,8 +33,8 @@ from dataset_tools.cli_options import (
     say_standin,
     speech_options,
 )
-from dataset_tools.cli_report import report
-from dataset_tools.cli_speech import speech_app
+from dataset_tools.cli.report import report
+from dataset_tools.cli.speech import speech_app
 from dataset_tools.core.console import (
     SOME_FAILED_EXIT_CODE,
     DebugOption,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli_options import DEFAULT_JOBS, HERE, ClassFileOption, JobsOption, class_file_of
+from dataset_tools.cli.options import DEFAULT_JOBS, HERE, ClassFileOption, JobsOption, class_file_of
 from dataset_tools.core.console import (
     DebugOption,
     DryRunOption,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli_options import (
+from dataset_tools.cli.options import (
     DEFAULT_JOBS,
     HERE,
     AugmentOption,
