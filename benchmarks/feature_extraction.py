@@ -38,7 +38,7 @@ import torch
 
 from dataset_tools.core.files import sha256_of
 from fmn.config import preset
-from fmn.data import find_device
+from fmn.data.loading import find_device
 from fmn.features import windows as windows_module
 from fmn.features.backbone import Backbone
 from fmn.features.config import VideoFeatureConfig

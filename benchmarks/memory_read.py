@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fmn.data import find_device
+from fmn.data.loading import find_device
 from fmn.memory import FeatureMemory
 
 READS = ("max", "softmax")

@@ -26,14 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from fmn.augment import augmented
 from fmn.config import Config, preset, with_values
-from fmn.data import find_device
+from fmn.data.batches import Batch, ItemTensors
+from fmn.data.items import Parts
+from fmn.data.loading import find_device
+from fmn.data.spec_augment import augmented
 from fmn.encoder import Sequences
-from fmn.items import Parts
 from fmn.loop import TrainingLoop
 from fmn.systems import find_system
-from fmn.tensors import Batch, ItemTensors
 
 CLASSES, PER_CLASS = 20, 35
 PAPER_PAIRS, PAPER_EPOCHS = 24_500, 500

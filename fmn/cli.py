@@ -251,7 +251,7 @@ def main() -> None:
 
 def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path, config: Config) -> None:
     from fmn.config import as_dict
-    from fmn.items import load_items, parts_of
+    from fmn.data.items import load_items, parts_of
 
     items = load_items(manifest, root)
     parts = parts_of(items.without_fold_0() if config.training.refit else items)

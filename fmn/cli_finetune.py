@@ -54,15 +54,15 @@ def finetune(
         changes = changes_of(None, settings, threads=threads)
         config = config_of(folder, "fmn", preset, "working", changes, resume=False)
         if dry_run:
+            from fmn.data.items import load_items
             from fmn.finetune import labelled_parts
-            from fmn.items import load_items
 
             fitted, held = labelled_parts(load_items(manifest, root), refit=refit)
             plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and look at {len(held)}"
             terminal.closing("dry run", plan, folder)
             terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})
             return
-        from fmn.data import default_jobs, find_device
+        from fmn.data.loading import default_jobs, find_device
         from fmn.features.training import TrainingRecipe
         from fmn.finetune import finetune as run_finetuning
         from fmn.guards import threads as torch_threads

@@ -19,9 +19,9 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.results import Results, summarised
 from fmn.comparison.runs import Outcome, Task, run_tasks
 from fmn.config import Config, PresetName, as_dict, preset, with_values
-from fmn.data import featured, find_device
+from fmn.data.items import Items, load_items
+from fmn.data.loading import featured, find_device
 from fmn.features.media import Progress, silent
-from fmn.items import Items, load_items
 from fmn.systems import Changes, System, find_system, system_names
 
 ORDER = (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmn.items import Items
+from fmn.data.items import Items
 from fmn.metrics import KS, by_class, query_metrics
 from fmn.resampling import interval_of_mean
 

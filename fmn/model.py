@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
+from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
 from fmn.encoder import Sequences, UtteranceEncoder
 from fmn.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.memory import FeatureMemory, Reduce, Side
 from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, still
 from fmn.systems import Changes, System
-from fmn.tensors import Batch, Indices, ItemTensors, matched_once
 
 LEAST_AGREEMENT = 1e-4  # keeps the logarithm of an agreement of 0 finite
 

@@ -19,18 +19,18 @@ from torch.nn import functional
 from fmn import drawing
 from fmn.chance import ceiling, chance
 from fmn.checkpoint import LoadedRun, load_run
-from fmn.data import Featured, featured, find_device
+from fmn.data.batches import matched_once
+from fmn.data.items import Items, load_items
+from fmn.data.loading import Featured, featured, find_device
 from fmn.evaluate import all_codes, check_fit, notes_of
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
-from fmn.items import Items, load_items
 from fmn.metrics import query_metrics
 from fmn.model import FeatureMemoryNetwork
 from fmn.retrieval import Codes, score_matrix
 from fmn.seeds import generator_of
 from fmn.state import read_run_state
 from fmn.table import METRICS
-from fmn.tensors import matched_once
 
 MOST_K = 100
 FOLDER = "plots"

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.encoder import Sequences
-from fmn.tensors import Batch, Indices, ItemTensors
 
 Codes = dict[str, Tensor]
 """What a model keeps of N items: tensors [N, …] by name."""

@@ -15,10 +15,10 @@ import torch
 from dataset_tools.core.files import sha256_of
 from fmn.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.config import Config, as_dict, config_from_dict
-from fmn.data import Featured, featured, find_device
+from fmn.data.items import Parts, load_items, parts_of
+from fmn.data.loading import Featured, featured, find_device
 from fmn.features.media import Progress, silent
 from fmn.guards import claimed, seeded, stops_explained, threads
-from fmn.items import Parts, load_items, parts_of
 from fmn.loop import TrainingLoop
 from fmn.seeds import generator_of, seed_of
 from fmn.state import DIRECTIONS, RunState, earlier_state

@@ -9,10 +9,10 @@ import numpy as np
 from dataset_tools.core.errors import ToolkitError
 from fmn.checkpoint import load_config
 from fmn.config import with_values
-from fmn.data import featured, find_device
+from fmn.data.items import Items, load_items
+from fmn.data.loading import featured, find_device
 from fmn.evaluate import Metrics, measure
 from fmn.features.media import Progress, silent
-from fmn.items import Items, load_items
 from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.seeds import generator_of
 from fmn.state import read_run_state

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from dataset_tools.core.errors import InputError
 from fmn.checkpoint import LoadedRun
+from fmn.data.items import Items
 from fmn.details import summarised
-from fmn.items import Items
 from fmn.metrics import retrieval_metrics
 from fmn.model import FeatureMemoryNetwork
 from fmn.retrieval import Codes, still

@@ -21,11 +21,11 @@ from fmn.baselines.parts.classifiers import UtteranceClassifier, class_count
 from fmn.baselines.parts.correlation import CanonicalSpace, class_covariances
 from fmn.baselines.parts.towers import Standardised
 from fmn.config import Config, Count, Positive
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.encoder import Sequences
 from fmn.retrieval import Codes, RetrievalModel, encode_all_utterances
 from fmn.sections import section_from
 from fmn.systems import Changes, System
-from fmn.tensors import Batch, Indices, ItemTensors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from fmn.baselines.parts.correlation import CanonicalSpace, class_covariances, total_correlation
 from fmn.baselines.parts.towers import Standardised, larger_batches, utterance_encoder
 from fmn.config import Config, Count, Positive
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.encoder import Sequences
 from fmn.retrieval import Codes, RetrievalModel, encode_all_clips, encode_all_utterances
 from fmn.sections import section_from
 from fmn.systems import Changes, System
-from fmn.tensors import Batch, Indices, ItemTensors
 
 BATCH_PAIRS = 256
 

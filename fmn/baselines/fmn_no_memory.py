@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from fmn.config import Config
+from fmn.data.batches import Indices, ItemTensors
 from fmn.model import FeatureMemoryNetwork
 from fmn.systems import System
-from fmn.tensors import Indices, ItemTensors
 
 
 class WithoutMemories(FeatureMemoryNetwork):

@@ -21,12 +21,12 @@ from fmn.baselines.parts.classifiers import UtteranceClassifier, class_count
 from fmn.baselines.parts.correlation import CanonicalSpace, class_covariances
 from fmn.baselines.parts.towers import Standardised
 from fmn.config import Config, Count, Positive
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.encoder import Sequences
 from fmn.fitted import Fitted
 from fmn.retrieval import Codes, RetrievalModel, encode_all_utterances
 from fmn.sections import section_from
 from fmn.systems import Changes, System
-from fmn.tensors import Batch, Indices, ItemTensors
 
 LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the largest
 

@@ -25,10 +25,10 @@ from torch.nn import functional
 from fmn.baselines.parts.spectral import log_mel_audio
 from fmn.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss
 from fmn.config import Config, Positive, Share
+from fmn.data.batches import Batch
 from fmn.encoder import Sequences
 from fmn.sections import section_from
 from fmn.systems import Changes, System
-from fmn.tensors import Batch
 
 TIMBRAL_FILTERS, TIMBRAL_SHARES = 204, (0.4, 0.7)  # shares of the bands, rounded down: 38 and 67 of 96
 TEMPORAL_FILTERS, TEMPORAL_FRAMES = 51, (128, 64, 32)

@@ -23,11 +23,11 @@ from torch.nn import functional
 from fmn.baselines.parts.spectral import log_mel_audio
 from fmn.baselines.parts.towers import ScoreTrainedTowers
 from fmn.config import Config, Count, NotNegative
+from fmn.data.batches import Batch
 from fmn.encoder import Sequences
 from fmn.losses import triplet_loss
 from fmn.sections import section_from
 from fmn.systems import Changes, System
-from fmn.tensors import Batch
 
 FILTERS = (16, 32, 64, 64)
 

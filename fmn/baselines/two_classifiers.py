@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from fmn.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
 from fmn.config import Config
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.encoder import Sequences
 from fmn.retrieval import Codes, RetrievalModel
 from fmn.systems import Changes, System
-from fmn.tensors import Batch, Indices, ItemTensors
 
 
 class TwoClassifiers(RetrievalModel):

@@ -24,10 +24,10 @@ from torch.nn import functional
 
 from fmn.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
 from fmn.config import Config, Count, NotNegative
+from fmn.data.batches import Batch
 from fmn.retrieval import Codes
 from fmn.sections import section_from
 from fmn.systems import Changes, System
-from fmn.tensors import Batch
 
 PUBLISHED_RATE = 3e-4
 PUBLISHED_BATCH, DEMO_BATCH = 1000, 256

@@ -18,8 +18,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.results import FIGURES, REFERENCE, Floats, PerQuery, common_items, measured_queries
 from fmn.comparison.runs import Scores, read_scores
+from fmn.data.items import Items, load_items
 from fmn.details import factors_of
-from fmn.items import Items, load_items
 from fmn.resampling import Interval
 from fmn.table import DIRECTIONS
 

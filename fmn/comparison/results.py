@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fmn.chance import ceiling, chance
 from fmn.comparison.runs import Outcome, Scores, read_scores
+from fmn.data.items import Items
 from fmn.details import factors_of
-from fmn.items import Items
 from fmn.metrics import KS, mean_average_precision, query_metrics
 from fmn.resampling import interval_of_mean
 from fmn.table import DIRECTIONS, METRICS

@@ -23,10 +23,10 @@ from dataset_tools.core.files import write_bytes, written_whole
 from fmn.allocation import give_back_freed_memory, keep_freed_memory
 from fmn.checkpoint import CONFIG_FILE, load_run
 from fmn.config import Config
-from fmn.data import featured, find_device
+from fmn.data.items import load_items
+from fmn.data.loading import featured, find_device
 from fmn.evaluate import METRICS_FILE, all_scores, measure
 from fmn.guards import threads
-from fmn.items import load_items
 from fmn.state import quality, read_run_state
 from fmn.train import train
 

@@ -18,11 +18,11 @@ import numpy as np
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from fmn.config import Config, as_dict, config_from_dict, with_values
-from fmn.data import featured, find_device
+from fmn.data.items import load_items
+from fmn.data.loading import featured, find_device
 from fmn.details import sd_of, summarised
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
-from fmn.items import load_items
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.rescoring import Bench, Outcome, TrainedBench, check_fold_0
 from fmn.studies.variants import Variant, variants_of

@@ -22,6 +22,7 @@ from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, as_dict, config_from_dict, with_values
+from fmn.data.batches import Indices, matched_once
 from fmn.details import sd_of, summarised
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
@@ -33,7 +34,6 @@ from fmn.studies.ablate import bench_of, notes_of_bench, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
 from fmn.studies.rescoring import Bench, reformed
 from fmn.table import DIRECTIONS
-from fmn.tensors import Indices, matched_once
 from fmn.train import train
 
 FORMAT = "fmn.newclasses/1"

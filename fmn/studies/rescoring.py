@@ -12,13 +12,13 @@ import torch
 from dataset_tools.core.errors import InputError
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, with_values
-from fmn.data import Featured
+from fmn.data.batches import Indices, matched_once
+from fmn.data.items import Items, Parts, parts_of
+from fmn.data.loading import Featured
 from fmn.evaluate import Metrics, measure
-from fmn.items import Items, Parts, parts_of
 from fmn.model import FeatureMemoryNetwork
 from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.seeds import generator_of
-from fmn.tensors import Indices, matched_once
 
 
 @dataclass(frozen=True, eq=False)

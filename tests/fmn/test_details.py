@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fmn.data.items import load_items
 from fmn.details import details, factors_of, summarised
-from fmn.items import load_items
 from fmn.metrics import retrieval_metrics
 from fmn.resampling import interval_of_mean
 

@@ -10,9 +10,9 @@ import torch
 from dataset_tools.core.errors import InputError
 from fmn.checkpoint import load_run
 from fmn.config import Config, with_values
-from fmn.data import featured
+from fmn.data.items import load_items
+from fmn.data.loading import featured
 from fmn.evaluate import all_scores, evaluate, measure
-from fmn.items import load_items
 from fmn.search import search
 from fmn.train import train
 
@@ -96,13 +96,13 @@ def test_a_stand_in_is_said_to_be_one(workspace: Path, run: Path) -> None:
 
 
 def test_features_of_another_size_are_refused(workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fmn.data
+    import fmn.data.loading
     from fmn.features.media import FeatureSet
 
     def wider(items: list[object], *_: object, **__: object) -> FeatureSet:
         return FeatureSet(dim=13, values={item.sha256: np.zeros(13, np.float32) for item in items})  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(fmn.data, "extract_video", wider)
+    monkeypatch.setattr(fmn.data.loading, "extract_video", wider)
     with pytest.raises(InputError, match="The features have 13 and 8 numbers, in training they had 12 and 8"):
         evaluate(run, workspace / "manifests" / "test.jsonl")
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from fmn.config import Config, with_values
+from fmn.data.batches import Batch, ItemTensors
 from fmn.encoder import Sequences
 from fmn.model import FeatureMemoryNetwork, HiddenHead, LinearHead
 from fmn.retrieval import Codes
-from fmn.tensors import Batch, ItemTensors
 
 N, M, VIDEO_DIM, AUDIO_DIM = 5, 7, 12, 8
 

@@ -13,9 +13,9 @@ from fmn import drawing
 from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import Config, with_values
-from fmn.data import featured
+from fmn.data.items import load_items
+from fmn.data.loading import featured
 from fmn.evaluate import measure
-from fmn.items import load_items
 from fmn.model import FeatureMemoryNetwork
 from fmn.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
 from fmn.retrieval import encode_all_clips, encode_all_utterances

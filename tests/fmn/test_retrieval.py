@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 import fmn.retrieval
+from fmn.data.batches import ItemTensors
 from fmn.encoder import Sequences
 from fmn.retrieval import (
     Codes,
@@ -15,7 +16,6 @@ from fmn.retrieval import (
     score_matrix,
     still,
 )
-from fmn.tensors import ItemTensors
 
 CPU = torch.device("cpu")
 

@@ -19,10 +19,10 @@ from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.checkpoint import load_run
 from fmn.config import Config, with_values
+from fmn.data.batches import ItemTensors
 from fmn.evaluate import evaluate
 from fmn.features.media import FeatureSet
 from fmn.state import read_run_state
-from fmn.tensors import ItemTensors
 from fmn.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -293,9 +293,9 @@ def test_a_split_of_pairs_is_trained_and_called_leaking(workspace: Path, small: 
 def test_items_without_features_take_no_part_and_are_named(
     workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fmn.data
+    import fmn.data.loading
 
-    real = fmn.data.extract_video
+    real = fmn.data.loading.extract_video
 
     def failing(items: Any, *arguments: Any, **options: Any) -> FeatureSet:
         whole = real(items, *arguments, **options)
@@ -303,7 +303,7 @@ def test_items_without_features_take_no_part_and_are_named(
         left = {key: value for key, value in whole.values.items() if key != lost}
         return FeatureSet(dim=whole.dim, values=left, failures={lost: ToolkitError("It is torn")})
 
-    monkeypatch.setattr(fmn.data, "extract_video", failing)
+    monkeypatch.setattr(fmn.data.loading, "extract_video", failing)
     summary = train(manifest_of(workspace), small, workspace / "runs" / "one")
     assert summary.failures == {"s03-d01_000001-000010": "It is torn"}
     assert (summary.clips, summary.pairs) == (15, 60)

@@ -10,9 +10,9 @@ import torch
 from dataset_tools.core.errors import InputError
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, with_values
-from fmn.data import featured
+from fmn.data.items import load_items
+from fmn.data.loading import featured
 from fmn.evaluate import all_codes, evaluate
-from fmn.items import load_items
 from fmn.model import FeatureMemoryNetwork
 from fmn.retrieval import Codes
 from fmn.train import train

@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from fmn.baselines.parts.towers import Standardised, utterance_encoder
 from fmn.config import Config
+from fmn.data.batches import ItemTensors
 from fmn.encoder import Sequences
 from fmn.fitted import Fitted
-from fmn.tensors import ItemTensors
 
 
 class ClassHead(Fitted):

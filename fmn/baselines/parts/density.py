@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from fmn.baselines.parts.classifiers import class_count
 from fmn.config import Config
+from fmn.data.batches import Indices, ItemTensors
 from fmn.encoder import Sequences
 from fmn.fitted import Fitted
 from fmn.retrieval import Codes, RetrievalModel
-from fmn.tensors import Indices, ItemTensors
 
 
 class DensityClassifier(Fitted):

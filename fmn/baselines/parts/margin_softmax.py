@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from fmn.baselines.parts.towers import ScoreTrainedTowers, utterance_encoder
 from fmn.config import Config
-from fmn.tensors import Batch
+from fmn.data.batches import Batch
 
 Margin = Literal["fixed", "adaptive"]
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config, TrainingConfig
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.encoder import Sequences, UtteranceEncoder
 from fmn.losses import contrastive_loss, triplet_loss
 from fmn.retrieval import Codes, RetrievalModel
-from fmn.tensors import Batch, Indices, ItemTensors
 
 
 class Standardised(nn.Module):

@@ -15,7 +15,7 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.corpora import interval_over_corpora, over_corpora
 from fmn.comparison.files import write_files
 from fmn.comparison.rendering import markdown
-from fmn.items import load_items
+from fmn.data.items import load_items
 from fmn.metrics import recall_at_k
 
 CLASSES = [f"class-{number:02}" for number in range(20)]

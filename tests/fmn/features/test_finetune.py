@@ -16,13 +16,13 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli import app
 from fmn.config import preset
-from fmn.data import featured
+from fmn.data.items import load_items
+from fmn.data.loading import featured
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_video
 from fmn.features.media import Media
 from fmn.features.training import TrainingRecipe
 from fmn.finetune import REFIT_NOTE, finetune, labelled_parts
-from fmn.items import load_items
 
 ACTIONS = ("wash", "peel", "wash", "pour")  # of classes 0 to 3; nothing else tells them
 

@@ -17,9 +17,9 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
-from fmn.data import featured
+from fmn.data.items import load_items
+from fmn.data.loading import featured
 from fmn.evaluate import measure
-from fmn.items import load_items
 from fmn.model import FeatureMemoryNetwork
 from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.seeds import generator_of

@@ -16,8 +16,8 @@ from dataset_tools.manifests import SplitPairRow, read_rows
 from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import Config, with_values
-from fmn.data import featured
-from fmn.items import load_items
+from fmn.data.items import load_items
+from fmn.data.loading import featured
 from fmn.state import read_run_state
 from fmn.studies.new_classes import _Trial, learn_new_classes, manifest_without
 from fmn.studies.new_classes_table import new_classes_table, new_classes_text

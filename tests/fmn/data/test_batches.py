@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmn.tensors import ItemTensors, epoch_batches, matched_once
+from fmn.data.batches import ItemTensors, epoch_batches, matched_once
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.items import load_items, parts_of
+from fmn.data.items import load_items, parts_of
 
 
 def lines_of(manifest: Path) -> list[SplitPairRow]:

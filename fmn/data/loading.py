@@ -11,10 +11,10 @@ import torch
 
 from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.config import Config
+from fmn.data.batches import ItemTensors
+from fmn.data.items import Items, parts_of
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Progress, silent
-from fmn.items import Items, parts_of
-from fmn.tensors import ItemTensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def featured(
     """Computes, or takes from the cache, the features of all items.
 
     Args:
-        items: from `fmn.items.load_items`.
+        items: from `fmn.data.items.load_items`.
         config: ``config.video`` and ``config.audio`` decide the features.
         device: where networks run and where the features end.
         jobs: workers; null: as many as there are cores.

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fmn.augment import augmented
 from fmn.config import AugmentConfig
+from fmn.data.spec_augment import augmented
 from fmn.encoder import Sequences
 
 OFF = {"stretch": 0, "time_masks": 0, "coefficient_masks": 0, "noise": 0.0}

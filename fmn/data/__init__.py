@@ -1,0 +1,1 @@
+"""Items of a manifest, their features as tensors, batches, augmentation."""
