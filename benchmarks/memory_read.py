@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from fmn.data.loading import find_device
-from fmn.memory import FeatureMemory
+from fmn.models.memory import FeatureMemory
 
 READS = ("max", "softmax")
 

@@ -22,7 +22,7 @@ from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import featured, find_device
 from fmn.features.media import Progress, silent
-from fmn.systems import Changes, System, find_system, system_names
+from fmn.models.registry import Changes, System, find_system, system_names
 
 ORDER = (
     *("cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet"),  # those of the paper's Table 2, in its order

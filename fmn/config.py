@@ -140,7 +140,7 @@ class TrainingConfig:
         weight_decay: of Adam.
         clip_norm: the gradient is scaled down to this norm.
         triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), its ``soft`` form (all
-            negatives in a softmax instead of one against a margin: the contrastive loss of `fmn.losses`), or ``off``.
+            negatives in a softmax instead of one against a margin: the contrastive loss of `fmn.models.losses`), or ``off``.
         negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar; the ``semi-hard`` one of each
             anchor and match; or the mean over ``all``.
         margin: of the triplet loss.
@@ -189,10 +189,10 @@ class Config:
     """A whole run: which system, its features, its network and its training.
 
     Attributes:
-        system: name of the system (`fmn.systems`).
+        system: name of the system (`fmn.models.registry`).
         video, audio: how features are computed.
         model, memory, training: see there.
-        options: what the system has of its own (`fmn.systems.System.options`), by name.
+        options: what the system has of its own (`fmn.models.registry.System.options`), by name.
     """
 
     system: str = "fmn"

@@ -26,8 +26,8 @@ from fmn.evaluate import all_codes, check_fit, notes_of
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
 from fmn.metrics import query_metrics
-from fmn.model import FeatureMemoryNetwork
-from fmn.retrieval import Codes, score_matrix
+from fmn.models.base import Codes, score_matrix
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
 from fmn.state import read_run_state
 from fmn.table import METRICS

@@ -20,7 +20,7 @@ from fmn.evaluate import check_fit, notes_of
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Media, Progress, silent
 from fmn.guards import threads
-from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 
 QueryKind = Literal["speech", "clip"]
 

@@ -20,9 +20,9 @@ from fmn.data.loading import Featured, featured, find_device
 from fmn.features.media import Progress, silent
 from fmn.guards import claimed, seeded, stops_explained, threads
 from fmn.loop import TrainingLoop
+from fmn.models.registry import find_system
 from fmn.seeds import generator_of, seed_of
 from fmn.state import DIRECTIONS, RunState, earlier_state
-from fmn.systems import find_system
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -13,10 +13,10 @@ from fmn.data.items import Items, load_items
 from fmn.data.loading import featured, find_device
 from fmn.evaluate import Metrics, measure
 from fmn.features.media import Progress, silent
-from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.registry import find_system
 from fmn.seeds import generator_of
 from fmn.state import read_run_state
-from fmn.systems import find_system
 
 CHEAP = ("lengths", "file_size")
 

@@ -18,8 +18,8 @@ from fmn.checkpoint import LoadedRun
 from fmn.data.items import Items
 from fmn.details import summarised
 from fmn.metrics import retrieval_metrics
-from fmn.model import FeatureMemoryNetwork
-from fmn.retrieval import Codes, still
+from fmn.models.base import Codes, still
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
 
 Metrics = dict[str, dict[str, Any]]

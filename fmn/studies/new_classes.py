@@ -27,8 +27,8 @@ from fmn.details import sd_of, summarised
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
 from fmn.metrics import retrieval_metrics
-from fmn.model import FeatureMemoryNetwork
-from fmn.retrieval import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
+from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
 from fmn.studies.ablate import bench_of, notes_of_bench, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text

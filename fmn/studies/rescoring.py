@@ -16,8 +16,8 @@ from fmn.data.batches import Indices, matched_once
 from fmn.data.items import Items, Parts, parts_of
 from fmn.data.loading import Featured
 from fmn.evaluate import Metrics, measure
-from fmn.model import FeatureMemoryNetwork
-from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
 
 

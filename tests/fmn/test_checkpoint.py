@@ -21,8 +21,8 @@ from fmn.checkpoint import (
     save_state,
 )
 from fmn.config import Config, with_values
-from fmn.encoder import Sequences
-from fmn.model import FeatureMemoryNetwork
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.utterance_encoder import Sequences
 
 CPU = torch.device("cpu")
 CLASSES = (

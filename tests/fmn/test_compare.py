@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import fmn.baselines
 import fmn.comparison.runs
+import fmn.models.baselines
 from dataset_tools.core.errors import InputError, StoppedError
 from fmn.compare import Comparison, compare, describe, plan
 from fmn.comparison.files import write_files
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 # One that cannot be trained, beside those that can.
 BROKEN = """
-from fmn.baselines.cca import CanonicalCorrelation
-from fmn.systems import System
+from fmn.models.baselines.cca import CanonicalCorrelation
+from fmn.models.registry import System
 
 
 class Broken(CanonicalCorrelation):
@@ -73,8 +73,8 @@ CHANGES = {
 def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Comparison]:
     (tmp_path / "systems").mkdir()
     (tmp_path / "systems" / "broken.py").write_text(BROKEN)
-    monkeypatch.setattr(fmn.baselines, "__path__", [*fmn.baselines.__path__, str(tmp_path / "systems")])
-    monkeypatch.delitem(sys.modules, "fmn.baselines.broken", raising=False)
+    monkeypatch.setattr(fmn.models.baselines, "__path__", [*fmn.models.baselines.__path__, str(tmp_path / "systems")])
+    monkeypatch.delitem(sys.modules, "fmn.models.baselines.broken", raising=False)
 
     def made(*models: str, budget: int = 2, seeds: int = 2, **others: Any) -> Comparison:
         manifests = workspace / "manifests"
@@ -386,7 +386,7 @@ def test_the_example_of_the_documentation_is_a_system(
     text = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text()
     code = text.partition("```python\n")[2].partition("```")[0]
     (tmp_path / "systems" / "contrastive.py").write_text(code)
-    monkeypatch.delitem(sys.modules, "fmn.baselines.contrastive", raising=False)
+    monkeypatch.delitem(sys.modules, "fmn.models.baselines.contrastive", raising=False)
     comparison = planned("lengths", "contrastive", "vmnet", seeds=1, budget=1)
     assert list(comparison.candidates) == ["vmnet", "contrastive", "lengths"]
     results = compare(comparison)

@@ -16,9 +16,9 @@ from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluate import measure
-from fmn.model import FeatureMemoryNetwork
+from fmn.models.base import encode_all_clips, encode_all_utterances
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
-from fmn.retrieval import encode_all_clips, encode_all_utterances
 from fmn.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")

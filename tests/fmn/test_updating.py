@@ -13,8 +13,8 @@ from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluate import all_codes, evaluate
-from fmn.model import FeatureMemoryNetwork
-from fmn.retrieval import Codes
+from fmn.models.base import Codes
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.train import train
 from fmn.updating import scores_while_updating
 

@@ -20,8 +20,8 @@ from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluate import measure
-from fmn.model import FeatureMemoryNetwork
-from fmn.retrieval import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
 from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text

@@ -1,0 +1,51 @@
+"""Two towers with the adaptive mean margin of Spoken Moments, as published.
+
+Described: the softmax loss of `mms` whose margin adapts: a share α of how much more similar the positive is than the
+negatives are on average (Monfort et al. 2021). Reckoned: α = .5; FMN's features, its Bi-LSTM trained end to end, FMN's
+sizes, batch and augmentation. Could not be known: whether the gradient flows through the margin; here it does not.
+As published every other pair of the batch is a negative, those of the same class included; only pairs with the very
+same clip or utterance are masked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmn.config import Config, NotNegative
+from fmn.models.baselines.parts.margin_softmax import MarginTowers
+from fmn.models.registry import Changes, System
+from fmn.sections import section_from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of Two towers with the adaptive mean margin of Spoken Moments.
+
+    Attributes:
+        share: α, of the mean distance between a positive and the negatives.
+    """
+
+    share: NotNegative = 0.5
+
+
+def build(config: Config, video_dim: int, audio_dim: int, *, class_positives: bool = False) -> MarginTowers:
+    """The untrained towers."""
+    options = section_from(Options, config.options, expected="share", path="options.")
+    return MarginTowers(
+        config, video_dim, audio_dim, kind="adaptive", amount=options.share, class_positives=class_positives
+    )
+
+
+def grid(config: Config) -> tuple[Changes, ...]:
+    """Learning rates and shares."""
+    rate = config.training.learning_rate
+    return ({}, {"training.learning_rate": rate / 3}, {"options.share": 0.2}, {"training.learning_rate": rate / 10})
+
+
+SYSTEM = System(
+    name="amm",
+    summary="two towers, adaptive mean margin (Spoken Moments), as published",
+    build=build,
+    options=Options,
+    grid=grid,
+)

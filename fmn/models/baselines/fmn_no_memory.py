@@ -1,0 +1,36 @@
+"""FMN without its memories: S1 alone decides.
+
+The same encoders, mapping, head, losses (triplet and cross-entropy of S1) and training as FMN; what is missing is the
+memories and their part in the score. The difference to FMN is what the memories are worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fmn.config import Config
+from fmn.data.batches import Indices, ItemTensors
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.registry import System
+
+
+class WithoutMemories(FeatureMemoryNetwork):
+    """FMN whose memories stay empty."""
+
+    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+        """Writes nothing: nothing would read it."""
+
+
+def adapt(config: Config) -> Config:
+    """The final score is S1; what the memories hold is not asked for."""
+    return replace(config, model=replace(config.model, score="s1"))
+
+
+SYSTEM = System(
+    name="fmn_no_memory",
+    summary="FMN without its memories: S1 alone",
+    build=WithoutMemories,
+    adapt=adapt,
+)

@@ -1,0 +1,19 @@
+"""FMN with every equation as the paper prints it, also those that cannot do what its text says (docs/paper.md).
+
+The linear softmax head, S1/Max, memories of raw features with a fixed share of each update, written batch by batch, the
+maximum without a clamp, the triplet loss with the printed sign. The same network and training as FMN otherwise.
+"""
+
+from __future__ import annotations
+
+from fmn.config import as_printed
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.registry import System
+
+SYSTEM = System(
+    name="fmn_printed",
+    summary="FMN with every equation as printed",
+    build=FeatureMemoryNetwork,
+    adapt=as_printed,
+    footnote="equations as printed, some of which cannot work: docs/paper.md",
+)

@@ -1,0 +1,156 @@
+"""KCCA: kernel canonical correlation analysis (Hwang and Grauman 2012, after Hardoon et al. 2004).
+
+Described: centred kernels of both views, the regularised generalised eigenproblem, projections of new items through
+their kernels with the fitted ones. Solved here as linear CCA of the kernel principal components, which is the same.
+Reckoned: Gaussian kernels whose bandwidth is the median distance (Hwang and Grauman took χ² kernels of visual words,
+which these features are not); the ridge; fitted to distinct items and never to the 50,000 pairs, whose covariances
+follow from class means (see cca.py); the utterance's vector is that of CCA, trained in the same run.
+Could not be known: the paper's kernels, their widths, and the regularisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fmn.config import Config, Count, Positive
+from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.models.base import Codes, RetrievalModel, encode_all_utterances
+from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
+from fmn.models.baselines.parts.correlation import CanonicalSpace, class_covariances
+from fmn.models.baselines.parts.towers import Standardised
+from fmn.models.fitted import Fitted
+from fmn.models.registry import Changes, System
+from fmn.models.utterance_encoder import Sequences
+from fmn.sections import section_from
+
+LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of KCCA.
+
+    Attributes:
+        ridge: added to both covariances of the kernel principal components, as a share of their mean variance.
+        bandwidth: of the Gaussian kernels, in median distances.
+        dims: the most directions.
+    """
+
+    ridge: Positive = 1.0
+    bandwidth: Positive = 1.0
+    dims: Count = 1024
+
+
+class KernelComponents(Fitted):
+    """Kernel principal components: Gaussian kernel, centred, all components with a variance.
+
+    Args:
+        dim: numbers of a vector.
+    """
+
+    items: Tensor
+    width: Tensor
+    item_means: Tensor
+    components: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("items", torch.zeros(0, dim))
+        self.register_buffer("width", torch.ones(()))
+        self.register_buffer("item_means", torch.zeros(0))
+        self.register_buffer("components", torch.zeros(0, 0))
+
+    def fit(self, vectors: Tensor, bandwidth: float) -> None:
+        """Takes [n, D]; ``bandwidth`` is in median distances between two of them."""
+        self.keep("items", vectors)
+        distances = torch.cdist(vectors.double(), vectors.double())
+        apart = distances[~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)]
+        self.keep("width", bandwidth * apart.median().clamp(min=1e-6))
+        kernel = self._kernel(vectors)
+        self.keep("item_means", kernel.mean(0))
+        values, axes = torch.linalg.eigh(self._centred(kernel))
+        kept = values > LEAST_VARIANCE * values.max()
+        self.keep("components", axes[:, kept] * values[kept].rsqrt())
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """[N, D] → [N, components] in float64, so that their products are the centred kernel."""
+        return self._centred(self._kernel(vectors)) @ self.components.double()
+
+    def _kernel(self, vectors: Tensor) -> Tensor:
+        """[N, D] → [N, n]."""
+        squares = torch.cdist(vectors.double(), self.items.double()).square()
+        return torch.exp(-squares / (2 * self.width.double().square()))
+
+    def _centred(self, kernel: Tensor) -> Tensor:
+        means = self.item_means.double()
+        return kernel - kernel.mean(1, keepdim=True) - means + means.mean()
+
+
+class KernelCorrelation(RetrievalModel):
+    """Clips and utterances in the space of a kernel canonical correlation analysis."""
+
+    trains_settled = False  # the analysis is no part of the loss
+
+    def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
+        super().__init__()
+        self.options = section_from(Options, config.options, expected="ridge, bandwidth, dims", path="options.")
+        self.standardised = Standardised(video_dim)
+        self.utterances = UtteranceClassifier(config, audio_dim)
+        self.clip_components = KernelComponents(video_dim)
+        self.utterance_components = KernelComponents(self.utterances.encoder.output_dim)
+        self.space = CanonicalSpace(0, 0)
+
+    def encode_clips(self, video: Tensor) -> Codes:
+        """[N, Dv] → ``vector`` [N, d]."""
+        return {"vector": self.space.first(self.clip_components(self.standardised(video)).float())}
+
+    def encode_utterances(self, audio: Sequences) -> Codes:
+        """M sequences → the Bi-LSTM's ``raw`` [M, 2U], ``vector`` [M, d]."""
+        raw = self.utterances.encoder(audio)
+        return {"raw": raw, "vector": self.space.second(self.utterance_components(raw).float())}
+
+    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M] cosines."""
+        return clips["vector"] @ utterances["vector"].T
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of the utterances' classes."""
+        return {"class": functional.cross_entropy(self.utterances(batch.audio), batch.utterance_classes)}
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        self.standardised.fit(data.video[data.on_device(clips)])
+        self.utterances.head.open(class_count(data))
+
+    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+        """Fits kernels and analysis to the items, in closed form."""
+        clip_rows, utterance_rows = data.on_device(clips), data.on_device(utterances)
+        video = self.standardised(data.video[clip_rows])
+        audio = encode_all_utterances(self, data, utterances)["raw"]
+        self.clip_components.fit(video, self.options.bandwidth)
+        self.utterance_components.fit(audio, self.options.bandwidth)
+        found = class_covariances(
+            self.clip_components(video),
+            self.utterance_components(audio),
+            data.clip_classes[clip_rows],
+            data.utterance_classes[utterance_rows],
+        )
+        self.space.fit(found, ridge=self.options.ridge, dims=self.options.dims)
+
+
+def grid(config: Config) -> tuple[Changes, ...]:
+    """A narrower kernel, ridges, a wider kernel."""
+    return ({}, {"options.bandwidth": 0.5}, {"options.ridge": 10.0}, {"options.bandwidth": 2.0})
+
+
+SYSTEM = System(
+    name="kcca",
+    summary="kernel canonical correlation analysis, Gaussian kernels",
+    build=KernelCorrelation,
+    options=Options,
+    grid=grid,
+)

@@ -1,0 +1,26 @@
+"""The mean colour of a clip, against an utterance heard in full: a trivial baseline.
+
+The clip is six numbers, mean and standard deviation of red, green and blue over all frames and pixels; the utterance is
+classified as in `two_classifiers`. How far this gets is how far the colour of the footage gives its class away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fmn.config import Config
+from fmn.models.baselines.two_classifiers import TwoClassifiers
+from fmn.models.registry import System
+
+
+def adapt(config: Config) -> Config:
+    """Colour in place of video features."""
+    return replace(config, video=replace(config.video, kind="mean_colour"))
+
+
+SYSTEM = System(
+    name="mean_colour",
+    summary="mean colour of the clip, utterance classified (trivial)",
+    build=TwoClassifiers,
+    adapt=adapt,
+)

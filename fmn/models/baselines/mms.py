@@ -1,0 +1,52 @@
+"""Two towers with the masked margin softmax of AVLnet, as published.
+
+Described: gated projections of video and audio features, dot products, softmax over the batch in both directions with a
+margin of .001 taken from the positive, items of the same video masked (Rouditchenko et al. 2021, after Ilharco et al.
+2019). Reckoned: FMN's features, its Bi-LSTM trained end to end in place of AVLnet's audio network, FMN's sizes, batch
+and augmentation, so that the loss and the memory are what differs. A margin this small does next to nothing.
+As published every other pair of the batch is a negative, those of the same class included; only pairs with the very
+same clip or utterance are masked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmn.config import Config, NotNegative
+from fmn.models.baselines.parts.margin_softmax import MarginTowers
+from fmn.models.registry import Changes, System
+from fmn.sections import section_from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of Two towers with the masked margin softmax of AVLnet.
+
+    Attributes:
+        margin: taken from the similarity of positives.
+    """
+
+    margin: NotNegative = 0.001
+
+
+def build(config: Config, video_dim: int, audio_dim: int, *, class_positives: bool = False) -> MarginTowers:
+    """The untrained towers."""
+    options = section_from(Options, config.options, expected="margin", path="options.")
+    return MarginTowers(
+        config, video_dim, audio_dim, kind="fixed", amount=options.margin, class_positives=class_positives
+    )
+
+
+def grid(config: Config) -> tuple[Changes, ...]:
+    """Learning rates and margins."""
+    rate = config.training.learning_rate
+    return ({}, {"training.learning_rate": rate / 3}, {"options.margin": 0.1}, {"training.learning_rate": rate / 10})
+
+
+SYSTEM = System(
+    name="mms",
+    summary="two towers, masked margin softmax (AVLnet), as published",
+    build=build,
+    options=Options,
+    grid=grid,
+)

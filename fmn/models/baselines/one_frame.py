@@ -1,0 +1,27 @@
+"""FMN that sees one frame: the middle frame of a clip, repeated over the window; there is no flow.
+
+A trivial baseline: the same network and training as FMN. How far it gets is how far a clip can be found without seeing
+what moves, by its scene and its things alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fmn.config import Config
+from fmn.features.config import one_frame
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.registry import System
+
+
+def adapt(config: Config) -> Config:
+    """Video features of the middle frame."""
+    return replace(config, video=one_frame(config.video))
+
+
+SYSTEM = System(
+    name="one_frame",
+    summary="FMN on the middle frame of a clip (trivial)",
+    build=FeatureMemoryNetwork,
+    adapt=adapt,
+)

@@ -1,0 +1,71 @@
+"""Classifiers of clips and of utterances: the class table of the training manifest is known to every system."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fmn.config import Config
+from fmn.data.batches import ItemTensors
+from fmn.models.baselines.parts.towers import Standardised, utterance_encoder
+from fmn.models.fitted import Fitted
+from fmn.models.utterance_encoder import Sequences
+
+
+class ClassHead(Fitted):
+    """A linear layer to as many logits as there are classes; `open` makes it, a checkpoint sizes it."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(0, inputs))
+        self.bias = nn.Parameter(torch.empty(0))
+
+    def open(self, classes: int) -> None:
+        """New random weights for ``classes`` classes."""
+        fresh = nn.Linear(self.weight.shape[1], classes).to(self.weight.device)
+        self.weight, self.bias = (nn.Parameter(value.detach()) for value in (fresh.weight, fresh.bias))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """[N, inputs] → logits [N, C]."""
+        return functional.linear(vectors, self.weight, self.bias)
+
+
+class ClipClassifier(nn.Module):
+    """A clip's features, standardised, through one hidden layer to class logits."""
+
+    def __init__(self, config: Config, video_dim: int) -> None:
+        super().__init__()
+        units, dropout = config.model.head_units, config.model.dropout
+        self.standardised = Standardised(video_dim)
+        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(video_dim, units), nn.ReLU(), nn.Dropout(dropout))
+        self.head = ClassHead(units)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """[N, Dv] → [N, C]."""
+        logits: Tensor = self.head(self.hidden(self.standardised(video)))
+        return logits
+
+
+class UtteranceClassifier(nn.Module):
+    """FMN's Bi-LSTM and one layer to class logits."""
+
+    def __init__(self, config: Config, audio_dim: int) -> None:
+        super().__init__()
+        self.encoder = utterance_encoder(config, audio_dim)
+        self.dropout = nn.Dropout(config.model.dropout)
+        self.head = ClassHead(self.encoder.output_dim)
+
+    def forward(self, audio: Sequences) -> Tensor:
+        """M sequences → [M, C]."""
+        return self.logits(self.encoder(audio))
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """[M, 2U] → [M, C]."""
+        logits: Tensor = self.head(self.dropout(vectors))
+        return logits
+
+
+def class_count(data: ItemTensors) -> int:
+    """How many classes the items are numbered with."""
+    return 1 + int(max(data.clip_classes.max(), data.utterance_classes.max()))

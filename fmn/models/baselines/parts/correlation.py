@@ -1,0 +1,167 @@
+"""Canonical correlation: covariances of two views, the directions that correlate most, the sum of correlations.
+
+T = Σ11^-½ Σ12 Σ22^-½ (Hotelling 1936; Thompson 2000): its singular values are the canonical correlations, and the
+directions are Σ11^-½ U and Σ22^-½ V. Computed in float64: eigenvalues of thousands of features span many magnitudes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fmn.models.fitted import Fitted
+
+LEAST_CORRELATION = 1e-6  # relative to the largest; what is below is a direction of no meaning
+
+
+class Covariances(NamedTuple):
+    """Second moments of two views of pairs.
+
+    Attributes:
+        first: Σ11, [D1, D1]. second: Σ22, [D2, D2]. between: Σ12, [D1, D2].
+        first_mean: [D1]. second_mean: [D2].
+    """
+
+    first: Tensor
+    second: Tensor
+    between: Tensor
+    first_mean: Tensor
+    second_mean: Tensor
+
+
+class Canonical(NamedTuple):
+    """Directions in order of their correlation.
+
+    Attributes:
+        first: [D1, d]. second: [D2, d]. correlations: [d], descending.
+    """
+
+    first: Tensor
+    second: Tensor
+    correlations: Tensor
+
+
+def pair_covariances(first: Tensor, second: Tensor) -> Covariances:
+    """Covariances of n pairs, row i of [n, D1] with row i of [n, D2], divided by n."""
+    first, second = first.double(), second.double()
+    first_mean, second_mean = first.mean(0), second.mean(0)
+    first, second = first - first_mean, second - second_mean
+    count = len(first)
+    return Covariances(
+        first.T @ first / count, second.T @ second / count, first.T @ second / count, first_mean, second_mean
+    )
+
+
+def class_covariances(first: Tensor, second: Tensor, first_classes: Tensor, second_classes: Tensor) -> Covariances:
+    """Covariances of all pairs of one class, every item of the first view with every one of the second.
+
+    They are those of `pair_covariances` of that product, which is never formed: Σ12 is a matter of class means alone.
+
+    Args:
+        first: [N, D1].
+        second: [M, D2].
+        first_classes: [N] int.
+        second_classes: [M] int.
+    """
+    first, second = first.double(), second.double()
+    size = 1 + int(max(first_classes.max(), second_classes.max()))
+    first_counts = torch.bincount(first_classes, minlength=size).double()
+    second_counts = torch.bincount(second_classes, minlength=size).double()
+    pairs = float((first_counts * second_counts).sum())
+    first_weights = second_counts[first_classes] / pairs  # an item is in as many pairs as its class has of the other
+    second_weights = first_counts[second_classes] / pairs
+    first_mean, second_mean = first_weights @ first, second_weights @ second
+    first, second = first - first_mean, second - second_mean
+    first_sums = torch.zeros(size, first.shape[1]).to(first).index_add_(0, first_classes, first)
+    second_sums = torch.zeros(size, second.shape[1]).to(second).index_add_(0, second_classes, second)
+    return Covariances(
+        first.T @ (first_weights[:, None] * first),
+        second.T @ (second_weights[:, None] * second),
+        first_sums.T @ second_sums / pairs,
+        first_mean,
+        second_mean,
+    )
+
+
+def canonical(covariances: Covariances, *, ridge: float, dims: int) -> Canonical:
+    """The directions of the largest canonical correlations.
+
+    Args:
+        covariances: of the two views.
+        ridge: added to both covariances' diagonals, times their mean variance.
+        dims: the most directions; those whose correlation is numerically zero are left out.
+    """
+    first, second = _inverse_root(covariances.first, ridge), _inverse_root(covariances.second, ridge)
+    left, values, right = torch.linalg.svd(first @ covariances.between @ second, full_matrices=False)
+    kept = min(dims, int((values > LEAST_CORRELATION * values.max().clamp(min=1e-12)).sum()))
+    return Canonical(first @ left[:, :kept], second @ right[:kept].T, values[:kept])
+
+
+def total_correlation(covariances: Covariances, *, ridge: float) -> Tensor:
+    """The sum of the canonical correlations: the nuclear norm of T (Andrew et al. 2013), with gradients.
+
+    T is taken with Cholesky factors in place of the symmetric roots: it then differs by rotations, and its singular
+    values do not; and the gradient has no terms that explode where two eigenvalues are close.
+
+    Args:
+        covariances: of the two views.
+        ridge: added to both covariances' diagonals, times their mean variance.
+    """
+    views = (covariances.first, covariances.second)
+    roots = [torch.linalg.cholesky(_ridged(covariance, ridge)) for covariance in views]
+    half = torch.linalg.solve_triangular(roots[0], covariances.between, upper=False)
+    whole = torch.linalg.solve_triangular(roots[1], half.T, upper=False)
+    total: Tensor = torch.linalg.svdvals(whole).sum().float()
+    return total
+
+
+class CanonicalSpace(Fitted):
+    """The common space of a canonical correlation analysis, fitted in closed form.
+
+    Args:
+        first_dim: D1. second_dim: D2.
+    """
+
+    first_mean: Tensor
+    second_mean: Tensor
+    first_directions: Tensor
+    second_directions: Tensor
+
+    def __init__(self, first_dim: int, second_dim: int) -> None:
+        super().__init__()
+        for name, dim in (("first", first_dim), ("second", second_dim)):
+            self.register_buffer(f"{name}_mean", torch.zeros(dim))
+            self.register_buffer(f"{name}_directions", torch.zeros(dim, 0))
+
+    def fit(self, covariances: Covariances, *, ridge: float, dims: int) -> Tensor:
+        """Takes the directions of `canonical`; gives their correlations."""
+        found = canonical(covariances, ridge=ridge, dims=dims)
+        self.keep("first_mean", covariances.first_mean)
+        self.keep("second_mean", covariances.second_mean)
+        self.keep("first_directions", found.first)
+        self.keep("second_directions", found.second)
+        return found.correlations
+
+    def first(self, vectors: Tensor) -> Tensor:
+        """[N, D1] → [N, d] of length 1."""
+        return functional.normalize((vectors - self.first_mean) @ self.first_directions, dim=1)
+
+    def second(self, vectors: Tensor) -> Tensor:
+        """[M, D2] → [M, d] of length 1."""
+        return functional.normalize((vectors - self.second_mean) @ self.second_directions, dim=1)
+
+
+def _ridged(covariance: Tensor, ridge: float) -> Tensor:
+    size = len(covariance)
+    amount = ridge * covariance.diagonal().mean().clamp(min=1e-12)
+    return covariance + amount * torch.eye(size, dtype=covariance.dtype, device=covariance.device)
+
+
+def _inverse_root(covariance: Tensor, ridge: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(_ridged(covariance, ridge))
+    least = values.max() * 1e-12
+    root: Tensor = (vectors * values.clamp(min=float(least)).rsqrt()) @ vectors.T
+    return root

@@ -1,0 +1,125 @@
+"""What two-tower systems share: each side by itself into a common space, a pair's score the product of its vectors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fmn.config import Config, TrainingConfig
+from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.models.base import Codes, RetrievalModel
+from fmn.models.losses import contrastive_loss, triplet_loss
+from fmn.models.utterance_encoder import Sequences, UtteranceEncoder
+
+
+class Standardised(nn.Module):
+    """Clip features less their mean, divided by their standard deviation over the fitted clips."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+
+    def fit(self, video: Tensor) -> None:
+        """Takes mean and deviation of [N, Dv]."""
+        self.mean.copy_(video.mean(0))
+        self.scale.copy_(video.std(0, correction=0).clamp(min=1e-6))
+
+    def forward(self, video: Tensor) -> Tensor:
+        """[N, Dv] → [N, Dv]."""
+        return (video - self.mean) / self.scale
+
+
+def utterance_encoder(config: Config, audio_dim: int) -> UtteranceEncoder:
+    """The Bi-LSTM of FMN, of the same configuration."""
+    model = config.model
+    return UtteranceEncoder(audio_dim, model.lstm_units, stack=model.frame_stack, pooling=model.pooling)
+
+
+def larger_batches(training: TrainingConfig, pairs: int) -> TrainingConfig:
+    """Batches of at least ``pairs``, and at least four of them an epoch."""
+    epoch_pairs = training.epoch_pairs and max(training.epoch_pairs, 4 * pairs)
+    return replace(training, batch_size=max(training.batch_size, pairs), epoch_pairs=epoch_pairs)
+
+
+def fmn_triplet_loss(cosines: Tensor, match: Tensor, training: TrainingConfig) -> Tensor:
+    """FMN's triplet loss: its soft form where the configuration asks for that, else the one with a margin.
+
+    Args:
+        cosines: [V, A] of a batch's clips and utterances.
+        match: [V, A] bool: of one class.
+        training: which form, its margin and negatives or its softness.
+    """
+    if training.triplet == "soft":
+        return contrastive_loss(cosines, match, temperature=training.softness)
+    return triplet_loss(cosines, match, margin=training.margin, negatives=training.negatives)
+
+
+class TwoTowers(RetrievalModel):
+    """A clip is its standardised features through ``map_video``, an utterance ``encoder`` and ``map_audio``.
+
+    Args:
+        config: whose training section a subclass may read.
+        video_dim: Dv, numbers of a clip's feature.
+        encoder: `Sequences` of M utterances → [M, E].
+        map_video: [N, Dv] → [N, D].
+        map_audio: [M, E] → [M, D].
+        unit: whether vectors are scaled to length 1, so that a score is a cosine.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        video_dim: int,
+        encoder: nn.Module,
+        map_video: nn.Module,
+        map_audio: nn.Module,
+        *,
+        unit: bool = True,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.standardised = Standardised(video_dim)
+        self.encoder = encoder
+        self.map_video = map_video
+        self.map_audio = map_audio
+        self.unit = unit
+
+    def encode_clips(self, video: Tensor) -> Codes:
+        """[N, Dv] → ``vector`` [N, D]."""
+        return {"vector": self._vector(self.map_video(self.standardised(video)))}
+
+    def encode_utterances(self, audio: Sequences) -> Codes:
+        """M sequences → ``vector`` [M, D]."""
+        return {"vector": self._vector(self.map_audio(self.encoder(audio)))}
+
+    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M]: the product of the two vectors, a cosine where they have length 1."""
+        return clips["vector"] @ utterances["vector"].T
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        """Takes mean and standard deviation of the clips' features."""
+        self.standardised.fit(data.video[data.on_device(clips)])
+
+    def _vector(self, mapped: Tensor) -> Tensor:
+        return functional.normalize(mapped.float(), dim=1) if self.unit else mapped.float()
+
+
+class ScoreTrainedTowers(TwoTowers):
+    """Two towers whose only loss is one of the scores of a batch."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of all combinations of the batch's clips and utterances."""
+        similarity = self.scores(self.encode_clips(batch.video), self.encode_utterances(batch.audio))
+        return {"retrieval": self.retrieval_loss(similarity, batch)}
+
+    @abstractmethod
+    def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
+        """The loss of a batch from the scores [V, A] of its clips and utterances."""

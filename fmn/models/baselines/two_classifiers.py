@@ -1,0 +1,67 @@
+"""Two classifiers that never meet: the product of the class posteriors of a clip and of an utterance.
+
+Not in the paper, and the honest rival: training knows the classes, so a system that only names the class of either side
+may use that, too. P(match) = Σ over the classes c of P(c | clip) · P(c | utterance). The clip's classifier has one
+hidden layer on the same features, the utterance's is FMN's Bi-LSTM and a linear layer, trained end to end;
+cross-entropy each. It cannot know anything within a class: the class-knowledge ceiling is its limit.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from fmn.config import Config
+from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.models.base import Codes, RetrievalModel
+from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
+from fmn.models.registry import Changes, System
+from fmn.models.utterance_encoder import Sequences
+
+
+class TwoClassifiers(RetrievalModel):
+    """A classifier of clips and one of utterances."""
+
+    def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
+        super().__init__()
+        self.clips = ClipClassifier(config, video_dim)
+        self.utterances = UtteranceClassifier(config, audio_dim)
+
+    def encode_clips(self, video: Tensor) -> Codes:
+        """[N, Dv] → ``log_posterior`` [N, C]."""
+        return {"log_posterior": self.clips(video).float().log_softmax(dim=1)}
+
+    def encode_utterances(self, audio: Sequences) -> Codes:
+        """M sequences → ``log_posterior`` [M, C]."""
+        return {"log_posterior": self.utterances(audio).float().log_softmax(dim=1)}
+
+    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M]: the logarithm of the probability that both are of one class."""
+        both = clips["log_posterior"][:, None] + utterances["log_posterior"][None]
+        return both.logsumexp(dim=2)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of either side."""
+        return {
+            "clip_class": functional.cross_entropy(self.clips(batch.video).float(), batch.clip_classes),
+            "utterance_class": functional.cross_entropy(self.utterances(batch.audio).float(), batch.utterance_classes),
+        }
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        self.clips.standardised.fit(data.video[data.on_device(clips)])
+        self.clips.head.open(class_count(data))
+        self.utterances.head.open(class_count(data))
+
+
+def grid(config: Config) -> tuple[Changes, ...]:
+    """Learning rates and dropout."""
+    rate = config.training.learning_rate
+    return ({}, {"training.learning_rate": rate / 3}, {"model.dropout": 0.5}, {"training.learning_rate": rate / 10})
+
+
+SYSTEM = System(
+    name="two_classifiers",
+    summary="product of the class posteriors of two separate classifiers",
+    build=TwoClassifiers,
+    grid=grid,
+)

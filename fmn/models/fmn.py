@@ -1,0 +1,290 @@
+"""The Feature Memory Network (paper, section 3): mapping, fusion to S1, two memories, the final score.
+
+The printed forms of its equations and the forms that work stand side by side; `ModelConfig` and `MemoryConfig` choose.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fmn.config import Config
+from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
+from fmn.models.base import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, still
+from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
+from fmn.models.memory import FeatureMemory, Reduce, Side
+from fmn.models.registry import Changes, System
+from fmn.models.utterance_encoder import Sequences, UtteranceEncoder
+
+LEAST_AGREEMENT = 1e-4  # keeps the logarithm of an agreement of 0 finite
+
+
+class HiddenHead(nn.Module):
+    """S1 of the working form: the two mapped vectors side by side, a hidden layer, one output.
+
+    The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix.
+    """
+
+    def __init__(self, common_dim: int, units: int, dropout: float) -> None:
+        super().__init__()
+        self.video = nn.Linear(common_dim, units)
+        self.audio = nn.Linear(common_dim, units, bias=False)
+        self.output = nn.Linear(units, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, video: Tensor, audio: Tensor) -> Tensor:
+        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
+        hidden = torch.relu(self.video(video) + self.audio(audio))
+        logit: Tensor = self.output(self.dropout(hidden)).squeeze(-1)
+        return logit
+
+
+class LinearHead(nn.Module):
+    """S1 as printed: the two mapped vectors side by side, one layer, softmax over "match" and "no match".
+
+    Its logit is a term of the clip plus a term of the utterance: for one query the order of the gallery is fixed.
+    """
+
+    def __init__(self, common_dim: int) -> None:
+        super().__init__()
+        self.video = nn.Linear(common_dim, 2)
+        self.audio = nn.Linear(common_dim, 2, bias=False)
+
+    def forward(self, video: Tensor, audio: Tensor) -> Tensor:
+        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
+        both: Tensor = self.video(video) + self.audio(audio)  # [..., 2]: match, no match
+        return both[..., 0] - both[..., 1]
+
+
+class FeatureMemoryNetwork(RetrievalModel):
+    """FMN.
+
+    Args:
+        config: ``config.model`` and ``config.memory`` choose sizes and forms, ``config.training`` the losses.
+        video_dim: Dv, numbers of a clip's feature.
+        audio_dim: F, numbers of an utterance's frame.
+    """
+
+    video_mean: Tensor
+    video_scale: Tensor
+
+    def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
+        super().__init__()
+        model, memory = config.model, config.memory
+        self.config = config
+        self.register_buffer("video_mean", torch.zeros(video_dim))
+        self.register_buffer("video_scale", torch.ones(video_dim))
+        self.encoder = UtteranceEncoder(audio_dim, model.lstm_units, stack=model.frame_stack, pooling=model.pooling)
+        self.dropout = nn.Dropout(model.dropout)
+        self.map_video = nn.Linear(video_dim, model.common_dim)
+        self.map_audio = nn.Linear(self.encoder.output_dim, model.common_dim)
+        self.head: nn.Module = (
+            HiddenHead(model.common_dim, model.head_units, model.dropout)
+            if model.head == "hidden"
+            else LinearHead(model.common_dim)
+        )
+        raw = memory.space == "raw"
+        self.memory = FeatureMemory(
+            memory.capacity,
+            video_dim if raw else model.common_dim,
+            self.encoder.output_dim if raw else model.common_dim,
+            space=memory.space,
+            update=memory.update,
+            novelty_threshold=memory.novelty_threshold,
+            novelty=memory.novelty,
+            when_full=memory.when_full,
+        )
+        # S = sigmoid(scale · x + shift) for the scores x that are not probabilities by themselves
+        self.scale = nn.Parameter(torch.tensor(0.0))  # its softplus counts, so the sign cannot turn
+        self.shift = nn.Parameter(torch.tensor(0.0))
+
+    # -- encoding ----------------------------------------------------------------------------------------------------
+
+    def encode_clips(self, video: Tensor) -> Codes:
+        """[N, Dv] → the mapped vectors [N, D], and the raw ones where the memory keeps those."""
+        video = (video - self.video_mean) / self.video_scale
+        return self._codes(video, self.map_video)
+
+    def encode_utterances(self, audio: Sequences) -> Codes:
+        """M sequences → the mapped vectors [M, D], and the Bi-LSTM's [M, 2U] where the memory keeps those."""
+        return self._codes(self.encoder(audio), self.map_audio)
+
+    def _codes(self, raw: Tensor, mapping: nn.Module) -> Codes:
+        mapped = functional.normalize(mapping(self.dropout(raw)).float(), dim=1)
+        return {"mapped": mapped} | ({"raw": raw} if self.config.memory.space == "raw" else {})
+
+    # -- scoring -----------------------------------------------------------------------------------------------------
+
+    def s1(self, clips: Tensor, utterances: Tensor) -> Tensor:
+        """Logit of S1 for mapped vectors [..., D] that broadcast against each other."""
+        unit = clips.shape[-1] ** 0.5  # so that each number of a vector is about 1
+        logit: Tensor = self.head(clips * unit, utterances * unit)
+        return logit
+
+    def agreement(self, clips: Codes, utterances: Codes, reduce: Reduce | None = None) -> Tensor:
+        """[N, M]: how far the two memories agree on a pair (Max of eq. 3, or the softmax read)."""
+        space, memory = self.config.memory.space, self.config.memory
+        return self.memory.read(
+            clips[space],
+            utterances[space],
+            reduce=reduce or memory.read,
+            temperature=memory.temperature,
+            clamp=memory.clamp,
+        )
+
+    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M]: the logit of S, or its logarithm for the forms that are products (see `final_score`)."""
+        return self.final_score(clips, utterances, self.s1_matrix(clips, utterances))
+
+    def s1_matrix(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M]: logit of S1 of every pair."""
+        return self.s1(clips["mapped"][:, None], utterances["mapped"][None])
+
+    @property
+    def score_is_product(self) -> bool:
+        """Whether `final_score` gives log S (eq. 3 and its inverse) and not the logit of S."""
+        return self.config.model.score in ("s1/max", "s1*max")
+
+    def final_score(self, clips: Codes, utterances: Codes, s1: Tensor) -> Tensor:
+        """The final score of every pair.
+
+        While the memories are empty their agreement is 1, and the score is S1 in all forms that contain S1.
+
+        Args:
+            clips: codes of N clips.
+            utterances: codes of M utterances.
+            s1: [N, M] logits of S1.
+
+        Returns:
+            [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: a share of
+            the logit of S1 plus a learned multiple of the logarithm of the agreement. ``distance``: a learned multiple
+            of −log of (1 − S1) times the smallest product of distances to a slot. ``s1*max`` and ``s1/max``: log S; an
+            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as printed.
+        """
+        form = self.config.model.score
+        if form == "s1":
+            return s1
+        weight = functional.softplus(self.scale)
+        if form == "cosine":
+            return weight * 10 * (clips["mapped"] @ utterances["mapped"].T) + self.shift
+        if form == "distance":
+            distance = self.agreement(clips, utterances, "distance").clamp(min=LEAST_AGREEMENT).log()
+            return weight * (functional.softplus(s1) - distance) + self.shift  # softplus(s1) = −log(1 − S1)
+        agreement = self.agreement(clips, utterances).clamp(min=LEAST_AGREEMENT).log()
+        match form:
+            case "memory":
+                return weight * agreement + self.shift
+            case "combined":
+                return self.config.model.s1_exponent * s1 + weight * agreement + self.shift
+            case "s1*max":
+                return functional.logsigmoid(s1) + agreement
+            case _:
+                return functional.logsigmoid(s1) - agreement
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Triplet loss of the mapped cosines (eq. 1), BCE of S1 and of the final score (eq. 4), slot losses, weighted.
+
+        The slot loss of either side is −log of the share that the slots of an item's own class get when the memory is
+        read (`fmn.models.memory.FeatureMemory.log_class_shares`).
+        """
+        training = self.config.training
+        clips, utterances = self.encode_clips(batch.video), self.encode_utterances(batch.audio)
+        s1 = self.s1_matrix(clips, utterances).float()
+        losses: dict[str, Tensor] = {}
+        if training.s1_weight and self.config.model.score != "s1":
+            losses["s1"] = training.s1_weight * balanced_bce(s1, batch.match)
+        if training.score_weight:
+            score = self.final_score(clips, utterances, s1)
+            losses["score"] = training.score_weight * balanced_bce(score, batch.match, logarithms=self.score_is_product)
+        if training.triplet != "off" and training.triplet_weight:
+            cosines = clips["mapped"] @ utterances["mapped"].T
+            losses["triplet"] = training.triplet_weight * (
+                contrastive_loss(cosines, batch.match, temperature=training.softness)
+                if training.triplet == "soft"
+                else triplet_loss(
+                    cosines, batch.match, margin=training.margin, form=training.triplet, negatives=training.negatives
+                )
+            )
+        if training.slot_weight and self.config.model.score not in ("s1", "cosine"):
+            losses["video_slots"] = training.slot_weight * self._slot_loss("video", clips, batch.clip_classes)
+            losses["audio_slots"] = training.slot_weight * self._slot_loss("audio", utterances, batch.utterance_classes)
+        if self.config.memory.write == "step":
+            clip_rows, utterance_rows = batch.pairs.unbind(1)
+            s1_of_pairs = s1.detach()[clip_rows, utterance_rows]
+            self._write(clips, utterances, batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows])
+        return losses
+
+    def _slot_loss(self, side: Side, codes: Codes, classes: Tensor) -> Tensor:
+        rows, temperature = codes[self.config.memory.space], self.config.memory.temperature
+        return -self.memory.log_class_shares(side, rows, classes, temperature=temperature).mean()
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        """Takes mean and standard deviation of the clips' features, which then enter normalised."""
+        video = data.video[data.on_device(clips)]
+        self.video_mean.copy_(video.mean(0))
+        self.video_scale.copy_(video.std(0, correction=0).clamp(min=1e-6))
+
+    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+        """Writes the memories anew with the mapping as it is now, each item at least once (``write: epoch``)."""
+        if self.config.memory.write != "epoch":
+            return
+        pairs = matched_once(
+            clips, utterances, data.clip_classes.cpu().numpy(), data.utterance_classes.cpu().numpy(), generator
+        )
+        rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
+        self.rewrite(
+            encode_all_clips(self, data, clips),
+            encode_all_utterances(self, data, utterances),
+            data.on_device(rows),
+            data.clip_classes[data.on_device(pairs[:, 0])],
+        )
+
+    def rewrite(self, clips: Codes, utterances: Codes, pairs: Tensor, classes: Tensor) -> None:
+        """Empties the memories and writes pairs in their order, those with S1 > T1.
+
+        Args:
+            clips: codes of clips.
+            utterances: codes of utterances.
+            pairs: [P, 2], rows of the codes.
+            classes: [P], of the pairs.
+        """
+        clip_rows, utterance_rows = pairs.unbind(1)
+        with still(self):
+            s1 = self.s1(clips["mapped"][clip_rows], utterances["mapped"][utterance_rows])
+        self.memory.clear()
+        self._write(clips, utterances, pairs, s1, classes)
+
+    def _write(self, clips: Codes, utterances: Codes, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
+        """Shows pairs, given by rows of their codes, with logits of their S1 and classes, to the memories, in order."""
+        space = self.config.memory.space
+        clip_rows, utterance_rows = pairs.unbind(1)
+        self.memory.write(
+            clips[space].detach()[clip_rows],
+            utterances[space].detach()[utterance_rows],
+            torch.sigmoid(s1),
+            score_threshold=self.config.memory.score_threshold,
+            classes=classes if self.config.memory.class_slots else None,
+        )
+
+
+def grid(config: Config) -> tuple[Changes, ...]:
+    """What `fmn compare` tries: as it is; more than one slot for a class (T2); other learning rates."""
+    rate = config.training.learning_rate
+    return (
+        {},
+        {"memory.novelty_threshold": 0.4},
+        {"training.learning_rate": rate / 3},
+        {"training.learning_rate": rate * 3},
+    )
+
+
+SYSTEM = System(
+    name="fmn",
+    summary="Feature Memory Network (Li et al. 2022)",
+    build=FeatureMemoryNetwork,
+    grid=grid,
+)

@@ -1,0 +1,327 @@
+"""The two feature memories (paper, section 3.4): slot x of both was written by the same pairs.
+
+Decisions where the paper leaves room, or cannot be as printed:
+
+- *m2* is one number for two memories, so it is judged on the pair: at each slot the smaller of the two cosines
+  (``novelty="min"``), and of those the largest over the slots.
+- *Thresholds*: a pair is written when S1 > T1, is new when m2 < T2, and updates its nearest slot when m2 ≥ T2.
+- *Full and new*: with all slots in use a new pair goes to its nearest slot (``when_full="nearest"``): training shows
+  thousands of pairs to a few dozen slots, and dropping would leave the slots to whichever pairs came first.
+- *Equal candidates*: the slot with the lower number. Cosines within 1e-7 are equal, to each other and to T2: closer
+  ones differ by how they were summed up, and the order of writing must not.
+- *Empty*: there is nothing to agree about: a read gives 1, so that S1/Max and S1 × Max are S1.
+- *Negative cosines* count as 0 in the product, or two disagreements would pass for an agreement; as printed they do.
+- *Zero vectors* have cosine 0 with everything.
+- *Classes*: a pair that is written with its class goes to slots of that class only, or to a new one; slots of one class
+  are read as one: their shares of the softmax are added, and of their cosines the largest counts. Pairs without a class
+  may go to any slot, and a slot without a class stands for itself: so does every slot of the printed form.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dataset_tools.core.errors import InputError
+from fmn.models.memory_writing import Novelty, Rules, WhenFull, write_pairs
+
+Space = Literal["mapped", "raw"]
+Update = Literal["mean"] | float
+Reduce = Literal["max", "softmax", "distance"]
+Side = Literal["video", "audio"]
+
+ROWS_AT_ONCE = 256
+"""Rows whose mutual products are held at once while writing."""
+
+TILE_PAIRS = 1_048_576
+"""Pairs read at once: bounds what is held beside the result."""
+
+
+class FeatureMemory(nn.Module):
+    """Two memories of up to ``capacity`` slots, [X, video_dim] and [X, audio_dim], zero at the start.
+
+    Buffers, which travel with the state dict and the module's device: ``video_slots``, ``audio_slots``, and ``counts``
+    [X], how many pairs were written to each slot, and ``slot_classes`` [X], the class of each (−1: none). Slots in use
+    are the first ones.
+
+    Args:
+        capacity: X, the most slots.
+        video_dim: size of a clip's vector. audio_dim: of an utterance's.
+        space: what vectors it is handed: ``mapped`` or ``raw`` (a label for whoever hands them in).
+        update: ``mean``: a slot is the mean of all that was written to it; a number: it moves by that share.
+        novelty_threshold: T2.
+        novelty: how the two cosines with a slot become one: ``min``, ``mean`` or ``max``.
+        when_full: where a new pair goes when all slots are in use: to the ``nearest`` slot, or nowhere (``drop``).
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
+
+    video_slots: Tensor
+    audio_slots: Tensor
+    counts: Tensor
+    slot_classes: Tensor
+    group: Tensor
+
+    def __init__(
+        self,
+        capacity: int,
+        video_dim: int,
+        audio_dim: int,
+        *,
+        space: Space = "mapped",
+        update: Update = "mean",
+        novelty_threshold: float = 0.5,
+        novelty: Novelty = "min",
+        when_full: WhenFull = "nearest",
+    ) -> None:
+        super().__init__()
+        if min(capacity, video_dim, audio_dim) < 1:
+            raise InputError(
+                f"A memory of {capacity} slots for vectors of {video_dim} and {audio_dim} numbers holds nothing",
+                expected="at least one of each",
+            )
+        for value, kind in ((space, Space), (novelty, Novelty), (when_full, WhenFull)):
+            _check_choice(value, kind)
+        self.capacity = capacity
+        self.space = space
+        self.rules = Rules(_share_of(update), novelty_threshold, novelty, when_full)
+        self.register_buffer("video_slots", torch.zeros(capacity, video_dim))
+        self.register_buffer("audio_slots", torch.zeros(capacity, audio_dim))
+        self.register_buffer("counts", torch.zeros(capacity, dtype=torch.int64))
+        self.register_buffer("slot_classes", torch.full((capacity,), -1))
+        # what a read needs to know of `counts` and `classes`, found when they change: a read never waits for the device
+        self.register_buffer("group", torch.arange(capacity), persistent=False)
+        self._size = self._groups = 0
+        self.register_load_state_dict_post_hook(_look_over)  # type: ignore[no-untyped-call]
+
+    @property
+    def size(self) -> int:
+        """Slots in use: those that were written to."""
+        return self._size
+
+    def clear(self) -> None:
+        """Empties the memories."""
+        for buffer in (self.video_slots, self.audio_slots, self.counts):
+            buffer.zero_()
+        self.slot_classes.fill_(-1)
+        _look_over(self)
+
+    @torch.no_grad()
+    def write(
+        self,
+        video: Tensor,
+        audio: Tensor,
+        score: Tensor,
+        *,
+        score_threshold: float = 0.5,
+        classes: Tensor | None = None,
+    ) -> Tensor:
+        """Shows pairs to the memories, in the order of the rows, as if one at a time; decisions are in float64.
+
+        Args:
+            video: [B, video_dim].
+            audio: [B, audio_dim].
+            score: [B], S1.
+            score_threshold: T1.
+            classes: [B] int64, the class of each pair, from 0; −1, or none at all: not known.
+
+        Returns:
+            [B], on the CPU: the slot that each pair went to; −1: none.
+
+        Raises:
+            InputError: the shapes do not fit, or a pair to be written has a number that is not finite.
+        """
+        rows = len(score) if score.ndim else 0
+        found = [tuple(part.shape) for part in (video, audio, score)]
+        expected = [(rows, self.video_slots.shape[1]), (rows, self.audio_slots.shape[1]), (rows,)]
+        _check_shapes("write", found, expected)
+        classes = torch.full((rows,), -1, device=score.device) if classes is None else classes
+        _check_shapes("write, classes", [tuple(classes.shape)], [(rows,)])
+        shown = (score > score_threshold).nonzero()[:, 0]
+        if not (torch.isfinite(video[shown]).all() and torch.isfinite(audio[shown]).all()):
+            raise InputError(
+                "A pair to be written to the memory has numbers that are not finite",
+                expected="finite features",
+                next_step="a model that gives NaN has diverged: train with a smaller learning rate",
+            )
+        slots = torch.full((rows,), -1)
+        for part in torch.split(shown, ROWS_AT_ONCE):
+            slots[part.cpu()] = write_pairs(
+                self.rules,
+                (self.video_slots, self.audio_slots),
+                self.counts,
+                self.slot_classes,
+                (video[part], audio[part]),
+                classes[part],
+            )
+        _look_over(self)
+        return slots
+
+    def rewrite(
+        self,
+        video: Tensor,
+        audio: Tensor,
+        score: Tensor,
+        *,
+        score_threshold: float = 0.5,
+        classes: Tensor | None = None,
+    ) -> Tensor:
+        """Clears the memories and writes anew: slots drift out of place while the mapping trains (see `write`)."""
+        self.clear()
+        return self.write(video, audio, score, score_threshold=score_threshold, classes=classes)
+
+    def read(
+        self,
+        video: Tensor,
+        audio: Tensor,
+        *,
+        reduce: Reduce = "max",
+        temperature: float = 0.1,
+        clamp: bool = True,
+    ) -> Tensor:
+        """How far the two memories agree on every pair of a clip and an utterance.
+
+        With v_x = cos(video, video slot x) and a_x = cos(audio, audio slot x), x over the slots in use:
+
+        Slots of one class count as one slot: see the module.
+
+        - ``max``, eq. 3: max over x of max(v_x, 0) · max(a_x, 0); as printed (``clamp=False``) of v_x · a_x.
+        - ``softmax``: Σ over x of softmax(v/temperature)_x · softmax(a/temperature)_x, the probability that both choose
+          the same slot.
+        - ``distance``, sections 3.3–3.4 read as they call it: min over x of (1 − v_x) · (1 − a_x); small is a match.
+
+        Beside the result only tiles are held, with gradients too: no tensor is N × M × X. Cosines are in float32 at
+        least, under autocast as well.
+
+        Args:
+            video: [N, video_dim].
+            audio: [M, audio_dim].
+            reduce: ``max``, ``softmax`` or ``distance``.
+            temperature: of the softmax.
+            clamp: whether negative cosines count as 0 in ``max``.
+
+        Returns:
+            [N, M], differentiable in video and audio; 1 while the memories are empty.
+
+        Raises:
+            InputError: the shapes do not fit, there is no such ``reduce``, or the temperature is not above 0.
+        """
+        found = [tuple(video.shape), tuple(audio.shape)]
+        _check_shapes("read", found, [(len(part), held.shape[1]) for part, held in self._beside(video, audio)])
+        _check_choice(reduce, Reduce)
+        if not temperature > 0:
+            raise InputError(f"The temperature of a read is {temperature}", expected="a number above 0")
+        with torch.autocast(video.device.type, enabled=False):
+            of_video, of_audio = (_cosines(part, held[: self.size]) for part, held in self._beside(video, audio))
+            if self.size == 0:
+                return of_video.new_ones(len(video), len(audio))
+            if reduce == "softmax":
+                shares = (torch.softmax(cosines / temperature, 1) for cosines in (of_video, of_audio))
+                of_video, of_audio = (self._by_class(share, "sum") for share in shares)
+                return of_video @ of_audio.T
+            of_video, of_audio = (self._by_class(cosines, "largest") for cosines in (of_video, of_audio))
+            if reduce == "distance":
+                return -_largest_product(of_video - 1, 1 - of_audio)
+            if clamp:
+                of_video, of_audio = of_video.clamp(min=0), of_audio.clamp(min=0)
+            return _largest_product(of_video, of_audio)
+
+    def log_class_shares(self, side: Side, rows: Tensor, classes: Tensor, *, temperature: float) -> Tensor:
+        """Of each row, the logarithm of the share of the softmax over slots that the slots of its class get.
+
+        Args:
+            side: which of the two memories is asked.
+            rows: [N, Dv] or [N, Da].
+            classes: [N] int64.
+            temperature: of the softmax.
+
+        Returns:
+            [N], differentiable in ``rows``; 0 for a row whose class has no slot.
+        """
+        if self.size == 0:
+            return rows.new_zeros(len(rows))
+        slots = self.video_slots if side == "video" else self.audio_slots
+        with torch.autocast(rows.device.type, enabled=False):
+            log_shares = (_cosines(rows, slots[: self.size]) / temperature).log_softmax(dim=1)
+        own = self.slot_classes[: self.size] == classes[:, None]
+        known = own.any(dim=1, keepdim=True)
+        return log_shares.masked_fill(~own & known, -torch.inf).logsumexp(dim=1) * known.squeeze(1)
+
+    def _beside(self, video: Tensor, audio: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        return (video, self.video_slots), (audio, self.audio_slots)
+
+    def _by_class(self, of_slots: Tensor, how: Literal["sum", "largest"]) -> Tensor:
+        """[N, slots in use] → [N, G]: the slots of a class as one; those without a class by themselves."""
+        if self._groups == self.size:
+            return of_slots
+        group = self.group[: self.size]
+        if how == "sum":
+            return of_slots @ functional.one_hot(group, self._groups).to(of_slots.dtype)
+        nothing = of_slots.new_full((len(of_slots), self._groups), -torch.inf)
+        return nothing.scatter_reduce(1, group.expand_as(of_slots), of_slots, "amax")
+
+    def extra_repr(self) -> str:
+        return f"capacity={self.capacity}, space={self.space}, {self.rules}"
+
+
+def _look_over(memory: FeatureMemory, _: object = None) -> None:
+    """Counts the slots in use, and gives slots of one class one number, each of the others a number of its own."""
+    memory._size = int((memory.counts > 0).sum())
+    classes = memory.slot_classes[: memory._size].cpu()
+    names = torch.where(classes < 0, -1 - torch.arange(len(classes)), classes)
+    found, group = torch.unique(names, return_inverse=True)
+    memory._groups = len(found)
+    memory.group[: len(classes)] = group.to(memory.group.device)
+
+
+def _cosines(rows: Tensor, slots: Tensor) -> Tensor:
+    """[N, D], [X, D] → [N, X]; the rows, maybe a million, are not copied."""
+    rows = rows.float() if rows.element_size() < 4 else rows
+    products = rows @ functional.normalize(slots.to(rows.dtype), dim=1).T
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return products / norms.clamp(min=1e-12)
+
+
+def _largest_product(video: Tensor, audio: Tensor) -> Tensor:
+    """[N, X], [M, X] → [N, M]: max over x of video · audio, slot by slot; of equal ones the first has the gradient."""
+    with_gradient = torch.is_grad_enabled() and (video.requires_grad or audio.requires_grad)
+    with torch.no_grad():
+        columns = audio.T.contiguous()
+        largest = video[:, :1] * columns[0]
+        best = torch.zeros(largest.shape, dtype=torch.int64, device=video.device) if with_gradient else None
+        rows_at_once = max(1, TILE_PAIRS // max(1, len(audio)))
+        for start in range(0, len(video), rows_at_once):
+            rows = slice(start, start + rows_at_once)
+            tile, product = largest[rows], torch.empty_like(largest[rows])
+            for slot in range(1, len(columns)):
+                torch.mul(video[rows, slot : slot + 1], columns[slot], out=product)
+                if best is not None:
+                    best[rows].masked_fill_(product > tile, slot)
+                torch.maximum(tile, product, out=tile)
+    return largest if best is None else video.gather(1, best) * audio.gather(1, best.T).T
+
+
+def _share_of(update: Any) -> float | None:
+    if update == "mean":
+        return None
+    if not isinstance(update, int | float) or not 0 < update <= 1:
+        raise InputError(f"The update is {update!r}", expected="'mean', or a share above 0, at most 1")
+    return float(update)
+
+
+def _check_shapes(where: str, found: list[Any], expected: list[Any]) -> None:
+    if found != expected:
+        raise InputError(
+            f"The shapes {', '.join(map(str, found))} do not fit",
+            where=f"FeatureMemory.{where}",
+            expected=", ".join(map(str, expected)),
+        )
+
+
+def _check_choice(value: str, kind: Any) -> None:
+    if value not in get_args(kind):
+        raise InputError(f"There is no {value!r} in a memory", expected=f"one of {', '.join(get_args(kind))}")

@@ -1,0 +1,170 @@
+"""The write rule of the feature memories (paper, section 3.4), one pair after the other, without their vectors.
+
+A slot is always a weighted sum of what it held and of rows of the batch. So the decisions need only the inner products
+of the rows with the slots and with each other: they are computed once, as matrix products, and corrected when a slot
+moves. What the slots become is one matrix product at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Novelty = Literal["min", "mean", "max"]
+WhenFull = Literal["nearest", "drop"]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+SAME_COSINE = 1e-7
+"""Cosines that are this close are equal: of rows in float32, they differ only by how they were summed up."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How pairs enter the memories; the words are those of `fmn.models.memory.FeatureMemory`.
+
+    Attributes:
+        share: how far a slot moves towards a pair; None: as far as the mean of all its pairs does.
+        novelty_threshold: T2. novelty: how two cosines become one.
+        when_full: where a new pair goes when all slots are in use.
+    """
+
+    share: float | None
+    novelty_threshold: float
+    novelty: Novelty
+    when_full: WhenFull
+
+
+def write_pairs(
+    rules: Rules,
+    slots: tuple[Tensor, Tensor],
+    counts: Tensor,
+    slot_classes: Tensor,
+    rows: tuple[Tensor, Tensor],
+    classes: Tensor,
+) -> Tensor:
+    """Writes pairs, in their order, to the slots, in place.
+
+    Args:
+        rules: how.
+        slots: [X, Dv] and [X, Da].
+        counts: [X] int64: pairs that each slot has taken.
+        slot_classes: [X] int64: the class of each slot; −1: of none.
+        rows: [B, Dv] and [B, Da], those that are to be written (S1 > T1).
+        classes: [B] int64: their classes; −1: not known.
+
+    Returns:
+        [B] int64 on the CPU: the slot that each pair went to; −1: dropped.
+    """
+    held, shown = [part.double() for part in slots], [part.double() for part in rows]
+    writing = _Writing(
+        rules,
+        [_Products(*pair) for pair in zip(held, shown, strict=True)],
+        counts.cpu().numpy().copy(),
+        slot_classes.cpu().numpy().copy(),
+        classes.cpu().numpy(),
+    )
+    went_to = [writing.show(row) for row in range(len(rows[0]))]
+    kept = torch.from_numpy(writing.kept).to(counts.device)
+    added = torch.from_numpy(writing.added).to(counts.device)
+    for buffer, before, new in zip(slots, held, shown, strict=True):
+        buffer.copy_(kept[:, None] * before + added @ new)
+    counts.copy_(torch.from_numpy(writing.counts))
+    slot_classes.copy_(torch.from_numpy(writing.slot_classes))
+    return torch.tensor(went_to, dtype=torch.int64)
+
+
+class _Products:
+    """Inner products in one modality. with_slots: [X, B]; with_rows: [B, B]; slot_squares: [X]; row_norms: [B]."""
+
+    def __init__(self, slots: Tensor, rows: Tensor) -> None:
+        self.with_slots: Floats = (slots @ rows.T).cpu().numpy()
+        self.with_rows: Floats = (rows @ rows.T).cpu().numpy()
+        self.slot_squares: Floats = (slots * slots).sum(1).cpu().numpy()
+        self.row_norms: Floats = np.sqrt(self.with_rows.diagonal())
+
+    def cosines(self, row: int, size: int) -> Floats:
+        """[size]: of a row with the slots in use, as they are now."""
+        norms = self.row_norms[row] * np.sqrt(np.maximum(self.slot_squares[:size], 0))
+        cosines: Floats = np.divide(self.with_slots[:size, row], norms, out=np.zeros(size), where=norms > 0)
+        return cosines
+
+    def move(self, slot: int, row: int, share: float) -> None:
+        """The slot becomes (1 − share) · slot + share · row."""
+        rest, products = 1 - share, self.with_slots[slot]
+        self.slot_squares[slot] = (
+            rest**2 * self.slot_squares[slot] + 2 * share * rest * products[row] + share**2 * self.with_rows[row, row]
+        )
+        products *= rest
+        products += share * self.with_rows[row]
+
+
+class _Writing:
+    """The decisions of one call of `write_pairs`.
+
+    Attributes:
+        counts, slot_classes: [X], as they become.
+        kept, added: [X], [X, B]: the slots become kept · slots + added @ rows.
+    """
+
+    def __init__(
+        self, rules: Rules, products: list[_Products], counts: Integers, slot_classes: Integers, classes: Integers
+    ) -> None:
+        self.rules = rules
+        self.products = products
+        self.counts = counts
+        self.slot_classes = slot_classes
+        self.classes = classes
+        self.size = int((counts > 0).sum())
+        self.kept = np.ones(len(counts))
+        self.added = np.zeros(products[0].with_slots.shape)
+
+    def show(self, row: int) -> int:
+        """One pair: appended, averaged into its nearest slot, or dropped (−1)."""
+        slot, nearness = self._nearest(row)
+        is_new = nearness < self.rules.novelty_threshold - SAME_COSINE
+        has_room = self.size < len(self.counts)
+        if self.size == 0 or (is_new and has_room):
+            slot, share = self.size, 1.0
+            self.slot_classes[slot] = self.classes[row]
+            self.size += 1
+        elif is_new and self.rules.when_full == "drop":
+            return -1
+        else:
+            share = 1 / (int(self.counts[slot]) + 1) if self.rules.share is None else self.rules.share
+        for products in self.products:
+            products.move(slot, row, share)
+        self.kept[slot] *= 1 - share
+        self.added[slot] *= 1 - share
+        self.added[slot, row] += share
+        self.counts[slot] += 1
+        return slot
+
+    def _nearest(self, row: int) -> tuple[int, float]:
+        """The nearest slot in use that may take the pair (of equal ones the first), and m2.
+
+        A pair of a known class may go to slots of its class only. Where there is none it is new, whatever T2 is; with
+        no room left the nearest of all slots is the one.
+        """
+        if self.size == 0:
+            return 0, -np.inf
+        video, audio = (products.cosines(row, self.size) for products in self.products)
+        match self.rules.novelty:
+            case "min":
+                nearness = np.minimum(video, audio)
+            case "max":
+                nearness = np.maximum(video, audio)
+            case _:
+                nearness = (video + audio) / 2
+        name = self.classes[row]
+        own = self.slot_classes[: self.size] == name
+        if name >= 0 and own.any():
+            nearness = np.where(own, nearness, -np.inf)
+        nearest = float(nearness.max())
+        slot = int((nearness >= nearest - SAME_COSINE).argmax())
+        return slot, -np.inf if name >= 0 and not own.any() else nearest

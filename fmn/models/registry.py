@@ -1,0 +1,104 @@
+"""The protocol that every retrieval system follows, and the list of systems that ``fmn train --model`` knows.
+
+A system encodes clips and utterances, each once, and gives a matrix of scores; one trainer, one evaluator and one
+search serve all. A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant ``SYSTEM``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from dataset_tools.core.errors import InputError
+from fmn.config import Config
+from fmn.sections import section_from
+
+if TYPE_CHECKING:
+    from fmn.models.base import RetrievalModel
+
+Changes = Mapping[str, Any]
+"""Values of a configuration by dotted name, as `fmn.config.with_values` takes them."""
+
+
+def unchanged(config: Config) -> Config:
+    """``config`` as it is."""
+    return config
+
+
+def learning_rates(config: Config) -> Sequence[Changes]:
+    """As it is, and with a third, the triple and the tenfold of the learning rate."""
+    rate = config.training.learning_rate
+    return ({}, *({"training.learning_rate": rate * factor} for factor in (1 / 3, 3, 1 / 10)))
+
+
+def as_it_is(config: Config) -> Sequence[Changes]:
+    """The configuration as it is, and nothing else: there is nothing to tune."""
+    return ({},)
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a system that has none of its own."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A retrieval system.
+
+    Attributes:
+        name: what ``--model`` calls it.
+        summary: one line on what it is.
+        build: makes the untrained model from a configuration and the sizes of a clip's vector and an audio frame.
+        adapt: changes what the system needs otherwise in a preset (its audio features, its epochs, …).
+        options: a frozen dataclass of what the system has of its own; ``--set options.NAME=VALUE`` sets a field.
+        grid: what `fmn compare` tries on fold 0, changes of the adapted configuration: first none, then the ones that
+            are most likely to help. As many as the budget says are tried.
+        footnote: what a table of results must say of the system; empty when there is nothing to say.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[Config, int, int], RetrievalModel]
+    adapt: Callable[[Config], Config] = unchanged
+    options: type[Any] = NoOptions
+    grid: Callable[[Config], Sequence[Changes]] = learning_rates
+    footnote: str = ""
+
+    def complete(self, config: Config) -> Config:
+        """``config`` with every option of the system, those left out at their defaults.
+
+        Raises:
+            InputError: an option is unknown or has a value that it cannot have.
+        """
+        names = ", ".join(field.name for field in fields(self.options)) or "none: the system has no options of its own"
+        expected = f"options of the system {self.name!r} ({names})"
+        found = section_from(self.options, config.options, expected=expected, path="options.")
+        return replace(config, options=asdict(found))
+
+
+def system_names() -> tuple[str, ...]:
+    """The names of all systems; loads none of them. Modules with a leading underscore are none."""
+    import fmn.models.baselines
+
+    modules = (module.name for module in pkgutil.iter_modules(fmn.models.baselines.__path__) if not module.ispkg)
+    return ("fmn", *sorted(name for name in modules if not name.startswith("_")))
+
+
+def find_system(name: str) -> System:
+    """The system called ``name``.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in system_names():
+        raise InputError(
+            f"There is no system {name!r}",
+            expected=f"one of: {', '.join(system_names())}",
+            next_step="name one of these with --model",
+        )
+    module = importlib.import_module("fmn.models.fmn" if name == "fmn" else f"fmn.models.baselines.{name}")
+    system: System = module.SYSTEM
+    return system

@@ -1,0 +1,81 @@
+"""Every system goes the whole way: trained, stopped and gone on with, loaded, evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dataset_tools.core.errors import InputError
+from fmn.checkpoint import load_run
+from fmn.config import Config, as_dict, with_values
+from fmn.evaluate import evaluate
+from fmn.models.registry import find_system, system_names
+from fmn.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+def test_the_systems_of_the_comparison_are_there() -> None:
+    table_2 = {"cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet", "fmn"}
+    modern = {"mms", "mms_classes", "amm", "amm_classes", "two_classifiers", "fmn_printed", "fmn_no_memory"}
+    trivial = {"one_frame", "mean_colour", "lengths", "file_size"}
+    assert set(system_names()) == table_2 | modern | trivial
+    for name in system_names():
+        system = find_system(name)
+        assert system.name == name
+        assert system.summary
+
+
+@pytest.mark.parametrize("name", [name for name in system_names() if name != "fmn"])
+def test_a_system_is_trained_gone_on_with_and_evaluated(name: str, workspace: Path, small: Config) -> None:
+    manifest, test = workspace / "manifests" / "train.jsonl", workspace / "manifests" / "test.jsonl"
+    config = adapted(name, small)
+    whole = workspace / "runs" / "whole"
+    train(manifest, config, whole)
+    in_parts = workspace / "runs" / "in-parts"
+    train(manifest, with_values(config, {"training.epochs": 1}), in_parts)
+    train(manifest, config, in_parts)
+    one, other = (load_run(run, torch.device("cpu")).model.state_dict() for run in (whole, in_parts))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    found = evaluate(whole, test)
+    assert found.metrics["audio_to_video"]["gallery"] == 12
+    if name != "fmn_printed":  # the features say the class; chance is about 37
+        assert found.metrics["video_to_audio"]["class_map"] > 45, found.metrics["video_to_audio"]
+
+
+@pytest.mark.parametrize("name", system_names())
+def test_every_configuration_of_the_grid_can_be_built(name: str, small: Config) -> None:
+    system = find_system(name)
+    config = adapted(name, small)
+    grid = list(system.grid(config))
+    assert grid[0] == {}
+    assert len({str(changes) for changes in grid}) == len(grid)
+    assert len(grid) == (1 if name in ("lengths", "file_size") else 4)  # the same budget for all that can be tuned
+    for changes in grid:
+        changed = system.complete(with_values(config, changes))
+        model = system.build(changed, 12, 8)
+        assert sum(parameter.numel() for parameter in model.parameters()) >= 0
+        assert changes == {} or as_dict(changed) != as_dict(system.complete(config))
+
+
+def test_options_are_checked(small: Config) -> None:
+    with pytest.raises(InputError, match=r"options\.rigde is unknown"):
+        find_system("cca").complete(with_values(adapted("cca", small), {"options.rigde": 1.0}))
+    with pytest.raises(InputError, match=r"options\.ridge is -1"):
+        find_system("cca").complete(with_values(adapted("cca", small), {"options.ridge": -1.0}))
+    with pytest.raises(InputError, match="is unknown") as raised:
+        find_system("fmn").complete(with_values(small, {"options.ridge": 1.0}))
+    assert "no options of its own" in str(raised.value.expected)
+
+
+def adapted(name: str, config: Config) -> Config:
+    """``config`` for the system, on made-up features, which are MFCC as far as their size goes."""
+    changes: dict[str, Any] = {"system": name, "audio.kind": "mfcc"}
+    adapted = find_system(name).adapt(config)
+    if name == "musicnn":
+        changes |= {"options.filters": 0.25, "training.learning_rate": 1e-2}
+    return with_values(adapted, changes | {"training.epochs": 6, "training.epoch_pairs": 64})
