@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmn.data.items import Items
-from fmn.metrics import KS, by_class, query_metrics
-from fmn.resampling import interval_of_mean
+from fmn.metrics.bootstrap import interval_of_mean
+from fmn.metrics.retrieval_metrics import KS, by_class, query_metrics
 
 Bools = NDArray[np.bool_]
 METRICS = ("instance_hit", "class_hit", "class_recall")
@@ -42,7 +42,7 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
 
     Returns:
         ``intervals``: by metric and k, ``[low, high]`` of 95 % (percent; null where nothing is asked), with ``level``
-        and the number of ``levels`` of each factor; the factors are resampled together (`fmn.resampling`).
+        and the number of ``levels`` of each factor; the factors are resampled together (`fmn.metrics.bootstrap`).
         ``by_class``: by class id, its ``queries``, ``class_hit`` and ``class_recall`` by k and ``class_map``, percent.
     """
     of_class = query_metrics(scores, classes)

@@ -19,7 +19,7 @@ from fmn.data.loading import Featured, featured, find_device
 from fmn.details import details, factors_of
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
-from fmn.metrics import retrieval_metrics
+from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.state import read_run_state
 from fmn.updating import measure_while_updating

@@ -13,7 +13,7 @@ from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import Parts
 from fmn.data.spec_augment import augmented
-from fmn.metrics import mean_average_precision, recall_at_k
+from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
 from fmn.models.base import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.seeds import generator_of, seed_of
 

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmn import drawing
-from fmn.chance import ceiling, chance
 from fmn.checkpoint import LoadedRun, load_run
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
@@ -25,7 +24,8 @@ from fmn.data.loading import Featured, featured, find_device
 from fmn.evaluate import all_codes, check_fit, notes_of
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
-from fmn.metrics import query_metrics
+from fmn.metrics.chance import ceiling, chance
+from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.base import Codes, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of

@@ -17,7 +17,7 @@ from dataset_tools.core.errors import InputError
 from fmn.checkpoint import LoadedRun
 from fmn.data.items import Items
 from fmn.details import summarised
-from fmn.metrics import retrieval_metrics
+from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, still
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
@@ -52,7 +52,7 @@ def measure_while_updating(
         done: told the orders that are through, of both directions.
 
     Returns:
-        By direction a block as of `fmn.metrics.retrieval_metrics`, whose metrics are means over the orders, with
+        By direction a block as of `fmn.metrics.retrieval_metrics.retrieval_metrics`, whose metrics are means over the orders, with
         ``sd``; beside them ``orders`` and ``how``.
 
     Raises:

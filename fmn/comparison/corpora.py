@@ -20,7 +20,7 @@ from fmn.comparison.results import FIGURES, REFERENCE, Floats, PerQuery, common_
 from fmn.comparison.runs import Scores, read_scores
 from fmn.data.items import Items, load_items
 from fmn.details import factors_of
-from fmn.resampling import Interval
+from fmn.metrics.bootstrap import Interval
 from fmn.table import DIRECTIONS
 
 SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in

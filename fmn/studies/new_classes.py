@@ -26,7 +26,7 @@ from fmn.data.batches import Indices, matched_once
 from fmn.details import sd_of, summarised
 from fmn.features.media import Progress, silent
 from fmn.guards import threads
-from fmn.metrics import retrieval_metrics
+from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of

@@ -24,7 +24,7 @@ from fmn.comparison.results import Results
 from fmn.comparison.runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.table import QUOTED, best_beyond_doubt
 from fmn.config import Config
-from fmn.metrics import class_recall_at_k, recall_at_k
+from fmn.metrics.retrieval_metrics import class_recall_at_k, recall_at_k
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 

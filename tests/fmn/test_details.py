@@ -8,8 +8,8 @@ import pytest
 
 from fmn.data.items import load_items
 from fmn.details import details, factors_of, summarised
-from fmn.metrics import retrieval_metrics
-from fmn.resampling import interval_of_mean
+from fmn.metrics.bootstrap import interval_of_mean
+from fmn.metrics.retrieval_metrics import retrieval_metrics
 
 QUERY_CLASSES = ["a", "a", "b", "b", "c"]
 GALLERY_CLASSES = ["a", "b", "b", "c", "c", "c"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from fmn.metrics import retrieval_metrics
+from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.table import results_table, results_text
 
 

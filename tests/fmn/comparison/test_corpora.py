@@ -16,7 +16,7 @@ from fmn.comparison.corpora import interval_over_corpora, over_corpora
 from fmn.comparison.files import write_files
 from fmn.comparison.rendering import markdown
 from fmn.data.items import load_items
-from fmn.metrics import recall_at_k
+from fmn.metrics.retrieval_metrics import recall_at_k
 
 CLASSES = [f"class-{number:02}" for number in range(20)]
 

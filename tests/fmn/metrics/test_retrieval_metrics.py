@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
-from fmn.metrics import (
+from fmn.metrics.retrieval_metrics import (
     by_class,
     class_recall_at_k,
     mean_average_precision,
@@ -200,7 +200,7 @@ def test_queries_are_taken_in_parts_that_fit_together(monkeypatch: pytest.Monkey
     random = np.random.default_rng(1)
     scores, relevant = random.integers(0, 5, (70, 9)), random.random((70, 9)) < 0.3
     whole = query_metrics(scores, relevant, (1, 4))
-    monkeypatch.setattr("fmn.metrics.SCORES_AT_ONCE", 9 * 32)
+    monkeypatch.setattr("fmn.metrics.retrieval_metrics.SCORES_AT_ONCE", 9 * 32)
     parts = query_metrics(scores, relevant, (1, 4))
     assert np.array_equal(whole.hits[4], parts.hits[4])
     assert np.array_equal(whole.recalls[1], parts.recalls[1])

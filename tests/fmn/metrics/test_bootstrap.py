@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataset_tools.core.errors import InputError
-from fmn.resampling import interval_of_mean
+from fmn.metrics.bootstrap import interval_of_mean
 
 CLASSES, PEOPLE, SEEDS = 20, 10, 5
 
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_interval(monkeypatch: pytest.MonkeyPatch) 
     values, factors = crossed(np.random.default_rng(1), noise=1.0)
     assert interval_of_mean(values, factors, draws=50) == interval_of_mean(values, factors, draws=50)
     assert interval_of_mean(values, factors, draws=50) != interval_of_mean(values, factors, draws=50, seed=1)
-    monkeypatch.setattr("fmn.resampling.WEIGHTS_AT_ONCE", 1)
+    monkeypatch.setattr("fmn.metrics.bootstrap.WEIGHTS_AT_ONCE", 1)
     assert interval_of_mean(values, factors, draws=50).mean == pytest.approx(values.mean())
 
 

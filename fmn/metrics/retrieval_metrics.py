@@ -3,7 +3,7 @@
 Three readings of the paper's R@k (section 4.2), in percent: *instance hit*, the query's own partner is in the top k;
 *class hit*, any item of the query's class is; *class recall* (eq. 5), the share of the class's items that are. Beside
 each stands *chance* (scores that say nothing) and the *ceiling* of class knowledge (scores that say the class, and
-nothing within it): fmn/chance.py.
+nothing within it): fmn/metrics/chance.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from fmn.chance import ceiling, chance, expected_hit
+from fmn.metrics.chance import ceiling, chance, expected_hit
 
 KS = (1, 10, 25)
 SCORES_AT_ONCE = 4_194_304
@@ -90,7 +90,7 @@ def median_rank(scores: Any, relevant: Any) -> float:
 
 
 def query_metrics(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> QueryMetrics:
-    """Every metric, query by query: what means per class and intervals (fmn/resampling.py) are made of.
+    """Every metric, query by query: what means per class and intervals (fmn/metrics/bootstrap.py) are made of.
 
     Arguments and errors are those of `recall_at_k`.
     """

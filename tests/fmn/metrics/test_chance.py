@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fmn.chance import ceiling, chance, expected_hit
-from fmn.metrics import class_recall_at_k, recall_at_k
+from fmn.metrics.chance import ceiling, chance, expected_hit
+from fmn.metrics.retrieval_metrics import class_recall_at_k, recall_at_k
 
 KS = (1, 3, 10, 25)
 

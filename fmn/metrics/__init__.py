@@ -1,0 +1,1 @@
+"""Retrieval metrics: recall, class mAP, chance, bootstrap intervals."""
