@@ -236,7 +236,7 @@ def download_weights(
     Example: fmn weights download
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.weights import PUBLISHED, download, weights_folder
+        from fmn.features.weights import PUBLISHED, download, weights_folder
 
         names = [name for name in PUBLISHED if backbone in ("all", name[0])]
         paths = download(names, progress=terminal.progress)

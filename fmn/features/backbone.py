@@ -16,8 +16,7 @@ from torch import Tensor
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
-from fmn import weights
-from fmn.features import resnet
+from fmn.features import resnet, weights
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.flow import FLOW_STEPS
 from fmn.features.i3d import I3D

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError, StoppedError
-from fmn import weights
+from fmn.features import weights
 from fmn.features.i3d import I3D
 
 CONTENT = np.random.default_rng(0).bytes(700_001)
