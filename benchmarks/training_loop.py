@@ -31,9 +31,9 @@ from fmn.data.batches import Batch, ItemTensors
 from fmn.data.items import Parts
 from fmn.data.loading import find_device
 from fmn.data.spec_augment import augmented
-from fmn.loop import TrainingLoop
 from fmn.models.registry import find_system
 from fmn.models.utterance_encoder import Sequences
+from fmn.training.trainer import TrainingLoop
 
 CLASSES, PER_CLASS = 20, 35
 PAPER_PAIRS, PAPER_EPOCHS = 24_500, 500

@@ -41,7 +41,7 @@ from fmn.cli_studies import COMMANDS
 if TYPE_CHECKING:
     from fmn.config import Config
     from fmn.search import SearchResult
-    from fmn.train import RunSummary
+    from fmn.training.train import RunSummary
 
 # While they wait for each other, torch's threads spin; on a machine that is busy with something else, too, a step of
 # training then takes a hundred times as long. This counts only when torch has not been loaded yet.
@@ -96,7 +96,7 @@ def train(
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.runs import default_run
+        from fmn.training.run_folder import default_run
 
         name = f"{model}-{preset}" + ("-printed" if form == "printed" else "") + ("-refit" if refit else "")
         folder = run or default_run(manifest, root, name)
@@ -106,8 +106,8 @@ def train(
         if dry_run:
             _show_plan(terminal, manifest, root, folder, config)
             return
-        from fmn.allocation import keep_freed_memory
-        from fmn.train import train as train_run
+        from fmn.training.allocation import keep_freed_memory
+        from fmn.training.train import train as train_run
 
         keep_freed_memory()
         summary = train_run(
@@ -142,8 +142,8 @@ def evaluate(
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.evaluate import UPDATED
         from fmn.evaluate import evaluate as evaluate_run
-        from fmn.runs import latest_run, manifest_for
         from fmn.table import WHAT_INTERVALS_ARE, class_table, results_table
+        from fmn.training.run_folder import latest_run, manifest_for
         from fmn.trivial_rows import trivial_rows
 
         folder = run or latest_run(root or Path())
@@ -198,8 +198,8 @@ def search(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from dataset_tools.core.errors import InputError
-        from fmn.runs import latest_run, manifest_for
         from fmn.search import search as search_run
+        from fmn.training.run_folder import latest_run, manifest_for
 
         if (speech is None) == (clip is None):
             raise InputError(

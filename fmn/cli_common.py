@@ -103,7 +103,7 @@ def config_of(
     from fmn.config import with_values
 
     if resume:
-        from fmn.checkpoint import load_config
+        from fmn.training.checkpoint import load_config
 
         return with_values(load_config(run), changes)
     from fmn.models.registry import find_system

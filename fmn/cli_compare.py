@@ -74,7 +74,7 @@ def compare(
         from fmn.compare import plan
         from fmn.comparison.files import write_files
         from fmn.comparison.rendering import rich_tables
-        from fmn.runs import default_run
+        from fmn.training.run_folder import default_run
 
         folder = out or default_run(train, root, "compare")
         planned = plan(

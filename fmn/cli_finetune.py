@@ -48,14 +48,14 @@ def finetune(
     Example: fmn finetune manifests/train.jsonl --preset paper --device cuda
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.runs import default_run
+        from fmn.training.run_folder import default_run
 
         folder = out or default_run(manifest, root, f"finetune-{preset}" + ("-refit" if refit else ""))
         changes = changes_of(None, settings, threads=threads)
         config = config_of(folder, "fmn", preset, "working", changes, resume=False)
         if dry_run:
             from fmn.data.items import load_items
-            from fmn.finetune import labelled_parts
+            from fmn.training.finetune import labelled_parts
 
             fitted, held = labelled_parts(load_items(manifest, root), refit=refit)
             plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and look at {len(held)}"
@@ -64,8 +64,8 @@ def finetune(
             return
         from fmn.data.loading import default_jobs, find_device
         from fmn.features.training import TrainingRecipe
-        from fmn.finetune import finetune as run_finetuning
-        from fmn.guards import threads as torch_threads
+        from fmn.training.finetune import finetune as run_finetuning
+        from fmn.training.guards import threads as torch_threads
 
         recipe = TrainingRecipe(epochs=epochs, batch=batch, learning_rate=learning_rate, seed=seed)
         with torch_threads(config.training.threads):

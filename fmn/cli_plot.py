@@ -37,7 +37,7 @@ def plot(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.plots import plot_run
-        from fmn.runs import latest_run, manifest_for
+        from fmn.training.run_folder import latest_run, manifest_for
 
         folder = run or latest_run(root or Path())
         chosen = manifest or manifest_for(folder, "test.jsonl")

@@ -40,7 +40,7 @@ def predict(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.predict import predict as predict_run
-        from fmn.runs import latest_run, manifest_for
+        from fmn.training.run_folder import latest_run, manifest_for
 
         folder = run or latest_run(root or Path())
         found = predict_run(

@@ -64,8 +64,8 @@ def ablate(
     Example: fmn ablate manifests/train.jsonl --only score,space,capacity --seeds 3
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.runs import default_run
         from fmn.studies.variants import variants_of
+        from fmn.training.run_folder import default_run
 
         folder = out or default_run(manifest, root, f"ablation-{preset}")
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
@@ -131,7 +131,7 @@ def tune(
     Example: fmn tune manifests/train.jsonl --budget 160
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.runs import default_run
+        from fmn.training.run_folder import default_run
 
         folder = out or default_run(manifest, root, f"tuning-{preset}")
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
@@ -227,9 +227,9 @@ def newclasses(
     Example: fmn newclasses manifests/train.jsonl --held-out 4 --pairs 1,5
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.runs import default_run
         from fmn.studies.new_classes import learn_new_classes
         from fmn.studies.new_classes_table import new_classes_table
+        from fmn.training.run_folder import default_run
 
         folder = out or default_run(manifest, root, f"newclasses-{preset}")
         changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)

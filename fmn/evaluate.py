@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
-from fmn.checkpoint import LoadedRun, load_run
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
 from fmn.details import details, factors_of
 from fmn.features.media import Progress, silent
-from fmn.guards import threads
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix
-from fmn.state import read_run_state
+from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.guards import threads
+from fmn.training.run_state import read_run_state
 from fmn.updating import measure_while_updating
 
 Metrics = dict[str, dict[str, Any]]

@@ -17,20 +17,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmn import drawing
-from fmn.checkpoint import LoadedRun, load_run
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
 from fmn.evaluate import all_codes, check_fit, notes_of
 from fmn.features.media import Progress, silent
-from fmn.guards import threads
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.base import Codes, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
-from fmn.state import read_run_state
 from fmn.table import METRICS
+from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.guards import threads
+from fmn.training.run_state import read_run_state
 
 MOST_K = 100
 FOLDER = "plots"

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClipRow, PredictionRow, read_rows, resolve, write_rows
-from fmn.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.data.batches import ItemTensors
 from fmn.data.items import load_items
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluate import check_fit
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Media, Progress, silent
-from fmn.guards import threads
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
+from fmn.training.guards import threads
 
 PREDICTIONS_FILE = "predictions.jsonl"
 NEIGHBOURS = 25

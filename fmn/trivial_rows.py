@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from dataset_tools.core.errors import ToolkitError
-from fmn.checkpoint import load_config
 from fmn.config import with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import featured, find_device
@@ -16,7 +15,8 @@ from fmn.features.media import Progress, silent
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.registry import find_system
 from fmn.seeds import generator_of
-from fmn.state import read_run_state
+from fmn.training.checkpoint import load_config
+from fmn.training.run_state import read_run_state
 
 CHEAP = ("lengths", "file_size")
 

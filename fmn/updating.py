@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dataset_tools.core.errors import InputError
-from fmn.checkpoint import LoadedRun
 from fmn.data.items import Items
 from fmn.details import summarised
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, still
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
+from fmn.training.checkpoint import LoadedRun
 
 Metrics = dict[str, dict[str, Any]]
 HOW = (

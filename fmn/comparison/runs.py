@@ -20,15 +20,15 @@ from safetensors.numpy import save_file
 
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
 from dataset_tools.core.files import write_bytes, written_whole
-from fmn.allocation import give_back_freed_memory, keep_freed_memory
-from fmn.checkpoint import CONFIG_FILE, load_run
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import featured, find_device
 from fmn.evaluate import METRICS_FILE, all_scores, measure
-from fmn.guards import threads
-from fmn.state import quality, read_run_state
-from fmn.train import train
+from fmn.training.allocation import give_back_freed_memory, keep_freed_memory
+from fmn.training.checkpoint import CONFIG_FILE, load_run
+from fmn.training.guards import threads
+from fmn.training.run_state import quality, read_run_state
+from fmn.training.train import train
 
 SCORES_FILE = "scores.safetensors"
 SCORES_FORMAT = "fmn.scores/1"

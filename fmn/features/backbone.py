@@ -41,7 +41,7 @@ class Backbone:
     Attributes:
         source: digest of what decides the values: configuration, weights, library versions.
         batch: how many windows go through at once.
-        trained_on: SHA-256 of clips that the weights say they were trained on (see `fmn.finetune`).
+        trained_on: SHA-256 of clips that the weights say they were trained on (see `fmn.training.finetune`).
     """
 
     def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:

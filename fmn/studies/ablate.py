@@ -22,12 +22,12 @@ from fmn.data.items import load_items
 from fmn.data.loading import featured, find_device
 from fmn.details import sd_of, summarised
 from fmn.features.media import Progress, silent
-from fmn.guards import threads
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.rescoring import Bench, Outcome, TrainedBench, check_fold_0
 from fmn.studies.variants import Variant, variants_of
 from fmn.table import DIRECTIONS
-from fmn.train import train
+from fmn.training.guards import threads
+from fmn.training.train import train
 
 FORMAT = "fmn.ablation/1"
 AT_HAND = 4
@@ -163,7 +163,7 @@ class Trainer:
         manifest: train.jsonl.
         folder: holds the runs, under ``trained``.
         bench: the items, with features.
-        root, device, jobs, progress: as of `fmn.train.train`.
+        root, device, jobs, progress: as of `fmn.training.train.train`.
     """
 
     def __init__(

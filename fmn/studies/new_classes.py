@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
-from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.details import sd_of, summarised
 from fmn.features.media import Progress, silent
-from fmn.guards import threads
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
 from fmn.models.fmn import FeatureMemoryNetwork
@@ -34,7 +32,9 @@ from fmn.studies.ablate import bench_of, notes_of_bench, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
 from fmn.studies.rescoring import Bench, reformed
 from fmn.table import DIRECTIONS
-from fmn.train import train
+from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.guards import threads
+from fmn.training.train import train
 
 FORMAT = "fmn.newclasses/1"
 NOTES = (

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError
-from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.data.items import Items, Parts, parts_of
@@ -19,6 +18,7 @@ from fmn.evaluate import Metrics, measure
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
+from fmn.training.checkpoint import LoadedRun, load_run
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ import numpy as np
 from dataset_tools.core.files import sha256_of, write_bytes
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
 from fmn.features.media import Progress, silent
-from fmn.guards import threads
 from fmn.studies.ablate import Trainer, bench_of, notes_of_bench
 from fmn.studies.rescoring import Outcome
+from fmn.training.guards import threads
 
 FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"

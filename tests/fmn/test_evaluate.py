@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
-from fmn.checkpoint import load_run
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluate import all_scores, evaluate, measure
 from fmn.search import search
-from fmn.train import train
+from fmn.training.checkpoint import load_run
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")

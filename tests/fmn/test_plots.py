@@ -10,7 +10,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fmn import drawing
-from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
@@ -19,7 +18,8 @@ from fmn.evaluate import measure
 from fmn.models.base import encode_all_clips, encode_all_utterances
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
-from fmn.train import train
+from fmn.training.checkpoint import load_run
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 
 from fmn.config import Config, with_values
 from fmn.evaluate import evaluate
-from fmn.train import train
+from fmn.training.train import train
 from fmn.trivial_rows import trivial_rows
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
-from fmn.checkpoint import LoadedRun, load_run
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluate import all_codes, evaluate
 from fmn.models.base import Codes
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.train import train
+from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.train import train
 from fmn.updating import scores_while_updating
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")

@@ -7,11 +7,11 @@ import pytest
 
 import fmn.models.baselines
 from dataset_tools.core.errors import InputError
-from fmn.checkpoint import load_run
 from fmn.config import Config, with_values
 from fmn.evaluate import evaluate
 from fmn.models.registry import find_system, system_names
-from fmn.train import train
+from fmn.training.checkpoint import load_run
+from fmn.training.train import train
 
 CLOSED_FORM = '''
 """The mean of what it was shown, and no gradient: the smallest system there can be."""

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 import fmn.studies.ablate
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
 from fmn.data.items import load_items
@@ -27,7 +26,8 @@ from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
 from fmn.studies.rescoring import Bench, TrainedBench, part_of
 from fmn.studies.variants import GROUPS, READING, variants_of
-from fmn.train import train
+from fmn.training.checkpoint import load_run
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")

@@ -13,16 +13,16 @@ from typer.testing import CliRunner
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows
-from fmn.checkpoint import load_run
 from fmn.cli import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
-from fmn.state import read_run_state
 from fmn.studies.new_classes import _Trial, learn_new_classes, manifest_without
 from fmn.studies.new_classes_table import new_classes_table, new_classes_text
 from fmn.studies.rescoring import Bench
-from fmn.train import train
+from fmn.training.checkpoint import load_run
+from fmn.training.run_state import read_run_state
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 NEW = "wash_thing2"

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
-from fmn.checkpoint import load_run
 from fmn.config import Config, as_dict, with_values
 from fmn.evaluate import evaluate
 from fmn.models.registry import find_system, system_names
-from fmn.train import train
+from fmn.training.checkpoint import load_run
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 

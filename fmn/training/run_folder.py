@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import workspace_of
-from fmn.checkpoint import CHECKPOINT_FILE, load_config
-from fmn.state import read_run_state
+from fmn.training.checkpoint import CHECKPOINT_FILE, load_config
+from fmn.training.run_state import read_run_state
 
 
 def default_run(manifest: Path, root: Path | None, name: str) -> Path:

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from dataset_tools.core.files import sha256_of
-from fmn.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import Parts, load_items, parts_of
 from fmn.data.loading import Featured, featured, find_device
 from fmn.features.media import Progress, silent
-from fmn.guards import claimed, seeded, stops_explained, threads
-from fmn.loop import TrainingLoop
 from fmn.models.registry import find_system
 from fmn.seeds import generator_of, seed_of
-from fmn.state import DIRECTIONS, RunState, earlier_state
+from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
+from fmn.training.guards import claimed, seeded, stops_explained, threads
+from fmn.training.run_state import DIRECTIONS, RunState, earlier_state
+from fmn.training.trainer import TrainingLoop
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

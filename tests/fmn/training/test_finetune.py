@@ -22,7 +22,7 @@ from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_video
 from fmn.features.media import Media
 from fmn.features.training import TrainingRecipe
-from fmn.finetune import REFIT_NOTE, finetune, labelled_parts
+from fmn.training.finetune import REFIT_NOTE, finetune, labelled_parts
 
 ACTIONS = ("wash", "peel", "wash", "pour")  # of classes 0 to 3; nothing else tells them
 

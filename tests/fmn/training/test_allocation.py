@@ -10,7 +10,7 @@ import pytest
 FAULTS = """
 import resource
 import numpy as np
-from fmn.allocation import keep_freed_memory
+from fmn.training.allocation import keep_freed_memory
 
 if {kept}:
     keep_freed_memory()
@@ -36,7 +36,7 @@ def test_freed_memory_is_used_again(kept: bool) -> None:
 SCATTERED = """
 from pathlib import Path
 import numpy as np
-from fmn.allocation import give_back_freed_memory, keep_freed_memory
+from fmn.training.allocation import give_back_freed_memory, keep_freed_memory
 
 def resident_mb():
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")]

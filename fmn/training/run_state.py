@@ -9,8 +9,8 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
-from fmn.checkpoint import CONFIG_FILE, load_config, read_state
 from fmn.config import Config, as_dict
+from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
 
 Figures = dict[str, float]
 DIRECTIONS = ("audio_to_video", "video_to_audio")

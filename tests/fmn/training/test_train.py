@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-import fmn.loop
+import fmn.training.trainer
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.checkpoint import load_run
 from fmn.config import Config, with_values
 from fmn.data.batches import ItemTensors
 from fmn.evaluate import evaluate
 from fmn.features.media import FeatureSet
-from fmn.state import read_run_state
-from fmn.train import train
+from fmn.training.checkpoint import load_run
+from fmn.training.run_state import read_run_state
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 Files = dict[str, Tensor]
@@ -181,7 +181,7 @@ def test_a_loss_that_is_no_number_ends_training_and_keeps_what_was_before(
     workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = workspace / "runs" / "one"
-    real = fmn.loop.augmented
+    real = fmn.training.trainer.augmented
     batches = 0
 
     def breaking(*arguments: Any) -> Any:
@@ -190,7 +190,7 @@ def test_a_loss_that_is_no_number_ends_training_and_keeps_what_was_before(
         sequences = real(*arguments)
         return sequences._replace(frames=sequences.frames * float("nan")) if batches == 12 else sequences
 
-    monkeypatch.setattr(fmn.loop, "augmented", breaking)  # 8 batches an epoch: it happens in the second
+    monkeypatch.setattr(fmn.training.trainer, "augmented", breaking)  # 8 batches an epoch: it happens in the second
     with pytest.raises(ToolkitError, match="not a number any more") as raised:
         train(manifest_of(workspace), small, run)
     assert raised.value.where == "epoch 2"

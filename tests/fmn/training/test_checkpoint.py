@@ -10,7 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClassLabel
-from fmn.checkpoint import (
+from fmn.config import Config, with_values
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.utterance_encoder import Sequences
+from fmn.training.checkpoint import (
     About,
     load_config,
     load_run,
@@ -20,9 +23,6 @@ from fmn.checkpoint import (
     save_config,
     save_state,
 )
-from fmn.config import Config, with_values
-from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.utterance_encoder import Sequences
 
 CPU = torch.device("cpu")
 CLASSES = (
