@@ -140,11 +140,11 @@ def evaluate(
     Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.evaluate import UPDATED
-        from fmn.evaluate import evaluate as evaluate_run
-        from fmn.table import WHAT_INTERVALS_ARE, class_table, results_table
+        from fmn.evaluation.evaluate import UPDATED
+        from fmn.evaluation.evaluate import evaluate as evaluate_run
+        from fmn.evaluation.table import WHAT_INTERVALS_ARE, class_table, results_table
+        from fmn.evaluation.trivial_rows import trivial_rows
         from fmn.training.run_folder import latest_run, manifest_for
-        from fmn.trivial_rows import trivial_rows
 
         folder = run or latest_run(root or Path())
         chosen = manifest or manifest_for(folder, "test.jsonl")

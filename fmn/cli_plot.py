@@ -36,7 +36,7 @@ def plot(
     Example: fmn plot runs/fmn-demo
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.plots import plot_run
+        from fmn.evaluation.plots import plot_run
         from fmn.training.run_folder import latest_run, manifest_for
 
         folder = run or latest_run(root or Path())

@@ -39,7 +39,7 @@ def predict(
     Example: fmn predict runs/fmn-demo
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.predict import predict as predict_run
+        from fmn.evaluation.predict import predict as predict_run
         from fmn.training.run_folder import latest_run, manifest_for
 
         folder = run or latest_run(root or Path())

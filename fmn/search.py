@@ -15,7 +15,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.batches import ItemTensors
 from fmn.data.items import load_items
 from fmn.data.loading import default_jobs, feature_cache, find_device
-from fmn.evaluate import check_fit, notes_of
+from fmn.evaluation.evaluate import check_fit, notes_of
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Media, Progress, silent
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix

@@ -19,9 +19,9 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.results import FIGURES, REFERENCE, Floats, PerQuery, common_items, measured_queries
 from fmn.comparison.runs import Scores, read_scores
 from fmn.data.items import Items, load_items
-from fmn.details import factors_of
+from fmn.evaluation.details import factors_of
+from fmn.evaluation.table import DIRECTIONS
 from fmn.metrics.bootstrap import Interval
-from fmn.table import DIRECTIONS
 
 SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fmn.comparison.table import COST_NAMES, QUOTED, blocks
-from fmn.table import DIRECTIONS
+from fmn.evaluation.table import DIRECTIONS
 
 if TYPE_CHECKING:
     from rich.table import Table

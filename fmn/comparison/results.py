@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from fmn.comparison.runs import Outcome, Scores, read_scores
 from fmn.data.items import Items
-from fmn.details import factors_of
+from fmn.evaluation.details import factors_of
+from fmn.evaluation.table import DIRECTIONS, METRICS
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
-from fmn.table import DIRECTIONS, METRICS
 
 if TYPE_CHECKING:
     from fmn.compare import Comparison, Entry

@@ -23,7 +23,7 @@ from dataset_tools.core.files import write_bytes, written_whole
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import featured, find_device
-from fmn.evaluate import METRICS_FILE, all_scores, measure
+from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
 from fmn.training.allocation import give_back_freed_memory, keep_freed_memory
 from fmn.training.checkpoint import CONFIG_FILE, load_run
 from fmn.training.guards import threads

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fmn.table import DIRECTIONS, WHAT_THEY_ARE
+from fmn.evaluation.table import DIRECTIONS, WHAT_THEY_ARE
 
 REFERENCE = "fmn"
 SHOWN = {

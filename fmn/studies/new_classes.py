@@ -22,7 +22,8 @@ from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
-from fmn.details import sd_of, summarised
+from fmn.evaluation.details import sd_of, summarised
+from fmn.evaluation.table import DIRECTIONS
 from fmn.features.media import Progress, silent
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
@@ -31,7 +32,6 @@ from fmn.seeds import generator_of
 from fmn.studies.ablate import bench_of, notes_of_bench, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
 from fmn.studies.rescoring import Bench, reformed
-from fmn.table import DIRECTIONS
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.guards import threads
 from fmn.training.train import train

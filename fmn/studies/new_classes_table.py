@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fmn.table import DIRECTIONS, METRICS, WHAT_THEY_ARE
+from fmn.evaluation.table import DIRECTIONS, METRICS, WHAT_THEY_ARE
 
 if TYPE_CHECKING:
     from rich.table import Table

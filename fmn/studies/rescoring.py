@@ -14,7 +14,7 @@ from fmn.config import Config, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.data.items import Items, Parts, parts_of
 from fmn.data.loading import Featured
-from fmn.evaluate import Metrics, measure
+from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
@@ -74,7 +74,7 @@ class Outcome:
     """What a form of a trained network gives on fold 0.
 
     Attributes:
-        metrics: by direction, as of `fmn.evaluate.measure`.
+        metrics: by direction, as of `fmn.evaluation.evaluate.measure`.
         slots: slots in use; null for a score that reads none.
     """
 

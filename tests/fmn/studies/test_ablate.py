@@ -18,7 +18,7 @@ from fmn.cli import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
-from fmn.evaluate import measure
+from fmn.evaluation.evaluate import measure
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of

@@ -19,7 +19,7 @@ from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.data.batches import ItemTensors
-from fmn.evaluate import evaluate
+from fmn.evaluation.evaluate import evaluate
 from fmn.features.media import FeatureSet
 from fmn.training.checkpoint import load_run
 from fmn.training.run_state import read_run_state

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fmn.data.items import load_items
-from fmn.details import details, factors_of, summarised
+from fmn.evaluation.details import details, factors_of, summarised
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 

@@ -10,7 +10,7 @@ from dataset_tools.core.errors import ToolkitError
 from fmn.config import with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import featured, find_device
-from fmn.evaluate import Metrics, measure
+from fmn.evaluation.evaluate import Metrics, measure
 from fmn.features.media import Progress, silent
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.registry import find_system

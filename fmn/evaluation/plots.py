@@ -1,6 +1,6 @@
 """Pictures of a run: how it trained, what it finds, what it mixes up, and what its memories hold.
 
-Functions that compute what is shown stand beside those that draw it (fmn/drawing.py).
+Functions that compute what is shown stand beside those that draw it (fmn/evaluation/drawing.py).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from fmn import drawing
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
-from fmn.evaluate import all_codes, check_fit, notes_of
+from fmn.evaluation import drawing
+from fmn.evaluation.evaluate import all_codes, check_fit, notes_of
+from fmn.evaluation.table import METRICS
 from fmn.features.media import Progress, silent
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.base import Codes, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.seeds import generator_of
-from fmn.table import METRICS
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.guards import threads
 from fmn.training.run_state import read_run_state

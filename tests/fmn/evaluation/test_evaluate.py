@@ -11,7 +11,7 @@ from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
-from fmn.evaluate import all_scores, evaluate, measure
+from fmn.evaluation.evaluate import all_scores, evaluate, measure
 from fmn.search import search
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from fmn.config import Config, with_values
-from fmn.evaluate import evaluate
+from fmn.evaluation.evaluate import evaluate
+from fmn.evaluation.trivial_rows import trivial_rows
 from fmn.training.train import train
-from fmn.trivial_rows import trivial_rows
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 

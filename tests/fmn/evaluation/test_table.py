@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from fmn.evaluation.table import results_table, results_text
 from fmn.metrics.retrieval_metrics import retrieval_metrics
-from fmn.table import results_table, results_text
 
 
 def metrics(seed: int, *, with_partners: bool = True) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Figures as PNG, drawn with Matplotlib and without a display. Nothing is computed here; see fmn/plots.py."""
+"""Figures as PNG, drawn with Matplotlib and without a display. Nothing is computed here; see fmn/evaluation/plots.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.files import written_whole
-from fmn.table import DIRECTIONS, METRICS
+from fmn.evaluation.table import DIRECTIONS, METRICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def curves(
 
     Args:
         path: the PNG.
-        found: of `fmn.plots.recall_curves`.
+        found: of `fmn.evaluation.plots.recall_curves`.
         system: its name.
         title: of the figure.
     """
@@ -104,7 +104,7 @@ def confusion(path: Path, found: Mapping[str, NDArray[np.float64]], classes: Seq
 
     Args:
         path: the PNG.
-        found: of `fmn.plots.confusions`.
+        found: of `fmn.evaluation.plots.confusions`.
         classes: ids, in order of their numbers.
         title: of the figure.
     """
@@ -139,10 +139,10 @@ def slots(
 
     Args:
         path: the PNG.
-        held: [slots, C] of `fmn.plots.slot_contents`.
+        held: [slots, C] of `fmn.evaluation.plots.slot_contents`.
         counts: [X], how many pairs were written to each slot.
         slot_classes: [X], the class that each slot is kept for; −1: any.
-        used: of `fmn.plots.slot_uses`.
+        used: of `fmn.evaluation.plots.slot_uses`.
         classes: ids, in order of their numbers.
         title: of the figure.
     """

@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from fmn import drawing
 from fmn.cli import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
-from fmn.evaluate import measure
+from fmn.evaluation import drawing
+from fmn.evaluation.evaluate import measure
+from fmn.evaluation.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
 from fmn.models.base import encode_all_clips, encode_all_utterances
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 

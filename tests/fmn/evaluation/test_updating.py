@@ -11,12 +11,12 @@ from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
-from fmn.evaluate import all_codes, evaluate
+from fmn.evaluation.evaluate import all_codes, evaluate
+from fmn.evaluation.updating import scores_while_updating
 from fmn.models.base import Codes
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.train import train
-from fmn.updating import scores_while_updating
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fmn.predict import class_shares
+from fmn.evaluation.predict import class_shares
 
 
 def test_shares_are_votes_of_the_best_utterances_weighed_by_class_size() -> None:

@@ -15,14 +15,14 @@ from dataset_tools.core.files import write_bytes
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
-from fmn.details import details, factors_of
+from fmn.evaluation.details import details, factors_of
+from fmn.evaluation.updating import measure_while_updating
 from fmn.features.media import Progress, silent
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.guards import threads
 from fmn.training.run_state import read_run_state
-from fmn.updating import measure_while_updating
 
 Metrics = dict[str, dict[str, Any]]
 METRICS_FILE = "metrics.json"
@@ -162,7 +162,7 @@ def measure(scores: NDArray[np.float32], items: Items, *, detailed: bool = False
     Args:
         scores: the higher, the better.
         items: the clips and utterances.
-        detailed: with intervals and the means of every class (`fmn.details`).
+        detailed: with intervals and the means of every class (`fmn.evaluation.details`).
     """
     clips = [row.class_id for row in items.clips]
     utterances = [row.class_id for row in items.utterances]

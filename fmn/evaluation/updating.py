@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dataset_tools.core.errors import InputError
 from fmn.data.items import Items
-from fmn.details import summarised
+from fmn.evaluation.details import summarised
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, still
 from fmn.models.fmn import FeatureMemoryNetwork
