@@ -40,7 +40,7 @@ from fmn.cli_studies import COMMANDS
 
 if TYPE_CHECKING:
     from fmn.config import Config
-    from fmn.search import SearchResult
+    from fmn.search.gallery_search import SearchResult
     from fmn.training.train import RunSummary
 
 # While they wait for each other, torch's threads spin; on a machine that is busy with something else, too, a step of
@@ -198,7 +198,7 @@ def search(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from dataset_tools.core.errors import InputError
-        from fmn.search import search as search_run
+        from fmn.search.gallery_search import search as search_run
         from fmn.training.run_folder import latest_run, manifest_for
 
         if (speech is None) == (clip is None):

@@ -29,7 +29,7 @@ from fmn.cli_common import (
 )
 
 if TYPE_CHECKING:
-    from fmn.compare import Comparison
+    from fmn.comparison.compare import Comparison
 
 
 def compare(
@@ -70,8 +70,8 @@ def compare(
     Example: fmn compare manifests/train.jsonl manifests/test.jsonl --models fmn,cca,two_classifiers --seeds 3
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.compare import compare as compare_systems
-        from fmn.compare import plan
+        from fmn.comparison.compare import compare as compare_systems
+        from fmn.comparison.compare import plan
         from fmn.comparison.files import write_files
         from fmn.comparison.rendering import rich_tables
         from fmn.training.run_folder import default_run
@@ -111,7 +111,7 @@ def compare(
 def _show_plan(terminal: Terminal, planned: Comparison) -> None:
     from rich.table import Table
 
-    from fmn.compare import describe
+    from fmn.comparison.compare import describe
     from fmn.models.registry import find_system
 
     table = Table(title="systems", title_justify="left")

@@ -1,1 +1,1 @@
-"""The parts of `fmn.compare`: runs, figures, tables, files, the plot."""
+"""The parts of `fmn.comparison.compare`: runs, figures, tables, files, the plot."""

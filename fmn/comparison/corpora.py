@@ -55,7 +55,7 @@ def over_corpora(folders: Sequence[Path]) -> dict[str, Any]:
         for kind in ("queries", "gallery")
     }
     return {
-        "schema": "fmn.compare-corpora/1",
+        "schema": "fmn.comparison.compare-corpora/1",
         "comparisons": [str(folder) for folder in folders],
         **{key: found[0][key] for key in SAME},
         "budget": max(values["budget"] for values in found),

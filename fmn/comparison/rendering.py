@@ -115,7 +115,7 @@ def csv_text(values: Mapping[str, Any]) -> str:
 
 
 def _heading(values: Mapping[str, Any]) -> str:
-    from fmn.compare import describe
+    from fmn.comparison.compare import describe
 
     seeds = len(values["seeds"])
     what = f"{values['train']} {values['test']}" if "train" in values else f"on {len(values['comparisons'])} corpora"

@@ -18,7 +18,7 @@ from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
 
 if TYPE_CHECKING:
-    from fmn.compare import Comparison, Entry
+    from fmn.comparison.compare import Comparison, Entry
 
 REFERENCE = "fmn"
 Floats = NDArray[np.float64]

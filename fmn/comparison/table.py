@@ -185,7 +185,7 @@ def _column(metric: str, k: str) -> str:
 
 
 def _chosen(found: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
-    from fmn.compare import describe
+    from fmn.comparison.compare import describe
 
     if isinstance(found, Mapping):
         return describe(found)

@@ -159,7 +159,7 @@ def made_features(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         return extract
 
-    for module in ("fmn.data.loading", "fmn.search"):
+    for module in ("fmn.data.loading", "fmn.search.gallery_search"):
         monkeypatch.setattr(f"{module}.extract_video", extraction("video", VIDEO_DIM))
         monkeypatch.setattr(f"{module}.extract_audio", extraction("audio", AUDIO_DIM))
     return calls

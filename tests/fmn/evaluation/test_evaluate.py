@@ -12,7 +12,7 @@ from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluation.evaluate import all_scores, evaluate, measure
-from fmn.search import search
+from fmn.search.gallery_search import search
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
@@ -119,7 +119,7 @@ def test_search_ranks_as_evaluation_does(
     gallery = items.clips if kind == "speech" else items.utterances
     column = scores[:, 5] if kind == "speech" else scores[5]
     # The made-up features go by content hash, and the files here are empty.
-    monkeypatch.setattr("fmn.search.sha256_of", lambda path: asked.sha256)
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
     result = search(run, workspace / asked.path, kind, manifest, top=4)  # type: ignore[arg-type]
     best = np.argsort(-column, kind="stable")[:4]
     assert [hit.id for hit in result.hits] == [gallery[index].id for index in best]

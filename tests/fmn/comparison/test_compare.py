@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import fmn.comparison.runs
 import fmn.models.baselines
 from dataset_tools.core.errors import InputError, StoppedError
-from fmn.compare import Comparison, compare, describe, plan
+from fmn.comparison.compare import Comparison, compare, describe, plan
 from fmn.comparison.files import write_files
 from fmn.comparison.results import Results
 from fmn.comparison.runs import _kill, _pool, read_scores, run_tasks

@@ -1,0 +1,1 @@
+"""Search of a gallery by speech or by a clip."""
