@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataset_tools.cli.main import app as data_app
-from fmn.cli import app
+from fmn.cli.main import app
 
 app.add_typer(data_app, name="data")
 

@@ -68,7 +68,7 @@ class WindowOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     of: int
 
 
-class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
+class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.cli.mainp/1"):
     """manifests/clips.jsonl: a video file cut from an interval.
 
     Attributes:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import fmn.studies.ablate
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.cli import app
+from fmn.cli.main import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured

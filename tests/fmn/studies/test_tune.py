@@ -10,7 +10,7 @@ import fmn.studies.tune
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.cli import app
+from fmn.cli.main import app
 from fmn.config import Config, values_in, with_values
 from fmn.studies.tune import MEMORY_VALUES, triplet_values, tune
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.cli import app
+from fmn.cli.main import app
 from fmn.config import preset
 from fmn.data.items import load_items
 from fmn.data.loading import featured

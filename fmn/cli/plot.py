@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.core.console import DebugOption, JsonOption, VerboseOption, running
-from fmn.cli_common import (
+from fmn.cli.options import (
     DeviceOption,
     JobsOption,
     RootOption,

@@ -16,7 +16,9 @@ from dataset_tools.core.console import (
     VerboseOption,
     running,
 )
-from fmn.cli_common import (
+from fmn.cli.compare import compare
+from fmn.cli.finetune import finetune
+from fmn.cli.options import (
     ConfigOption,
     DeviceOption,
     FormOption,
@@ -32,11 +34,9 @@ from fmn.cli_common import (
     short,
     show_failures,
 )
-from fmn.cli_compare import compare
-from fmn.cli_finetune import finetune
-from fmn.cli_plot import plot
-from fmn.cli_predict import predict
-from fmn.cli_studies import COMMANDS
+from fmn.cli.plot import plot
+from fmn.cli.predict import predict
+from fmn.cli.studies import COMMANDS
 
 if TYPE_CHECKING:
     from fmn.config import Config

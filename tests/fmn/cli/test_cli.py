@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
-from fmn.cli import app
+from fmn.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [

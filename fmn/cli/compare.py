@@ -16,7 +16,7 @@ from dataset_tools.core.console import (
     VerboseOption,
     running,
 )
-from fmn.cli_common import (
+from fmn.cli.options import (
     ConfigOption,
     DeviceOption,
     PresetOption,
