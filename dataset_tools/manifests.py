@@ -1,4 +1,4 @@
-"""The manifests: row types, reading, writing, validating. The one part of the data set that `fmn` knows.
+"""The manifests: row types, reading, writing, validating. What `fmn` reads of a data set, beside `dataset_tools.core`.
 
 A manifest is a JSONL file: UTF-8, one object a line, sorted by id, every row with ``"schema": "fmn.<kind>/<major>"``.
 Paths in rows are POSIX, relative to the workspace (the parent of the folder that holds the manifest), and never
@@ -9,46 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
-from dataset_tools.core.download import fetch
-from dataset_tools.core.errors import InputError, ManifestError, SampleError, StoppedError, ToolkitError
-from dataset_tools.core.files import sha256_of, write_bytes, written_whole
-
-__all__ = [
-    "Augmentation",
-    "ClassLabel",
-    "ClipRow",
-    "InputError",
-    "IntervalOrigin",
-    "ItemRow",
-    "ManifestError",
-    "PairRow",
-    "PredictionRow",
-    "Row",
-    "SampleError",
-    "SplitPairRow",
-    "StoppedError",
-    "ToolkitError",
-    "UtteranceRow",
-    "WindowOrigin",
-    "fetch",
-    "read_rows",
-    "resolve",
-    "sha256_of",
-    "workspace_of",
-    "write_bytes",
-    "write_rows",
-    "written_whole",
-]
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
-    """A row of a manifest; the tag of the subclass is its ``schema``, written first."""
-
-    id: str
+from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.core.jsonl import Row, RowType, read_jsonl, write_jsonl
 
 
 class ItemRow(Row, frozen=True, kw_only=True):
@@ -68,7 +34,7 @@ class WindowOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     of: int
 
 
-class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.cli.mainp/1"):
+class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     """manifests/clips.jsonl: a video file cut from an interval.
 
     Attributes:
@@ -202,64 +168,26 @@ class PredictionRow(ItemRow, frozen=True, kw_only=True, tag="fmn.prediction/1"):
     model: str
 
 
-RowType = TypeVar("RowType", bound=Row)
-
-
 def read_rows(path: Path, row_type: type[RowType]) -> Iterator[RowType]:
-    """Yields the rows of a manifest, one at a time, each checked.
+    """Yield the rows of a manifest, one at a time, each checked.
 
     Raises:
         InputError: there is no such file.
-        ManifestError: a line is not JSON, misses a field, has a field of the wrong type or an unknown major, or
-            repeats or disorders the ids; file, line and field are named.
+        ManifestError: see `dataset_tools.core.jsonl.read_jsonl`.
     """
-    schema = row_type.__struct_config__.tag
     if not path.is_file():
         raise InputError(
             "There is no such manifest",
             where=path,
-            expected=f"a JSONL file of {schema} rows",
+            expected=f"a JSONL file of {row_type.__struct_config__.tag} rows",
             next_step="check the path, or make the manifests with: fmn-data build, then fmn-data pairs",
         )
-    decoder = msgspec.json.Decoder(row_type)
-    previous_id = None
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = decoder.decode(line)
-                if b'"schema"' not in line:  # msgspec takes a missing tag for the right one
-                    raise ValueError(f"the field `schema` is missing, expected {schema!r}")
-                if previous_id is not None and row.id <= previous_id:
-                    raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
-            except (msgspec.DecodeError, ValueError) as error:
-                raise ManifestError(
-                    f"The row cannot be read: {error}",
-                    where=f"{path}, line {number}",
-                    expected=f"one {schema} object a line, sorted by id, each id once",
-                    next_step="write the manifest again with fmn-data build or fmn-data pairs",
-                ) from error
-            previous_id = row.id
-            yield row
+    yield from read_jsonl(path, row_type, next_step="write the manifest again with fmn-data build or fmn-data pairs")
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    """Writes rows in the given order, which must be that of their ids; the file appears only when complete.
-
-    Returns:
-        How many rows were written.
-    """
-    encoder = msgspec.json.Encoder()
-    count = 0
-    previous_id = None
-    with written_whole(path) as partial, partial.open("wb") as file:
-        for row in rows:
-            if previous_id is not None and row.id <= previous_id:
-                raise ValueError(f"{path}: id {row.id!r} does not come after {previous_id!r}")
-            previous_id = row.id
-            file.write(encoder.encode(row))
-            file.write(b"\n")
-            count += 1
-    return count
+    """Write a manifest: rows in the order of their ids. Returns how many; the file appears only when complete."""
+    return write_jsonl(path, rows)
 
 
 def workspace_of(manifest: Path, root: Path | None = None) -> Path:

@@ -140,7 +140,8 @@ class TrainingConfig:
         weight_decay: of Adam.
         clip_norm: the gradient is scaled down to this norm.
         triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), its ``soft`` form (all
-            negatives in a softmax instead of one against a margin: the contrastive loss of `fmn.models.losses`), or ``off``.
+            negatives in a softmax instead of one against a margin: the contrastive loss of `fmn.models.losses`), or
+            ``off``.
         negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar; the ``semi-hard`` one of each
             anchor and match; or the mean over ``all``.
         margin: of the triplet loss.

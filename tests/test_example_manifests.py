@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.manifests import ClipRow, PairRow, Row, SplitPairRow, UtteranceRow, read_rows
+from dataset_tools.core.jsonl import Row
+from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows
 
 EXAMPLE = Path(__file__).parent.parent / "manifests" / "example"
 

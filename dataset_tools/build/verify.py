@@ -6,17 +6,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dataset_tools.core.errors import InputError, ManifestError, SampleError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.jsonl import RowType
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     ClipRow,
     PairRow,
-    Row,
     SplitPairRow,
     UtteranceRow,
     read_rows,
@@ -26,8 +26,6 @@ from dataset_tools.pairs.split_record import SplitRecord, read_split
 from dataset_tools.pairs.splits import interval_of
 
 LENGTH_TOLERANCE_S = 1e-6
-
-RowType = TypeVar("RowType", bound=Row)
 
 
 @dataclass(frozen=True)

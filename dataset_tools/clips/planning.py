@@ -46,8 +46,9 @@ def plan_clips(
     read or is too short, is refused as failed, and the next one takes its place. A class that falls short is accepted,
     filled with non-overlapping windows of its longest intervals (at least two seconds each), or stops everything.
 
-    Then come the ``decisions`` of people, by clip id (`dataset_tools.clips.placement`): what the choice was without them stays,
-    except for clips that they reject or move, and further intervals, chosen in the same way, take the free places.
+    Then come the ``decisions`` of people, by clip id (`dataset_tools.clips.placement`): what the choice was without
+    them stays, except for clips that they reject or move, and further intervals, chosen in the same way, take the free
+    places.
 
     With more ``known`` about the videos of the clips that a plan has, the next plan differs; once all of them are
     known, the plan is the same as if all videos had been known from the start.

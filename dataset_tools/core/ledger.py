@@ -18,9 +18,9 @@ from typing import Any, Literal
 import msgspec
 from filelock import FileLock, Timeout
 
-from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError
+from dataset_tools.core.errors import StoppedError, ToolkitError
 from dataset_tools.core.files import clear_partial
-from dataset_tools.manifests import Row, read_rows, write_rows
+from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
 
 
 class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
@@ -171,7 +171,7 @@ class Ledger:
         return _journal_of(self.path)
 
     def _compact(self) -> None:
-        write_rows(self.path, (row for _, row in sorted(self.rows.items())))
+        write_jsonl(self.path, (row for _, row in sorted(self.rows.items())))
 
 
 def read_ledger(path: Path) -> dict[str, LedgerRow]:
@@ -180,15 +180,8 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     Raises:
         ManifestError: the file cannot be read.
     """
-    try:
-        rows = {row.id: row for row in read_rows(path, LedgerRow)} if path.exists() else {}
-    except ManifestError as error:
-        raise ManifestError(
-            error.found,
-            where=error.where,
-            expected=error.expected,
-            next_step=f"correct the line, or remove {path.name}: what it knew is then made again",
-        ) from error
+    next_step = f"correct the line, or remove {path.name}: what it knew is then made again"
+    rows = {row.id: row for row in read_jsonl(path, LedgerRow, next_step=next_step)} if path.exists() else {}
     journal = _journal_of(path)
     if journal.exists():
         decoder = msgspec.json.Decoder(LedgerRow)

@@ -1,4 +1,4 @@
-"""Runs one function over many items on a Ray cluster: what `dataset_tools.core.execution.run_each` does, on many machines.
+"""Ray: runs one function over many items on a cluster, as `dataset_tools.core.execution.run_each` does on one machine.
 
 Every node has the toolkit, of the same version, and sees the workspace and the footage under the same paths. A task
 whose worker or node dies is given to another by Ray; running one twice does no harm, as files appear only when whole.

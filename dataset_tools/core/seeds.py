@@ -1,4 +1,4 @@
-"""Random generators that depend on a seed and on stable names, never on the order or the worker."""
+"""Seeds: random generators that depend on a seed and on stable names, never on the order or the worker."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def seed_of(seed: int, *names: str | int) -> int:
-    """A 64-bit seed from the user's seed and the names of what it is for."""
+def seed_of(seed: int, *names: str | int, bits: int = 64) -> int:
+    """A seed of ``bits`` bits from the user's seed and the names of what it is for."""
     text = "\x1f".join([str(seed), *map(str, names)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> (64 - bits)
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
@@ -20,3 +20,15 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
     import numpy as np
 
     return np.random.default_rng(seed_of(seed, *names))
+
+
+def training_seed(seed: int, *names: str | int) -> int:
+    """A seed of 63 bits, which `torch.manual_seed` takes: ``training_seed(0, "epoch", 3)``."""
+    return seed_of(seed, *names, bits=63)
+
+
+def training_generator(seed: int, *names: str | int) -> np.random.Generator:
+    """A numpy generator from a `training_seed`; another one than `generator` gives for the same names."""
+    import numpy as np
+
+    return np.random.default_rng(training_seed(seed, *names))

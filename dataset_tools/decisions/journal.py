@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 
 from dataset_tools.core.errors import ManifestError, StoppedError
 from dataset_tools.core.files import write_bytes
+from dataset_tools.core.jsonl import Row
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import Row
 
 Verdict = Literal["accept", "trim", "reject", "skip"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

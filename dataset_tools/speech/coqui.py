@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.voices import Voice
@@ -200,9 +201,7 @@ def _api() -> Any:
     """The module TTS.api; torchaudio is imported first, repaired if need be."""
     try:
         with _quietly():
-            from dataset_tools.speech.torchaudio_cpu import import_torchaudio
-
-            import_torchaudio()
+            torch_compat.torchaudio()
             import TTS.api
 
             return TTS.api

@@ -20,11 +20,12 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, written_whole
+from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import Ledger, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, Row, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.sound import SAMPLE_RATE_HZ, Finish

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, parts_of
 from fmn.features.extract import extract_audio, extract_video
-from fmn.features.media import Progress, silent
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Figures as PNG, drawn with Matplotlib and without a display. Nothing is computed here; see fmn/evaluation/plots.py."""
+"""Plots as PNG, drawn with Matplotlib and without a display; `fmn.evaluation.plots` computes what they show."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
+from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
 from fmn.evaluation.details import details, factors_of
 from fmn.evaluation.updating import measure_while_updating
-from fmn.features.media import Progress, silent
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import LoadedRun, load_run

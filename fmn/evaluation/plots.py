@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
 from fmn.evaluation import drawing
 from fmn.evaluation.evaluate import all_codes, check_fit, notes_of
 from fmn.evaluation.table import METRICS
-from fmn.features.media import Progress, silent
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.base import Codes, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.seeds import generator_of
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.guards import threads
 from fmn.training.run_state import read_run_state
@@ -165,7 +165,7 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     """
     items = learned.items
     clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
-    random = generator_of(loaded.config.training.seed, "settle", "all")
+    random = training_generator(loaded.config.training.seed, "settle", "all")
     pairs = matched_once(clips, utterances, items.clip_classes, items.utterance_classes, random)
     of_clips, of_utterances = all_codes(loaded, learned)
     space = model.config.memory.space

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, PredictionRow, read_rows, resolve, write_rows
 from fmn.data.batches import ItemTensors
 from fmn.data.items import load_items
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit
 from fmn.features.extract import extract_audio, extract_video
-from fmn.features.media import Media, Progress, silent
+from fmn.features.media import Media
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.training.guards import threads

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import training_generator
 from fmn.config import with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import featured, find_device
 from fmn.evaluation.evaluate import Metrics, measure
-from fmn.features.media import Progress, silent
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.registry import find_system
-from fmn.seeds import generator_of
 from fmn.training.checkpoint import load_config
 from fmn.training.run_state import read_run_state
 
@@ -53,7 +53,7 @@ def _measured(name: str, run: Path, parts: list[Items], jobs: int | None, progre
     fitted, asked = (featured(items, config, device=device, jobs=jobs, progress=progress) for items in parts)
     model = system.build(config, fitted.data.video_dim, fitted.data.audio_dim)
     everything = np.arange(len(fitted.items.clips)), np.arange(len(fitted.items.utterances))
-    model.settle(fitted.data, *everything, generator_of(config.training.seed, "settle", "all"))
+    model.settle(fitted.data, *everything, training_generator(config.training.seed, "settle", "all"))
     clips = encode_all_clips(model, asked.data, np.arange(len(asked.items.clips)))
     utterances = encode_all_utterances(model, asked.data, np.arange(len(asked.items.utterances)))
     return measure(score_matrix(model, clips, utterances).numpy(), asked.items)

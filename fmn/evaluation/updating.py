@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import training_generator
 from fmn.data.items import Items
 from fmn.evaluation.details import summarised
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, still
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.seeds import generator_of
 from fmn.training.checkpoint import LoadedRun
 
 Metrics = dict[str, dict[str, Any]]
@@ -52,8 +52,8 @@ def measure_while_updating(
         done: told the orders that are through, of both directions.
 
     Returns:
-        By direction a block as of `fmn.metrics.retrieval_metrics.retrieval_metrics`, whose metrics are means over the orders, with
-        ``sd``; beside them ``orders`` and ``how``.
+        By direction a block as of `fmn.metrics.retrieval_metrics.retrieval_metrics`, whose metrics are means over the
+        orders, with ``sd``; beside them ``orders`` and ``how``.
 
     Raises:
         InputError: the system has no memories that are read.
@@ -78,7 +78,7 @@ def measure_while_updating(
         blocks = []
         for number in range(orders):
             count = len(utterance_classes) if asks_for_clips else len(clip_classes)
-            order = generator_of(loaded.config.training.seed, "query order", direction, number).permutation(count)
+            order = training_generator(loaded.config.training.seed, "query order", direction, number).permutation(count)
             scores = scores_while_updating(model, clips, utterances, s1, order, asks_for_clips=asks_for_clips)
             model.memory.load_state_dict(kept)
             blocks.append(

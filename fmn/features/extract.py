@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.progress import Progress, silent
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
-from fmn.features.media import FeatureSet, Media, Progress, silent
+from fmn.features.media import FeatureSet, Media
 from fmn.features.workers import device_errors, one_thread_each, overlapped
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dataset_tools.core.errors import ToolkitError
 
@@ -49,13 +49,3 @@ class FeatureSet:
     computed: int = 0
     note: str | None = None
     trained_on: frozenset[str] = frozenset()
-
-
-class Progress(Protocol):
-    """Called with the stage's name, the items done, the items in all, and a short note."""
-
-    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
-
-
-def silent(stage: str, done: int, total: int, note: str = "") -> None:
-    """Says nothing."""

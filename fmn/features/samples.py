@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.files import written_whole
+from dataset_tools.core.progress import Progress, silent
 from fmn.features.config import VideoFeatureConfig
-from fmn.features.media import Media, Progress, silent
+from fmn.features.media import Media
 from fmn.features.windows import read_samples
 from fmn.features.workers import overlapped
 

@@ -20,10 +20,11 @@ from torch.nn.functional import cross_entropy
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import written_whole
+from dataset_tools.core.progress import Progress, silent
 from fmn.features.backbone import load_networks, scaling
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
-from fmn.features.media import Media, Progress, silent
+from fmn.features.media import Media
 from fmn.features.samples import SampleStore
 from fmn.features.windows import centre_crop, windows_of
 from fmn.features.workers import overlapped

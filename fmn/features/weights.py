@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dataset_tools.core.download import fetch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
-from fmn.features.media import Progress, silent
+from dataset_tools.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

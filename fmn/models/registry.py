@@ -1,7 +1,8 @@
 """The protocol that every retrieval system follows, and the list of systems that ``fmn train --model`` knows.
 
 A system encodes clips and utterances, each once, and gives a matrix of scores; one trainer, one evaluator and one
-search serve all. A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant ``SYSTEM``.
+search serve all. A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant
+``SYSTEM``.
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ import numpy as np
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured, find_device
 from fmn.evaluation.details import sd_of, summarised
 from fmn.evaluation.table import DIRECTIONS
-from fmn.features.media import Progress, silent
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.rescoring import Bench, Outcome, TrainedBench, check_fold_0
 from fmn.studies.variants import Variant, variants_of

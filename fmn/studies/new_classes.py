@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.evaluation.details import sd_of, summarised
 from fmn.evaluation.table import DIRECTIONS
-from fmn.features.media import Progress, silent
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.seeds import generator_of
 from fmn.studies.ablate import bench_of, notes_of_bench, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
 from fmn.studies.rescoring import Bench, reformed
@@ -179,7 +179,7 @@ class _Trial:
             self.old_utterances,
             self.clip_classes,
             self.utterance_classes,
-            generator_of(self.seed, "settle", "bench"),
+            training_generator(self.seed, "settle", "bench"),
         )
         self.model.rewrite(*self._codes(pairs), self._in_order(len(pairs)), self._classes(pairs))
 
@@ -189,7 +189,7 @@ class _Trial:
         for label in self.new_classes:
             clips = self.new_clips[self.clip_classes[self.new_clips] == label]
             utterances = self.new_utterances[self.utterance_classes[self.new_utterances] == label]
-            random = generator_of(self.seed, "new pairs", int(label))
+            random = training_generator(self.seed, "new pairs", int(label))
             clips, utterances = random.permutation(clips)[:count], random.permutation(utterances)[:count]
             found += list(zip(clips.tolist(), utterances.tolist(), strict=False))
         return np.array(found, dtype=np.int64).reshape(-1, 2)
@@ -307,5 +307,5 @@ def _held_out(bench: Bench, count: int, classes: Sequence[str], seed: int) -> tu
         )
     if classes:
         return tuple(sorted(classes))
-    drawn = generator_of(seed, "held-out classes").choice(len(complete), size=count, replace=False)
+    drawn = training_generator(seed, "held-out classes").choice(len(complete), size=count, replace=False)
     return tuple(sorted(complete[index] for index in drawn))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import training_generator
 from fmn.config import Config, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.data.items import Items, Parts, parts_of
@@ -17,7 +18,6 @@ from fmn.data.loading import Featured
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.seeds import generator_of
 from fmn.training.checkpoint import LoadedRun, load_run
 
 
@@ -131,7 +131,7 @@ class TrainedBench:
             parts.fit_utterances,
             data.clip_classes.cpu().numpy(),
             data.utterance_classes.cpu().numpy(),
-            generator_of(self.loaded.config.training.seed, "settle", "bench"),
+            training_generator(self.loaded.config.training.seed, "settle", "bench"),
         )
         return np.stack(
             [np.searchsorted(parts.fit_clips, pairs[:, 0]), np.searchsorted(parts.fit_utterances, pairs[:, 1])], axis=1

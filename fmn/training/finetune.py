@@ -12,10 +12,10 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.progress import Progress, silent
 from fmn.data.items import Items, load_items, parts_of
 from fmn.features.backbone import CONTENTS
 from fmn.features.config import VideoFeatureConfig
-from fmn.features.media import Progress, silent
 from fmn.features.pretrain import pretrain
 from fmn.features.samples import SampleStore
 from fmn.features.training import LabelledClip, TrainingRecipe

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import Parts, load_items, parts_of
 from fmn.data.loading import Featured, featured, find_device
-from fmn.features.media import Progress, silent
 from fmn.models.registry import find_system
-from fmn.seeds import generator_of, seed_of
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.training.guards import claimed, seeded, stops_explained, threads
 from fmn.training.run_state import DIRECTIONS, RunState, earlier_state
@@ -119,7 +119,7 @@ def _train(prepared: Featured, config: Config, run: Path, state: RunState | None
     """Trains to the end, from ``state`` or from nothing."""
     items, data = prepared.items, prepared.data
     parts = parts_of(items)
-    torch.manual_seed(seed_of(config.training.seed, "weights"))
+    torch.manual_seed(training_seed(config.training.seed, "weights"))
     model = find_system(config.system).build(config, data.video_dim, data.audio_dim).to(data.device)
     model.prepare(data, parts.fit_clips, parts.fit_utterances)
     loop = TrainingLoop(config, model, data, parts)
@@ -143,7 +143,7 @@ def _train(prepared: Featured, config: Config, run: Path, state: RunState | None
         best = load_run(run, data.device)
         clips = np.union1d(parts.fit_clips, parts.validation_clips)
         utterances = np.union1d(parts.fit_utterances, parts.validation_utterances)
-        best.model.settle(data, clips, utterances, generator_of(config.training.seed, "settle", "all"))
+        best.model.settle(data, clips, utterances, training_generator(config.training.seed, "settle", "all"))
         save_checkpoint(run, best.model, best.about)
     state.finished = True
     save_state(run, model, loop.optimiser, asdict(state))

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import Parts
 from fmn.data.spec_augment import augmented
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
 from fmn.models.base import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
-from fmn.seeds import generator_of, seed_of
 
 
 class TrainingLoop:
@@ -66,7 +66,7 @@ class TrainingLoop:
             ToolkitError: the loss is not a finite number any more.
         """
         seed = self.config.training.seed
-        torch.manual_seed(seed_of(seed, "epoch", number))
+        torch.manual_seed(training_seed(seed, "epoch", number))
         started = time.perf_counter()
         sums = self._run_batches(number, report) if self.optimiser else {}
         figures = {name: float(value) for name, value in sums.items()}  # the one wait for the device in an epoch
@@ -81,7 +81,7 @@ class TrainingLoop:
         seconds = time.perf_counter() - started
         if self.model.trains_settled or self.validates(number) or not self.parts.validates:
             self.model.settle(
-                self.data, self.parts.fit_clips, self.parts.fit_utterances, generator_of(seed, "settle", number)
+                self.data, self.parts.fit_clips, self.parts.fit_utterances, training_generator(seed, "settle", number)
             )
         return figures | {"loss": sum(figures.values()), "pairs_per_s": self.epoch_pairs / seconds}
 
@@ -94,7 +94,7 @@ class TrainingLoop:
             self.data.lengths,
             batch_size=training.batch_size,
             count=training.epoch_pairs,
-            generator=generator_of(training.seed, "batches", number),
+            generator=training_generator(training.seed, "batches", number),
         )
         self.model.train()
         sums: dict[str, Tensor] = {}

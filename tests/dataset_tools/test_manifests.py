@@ -33,7 +33,7 @@ def test_the_file_is_what_the_format_says(tmp_path: Path, make_clip: Callable[..
     write_rows(path, [make_clip("wash_apple", 13, 21, 194)])
     (line,) = path.read_text(encoding="utf-8").splitlines()
     row = json.loads(line)
-    assert row["schema"] == "fmn.cli.mainp/1"
+    assert row["schema"] == "fmn.clip/1"
     assert row["id"] == "s13-d21_000194-000243"
     assert row["class"] == "wash_apple"
     assert row["origin"] == {"kind": "interval"}
@@ -52,7 +52,7 @@ GOOD = {"schema": "fmn.pair/1", "id": "a__b", "class": "c", "clip": "a", "uttera
     ("change", "named"),
     [
         ({"schema": "fmn.pair/2"}, "schema"),
-        ({"schema": "fmn.cli.mainp/1"}, "schema"),
+        ({"schema": "fmn.clip/1"}, "schema"),
         ({"schema": None}, "schema"),
         ({"clip": 3}, "clip"),
         ({"utterance": ...}, "utterance"),
@@ -129,7 +129,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "example"
 ROW_TYPES = {"clips": ClipRow, "utterances": UtteranceRow, "pairs": PairRow, "train": SplitPairRow}
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("fmn.cli.mainp/1"),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("fmn.clip/1"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )

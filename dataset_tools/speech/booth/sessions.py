@@ -16,12 +16,13 @@ import msgspec
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import with_verdicts
-from dataset_tools.manifests import ClipRow, Row, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.assemble import assemble
 from dataset_tools.speech.quality import Limits, judge, measure
 from dataset_tools.speech.recording_files import FoundRecording, voice_slug

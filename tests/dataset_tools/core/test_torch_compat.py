@@ -23,12 +23,15 @@ def test_what_is_used_of_torchaudio_works() -> None:
     assert len(audio.functional.resample(torch.rand(8000), 8000, 16000)) == 16000
 
 
+IMPORT = "from dataset_tools.core import torch_compat as tc; "
+
+
 def test_what_is_used_of_pytorchvideo_works() -> None:
     assert callable(torch_compat.pytorchvideo_resnet().i3d_r50)
 
 
 def test_nobody_else_finds_a_torchvision_that_is_not_there(tmp_path: Path) -> None:
-    code = "from dataset_tools.core import torch_compat; torch_compat.pytorchvideo_resnet(); print('torchvision' in sys.modules, *torch_compat.repairs())"
+    code = IMPORT + "tc.pytorchvideo_resnet(); print('torchvision' in sys.modules, *tc.repairs())"
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     assert in_a_fresh_process(code, tmp_path) == "False torchvision"
 
@@ -38,8 +41,8 @@ def test_a_torchvision_that_works_is_used_as_it_comes(tmp_path: Path) -> None:
     (tmp_path / "torchvision" / "__init__.py").write_text("")
     (tmp_path / "torchvision" / "ops.py").write_text("class RoIAlign: real = True")
     code = (
-        "from dataset_tools.core import torch_compat; torch_compat.pytorchvideo_resnet(); import pytorchvideo.models.head as head\n"
-        "print(head.RoIAlign.real, len(torch_compat.repairs()))"
+        IMPORT + "tc.pytorchvideo_resnet(); import pytorchvideo.models.head as head\n"
+        "print(head.RoIAlign.real, len(tc.repairs()))"
     )
     assert in_a_fresh_process(code, tmp_path) == "True 0"
 
@@ -47,7 +50,7 @@ def test_a_torchvision_that_works_is_used_as_it_comes(tmp_path: Path) -> None:
 def test_the_stand_in_says_why_it_cannot_work(tmp_path: Path) -> None:
     (tmp_path / "torchvision.py").write_text("raise ImportError('broken on purpose')")
     code = (
-        "from dataset_tools.core import torch_compat; torch_compat.pytorchvideo_resnet(); import pytorchvideo.models.head as head\n"
+        IMPORT + "tc.pytorchvideo_resnet(); import pytorchvideo.models.head as head\n"
         "try: head.RoIAlign()\nexcept RuntimeError as error: print(error)"
     )
     assert in_a_fresh_process(code, tmp_path) == "RoIAlign needs torchvision: broken on purpose"
@@ -60,7 +63,7 @@ extension_there = _extension._IS_TORCHAUDIO_EXT_AVAILABLE
 
 
 def test_torchaudio_is_repaired_only_when_its_extension_cannot_be_loaded(tmp_path: Path) -> None:
-    code = "from dataset_tools.core import torch_compat; print(torch_compat.torchaudio().extension_there, torch_compat.repairs())"
+    code = "from dataset_tools.core import torch_compat as tc; print(tc.torchaudio().extension_there, tc.repairs())"
     package = tmp_path / "torchaudio"
     package.mkdir()
     (package / "__init__.py").write_text(FAKE)
@@ -75,8 +78,8 @@ def test_torchaudio_is_repaired_only_when_its_extension_cannot_be_loaded(tmp_pat
 def test_another_failure_is_a_message_and_no_repair(tmp_path: Path) -> None:
     (tmp_path / "torchaudio.py").write_text("import a_module_that_does_not_exist")
     code = (
-        "from dataset_tools.core import torch_compat\n"
-        "try: torch_compat.torchaudio()\nexcept Exception as error: print(type(error).__name__, error, torch_compat.repairs())"
+        "from dataset_tools.core import torch_compat as tc\n"
+        "try: tc.torchaudio()\nexcept Exception as error: print(type(error).__name__, error, tc.repairs())"
     )
     said = in_a_fresh_process(code, tmp_path)
     assert said.startswith("InputError torchaudio cannot be imported")

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import fmn.studies.ablate
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
@@ -21,7 +22,6 @@ from fmn.data.loading import featured
 from fmn.evaluation.evaluate import measure
 from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.seeds import generator_of
 from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
 from fmn.studies.rescoring import Bench, TrainedBench, part_of
@@ -93,7 +93,7 @@ def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
     model = FeatureMemoryNetwork(config, 12, 8).eval()
     model.load_state_dict({name: value for name, value in trained.items() if "memory" not in name}, strict=False)
     data, parts = bench.prepared.data, bench.parts
-    model.settle(data, parts.fit_clips, parts.fit_utterances, generator_of(0, "settle", "bench"))
+    model.settle(data, parts.fit_clips, parts.fit_utterances, training_generator(0, "settle", "bench"))
     scores = score_matrix(
         model,
         encode_all_clips(model, data, parts.validation_clips),

@@ -1,0 +1,79 @@
+"""JSONL files of checked rows: UTF-8, one object a line, sorted by id, the row's kind in its field ``schema``.
+
+Manifests, the ledger and every other JSONL file of a workspace are read and written here. Unknown majors are refused;
+unknown fields of a known major are ignored, so that a newer minor can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from dataset_tools.core.errors import ManifestError
+from dataset_tools.core.files import written_whole
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
+    """A row of a JSONL file; the tag of the subclass is its ``schema``, written first."""
+
+    id: str
+
+
+RowType = TypeVar("RowType", bound=Row)
+
+
+def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterator[RowType]:
+    """Yield the rows of an existing file, one at a time, each checked.
+
+    Args:
+        path: the file.
+        row_type: what every row is.
+        next_step: what an error advises to do about a line that cannot be read.
+
+    Raises:
+        ManifestError: a line is not JSON, misses a field, has a field of the wrong type or an unknown major, or
+            repeats or disorders the ids; file, line and field are named.
+    """
+    schema = row_type.__struct_config__.tag
+    decoder = msgspec.json.Decoder(row_type)
+    previous_id = None
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = decoder.decode(line)
+                if b'"schema"' not in line:  # msgspec takes a missing tag for the right one
+                    raise ValueError(f"the field `schema` is missing, expected {schema!r}")
+                if previous_id is not None and row.id <= previous_id:
+                    raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
+            except (msgspec.DecodeError, ValueError) as error:
+                raise ManifestError(
+                    f"The row cannot be read: {error}",
+                    where=f"{path}, line {number}",
+                    expected=f"one {schema} object a line, sorted by id, each id once",
+                    next_step=next_step,
+                ) from error
+            previous_id = row.id
+            yield row
+
+
+def write_jsonl(path: Path, rows: Iterable[Row]) -> int:
+    """Write rows in the given order, which must be that of their ids; the file appears only when complete.
+
+    Returns:
+        How many rows were written.
+    """
+    encoder = msgspec.json.Encoder()
+    count = 0
+    previous_id = None
+    with written_whole(path) as partial, partial.open("wb") as file:
+        for row in rows:
+            if previous_id is not None and row.id <= previous_id:
+                raise ValueError(f"{path}: id {row.id!r} does not come after {previous_id!r}")
+            previous_id = row.id
+            file.write(encoder.encode(row))
+            file.write(b"\n")
+            count += 1
+    return count
