@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from dataset_tools.decisions.journal import LabelStudioIds, ReviewRow, Shown
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, WindowOrigin
 
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+FPS = 29.4  # MPII Cooking 2's
+FRAMES = 60
+FIRST_FRAME = 101
 
 
 @pytest.fixture
@@ -65,3 +72,88 @@ def make_utterance() -> Callable[..., UtteranceRow]:
         )
 
     return make
+
+
+@pytest.fixture
+def make_review() -> Callable[..., ReviewRow]:
+    """A row of reviews.jsonl: an accepted clip, unless said otherwise; ``minute`` is when, of one hour."""
+
+    def make(*, minute: int, annotation: int = 1, task: int = 1, look: int = 1, **fields: Any) -> ReviewRow:
+        shown = {"class_id": "cut_carrot_knife", "sentence": "Cut it.", "first_frame": 101, "frames": 60}
+        shown |= fields.pop("shown", {})
+        given = {
+            "id": "s00-d21_000101-000160",
+            "item": "clip",
+            "content_sha256": "a" * 64,
+            "verdict": "accept",
+            "annotator": "ann@example.com",
+        }
+        return ReviewRow(
+            **(given | fields),
+            time=f"2026-11-22T07:{minute:02d}:00.000000Z",
+            shown=Shown(**shown),
+            label_studio=LabelStudioIds(
+                server="http://127.0.0.1:8080",
+                project=1,
+                task=task,
+                annotation=annotation,
+                created="2026-11-22T07:00:00.000000Z",
+                look=look,
+            ),
+        )
+
+    return make
+
+
+def clip_row(number: int, class_id: str) -> ClipRow:
+    start, end = FIRST_FRAME, FIRST_FRAME + FRAMES - 1
+    clip_id = f"s{number:02d}-d21_{start:06d}-{end:06d}"
+    return ClipRow(
+        id=clip_id,
+        class_id=class_id,
+        person=f"s{number:02d}",
+        dish="d21",
+        video=f"s{number:02d}-d21-cam-002",
+        start_frame=start,
+        end_frame=end,
+        trim=None,
+        fps=FPS,
+        frames=FRAMES,
+        width=192,
+        height=144,
+        duration_s=FRAMES / FPS,
+        path=f"clips/{clip_id}.mp4",
+        sha256=f"{number:064x}",
+        origin=IntervalOrigin(),
+    )
+
+
+def utterance_row(clip: ClipRow) -> UtteranceRow:
+    return UtteranceRow(
+        id=f"{clip.id}_en-us-f1",
+        class_id=clip.class_id,
+        clip=clip.id,
+        text=f"A sentence about {clip.class_id}.",
+        text_source="grammar",
+        language="en",
+        voice="en-us-f1",
+        source="synthesized",
+        engine="espeak 1.52",
+        path=f"speech/{clip.id}_en-us-f1.wav",
+        sample_rate_hz=16000,
+        duration_s=1.0,
+        sha256=clip.sha256[::-1],
+        quality={},
+    )
+
+
+@pytest.fixture
+def clip_factory() -> Callable[..., ClipRow]:
+    """`clip_row`: a clip row by number and class id."""
+    return clip_row
+
+
+@pytest.fixture
+def utterance_factory() -> Callable[[ClipRow], UtteranceRow]:
+    """`utterance_row`: the utterance row of a clip."""
+    return utterance_row

@@ -24,7 +24,7 @@ from dataset_tools.corpora.standin.difficulty import difficulty_named
 if TYPE_CHECKING:
     from dataset_tools.corpora.standin.render import VideoTask
 
-GENERATOR = "dataset_tools.corpora.standin"
+GENERATOR = "dataset_tools.standin"  # an identifier in STANDIN.json and build.json, whatever the package is called
 VERSION = "6"
 NOTICE = (
     "This is a stand-in: drawn by a program, in the layout of MPII Cooking 2. It is not MPII Cooking 2, and figures "

@@ -22,16 +22,14 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.decisions.journal import LabelStudioIds, ReviewRow, Shown
 from dataset_tools.label_studio.push_summary import PushSummary
 from dataset_tools.label_studio.pushing import push
 from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
-from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 
 CLASSES = load_classes()
 FPS = Fraction(147, 5)  # 29.4, MPII Cooking 2's
 FRAMES = 60
-FIRST_FRAME = 101
 MEDIA_URL = "http://127.0.0.1:9/media"
 
 
@@ -95,15 +93,17 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
 
 
 @pytest.fixture
-def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
+def make_workspace(
+    tmp_path: Path, clip_factory: Callable[..., ClipRow], utterance_factory: Callable[[ClipRow], UtteranceRow]
+) -> Callable[..., Workspace]:
     """A workspace with one clip a class id, each with an utterance; media are only written on request."""
 
     def make(
         class_ids: Sequence[str], *, root: Path | None = None, media: bool = False, speech: bool = True
     ) -> Workspace:
         workspace = Workspace(root or tmp_path / "set")
-        clips = [clip_row(number, class_id) for number, class_id in enumerate(class_ids)]
-        utterances = [utterance_row(clip) for clip in clips] if speech else []
+        clips = [clip_factory(number, class_id) for number, class_id in enumerate(class_ids)]
+        utterances = [utterance_factory(clip) for clip in clips] if speech else []
         if media:
             clips = [msgspec.structs.replace(clip, sha256=write_clip(workspace.root / clip.path)) for clip in clips]
             utterances = [
@@ -115,48 +115,6 @@ def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
         return workspace
 
     return make
-
-
-def clip_row(number: int, class_id: str) -> ClipRow:
-    start, end = FIRST_FRAME, FIRST_FRAME + FRAMES - 1
-    clip_id = f"s{number:02d}-d21_{start:06d}-{end:06d}"
-    return ClipRow(
-        id=clip_id,
-        class_id=class_id,
-        person=f"s{number:02d}",
-        dish="d21",
-        video=f"s{number:02d}-d21-cam-002",
-        start_frame=start,
-        end_frame=end,
-        trim=None,
-        fps=float(FPS),
-        frames=FRAMES,
-        width=192,
-        height=144,
-        duration_s=float(FRAMES / FPS),
-        path=f"clips/{clip_id}.mp4",
-        sha256=f"{number:064x}",
-        origin=IntervalOrigin(),
-    )
-
-
-def utterance_row(clip: ClipRow) -> UtteranceRow:
-    return UtteranceRow(
-        id=f"{clip.id}_en-us-f1",
-        class_id=clip.class_id,
-        clip=clip.id,
-        text=f"A sentence about {clip.class_id}.",
-        text_source="grammar",
-        language="en",
-        voice="en-us-f1",
-        source="synthesized",
-        engine="espeak 1.52",
-        path=f"speech/{clip.id}_en-us-f1.wav",
-        sample_rate_hz=16000,
-        duration_s=1.0,
-        sha256=clip.sha256[::-1],
-        quality={},
-    )
 
 
 def write_clip(path: Path) -> str:
@@ -185,46 +143,3 @@ def write_tone(path: Path) -> str:
         file.setframerate(16000)
         file.writeframes(tone.tobytes())
     return sha256_of(path)
-
-
-@pytest.fixture
-def make_review() -> Callable[..., ReviewRow]:
-    """A row of reviews.jsonl: an accepted clip, unless said otherwise; ``minute`` is when, of one hour."""
-
-    def make(*, minute: int, annotation: int = 1, task: int = 1, look: int = 1, **fields: Any) -> ReviewRow:
-        shown = {"class_id": "cut_carrot_knife", "sentence": "Cut it.", "first_frame": 101, "frames": 60}
-        shown |= fields.pop("shown", {})
-        given = {
-            "id": "s00-d21_000101-000160",
-            "item": "clip",
-            "content_sha256": "a" * 64,
-            "verdict": "accept",
-            "annotator": "ann@example.com",
-        }
-        return ReviewRow(
-            **(given | fields),
-            time=f"2026-11-22T07:{minute:02d}:00.000000Z",
-            shown=Shown(**shown),
-            label_studio=LabelStudioIds(
-                server="http://127.0.0.1:8080",
-                project=1,
-                task=task,
-                annotation=annotation,
-                created="2026-11-22T07:00:00.000000Z",
-                look=look,
-            ),
-        )
-
-    return make
-
-
-@pytest.fixture
-def clip_factory() -> Callable[..., ClipRow]:
-    """`clip_row`: a clip row by number and class id."""
-    return clip_row
-
-
-@pytest.fixture
-def utterance_factory() -> Callable[[ClipRow], UtteranceRow]:
-    """`utterance_row`: the utterance row of a clip."""
-    return utterance_row

@@ -383,7 +383,7 @@ def _number(values: dict[str, Any], name: str) -> str:
 def test_the_example_of_the_documentation_is_a_system(
     planned: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "comparing.md").read_text()
     code = text.partition("```python\n")[2].partition("```")[0]
     (tmp_path / "systems" / "contrastive.py").write_text(code)
     monkeypatch.delitem(sys.modules, "fmn.models.baselines.contrastive", raising=False)

@@ -38,7 +38,7 @@ def test_the_corpus_opens_as_mpii_cooking_2_and_says_that_it_is_a_stand_in(
     corpus = open_corpus(small_corpus)
     assert not corpus.missing_videos
     assert corpus.standin is not None
-    assert corpus.standin["generator"] == "dataset_tools.corpora.standin"
+    assert corpus.standin["generator"] == "dataset_tools.standin"
     assert corpus.standin["seed"] == 3
     assert corpus.standin["difficulty"] == "standard"
     assert "stand-in" in corpus.standin["notice"]

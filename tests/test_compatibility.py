@@ -1,0 +1,70 @@
+"""Workspaces and runs written by version 0.1.0 (commit db5e539) still load, and score as they did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_tools.build_record import read_build
+from dataset_tools.core.jsonl import Row
+from dataset_tools.core.ledger import read_ledger
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows
+from dataset_tools.pairs.split_record import read_split
+from fmn.data.batches import ItemTensors
+from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.training.checkpoint import load_config, load_run
+from fmn.training.run_state import read_run_state
+
+OLD = Path(__file__).parent / "fixtures" / "workspace_0_1_0"
+SCORES = json.loads((OLD / "scores.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "row_type", "count"),
+    [
+        ("clips", ClipRow, 12),
+        ("utterances", UtteranceRow, 12),
+        ("pairs", PairRow, 48),
+        ("train", SplitPairRow, 27),
+        ("test", SplitPairRow, 3),
+    ],
+)
+def test_manifests(name: str, row_type: type[Row], count: int) -> None:
+    assert len(list(read_rows(OLD / "manifests" / f"{name}.jsonl", row_type))) == count
+
+
+def test_ledger_build_and_split() -> None:
+    rows = read_ledger(OLD / "ledger.jsonl")
+    assert sum(row.status == "ok" and row.id.startswith("clip/") for row in rows.values()) == 12
+    assert read_build(Workspace(OLD)) is not None
+    assert read_split(Workspace(OLD)) is not None
+
+
+@pytest.mark.parametrize("system", sorted(SCORES))
+def test_runs_score_as_they_did(system: str) -> None:
+    loaded = load_run(OLD / "runs" / system, torch.device("cpu"))
+    assert loaded.config.system == system
+    random = np.random.default_rng(0)
+    video = [random.normal(size=loaded.about.video_dim).astype(np.float32) for _ in range(4)]
+    audio = [random.normal(size=(frames, loaded.about.audio_dim)).astype(np.float32) for frames in (20, 35, 50)]
+    data = ItemTensors(video, audio, np.zeros(4, int), np.zeros(3, int), torch.device("cpu"))
+    clips = encode_all_clips(loaded.model, data, np.arange(4))
+    utterances = encode_all_utterances(loaded.model, data, np.arange(3))
+    scores = score_matrix(loaded.model, clips, utterances)
+    torch.testing.assert_close(scores, torch.tensor(SCORES[system]), rtol=1e-4, atol=1e-5)
+
+
+def test_configurations_keep_their_values() -> None:
+    config = load_config(OLD / "runs" / "fmn")
+    assert (config.memory.capacity, config.training.epochs, config.training.seed) == (10, 1, 0)
+
+
+def test_the_state_of_training_is_read() -> None:
+    state = read_run_state(OLD / "runs" / "fmn")
+    assert state is not None
+    assert (state.epoch, state.pairs, state.finished) == (1, 12, True)
