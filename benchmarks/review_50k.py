@@ -23,9 +23,9 @@ from label_studio_sdk import LabelStudio
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio.labeling import labeling_config
-from dataset_tools.label_studio.pulling import pull
-from dataset_tools.label_studio.pushing import push
+from dataset_tools.label_studio.labeling_config import labeling_config
+from dataset_tools.label_studio.pull import pull
+from dataset_tools.label_studio.push import push
 from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
 
 MEDIA_URL = "http://127.0.0.1:9/media"

@@ -26,7 +26,7 @@ from dataset_tools.manifests import ClipRow, IntervalOrigin
 from dataset_tools.speech import espeak_server
 from dataset_tools.speech.espeak import EspeakEngine, _library_and_data
 from dataset_tools.speech.sentences import describe
-from dataset_tools.speech.synthesize import synthesize
+from dataset_tools.speech.synthesis import synthesize
 
 
 def clip_rows(count: int) -> list[ClipRow]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dataset_tools.core.errors import ToolkitError
 from fmn.comparison.corpora import over_corpora
-from fmn.comparison.files import write_files
+from fmn.comparison.output_files import write_files
 from fmn.comparison.rendering import markdown
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from dataset_tools.clips.planning import Shortfall
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import sentence_files
-from dataset_tools.speech.assemble import SpeechOptions
+from dataset_tools.speech.dataset_speech import SpeechOptions
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"

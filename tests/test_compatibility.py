@@ -16,7 +16,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.pairs.split_record import read_split
 from fmn.data.batches import ItemTensors
-from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import load_config, load_run
 from fmn.training.run_state import read_run_state
 

@@ -28,7 +28,7 @@ from dataset_tools.core.errors import InputError
 
 if TYPE_CHECKING:
     from dataset_tools.corpora.mpii.annotations import Interval
-    from dataset_tools.corpora.mpii.corpus import Corpus
+    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 Item = tuple[str, str]  # ("action", "cut"), ("subject", "carrot"), ("object", "knife")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-    from dataset_tools.corpora.mpii.corpus import Corpus
+    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 
 @dataclass(frozen=True)

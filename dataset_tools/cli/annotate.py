@@ -22,7 +22,7 @@ from dataset_tools.core.console import (
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.label_studio.pulling import PullSummary
+    from dataset_tools.label_studio.pull import PullSummary
     from dataset_tools.label_studio.push_summary import PushSummary
     from dataset_tools.label_studio.workspace_server import Target
 
@@ -70,8 +70,8 @@ def annotate(
     if context.invoked_subcommand is not None:
         return
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.label_studio.pulling import pull
-        from dataset_tools.label_studio.pushing import push
+        from dataset_tools.label_studio.pull import pull
+        from dataset_tools.label_studio.push import push
 
         place = Workspace(workspace)
         target, started = _target(place, terminal, may_install=yes)
@@ -124,8 +124,8 @@ def annotate_push(
     Example: fmn-data annotate push --dry-run
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.label_studio.guesses import read_guesses
-        from dataset_tools.label_studio.pushing import push, push_to_file
+        from dataset_tools.label_studio.predictions import read_guesses
+        from dataset_tools.label_studio.push import push, push_to_file
 
         place = Workspace(workspace)
         classes = class_file_of(class_file, place, None)
@@ -171,8 +171,8 @@ def annotate_pull(
     Example: fmn-data annotate pull --watch
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.label_studio.pulling import pull, pull_from_file
-        from dataset_tools.label_studio.pulling import watch as keep_pulling
+        from dataset_tools.label_studio.pull import pull, pull_from_file
+        from dataset_tools.label_studio.pull import watch as keep_pulling
 
         place = Workspace(workspace)
         if source is not None:

@@ -81,7 +81,7 @@ def standin(
     Example: fmn-data standin standin/ --per-class 20
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.corpora.standin.corpus import write_standin
+        from dataset_tools.corpora.standin.standin_corpus import write_standin
 
         summary = write_standin(
             folder, seed=seed, per_class=per_class, difficulty=difficulty, jobs=jobs, progress=terminal.progress

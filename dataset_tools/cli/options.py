@@ -16,8 +16,8 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.classes.triplets import ClassFile
-    from dataset_tools.corpora.mpii.corpus import Corpus
-    from dataset_tools.speech.assemble import SpeechOptions
+    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+    from dataset_tools.speech.dataset_speech import SpeechOptions
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
 HERE = Path()
@@ -76,7 +76,7 @@ def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: i
     """The footage: the folder given, else the stand-in, drawn into the workspace's cache when it is not there yet."""
     if mpii is not None:
         return mpii
-    from dataset_tools.corpora.standin.corpus import write_standin
+    from dataset_tools.corpora.standin.standin_corpus import write_standin
 
     root = place.cache / "standin"
     terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: the stand-in corpus takes the footage's place → {root}")
@@ -98,7 +98,7 @@ def corpus_of(
 ) -> Corpus:
     """The footage: with ``--intervals`` the user's own, else `corpus_root`'s."""
     if intervals is None:
-        from dataset_tools.corpora.mpii.corpus import open_corpus
+        from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
         if videos is not None:
             raise InputError(
@@ -145,7 +145,7 @@ def speech_options(
     voices: str, language: str, sentences: list[Path] | None, seed: int, augment: int = 0
 ) -> SpeechOptions:
     """The options of synthesis, from those of a command."""
-    from dataset_tools.speech.assemble import SpeechOptions
+    from dataset_tools.speech.dataset_speech import SpeechOptions
 
     return SpeechOptions(engine=voices, language=language, sentences=tuple(sentences or ()), seed=seed, augment=augment)
 

@@ -32,7 +32,7 @@ from dataset_tools.core.console import (
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.speech.assemble import SpeechSummary
+    from dataset_tools.speech.dataset_speech import SpeechSummary
 
 speech_app = typer.Typer(help="Spoken descriptions: from voices, from files, from a microphone.", no_args_is_help=True)
 
@@ -57,7 +57,7 @@ def speech_synthesize(
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.speech.assemble import synthesize_dataset
+        from dataset_tools.speech.dataset_speech import synthesize_dataset
 
         place = Workspace(workspace)
         summary = synthesize_dataset(
@@ -91,7 +91,7 @@ def speech_import(
     Example: fmn-data speech import recordings-of-monday/
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.speech.assemble import import_dataset
+        from dataset_tools.speech.dataset_speech import import_dataset
 
         place = Workspace(workspace)
         summary = import_dataset(

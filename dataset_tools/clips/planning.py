@@ -16,7 +16,7 @@ from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
 from dataset_tools.clips.selection import NOTHING_KNOWN, Chooser, Knowledge
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
-from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import WindowOrigin
 
 if TYPE_CHECKING:
@@ -46,9 +46,8 @@ def plan_clips(
     read or is too short, is refused as failed, and the next one takes its place. A class that falls short is accepted,
     filled with non-overlapping windows of its longest intervals (at least two seconds each), or stops everything.
 
-    Then come the ``decisions`` of people, by clip id (`dataset_tools.clips.placement`): what the choice was without
-    them stays, except for clips that they reject or move, and further intervals, chosen in the same way, take the free
-    places.
+    Then come annotators' ``decisions``, by clip id (`dataset_tools.clips.applied_decisions`): the selection made without
+    them stays, except for clips that they reject or move; further intervals, selected in the same way, fill the places.
 
     With more ``known`` about the videos of the clips that a plan has, the next plan differs; once all of them are
     known, the plan is the same as if all videos had been known from the start.
@@ -87,7 +86,7 @@ def plan_clips(
             planned[class_id] = [whole_clip(class_id, interval) for interval in chosen]
     left_out: list[PlannedClip] = []
     if decisions:
-        from dataset_tools.clips.placement import give_places
+        from dataset_tools.clips.applied_decisions import give_places
 
         planned, left_out, decided = give_places(planned, choosers, decisions, per_class)
         refusals += decided

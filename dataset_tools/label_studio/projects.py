@@ -18,7 +18,7 @@ from dataset_tools.core.files import write_bytes
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.connection import answers, server_name
-from dataset_tools.label_studio.labeling import same_config
+from dataset_tools.label_studio.labeling_config import same_config
 from dataset_tools.label_studio.tasks import PREFILL_VERSION
 
 

@@ -13,9 +13,9 @@ from dataset_tools.decisions.agreement import Agreement, agreement
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide, live
 from dataset_tools.decisions.verdicts import standing
-from dataset_tools.label_studio.footage import source_videos
+from dataset_tools.label_studio.context_videos import source_videos
+from dataset_tools.label_studio.expected_tasks import read_items
 from dataset_tools.label_studio.tasks import utterances_to_show
-from dataset_tools.label_studio.wanted import read_items
 from dataset_tools.manifests import ClipRow
 
 if TYPE_CHECKING:

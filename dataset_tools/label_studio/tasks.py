@@ -11,8 +11,8 @@ from msgspec import UNSET
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.decisions.majority_rule import content_of
-from dataset_tools.label_studio.labeling import KEEP, NO_OBJECT
-from dataset_tools.label_studio.media import ShownVideo
+from dataset_tools.label_studio.labeling_config import KEEP, NO_OBJECT
+from dataset_tools.label_studio.media_urls import ShownVideo
 from dataset_tools.manifests import ClipRow, UtteranceRow
 
 PREFILL_VERSION = "annotation"

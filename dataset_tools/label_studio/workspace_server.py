@@ -14,7 +14,7 @@ from filelock import FileLock
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio.media import MEDIA_FOLDERS
+from dataset_tools.label_studio.media_urls import MEDIA_FOLDERS
 from dataset_tools.label_studio.server import (
     LABEL_STUDIO_VERSION,
     Account,

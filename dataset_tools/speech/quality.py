@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.core.errors import SampleError
+from dataset_tools.speech.audio_io import Sound
 from dataset_tools.speech.loudness import SILENT_LUFS, Samples, integrated_loudness
-from dataset_tools.speech.sound import Sound
 
 _FLOOR_DBFS = -120.0
 _FULL_SCALE = 1 - 2**-11  # an 8- or 16-bit converter's highest values, and what a lossy codec makes of them

@@ -72,7 +72,7 @@ def compare(
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.comparison.compare import compare as compare_systems
         from fmn.comparison.compare import plan
-        from fmn.comparison.files import write_files
+        from fmn.comparison.output_files import write_files
         from fmn.comparison.rendering import rich_tables
         from fmn.training.run_folder import default_run
 

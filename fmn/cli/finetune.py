@@ -63,7 +63,7 @@ def finetune(
             terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})
             return
         from fmn.data.loading import default_jobs, find_device
-        from fmn.features.training import TrainingRecipe
+        from fmn.features.backbone_training import TrainingRecipe
         from fmn.training.finetune import finetune as run_finetuning
         from fmn.training.guards import threads as torch_threads
 

@@ -17,8 +17,8 @@ from typing import Any
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
+from fmn.comparison.comparison_runs import Outcome, Task, run_tasks
 from fmn.comparison.results import Results, summarised
-from fmn.comparison.runs import Outcome, Task, run_tasks
 from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import featured, find_device

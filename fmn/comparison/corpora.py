@@ -16,10 +16,10 @@ import numpy as np
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from fmn.comparison.comparison_runs import Scores, read_scores
 from fmn.comparison.results import FIGURES, REFERENCE, Floats, PerQuery, common_items, measured_queries
-from fmn.comparison.runs import Scores, read_scores
 from fmn.data.items import Items, load_items
-from fmn.evaluation.details import factors_of
+from fmn.evaluation.breakdown import factors_of
 from fmn.evaluation.table import DIRECTIONS
 from fmn.metrics.bootstrap import Interval
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmn.comparison.runs import Outcome, Scores, read_scores
+from fmn.comparison.comparison_runs import Outcome, Scores, read_scores
 from fmn.data.items import Items
-from fmn.evaluation.details import factors_of
+from fmn.evaluation.breakdown import factors_of
 from fmn.evaluation.table import DIRECTIONS, METRICS
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.chance import ceiling, chance

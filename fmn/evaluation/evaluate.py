@@ -16,10 +16,10 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
-from fmn.evaluation.details import details, factors_of
-from fmn.evaluation.updating import measure_while_updating
+from fmn.evaluation.breakdown import details, factors_of
+from fmn.evaluation.memory_update import measure_while_updating
 from fmn.metrics.retrieval_metrics import retrieval_metrics
-from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.guards import threads
 from fmn.training.run_state import read_run_state
@@ -162,7 +162,7 @@ def measure(scores: NDArray[np.float32], items: Items, *, detailed: bool = False
     Args:
         scores: the higher, the better.
         items: the clips and utterances.
-        detailed: with intervals and the means of every class (`fmn.evaluation.details`).
+        detailed: with intervals and the means of every class (`fmn.evaluation.breakdown`).
     """
     clips = [row.class_id for row in items.clips]
     utterances = [row.class_id for row in items.utterances]

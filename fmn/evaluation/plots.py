@@ -21,13 +21,13 @@ from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
-from fmn.evaluation import drawing
+from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import all_codes, check_fit, notes_of
 from fmn.evaluation.table import METRICS
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
-from fmn.models.base import Codes, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.retrieval_model import Codes, score_matrix
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.guards import threads
 from fmn.training.run_state import read_run_state

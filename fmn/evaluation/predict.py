@@ -20,7 +20,7 @@ from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Media
-from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.training.guards import threads
 

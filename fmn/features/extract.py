@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
-    from fmn.features.trivial import Measures
+    from fmn.features.simple_features import Measures
 
     Feature = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ def extract_video(
         InputError: the weights cannot be used, or the flow method is not there.
         StoppedError: the cache cannot be written, or the device fails.
     """
-    from fmn.features.trivial import clip_measures
+    from fmn.features.simple_features import clip_measures
 
     if config.kind != "backbone":
         measure = clip_measures(config.kind)
@@ -106,7 +106,7 @@ def extract_audio(
     from fmn.features.cache import FeatureCache
     from fmn.features.log_mel import LogMel
     from fmn.features.mfcc import Mfcc
-    from fmn.features.trivial import utterance_measures
+    from fmn.features.simple_features import utterance_measures
 
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)

@@ -28,10 +28,10 @@ from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, read_rows, resolve, workspace_of
 from fmn.features.backbone import METADATA_KEY
+from fmn.features.backbone_training import LabelledClip, TrainedStream, TrainingRecipe, train_stream
 from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig, one_frame
 from fmn.features.media import Media
-from fmn.features.samples import SampleStore
-from fmn.features.training import LabelledClip, TrainedStream, TrainingRecipe, train_stream
+from fmn.features.sample_store import SampleStore
 
 Label = Literal["action", "class"]
 

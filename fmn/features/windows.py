@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.flow import optical_flow
+from fmn.features.frame_sampling import place_windows, sample_frames
 from fmn.features.frames import read_frames
-from fmn.features.sampling import place_windows, sample_frames
 
 Pixels = TypeVar("Pixels", np.uint8, np.int8)
 

@@ -18,7 +18,7 @@ from fmn.config import Config
 from fmn.sections import section_from
 
 if TYPE_CHECKING:
-    from fmn.models.base import RetrievalModel
+    from fmn.models.retrieval_model import RetrievalModel
 
 Changes = Mapping[str, Any]
 """Values of a configuration by dotted name, as `fmn.config.with_values` takes them."""

@@ -24,14 +24,14 @@ from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
-from fmn.evaluation.details import sd_of, summarised
+from fmn.evaluation.breakdown import sd_of, summarised
 from fmn.evaluation.table import DIRECTIONS
 from fmn.metrics.retrieval_metrics import retrieval_metrics
-from fmn.models.base import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
 from fmn.studies.ablate import bench_of, notes_of_bench, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
-from fmn.studies.rescoring import Bench, reformed
+from fmn.studies.validation_harness import Bench, reformed
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.guards import threads
 from fmn.training.train import train

@@ -15,10 +15,10 @@ from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.items import Items, load_items, parts_of
 from fmn.features.backbone import CONTENTS
+from fmn.features.backbone_training import LabelledClip, TrainingRecipe
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.pretrain import pretrain
-from fmn.features.samples import SampleStore
-from fmn.features.training import LabelledClip, TrainingRecipe
+from fmn.features.sample_store import SampleStore
 
 BACKBONE_FILE = "backbone.safetensors"
 REFIT_NOTE = (

@@ -15,7 +15,7 @@ from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import Parts
 from fmn.data.spec_augment import augmented
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
-from fmn.models.base import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
 
 
 class TrainingLoop:

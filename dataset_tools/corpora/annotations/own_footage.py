@@ -27,7 +27,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list, slug
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.corpus import VIDEO_SUFFIXES, Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES, Corpus
 
 _MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")
 _SHOWN_PROBLEMS = 20

@@ -24,7 +24,7 @@ from dataset_tools.core.download import TIMEOUT_S, fetch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes, written_whole
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.corpora.mpii.corpus import MAT_NAME, VIDEO_SUFFIXES
+from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, VIDEO_SUFFIXES
 
 HOME = "https://datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2/"
 LICENCE = "MPII Cooking 2 may be used for scientific purposes only, and may not be passed on"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.seeds import generator
-from dataset_tools.corpora.mpii.corpus import open_corpus
+from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
 FOLDS = 5
 

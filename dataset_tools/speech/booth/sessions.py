@@ -23,12 +23,12 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.speech.assemble import assemble
+from dataset_tools.speech.audio_io import decode
+from dataset_tools.speech.clip_sentences import assign_texts
+from dataset_tools.speech.dataset_speech import assemble
 from dataset_tools.speech.quality import Limits, judge, measure
 from dataset_tools.speech.recording_files import FoundRecording, voice_slug
 from dataset_tools.speech.recordings import RecordingRow, add_recording, read_recordings
-from dataset_tools.speech.sound import decode
-from dataset_tools.speech.texts import assign_texts
 
 CONSENT = (
     "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "

@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from fmn.config import Config, Count, Positive
 from fmn.data.batches import Batch, Indices, ItemTensors
-from fmn.models.base import Codes, RetrievalModel, encode_all_utterances
 from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
 from fmn.models.baselines.parts.correlation import CanonicalSpace, class_covariances
 from fmn.models.baselines.parts.towers import Standardised
-from fmn.models.fitted import Fitted
 from fmn.models.registry import Changes, System
+from fmn.models.resizable_buffers import Fitted
+from fmn.models.retrieval_model import Codes, RetrievalModel, encode_all_utterances
 from fmn.models.utterance_encoder import Sequences
 from fmn.sections import section_from
 

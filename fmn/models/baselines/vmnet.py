@@ -24,9 +24,9 @@ from torch.nn import functional
 
 from fmn.config import Config, Count, NotNegative
 from fmn.data.batches import Batch
-from fmn.models.base import Codes
 from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
 from fmn.models.registry import Changes, System
+from fmn.models.retrieval_model import Codes
 from fmn.sections import section_from
 
 PUBLISHED_RATE = 3e-4

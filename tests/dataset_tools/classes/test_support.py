@@ -18,7 +18,7 @@ from dataset_tools.classes.support import audit, support_table
 from dataset_tools.classes.triplets import ClassFile, make_class
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 
 def _corpus(rows: list[tuple[str, int, str, str]], videos: tuple[str, ...] = ()) -> Corpus:

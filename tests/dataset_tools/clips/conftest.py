@@ -15,7 +15,7 @@ import pytest
 from av.video.frame import PictureType
 
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 BITS = 12
 COLUMNS, ROWS = 4, 3

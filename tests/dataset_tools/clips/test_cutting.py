@@ -30,7 +30,7 @@ from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
 
 CLASSES = load_classes()

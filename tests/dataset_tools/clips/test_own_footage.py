@@ -19,7 +19,7 @@ from dataset_tools.clips.frame_index import read_frame_index
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import frames_between, open_own_footage
-from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
 
 CLASSES = load_classes()

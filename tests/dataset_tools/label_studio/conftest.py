@@ -22,8 +22,8 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.push import push
 from dataset_tools.label_studio.push_summary import PushSummary
-from dataset_tools.label_studio.pushing import push
 from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 

@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
-from dataset_tools.label_studio.pulling import pull
-from dataset_tools.label_studio.pushing import push
+from dataset_tools.label_studio.pull import pull
+from dataset_tools.label_studio.push import push
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]

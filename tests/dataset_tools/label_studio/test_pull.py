@@ -15,8 +15,8 @@ from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide
-from dataset_tools.label_studio.pulling import PullSummary, pull, pull_from_file, watch
-from dataset_tools.label_studio.pushing import push_to_file
+from dataset_tools.label_studio.pull import PullSummary, pull, pull_from_file, watch
+from dataset_tools.label_studio.push import push_to_file
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, read_rows
 
@@ -105,11 +105,11 @@ def test_a_pull_killed_before_or_amid_the_rows_ends_right(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("dataset_tools.label_studio.pulling.append_reviews", killed)
+        patched.setattr("dataset_tools.label_studio.pull.append_reviews", killed)
         with pytest.raises(KeyboardInterrupt):
             pull(workspace, **label_studio.login)
     with monkeypatch.context() as patched:  # all rows written, the cursor not
-        patched.setattr("dataset_tools.label_studio.pulling.remember", killed)
+        patched.setattr("dataset_tools.label_studio.pull.remember", killed)
         with pytest.raises(KeyboardInterrupt):
             pull(workspace, **label_studio.login)
     path = reviews_path(workspace)
@@ -202,6 +202,6 @@ def test_watching_goes_on_while_the_server_restarts(
             raise answer
         return answer
 
-    monkeypatch.setattr("dataset_tools.label_studio.pulling.pull", one_pull)
+    monkeypatch.setattr("dataset_tools.label_studio.pull.pull", one_pull)
     seen = watch(make_workspace(THREE), url="http://127.0.0.1:9", api_key="0" * 40, every_s=0)
     assert [type(next(seen)) for _ in range(3)] == [PullSummary, StoppedError, PullSummary]

@@ -19,7 +19,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.label_studio.projects import remembered
-from dataset_tools.label_studio.pulling import pull
+from dataset_tools.label_studio.pull import pull
 from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, write_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
@@ -93,7 +93,7 @@ def test_a_push_killed_halfway_is_completed_and_doubled_tasks_go(
     label_studio: Any, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = make_workspace(THREE)
-    monkeypatch.setattr("dataset_tools.label_studio.pushing._TASKS_PER_REQUEST", 1)
+    monkeypatch.setattr("dataset_tools.label_studio.push._TASKS_PER_REQUEST", 1)
 
     def killed(stage: str, done: int, total: int, note: str = "") -> None:
         if done == 2:
@@ -115,7 +115,7 @@ KILLED_PUSH = """
 import sys
 from pathlib import Path
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.label_studio import pushing; from dataset_tools.label_studio.pushing import push
+from dataset_tools.label_studio import push as pushing; from dataset_tools.label_studio.push import push
 from dataset_tools.core.workspace import Workspace
 
 pushing._TASKS_PER_REQUEST = 1

@@ -17,10 +17,10 @@ from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.decisions.journal import reviews_path
-from dataset_tools.label_studio.pulling import pull
-from dataset_tools.label_studio.pushing import push
+from dataset_tools.label_studio.pull import pull
+from dataset_tools.label_studio.push import push
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.pairs.pairing import PairOptions, make_pairs

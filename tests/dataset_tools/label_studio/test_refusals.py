@@ -12,9 +12,9 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
-from dataset_tools.label_studio.labeling import labeling_config
-from dataset_tools.label_studio.pulling import pull
-from dataset_tools.label_studio.pushing import push
+from dataset_tools.label_studio.labeling_config import labeling_config
+from dataset_tools.label_studio.pull import pull
+from dataset_tools.label_studio.push import push
 from dataset_tools.manifests import ClipRow, read_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]

@@ -8,9 +8,9 @@ import msgspec
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.label_studio.labeling import control_targets, labeling_config
-from dataset_tools.label_studio.media import ShownVideo
-from dataset_tools.label_studio.reading import rows_of
+from dataset_tools.label_studio.annotation_rows import rows_of
+from dataset_tools.label_studio.labeling_config import control_targets, labeling_config
+from dataset_tools.label_studio.media_urls import ShownVideo
 from dataset_tools.label_studio.tasks import make_task
 from dataset_tools.manifests import ClipRow
 

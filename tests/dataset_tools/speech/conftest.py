@@ -11,7 +11,7 @@ import pytest
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.speech.sound import ffmpeg_path
+from dataset_tools.speech.audio_io import ffmpeg_path
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_tools.speech.audio_io import decode, ffmpeg_path
 from dataset_tools.speech.loudness import SILENT_LUFS, integrated_loudness
-from dataset_tools.speech.sound import decode, ffmpeg_path
 
 Sine = Callable[[float, float, float, int], np.ndarray]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from dataset_tools.core.errors import SampleError
+from dataset_tools.speech.audio_io import Sound, decode
 from dataset_tools.speech.quality import Limits, Quality, judge, measure
-from dataset_tools.speech.sound import Sound, decode
 
 RATE = 16000
 Sine = Callable[[float, float, float, int], np.ndarray]

@@ -13,6 +13,7 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.speech.audio_io import decode
 from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recordings import (
     ImportSummary,
@@ -22,7 +23,6 @@ from dataset_tools.speech.recordings import (
     read_recordings,
     restore_recordings,
 )
-from dataset_tools.speech.sound import decode
 
 CARROT = "cut_carrot_knife"
 Ffmpeg = Callable[..., None]

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import fmn.comparison.runs
+import fmn.comparison.comparison_runs
 import fmn.models.baselines
 from dataset_tools.core.errors import InputError, StoppedError
 from fmn.comparison.compare import Comparison, compare, describe, plan
-from fmn.comparison.files import write_files
+from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
+from fmn.comparison.output_files import write_files
 from fmn.comparison.results import Results
-from fmn.comparison.runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.table import QUOTED, best_beyond_doubt
 from fmn.config import Config
 from fmn.metrics.retrieval_metrics import class_recall_at_k, recall_at_k
@@ -43,7 +43,7 @@ SYSTEM = System(name="broken", summary="fails", build=Broken)
 """
 KILLED = """
 import os, signal, time
-from fmn.comparison.runs import _pool
+from fmn.comparison.comparison_runs import _pool
 
 if __name__ == "__main__":
     pool = _pool(1)
@@ -97,13 +97,13 @@ def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs that are trained, by folder."""
     found: list[str] = []
-    usual = fmn.comparison.runs.train
+    usual = fmn.comparison.comparison_runs.train
 
     def counted(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
         found.append(f"{config.system} {run.parent.name[0]} {run.name}")
         return usual(manifest, config, run, **others)
 
-    monkeypatch.setattr(fmn.comparison.runs, "train", counted)
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "train", counted)
     return found
 
 
@@ -205,14 +205,14 @@ def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
 def test_a_configuration_that_fails_has_lost(
     planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = fmn.comparison.runs.train
+    usual = fmn.comparison.comparison_runs.train
 
     def failing(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
         if run.parent.name.startswith("0-"):
             raise StoppedError("The memory is full")  # as a large batch can make it
         return usual(manifest, config, run, **others)
 
-    monkeypatch.setattr(fmn.comparison.runs, "train", failing)
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "train", failing)
     results = compare(planned("vmnet", seeds=1))
     system = results.values["systems"]["vmnet"]
     assert results.failed == {}
@@ -227,7 +227,7 @@ def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monke
         except KeyboardInterrupt as error:
             raise StoppedError("Training was interrupted") from error
 
-    monkeypatch.setattr(fmn.comparison.runs, "train", interrupted)
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "train", interrupted)
     with pytest.raises(StoppedError, match="interrupted"):
         compare(planned("cca", "fmn"))
 

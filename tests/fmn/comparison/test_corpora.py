@@ -13,7 +13,7 @@ import fmn.comparison.corpora as corpora
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.corpora import interval_over_corpora, over_corpora
-from fmn.comparison.files import write_files
+from fmn.comparison.output_files import write_files
 from fmn.comparison.rendering import markdown
 from fmn.data.items import load_items
 from fmn.metrics.retrieval_metrics import recall_at_k

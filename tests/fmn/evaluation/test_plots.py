@@ -13,11 +13,11 @@ from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
-from fmn.evaluation import drawing
+from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import measure
 from fmn.evaluation.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
-from fmn.models.base import encode_all_clips, encode_all_utterances
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fmn.features.config import VideoFeatureConfig
+from fmn.features.frame_sampling import place_windows
 from fmn.features.media import Media
-from fmn.features.sampling import place_windows
 from fmn.features.windows import centre_crop, read_samples, read_windows
 
 

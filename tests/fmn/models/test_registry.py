@@ -16,7 +16,7 @@ from fmn.training.train import train
 CLOSED_FORM = '''
 """The mean of what it was shown, and no gradient: the smallest system there can be."""
 import torch
-from fmn.models.base import RetrievalModel, encode_all_clips
+from fmn.models.retrieval_model import RetrievalModel, encode_all_clips
 from fmn.models.registry import System
 
 

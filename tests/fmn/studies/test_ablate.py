@@ -20,11 +20,11 @@ from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluation.evaluate import measure
-from fmn.models.base import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
-from fmn.studies.rescoring import Bench, TrainedBench, part_of
+from fmn.studies.validation_harness import Bench, TrainedBench, part_of
 from fmn.studies.variants import GROUPS, READING, variants_of
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train

@@ -19,7 +19,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.studies.new_classes import _Trial, learn_new_classes, manifest_without
 from fmn.studies.new_classes_table import new_classes_table, new_classes_text
-from fmn.studies.rescoring import Bench
+from fmn.studies.validation_harness import Bench
 from fmn.training.checkpoint import load_run
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train

@@ -18,10 +18,10 @@ from fmn.cli.main import app
 from fmn.config import preset
 from fmn.data.items import load_items
 from fmn.data.loading import featured
+from fmn.features.backbone_training import TrainingRecipe
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_video
 from fmn.features.media import Media
-from fmn.features.training import TrainingRecipe
 from fmn.training.finetune import REFIT_NOTE, finetune, labelled_parts
 
 ACTIONS = ("wash", "peel", "wash", "pour")  # of classes 0 to 3; nothing else tells them

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmn.models.fitted import Fitted
+from fmn.models.resizable_buffers import Fitted
 
 LEAST_CORRELATION = 1e-6  # relative to the largest; what is below is a direction of no meaning
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from fmn.config import Config, TrainingConfig
 from fmn.data.batches import Batch, Indices, ItemTensors
-from fmn.models.base import Codes, RetrievalModel
 from fmn.models.losses import contrastive_loss, triplet_loss
+from fmn.models.retrieval_model import Codes, RetrievalModel
 from fmn.models.utterance_encoder import Sequences, UtteranceEncoder
 
 

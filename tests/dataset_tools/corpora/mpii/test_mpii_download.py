@@ -22,7 +22,7 @@ import pytest
 from dataset_tools.core import download as http_files
 from dataset_tools.core.download import fetch
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.corpora.mpii.corpus import MAT_NAME, open_corpus
+from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
 from dataset_tools.corpora.mpii.mpii_download import download_corpus
 
 CONTENT = np.random.default_rng(0).bytes(500_001)

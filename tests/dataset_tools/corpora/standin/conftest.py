@@ -8,8 +8,8 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.standin.agenda import Agenda, plan_agendas
 from dataset_tools.corpora.standin.cast import sequences
-from dataset_tools.corpora.standin.corpus import write_standin
 from dataset_tools.corpora.standin.difficulty import STANDARD
+from dataset_tools.corpora.standin.standin_corpus import write_standin
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from dataset_tools.core.seeds import generator
-from dataset_tools.corpora.mpii.corpus import open_corpus
+from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 from dataset_tools.corpora.standin.sheets import interval_strip, write_sheets
 from dataset_tools.corpora.standin.trivial import nearest_mean_accuracy, trivial_scores
 

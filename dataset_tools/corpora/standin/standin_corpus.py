@@ -1,0 +1,231 @@
+"""Writes the stand-in corpus: a made-up kitchen, in the layout and the formats of MPII Cooking 2.
+
+``DIR/STANDIN.json`` says what it is and from which options; ``videos/``, ``annos/``, ``experimentalSetup/`` and
+``tacos/`` are as the real ones. The videos are drawn one by one, by all cores; those that are there are kept, so a run
+that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.corpora.standin.cast import FRAME_RATE, sequences, split_of_persons
+from dataset_tools.corpora.standin.difficulty import difficulty_named
+
+if TYPE_CHECKING:
+    from dataset_tools.corpora.standin.render import VideoTask
+
+GENERATOR = "dataset_tools.standin"  # an identifier in STANDIN.json and build.json, whatever the package is called
+VERSION = "6"
+NOTICE = (
+    "This is a stand-in: drawn by a program, in the layout of MPII Cooking 2. It is not MPII Cooking 2, and figures "
+    "from it say nothing about real footage."
+)
+USUAL_PER_CLASS, USUAL_VIDEOS, LEAST_VIDEOS = 50, 60, 4
+_MAT = "annos/attributesAnnotations_MPII-Cooking-2.mat"
+
+
+@dataclass(frozen=True)
+class StandinSummary:
+    """What was written.
+
+    Attributes:
+        root: the folder.
+        seed, difficulty, per_class: the options.
+        videos: how many there are; drawn: how many of them this run drew.
+        intervals: annotated ones; class_intervals: those of one of the classes.
+        persons, dishes: how many different ones.
+        duration_s: of all videos. seconds: that this run took.
+    """
+
+    root: Path
+    seed: int
+    difficulty: str
+    per_class: int
+    videos: int
+    drawn: int
+    intervals: int
+    class_intervals: int
+    persons: int
+    dishes: int
+    duration_s: float
+    seconds: float
+
+    def text(self) -> str:
+        """One line for people."""
+        kept = "" if self.drawn == self.videos else f", {self.videos - self.drawn} of them there already"
+        return (
+            f"a stand-in, not MPII Cooking 2: {self.videos} videos ({self.duration_s / 60:.0f} minutes{kept}), "
+            f"{self.intervals} intervals, {self.class_intervals} of them of a class; "
+            f"{self.persons} persons, {self.dishes} dishes, difficulty {self.difficulty}, seed {self.seed}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "root": str(self.root)}
+
+
+def write_standin(
+    root: Path,
+    *,
+    seed: int = 0,
+    per_class: int = USUAL_PER_CLASS,
+    videos: int | None = None,
+    difficulty: str = "standard",
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> StandinSummary:
+    """Writes a stand-in corpus; the same options give the same bytes, whatever ``jobs`` is.
+
+    Args:
+        root: folder to write to: new, empty, or one with a stand-in of the same options, which is completed.
+        seed: of everything random.
+        per_class: intervals of a class (the last classes get fewer, the first ones more).
+        videos: how many; None is 60 at 50 intervals a class, and in proportion, but 4 at least.
+        difficulty: ``easy``, ``standard`` or ``hard``.
+        jobs: processes at once.
+        progress: told after every video.
+
+    Raises:
+        InputError: an option is wrong, or the folder holds something else.
+        StoppedError: a video could not be written; the others are there.
+    """
+    from dataset_tools.corpora.standin.agenda import plan_agendas
+    from dataset_tools.corpora.standin.render import VideoTask
+
+    started = time.monotonic()
+    level = difficulty_named(difficulty)
+    count = max(LEAST_VIDEOS, round(per_class * USUAL_VIDEOS / USUAL_PER_CLASS)) if videos is None else videos
+    for name, value, most in (("--per-class", per_class, 10_000), ("--videos", count, 1_000), ("--jobs", jobs, 10_000)):
+        if not 1 <= value <= most:
+            raise InputError(f"{name} is {value}", expected=f"a number from 1 to {most}")
+    classes = load_classes()
+    description = {
+        "schema": "fmn.standin/1",
+        "notice": NOTICE,
+        "generator": GENERATOR,
+        "version": VERSION,
+        "seed": seed,
+        "difficulty": difficulty,
+        "options": {"per_class": per_class, "videos": count, "level": asdict(level)},
+        "classes": [one.id for one in classes.classes],
+    }
+    agendas = plan_agendas(classes, level, sequences(seed, count), seed=seed, per_class=per_class)
+    _claim(root, description)
+    tasks = [VideoTask(root / "videos" / f"{one.sequence.video}.avi", one, level, seed) for one in agendas]
+    drawn = _draw(tasks, jobs, progress)
+    intervals, frames = _write_annotations(root, tasks, seed)
+    return StandinSummary(
+        root=root,
+        seed=seed,
+        difficulty=difficulty,
+        per_class=per_class,
+        videos=len(tasks),
+        drawn=drawn,
+        intervals=intervals,
+        class_intervals=sum(item.class_id is not None for one in agendas for item in one.items),
+        persons=len({one.sequence.person for one in agendas}),
+        dishes=len({one.sequence.dish for one in agendas}),
+        duration_s=frames / FRAME_RATE,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _claim(root: Path, description: dict[str, Any]) -> None:
+    """Writes STANDIN.json first, so that the folder is never taken for the real one; refuses one of other content."""
+    path = root / "STANDIN.json"
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    if path.is_file():
+        if path.read_text("utf-8") != text:
+            raise InputError(
+                "The folder holds a stand-in of other options or another version",
+                where=path,
+                expected="a new folder, or the options that it was written with",
+                next_step="choose another folder, or delete this one",
+            )
+        return
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(
+            "The folder is not empty, and what is in it is no stand-in" if root.is_dir() else "The path is a file",
+            where=root,
+            expected="a new or empty folder",
+            next_step="choose another folder",
+        )
+    write_bytes(path, text.encode())
+
+
+def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
+    """Draws the videos that are not there; gives their number."""
+    from dataset_tools.core.execution import run_each
+    from dataset_tools.corpora.standin.render import draw_video
+
+    for leftover in (tasks[0].path.parent).glob(".partial-*"):  # of a run that was killed
+        leftover.unlink()
+    missing = [task for task in tasks if not task.path.is_file()]
+    done = len(tasks) - len(missing)
+    progress("standin", done, len(tasks))
+    failures = []
+    for outcome in run_each(draw_video, missing, jobs=jobs):
+        if outcome.error is not None:
+            failures.append(outcome.error)
+            continue
+        done += 1
+        progress("standin", done, len(tasks), outcome.item.path.stem)
+    if failures:
+        raise StoppedError(
+            f"{len(failures)} of {len(tasks)} videos could not be written; the first: {failures[0].found}",
+            where=failures[0].where,
+            next_step="run the same command again: it goes on where it stopped",
+        )
+    return len(missing)
+
+
+def _write_annotations(root: Path, tasks: Iterable[VideoTask], seed: int) -> tuple[int, int]:
+    """Everything but the videos; gives the numbers of intervals and of frames."""
+    from dataset_tools.corpora.standin.director import timed
+    from dataset_tools.corpora.standin.mat import AnnotatedInterval, write_mat
+    from dataset_tools.corpora.standin.tacos_sentences import Narrator, as_text
+
+    tasks = sorted(tasks, key=lambda task: task.path.name)
+    narrator = Narrator(load_classes(), seed)
+    split = split_of_persons(seed, sorted({task.agenda.sequence.person for task in tasks}))
+    rows = []
+    entries: dict[str, dict[str, Any]] = {"train": {}, "val": {}, "test": {}}
+    lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    total = 0
+    for task in tasks:
+        sequence = task.agenda.sequence
+        frames, intervals = timed(task.agenda)
+        total += frames
+        for one in intervals:
+            item = one.item
+            rows.append(
+                AnnotatedInterval(
+                    sequence.video, one.start + 1, one.end, item.verb, item.tools, item.ingredients, item.containers
+                )
+            )
+        lists[split[sequence.person]].append(sequence.id)
+        entries[split[sequence.person]][f"{sequence.id}.avi"] = narrator.video(sequence.id, frames, intervals)
+    for name, videos in entries.items():
+        write_bytes(root / "tacos" / f"{name}.json", as_text(videos).encode())
+    setup = {
+        "sequencesTrainAttr.txt": lists["train"],
+        "sequencesTrainDishes.txt": lists["train"],
+        "sequencesTrainValDishes.txt": sorted(lists["train"] + lists["val"]),
+        "sequencesVal.txt": lists["val"],
+        "sequencesTest.txt": lists["test"],
+    }
+    for file, ids in setup.items():
+        text = "# stand-in, not MPII Cooking 2\n" + "".join(f"{one}\n" for one in ids)
+        write_bytes(root / "experimentalSetup" / file, text.encode())
+    write_mat(root / _MAT, rows, [task.path.stem for task in tasks])
+    return len(rows), total

@@ -1,0 +1,133 @@
+"""The videos that people look at: every clip as annotated, whatever was decided, with a margin of footage around it.
+
+They lie in ``clips/with-margin/`` and are cut from the videos that the clips were cut from, when clips are pushed. What
+is before and after the clip is darker. Where the footage is not at hand any more, the clip itself is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dataset_tools.core.files import clear_partial
+from dataset_tools.core.ledger import Ledger, LedgerRow, read_ledger
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.media_urls import ShownVideo, clip_alone
+from dataset_tools.manifests import ClipRow
+
+if TYPE_CHECKING:
+    from dataset_tools.clips.cutting import Span
+    from dataset_tools.clips.source_videos import Source
+
+MARGIN_S = 1.0
+FOLDER = "with-margin"
+_KIND = "shown"
+
+
+@dataclass(frozen=True)
+class ShownVideos:
+    """The videos to show, by clip id, and how many of them have no margin as the footage is not at hand."""
+
+    by_clip: Mapping[str, ShownVideo]
+    without_margin: int
+
+
+def shown_videos(
+    workspace: Workspace,
+    clips: Sequence[ClipRow],
+    *,
+    jobs: int = 1,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> ShownVideos:
+    """Cuts the videos that are not there yet (``dry_run``: only says which there would be).
+
+    Raises:
+        StoppedError: the disk is full, or another command is working in the workspace.
+    """
+    from dataset_tools.clips.cutting import Span, cut_key, cut_spans
+    from dataset_tools.clips.source_videos import remembered_sources
+
+    rows = read_ledger(workspace.ledger)
+    sources = remembered_sources(workspace.cache / "sources")
+    spans: dict[str, tuple[Source, Span]] = {}
+    for clip in clips:
+        source = sources.get(_source_of(rows.get(f"clip/{clip.id}")))
+        if source is not None:
+            start_frame, end_frame = _first_frame(clip), min(source.index.frames, clip.end_frame + _margin(clip))
+            bright = (clip.start_frame, clip.end_frame)
+            key = cut_key(source, start_frame, end_frame, _short_side(clip), bright)
+            path = workspace.clips / FOLDER / f"{clip.id}.mp4"
+            spans[clip.id] = (source, Span(clip.id, start_frame, end_frame, path, key, _KIND, bright))
+    missing = {
+        clip.id: clip for clip in clips if clip.id in spans and not _is_there(rows, workspace, spans[clip.id][1])
+    }
+    if missing and not dry_run:
+        clear_partial(workspace.clips / FOLDER)
+        with Ledger(workspace.ledger) as ledger:
+            for short_side in sorted({_short_side(clip) for clip in missing.values()}):
+                cut_spans(
+                    [spans[clip_id] for clip_id, clip in missing.items() if _short_side(clip) == short_side],
+                    workspace,
+                    short_side=short_side,
+                    jobs=jobs,
+                    ledger=ledger,
+                    progress=progress,
+                    stage="clips to show",
+                )
+            rows = dict(ledger.rows)
+
+    shown: dict[str, ShownVideo] = {}
+    for clip in clips:
+        row = rows.get(f"{_KIND}/{clip.id}")
+        if clip.id in spans:
+            span = spans[clip.id][1]
+            if dry_run or _is_there(rows, workspace, span):
+                frames = span.end_frame - span.start_frame + 1
+                shown[clip.id] = ShownVideo(workspace.relative(span.path), span.start_frame, frames, clip.fps)
+        elif row is not None and _source_of(row) == _source_of(rows.get(f"clip/{clip.id}")) and _file(row, workspace):
+            shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), row.values["frames"], clip.fps)
+    alone = {clip.id: clip_alone(clip) for clip in clips if clip.id not in shown}
+    cut_from = _sources(rows, clips)
+    by_clip = {
+        clip_id: replace(video, source_sha256=cut_from.get(clip_id)) for clip_id, video in (shown | alone).items()
+    }
+    return ShownVideos(by_clip, len(alone))
+
+
+def source_videos(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, str]:
+    """SHA-256 of the source video that each clip was cut from, by clip id, where that is remembered."""
+    return _sources(read_ledger(workspace.ledger), clips)
+
+
+def _sources(rows: Mapping[str, LedgerRow], clips: Sequence[ClipRow]) -> dict[str, str]:
+    found = {clip.id: _source_of(rows.get(f"clip/{clip.id}")) for clip in clips}
+    return {clip_id: source for clip_id, source in found.items() if source}
+
+
+def _margin(clip: ClipRow) -> int:
+    return round(MARGIN_S * clip.fps)
+
+
+def _first_frame(clip: ClipRow) -> int:
+    return max(1, clip.start_frame - _margin(clip))
+
+
+def _short_side(clip: ClipRow) -> int:
+    return min(clip.width, clip.height)
+
+
+def _source_of(row: LedgerRow | None) -> str:
+    """SHA-256 of the source video that a file was cut from, or an empty text."""
+    return "" if row is None else str(row.values.get("source_sha256", ""))
+
+
+def _is_there(rows: Mapping[str, LedgerRow], workspace: Workspace, span: Span) -> bool:
+    row = rows.get(span.sample)
+    return row is not None and row.key == span.key and _file(row, workspace)
+
+
+def _file(row: LedgerRow, workspace: Workspace) -> bool:
+    return row.status == "ok" and row.path is not None and (workspace.root / row.path).is_file()

@@ -1,0 +1,126 @@
+"""What should be there: one task for every clip of a workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.connection import require_sdk
+from dataset_tools.label_studio.context_videos import shown_videos
+from dataset_tools.label_studio.labeling_config import control_targets, labeling_config
+from dataset_tools.label_studio.media_urls import Addresses
+from dataset_tools.label_studio.tasks import Task, classes_by_id, make_task, utterances_to_show
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+
+
+def own_template(workspace: Workspace) -> Path | None:
+    """The workspace's own labeling.xml, when it has one."""
+    path = workspace.annotations / "labeling.xml"
+    return path if path.is_file() else None
+
+
+def read_items(workspace: Workspace) -> tuple[list[ClipRow], list[UtteranceRow]]:
+    """The clips and utterances of a workspace; no utterances when it was built without speech.
+
+    Raises:
+        InputError: there are no clips, or a manifest cannot be read.
+    """
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    if not clips:
+        raise InputError(
+            "The data set has no clips",
+            where=workspace.manifests / "clips.jsonl",
+            expected="at least one clip",
+            next_step="run fmn-data build",
+        )
+    spoken = workspace.manifests / "utterances.jsonl"
+    return clips, list(read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The tasks that should be there, one a clip, and what they are made from.
+
+    Attributes:
+        tasks: the tasks. config: the page. controls: of the page, each with what it belongs to.
+        clips: by id. utterances: those that are shown, by clip id.
+        addresses: how the server reaches the media.
+        without_margin: clips that are shown alone, as their footage is not at hand.
+    """
+
+    tasks: tuple[Task, ...]
+    config: str
+    controls: dict[str, str]
+    clips: dict[str, ClipRow]
+    utterances: dict[str, UtteranceRow]
+    addresses: Addresses
+    without_margin: int
+
+
+def wanted_tasks(
+    workspace: Workspace,
+    classes: ClassFile,
+    *,
+    media_url: str | None,
+    document_root: Path | None,
+    jobs: int = 1,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Wanted:
+    """The tasks that a workspace asks for, with the videos that they show; no server is asked.
+
+    Args:
+        workspace: with manifests/clips.jsonl.
+        classes: the class file of the data set.
+        media_url: see `Addresses`.
+        document_root: see `Addresses`.
+        jobs: processes at once that cut videos.
+        dry_run: write nothing.
+        progress: told about the videos cut.
+
+    Raises:
+        InputError: an input is wrong, or the SDK is not installed.
+        StoppedError: the videos cannot be cut (a full disk, another command in the workspace).
+    """
+    require_sdk()
+    clips, utterances = read_items(workspace)
+    config = labeling_config(classes, own_template(workspace))
+    addresses = Addresses(workspace, media_url=media_url, document_root=document_root)
+    by_id = classes_by_id(classes, clips)
+    shown = utterances_to_show(utterances)
+    controls = control_targets(config)
+    videos = shown_videos(workspace, clips, jobs=jobs, dry_run=dry_run, progress=progress)
+    tasks = tuple(
+        make_task(clip, shown.get(clip.id), by_id[clip.class_id], controls, addresses, videos.by_clip[clip.id])
+        for clip in clips
+    )
+    _check_prefill(config, tasks)
+    return Wanted(tasks, config, controls, {clip.id: clip for clip in clips}, shown, addresses, videos.without_margin)
+
+
+def _check_prefill(config: str, tasks: Sequence[Task]) -> None:
+    """Label Studio takes any prediction, and the page then shows nothing: so each kind is checked here.
+
+    Raises:
+        InputError: the page does not offer what a task is prefilled with.
+    """
+    from label_studio_sdk.label_interface.interface import LabelInterface
+
+    page: Any = LabelInterface(config)
+    for task in {json.dumps(task.prefill): task for task in tasks}.values():
+        prediction = task.request()["predictions"][0] if task.prefill else None
+        wrong = page.validate_prediction(prediction, return_errors=True) if prediction else []
+        if wrong:
+            raise InputError(
+                f"The page cannot be prefilled with the class {task.data['class']}: {'; '.join(map(str, wrong))}",
+                where="annotations/labeling.xml",
+                expected="a Taxonomy that offers the words of the class file, or is empty",
+                next_step="remove the choices of action, subject and object there: they are filled in",
+            )

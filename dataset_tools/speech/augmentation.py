@@ -1,0 +1,186 @@
+"""Copies of utterances as they would sound faster, quieter, in a room, with noise: each marked with what was done.
+
+A copy belongs to the clip of its original, and so stands on its side of every split. It is made from the finished wav;
+its loudness is not normalised again, as the gain is one of the things that vary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import log10
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import generator
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import Augmentation, UtteranceRow
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Sound, decode, resampled, segment_of, write_wav
+from dataset_tools.speech.loudness import Samples
+from dataset_tools.speech.quality import Limits, judge, measure
+
+_FORM = 1  # of what is done here; another number, and every copy is made anew
+_STAGE = "augment"
+_HIGHEST_PEAK = 0.98
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What copies vary in, each drawn evenly from its range.
+
+    Attributes:
+        speed: of playing; pitch goes with it. gain_db: after everything else.
+        room_s: reverberation time (to -60 dB) of a made-up room. snr_db: power of the speech to that of the noise.
+    """
+
+    speed: tuple[float, float] = (0.9, 1.1)
+    gain_db: tuple[float, float] = (-9.0, 3.0)
+    room_s: tuple[float, float] = (0.1, 0.5)
+    snr_db: tuple[float, float] = (5.0, 25.0)
+
+
+@dataclass(frozen=True)
+class _Task:
+    original: UtteranceRow
+    source: Path
+    target: Path
+    copy_id: str
+    done: Augmentation
+    seed: int
+    number: int
+
+    def __str__(self) -> str:
+        return self.copy_id
+
+    def key(self) -> str:
+        """SHA-256 of all that the copy depends on."""
+        row = self.original
+        inputs = [_FORM, row.sha256, row.text, row.class_id, self.seed, self.number, msgspec.to_builtins(self.done)]
+        return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
+
+
+def augment(
+    workspace: Workspace,
+    utterances: Sequence[UtteranceRow],
+    *,
+    copies: int,
+    seed: int = 0,
+    ranges: Ranges | None = None,
+    jobs: int = 1,
+    ledger: Ledger,
+    progress: Progress = silent,
+) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
+    """Makes copies of the utterances that describe a clip, in ``speech/<utterance id>_augN.wav``.
+
+    Args:
+        workspace: where the data set is.
+        utterances: the originals; those of a class only have no clip to share a side with and get no copies.
+        copies: of each.
+        seed: another seed, other copies.
+        ranges: what they vary in.
+        jobs: processes at once; never changes a byte.
+        ledger: open; gets a row ``copy/<id>`` for each.
+        progress: is told how far it is.
+
+    Returns:
+        The rows of the copies, sorted by id; and the error of each that failed, by id.
+    """
+    tasks = [
+        _task(row, number, seed, ranges or Ranges(), workspace)
+        for row in utterances
+        if row.clip is not None
+        for number in range(1, copies + 1)
+    ]
+    rows: list[UtteranceRow] = []
+    failures: dict[str, ToolkitError] = {}
+    todo: list[_Task] = []
+    for task in tasks:
+        done = ledger.finished(f"copy/{task.copy_id}", task.key())
+        if done is None:
+            todo.append(task)
+        else:
+            rows.append(msgspec.convert(done.values["row"], UtteranceRow))
+    if tasks:
+        progress(_STAGE, len(rows), len(tasks))
+    for outcome in run_each(_copy, todo, jobs=jobs):
+        task = outcome.item
+        if outcome.result is not None:
+            row = outcome.result
+            values = msgspec.to_builtins(row)
+            ledger.record(ok(f"copy/{row.id}", _STAGE, task.key(), task.target, workspace.root, row.sha256, row=values))
+            rows.append(row)
+        elif outcome.error is not None:
+            ledger.record(failed(f"copy/{task.copy_id}", _STAGE, outcome.error, task.key()))
+            failures[task.copy_id] = outcome.error
+        progress(_STAGE, len(rows) + len(failures), len(tasks))
+    wanted = {f"copy/{task.copy_id}" for task in tasks}
+    ledger.forget([name for name in ledger.rows if name.startswith("copy/") and name not in wanted])
+    return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
+
+
+def changed(samples: Samples, done: Augmentation, random: np.random.Generator) -> Samples:
+    """A sound [n] at 16 kHz as it is after speed, room, noise and gain, in this order.
+
+    The noise falls by 3 dB an octave, as that of kitchens does by and large; its power is set against that of the whole
+    sound after the room. A made-up room: a direct path, then decaying noise 10 dB below it.
+    """
+    faster = resampled(samples, round(SAMPLE_RATE_HZ * done.speed))
+    tail_s = np.arange(round(done.room_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    tail = random.standard_normal(len(tail_s)) * 10 ** (-3 * tail_s / done.room_s)
+    tail *= np.sqrt(0.1 / (tail**2).sum())
+    response = np.concatenate([[1.0], tail])
+    length = len(faster) + len(response) - 1
+    wet = np.fft.irfft(np.fft.rfft(faster, length) * np.fft.rfft(response, length), length)
+    spectrum = np.fft.rfft(random.standard_normal(length))
+    noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), length)
+    noise *= np.sqrt((wet**2).mean() / (noise**2).mean()) * 10 ** (-done.snr_db / 20)
+    loud: Samples = (wet + noise) * 10 ** (done.gain_db / 20)
+    return loud
+
+
+def _task(row: UtteranceRow, number: int, seed: int, ranges: Ranges, workspace: Workspace) -> _Task:
+    copy_id = f"{row.id}_aug{number}"
+    random = generator(seed, "augment", copy_id)
+    drawn = {name: round(float(random.uniform(*between)), 3) for name, between in asdict(ranges).items()}
+    done = Augmentation(original=row.id, **drawn)
+    source, target = workspace.root / row.path, workspace.speech / f"{copy_id}.wav"
+    return _Task(row, source, target, copy_id, done, seed, number)
+
+
+def _copy(task: _Task) -> UtteranceRow:
+    """Runs in a worker process.
+
+    Raises:
+        SampleError: the original is gone, or the copy cannot be used.
+    """
+    if sha256_of(task.source) != task.original.sha256:
+        raise SampleError("The original changed while it was copied", where=task.source, next_step="run it again")
+    samples = decode(task.source).mono()
+    loud = changed(samples, task.done, generator(task.seed, "augment", task.copy_id, "sound"))
+    peak = float(np.abs(loud).max())
+    done = task.done
+    if peak > _HIGHEST_PEAK:  # said as it was done
+        done = msgspec.structs.replace(done, gain_db=round(done.gain_db + 20 * log10(_HIGHEST_PEAK / peak), 3))
+        loud *= _HIGHEST_PEAK / peak
+    quality = measure(Sound(loud[:, None], SAMPLE_RATE_HZ))
+    warnings = judge(quality, Limits(), where=task.copy_id)
+    segment = segment_of(loud)
+    write_wav(task.target, segment)
+    return msgspec.structs.replace(
+        task.original,
+        id=task.copy_id,
+        path=f"{Path(task.original.path).parent.as_posix()}/{task.target.name}",
+        duration_s=int(segment.frame_count()) / SAMPLE_RATE_HZ,
+        sha256=sha256_of(task.target),
+        quality=quality.as_dict(warnings),
+        review=None,
+        augmented=done,
+    )

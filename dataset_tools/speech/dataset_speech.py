@@ -1,0 +1,218 @@
+"""The utterances of a data set: what voices spoke, with recordings in their places, as utterances.jsonl has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import same_words
+from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.speech.augmentation import augment
+from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
+from dataset_tools.speech.synthesis import synthesize
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """What synthesis may be told.
+
+    Attributes:
+        engine: who speaks (see `dataset_tools.speech.voices.open_engine`). language: ``en`` or ``zh``.
+        sentences: TACoS files whose sentences are taken before the grammar's.
+        seed: of everything random.
+        augment: how many changed copies every utterance of a clip gets (`dataset_tools.speech.augmentation`).
+    """
+
+    engine: str = "espeak"
+    language: str = "en"
+    sentences: tuple[Path, ...] = ()
+    seed: int = 0
+    augment: int = 0
+
+
+@dataclass(frozen=True)
+class SpeechSummary:
+    """What utterances.jsonl holds now, and what went wrong.
+
+    Attributes:
+        utterances, recorded: rows, and how many of them are recordings.
+        added: recordings that were new. known: that had been imported before.
+        failures: what failed and why, by id or file.
+        mismatches: recordings that belong to no clip or class, a sentence each.
+    """
+
+    utterances: int
+    recorded: int
+    failures: Mapping[str, ToolkitError]
+    added: int = 0
+    known: int = 0
+    mismatches: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "utterances": self.utterances,
+            "recorded": self.recorded,
+            "added": self.added,
+            "known": self.known,
+            "failures": {name: error.as_dict() for name, error in self.failures.items()},
+            "mismatches": list(self.mismatches),
+        }
+
+
+def speak(
+    workspace: Workspace,
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    options: SpeechOptions,
+    *,
+    jobs: int,
+    ledger: Ledger,
+    progress: Progress = silent,
+) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
+    """Has an engine speak a description of every clip; gives the data set's utterances, recordings included.
+
+    Raises:
+        InputError: the engine cannot be used, or a sentence file cannot be read.
+    """
+    sentences = read_sentences(options.sentences) if options.sentences else None
+    spoken, failures = synthesize(
+        workspace,
+        clips,
+        classes,
+        engine=options.engine,
+        language=options.language,
+        seed=options.seed,
+        jobs=jobs,
+        ledger=ledger,
+        progress=progress,
+        sentences=sentences,
+        agreed=_agreed(workspace, clips),
+        judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
+    )
+    current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
+    ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
+    originals = [row for row in assemble(workspace, clips, classes, ledger) if row.augmented is UNSET]
+    copies, failed = augment(
+        workspace, originals, copies=options.augment, seed=options.seed, jobs=jobs, ledger=ledger, progress=progress
+    )
+    return sorted([*originals, *copies], key=lambda row: row.id), failures | failed
+
+
+def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:
+    """The utterances of the clips and classes of a data set, from the ledger and the recordings, sorted by id.
+
+    A recording of a clip counts as long as it says what people agreed on: after a review it does not where the clip
+    went to another class, or got another sentence than the one that was recorded. The recording itself is kept.
+    Copies follow their originals.
+    """
+    class_of = {clip.id: clip.class_id for clip in clips}
+    class_ids = {one.id for one in classes.classes}
+    agreed = _agreed(workspace, clips)
+    spoken = [msgspec.convert(row.values["row"], UtteranceRow) for row in ledger.status("ok", "utterance/")]
+    recordings = []
+    for row in read_recordings(workspace):
+        clip_id = row.utterance.clip
+        if clip_id is None:
+            fits = row.utterance.class_id in class_ids
+        else:
+            sentence, is_written = agreed.get(clip_id, ("", False))
+            says_it = same_words(row.utterance.text, sentence)
+            if is_written and says_it and clip_id in class_of:
+                utterance = msgspec.structs.replace(row.utterance, class_id=class_of[clip_id])
+                row = msgspec.structs.replace(row, utterance=utterance)
+            fits = row.utterance.class_id == class_of.get(clip_id)
+            fits = fits and (says_it or not is_written or not row.utterance.text)
+        if fits:
+            recordings.append(row)
+    originals = merge_recordings([row for row in spoken if row.clip in class_of], recordings)
+    there = {row.id for row in originals}
+    copies = [msgspec.convert(row.values["row"], UtteranceRow) for row in ledger.status("ok", "copy/")]
+    kept = [row for row in copies if row.augmented is not UNSET and row.augmented.original in there]
+    return sorted([*originals, *kept], key=lambda row: row.id)
+
+
+def _agreed(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, tuple[str, bool]]:
+    """The sentences that people agreed on for the clips."""
+    return agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
+
+
+def synthesize_dataset(
+    workspace: Workspace,
+    classes: ClassFile,
+    options: SpeechOptions,
+    *,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> SpeechSummary:
+    """Speaks the descriptions of the clips in clips.jsonl and writes utterances.jsonl.
+
+    Raises:
+        InputError: there are no clips yet, or the engine cannot be used; nothing was written.
+    """
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    with Ledger(workspace.ledger) as ledger:
+        rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
+        _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
+        write_rows(workspace.manifests / "utterances.jsonl", rows)
+    return _summary(rows, failures)
+
+
+def import_dataset(
+    workspace: Workspace,
+    source: Path,
+    classes: ClassFile,
+    *,
+    language: str = "en",
+    licence: str = "",
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> SpeechSummary:
+    """Imports the recordings of a folder or a CSV and writes utterances.jsonl, recordings in their places.
+
+    Raises:
+        InputError: there are no clips yet, or nothing to import from; nothing was written.
+    """
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    with Ledger(workspace.ledger) as ledger:
+        imported = import_recordings(
+            workspace,
+            source,
+            classes,
+            clips,
+            ledger=ledger,
+            language=language,
+            licence=licence,
+            jobs=jobs,
+            progress=progress,
+        )
+        rows = assemble(workspace, clips, classes, ledger)
+        _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
+        write_rows(workspace.manifests / "utterances.jsonl", rows)
+    return _summary(
+        rows, imported.refused, added=len(imported.added), known=imported.known, mismatches=imported.mismatches
+    )
+
+
+def _summary(
+    rows: Sequence[UtteranceRow],
+    failures: Mapping[str, ToolkitError],
+    *,
+    added: int = 0,
+    known: int = 0,
+    mismatches: tuple[str, ...] = (),
+) -> SpeechSummary:
+    recorded = sum(row.source == "recorded" for row in rows)
+    return SpeechSummary(len(rows), recorded, failures, added, known, mismatches)

@@ -1,0 +1,202 @@
+"""Speaks the description of every clip: one utterance a clip, in a voice that belongs to the clip's person."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import seed_of
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Finish
+from dataset_tools.speech.clip_sentences import Text, assign_texts
+from dataset_tools.speech.quality import Limits
+from dataset_tools.speech.utterance_writer import Written, remove_half_written, write_utterance
+from dataset_tools.speech.voices import Dealing, Engine, Voice, deal_voices, open_engine
+
+_FORM = 1  # of what is done here; another number, and every utterance is made anew
+_STAGE = "speak"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One utterance to speak; a worker process gets it."""
+
+    utterance_id: str
+    clip: ClipRow
+    text: Text
+    voice: Voice
+    engine: Engine
+    seed: int
+    target: Path
+    limits: Limits
+    settings: Finish
+
+    def __str__(self) -> str:
+        return self.utterance_id
+
+    def key(self, engine_version: str) -> str:
+        """SHA-256 of all that the wav depends on."""
+        inputs = {
+            "form": _FORM,
+            "engine": [self.engine.name, engine_version],
+            "voice": asdict(self.voice),
+            "text": self.text,
+            "seed": self.seed,
+            "limits": asdict(self.limits),
+            "settings": asdict(self.settings),
+        }
+        return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
+
+
+def synthesize(
+    workspace: Workspace,
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    *,
+    engine: str | Engine = "espeak",
+    language: str = "en",
+    seed: int = 0,
+    jobs: int = 1,
+    ledger: Ledger,
+    progress: Progress = silent,
+    sentences: SentenceSpans | None = None,
+    agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
+    judged_bad: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
+    """Speaks one description of every clip into ``speech/<clip id>_<voice id>.wav``.
+
+    What the ledger has with the same text, voice, seed and versions is not spoken again. The voices are dealt over the
+    persons of all the clips given, and the sentences over the clips of a class: give all clips of the data set.
+
+    Args:
+        workspace: where the data set is.
+        clips: all its clips.
+        classes: the class file that they are from.
+        engine: an engine, or how `open_engine` finds it.
+        language: ``en`` or ``zh``.
+        seed: another seed, other sentences, voices and renderings.
+        jobs: processes at once; never changes a byte.
+        ledger: open; gets a row ``utterance/<id>`` for each.
+        progress: is told how far it is.
+        sentences: human sentences for spans of the videos, taken before the grammar's.
+        agreed: sentences that people agreed on in a review, by clip id (`dataset_tools.decisions.verdicts`).
+        judged_bad: how many renderings of an utterance people judged bad, by its id (there, too). The clip gets the
+            next voice of its person, or another rendering where all of them were judged bad.
+
+    Returns:
+        The rows, sorted by id; and the error of each utterance that failed, by id.
+
+    Raises:
+        InputError: the engine cannot be used, or has no voice for the language; nothing was written.
+    """
+    engine = open_engine(engine) if isinstance(engine, str) else engine
+    dealing = _deal(engine, language, clips)
+    texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
+    tasks = [_task(clip, texts[clip.id], dealing, engine, seed, judged_bad, workspace) for clip in clips]
+    keys = {task.utterance_id: task.key(engine.version) for task in tasks}
+
+    rows: list[UtteranceRow] = []
+    failures: dict[str, ToolkitError] = {}
+    todo: list[_Task] = []
+    for task in tasks:
+        done = ledger.finished(f"utterance/{task.utterance_id}", keys[task.utterance_id])
+        if done is None:
+            todo.append(task)
+        else:
+            rows.append(msgspec.convert(done.values["row"], UtteranceRow))
+    note = "" if dealing.apart else f"{engine.name} has fewer voices than there are persons: they share"
+    progress(_STAGE, len(rows), len(tasks), note)
+    for outcome in run_each(_speak, todo, jobs=jobs):
+        task, key = outcome.item, keys[outcome.item.utterance_id]
+        row_id = f"utterance/{task.utterance_id}"
+        if outcome.result is not None:
+            row = _row(task, outcome.result, workspace, language, f"{engine.name} {engine.version}")
+            values = msgspec.to_builtins(row)
+            ledger.record(ok(row_id, _STAGE, key, task.target, workspace.root, row.sha256, row=values))
+            rows.append(row)
+        elif outcome.error is not None:
+            ledger.record(failed(row_id, _STAGE, outcome.error, key))
+            failures[task.utterance_id] = outcome.error
+        progress(_STAGE, len(rows) + len(failures), len(tasks), note)
+    remove_half_written(workspace.speech)
+    return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
+
+
+def _deal(engine: Engine, language: str, clips: Sequence[ClipRow]) -> Dealing:
+    voices = engine.voices(language)
+    if not voices:
+        raise InputError(
+            f"The engine {engine.name} has no voice for the language {language!r}",
+            expected="a language that it speaks",
+            next_step="choose another --language, or another engine with --voices",
+        )
+    return deal_voices((clip.person for clip in clips), voices)
+
+
+def _task(
+    clip: ClipRow,
+    text: Text,
+    dealing: Dealing,
+    engine: Engine,
+    seed: int,
+    judged_bad: Mapping[str, int],
+    workspace: Workspace,
+) -> _Task:
+    own = dealing.voices[clip.person]
+    first = seed_of(seed, "voice", clip.id) % len(own)
+    bad = {voice: judged_bad.get(f"{clip.id}_{voice.id}", 0) for voice in (*own[first:], *own[:first])}
+    voice = min(bad, key=bad.__getitem__)  # of equals the first one
+    utterance_id = f"{clip.id}_{voice.id}"
+    return _Task(
+        utterance_id=utterance_id,
+        clip=clip,
+        text=text,
+        voice=voice,
+        engine=engine,
+        seed=seed_of(seed, "utterance", clip.id, *([bad[voice]] if bad[voice] else [])),
+        target=workspace.speech / f"{utterance_id}.wav",
+        limits=Limits(),
+        settings=Finish(),
+    )
+
+
+def _speak(task: _Task) -> Written:
+    """Runs in a worker process."""
+    spoken = task.target.with_name(f".spoken-{task.target.name}")
+    try:
+        spoken.parent.mkdir(parents=True, exist_ok=True)
+        task.engine.speak(task.text.text, task.voice, path=spoken, seed=task.seed)
+        return write_utterance(spoken, task.target, limits=task.limits, settings=task.settings)
+    finally:
+        spoken.unlink(missing_ok=True)
+
+
+def _row(task: _Task, written: Written, workspace: Workspace, language: str, engine: str) -> UtteranceRow:
+    return UtteranceRow(
+        id=task.utterance_id,
+        class_id=task.clip.class_id,
+        clip=task.clip.id,
+        text=task.text.text,
+        text_source=task.text.source,
+        language=language,
+        voice=task.voice.id,
+        source="synthesized",
+        engine=engine,
+        path=workspace.relative(task.target),
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        duration_s=written.duration_s,
+        sha256=written.sha256,
+        quality=written.quality,
+    )

@@ -1,0 +1,52 @@
+"""From any sound to an utterance's wav: check it, finish it, write it. The same for every source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.files import sha256_of
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Finish, decode, finish, write_wav
+from dataset_tools.speech.quality import Limits, judge, measure
+
+
+@dataclass(frozen=True)
+class Written:
+    """An utterance's wav that was written.
+
+    Attributes:
+        duration_s: samples / 16000.
+        quality: as `UtteranceRow.quality` has it.
+        sha256: of the file.
+    """
+
+    duration_s: float
+    quality: dict[str, Any]
+    sha256: str
+
+
+def write_utterance(sound: Path, target: Path, *, limits: Limits, settings: Finish) -> Written:
+    """Decodes ``sound``, judges it, and writes ``target``, finished.
+
+    Raises:
+        SampleError: it cannot be decoded, or it is refused; nothing is written.
+    """
+    decoded = decode(sound)
+    quality = measure(decoded)
+    warnings = judge(quality, limits, where=str(sound))
+    segment, gain_db = finish(decoded, settings, loudness_lufs=quality.loudness_lufs)
+    write_wav(target, segment)
+    return Written(
+        duration_s=int(segment.frame_count()) / SAMPLE_RATE_HZ,
+        quality=quality.as_dict(warnings, gain_db=gain_db),
+        sha256=sha256_of(target),
+    )
+
+
+def remove_half_written(*folders: Path) -> None:
+    """Removes the hidden files that killed processes left. Only for the one command that holds the ledger."""
+    for folder in folders:
+        for pattern in (".partial-*", ".spoken-*"):
+            for file in folder.glob(pattern):
+                file.unlink(missing_ok=True)

@@ -1,0 +1,226 @@
+"""The runs of a comparison: trained, scored on the test manifest, side by side, each failing by itself."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
+from dataset_tools.core.files import write_bytes, written_whole
+from fmn.config import Config
+from fmn.data.items import load_items
+from fmn.data.loading import featured, find_device
+from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
+from fmn.training.checkpoint import CONFIG_FILE, load_run
+from fmn.training.guards import threads
+from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
+from fmn.training.run_state import quality, read_run_state
+from fmn.training.train import train
+
+SCORES_FILE = "scores.safetensors"
+SCORES_FORMAT = "fmn.scores/1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run.
+
+    Attributes:
+        system: the system's name. config: what to train. run: its folder.
+        train: the training manifest. test: the test manifest, or null where nothing is tested.
+        test_sha256: of its content. root: the workspace, or null. device: as torch names it.
+    """
+
+    system: str
+    config: Config
+    run: Path
+    train: Path
+    test: Path | None
+    test_sha256: str
+    root: Path | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        task: the run.
+        quality: mean average precision on fold 0, percent; −1 where there is none.
+        parameters: numbers learned by gradients. seconds: of training. cpu_seconds: of all
+            cores together. epochs: trained. best_epoch: whose weights.
+        error: why it failed; null when it did not.
+    """
+
+    task: Task
+    quality: float = -1.0
+    parameters: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    epochs: int = 0
+    best_epoch: int = 0
+    error: ToolkitError | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The scores of a run on test items.
+
+    Attributes:
+        values: [N, M] float32. clips: N ids. utterances: M ids.
+    """
+
+    values: NDArray[np.float32]
+    clips: list[str]
+    utterances: list[str]
+
+
+def run_task(task: Task) -> Outcome:
+    """Trains a run and scores the test manifest with it; what is there already is not done again.
+
+    Raises:
+        StoppedError: interrupted.
+    """
+    keep_freed_memory()
+    try:
+        if not _is_trained(task):
+            train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
+        if task.test is not None and read_scores(task.run, task.test_sha256) is None:
+            _score(task, task.test)
+        state = read_run_state(task.run)
+        assert state is not None
+        found = quality(state.best)
+        return Outcome(
+            task=task,
+            quality=-1.0 if found is None else found,
+            parameters=state.parameters,
+            seconds=state.seconds,
+            cpu_seconds=state.cpu_seconds,
+            epochs=state.epoch,
+            best_epoch=state.best_epoch,
+        )
+    except StoppedError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return Outcome(task, error=error)  # a memory that is full concerns this system
+    except ToolkitError as error:
+        return Outcome(task, error=error)
+    except Exception as error:  # one failing system never stops the others
+        return Outcome(task, error=_explained(task, f"{type(error).__name__}: {error}"))
+    finally:
+        give_back_freed_memory()
+
+
+def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[Outcome]:
+    """The outcomes of all tasks as they finish; with one job in this process, with more in processes of their own.
+
+    A process that dies (killed, out of memory) takes others' runs with it: each of them is tried again alone.
+    """
+    if jobs == 1:
+        yield from map(run_task, tasks)
+        return
+    lost: list[Task] = []
+    with _pool(jobs) as pool:
+        futures: dict[Future[Outcome], Task] = {pool.submit(run_task, task): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                if isinstance(future.exception(), BrokenProcessPool):
+                    lost.append(futures[future])
+                else:
+                    yield future.result()
+        except BaseException:
+            _kill(pool)
+            raise
+    for task in lost:
+        with _pool(1) as alone:
+            try:
+                yield alone.submit(run_task, task).result()
+            except BrokenProcessPool:
+                yield Outcome(task, error=_explained(task, "The process that trained it died, twice"))
+
+
+def read_scores(run: Path, test_sha256: str) -> Scores | None:
+    """The scores of a run on the test manifest of this content; null when there are none."""
+    try:
+        with safe_open(run / SCORES_FILE, framework="np") as file:
+            header = file.metadata() or {}
+            if header.get("format") != SCORES_FORMAT or header.get("test_sha256") != test_sha256:
+                return None
+            return Scores(file.get_tensor("scores"), json.loads(header["clips"]), json.loads(header["utterances"]))
+    except (SafetensorError, OSError):
+        return None
+
+
+def _is_trained(task: Task) -> bool:
+    if not (task.run / CONFIG_FILE).is_file():
+        return False
+    state = read_run_state(task.run)
+    return state is not None and state.ended(task.config)
+
+
+def _score(task: Task, test: Path) -> None:
+    """Writes the scores of the test items, and metrics.json beside them."""
+    device = find_device(task.device)
+    loaded = load_run(task.run, device)
+    prepared = featured(load_items(test, task.root), loaded.config, device=device, jobs=1)
+    with threads(loaded.config.training.threads):
+        scores = all_scores(loaded, prepared)
+    metrics = measure(scores, prepared.items)  # refuses NaN
+    write_bytes(task.run / METRICS_FILE, json.dumps(metrics, indent=2).encode() + b"\n")
+    header = {
+        "format": SCORES_FORMAT,
+        "test_sha256": task.test_sha256,
+        "clips": json.dumps([row.id for row in prepared.items.clips]),
+        "utterances": json.dumps([row.id for row in prepared.items.utterances]),
+    }
+    with written_whole(task.run / SCORES_FILE) as partial:
+        save_file({"scores": np.ascontiguousarray(scores)}, partial, header)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    methods = multiprocessing.get_all_start_methods()
+    # Progress bars run threads, and a process with threads must not be forked.
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    processes = list((pool._processes or {}).values())  # once shut down, the pool no longer knows them
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the command is killed: else it would train on, and keep its run from being gone on with."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _explained(task: Task, found: str) -> SampleError:
+    return SampleError(
+        found,
+        where=task.run,
+        expected="a run that is trained and tested",
+        next_step="run the same command again: it tries what failed; or leave the system out with --models",
+    )

@@ -1,0 +1,138 @@
+"""Updating the memories while testing (paper, section 3.4: "updated in training and testing").
+
+The result then depends on the order of the queries, so several orders are measured and none is the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import training_generator
+from fmn.data.items import Items
+from fmn.evaluation.breakdown import summarised
+from fmn.metrics.retrieval_metrics import retrieval_metrics
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.retrieval_model import Codes, still
+from fmn.training.checkpoint import LoadedRun
+
+Metrics = dict[str, dict[str, Any]]
+HOW = (
+    "Updated while testing: each query is scored, then written with the item it found first, if S1 > T1, and the next "
+    "query meets the memories as they are then. Mean ± sd over orders of the queries; no order is the right one."
+)
+
+
+def measure_while_updating(
+    loaded: LoadedRun,
+    clips: Codes,
+    utterances: Codes,
+    items: Items,
+    *,
+    orders: int,
+    done: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Both directions with memories that each query adds to, in several orders.
+
+    Every order starts from the memories of the run, which are as before afterwards. Classes are not looked at: a query
+    is written with the item that it found first, right or wrong.
+
+    Args:
+        loaded: the run.
+        clips: codes of N clips.
+        utterances: codes of M utterances.
+        items: these clips and utterances.
+        orders: how many orders of the queries.
+        done: told the orders that are through, of both directions.
+
+    Returns:
+        By direction a block as of `fmn.metrics.retrieval_metrics.retrieval_metrics`, whose metrics are means over the
+        orders, with ``sd``; beside them ``orders`` and ``how``.
+
+    Raises:
+        InputError: the system has no memories that are read.
+    """
+    model = loaded.model
+    if not isinstance(model, FeatureMemoryNetwork) or model.config.model.score in ("s1", "cosine"):
+        raise InputError(
+            "There is no memory to update: the system's score reads none",
+            where=loaded.path,
+            expected="a run of fmn whose model.score reads the memories",
+            next_step="leave out --update-memory",
+        )
+    clip_classes = [row.class_id for row in items.clips]
+    utterance_classes = [row.class_id for row in items.utterances]
+    partners = items.partner_matrix
+    results: dict[str, Any] = {"orders": orders, "how": HOW}
+    total, through = 2 * orders, 0
+    kept = {name: tensor.clone() for name, tensor in model.memory.state_dict().items()}
+    with still(model):
+        s1 = model.s1_matrix(clips, utterances).float()
+    for direction, asks_for_clips in (("audio_to_video", True), ("video_to_audio", False)):
+        blocks = []
+        for number in range(orders):
+            count = len(utterance_classes) if asks_for_clips else len(clip_classes)
+            order = training_generator(loaded.config.training.seed, "query order", direction, number).permutation(count)
+            scores = scores_while_updating(model, clips, utterances, s1, order, asks_for_clips=asks_for_clips)
+            model.memory.load_state_dict(kept)
+            blocks.append(
+                retrieval_metrics(scores, utterance_classes, clip_classes, partners.T)
+                if asks_for_clips
+                else retrieval_metrics(scores, clip_classes, utterance_classes, partners)
+            )
+            through += 1
+            done(through, total)
+        results[direction] = summarised(blocks)
+    return results
+
+
+def scores_while_updating(
+    model: FeatureMemoryNetwork,
+    clips: Codes,
+    utterances: Codes,
+    s1: Tensor,
+    order: NDArray[np.int64],
+    *,
+    asks_for_clips: bool,
+) -> NDArray[np.float32]:
+    """Scores of queries that each leave a trace in the memories.
+
+    Args:
+        model: its memories are written to.
+        clips: codes of N clips.
+        utterances: codes of M utterances.
+        s1: [N, M] logits of S1.
+        order: the order in which the queries come.
+        asks_for_clips: whether utterances are the queries, and clips the gallery.
+
+    Returns:
+        [queries, gallery], in the order of the items, whatever ``order`` is.
+    """
+    space, threshold = model.config.memory.space, model.config.memory.score_threshold
+    rows: dict[int, Tensor] = {}
+    with still(model):
+        for query in order.tolist():
+            one = slice(query, query + 1)
+            if asks_for_clips:
+                asked = {name: tensor[one] for name, tensor in utterances.items()}
+                scores = model.final_score(clips, asked, s1[:, one])[:, 0]
+            else:
+                asked = {name: tensor[one] for name, tensor in clips.items()}
+                scores = model.final_score(asked, utterances, s1[one])[0]
+            found = int(scores.argmax())
+            clip, utterance = (found, query) if asks_for_clips else (query, found)
+            model.memory.write(
+                clips[space][clip : clip + 1],
+                utterances[space][utterance : utterance + 1],
+                torch.sigmoid(s1[clip, utterance])[None],
+                score_threshold=threshold,
+            )
+            rows[query] = scores.float().cpu()
+    stacked: NDArray[np.float32] = torch.stack([rows[query] for query in sorted(rows)]).numpy()
+    return stacked

@@ -1,0 +1,59 @@
+"""What systems that neither look nor listen find in the items of an evaluation: rows beside every result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.seeds import training_generator
+from fmn.config import with_values
+from fmn.data.items import Items, load_items
+from fmn.data.loading import featured, find_device
+from fmn.evaluation.evaluate import Metrics, measure
+from fmn.models.registry import find_system
+from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.training.checkpoint import load_config
+from fmn.training.run_state import read_run_state
+
+CHEAP = ("lengths", "file_size")
+
+
+def trivial_rows(
+    run: Path, manifest: Path, *, root: Path | None = None, jobs: int | None = None, progress: Progress = silent
+) -> dict[str, Metrics]:
+    """The metrics of the trivial baselines that need no training, fitted to the items that a run was trained on.
+
+    Args:
+        run: folder of the run that they stand beside.
+        manifest: what it is evaluated on.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Returns:
+        By name; empty where the run's training manifest is not there any more, or its files are not.
+    """
+    state = read_run_state(run)
+    if state is None or not Path(state.manifest).is_file():
+        return {}
+    try:
+        parts = [load_items(Path(state.manifest), root), load_items(manifest, root)]
+        return {name: _measured(name, run, parts, jobs, progress) for name in CHEAP}
+    except ToolkitError:
+        return {}  # a row of comparison is worth no failure of the evaluation
+
+
+def _measured(name: str, run: Path, parts: list[Items], jobs: int | None, progress: Progress) -> Metrics:
+    system, device = find_system(name), find_device("cpu")
+    config = load_config(run)
+    config = system.complete(with_values(system.adapt(config), {"system": name, "options": {}}))
+    fitted, asked = (featured(items, config, device=device, jobs=jobs, progress=progress) for items in parts)
+    model = system.build(config, fitted.data.video_dim, fitted.data.audio_dim)
+    everything = np.arange(len(fitted.items.clips)), np.arange(len(fitted.items.utterances))
+    model.settle(fitted.data, *everything, training_generator(config.training.seed, "settle", "all"))
+    clips = encode_all_clips(model, asked.data, np.arange(len(asked.items.clips)))
+    utterances = encode_all_utterances(model, asked.data, np.arange(len(asked.items.utterances)))
+    return measure(score_matrix(model, clips, utterances).numpy(), asked.items)

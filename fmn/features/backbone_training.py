@@ -1,0 +1,335 @@
+"""Training a stream of the video backbone on labelled clips (paper, section 3.1: softmax loss on both streams).
+
+The paper fine-tunes a Kinetics network on its footage; here a stream starts from any weights, random ones included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import written_whole
+from dataset_tools.core.progress import Progress, silent
+from fmn.features.backbone import load_networks, scaling
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.i3d import I3D
+from fmn.features.media import Media
+from fmn.features.sample_store import SampleStore
+from fmn.features.windows import centre_crop, windows_of
+from fmn.features.workers import overlapped
+
+
+@dataclass(frozen=True)
+class LabelledClip:
+    """A clip and what happens in it."""
+
+    media: Media
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecipe:
+    """How a stream is trained.
+
+    Attributes:
+        epochs: passes over the clips; each takes one random window and crop of a clip.
+        batch: clips a step.
+        learning_rate: of AdamW, reached after ``warmup`` of all steps, then down a cosine to zero.
+        warmup: share of the steps.
+        weight_decay: of AdamW, on convolutions only.
+        label_smoothing: share of the target that is spread over all labels.
+        action_weight: of a second loss, which asks for the action alone: the part of a label before its first ``_``.
+            A network finds out how things move before it finds out which one does.
+        dropout: before the classifier.
+        flip: whether half of the windows are seen in a mirror (Carreira and Zisserman, 2017, section 4).
+        jitter: brightness, contrast and the balance of colours vary by up to this share (RGB only).
+        batch_norm_momentum: 0.1 follows a network that changes fast; the published ones have 0.01.
+        seed: of windows, crops, order, dropout and the classifier.
+    """
+
+    epochs: int = 12
+    batch: int = 16
+    learning_rate: float = 3e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    action_weight: float = 1.0
+    dropout: float = 0.2
+    flip: bool = True
+    jitter: float = 0.2
+    batch_norm_momentum: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("epochs", "batch") if getattr(self, name) < 1]
+        wrong += [
+            name for name in ("warmup", "label_smoothing", "dropout", "jitter") if not 0 <= getattr(self, name) < 1
+        ]
+        wrong += [name for name in ("learning_rate", "weight_decay", "action_weight") if not getattr(self, name) >= 0]
+        if wrong:
+            raise InputError(
+                "The training recipe cannot be used: "
+                + "; ".join(f"{name} is {getattr(self, name)}" for name in wrong),
+                expected="counts of at least 1, shares from 0 up to 1, rates of at least 0",
+            )
+
+
+@dataclass(frozen=True)
+class TrainedStream:
+    """A trained stream.
+
+    Attributes:
+        state: parameters by their published names, classifier included.
+        losses: mean training loss of every epoch.
+        accuracy: percent of the validation clips whose label came first, at the end; null without such clips.
+    """
+
+    state: dict[str, Tensor]
+    losses: tuple[float, ...]
+    accuracy: float | None
+
+
+def train_stream(
+    stream: str,
+    clips: Sequence[LabelledClip],
+    validation: Sequence[LabelledClip],
+    config: VideoFeatureConfig,
+    recipe: TrainingRecipe,
+    *,
+    store: SampleStore,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> TrainedStream:
+    """Trains one stream.
+
+    The same clips, recipe and device give the same weights; with a ``checkpoint`` also when it was interrupted after
+    any epoch and started again.
+
+    Args:
+        stream: ``rgb`` or ``flow``.
+        clips: to train on; their labels are the classifier's.
+        validation: looked at after training, never chosen by.
+        config: backbone, size of windows, and the weights to start from.
+        recipe: how.
+        store: holds the samples of all clips.
+        checkpoint: file for what is needed to go on; removed at the end.
+        device: as torch names it.
+        jobs: threads that read windows.
+        progress: told after every epoch.
+
+    Raises:
+        InputError: fewer than two labels, the backbone is not I3D, or the flow of single frames is asked for.
+        StoppedError: the loss became NaN.
+    """
+    labels = sorted({clip.label for clip in clips})
+    if config.backbone != "i3d" or len(labels) < 2:
+        raise InputError(
+            f"A stream of {config.backbone} cannot be trained on {len(labels)} labels",
+            expected="backbone i3d, and clips of at least two labels",
+        )
+    if stream == "flow" and config.frames == "middle":
+        raise InputError("A single frame has no flow to train on", expected="flow='none' beside frames='middle'")
+    network = _with_head(stream, len(labels), config, recipe)
+    network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
+    steps = math.ceil(len(clips) / recipe.batch)
+    scale = scaling(config)[stream]
+    actions = actions_of(labels).to(device)
+    losses: list[float] = []
+    if checkpoint is not None and checkpoint.is_file():
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        losses = saved["losses"]
+    for epoch in range(len(losses), recipe.epochs):
+        network.train()
+        torch.manual_seed(_seed(recipe, stream, "dropout", epoch))
+        total = torch.zeros((), device=device)
+        for step, (pixels, targets) in enumerate(_batches(stream, clips, labels, config, recipe, store, epoch, jobs)):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * _schedule(epoch * steps + step, recipe.epochs * steps, recipe)
+            x = scale(torch.from_numpy(pixels).to(device))
+            if stream == "rgb" and recipe.jitter:
+                x = _jittered(x, recipe.jitter)
+            logits = network(x)
+            loss = label_loss(logits, targets.to(device), actions, recipe)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.detach() * len(targets)
+        losses.append(float(total) / len(clips))
+        if not math.isfinite(losses[-1]):
+            raise StoppedError(
+                f"The loss of the {stream} stream became {losses[-1]} in epoch {epoch + 1}",
+                next_step="lower the learning rate",
+            )
+        if checkpoint is not None:
+            _save(checkpoint, network, optimizer, losses)
+        progress(f"training the {stream} stream", epoch + 1, recipe.epochs, f"loss {losses[-1]:.3f}")
+    accuracy = evaluate(network, stream, validation, labels, config, store, device) if validation else None
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    return TrainedStream({k: v for k, v in state.items() if "num_batches_tracked" not in k}, tuple(losses), accuracy)
+
+
+def actions_of(labels: Sequence[str]) -> Tensor:
+    """[L] the number of each label's action, which is the part before its first ``_``."""
+    actions = [label.split("_")[0] for label in labels]
+    return torch.tensor([sorted(set(actions)).index(action) for action in actions])
+
+
+def label_loss(logits: Tensor, targets: Tensor, actions: Tensor, recipe: TrainingRecipe) -> Tensor:
+    """Cross-entropy of the labels, and of their actions; an action is as likely as its labels together.
+
+    Args:
+        logits: [B, L].
+        targets: [B] numbers of labels.
+        actions: [L] numbers of the labels' actions. Where every label is an action of its own, they are asked for once.
+        recipe: weights and smoothing.
+    """
+    loss = cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+    count = int(actions.max()) + 1
+    if recipe.action_weight and count < len(actions):
+        by_action = torch.stack([logits[:, actions == action].logsumexp(1) for action in range(count)], dim=1)
+        of_action = cross_entropy(by_action, actions[targets], label_smoothing=recipe.label_smoothing)
+        loss = loss + recipe.action_weight * of_action
+    return loss
+
+
+@torch.inference_mode()
+def evaluate(
+    network: I3D,
+    stream: str,
+    clips: Sequence[LabelledClip],
+    labels: Sequence[str],
+    config: VideoFeatureConfig,
+    store: SampleStore,
+    device: str,
+) -> float:
+    """Percent of clips whose own label scores highest, on the windows that extraction takes."""
+    network.eval()
+    scale = scaling(config)[stream]
+    right = 0
+    for clip in clips:
+        samples = store.samples(clip.media.sha256, stream)
+        placed = windows_of(len(samples), config)
+        pixels = torch.from_numpy(centre_crop(samples, config.crop_px)[placed])
+        logits = network(scale(pixels.to(device))).mean(dim=0)
+        right += labels[int(logits.argmax())] == clip.label
+    return 100 * right / len(clips)
+
+
+def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.random.Generator) -> NDArray[Any]:
+    """A window of a clip at a random time and place; a short clip is repeated from its start, a single frame all along.
+
+    Args:
+        samples: [samples, height, width, C].
+        config: size of the window.
+        rng: of the draw.
+
+    Returns:
+        [window_frames, crop_px, crop_px, C]
+    """
+    count, height, width = samples.shape[:3]
+    start = rng.integers(max(1, count - config.window_frames + 1))
+    top, left = rng.integers(height - config.crop_px + 1), rng.integers(width - config.crop_px + 1)
+    times = (start + np.arange(config.window_frames)) % count
+    if config.frames == "middle":
+        times[:] = rng.integers(count)
+    return samples[times, top : top + config.crop_px, left : left + config.crop_px]
+
+
+def mirrored(window: NDArray[Any]) -> NDArray[Any]:
+    """[T, H, W, C] with left and right exchanged; two channels are flow, whose way across turns round as well."""
+    window = window[:, :, ::-1]
+    return window * np.array([-1, 1], window.dtype) if window.shape[3] == 2 else window
+
+
+def _batches(
+    stream: str,
+    clips: Sequence[LabelledClip],
+    labels: Sequence[str],
+    config: VideoFeatureConfig,
+    recipe: TrainingRecipe,
+    store: SampleStore,
+    epoch: int,
+    jobs: int,
+) -> Iterator[tuple[NDArray[Any], Tensor]]:
+    """One epoch: windows [B, T, H, W, C] and their labels [B]. A last clip alone would leave batch norm nothing."""
+    order = np.random.default_rng(_seed(recipe, "order", epoch)).permutation(len(clips))
+    starts = range(0, len(clips), recipe.batch)
+    parts = [order[start : start + recipe.batch] for start in starts if len(order[start:]) > 1]
+
+    def read(part: NDArray[np.intp]) -> NDArray[Any]:
+        windows = []
+        for number in part:
+            sha256 = clips[number].media.sha256
+            rng = np.random.default_rng(_seed(recipe, "window", epoch, sha256))  # the same for both streams
+            window = random_window(store.samples(sha256, stream), config, rng)
+            windows.append(mirrored(window) if recipe.flip and rng.random() < 0.5 else window)
+        return np.stack(windows)
+
+    for part, pixels in overlapped(read, parts, jobs):
+        yield pixels, torch.tensor([labels.index(clips[number].label) for number in part])
+
+
+def _with_head(stream: str, labels: int, config: VideoFeatureConfig, recipe: TrainingRecipe) -> I3D:
+    """The stream of a configuration with its weights, and a fresh classifier."""
+    body = load_networks(config)[0][stream]
+    torch.manual_seed(_seed(recipe, stream, "classifier"))
+    network = I3D(3 if stream == "rgb" else 2, classes=labels, width=config.width, dropout=recipe.dropout)
+    network.load_state_dict(body.state_dict(), strict=False)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = recipe.batch_norm_momentum
+    return network
+
+
+def _groups(network: nn.Module, recipe: TrainingRecipe) -> list[dict[str, object]]:
+    """Weight decay for convolutions; none for biases and batch norm."""
+    decayed = [value for value in network.parameters() if value.dim() > 1]
+    others = [value for value in network.parameters() if value.dim() == 1]
+    return [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _schedule(step: int, steps: int, recipe: TrainingRecipe) -> float:
+    """Share of the learning rate: up in a line, then down a cosine."""
+    warmup = max(1, round(steps * recipe.warmup))
+    if step < warmup:
+        return (step + 1) / warmup
+    return (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
+
+
+def _jittered(x: Tensor, share: float) -> Tensor:
+    """[B, 3, T, H, W]: each clip brighter or darker, flatter or harsher, tinted; the same for all its frames."""
+
+    def draw(*shape: int) -> Tensor:
+        return (torch.rand(shape) * 2 - 1).mul(share).to(x.device)
+
+    batch = len(x)
+    return x * (1 + draw(batch, 1, 1, 1, 1)) * (1 + draw(batch, 3, 1, 1, 1) / 2) + draw(batch, 1, 1, 1, 1)
+
+
+def _seed(recipe: TrainingRecipe, *names: str | int) -> int:
+    text = " ".join(map(str, (recipe.seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}
+    with written_whole(path) as partial:
+        torch.save(state, partial)

@@ -1,0 +1,123 @@
+"""What a retrieval model is, and how it scores a whole gallery: items encoded once, pairs scored in tiles."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.models.utterance_encoder import Sequences
+
+Codes = dict[str, Tensor]
+"""What a model keeps of N items: tensors [N, …] by name."""
+
+TILE = 256  # clips and utterances a tile of scores has at most
+FRAMES_AT_ONCE = 32_768  # padded audio frames that are encoded together
+
+
+class RetrievalModel(nn.Module, ABC):
+    """A system's network, or its closed form. Whatever it learns is in its state dict, buffers included.
+
+    Attributes:
+        trains_settled: whether the next epoch's losses use what `settle` found. Where they do not, it is called only
+            after epochs whose scores are asked for.
+    """
+
+    trains_settled = True
+
+    @abstractmethod
+    def encode_clips(self, video: Tensor) -> Codes:
+        """[N, Dv] → codes of N clips."""
+
+    @abstractmethod
+    def encode_utterances(self, audio: Sequences) -> Codes:
+        """M sequences → codes of M utterances."""
+
+    @abstractmethod
+    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M] scores; the higher, the better the two match."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted parts of the loss; their sum is made smaller. Empty for a system without gradients."""
+        return {}
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        """Called before training, also before a call that goes on, with the items to fit, such as for their means.
+
+        Parameters whose size the data decides get it here (`fmn.models.resizable_buffers`): the optimizer is made
+        afterwards.
+        """
+
+    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+        """Called after an epoch, before scores are asked for, with the items to fit: memories, closed forms."""
+
+
+def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -> Codes:
+    """Codes of the clips ``clips``, in that order."""
+    with still(model):
+        parts = [
+            model.encode_clips(data.video[data.on_device(clips[start : start + TILE])])
+            for start in range(0, len(clips), TILE)
+        ]
+    return _joined(parts)
+
+
+def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: Indices) -> Codes:
+    """Codes of the utterances ``utterances``, in that order; those of like length are encoded together."""
+    order = np.argsort(-data.lengths[utterances], kind="stable")
+    parts = []
+    with still(model):
+        start = 0
+        while start < len(order):
+            longest = int(data.lengths[utterances[order[start]]])
+            stop = start + max(1, min(TILE, FRAMES_AT_ONCE // longest))
+            parts.append(model.encode_utterances(data.utterances(utterances[order[start:stop]])))
+            start = stop
+    back = data.on_device(np.argsort(order))
+    return {name: tensor[back] for name, tensor in _joined(parts).items()}
+
+
+def score_matrix(
+    model: RetrievalModel, clips: Codes, utterances: Codes, *, done: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """[N, M] float32 scores on the CPU, computed tile by tile; ``done`` is told how many clips are through."""
+    count = _size(clips)
+    result = torch.empty(count, _size(utterances))
+    with still(model):
+        for start in range(0, count, TILE):
+            rows = _rows(clips, start)
+            for left in range(0, result.shape[1], TILE):
+                tile = model.scores(rows, _rows(utterances, left))
+                result[start : start + TILE, left : left + TILE] = tile.float().cpu()
+            if done is not None:
+                done(min(start + TILE, count), count)
+    return result
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients, for the time of a ``with`` block."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _rows(codes: Codes, start: int) -> Codes:
+    return {name: tensor[start : start + TILE] for name, tensor in codes.items()}
+
+
+def _size(codes: Codes) -> int:
+    return len(next(iter(codes.values())))
+
+
+def _joined(parts: list[Codes]) -> Codes:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

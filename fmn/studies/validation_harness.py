@@ -1,0 +1,171 @@
+"""Fold 0 as a test bench: a trained network, and the same network with its memories written and read otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import training_generator
+from fmn.config import Config, with_values
+from fmn.data.batches import Indices, matched_once
+from fmn.data.items import Items, Parts, parts_of
+from fmn.data.loading import Featured
+from fmn.evaluation.evaluate import Metrics, measure
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.training.checkpoint import LoadedRun, load_run
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """The training items with their features, in what is fitted and fold 0.
+
+    Attributes:
+        prepared: items and features. parts: fitted and held out.
+        held: the items of fold 0, in the order of ``parts``.
+    """
+
+    prepared: Featured
+    parts: Parts
+    held: Items
+
+    @classmethod
+    def of(cls, prepared: Featured) -> Bench:
+        """Sets fold 0 apart.
+
+        Raises:
+            InputError: see `check_fold_0`.
+        """
+        parts = check_fold_0(prepared.items)
+        return cls(prepared, parts, part_of(prepared.items, parts.validation_clips, parts.validation_utterances))
+
+
+def check_fold_0(items: Items) -> Parts:
+    """The parts of training items that can be chosen by.
+
+    Raises:
+        InputError: they are items to test on, or there is no fold 0 with items of its own.
+    """
+    if items.split != "train":
+        raise InputError(
+            "The manifest is one to test on: nothing may be chosen by it",
+            where=items.manifest,
+            expected="train.jsonl, whose fold 0 is there for choosing",
+            next_step="name the training manifest",
+        )
+    parts = parts_of(items)
+    if not parts.validates or parts.leaks:
+        raise InputError(
+            "There is no fold 0 with items of its own",
+            where=items.manifest,
+            expected="a training manifest whose fold 0 shares no clip and no utterance with the other folds",
+            next_step="write it with fmn-data pairs --split items (or person, or mpii)",
+        )
+    return parts
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a form of a trained network gives on fold 0.
+
+    Attributes:
+        metrics: by direction, as of `fmn.evaluation.evaluate.measure`.
+        slots: slots in use; null for a score that reads none.
+    """
+
+    metrics: Metrics
+    slots: int | None
+
+    @property
+    def quality(self) -> float:
+        """The mean of both directions' class mean average precision, percent: what choices are made by."""
+        return float(np.mean([block["class_map"] for block in self.metrics.values()]))
+
+
+class TrainedBench:
+    """A trained network on the bench: encoded once, scored in as many forms as are asked for.
+
+    Fold 0 never enters the memories here: they are written from the fitted items alone.
+
+    Args:
+        run: folder of a run of fmn.
+        bench: the items that it was trained on.
+    """
+
+    def __init__(self, run: Path, bench: Bench) -> None:
+        device = bench.prepared.data.device
+        self.loaded = load_run(run, device)
+        self.bench = bench
+        both = reformed(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # gives both codes
+        data, parts = bench.prepared.data, bench.parts
+        self._fit = (
+            encode_all_clips(both, data, parts.fit_clips),
+            encode_all_utterances(both, data, parts.fit_utterances),
+        )
+        self._held = (
+            encode_all_clips(both, data, parts.validation_clips),
+            encode_all_utterances(both, data, parts.validation_utterances),
+        )
+        self._pairs = data.on_device(self._pairs_to_write())
+        self._classes = data.clip_classes[data.on_device(parts.fit_clips)][self._pairs[:, 0]]
+
+    def outcome(self, config: Config) -> Outcome:
+        """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is not looked at."""
+        model = reformed(self.loaded, config)
+        if config.memory.write == "epoch":
+            model.rewrite(*self._fit, self._pairs, self._classes)
+        scores = score_matrix(model, *self._held).numpy()
+        reads = config.model.score not in ("s1", "cosine")
+        return Outcome(measure(scores, self.bench.held), model.memory.size if reads else None)
+
+    def _pairs_to_write(self) -> Indices:
+        """[P, 2]: rows of the fitted codes."""
+        data, parts = self.bench.prepared.data, self.bench.parts
+        pairs = matched_once(
+            parts.fit_clips,
+            parts.fit_utterances,
+            data.clip_classes.cpu().numpy(),
+            data.utterance_classes.cpu().numpy(),
+            training_generator(self.loaded.config.training.seed, "settle", "bench"),
+        )
+        return np.stack(
+            [np.searchsorted(parts.fit_clips, pairs[:, 0]), np.searchsorted(parts.fit_utterances, pairs[:, 1])], axis=1
+        )
+
+
+def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
+    """The network of a run with memories and score of another configuration; memories of another shape are empty.
+
+    Raises:
+        InputError: the run is not of fmn.
+    """
+    if not isinstance(loaded.model, FeatureMemoryNetwork):
+        raise InputError(
+            f"The run is of {loaded.config.system}, which has no memories",
+            where=loaded.path,
+            expected="a run of fmn",
+            next_step="train one: fmn train --model fmn",
+        )
+    with torch.random.fork_rng(devices=[]):
+        model = FeatureMemoryNetwork(config, loaded.about.video_dim, loaded.about.audio_dim)
+    own: dict[str, Any] = model.state_dict()
+    given = {
+        name: tensor
+        for name, tensor in loaded.model.state_dict().items()
+        if not name.startswith("memory.") or own[name].shape == tensor.shape
+    }
+    model.load_state_dict(own | given)
+    return model.to(loaded.model.video_mean.device).eval()
+
+
+def part_of(items: Items, clips: Indices, utterances: Indices) -> Items:
+    """Only some of the items, and the pairs between them."""
+    marks = [np.zeros(len(rows), dtype=bool) for rows in (items.clips, items.utterances)]
+    marks[0][clips] = True
+    marks[1][utterances] = True
+    return items.kept(*marks)

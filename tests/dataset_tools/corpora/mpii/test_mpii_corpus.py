@@ -1,0 +1,110 @@
+"""A folder in MPII Cooking 2's layout: what is found in it, what is missing, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, find_mat, open_corpus
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_mat) -> Path:
+    folder = tmp_path / "mpii"
+    write_mat(path=folder / MAT_NAME)
+    return folder
+
+
+def _touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def test_videos_are_found_by_name_and_missing_ones_listed(root):
+    _touch(
+        root, "videos/s07-d72-cam-002.avi", "videos/._s07-d72-cam-002.avi", "videos/readme.txt", "s99-d01-cam-002.MKV"
+    )
+    corpus = open_corpus(root)
+    assert corpus.videos == {
+        "s07-d72-cam-002": root / "videos/s07-d72-cam-002.avi",
+        "s99-d01-cam-002": root / "s99-d01-cam-002.MKV",
+    }
+    assert corpus.missing_videos == ("s13-d21-cam-002",)
+    assert [interval.sequence for interval in corpus.annotations.intervals] == ["s07-d72"] * 2 + ["s13-d21"] * 2
+
+
+def test_of_several_files_of_one_video_the_avi_in_videos_counts(root):
+    _touch(root, "s07-d72-cam-002.avi", "videos/s07-d72-cam-002.mp4", "videos/s07-d72-cam-002.avi", "videos/a.mkv")
+    assert open_corpus(root).videos["s07-d72-cam-002"] == root / "videos/s07-d72-cam-002.avi"
+
+
+def test_a_folder_with_nothing_but_annotations_can_be_looked_at(root):
+    corpus = open_corpus(root)
+    assert (corpus.videos, corpus.splits, corpus.standin, corpus.sentences) == ({}, {}, None, None)
+    assert corpus.missing_videos == ("s07-d72-cam-002", "s13-d21-cam-002")
+    assert "There are no videos in the folder." in corpus.notes
+
+
+@pytest.mark.parametrize("setup", ["experimentalSetup", "experimentalSetup/experimentalSetup"])
+def test_splits_are_read_also_when_nested(root, setup):
+    folder = root / setup
+    folder.mkdir(parents=True)
+    (folder / "sequencesTrainAttr.txt").write_text("# training\ns07-d72\r\n\ns13-d21  # good\ns20-d01\n")
+    (folder / "sequencesVal.txt").write_text("s21-d01\n")
+    (folder / "sequencesTest.txt").write_text("s13-d21\n")
+    (folder / "sequencesTrainDishes.txt").write_text("whatever\n")
+    corpus = open_corpus(root)
+    assert corpus.splits == {"train": {"s07-d72", "s20-d01"}, "val": {"s21-d01"}, "test": {"s13-d21"}}
+    assert "1 sequences are in the official lists of train and test: kept in test." in corpus.notes
+
+
+def test_a_split_list_with_a_broken_line_is_refused(root):
+    (root / "experimentalSetup").mkdir()
+    (root / "experimentalSetup/sequencesVal.txt").write_bytes(b"s07-d72\nvideo one\n\xff\xfe\n")
+    with pytest.raises(InputError, match="2 lines that are no sequence: line 2: 'video one'") as refused:
+        open_corpus(root)
+    assert refused.value.where == str(root / "experimentalSetup/sequencesVal.txt")
+
+
+def test_a_stand_in_says_so(root):
+    (root / "STANDIN.json").write_text('{"seed": 3}')
+    assert open_corpus(root).standin == {"seed": 3}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 100_000])
+def test_a_broken_stand_in_mark_is_refused(root, content):
+    (root / "STANDIN.json").write_text(content)
+    with pytest.raises(InputError, match=r"STANDIN\.json"):
+        open_corpus(root)
+
+
+def test_sentences_are_found(root):
+    (root / "tacos").mkdir()
+    assert open_corpus(root).sentences == root / "tacos"
+
+
+def test_the_annotation_file_may_have_another_name_or_lie_one_folder_below(tmp_path):
+    _touch(tmp_path, "annos/mine.mat", "annos/._mine.mat")
+    assert find_mat(tmp_path) == tmp_path / "annos/mine.mat"
+    _touch(tmp_path, "annos/other.mat")
+    with pytest.raises(InputError, match=r"several annotation files: annos/mine\.mat, annos/other\.mat"):
+        find_mat(tmp_path)
+    _touch(tmp_path, f"annos/{MAT_NAME}")
+    assert find_mat(tmp_path) == tmp_path / "annos" / MAT_NAME
+    _touch(tmp_path, MAT_NAME)
+    assert find_mat(tmp_path) == tmp_path / MAT_NAME
+
+
+def test_what_is_no_such_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, found in (
+        ("none", "There is no such folder"),
+        ("file", "is a file"),
+        (".", "There is no annotation file"),
+    ):
+        with pytest.raises(InputError, match=found):
+            open_corpus(tmp_path / path)

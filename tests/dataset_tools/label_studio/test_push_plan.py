@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dataset_tools.label_studio.push_plan import PresentTask, PushPlan, plan_push
+from dataset_tools.label_studio.tasks import CONTENT_FIELDS, Task
+
+CONTENT = dict.fromkeys(CONTENT_FIELDS, "x")
+
+
+def wanted(clip: str, **data: Any) -> Task:
+    return Task(clip, 1, {"clip_id": clip, "look": 1, "video": "/v", **CONTENT, **data}, ())
+
+
+def present(task_id: int, clip: str, *, look: int = 1, worked_on: bool = False, **data: Any) -> PresentTask:
+    return PresentTask(task_id, clip, look, {**wanted(clip).data, "look": look, **data}, worked_on)
+
+
+def plan(
+    tasks: list[Task],
+    there: list[PresentTask],
+    *,
+    settled: tuple[str, ...] = (),
+    pulled: tuple[int, ...] = (),
+    last_look: dict[str, int] | None = None,
+    undecided: dict[str, int] | None = None,
+) -> PushPlan:
+    return plan_push(
+        tasks,
+        there,
+        settled=settled.__contains__,
+        pulled=set(pulled),
+        last_look=last_look or {},
+        undecided=undecided or {},
+    )
+
+
+def test_what_is_there_already_is_left_alone() -> None:
+    found = plan([wanted("a"), wanted("b")], [present(1, "a"), present(2, "b", worked_on=True)])
+    assert found == PushPlan((), (), (), (), unchanged=2, decided=0, waiting=0, gone=0)
+
+
+def test_a_new_clip_gets_a_task_and_a_decided_one_needs_none() -> None:
+    found = plan([wanted("a"), wanted("b")], [], settled=("b",))
+    assert ([task.clip_id for task in found.create], found.decided) == (["a"], 1)
+
+
+def test_a_clip_that_was_decided_and_has_changed_is_counted_on_in_a_new_project() -> None:
+    (task,) = plan([wanted("a")], [], last_look={"a": 2}).create
+    assert (task.look, task.data["look"]) == (3, 3)
+
+
+def test_a_changed_clip_updates_a_task_that_nobody_worked_on() -> None:
+    found = plan([wanted("a", clip_sha256="new")], [present(1, "a", look=2)])
+    ((there, task),) = found.update
+    assert (there.id, task.data["clip_sha256"], task.data["look"]) == (1, "new", 2)
+    assert not found.create
+
+
+def test_a_changed_clip_whose_task_was_decided_on_is_shown_again() -> None:
+    tasks = [wanted("a", clip_sha256="new")]
+    there = [present(1, "a", worked_on=True)]
+    (task,) = plan(tasks, there, pulled=(1,)).create
+    assert (task.look, task.data["look"], task.data["clip_sha256"]) == (2, 2, "new")
+    # … and once that task is there, not a third time
+    again = plan(tasks, [*there, present(2, "a", look=2, clip_sha256="new")], pulled=(1,))
+    assert (again.create, again.update, again.unchanged) == ((), (), 1)
+
+
+def test_a_change_that_the_decision_itself_made_shows_nothing_again() -> None:
+    found = plan([wanted("a", clip_sha256="new")], [present(1, "a", worked_on=True)], settled=("a",), pulled=(1,))
+    assert found == PushPlan((), (), (), (), unchanged=1, decided=0, waiting=0, gone=0)
+
+
+def test_work_that_was_not_pulled_is_not_touched() -> None:
+    found = plan([wanted("a", clip_sha256="new")], [present(1, "a", worked_on=True)])
+    assert found == PushPlan((), (), (), (), unchanged=0, decided=0, waiting=1, gone=0)
+
+
+def test_another_address_is_updated_whoever_worked_on_the_task() -> None:
+    found = plan([wanted("a", video="/new")], [present(1, "a", worked_on=True)])
+    assert [task.data["video"] for _, task in found.update] == ["/new"]
+
+
+def test_another_range_to_start_with_is_updated_where_nobody_worked_on_the_task() -> None:
+    there = [present(1, "a", trim=None), present(2, "b", trim=None, worked_on=True)]
+    found = plan([wanted("a", trim=[3, 9]), wanted("b", trim=[3, 9])], there, settled=("a", "b"))
+    assert ([task.clip_id for _, task in found.update], found.unchanged, found.create) == (["a"], 1, ())
+
+
+def test_of_doubled_tasks_the_one_that_was_worked_on_stays() -> None:
+    found = plan([wanted("a")], [present(1, "a"), present(2, "a", worked_on=True), present(3, "a")])
+    assert (sorted(found.remove), found.unchanged) == ([1, 3], 1)
+    both_worked_on = plan([wanted("a")], [present(1, "a", worked_on=True), present(2, "a", worked_on=True)])
+    assert both_worked_on.remove == ()
+
+
+def test_a_clip_that_left_the_data_set_keeps_its_task() -> None:
+    found = plan([], [present(1, "a"), present(2, "b", worked_on=True)])
+    assert found == PushPlan((), (), (), (), unchanged=0, decided=0, waiting=0, gone=2)
+
+
+def test_a_clip_in_conflict_is_shown_to_one_more_once() -> None:
+    there = [present(1, "a", worked_on=True), present(2, "a", look=2, worked_on=True)]
+    asked = plan([wanted("a")], there, settled=("a",), pulled=(1, 2), undecided={"a": 2, "unknown": 2})
+    assert asked.reopen == ((2, 3),)
+    there = [replace(there[1], wanted_annotators=3)]
+    assert plan([wanted("a")], there, settled=("a",), pulled=(2,), undecided={"a": 2}).reopen == ()
+    assert plan([wanted("a")], there, settled=("a",), pulled=(2,), undecided={"a": 3}).reopen == ((2, 4),)

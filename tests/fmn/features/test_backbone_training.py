@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import InputError, StoppedError
+from fmn.features.backbone_training import (
+    LabelledClip,
+    TrainedStream,
+    TrainingRecipe,
+    actions_of,
+    label_loss,
+    mirrored,
+    random_window,
+    train_stream,
+)
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.flow import optical_flow
+from fmn.features.media import Media
+from fmn.features.sample_store import SampleStore
+from fmn.features.windows import read_samples
+
+RECIPE = TrainingRecipe(epochs=12, batch=4, learning_rate=3e-3, dropout=0.0, jitter=0.0, flip=False)
+
+
+@pytest.fixture
+def movers(
+    write_video: Callable[..., Path], texture: Callable[..., NDArray[np.uint8]], as_media: Callable[[Path], Media]
+) -> list[LabelledClip]:
+    """Twelve clips of different textures: half move to the right, half to the left. No single frame tells which."""
+    clips = []
+    for seed in range(12):
+        frames = texture(40, 48, 64, seed=seed)
+        label = ("right", "left")[seed % 2]
+        path = write_video(f"{label}{seed}.mp4", frames if label == "right" else frames[::-1])
+        clips.append(LabelledClip(as_media(path), label))
+    return clips
+
+
+@pytest.fixture
+def store(movers: list[LabelledClip], tiny: VideoFeatureConfig, tmp_path: Path) -> SampleStore:
+    filled = SampleStore(tmp_path / "store", tiny)
+    assert filled.fill([clip.media for clip in movers], jobs=2) == {}
+    return filled
+
+
+def test_the_store_holds_what_the_clips_hold(
+    movers: list[LabelledClip], store: SampleStore, tiny: VideoFeatureConfig
+) -> None:
+    samples = read_samples(movers[3].media.path, tiny)
+    assert np.array_equal(store.samples(movers[3].media.sha256, "rgb"), samples.rgb)
+    assert samples.flow is not None
+    assert np.array_equal(store.samples(movers[3].media.sha256, "flow"), samples.flow)
+
+
+def test_the_store_is_filled_once_and_names_failures(
+    movers: list[LabelledClip], store: SampleStore, tmp_path: Path
+) -> None:
+    decoded: list[str] = []
+
+    def note(stage: str, done: int, total: int, name: str = "") -> None:
+        decoded.append(name)
+
+    bad = Media("0" * 64, tmp_path / "none.mp4", "none")
+    assert list(store.fill([*(clip.media for clip in movers), bad], progress=note)) == [bad.sha256]
+    assert decoded == ["none"]
+
+
+def test_a_random_window_lies_inside_and_reaches_everywhere(tiny: VideoFeatureConfig) -> None:
+    # Each value tells its place: time in channel 0, row in 1, column in 2.
+    shape = (11, 40, 53)
+    samples = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    corners = set()
+    for _ in range(4000):
+        window = random_window(samples, tiny, rng)
+        assert window.shape == (8, 32, 32, 3)
+        first, last = window[0, 0, 0], window[-1, -1, -1]
+        assert (last - first).tolist() == [7, 31, 31]
+        corners.add(tuple(first.tolist()))
+    assert {t for t, _, _ in corners} == set(range(4))
+    assert {y for _, y, _ in corners} == set(range(9))
+    assert {x for _, _, x in corners} == set(range(22))
+
+
+def test_the_flow_of_mirrored_frames_is_the_mirrored_flow(texture: Callable[..., NDArray[np.uint8]]) -> None:
+    frames = texture(8, 64, 96, seed=5)  # moves across
+    seen = mirrored(optical_flow(frames, "dis", 8.0)).astype(int)
+    recomputed = optical_flow(np.ascontiguousarray(mirrored(frames)), "dis", 8.0).astype(int)
+    inner = (slice(None), slice(8, -8), slice(8, -8))
+    assert np.abs(recomputed[inner][..., 0]).mean() > 5
+    assert np.abs(seen[inner] - recomputed[inner]).mean() < 2
+
+
+def test_a_single_frame_is_taken_from_anywhere_in_the_clip(tiny: VideoFeatureConfig) -> None:
+    samples = np.broadcast_to(np.arange(30, dtype=np.uint8)[:, None, None, None], (30, 64, 64, 3))
+    one = replace(tiny, frames="middle")
+    seen = [np.unique(random_window(samples, one, np.random.default_rng(seed))) for seed in range(300)]
+    assert {len(values) for values in seen} == {1}
+    assert {int(values[0]) for values in seen} == set(range(30))
+
+
+def test_a_short_clip_is_repeated(tiny: VideoFeatureConfig) -> None:
+    samples = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 2), np.uint8)
+    window = random_window(samples, tiny, np.random.default_rng(0))
+    assert window[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def trained(
+    movers: list[LabelledClip], config: VideoFeatureConfig, store: SampleStore, **options: object
+) -> TrainedStream:
+    recipe = options.pop("recipe", RECIPE)
+    stream = options.pop("stream", "flow")
+    return train_stream(stream, movers[:8], movers[8:], config, recipe, store=store, **options)  # type: ignore[arg-type]
+
+
+def test_the_flow_stream_learns_direction_and_tells_it_in_other_clips(
+    movers: list[LabelledClip], tiny: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    # Frames of 64 × 64 in batches of 8: with less, batch norm of the last blocks has but a few numbers to go by.
+    config = replace(tiny, width=1 / 8, resize="square", resize_px=72, crop_px=64)
+    store = SampleStore(tmp_path / "larger", config)
+    store.fill([clip.media for clip in movers])
+    result = trained(movers, config, store, recipe=replace(RECIPE, epochs=20, batch=8, label_smoothing=0.0))
+    assert result.losses[-1] < 0.1 < 0.5 < result.losses[0]
+    assert result.accuracy == 100
+    assert len(result.losses) == 20
+
+
+def test_jobs_change_nothing_and_the_seed_does(
+    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore
+) -> None:
+    short = replace(RECIPE, epochs=2, dropout=0.5, jitter=0.2)
+    one = trained(movers, tiny, store, recipe=short, stream="rgb")
+    three = trained(movers, tiny, store, recipe=short, stream="rgb", jobs=3)
+    other = trained(movers, tiny, store, recipe=replace(short, seed=1), stream="rgb")
+    assert one.losses == three.losses != other.losses
+    assert all(torch.equal(one.state[name], three.state[name]) for name in one.state)
+
+
+def test_an_action_is_as_likely_as_its_labels_together() -> None:
+    labels = ["cut_apple", "cut_lime", "wash_apple"]
+    logits, targets = torch.tensor([[1.0, 2.0, -1.0], [0.5, 0.0, 0.25]]), torch.tensor([1, 2])
+    chances = (logits.double().exp() / logits.double().exp().sum(1, keepdim=True)).numpy()
+    of_label = -np.log([chances[0, 1], chances[1, 2]]).mean()
+    of_action = -np.log([chances[0, 0] + chances[0, 1], chances[1, 2]]).mean()
+    plain = replace(RECIPE, label_smoothing=0.0)
+    for weight in (0.0, 0.5, 1.0):
+        loss = label_loss(logits, targets, actions_of(labels), replace(plain, action_weight=weight))
+        assert float(loss) == pytest.approx(of_label + weight * of_action, rel=1e-5)
+    alone = label_loss(logits, targets, actions_of(["cut", "peel", "wash"]), plain)  # asked for once
+    assert float(alone) == pytest.approx(of_label, rel=1e-5)
+
+
+def test_interrupted_training_ends_with_the_same_weights(
+    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, epochs=4, dropout=0.5, jitter=0.2)
+    whole = trained(movers, tiny, store, recipe=recipe, stream="rgb")
+    checkpoint = tmp_path / "state.pt"
+
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(movers, tiny, store, recipe=recipe, stream="rgb", checkpoint=checkpoint, progress=stop)
+    seen: list[int] = []
+    resumed = trained(
+        movers,
+        tiny,
+        store,
+        recipe=recipe,
+        stream="rgb",
+        checkpoint=checkpoint,
+        progress=lambda stage, done, total, note="": seen.append(done),
+    )
+    assert seen == [3, 4]
+    assert resumed.losses == whole.losses
+    assert all(torch.equal(resumed.state[name], whole.state[name]) for name in whole.state)
+    assert not checkpoint.exists()
+
+
+def test_what_cannot_be_trained_is_refused(
+    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore
+) -> None:
+    with pytest.raises(InputError, match="1 labels"):
+        train_stream("rgb", movers[:8:2], [], tiny, RECIPE, store=store)
+    resnet = VideoFeatureConfig(backbone="i3d_r50", flow="none", weights="random")
+    with pytest.raises(InputError, match="i3d_r50"):
+        train_stream("rgb", movers, [], resnet, RECIPE, store=store)
+    with pytest.raises(InputError, match="epochs is 0; dropout is 1"):
+        TrainingRecipe(epochs=0, dropout=1.0)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_a_hint(
+    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore
+) -> None:
+    with pytest.raises(StoppedError, match="became"):
+        trained(movers, tiny, store, recipe=replace(RECIPE, learning_rate=1e30, epochs=2))
