@@ -10,17 +10,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from dataset_tools.core.errors import StoppedError, ToolkitError
 from dataset_tools.core.files import clear_partial
 from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
+from dataset_tools.core.workspace_lock import workspace_lock
 
 
 class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
@@ -80,36 +81,25 @@ class Ledger:
         self.path = path
         self.root = path.parent
         self.rows: dict[str, LedgerRow] = {}
-        self._lock = FileLock(self.root / "cache" / "workspace.lock")
+        self._held = ExitStack()  # the lock of the workspace
         self._journal: FileIO | None = None
         self._changed = False
 
     def __enter__(self) -> Ledger:
-        self._journal_path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise StoppedError(
-                "Another command is working in this workspace",
-                where=self.root.resolve(),
-                expected="one command at a time",
-                next_step="wait until it has ended, then run this one again; or use another --workspace",
-            ) from error
-        try:
+        with ExitStack() as entered:
+            entered.enter_context(workspace_lock(self.root))
             self._clear_partial()
             self.rows = read_ledger(self.path)
             if self._journal_path.exists():
                 self._compact()
             self._journal = self._journal_path.open("wb", buffering=0)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._held = entered.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with self._held:
             if self._journal is not None:
                 self._journal.close()
                 self._journal = None
@@ -117,8 +107,6 @@ class Ledger:
                 self._compact()
             self._journal_path.unlink(missing_ok=True)
             self._clear_partial()  # of workers that were killed, here or on a node that went away
-        finally:
-            self._lock.release()
 
     def finished(self, row_id: str, key: str) -> LedgerRow | None:
         """The row of a sample that need not be made again: it is ok, of the same key, and its file is there."""

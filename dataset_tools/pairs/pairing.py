@@ -25,9 +25,9 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
+from dataset_tools.pairs.folds import FOLDS
 from dataset_tools.pairs.split_record import SplitRecord, write_split
 from dataset_tools.pairs.splits import (
-    FOLDS,
     Side,
     Sides,
     SplitName,

@@ -17,12 +17,12 @@ import numpy as np
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.pairs.folds import FOLDS, deal_folds
 
 SplitName = Literal["items", "person", "mpii", "pairs"]
 Side = Literal["train", "test"]
 Item = TypeVar("Item", ClipRow, UtteranceRow)
 
-FOLDS = 5
 PERSON_DRAWS = 4000
 _WINDOW = re.compile(r"_w\d+of\d+$")
 
@@ -57,7 +57,7 @@ def split_items(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], *,
         order = [intervals[index] for index in random.permutation(len(intervals))]
         sizes = Counter(interval_of(clip.id) for clip in group)
         test = _first_until(order, sizes, round(test_share * len(group)))
-        folds = _deal([interval for interval in order if interval not in test])
+        folds = deal_folds([interval for interval in order if interval not in test])
         for clip in group:
             interval = interval_of(clip.id)
             clip_sides[clip.id] = "test" if interval in test else "train"
@@ -98,7 +98,7 @@ def split_person(
     distance = np.where(usable, np.abs(shares - test_share).sum(axis=1), np.inf)
     test = {person for person, drawn in zip(persons, draws[int(distance.argmin())], strict=True) if drawn}
     train_persons = [person for person in persons if person not in test]
-    folds = _deal([train_persons[index] for index in random.permutation(len(train_persons))])
+    folds = deal_folds([train_persons[index] for index in random.permutation(len(train_persons))])
     clip_sides: dict[str, Side] = {clip.id: "test" if clip.person in test else "train" for clip in clips}
     clip_folds = {clip.id: folds[clip.person] for clip in clips if clip.person in folds}
     return _with_utterances(
@@ -137,7 +137,7 @@ def split_mpii(
             clip_sides[clip.id] = "train"
     random = generator(seed, "split", "mpii")
     train_sequences = sorted({sequences[clip_id] for clip_id, side in clip_sides.items() if side == "train"})
-    folds = _deal([train_sequences[index] for index in random.permutation(len(train_sequences))])
+    folds = deal_folds([train_sequences[index] for index in random.permutation(len(train_sequences))])
     clip_folds = {clip_id: folds[sequences[clip_id]] for clip_id, side in clip_sides.items() if side == "train"}
     sides = _with_utterances(
         clips, utterances, clip_sides, clip_folds, test_share=test_share, seed=seed, voices_apart=False
@@ -235,7 +235,3 @@ def _first_until(order: Sequence[str], sizes: Mapping[str, int], wanted: int) ->
             taken.add(name)
             count += sizes[name]
     return taken
-
-
-def _deal(order: Sequence[str]) -> dict[str, int]:
-    return {name: position % FOLDS for position, name in enumerate(order)}
