@@ -46,7 +46,7 @@ def plan_clips(
     read or is too short, is refused as failed, and the next one takes its place. A class that falls short is accepted,
     filled with non-overlapping windows of its longest intervals (at least two seconds each), or stops everything.
 
-    Then come annotators' ``decisions``, by clip id (`dataset_tools.clips.applied_decisions`): the selection made without
+    Then come annotators' ``decisions``, by clip id (`dataset_tools.clips.applied_decisions`): the selection without
     them stays, except for clips that they reject or move; further intervals, selected in the same way, fill the places.
 
     With more ``known`` about the videos of the clips that a plan has, the next plan differs; once all of them are
