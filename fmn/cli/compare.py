@@ -29,7 +29,7 @@ from fmn.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fmn.comparison.compare import Comparison
+    from fmn.comparison.comparison_plan import Comparison
 
 
 def compare(
@@ -71,7 +71,7 @@ def compare(
     """
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.comparison.compare import compare as compare_systems
-        from fmn.comparison.compare import plan
+        from fmn.comparison.comparison_plan import plan
         from fmn.comparison.output_files import write_files
         from fmn.comparison.rendering import rich_tables
         from fmn.training.run_folder import default_run
@@ -111,7 +111,7 @@ def compare(
 def _show_plan(terminal: Terminal, planned: Comparison) -> None:
     from rich.table import Table
 
-    from fmn.comparison.compare import describe
+    from fmn.comparison.comparison_plan import describe
     from fmn.models.registry import find_system
 
     table = Table(title="systems", title_justify="left")

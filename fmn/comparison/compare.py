@@ -7,182 +7,19 @@ best mean average precision on fold 0 is trained with every seed and scored on t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
-from dataset_tools.core.files import sha256_of
+from dataset_tools.core.errors import StoppedError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
+from fmn.comparison.comparison_plan import Comparison, Entry
 from fmn.comparison.comparison_runs import Outcome, Task, run_tasks
 from fmn.comparison.results import Results, summarised
-from fmn.config import Config, PresetName, as_dict, preset, with_values
+from fmn.config import as_dict
 from fmn.data.items import Items, load_items
-from fmn.data.loading import featured, find_device
-from fmn.models.registry import Changes, System, find_system, system_names
-
-ORDER = (
-    *("cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet"),  # those of the paper's Table 2, in its order
-    *("mms", "mms_classes", "amm", "amm_classes", "two_classifiers"),
-    *("fmn_printed", "fmn_no_memory", "fmn"),
-)
-TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
-DEFAULT_BUDGET = 4
-DEFAULT_SEEDS = 5
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A configuration of a system that is tried on fold 0.
-
-    Attributes:
-        changes: of the system's adapted configuration, by dotted name.
-        config: the whole, with the first seed.
-        folder: of its runs, one for each seed.
-    """
-
-    changes: Changes
-    config: Config
-    folder: Path
-
-    def task(self, comparison: Comparison, seed: int, *, is_tested: bool) -> Task:
-        """The run with this seed."""
-        config = replace(self.config, training=replace(self.config.training, seed=seed))
-        return Task(
-            system=config.system,
-            config=config,
-            run=self.folder / str(seed),
-            train=comparison.train,
-            test=comparison.test if is_tested else None,
-            test_sha256=comparison.test_sha256,
-            root=comparison.root,
-            device=comparison.device,
-        )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What is compared with what.
-
-    Attributes:
-        train, test: the manifests. train_sha256, test_sha256: of their contents.
-        folder: where runs and tables go.
-        preset: the preset that every system starts from. changes: values changed in all of them.
-        candidates: by system, the configurations that are tried.
-        seeds: the seeds.
-        root: the workspace, or null for the usual one. device: as torch names it.
-    """
-
-    train: Path
-    test: Path
-    train_sha256: str
-    test_sha256: str
-    folder: Path
-    preset: PresetName
-    changes: Changes
-    candidates: Mapping[str, tuple[Candidate, ...]]
-    seeds: tuple[int, ...]
-    root: Path | None
-    device: str
-
-    @property
-    def runs(self) -> int:
-        """How many runs there are, at most: a winner's first seed is among those tried."""
-        return sum(len(tried) + len(self.seeds) - 1 for tried in self.candidates.values())
-
-
-@dataclass
-class Entry:
-    """What became of a system.
-
-    Attributes:
-        system: the system.
-        candidates: what was tried. tried: what came out of it, in the same order.
-        winner: number of the one that fold 0 chose.
-        tested: outcomes of the winner, by seed.
-        error: why there are no results; null when there are.
-    """
-
-    system: System
-    candidates: tuple[Candidate, ...]
-    tried: list[Outcome] = field(default_factory=list)
-    winner: int = 0
-    tested: list[Outcome] = field(default_factory=list)
-    error: ToolkitError | None = None
-
-
-def plan(
-    train: Path,
-    test: Path,
-    folder: Path,
-    *,
-    models: Sequence[str] | None = None,
-    preset_name: PresetName = "demo",
-    changes: Changes | None = None,
-    budget: int = DEFAULT_BUDGET,
-    seeds: int = DEFAULT_SEEDS,
-    root: Path | None = None,
-    device: str = "auto",
-) -> Comparison:
-    """What `compare` will do; nothing is written.
-
-    Args:
-        train: the training manifest.
-        test: the test manifest.
-        folder: where runs and tables go.
-        models: names of systems; null: all of them.
-        preset_name: the preset that every system adapts.
-        changes: values changed in every system's adapted configuration, by dotted name.
-        budget: configurations tried for each system on fold 0, the unchanged one included.
-        seeds: how many.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
-
-    Raises:
-        InputError: a manifest is missing, a system is unknown, or the changes do not fit a system.
-    """
-    for path in (train, test):
-        if not path.is_file():
-            raise InputError(
-                "There is no such manifest", where=path, expected="a manifest of pairs", next_step="run fmn-data pairs"
-            )
-    if min(budget, seeds) < 1:
-        raise InputError(f"The budget is {budget}, the number of seeds is {seeds}", expected="at least 1 of each")
-    if (changes or {}).get("training.refit"):
-        raise InputError(
-            "The configuration trains on fold 0 (training.refit)",
-            expected="fold 0 apart: it chooses the configuration of every system",
-            next_step="leave training.refit out",
-        )
-    train_sha256 = sha256_of(train)
-    candidates: dict[str, tuple[Candidate, ...]] = {}
-    for name in in_order(models or system_names()):
-        system = find_system(name)
-        base = with_values(system.adapt(preset(preset_name)), {"system": name, **(changes or {})})
-        base = system.complete(base)
-        grid = list(system.grid(base))[:budget]
-        configs = [system.complete(with_values(base, each)) for each in grid]
-        candidates[name] = tuple(
-            Candidate(each, config, folder / name / f"{number}-{_digest(config, train_sha256)}")
-            for number, (each, config) in enumerate(zip(grid, configs, strict=True))
-        )
-    first = next(iter(candidates.values()))[0].config.training.seed
-    return Comparison(
-        train=train,
-        test=test,
-        train_sha256=train_sha256,
-        test_sha256=sha256_of(test),
-        folder=folder,
-        preset=preset_name,
-        changes=dict(changes or {}),
-        candidates=candidates,
-        seeds=tuple(range(first, first + seeds)),
-        root=root,
-        device=str(find_device(device)),
-    )
+from fmn.data.loading import featured
+from fmn.models.registry import find_system
 
 
 def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silent) -> Results:
@@ -262,26 +99,3 @@ def _extract(
                 known[key] = error
         entry.error = known[key]
     return tuple(notes)
-
-
-def _digest(config: Config, train_sha256: str) -> str:
-    """Eight digits that name what a run depends on but its seed."""
-    values = as_dict(replace(config, training=replace(config.training, seed=0)))
-    text = json.dumps([values, train_sha256], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def in_order(names: Sequence[str]) -> list[str]:
-    """``names``, each once: the paper's, the modern ones, a user's own, the trivial ones; unknown ones keep theirs."""
-    order = {name: place for place, name in enumerate(ORDER)} | {name: 1000 + n for n, name in enumerate(TRIVIAL)}
-    return sorted(dict.fromkeys(names), key=lambda name: order.get(name, 500))
-
-
-def describe(changes: Changes) -> str:
-    """Changes of a configuration for people: ``learning_rate=0.001``, or ``as it is``."""
-    shown = (f"{name.rpartition('.')[2]}={_short(value)}" for name, value in changes.items())
-    return ", ".join(shown) or "as it is"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -16,8 +16,9 @@ import numpy as np
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from fmn.comparison.comparison_plan import REFERENCE
 from fmn.comparison.comparison_runs import Scores, read_scores
-from fmn.comparison.results import FIGURES, REFERENCE, Floats, PerQuery, common_items, measured_queries
+from fmn.comparison.results import FIGURES, Floats, PerQuery, common_items, measured_queries
 from fmn.data.items import Items, load_items
 from fmn.evaluation.breakdown import factors_of
 from fmn.evaluation.table import DIRECTIONS

@@ -2,121 +2,71 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fmn.comparison.comparison_plan import describe
 from fmn.comparison.table import COST_NAMES, QUOTED, blocks
 from fmn.evaluation.table import DIRECTIONS
+from fmn.evaluation.tables import to_csv, to_latex, to_markdown, to_rich
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Table as RichTable
+
+FIGURE_NAMES = ("system", "direction", "metric", "k", "mean", "sd", "difference", "low", "high")
+SYSTEM_NAMES = ("configurations", "seeds", "parameters", *COST_NAMES)
 
 
-def rich_tables(values: Mapping[str, Any]) -> list[Table]:
+def rich_tables(values: Mapping[str, Any]) -> list[RichTable]:
     """`blocks` for a terminal."""
-    from rich.table import Table
-
-    tables = []
-    for block in blocks(values):
-        table = Table(
-            title=block.title,
-            title_justify="left",
-            caption="\n".join(block.notes),
-            caption_justify="left",
-            padding=(0, 0),
-        )
-        for number, name in enumerate(block.head):
-            table.add_column(name, justify="left" if number in block.left else "right", no_wrap=number == 0)
-        for number, row in enumerate(block.rows):
-            last = number == len(block.rows) - block.references - 1 and block.references > 0
-            style = "dim" if number >= len(block.rows) - block.references else None
-            cells = [f"[bold]{_markup(cell.text)}[/]" if cell.bold else _markup(cell.text) for cell in row]
-            table.add_row(*cells, style=style, end_section=last)
-        tables.append(table)
-    return tables
+    return [to_rich(block, padding=(0, 0)) for block in blocks(values)]
 
 
 def markdown(values: Mapping[str, Any]) -> str:
     """compare.md."""
-    parts = [_heading(values), ""]
-    for block in blocks(values):
-        rows = [[f"**{cell.text}**" if cell.bold else cell.text for cell in row] for row in block.rows]
-        parts += [f"## {block.title}", "", _markdown_row(block.head)]
-        parts.append("|" + "|".join("---" if n in block.left else "---:" for n in range(len(block.head))) + "|")
-        parts += [*map(_markdown_row, rows), "", *(f"{note}\n" for note in block.notes)]
-    return "\n".join([*parts, *(f"- {note}" for note in values["notes"])]).rstrip() + "\n"
+    notes = "\n".join(f"- {note}" for note in values["notes"])
+    return "\n\n".join([_heading(values), *map(to_markdown, blocks(values)), notes]).rstrip() + "\n"
 
 
 def latex_text(values: Mapping[str, Any]) -> str:
     """compare.tex: one tabular a table, for booktabs."""
-    parts = [f"% {_heading(values)}", "% \\usepackage{booktabs}"]
-    for block in blocks(values):
-        columns = "".join("l" if n in block.left else "r" for n in range(len(block.head)))
-        body = [
-            " & ".join(f"\\textbf{{{_tex(cell.text)}}}" if cell.bold else _tex(cell.text) for cell in row) + r" \\"
-            for row in block.rows
-        ]
-        split = len(body) - block.references
-        rule = [r"\midrule"] if block.references else []
-        parts += [
-            "",
-            f"% {block.title}",
-            f"\\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(map(_tex, block.head)) + r" \\",
-            r"\midrule",
-            *body[:split],
-            *rule,
-            *body[split:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(f"% {note}" for note in block.notes),
-        ]
-    return "\n".join([*parts, *(f"% {note}" for note in values["notes"])]) + "\n"
+    parts = [f"% {_heading(values)}\n% \\usepackage{{booktabs}}", *map(to_latex, blocks(values))]
+    return "\n".join(["\n\n".join(parts), *(f"% {note}" for note in values["notes"])]) + "\n"
 
 
 def csv_text(values: Mapping[str, Any]) -> str:
     """compare.csv: a line for each system, direction, metric and k."""
-    names = ["system", "direction", "metric", "k", "mean", "sd", "difference", "low", "high"]
-    names += ["configurations", "seeds", "parameters", *COST_NAMES, "other_data"]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, names, lineterminator="\n", restval="")
-    writer.writeheader()
+    return to_csv((*FIGURE_NAMES, *SYSTEM_NAMES, "other_data"), _csv_rows(values))
+
+
+def _csv_rows(values: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    nothing = (None,) * len(SYSTEM_NAMES)
     for name, system in values["systems"].items():
-        cost = {key: system[key] for key in ("seeds", "parameters", *COST_NAMES)}
-        cost["configurations"] = len(system["configurations"])
-        for direction, metric, k, figure in _figures(system):
-            apart = (system.get("difference") or {}).get(direction, {}).get(metric, {}).get(k) or {}
-            writer.writerow(
-                {"system": name, "direction": direction, "metric": metric, "k": k, "mean": figure["mean"]}
-                | {"sd": figure["sd"], "difference": apart.get("mean"), "low": apart.get("low")}
-                | {"high": apart.get("high"), "other_data": "no"}
-                | cost
-            )
-    for name, by_direction in values["references"].items():
-        for direction, metrics in by_direction.items():
-            for metric, by_k in metrics.items():
-                for k, mean in by_k.items():
-                    writer.writerow(
-                        {"system": name, "direction": direction, "metric": metric, "k": k, "mean": mean}
-                        | {"other_data": "no"}
-                    )
-    for name, figures in QUOTED.items():
+        costs = (len(system["configurations"]), *(system[key] for key in SYSTEM_NAMES[1:]))
+        for *place, figure in _leaves(system.get("metrics", {})):
+            apart = system.get("difference") or {}
+            for key in place:
+                apart = apart.get(key) or {}
+            interval = (apart.get(key) for key in ("mean", "low", "high"))
+            yield name, *place, figure["mean"], figure["sd"], *interval, *costs, "no"
+    for name, means in values["references"].items():
+        for *place, mean in _leaves(means):
+            yield name, *place, mean, *(None,) * 4, *nothing, "no"
+    for name, quoted in QUOTED.items():
         places = [(direction, k) for direction in DIRECTIONS for k in ("1", "10", "25")]
-        for (direction, k), mean in zip(places, figures, strict=True):
-            writer.writerow(
-                {"system": f"{name} (as printed)", "direction": direction, "metric": "R@k", "k": k, "mean": mean}
-                | {"other_data": "yes"}
-            )
-    return out.getvalue()
+        for (direction, k), mean in zip(places, quoted, strict=True):
+            yield f"{name} (as printed)", direction, "R@k", k, mean, *(None,) * 4, *nothing, "yes"
+
+
+def _leaves(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
+    """Direction, metric, k, and what stands there."""
+    for direction, by_metric in metrics.items():
+        for metric, by_k in by_metric.items():
+            for k, found in by_k.items():
+                yield direction, metric, k, found
 
 
 def _heading(values: Mapping[str, Any]) -> str:
-    from fmn.comparison.compare import describe
-
     seeds = len(values["seeds"])
     what = f"{values['train']} {values['test']}" if "train" in values else f"on {len(values['comparisons'])} corpora"
     changed = f" with {describe(values['changes'])}" if values["changes"] else ""
@@ -125,28 +75,3 @@ def _heading(values: Mapping[str, Any]) -> str:
         f"{values['budget']} configurations a system on fold 0, {values['device']}"
         + ("; stand-in corpus" if values["stand_in"] else "")
     )
-
-
-def _figures(system: Mapping[str, Any]) -> list[tuple[str, str, str, Mapping[str, Any]]]:
-    return [
-        (direction, metric, k, figure)
-        for direction, metrics in system.get("metrics", {}).items()
-        for metric, by_k in metrics.items()
-        for k, figure in by_k.items()
-    ]
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _markup(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _tex(text: str) -> str:
-    for symbol, replacement in (("_", r"\_"), ("%", r"\%"), ("→", r"$\to$"), ("±", r"$\pm$")):
-        text = text.replace(symbol, replacement)
-    return re.sub(r"(?<!\w)-(?=\d)", "$-$", text).replace("–", "--")

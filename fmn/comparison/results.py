@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
 from fmn.comparison.comparison_runs import Outcome, Scores, read_scores
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import factors_of
@@ -17,10 +18,6 @@ from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
 
-if TYPE_CHECKING:
-    from fmn.comparison.compare import Comparison, Entry
-
-REFERENCE = "fmn"
 Floats = NDArray[np.float64]
 PerQuery = dict[str, dict[str, dict[str, Floats]]]
 """direction → metric → k → [seeds, queries] in percent."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from fmn.comparison.comparison_plan import REFERENCE, describe
 from fmn.evaluation.table import DIRECTIONS, WHAT_THEY_ARE
+from fmn.evaluation.tables import Bold, Row, Table, number
 
-REFERENCE = "fmn"
 SHOWN = {
     "class_map": "class mAP",
     "class_hit": "class hit",
@@ -43,36 +43,7 @@ QUOTED_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell: its text, and whether it is bold."""
-
-    text: str
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class Block:
-    """A table.
-
-    Attributes:
-        title: what stands above.
-        head: column names.
-        rows: the first cell of each is a name.
-        references: how many of the last rows are references (chance, the ceiling).
-        notes: what stands below.
-        left: columns, counted from 0, that are set to the left.
-    """
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    references: int = 0
-    notes: tuple[str, ...] = ()
-    left: frozenset[int] = frozenset({0})
-
-
-def blocks(values: Mapping[str, Any]) -> list[Block]:
+def blocks(values: Mapping[str, Any]) -> list[Table]:
     """The tables of compare.json: figures and differences to fmn, one a direction, one of costs, the paper's."""
     made = [_direction(values, direction, name) for direction, name in DIRECTIONS.items()]
     if any(system.get("difference") for system in values["systems"].values()):
@@ -97,21 +68,22 @@ def best_beyond_doubt(values: Mapping[str, Any], direction: str, metric: str, k:
     return best if apart[best]["low"] > 0 else None
 
 
-def _direction(values: Mapping[str, Any], direction: str, name: str) -> Block:
+def _direction(values: Mapping[str, Any], direction: str, name: str) -> Table:
     chance = values["references"]["chance"][direction]
     columns = [(metric, k) for metric in SHOWN for k in chance[metric]]
     best = {column: best_beyond_doubt(values, direction, *column) for column in columns}
-    rows = []
+    systems = []
     for system, found in values["systems"].items():
         if "metrics" not in found:
-            rows.append((Cell(system), Cell("failed"), *[Cell("")] * (len(columns) - 1)))
+            systems.append(Row((system, "failed")))
             continue
-        figures = found["metrics"][direction]
-        cells = (Cell(_spread(figures[metric][k]), best[metric, k] == system) for metric, k in columns)
-        rows.append((Cell(system), *cells))
-    for reference, found in values["references"].items():
-        rows.append((Cell(reference), *(Cell(_number(found[direction][metric][k])) for metric, k in columns)))
-    head = ("system", *(_column(metric, k) for metric, k in columns))
+        figures = [(column, found["metrics"][direction][column[0]][column[1]]) for column in columns]
+        texts = [(column, number(figure["mean"], figure["sd"], between="±")) for column, figure in figures]
+        systems.append(Row((system, *(Bold(text) if best[column] == system else text for column, text in texts))))
+    references = [
+        Row((reference, *(number(found[direction][metric][k]) for metric, k in columns)), "dim")
+        for reference, found in values["references"].items()
+    ]
     notes = (
         WHAT_THEY_ARE,
         MEAN_AVERAGE_PRECISION,
@@ -119,23 +91,21 @@ def _direction(values: Mapping[str, Any], direction: str, name: str) -> Block:
         BOLD.format(values.get("interval", INTERVAL)),
     )
     title = f"{name}  ({sizes(values, direction)}), percent"
-    return Block(title, head, tuple(rows), len(values["references"]), notes)
+    return Table(title, ("system", *(_column(*column) for column in columns)), (systems, references), notes)
 
 
-def _differences(values: Mapping[str, Any], direction: str, name: str) -> Block:
-    rows = []
-    for system, found in values["systems"].items():
-        if "difference" not in found:
-            continue
-        apart = [found["difference"][direction][metric].get(k) for metric, k in DIFFERENCES]
-        beyond = [each is not None and (each["low"] > 0 or each["high"] < 0) for each in apart]
-        rows.append((Cell(system), *map(Cell, map(_interval, apart), beyond)))
-    head = ("system", *(_column(metric, k) for metric, k in DIFFERENCES))
+def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
+    rows = [
+        Row((system, *(_interval(found["difference"][direction][metric].get(k)) for metric, k in DIFFERENCES)))
+        for system, found in values["systems"].items()
+        if "difference" in found
+    ]
+    head = ("system", *(_column(*column) for column in DIFFERENCES))
     note = (
         f"In points, with the 95 % interval {values.get('interval', INTERVAL)}; bold where it leaves out zero. "
         "compare.json and compare.csv have it of every metric and k."
     )
-    return Block(f"Difference to fmn, {name}", head, tuple(rows), 0, (note,))
+    return Table(f"Difference to fmn, {name}", head, (rows,), (note,))
 
 
 def sizes(values: Mapping[str, Any], direction: str) -> str:
@@ -146,38 +116,29 @@ def sizes(values: Mapping[str, Any], direction: str) -> str:
     return f"{len(queries)} corpora, queries/gallery: " + ", ".join(map("{}/{}".format, queries, gallery))
 
 
-def _costs(values: Mapping[str, Any]) -> Block:
+def _costs(values: Mapping[str, Any]) -> Table:
     head = ("system", "tried", "seeds", "parameters", "seconds", "CPU s", "tuning CPU s", "chosen on fold 0")
     rows, notes = [], []
     for name, system in values["systems"].items():
-        mark = ""
         if system["footnote"]:
             notes.append(f"{name}: {system['footnote']}.")
-            mark = " *"
         if system["error"]:
             notes.append(f"{name} failed: {system['error']['found']}")
-        rows.append(
-            (
-                Cell(name + mark),
-                Cell(str(len(system["configurations"]))),
-                Cell(str(system["seeds"])),
-                Cell("–" if system["parameters"] is None else f"{system['parameters']:,}"),
-                *(Cell(_whole(system[key])) for key in ("seconds", "cpu_seconds", "tuning_cpu_seconds")),
-                Cell(_chosen(system["chosen"])),
-            )
-        )
+        counts = (str(len(system["configurations"])), str(system["seeds"]))
+        costs = (_whole(system[key]) for key in ("parameters", "seconds", "cpu_seconds", "tuning_cpu_seconds"))
+        rows.append(Row((name + (" *" if system["footnote"] else ""), *counts, *costs, _chosen(system["chosen"]))))
     notes.append(
         "tried: configurations on fold 0, the same budget for every system as far as it has something to tune. "
         "parameters: learned by gradients. seconds: of one training by the clock, CPU s: of all cores together; "
         "features are computed once for all. tuning: all configurations that were tried, the winner among them."
     )
-    return Block("What it took", head, tuple(rows), 0, tuple(notes), frozenset({0, 7}))
+    return Table("What it took", head, (rows,), notes, left=(0, 7))
 
 
-def _quoted() -> Block:
+def _quoted() -> Table:
     head = ("system", *(f"{name} @{k}" for name in DIRECTIONS.values() for k in (1, 10, 25)))
-    rows = tuple((Cell(name), *(Cell(f"{each:.2f}") for each in figures)) for name, figures in QUOTED.items())
-    return Block(QUOTED_TITLE, head, rows, 0, (QUOTED_NOTE,))
+    rows = [Row((name, *(f"{each:.2f}" for each in figures))) for name, figures in QUOTED.items()]
+    return Table(QUOTED_TITLE, head, (rows,), (QUOTED_NOTE,))
 
 
 def _column(metric: str, k: str) -> str:
@@ -185,8 +146,6 @@ def _column(metric: str, k: str) -> str:
 
 
 def _chosen(found: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
-    from fmn.comparison.compare import describe
-
     if isinstance(found, Mapping):
         return describe(found)
     return "; ".join(f"{choice} ({count})" for choice, count in Counter(map(describe, found)).most_common())
@@ -196,15 +155,9 @@ def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
-def _spread(figure: Mapping[str, Any]) -> str:
-    if figure["mean"] is None or figure["sd"] is None:
-        return _number(figure["mean"])
-    return f"{figure['mean']:.1f}±{figure['sd']:.1f}"
-
-
 def _interval(apart: Mapping[str, Any] | None) -> str:
-    return "" if apart is None else f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
+    """A difference with its interval, bold where zero lies outside."""
+    if apart is None:
+        return ""
+    text = f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
+    return Bold(text) if apart["low"] > 0 or apart["high"] < 0 else text

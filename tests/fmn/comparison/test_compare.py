@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 import fmn.comparison.comparison_runs
 import fmn.models.baselines
 from dataset_tools.core.errors import InputError, StoppedError
-from fmn.comparison.compare import Comparison, compare, describe, plan
+from fmn.comparison.compare import compare
+from fmn.comparison.comparison_plan import Comparison, describe, plan
 from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.output_files import write_files
 from fmn.comparison.results import Results

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
-from fmn.evaluation.table import results_table, results_text
+from fmn.evaluation.table import class_table, results_table
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 
 
@@ -21,14 +22,20 @@ def metrics(seed: int, *, with_partners: bool = True) -> dict[str, Any]:
     }
 
 
-def rows_of(text: str) -> list[list[str]]:
-    lines = [line[1:-1] for line in text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.split("|")] for line in lines]
+def shown(table: Table) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def rows_of(table: Table) -> list[list[str]]:
+    lines = [line.replace("┃", "│")[1:-1] for line in shown(table).splitlines() if line[0] in "┃│"]
+    return [[cell.strip() for cell in line.split("│")] for line in lines]
 
 
 def test_every_number_stands_where_it_belongs() -> None:
     results = {"fmn": metrics(0), "other": metrics(1)}
-    rows = rows_of(results_text(results, title="a run"))
+    rows = rows_of(results_table(results, title="a run"))
     assert rows[0] == ["query → gallery", "metric", "system", "@1", "@10", "@25"]
     expected = []
     for direction in ("audio_to_video", "video_to_audio"):
@@ -36,27 +43,37 @@ def test_every_number_stands_where_it_belongs() -> None:
             chance, ceiling = (results["fmn"][direction][name][metric] for name in ("chance", "ceiling"))
             for values in (results["fmn"][direction][metric], results["other"][direction][metric], chance, ceiling):
                 expected.append([f"{values[k]:.1f}" for k in ("1", "10", "25")])
-    assert [row[3:] for row in rows[2:]] == expected
-    assert [row[2] for row in rows[2:6]] == ["fmn", "other", "chance", "ceiling"]
-    assert rows[2][0] == "audio → video  (6 queries, gallery 6)"
-    assert rows[14][0] == "video → audio  (6 queries, gallery 6)"
-    assert [row[1] for row in rows[2::4]] == ["instance hit", "class hit", "class recall"] * 2
+    assert [row[3:] for row in rows[1:]] == expected
+    assert [row[2] for row in rows[1:5]] == ["fmn", "other", "chance", "ceiling"]
+    assert rows[1][0] == "audio → video  (6 queries, gallery 6)"
+    assert rows[13][0] == "video → audio  (6 queries, gallery 6)"
+    assert [row[1] for row in rows[1::4]] == ["instance hit", "class hit", "class recall"] * 2
 
 
 def test_nothing_to_measure_is_a_dash() -> None:
-    rows = rows_of(results_text({"fmn": metrics(0, with_partners=False)}, title="a run"))
-    assert rows[2][3:] == ["–", "–", "–"]
-    assert rows[5][3] != "–"
+    rows = rows_of(results_table({"fmn": metrics(0, with_partners=False)}, title="a run"))
+    assert rows[1][3:] == ["–", "–", "–"]
+    assert rows[4][3] != "–"
 
 
-def test_the_terminals_table_says_the_same_and_every_note() -> None:
-    results = {"fmn": metrics(0)}
-    console = Console(width=120, record=True, file=StringIO())
-    console.print(results_table(results, title="a run  (stand-in corpus)", notes=["It is made up."]))
-    text = console.export_text()
-    assert "a run  (stand-in corpus)" in text
-    assert "It is made up." in text
-    for row in rows_of(results_text(results, title=""))[2:]:
-        for cell in row:
-            assert cell in text
-    assert "It is made up." in results_text(results, title="a run", notes=["It is made up."])
+def test_titles_and_notes_stand_around_the_table() -> None:
+    text = shown(results_table({"fmn": metrics(0)}, title="a run  (stand-in corpus)", notes=["It is made up [sic]."]))
+    assert text.startswith("a run  (stand-in corpus)")
+    assert "It is made up [sic]." in text
+
+
+def test_the_worst_class_comes_first_and_its_share_is_said_both_ways() -> None:
+    def of(queries: int, hit: float, precision: float) -> dict[str, Any]:
+        return {"queries": queries, "class_hit": {"1": hit}, "class_map": precision}
+
+    by_class = {
+        "audio_to_video": {"by_class": {"peel": of(3, 33.3, 90.0), "wash": of(4, 50.0, 20.0), "cut": of(5, 0.0, 99.0)}},
+        "video_to_audio": {"by_class": {"peel": of(2, 100.0, 80.0), "wash": of(1, 0.0, 30.0)}},
+    }
+    rows = rows_of(class_table(by_class, title="classes"))
+    assert rows[1][1:4] == ["queries", "hit@1", "mAP"]
+    assert rows[2:] == [
+        ["wash", "4", "50.0", "20.0", "1", "0.0", "30.0"],
+        ["cut", "5", "0.0", "99.0", "–", "–", "–"],
+        ["peel", "3", "33.3", "90.0", "2", "100.0", "80.0"],
+    ]

@@ -1,0 +1,128 @@
+"""Tables as plain data, and their forms: for a terminal (rich), as Markdown, as LaTeX (booktabs) and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+
+class Bold(str):
+    """The text of a cell that is set bold."""
+
+    __slots__ = ()
+
+
+class Row(NamedTuple):
+    """A row of a table; cells that are missing at its end are empty.
+
+    Attributes:
+        cells: their texts.
+        style: of the whole row in a terminal: ``bold``, ``dim`` or nothing.
+    """
+
+    cells: Sequence[str]
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What stands in a table.
+
+    Attributes:
+        title: what stands above.
+        head: column names.
+        sections: rows; a rule stands between two sections, except in Markdown, which has none.
+        notes: what stands below.
+        left: columns, counted from 0, that are set to the left.
+    """
+
+    title: str
+    head: Sequence[str]
+    sections: Sequence[Sequence[Row]]
+    notes: Sequence[str] = ()
+    left: Collection[int] = (0,)
+
+
+def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> RichTable:
+    """The table for a terminal.
+
+    Args:
+        table: its title may hold rich's markup, its other texts are taken as they are.
+        no_wrap: columns, counted from 0, whose texts are never broken.
+        look: further arguments of `rich.table.Table`.
+    """
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    caption = escape("\n".join(table.notes)) if table.notes else None
+    made = RichTable(title=table.title, title_justify="left", caption=caption, caption_justify="left", **look)
+    for column, name in enumerate(table.head):
+        made.add_column(name, justify="left" if column in table.left else "right", no_wrap=column in no_wrap)
+    for section in table.sections:
+        for row in section:
+            cells = (Text(cell, "bold" if isinstance(cell, Bold) else "") for cell in row.cells)
+            made.add_row(*cells, style=row.style or None)
+        made.add_section()
+    return made
+
+
+def to_markdown(table: Table) -> str:
+    """The table with its title as a heading and its notes as paragraphs; no line break at the end."""
+    rule = "|" + "|".join("---" if column in table.left else "---:" for column in range(len(table.head))) + "|"
+    rows = [_whole_row(table, row) for section in table.sections for row in section]
+    texts = [[f"**{cell}**" if isinstance(cell, Bold) else cell for cell in cells] for cells in (table.head, *rows)]
+    lines = [f"| {' | '.join(cells)} |" for cells in texts]
+    return "\n\n".join([f"## {table.title}", "\n".join([lines[0], rule, *lines[1:]]), *table.notes])
+
+
+def to_latex(table: Table) -> str:
+    """The table as a tabular for booktabs, its title and notes as comments; no line break at the end."""
+    columns = "".join("l" if column in table.left else "r" for column in range(len(table.head)))
+    lines = [f"% {table.title}", f"\\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(table.head)]
+    for section in table.sections:
+        lines += [r"\midrule", *(_latex_row(_whole_row(table, row)) for row in section)] if section else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in table.notes)])
+
+
+def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Values under their column names; null is an empty field."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([head, *rows])
+    return out.getvalue()
+
+
+def number(value: float | None, sd: float | None = None, *, between: str = " ± ", sign: str = "") -> str:
+    """A number of a table with its standard deviation, if it has one: ``82.3 ± 1.4``; null is a dash.
+
+    Args:
+        value: the number.
+        sd: the standard deviation, or null.
+        between: what stands between the two.
+        sign: ``+`` gives positive numbers a sign, too.
+    """
+    if value is None:
+        return "–"
+    return f"{value:{sign}.1f}" + ("" if sd is None else f"{between}{sd:.1f}")
+
+
+def _whole_row(table: Table, row: Row) -> Sequence[str]:
+    return (*row.cells, *[""] * (len(table.head) - len(row.cells)))
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    texts = (f"\\textbf{{{_latex(cell)}}}" if isinstance(cell, Bold) else _latex(cell) for cell in cells)
+    return " & ".join(texts) + r" \\"
+
+
+def _latex(text: str) -> str:
+    for symbol, replacement in (("_", r"\_"), ("%", r"\%"), ("→", r"$\to$"), ("±", r"$\pm$")):
+        text = text.replace(symbol, replacement)
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", text).replace("–", "--")
