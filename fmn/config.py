@@ -24,16 +24,11 @@ from fmn.features.config import (
     AudioFeatureConfig,
     VideoFeatureConfig,
 )
-from fmn.sections import section_from
+from fmn.sections import Cosine, Count, NotNegative, Positive, Share, section_from
 
 PresetName = Literal["demo", "paper"]
 Form = Literal["working", "printed"]
 Option = bool | int | float | str
-Count = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-Share = Annotated[float, Meta(ge=0, lt=1)]
-Cosine = Annotated[float, Meta(ge=-1, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,27 @@
-"""Reads a section of a configuration, a dataclass, strictly: all unknown keys and wrong values are named at once."""
+"""Validation of configurations: dataclasses whose type hints say what a value may be, read and checked strictly.
+
+All unknown keys and wrong values are named at once, each with the value and what is allowed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from dataset_tools.core.errors import InputError, ToolkitError
 
 Section = TypeVar("Section")
+Count = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Cosine = Annotated[float, Meta(ge=-1, le=1)]
+
+REFUSAL = "The configuration cannot be used: "
 
 
 def section_from(section: type[Section], values: Mapping[str, Any], *, expected: str, path: str = "") -> Section:
@@ -29,11 +40,46 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
     found = _read(section, values, path, problems)
     if problems or found is None:
         raise InputError(
-            "The configuration cannot be used: " + "; ".join(problems),
+            REFUSAL + "; ".join(problems),
             expected=expected,
             next_step="correct or remove what is named",
         )
     return found
+
+
+def check(section: object, *rules: str | None) -> None:
+    """Checks a dataclass that was made by hand, in its `__post_init__`.
+
+    Args:
+        section: the dataclass, with type hints that msgspec checks.
+        rules: what is wrong with several of its values together; null where nothing is.
+
+    Raises:
+        InputError: there are wrong values; all of them are named at once.
+    """
+    hints = get_type_hints(type(section), include_extras=True)
+    problems = [*(_problem(key, getattr(section, key), hint) for key, hint in hints.items()), *rules]
+    if any(problems):
+        raise InputError(
+            REFUSAL + "; ".join(filter(None, problems)),
+            where=type(section).__name__,
+            next_step="correct these values",
+        )
+
+
+def _problem(name: str, value: Any, hint: Any) -> str | None:
+    """What is wrong with a value, for people; null when nothing is."""
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        parts = [hint] if get_origin(hint) is Literal else get_args(hint)
+        words = [part for part in parts if get_origin(part) is Literal]
+        if words and (words == list(parts) or isinstance(value, str)):  # msgspec does not say which there are
+            choices = ", ".join(repr(choice) for part in words for choice in get_args(part))
+            other = "" if words == list(parts) else ", or a number"
+            return f"{name} is {value!r}, expected one of {choices}{other}"
+        return f"{name} is {value!r}: {error}"
+    return None
 
 
 def _read(section: type[Section], values: Any, path: str, problems: list[str]) -> Section | None:
@@ -51,14 +97,14 @@ def _read(section: type[Section], values: Any, path: str, problems: list[str]) -
         if dataclasses.is_dataclass(hint):
             found[key] = _read(hint, values[key], f"{path}{key}.", problems)  # type: ignore[arg-type]
             continue
-        try:
+        if problem := _problem(path + key, values[key], hint):
+            problems.append(problem)
+        else:
             found[key] = msgspec.convert(values[key], hint)
-        except msgspec.ValidationError as error:
-            problems.append(f"{path}{key} is {values[key]!r}: {error}")
     if len(problems) > before:
         return None
     try:
         return section(**found)
-    except ToolkitError as error:  # the features' configurations check themselves
-        problems.append(error.found)
+    except ToolkitError as error:  # what its values break together (`check`)
+        problems.append(f"{path.rstrip('.')}: {error.found.removeprefix(REFUSAL)}")
         return None

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from dataset_tools.core.errors import InputError
+from msgspec import Meta
+
+from fmn.sections import Count, check
 
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
 VideoKind = Literal["backbone", "mean_colour", "duration", "file_size"]
@@ -62,49 +64,30 @@ class VideoFeatureConfig:
 
     kind: VideoKind = "backbone"
     backbone: Literal["i3d", "i3d_r50"] = "i3d"
-    width: float = 1.0
-    weights: str = "published"
+    width: Annotated[float, Meta(ge=1 / 16)] = 1.0
+    weights: Annotated[str, Meta(min_length=1)] = "published"
     seed: int = 0
-    sample_fps: float = 25.0
-    window_frames: int = 64
-    windows: int = 4
+    sample_fps: Annotated[float, Meta(ge=0.1)] = 25.0
+    window_frames: Annotated[int, Meta(ge=8)] = 64
+    windows: Count = 4
     frames: Literal["all", "middle"] = "all"
     resize_px: int = 256
     resize: Literal["short_side", "square"] = "short_side"
-    crop_px: int = 224
+    crop_px: Annotated[int, Meta(ge=32)] = 224
     rgb: bool = True
     flow: FlowMethod | Literal["none"] = "dis"
-    flow_bound_px: float = 20.0
+    flow_bound_px: Annotated[float, Meta(ge=0.1)] = 20.0
 
     def __post_init__(self) -> None:
-        _refuse(
+        resnet = self.backbone == "i3d_r50"
+        check(
             self,
-            _one_of("kind", self.kind, get_args(VideoKind)),
-            _one_of("backbone", self.backbone, ("i3d", "i3d_r50")),
-            _one_of("resize", self.resize, ("short_side", "square")),
-            _one_of("frames", self.frames, ("all", "middle")),
-            _one_of("flow", self.flow, ("dis", "dis_fast", "tvl1", "none")),
-            _at_least("width", self.width, 1 / 16),
-            _at_least("sample_fps", self.sample_fps, 0.1),
-            _at_least("window_frames", self.window_frames, 8),
-            _at_least("windows", self.windows, 1),
-            _at_least("crop_px", self.crop_px, 32),
-            _at_least("resize_px", self.resize_px, self.crop_px, " (crop_px)"),
-            _at_least("flow_bound_px", self.flow_bound_px, 0.1),
-            None if self.weights else "weights is empty",
+            _at_least("resize_px", self.resize_px, "crop_px", self.crop_px),
             None if self.streams else "there is no stream: rgb must be true, or flow not 'none'",
-            "backbone i3d_r50 has no other stream than RGB: rgb must be true"
-            if self.backbone == "i3d_r50" and not self.rgb
-            else None,
-            "backbone i3d_r50 has no flow stream: flow must be 'none'"
-            if self.backbone == "i3d_r50" and self.flow != "none"
-            else None,
-            "backbone i3d_r50 has one width: width must be 1.0"
-            if self.backbone == "i3d_r50" and self.width != 1.0
-            else None,
-            "the demo weights are of the backbone i3d"
-            if self.backbone == "i3d_r50" and self.weights == "demo"
-            else None,
+            "backbone i3d_r50 has no other stream than RGB: rgb must be true" if resnet and not self.rgb else None,
+            "backbone i3d_r50 has no flow stream: flow must be 'none'" if resnet and self.flow != "none" else None,
+            "backbone i3d_r50 has one width: width must be 1.0" if resnet and self.width != 1.0 else None,
+            "the demo weights are of the backbone i3d" if resnet and self.weights == "demo" else None,
         )
 
     @property
@@ -155,26 +138,20 @@ class AudioFeatureConfig:
     """
 
     kind: AudioKind = "mfcc"
-    sample_rate_hz: int = 16_000
-    n_mfcc: int = 20
+    sample_rate_hz: Annotated[int, Meta(ge=8_000)] = 16_000
+    n_mfcc: Count = 20
     n_mels: int = 40
     window_ms: float = 25.0
-    hop_ms: float = 10.0
-    deltas: int = 2
-    delta_frames: int = 5
+    hop_ms: Annotated[float, Meta(ge=1)] = 10.0
+    deltas: Literal[0, 1, 2] = 2
+    delta_frames: Annotated[int, Meta(ge=3)] = 5
     cmvn: bool = True
 
     def __post_init__(self) -> None:
-        _refuse(
+        check(
             self,
-            _one_of("kind", self.kind, get_args(AudioKind)),
-            _at_least("sample_rate_hz", self.sample_rate_hz, 8_000),
-            _at_least("n_mfcc", self.n_mfcc, 1),
-            _at_least("n_mels", self.n_mels, self.n_mfcc, " (n_mfcc)"),
-            _at_least("hop_ms", self.hop_ms, 1),
-            _at_least("window_ms", self.window_ms, self.hop_ms, " (hop_ms)"),
-            _one_of("deltas", self.deltas, (0, 1, 2)),
-            _at_least("delta_frames", self.delta_frames, 3),
+            _at_least("n_mels", self.n_mels, "n_mfcc", self.n_mfcc),
+            _at_least("window_ms", self.window_ms, "hop_ms", self.hop_ms),
             None if self.delta_frames % 2 else f"delta_frames is {self.delta_frames}, expected an odd number",
         )
 
@@ -206,23 +183,8 @@ def _digest(config: VideoFeatureConfig | AudioFeatureConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _one_of(name: str, value: object, choices: tuple[object, ...]) -> str | None:
-    return None if value in choices else f"{name} is {value!r}, expected one of {', '.join(map(repr, choices))}"
-
-
-def _at_least(name: str, value: float, least: float, what: str = "") -> str | None:
-    return None if value >= least else f"{name} is {value}, expected at least {least:g}{what}"
-
-
-def _refuse(config: object, *problems: str | None) -> None:
-    """Raises one InputError for all problems of a configuration, if there are any."""
-    found = [problem for problem in problems if problem]
-    if found:
-        raise InputError(
-            "The feature configuration cannot be used: " + "; ".join(found),
-            where=type(config).__name__,
-            next_step="correct these values",
-        )
+def _at_least(name: str, value: float, other: str, least: float) -> str | None:
+    return None if value >= least else f"{name} is {value}, expected at least {least:g} ({other})"
 
 
 PAPER_VIDEO = VideoFeatureConfig()

@@ -63,6 +63,17 @@ def test_everything_wrong_is_named_at_once() -> None:
     assert raised.value.exit_code == 2
 
 
+def test_words_that_are_allowed_are_named_and_where_values_do_not_go_together() -> None:
+    with pytest.raises(InputError) as raised:
+        config_from_dict({"model": {"head": "cubic"}, "memory": {"update": "often"}, "video": {"crop_px": 300}})
+    for part in (
+        "model.head is 'cubic', expected one of 'hidden', 'linear'",
+        "memory.update is 'often', expected one of 'mean', or a number",
+        "video: resize_px is 256, expected at least 300 (crop_px)",
+    ):
+        assert part in raised.value.found
+
+
 def test_a_section_that_is_a_value_is_refused() -> None:
     with pytest.raises(InputError, match="memory is not an object"):
         config_from_dict({"memory": 50})

@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor, nn
 
-from fmn.config import Config, Count, Positive
+from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.models.baselines.parts.correlation import CanonicalSpace, class_covariances, total_correlation
 from fmn.models.baselines.parts.towers import Standardised, larger_batches, utterance_encoder
 from fmn.models.registry import Changes, System
 from fmn.models.retrieval_model import Codes, RetrievalModel, encode_all_clips, encode_all_utterances
 from fmn.models.utterance_encoder import Sequences
-from fmn.sections import section_from
+from fmn.sections import Count, Positive, section_from
 
 BATCH_PAIRS = 256
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmn.config import Config, Count, Positive
+from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
 from fmn.models.baselines.parts.correlation import CanonicalSpace, class_covariances
@@ -26,7 +26,7 @@ from fmn.models.registry import Changes, System
 from fmn.models.resizable_buffers import Fitted
 from fmn.models.retrieval_model import Codes, RetrievalModel, encode_all_utterances
 from fmn.models.utterance_encoder import Sequences
-from fmn.sections import section_from
+from fmn.sections import Count, Positive, section_from
 
 LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the largest
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fmn.config import Config, NotNegative
+from fmn.config import Config
 from fmn.models.baselines.parts.margin_softmax import MarginTowers
 from fmn.models.registry import Changes, System
-from fmn.sections import section_from
+from fmn.sections import NotNegative, section_from
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmn.config import Config, Positive, Share
+from fmn.config import Config
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss
 from fmn.models.registry import Changes, System
 from fmn.models.utterance_encoder import Sequences
-from fmn.sections import section_from
+from fmn.sections import Positive, Share, section_from
 
 TIMBRAL_FILTERS, TIMBRAL_SHARES = 204, (0.4, 0.7)  # shares of the bands, rounded down: 38 and 67 of 96
 TEMPORAL_FILTERS, TEMPORAL_FRAMES = 51, (128, 64, 32)

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmn.config import Config, Count, NotNegative
+from fmn.config import Config
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers
 from fmn.models.losses import triplet_loss
 from fmn.models.registry import Changes, System
 from fmn.models.utterance_encoder import Sequences
-from fmn.sections import section_from
+from fmn.sections import Count, NotNegative, section_from
 
 FILTERS = (16, 32, 64, 64)
 

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmn.config import Config, Count, NotNegative
+from fmn.config import Config
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
 from fmn.models.registry import Changes, System
 from fmn.models.retrieval_model import Codes
-from fmn.sections import section_from
+from fmn.sections import Count, NotNegative, section_from
 
 PUBLISHED_RATE = 3e-4
 PUBLISHED_BATCH, DEMO_BATCH = 1000, 256

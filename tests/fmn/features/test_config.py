@@ -74,7 +74,12 @@ def test_a_configuration_survives_json(config: VideoFeatureConfig | AudioFeature
 def test_all_problems_come_in_one_message() -> None:
     with pytest.raises(InputError) as caught:
         VideoFeatureConfig(flow="farneback", crop_px=300, windows=0, width=0.0)  # type: ignore[arg-type]
-    for part in ("farneback", "resize_px is 256, expected at least 300 (crop_px)", "windows is 0", "width is 0.0"):
+    for part in (
+        "flow is 'farneback', expected one of 'dis', 'dis_fast', 'tvl1', 'none'",
+        "resize_px is 256, expected at least 300 (crop_px)",
+        "windows is 0: Expected `int` >= 1",
+        "width is 0.0: Expected `float` >= 0.0625",
+    ):
         assert part in str(caught.value)
 
 
@@ -84,7 +89,7 @@ def test_all_problems_come_in_one_message() -> None:
         ({"backbone": "i3d_r50"}, "no flow stream"),
         ({"backbone": "i3d_r50", "flow": "none", "width": 0.5}, "one width"),
         ({"backbone": "i3d_r50", "flow": "none", "weights": "demo"}, "demo weights"),
-        ({"weights": ""}, "weights is empty"),
+        ({"weights": ""}, "weights is ''"),
     ],
 )
 def test_what_does_not_go_together_is_refused(values: dict[str, object], part: str) -> None:
