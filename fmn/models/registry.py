@@ -1,15 +1,15 @@
 """The protocol that every retrieval system follows, and the list of systems that ``fmn train --model`` knows.
 
 A system encodes clips and utterances, each once, and gives a matrix of scores; one trainer, one evaluator and one
-search serve all. A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant
-``SYSTEM``.
+search serve all. A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant ``SYSTEM``; a file
+of several variants has ``SYSTEMS``.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,19 @@ class System:
         return replace(config, options=asdict(found))
 
 
-def system_names() -> tuple[str, ...]:
-    """The names of all systems; loads none of them. Modules with a leading underscore are none."""
-    import fmn.models.baselines
+def all_systems() -> Iterator[System]:
+    """Every system, FMN first; a module is imported when its turn comes, unless its name begins with an underscore."""
+    baselines = importlib.import_module("fmn.models.baselines")
+    names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
+    for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
+        module = importlib.import_module(name)
+        yield from getattr(module, "SYSTEMS", None) or (module.SYSTEM,)
 
-    modules = (module.name for module in pkgutil.iter_modules(fmn.models.baselines.__path__) if not module.ispkg)
-    return ("fmn", *sorted(name for name in modules if not name.startswith("_")))
+
+def system_names() -> tuple[str, ...]:
+    """The names of all systems: FMN, then the others in the order of the alphabet."""
+    first, *others = (system.name for system in all_systems())
+    return (first, *sorted(others))
 
 
 def find_system(name: str) -> System:
@@ -94,12 +101,11 @@ def find_system(name: str) -> System:
     Raises:
         InputError: there is none.
     """
-    if name not in system_names():
-        raise InputError(
-            f"There is no system {name!r}",
-            expected=f"one of: {', '.join(system_names())}",
-            next_step="name one of these with --model",
-        )
-    module = importlib.import_module("fmn.models.fmn" if name == "fmn" else f"fmn.models.baselines.{name}")
-    system: System = module.SYSTEM
-    return system
+    for system in all_systems():
+        if system.name == name:
+            return system
+    raise InputError(
+        f"There is no system {name!r}",
+        expected=f"one of: {', '.join(system_names())}",
+        next_step="name one of these with --model",
+    )

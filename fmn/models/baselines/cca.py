@@ -13,17 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
-from torch.nn import functional
 
 from fmn.config import Config
-from fmn.data.batches import Batch, Indices, ItemTensors
-from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
-from fmn.models.baselines.parts.correlation import CanonicalSpace, class_covariances
-from fmn.models.baselines.parts.towers import Standardised
+from fmn.data.batches import Indices, ItemTensors
+from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
 from fmn.models.registry import Changes, System
-from fmn.models.retrieval_model import Codes, RetrievalModel, encode_all_utterances
+from fmn.models.retrieval_model import Codes, encode_all_utterances
 from fmn.models.utterance_encoder import Sequences
 from fmn.sections import Count, Positive, section_from
 
@@ -41,16 +37,12 @@ class Options:
     dims: Count = 1024
 
 
-class CanonicalCorrelation(RetrievalModel):
+class CanonicalCorrelation(ClassifierCorrelationModel):
     """Clips and utterances in the space of a canonical correlation analysis."""
 
-    trains_settled = False  # the analysis is no part of the loss
-
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
-        super().__init__()
-        self.options = section_from(Options, config.options, expected="ridge, dims", path="options.")
-        self.standardised = Standardised(video_dim)
-        self.utterances = UtteranceClassifier(config, audio_dim)
+        options = section_from(Options, config.options, expected="ridge, dims", path="options.")
+        super().__init__(config, video_dim, audio_dim, ridge=options.ridge, dims=options.dims)
         self.space = CanonicalSpace(video_dim, self.utterances.encoder.output_dim)
 
     def encode_clips(self, video: Tensor) -> Codes:
@@ -62,28 +54,9 @@ class CanonicalCorrelation(RetrievalModel):
         raw = self.utterances.encoder(audio)
         return {"raw": raw, "vector": self.space.second(raw)}
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
-        """[N, M] cosines."""
-        return clips["vector"] @ utterances["vector"].T
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the utterances' classes."""
-        return {"class": functional.cross_entropy(self.utterances(batch.audio), batch.utterance_classes)}
-
-    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        self.standardised.fit(data.video[data.on_device(clips)])
-        self.utterances.head.open(class_count(data))
-
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
-        """Fits the analysis to the items, in closed form."""
-        clip_rows, utterance_rows = data.on_device(clips), data.on_device(utterances)
-        found = class_covariances(
-            self.standardised(data.video[clip_rows]),
-            encode_all_utterances(self, data, utterances)["raw"],
-            data.clip_classes[clip_rows],
-            data.utterance_classes[utterance_rows],
-        )
-        self.space.fit(found, ridge=self.options.ridge, dims=self.options.dims)
+    def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
+        video = self.standardised(data.video[data.on_device(clips)])
+        return video, encode_all_utterances(self, data, utterances)["raw"]
 
 
 def grid(config: Config) -> tuple[Changes, ...]:

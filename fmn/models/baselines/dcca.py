@@ -15,15 +15,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 from torch import Tensor, nn
 
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
-from fmn.models.baselines.parts.correlation import CanonicalSpace, class_covariances, total_correlation
-from fmn.models.baselines.parts.towers import Standardised, larger_batches, utterance_encoder
+from fmn.models.baselines.parts.correlation import (
+    CanonicalSpace,
+    CorrelationModel,
+    class_covariances,
+    total_correlation,
+)
+from fmn.models.baselines.parts.towers import larger_batches, utterance_encoder
 from fmn.models.registry import Changes, System
-from fmn.models.retrieval_model import Codes, RetrievalModel, encode_all_clips, encode_all_utterances
+from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances
 from fmn.models.utterance_encoder import Sequences
 from fmn.sections import Count, Positive, section_from
 
@@ -43,16 +47,13 @@ class Options:
     ridge: Positive = 0.1
 
 
-class DeepCorrelation(RetrievalModel):
+class DeepCorrelation(CorrelationModel):
     """Two networks whose outputs correlate, and linear CCA of these."""
 
-    trains_settled = False  # the analysis is no part of the loss
-
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
-        super().__init__()
-        self.options = section_from(Options, config.options, expected="outputs, ridge", path="options.")
-        outputs, model = self.options.outputs, config.model
-        self.standardised = Standardised(video_dim)
+        options = section_from(Options, config.options, expected="outputs, ridge", path="options.")
+        super().__init__(video_dim, ridge=options.ridge, dims=options.outputs)
+        outputs, model = options.outputs, config.model
         self.encoder = utterance_encoder(config, audio_dim)
         self.clip_network = _network(video_dim, model.common_dim, outputs, model.dropout)
         self.utterance_network = _network(self.encoder.output_dim, model.common_dim, outputs, model.dropout)
@@ -68,28 +69,14 @@ class DeepCorrelation(RetrievalModel):
         output = self.utterance_network(self.encoder(audio)).float()
         return {"output": output, "vector": self.space.second(output)}
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
-        """[N, M] cosines."""
-        return clips["vector"] @ utterances["vector"].T
-
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Less the total correlation of all pairs of one class in the batch."""
         clips, utterances = self.encode_clips(batch.video)["output"], self.encode_utterances(batch.audio)["output"]
         found = class_covariances(clips, utterances, batch.clip_classes, batch.utterance_classes)
-        return {"correlation": -total_correlation(found, ridge=self.options.ridge)}
+        return {"correlation": -total_correlation(found, ridge=self.ridge)}
 
-    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        self.standardised.fit(data.video[data.on_device(clips)])
-
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
-        """Fits linear CCA to the outputs of the items."""
-        found = class_covariances(
-            encode_all_clips(self, data, clips)["output"],
-            encode_all_utterances(self, data, utterances)["output"],
-            data.clip_classes[data.on_device(clips)],
-            data.utterance_classes[data.on_device(utterances)],
-        )
-        self.space.fit(found, ridge=self.options.ridge, dims=self.options.outputs)
+    def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
+        return encode_all_clips(self, data, clips)["output"], encode_all_utterances(self, data, utterances)["output"]
 
 
 def adapt(config: Config) -> Config:

@@ -12,19 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from fmn.config import Config
-from fmn.data.batches import Batch, Indices, ItemTensors
-from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
-from fmn.models.baselines.parts.correlation import CanonicalSpace, class_covariances
-from fmn.models.baselines.parts.towers import Standardised
+from fmn.data.batches import Indices, ItemTensors
+from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
 from fmn.models.registry import Changes, System
 from fmn.models.resizable_buffers import Fitted
-from fmn.models.retrieval_model import Codes, RetrievalModel, encode_all_utterances
+from fmn.models.retrieval_model import Codes, encode_all_utterances
 from fmn.models.utterance_encoder import Sequences
 from fmn.sections import Count, Positive, section_from
 
@@ -91,16 +87,13 @@ class KernelComponents(Fitted):
         return kernel - kernel.mean(1, keepdim=True) - means + means.mean()
 
 
-class KernelCorrelation(RetrievalModel):
+class KernelCorrelation(ClassifierCorrelationModel):
     """Clips and utterances in the space of a kernel canonical correlation analysis."""
 
-    trains_settled = False  # the analysis is no part of the loss
-
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
-        super().__init__()
-        self.options = section_from(Options, config.options, expected="ridge, bandwidth, dims", path="options.")
-        self.standardised = Standardised(video_dim)
-        self.utterances = UtteranceClassifier(config, audio_dim)
+        options = section_from(Options, config.options, expected="ridge, bandwidth, dims", path="options.")
+        super().__init__(config, video_dim, audio_dim, ridge=options.ridge, dims=options.dims)
+        self.bandwidth = options.bandwidth
         self.clip_components = KernelComponents(video_dim)
         self.utterance_components = KernelComponents(self.utterances.encoder.output_dim)
         self.space = CanonicalSpace(0, 0)
@@ -114,32 +107,13 @@ class KernelCorrelation(RetrievalModel):
         raw = self.utterances.encoder(audio)
         return {"raw": raw, "vector": self.space.second(self.utterance_components(raw).float())}
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
-        """[N, M] cosines."""
-        return clips["vector"] @ utterances["vector"].T
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the utterances' classes."""
-        return {"class": functional.cross_entropy(self.utterances(batch.audio), batch.utterance_classes)}
-
-    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        self.standardised.fit(data.video[data.on_device(clips)])
-        self.utterances.head.open(class_count(data))
-
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
-        """Fits kernels and analysis to the items, in closed form."""
-        clip_rows, utterance_rows = data.on_device(clips), data.on_device(utterances)
-        video = self.standardised(data.video[clip_rows])
+    def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
+        """Fits the kernels, too."""
+        video = self.standardised(data.video[data.on_device(clips)])
         audio = encode_all_utterances(self, data, utterances)["raw"]
-        self.clip_components.fit(video, self.options.bandwidth)
-        self.utterance_components.fit(audio, self.options.bandwidth)
-        found = class_covariances(
-            self.clip_components(video),
-            self.utterance_components(audio),
-            data.clip_classes[clip_rows],
-            data.utterance_classes[utterance_rows],
-        )
-        self.space.fit(found, ridge=self.options.ridge, dims=self.options.dims)
+        self.clip_components.fit(video, self.bandwidth)
+        self.utterance_components.fit(audio, self.bandwidth)
+        return self.clip_components(video), self.utterance_components(audio)
 
 
 def grid(config: Config) -> tuple[Changes, ...]:

@@ -6,13 +6,20 @@ directions are Σ11^-½ U and Σ22^-½ V. Computed in float64: eigenvalues of th
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fmn.config import Config
+from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
+from fmn.models.baselines.parts.towers import Standardised
 from fmn.models.resizable_buffers import Fitted
+from fmn.models.retrieval_model import Codes, RetrievalModel
 
 LEAST_CORRELATION = 1e-6  # relative to the largest; what is below is a direction of no meaning
 
@@ -152,6 +159,63 @@ class CanonicalSpace(Fitted):
     def second(self, vectors: Tensor) -> Tensor:
         """[M, D2] → [M, d] of length 1."""
         return functional.normalize((vectors - self.second_mean) @ self.second_directions, dim=1)
+
+
+class CorrelationModel(RetrievalModel):
+    """A system that scores by the cosine in the space of a canonical correlation analysis of its two views.
+
+    Args:
+        video_dim: Dv, numbers of a clip's feature.
+        ridge: added to both covariances, as a share of their mean variance.
+        dims: the most directions.
+    """
+
+    trains_settled = False  # the analysis is no part of the loss
+    space: CanonicalSpace
+
+    def __init__(self, video_dim: int, *, ridge: float, dims: int) -> None:
+        super().__init__()
+        self.ridge, self.dims = ridge, dims
+        self.standardised = Standardised(video_dim)
+
+    @abstractmethod
+    def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
+        """What the analysis is fitted to: [N, D1] of the clips, [M, D2] of the utterances."""
+
+    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+        """[N, M] cosines."""
+        return clips["vector"] @ utterances["vector"].T
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        self.standardised.fit(data.video[data.on_device(clips)])
+
+    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+        """Fits the analysis to all pairs of one class, in closed form."""
+        clip_classes = data.clip_classes[data.on_device(clips)]
+        utterance_classes = data.utterance_classes[data.on_device(utterances)]
+        found = class_covariances(*self.fitted_views(data, clips, utterances), clip_classes, utterance_classes)
+        self.space.fit(found, ridge=self.ridge, dims=self.dims)
+
+
+class ClassifierCorrelationModel(CorrelationModel):
+    """One whose utterances are vectors of FMN's Bi-LSTM, trained to tell the class in the same run.
+
+    Args:
+        config: of the Bi-LSTM. video_dim, audio_dim: of a clip's feature and of an audio frame.
+        ridge, dims: of the analysis.
+    """
+
+    def __init__(self, config: Config, video_dim: int, audio_dim: int, *, ridge: float, dims: int) -> None:
+        super().__init__(video_dim, ridge=ridge, dims=dims)
+        self.utterances = UtteranceClassifier(config, audio_dim)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of the utterances' classes."""
+        return {"class": functional.cross_entropy(self.utterances(batch.audio), batch.utterance_classes)}
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        super().prepare(data, clips, utterances)
+        self.utterances.head.open(class_count(data))
 
 
 def _ridged(covariance: Tensor, ridge: float) -> Tensor:

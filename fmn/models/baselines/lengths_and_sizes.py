@@ -1,0 +1,41 @@
+"""Trivial baselines that neither look nor listen: lengths of clip and utterance, sizes of their files.
+
+How far they get is how far classes are given away by how long they take, or how many bytes. Class posteriors of either
+side by kernel density of the training items, their product as in `two_classifiers`; nothing is trained or tuned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fmn.config import Config
+from fmn.models.baselines.parts.density import DensityModel
+from fmn.models.registry import System, as_it_is
+
+
+def durations(config: Config) -> Config:
+    """One number a clip, one an utterance: its length."""
+    return replace(config, video=replace(config.video, kind="duration"), audio=replace(config.audio, kind="duration"))
+
+
+def file_sizes(config: Config) -> Config:
+    """One number a clip, one an utterance: the bytes of its file."""
+    return replace(config, video=replace(config.video, kind="file_size"), audio=replace(config.audio, kind="file_size"))
+
+
+SYSTEMS = (
+    System(
+        name="lengths",
+        summary="lengths of clip and utterance (trivial)",
+        build=DensityModel,
+        adapt=durations,
+        grid=as_it_is,
+    ),
+    System(
+        name="file_size",
+        summary="sizes of the two files (trivial)",
+        build=DensityModel,
+        adapt=file_sizes,
+        grid=as_it_is,
+    ),
+)
