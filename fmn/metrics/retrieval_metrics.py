@@ -65,28 +65,12 @@ def recall_at_k(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> dict[int,
     return {k: _percent(values) for k, values in query_metrics(scores, relevant, ks).hits.items()}
 
 
-def class_recall_at_k(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> dict[int, float]:
-    """Eq. 5 at k: the mean percentage of a query's relevant items among its k best; ties by expectation.
-
-    A query without a relevant item counts 0. Arguments and errors are those of `recall_at_k`.
-    """
-    return {k: _percent(values) for k, values in query_metrics(scores, relevant, ks).recalls.items()}
-
-
 def mean_average_precision(scores: Any, relevant: Any) -> float:
     """Mean over the queries of the average precision, percent; ties by expectation.
 
     A query without a relevant item counts 0. Arguments and errors are those of `recall_at_k`.
     """
     return _percent(query_metrics(scores, relevant, ()).average_precision)
-
-
-def median_rank(scores: Any, relevant: Any) -> float:
-    """Median over the queries of the rank, from 1, of the best relevant item; under ties of its expectation.
-
-    A query without a relevant item ranks behind the gallery. Arguments and errors are those of `recall_at_k`.
-    """
-    return float(np.median(query_metrics(scores, relevant, ()).rank))
 
 
 def query_metrics(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> QueryMetrics:

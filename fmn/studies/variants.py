@@ -9,25 +9,6 @@ from typing import Any
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, as_dict, as_printed, flattened, with_values
 
-READING = frozenset(
-    {
-        "memory.capacity",
-        "memory.space",
-        "memory.update",
-        "memory.score_threshold",
-        "memory.novelty_threshold",
-        "memory.novelty",
-        "memory.when_full",
-        "memory.read",
-        "memory.temperature",
-        "memory.clamp",
-        "memory.class_slots",
-        "model.score",
-        "model.s1_exponent",
-    }
-)
-"""What a trained network can be given afterwards: how memories are written and read, and the form of the score."""
-
 
 @dataclass(frozen=True, eq=False)
 class Variant:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fmn.metrics.chance import ceiling, chance, expected_hit
-from fmn.metrics.retrieval_metrics import class_recall_at_k, recall_at_k
+from fmn.metrics.retrieval_metrics import query_metrics, recall_at_k
 
 KS = (1, 3, 10, 25)
 
@@ -64,7 +64,7 @@ def test_they_are_the_metrics_of_scores_that_say_nothing_or_the_class(seed: int)
         expected = {
             "instance_hit": recall_at_k(scores[asked], partners[asked], KS),
             "class_hit": recall_at_k(scores, classes, KS),
-            "class_recall": class_recall_at_k(scores, classes, KS),
+            "class_recall": {k: 100 * each.mean() for k, each in query_metrics(scores, classes, KS).recalls.items()},
         }
         for name, values in found(classes, partners, KS).items():
             assert list(values.values()) == pytest.approx(list(expected[name].values()))

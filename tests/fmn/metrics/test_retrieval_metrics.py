@@ -9,15 +9,18 @@ import torch
 from dataset_tools.core.errors import InputError
 from fmn.metrics.retrieval_metrics import (
     by_class,
-    class_recall_at_k,
     mean_average_precision,
-    median_rank,
     query_metrics,
     recall_at_k,
     retrieval_metrics,
 )
 
 KS = (1, 2, 3, 5)
+
+
+def class_recall(scores, relevant, ks=KS):
+    """Eq. 5 in percent, the mean over queries."""
+    return {k: 100 * float(found.mean()) for k, found in query_metrics(scores, relevant, ks).recalls.items()}
 
 
 def every_order(scores: np.ndarray, relevant: np.ndarray) -> list[np.ndarray]:
@@ -47,7 +50,7 @@ def tied(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 def test_ties_count_as_all_their_orders_do(tied: tuple[np.ndarray, np.ndarray]) -> None:
     scores, relevant = tied
     orders = [every_order(*query) for query in zip(scores, relevant, strict=True)]
-    hits, recalls = recall_at_k(scores, relevant, KS), class_recall_at_k(scores, relevant, KS)
+    hits, recalls = recall_at_k(scores, relevant, KS), class_recall(scores, relevant, KS)
     for k in KS:
         hit = np.mean([np.mean([r[:k].any() for r in query]) for query in orders])
         assert hits[k] == pytest.approx(100 * hit)
@@ -56,7 +59,7 @@ def test_ties_count_as_all_their_orders_do(tied: tuple[np.ndarray, np.ndarray]) 
     precision = np.mean([np.mean([average_precision(r) for r in query]) for query in orders])
     assert mean_average_precision(scores, relevant) == pytest.approx(100 * precision)
     ranks = [np.mean([1 + r.argmax() if r.any() else 7 for r in query]) for query in orders]
-    assert median_rank(scores, relevant) == pytest.approx(np.median(ranks))
+    assert np.median(query_metrics(scores, relevant).rank) == pytest.approx(np.median(ranks))
 
 
 def test_the_printed_formula() -> None:
@@ -76,7 +79,7 @@ def test_distinct_scores_are_counted_as_a_person_would() -> None:
     scores = np.array([[0.9, 0.1, 0.5], [0.2, 0.3, 0.4]])
     relevant = np.array([[False, False, True], [False, False, True]])
     assert recall_at_k(scores, relevant, (1, 2)) == {1: 50, 2: 100}
-    assert median_rank(scores, relevant) == 1.5
+    assert np.median(query_metrics(scores, relevant).rank) == 1.5
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
@@ -93,14 +96,14 @@ def test_infinities_are_scores_like_others() -> None:
 
 def test_a_k_beyond_the_gallery_finds_everything() -> None:
     assert recall_at_k(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (25,)) == {25: 100}
-    assert class_recall_at_k(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (25,)) == {25: 100}
+    assert class_recall(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (25,)) == {25: 100}
 
 
 def test_a_query_without_anything_to_find_finds_nothing() -> None:
     assert recall_at_k(np.zeros((2, 3)), np.array([[1, 1, 1], [0, 0, 0]]), (1,)) == {1: 50}
 
 
-@pytest.mark.parametrize("measure", [recall_at_k, class_recall_at_k, mean_average_precision, median_rank])
+@pytest.mark.parametrize("measure", [recall_at_k, mean_average_precision, query_metrics])
 def test_what_cannot_be_measured_is_refused(measure) -> None:
     with pytest.raises(InputError, match="1 of 6 scores are NaN") as caught:
         measure(np.array([[1, 2, 3], [1, np.nan, 3]]), np.eye(2, 3, dtype=bool))
@@ -137,12 +140,12 @@ def test_the_block_of_a_direction() -> None:
     for name, found in (
         ("instance_hit", recall_at_k(scores, partners)),
         ("class_hit", recall_at_k(scores, relevant)),
-        ("class_recall", class_recall_at_k(scores, relevant)),
+        ("class_recall", class_recall(scores, relevant, (1, 10, 25))),
     ):
         assert block[name] == {str(k): value for k, value in found.items()}
         assert list(block["chance"][name]) == list(block["ceiling"][name]) == ["1", "10", "25"]
     assert block["class_map"] == mean_average_precision(scores, relevant)
-    assert block["median_rank"] == median_rank(scores, relevant)
+    assert block["median_rank"] == np.median(query_metrics(scores, relevant).rank)
 
 
 def test_a_clip_with_several_utterances_needs_one_of_them() -> None:
@@ -184,9 +187,9 @@ def test_a_large_gallery_without_ties() -> None:
     for k in (1, 50, 1000):
         assert recall_at_k(scores, relevant, (k,))[k] == pytest.approx(100 * np.mean([r[:k].any() for r in orders]))
         expected = 100 * np.mean([r[:k].sum() / r.sum() for r in orders])
-        assert class_recall_at_k(scores, relevant, (k,))[k] == pytest.approx(expected)
+        assert class_recall(scores, relevant, (k,))[k] == pytest.approx(expected)
     assert mean_average_precision(scores, relevant) == pytest.approx(100 * np.mean([*map(average_precision, orders)]))
-    assert median_rank(scores, relevant) == np.median([1 + r.argmax() for r in orders])
+    assert np.median(query_metrics(scores, relevant).rank) == np.median([1 + r.argmax() for r in orders])
 
 
 def test_the_inputs_stay_as_they_are() -> None:

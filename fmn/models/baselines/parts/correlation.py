@@ -51,21 +51,10 @@ class Canonical(NamedTuple):
     correlations: Tensor
 
 
-def pair_covariances(first: Tensor, second: Tensor) -> Covariances:
-    """Covariances of n pairs, row i of [n, D1] with row i of [n, D2], divided by n."""
-    first, second = first.double(), second.double()
-    first_mean, second_mean = first.mean(0), second.mean(0)
-    first, second = first - first_mean, second - second_mean
-    count = len(first)
-    return Covariances(
-        first.T @ first / count, second.T @ second / count, first.T @ second / count, first_mean, second_mean
-    )
-
-
 def class_covariances(first: Tensor, second: Tensor, first_classes: Tensor, second_classes: Tensor) -> Covariances:
     """Covariances of all pairs of one class, every item of the first view with every one of the second.
 
-    They are those of `pair_covariances` of that product, which is never formed: Σ12 is a matter of class means alone.
+    The pairs are never formed: Σ12 is a matter of class means alone.
 
     Args:
         first: [N, D1].

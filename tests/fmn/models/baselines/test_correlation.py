@@ -9,13 +9,22 @@ from torch import Tensor
 from fmn.models.baselines.kcca import KernelComponents
 from fmn.models.baselines.parts.correlation import (
     CanonicalSpace,
+    Covariances,
     canonical,
     class_covariances,
-    pair_covariances,
     total_correlation,
 )
 
 SMALL = 1e-10  # a ridge that only keeps matrices invertible
+
+
+def pair_covariances(first: Tensor, second: Tensor) -> Covariances:
+    """Covariances of n pairs, row i of one view with row i of the other, divided by n."""
+    first, second = first.double(), second.double()
+    sizes = [first.shape[1], second.shape[1]]
+    rows = [*torch.cov(torch.hstack([first, second]).T, correction=0).split(sizes)]
+    (of_first, between), (_, of_second) = (row.split(sizes, dim=1) for row in rows)
+    return Covariances(of_first, of_second, between, first.mean(0), second.mean(0))
 
 
 def correlated(count: int = 400, *, seed: int = 0) -> tuple[Tensor, Tensor]:
