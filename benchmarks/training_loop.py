@@ -30,9 +30,9 @@ from fmn.config import Config, preset, with_values
 from fmn.data.batches import Batch, ItemTensors
 from fmn.data.items import Parts
 from fmn.data.loading import find_device
+from fmn.data.sequences import Sequences
 from fmn.data.spec_augment import augmented
 from fmn.models.registry import find_system
-from fmn.models.utterance_encoder import Sequences
 from fmn.training.trainer import TrainingLoop
 
 CLASSES, PER_CLASS = 20, 35

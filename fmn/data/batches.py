@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmn.models.utterance_encoder import Sequences
+from fmn.data.sequences import Sequences
 
 Indices = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fmn.config import AugmentConfig
-from fmn.models.utterance_encoder import Sequences
+from fmn.data.sequences import Sequences
 
 
 def augmented(sequences: Sequences, config: AugmentConfig, coefficients: int) -> Sequences:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fmn.data.batches import Batch, Indices, ItemTensors
-from fmn.models.utterance_encoder import Sequences
+from fmn.data.sequences import Sequences
 
 Codes = dict[str, Tensor]
 """What a model keeps of N items: tensors [N, …] by name."""

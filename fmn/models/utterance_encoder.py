@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from fmn.data.sequences import Sequences
+
 Pooling = Literal["last", "mean", "max"]
-
-
-class Sequences(NamedTuple):
-    """Sequences of different lengths, padded at their ends.
-
-    Attributes:
-        frames: [B, T, F]; what stands behind the end of a sequence is never looked at.
-        lengths: [B] int64, on the device of ``frames``, each from 1 to T.
-    """
-
-    frames: Tensor
-    lengths: Tensor
 
 
 class UtteranceEncoder(nn.Module):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import (
     CanonicalSpace,
     CorrelationModel,
@@ -28,7 +29,6 @@ from fmn.models.baselines.parts.correlation import (
 from fmn.models.baselines.parts.towers import larger_batches, utterance_encoder
 from fmn.models.registry import Changes, System
 from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances
-from fmn.models.utterance_encoder import Sequences
 from fmn.sections import Count, Positive, section_from
 
 BATCH_PAIRS = 256

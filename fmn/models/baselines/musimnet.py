@@ -22,11 +22,11 @@ from torch.nn import functional
 
 from fmn.config import Config
 from fmn.data.batches import Batch
+from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers
 from fmn.models.losses import triplet_loss
 from fmn.models.registry import Changes, System
-from fmn.models.utterance_encoder import Sequences
 from fmn.sections import Count, NotNegative, section_from
 
 FILTERS = (16, 32, 64, 64)

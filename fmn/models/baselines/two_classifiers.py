@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
 from fmn.models.registry import Changes, System
 from fmn.models.retrieval_model import Codes, RetrievalModel
-from fmn.models.utterance_encoder import Sequences
 
 
 class TwoClassifiers(RetrievalModel):

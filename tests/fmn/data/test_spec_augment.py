@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fmn.config import AugmentConfig
+from fmn.data.sequences import Sequences
 from fmn.data.spec_augment import augmented
-from fmn.models.utterance_encoder import Sequences
 
 OFF = {"stretch": 0, "time_masks": 0, "coefficient_masks": 0, "noise": 0.0}
 LENGTHS = torch.tensor([40, 17, 1])

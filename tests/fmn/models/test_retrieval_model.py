@@ -7,6 +7,7 @@ from torch import Tensor
 
 import fmn.models.retrieval_model
 from fmn.data.batches import ItemTensors
+from fmn.data.sequences import Sequences
 from fmn.models.retrieval_model import (
     Codes,
     RetrievalModel,
@@ -15,7 +16,6 @@ from fmn.models.retrieval_model import (
     score_matrix,
     still,
 )
-from fmn.models.utterance_encoder import Sequences
 
 CPU = torch.device("cpu")
 

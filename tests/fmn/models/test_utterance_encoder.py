@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from fmn.models.utterance_encoder import Pooling, Sequences, UtteranceEncoder, stacked
+from fmn.data.sequences import Sequences
+from fmn.models.utterance_encoder import Pooling, UtteranceEncoder, stacked
 
 LENGTHS = [7, 1, 12, 5]
 

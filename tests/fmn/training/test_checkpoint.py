@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, with_values
+from fmn.data.sequences import Sequences
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.utterance_encoder import Sequences
 from fmn.training.checkpoint import (
     About,
     load_config,

@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from fmn.config import Config
 from fmn.data.batches import ItemTensors
+from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.towers import Standardised, utterance_encoder
 from fmn.models.resizable_buffers import Fitted
-from fmn.models.utterance_encoder import Sequences
 
 
 class ClassHead(Fitted):

@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
+from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.classifiers import class_count
 from fmn.models.resizable_buffers import Fitted
 from fmn.models.retrieval_model import Codes, RetrievalModel
-from fmn.models.utterance_encoder import Sequences
 
 
 class DensityClassifier(Fitted):

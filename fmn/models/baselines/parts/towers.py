@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from fmn.config import Config, TrainingConfig
 from fmn.data.batches import Batch, Indices, ItemTensors
+from fmn.data.sequences import Sequences
 from fmn.models.losses import contrastive_loss, triplet_loss
 from fmn.models.retrieval_model import Codes, RetrievalModel
-from fmn.models.utterance_encoder import Sequences, UtteranceEncoder
+from fmn.models.utterance_encoder import UtteranceEncoder
 
 
 class Standardised(nn.Module):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fmn.data.sequences import Sequences
 from fmn.models.baselines.musicnn import Musicnn, _Front
 from fmn.models.baselines.musimnet import AutoPool, MelNetwork
-from fmn.models.utterance_encoder import Sequences
 
 
 def parameters(module: torch.nn.Module) -> int:
