@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
@@ -22,12 +23,14 @@ from fmn.features.flow import FLOW_STEPS
 from fmn.features.i3d import I3D
 from fmn.features.pipeline import averaged
 from fmn.features.windows import ClipWindows
+from fmn.features.workers import one_thread_each
 
 Network = I3D | resnet.I3DResNet50
 
 DEMO_FILES = {"all": "weights_demo.safetensors", "middle": "weights_demo_one_frame.safetensors"}  # by frames
 METADATA_KEY = "fmn"  # in a .safetensors file: by stream, what it was trained on and how
 CONTENTS = "contents"  # there: SHA-256 of every clip that was trained on, where these may be asked for again
+_CLIPS, _FRAMES, _SIDE_PX = 8, 16, 64  # of the made-up clips that random weights are set on
 _BATCH_WINDOWS = 4
 _BATCH_PIXELS = 4 * 24 * 112 * 112  # larger windows make smaller batches: memory
 
@@ -121,8 +124,6 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
             stream: I3D(3 if stream == "rgb" else 2, classes=0, width=config.width) for stream in config.streams
         }
     if config.weights == "random":
-        from fmn.features.initial import initialise
-
         for stream, network in networks.items():
             initialise(network, stream, config)
         return networks, f"random, seed {config.seed}"
@@ -132,6 +133,50 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
                 raise InputError("This copy of the package holds no demo weights", where=file)
             return networks, _load(networks, {stream: (file, f"{stream}.") for stream in networks})
     return networks, _load(networks, _sources(config))
+
+
+def initialise(network: Network, stream: str, config: VideoFeatureConfig) -> None:
+    """Fills a network in place with random weights that at least keep clips apart: He's scale, batch norm set on noise.
+
+    With identity batch norm, activations of an untrained ReLU network share one large common direction, so that all
+    clips look alike. Here every channel is centred and scaled on made-up clips: no data is involved, and the seed and
+    the stream decide it all.
+
+    Args:
+        network: a backbone, in training mode.
+        stream: ``rgb`` or ``flow``.
+        config: its seed decides.
+    """
+    name = hashlib.sha256(f"{config.seed} {stream}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(name[:8], "big") >> 1)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_parameters()
+        norm.momentum = None  # statistics of this one batch, not a running mixture with the initial ones
+    with torch.no_grad(), one_thread_each():
+        network.features(moving_noise(stream, _FRAMES, _SIDE_PX, generator))
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+
+
+def moving_noise(stream: str, frames: int, side_px: int, generator: torch.Generator) -> Tensor:
+    """Made-up clips: smooth random pictures that drift, in the range of the stream.
+
+    Returns:
+        [8, C, frames, side_px, side_px], standard deviation about 0.5 (RGB) or 0.1 (flow, mostly still).
+    """
+    channels, scale = (3, 0.5) if stream == "rgb" else (2, 0.1)
+    total = torch.zeros(_CLIPS, channels, frames, side_px, side_px)
+    for cells in (2, 4, 8, 16):  # as much at each scale, which is roughly how pictures are
+        coarse = torch.randn(_CLIPS, channels, max(2, frames // 4), cells, cells, generator=generator)
+        total += interpolate(coarse, size=(frames, side_px, side_px), mode="trilinear", align_corners=True)
+    return (total / total.std() * scale).clamp(-1, 1)
 
 
 def _sources(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
