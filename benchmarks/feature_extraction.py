@@ -47,7 +47,7 @@ from fmn.features.flow import optical_flow
 from fmn.features.media import Media
 from fmn.features.pipeline import DEVICE_THREADS
 from fmn.features.windows import ClipWindows, read_windows
-from fmn.features.workers import one_thread_each
+from fmn.torch_threads import threads
 
 FRAMES, HEIGHT, WIDTH = 100, 256, 340
 
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     on_cpu = device.type == "cpu"
     config = replace(preset(options.preset).video, weights="random")
     rounds: list[dict[str, Seconds]] = []
-    with tempfile.TemporaryDirectory() as temporary, one_thread_each():
+    with tempfile.TemporaryDirectory() as temporary, threads(1):
         folder = Path(temporary)
         clips = [write_clip(folder, number) for number in range(options.clips)]
         stages = Stages(clips, config, str(device), options.jobs)

@@ -131,7 +131,7 @@ class TrainingConfig:
         batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of one
             class match, all others do not; so a pair of one class is never a negative.
         epoch_pairs: pairs in an epoch, drawn anew for each; null takes every training pair once.
-        learning_rate: of Adam; the number is missing in the paper.
+        learning_rate: of Adam, the same in every epoch; the number is missing in the paper.
         weight_decay: of Adam.
         clip_norm: the gradient is scaled down to this norm.
         triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), its ``soft`` form (all

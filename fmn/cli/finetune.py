@@ -64,8 +64,8 @@ def finetune(
             return
         from fmn.data.loading import default_jobs, find_device
         from fmn.features.backbone_training import TrainingRecipe
+        from fmn.torch_threads import threads as torch_threads
         from fmn.training.finetune import finetune as run_finetuning
-        from fmn.training.guards import threads as torch_threads
 
         recipe = TrainingRecipe(epochs=epochs, batch=batch, learning_rate=learning_rate, seed=seed)
         with torch_threads(config.training.threads):

@@ -24,8 +24,8 @@ from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import featured, find_device
 from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
+from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
-from fmn.training.guards import threads
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
 from fmn.training.run_state import quality, read_run_state
 from fmn.training.train import train

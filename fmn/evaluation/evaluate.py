@@ -20,8 +20,8 @@ from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.guards import threads
 from fmn.training.run_state import read_run_state
 
 Metrics = dict[str, dict[str, Any]]

@@ -21,8 +21,8 @@ from fmn.evaluation.evaluate import check_fit
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Media
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
-from fmn.training.guards import threads
 
 PREDICTIONS_FILE = "predictions.jsonl"
 NEIGHBOURS = 25

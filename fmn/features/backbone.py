@@ -23,7 +23,7 @@ from fmn.features.flow import FLOW_STEPS
 from fmn.features.i3d import I3D
 from fmn.features.pipeline import averaged
 from fmn.features.windows import ClipWindows
-from fmn.features.workers import one_thread_each
+from fmn.torch_threads import threads
 
 Network = I3D | resnet.I3DResNet50
 
@@ -159,7 +159,7 @@ def initialise(network: Network, stream: str, config: VideoFeatureConfig) -> Non
     for norm in norms:
         norm.reset_parameters()
         norm.momentum = None  # statistics of this one batch, not a running mixture with the initial ones
-    with torch.no_grad(), one_thread_each():
+    with torch.no_grad(), threads(1):
         network.features(moving_noise(stream, _FRAMES, _SIDE_PX, generator))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum

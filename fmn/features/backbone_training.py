@@ -28,6 +28,7 @@ from fmn.features.media import Media
 from fmn.features.sample_store import SampleStore
 from fmn.features.windows import centre_crop, windows_of
 from fmn.features.workers import overlapped
+from fmn.sections import Count, NotNegative, Share, check
 
 
 @dataclass(frozen=True)
@@ -58,31 +59,21 @@ class TrainingRecipe:
         seed: of windows, crops, order, dropout and the classifier.
     """
 
-    epochs: int = 12
-    batch: int = 16
-    learning_rate: float = 3e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
-    action_weight: float = 1.0
-    dropout: float = 0.2
+    epochs: Count = 12
+    batch: Count = 16
+    learning_rate: NotNegative = 3e-3
+    warmup: Share = 0.05
+    weight_decay: NotNegative = 0.02
+    label_smoothing: Share = 0.05
+    action_weight: NotNegative = 1.0
+    dropout: Share = 0.2
     flip: bool = True
-    jitter: float = 0.2
+    jitter: Share = 0.2
     batch_norm_momentum: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        wrong = [name for name in ("epochs", "batch") if getattr(self, name) < 1]
-        wrong += [
-            name for name in ("warmup", "label_smoothing", "dropout", "jitter") if not 0 <= getattr(self, name) < 1
-        ]
-        wrong += [name for name in ("learning_rate", "weight_decay", "action_weight") if not getattr(self, name) >= 0]
-        if wrong:
-            raise InputError(
-                "The training recipe cannot be used: "
-                + "; ".join(f"{name} is {getattr(self, name)}" for name in wrong),
-                expected="counts of at least 1, shares from 0 up to 1, rates of at least 0",
-            )
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -160,7 +151,9 @@ def train_stream(
         total = torch.zeros((), device=device)
         for step, (pixels, targets) in enumerate(_batches(stream, clips, labels, config, recipe, store, epoch, jobs)):
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule(epoch * steps + step, recipe.epochs * steps, recipe)
+                group["lr"] = recipe.learning_rate * learning_rate_schedule(
+                    epoch * steps + step, recipe.epochs * steps, recipe
+                )
             x = scale(torch.from_numpy(pixels).to(device))
             if stream == "rgb" and recipe.jitter:
                 x = _jittered(x, recipe.jitter)
@@ -306,8 +299,8 @@ def _groups(network: nn.Module, recipe: TrainingRecipe) -> list[dict[str, object
     return [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _schedule(step: int, steps: int, recipe: TrainingRecipe) -> float:
-    """Share of the learning rate: up in a line, then down a cosine."""
+def learning_rate_schedule(step: int, steps: int, recipe: TrainingRecipe) -> float:
+    """Fraction of the learning rate at a step: linear warmup over the first steps, then cosine decay to zero."""
     warmup = max(1, round(steps * recipe.warmup))
     if step < warmup:
         return (step + 1) / warmup

@@ -13,7 +13,8 @@ from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.media import FeatureSet, Media
-from fmn.features.workers import device_errors, one_thread_each, overlapped
+from fmn.features.workers import device_errors, overlapped
+from fmn.torch_threads import threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ def extract_video(
 
     if config.flow != "none":
         estimator(config.flow)  # a missing method is an error of the whole, not of every clip
-    with one_thread_each(), device_errors(device):
+    with threads(1), device_errors(device):  # jobs are the parallelism, and features depend on no number of threads
         backbone = Backbone(config, device)
         store = FeatureCache(cache, backbone.source, dim=config.dim, axes=1)
         results, missing = _cached(items, store)
@@ -111,7 +112,7 @@ def extract_audio(
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)
         return _measured("audio features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
-    with one_thread_each():
+    with threads(1):
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
         source = _audio_source(config)
         store = FeatureCache(cache, source, dim=config.dim, axes=2)

@@ -1,4 +1,4 @@
-"""Threads for what is done item by item, and torch inside them."""
+"""Threads for what is done item by item, and what a device that fails says."""
 
 from __future__ import annotations
 
@@ -36,19 +36,6 @@ def overlapped(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int)
                 yield first, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Torch works with one thread inside a worker: the workers are the parallelism, and results depend on neither."""
-    import torch
-
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
 
 
 @contextmanager

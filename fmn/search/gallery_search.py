@@ -20,8 +20,8 @@ from fmn.evaluation.evaluate import check_fit, notes_of
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.media import Media
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.torch_threads import threads
 from fmn.training.checkpoint import load_run
-from fmn.training.guards import threads
 
 QueryKind = Literal["speech", "clip"]
 

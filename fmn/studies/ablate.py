@@ -26,7 +26,7 @@ from fmn.evaluation.table import DIRECTIONS
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.validation_harness import Bench, Outcome, TrainedBench, check_fold_0
 from fmn.studies.variants import Variant, variants_of
-from fmn.training.guards import threads
+from fmn.torch_threads import threads
 from fmn.training.train import train
 
 FORMAT = "fmn.ablation/1"

@@ -32,8 +32,8 @@ from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utter
 from fmn.studies.ablate import bench_of, notes_of_bench, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
 from fmn.studies.validation_harness import Bench, reformed
+from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.guards import threads
 from fmn.training.train import train
 
 FORMAT = "fmn.newclasses/1"

@@ -21,7 +21,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
 from fmn.studies.ablate import Trainer, bench_of, notes_of_bench
 from fmn.studies.validation_harness import Outcome
-from fmn.training.guards import threads
+from fmn.torch_threads import threads
 
 FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"

@@ -19,9 +19,13 @@ from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import Parts, load_items, parts_of
 from fmn.data.loading import Featured, featured, find_device
 from fmn.models.registry import find_system
+from fmn.seeds import generator_of, seed_of
+from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
-from fmn.training.guards import claimed, seeded, stops_explained, threads
+from fmn.training.random_state import isolated_random_state
+from fmn.training.run_lock import run_lock
 from fmn.training.run_state import DIRECTIONS, RunState, earlier_state
+from fmn.training.stop_messages import translate_errors
 from fmn.training.trainer import TrainingLoop
 
 if TYPE_CHECKING:
@@ -103,14 +107,14 @@ def train(
     if config.training.refit:
         items = items.without_fold_0()
     chosen = find_device(device)
-    with claimed(run):
+    with run_lock(run):
         state = earlier_state(run, config, manifest, resume=resume)
         if state is not None and state.ended(config):
             return _summary(run, config, state, already_finished=True)
-        with stops_explained(run):
+        with translate_errors(run):
             prepared = featured(items, config, device=chosen, jobs=jobs, progress=progress)
             training = config.training
-            with seeded(chosen, deterministic=training.deterministic), threads(training.threads):
+            with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress)
         return _summary(run, config, state, already_finished=False)
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.core.errors import ToolkitError
-from dataset_tools.core.seeds import training_generator, training_seed
-from fmn.config import Config
+from fmn.config import Config, TrainingConfig
 from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import Parts
 from fmn.data.spec_augment import augmented
@@ -38,16 +37,7 @@ class TrainingLoop:
         self.parts = parts
         training = config.training
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = (
-            torch.optim.Adam(
-                parameters,
-                lr=training.learning_rate,
-                weight_decay=training.weight_decay,
-                fused=data.device.type == "cuda",
-            )
-            if parameters
-            else None
-        )
+        self.optimiser = _optimizer(parameters, training, fused=data.device.type == "cuda")
         self.parameters = sum(parameter.numel() for parameter in parameters)
         self.epochs = training.epochs if self.optimiser else 1  # a closed form is found once
         self.epoch_pairs = training.epoch_pairs or len(parts.fit_pairs)
@@ -142,3 +132,13 @@ class TrainingLoop:
 
     def _classes(self, clips: Indices, utterances: Indices) -> tuple[Indices, Indices]:
         return self.data.clip_classes.cpu().numpy()[clips], self.data.utterance_classes.cpu().numpy()[utterances]
+
+
+def _optimizer(parameters: list[nn.Parameter], training: TrainingConfig, *, fused: bool) -> torch.optim.Adam | None:
+    """Adam, without a learning-rate schedule: the rate is constant (the paper has none, either); null of no parameters.
+
+    The video backbone's own training has one (`fmn.features.backbone_training.learning_rate_schedule`).
+    """
+    if not parameters:
+        return None
+    return torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=fused)

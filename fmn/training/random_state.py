@@ -1,0 +1,23 @@
+"""Isolation of torch's random state, and deterministic kernels, for the time of a training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def isolated_random_state(device: torch.device, *, deterministic: bool) -> Iterator[None]:
+    """Gives the caller's random state back afterwards; refuses kernels that are not reproducible, if asked to."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it before its first use
+    torch.use_deterministic_algorithms(deterministic or before)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -1,0 +1,36 @@
+"""The lock of a run's folder: one command at a time trains into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from dataset_tools.core.errors import StoppedError
+
+
+@contextmanager
+def run_lock(run: Path) -> Iterator[None]:
+    """Makes the folder ``run``, and keeps other commands from training into it; what stays empty is removed again.
+
+    Raises:
+        StoppedError: another command does.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    lock = run / ".lock"
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                if all(path == lock for path in run.iterdir()):
+                    lock.unlink(missing_ok=True)
+                    run.rmdir()
+    except filelock.Timeout as error:
+        raise StoppedError(
+            "Another command is training into this folder",
+            where=run,
+            next_step="wait for it, or name another folder with --run",
+        ) from error

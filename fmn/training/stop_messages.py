@@ -1,0 +1,42 @@
+"""What an interrupt, or memory that is full, says to the user of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from dataset_tools.core.errors import StoppedError
+
+GO_ON = "run the same command again: it goes on after the last whole epoch"
+
+
+@contextmanager
+def translate_errors(run: Path) -> Iterator[None]:
+    """Turns an interrupt, and memory that is full, into errors that say how to go on.
+
+    Raises:
+        StoppedError: one of them happened.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError("Training was interrupted", where=run, next_step=GO_ON) from error
+    except (MemoryError, RuntimeError) as error:
+        if not _is_full(error):
+            raise
+        raise StoppedError(
+            f"The memory is full: {(str(error) or 'no room').splitlines()[0]}",
+            where=run,
+            expected="room for all combinations of a batch",
+            next_step="free memory, then " + GO_ON + "; or take another --run and less: --set training.batch_size=32, "
+            "--set model.head_units=256, on a GPU also --set training.amp=bf16",
+        ) from error
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether memory was exhausted: CUDA has an error of its own, the CPU's allocator only its words."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
