@@ -151,9 +151,7 @@ def train_stream(
         total = torch.zeros((), device=device)
         for step, (pixels, targets) in enumerate(_batches(stream, clips, labels, config, recipe, store, epoch, jobs)):
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * learning_rate_schedule(
-                    epoch * steps + step, recipe.epochs * steps, recipe
-                )
+                group["lr"] = learning_rate_schedule(epoch * steps + step, recipe.epochs * steps, recipe)
             x = scale(torch.from_numpy(pixels).to(device))
             if stream == "rgb" and recipe.jitter:
                 x = _jittered(x, recipe.jitter)
@@ -300,11 +298,11 @@ def _groups(network: nn.Module, recipe: TrainingRecipe) -> list[dict[str, object
 
 
 def learning_rate_schedule(step: int, steps: int, recipe: TrainingRecipe) -> float:
-    """Fraction of the learning rate at a step: linear warmup over the first steps, then cosine decay to zero."""
+    """The learning rate at a step: linear warmup, then cosine decay to zero."""
     warmup = max(1, round(steps * recipe.warmup))
     if step < warmup:
-        return (step + 1) / warmup
-    return (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
+        return recipe.learning_rate * ((step + 1) / warmup)
+    return recipe.learning_rate * ((1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2)
 
 
 def _jittered(x: Tensor, share: float) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
@@ -26,7 +26,7 @@ from fmn.models.baselines.parts.correlation import (
     class_covariances,
     total_correlation,
 )
-from fmn.models.baselines.parts.towers import larger_batches, utterance_encoder
+from fmn.models.baselines.parts.towers import larger_batches, two_layers, utterance_encoder
 from fmn.models.registry import Changes, System
 from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances
 from fmn.sections import Count, Positive, section_from
@@ -53,10 +53,10 @@ class DeepCorrelation(CorrelationModel):
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         options = section_from(Options, config.options, expected="outputs, ridge", path="options.")
         super().__init__(video_dim, ridge=options.ridge, dims=options.outputs)
-        outputs, model = options.outputs, config.model
+        outputs = options.outputs
         self.encoder = utterance_encoder(config, audio_dim)
-        self.clip_network = _network(video_dim, model.common_dim, outputs, model.dropout)
-        self.utterance_network = _network(self.encoder.output_dim, model.common_dim, outputs, model.dropout)
+        self.clip_network = two_layers(video_dim, outputs, config.model)
+        self.utterance_network = two_layers(self.encoder.output_dim, outputs, config.model)
         self.space = CanonicalSpace(outputs, outputs)
 
     def encode_clips(self, video: Tensor) -> Codes:
@@ -88,12 +88,6 @@ def grid(config: Config) -> tuple[Changes, ...]:
     """Ridge, outputs, learning rate."""
     rate = config.training.learning_rate
     return ({}, {"options.ridge": 1.0}, {"options.outputs": 20}, {"training.learning_rate": rate / 3})
-
-
-def _network(inputs: int, units: int, outputs: int, dropout: float) -> nn.Module:
-    return nn.Sequential(
-        nn.Dropout(dropout), nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, outputs)
-    )
 
 
 SYSTEM = System(

@@ -26,7 +26,7 @@ from fmn.config import Config
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
-from fmn.models.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss
+from fmn.models.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss, two_layers
 from fmn.models.registry import Changes, System
 from fmn.sections import Positive, Share, section_from
 
@@ -216,13 +216,7 @@ class MusicnnTowers(ScoreTrainedTowers):
             config,
             video_dim,
             encoder,
-            nn.Sequential(
-                nn.Dropout(model.dropout),
-                nn.Linear(video_dim, model.common_dim),
-                nn.ReLU(),
-                nn.Dropout(model.dropout),
-                nn.Linear(model.common_dim, model.common_dim),
-            ),
+            two_layers(video_dim, model.common_dim, model),
             nn.Linear(encoder.output_dim, model.common_dim),
         )
 

@@ -24,7 +24,7 @@ from fmn.config import Config
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
-from fmn.models.baselines.parts.towers import ScoreTrainedTowers
+from fmn.models.baselines.parts.towers import ScoreTrainedTowers, two_layers
 from fmn.models.losses import triplet_loss
 from fmn.models.registry import Changes, System
 from fmn.sections import Count, NotNegative, section_from
@@ -112,13 +112,7 @@ class MusicSimilarityNetwork(ScoreTrainedTowers):
             config,
             video_dim,
             encoder,
-            nn.Sequential(
-                nn.Dropout(model.dropout),
-                nn.Linear(video_dim, model.common_dim),
-                nn.ReLU(),
-                nn.Dropout(model.dropout),
-                nn.Linear(model.common_dim, options.embedding),
-            ),
+            two_layers(video_dim, options.embedding, model),
             nn.Sequential(nn.Dropout(model.dropout), nn.Linear(encoder.output_dim, options.embedding)),
         )
         self.margin = options.margin

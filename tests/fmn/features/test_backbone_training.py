@@ -16,6 +16,7 @@ from fmn.features.backbone_training import (
     TrainingRecipe,
     actions_of,
     label_loss,
+    learning_rate_schedule,
     mirrored,
     random_window,
     train_stream,
@@ -195,8 +196,17 @@ def test_what_cannot_be_trained_is_refused(
     resnet = VideoFeatureConfig(backbone="i3d_r50", flow="none", weights="random")
     with pytest.raises(InputError, match="i3d_r50"):
         train_stream("rgb", movers, [], resnet, RECIPE, store=store)
-    with pytest.raises(InputError, match="epochs is 0; dropout is 1"):
+    with pytest.raises(InputError, match=r"epochs is 0: Expected `int` >= 1; dropout is 1\.0: Expected `float` < 1"):
         TrainingRecipe(epochs=0, dropout=1.0)
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_down_a_cosine_to_zero() -> None:
+    recipe = TrainingRecipe(learning_rate=0.5, warmup=0.25)  # of 16 steps: 4 up, 12 down
+    rates = [learning_rate_schedule(step, 16, recipe) for step in range(17)]
+    assert rates[:5] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5])
+    assert rates[8] == pytest.approx(0.25 * (1 + np.cos(np.pi / 3)))
+    assert rates[10] == pytest.approx(0.25)
+    assert rates[16] == pytest.approx(0.0)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_hint(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmn.config import Config, TrainingConfig
+from fmn.config import Config, ModelConfig, TrainingConfig
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import contrastive_loss, triplet_loss
@@ -42,6 +42,14 @@ def utterance_encoder(config: Config, audio_dim: int) -> UtteranceEncoder:
     """The Bi-LSTM of FMN, of the same configuration."""
     model = config.model
     return UtteranceEncoder(audio_dim, model.lstm_units, stack=model.frame_stack, pooling=model.pooling)
+
+
+def two_layers(inputs: int, outputs: int, model: ModelConfig) -> nn.Module:
+    """[N, inputs] → [N, outputs] through a hidden layer of ``common_dim`` units (ReLU), dropout before each."""
+    units, dropout = model.common_dim, model.dropout
+    return nn.Sequential(
+        nn.Dropout(dropout), nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, outputs)
+    )
 
 
 def larger_batches(training: TrainingConfig, pairs: int) -> TrainingConfig:
