@@ -1,1 +1,1 @@
-"""The parts of `fmn.comparison.compare`: runs, figures, tables, files, the plot."""
+"""The parts of `fmn.comparison.compare`: the plan, runs, figures, tables, files, the plot."""

@@ -26,7 +26,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     """Trains and tests what is not there yet, and summarises everything; writes runs, and no tables.
 
     Args:
-        comparison: from `plan`.
+        comparison: from `fmn.comparison.comparison_plan.plan`.
         jobs: runs that are trained side by side, and workers for features.
         progress: told how far it is.
 

@@ -120,7 +120,7 @@ def plan(
     root: Path | None = None,
     device: str = "auto",
 ) -> Comparison:
-    """What `compare` will do; nothing is written.
+    """What `fmn.comparison.compare.compare` will do; nothing is written.
 
     Args:
         train: the training manifest.
