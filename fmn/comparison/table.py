@@ -77,9 +77,12 @@ def _direction(values: Mapping[str, Any], direction: str, name: str) -> Table:
         if "metrics" not in found:
             systems.append(Row((system, "failed")))
             continue
-        figures = [(column, found["metrics"][direction][column[0]][column[1]]) for column in columns]
-        texts = [(column, number(figure["mean"], figure["sd"], between="±")) for column, figure in figures]
-        systems.append(Row((system, *(Bold(text) if best[column] == system else text for column, text in texts))))
+        cells = [system]
+        for metric, k in columns:
+            figure = found["metrics"][direction][metric][k]
+            text = number(figure["mean"], figure["sd"], between="±")
+            cells.append(Bold(text) if best[metric, k] == system else text)
+        systems.append(Row(cells))
     references = [
         Row((reference, *(number(found[direction][metric][k]) for metric, k in columns)), "dim")
         for reference, found in values["references"].items()
