@@ -157,13 +157,12 @@ class I3D(nn.Module):
         self.layers = tuple(layers)
         for name, layer in layers.items():
             self.add_module(name, layer)
-        self.feature_dim = channels
         self.dropout = nn.Dropout(dropout)
         if classes:
             self.logits = Unit3D(channels, classes, head=True)
 
     def features(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, feature_dim]: the mean over time and place of the last block.
+        """[B, C, T, H, W] -> [B, channels]: the mean over time and place of the last block.
 
         The published code averages pairs of frames before the classifier and then over time, which weighs the first
         and the last half as much as the others; the plain mean is meant here.

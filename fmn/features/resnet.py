@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dataset_tools.core import torch_compat
-from fmn.features.config import RESNET_CHANNELS
 
 # What pytorchvideo's model zoo says the network was trained on: values in [0, 1], less MEAN, by STD.
 MEAN, STD = 0.45, 0.225
@@ -17,8 +16,6 @@ class I3DResNet50(nn.Module):
     Raises:
         InputError: pytorchvideo cannot be imported.
     """
-
-    feature_dim = RESNET_CHANNELS
 
     def __init__(self) -> None:
         super().__init__()
