@@ -32,7 +32,7 @@ from fmn.data.items import Parts
 from fmn.data.loading import find_device
 from fmn.data.sequences import Sequences
 from fmn.data.spec_augment import augmented
-from fmn.models.registry import find_system
+from fmn.systems import find_system
 from fmn.training.trainer import TrainingLoop
 
 CLASSES, PER_CLASS = 20, 35

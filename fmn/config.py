@@ -185,10 +185,10 @@ class Config:
     """A whole run: which system, its features, its network and its training.
 
     Attributes:
-        system: name of the system (`fmn.models.registry`).
+        system: name of the system (`fmn.systems`).
         video, audio: how features are computed.
         model, memory, training: see there.
-        options: what the system has of its own (`fmn.models.registry.System.options`), by name.
+        options: what the system has of its own (`fmn.models.system.System.options`), by name.
     """
 
     system: str = "fmn"

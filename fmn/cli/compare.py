@@ -112,7 +112,7 @@ def _show_plan(terminal: Terminal, planned: Comparison) -> None:
     from rich.table import Table
 
     from fmn.comparison.comparison_plan import describe
-    from fmn.models.registry import find_system
+    from fmn.systems import find_system
 
     table = Table(title="systems", title_justify="left")
     for name in ("system", "what it is", "tried on fold 0"):

@@ -106,7 +106,7 @@ def config_of(
         from fmn.training.checkpoint import load_config
 
         return with_values(load_config(run), changes)
-    from fmn.models.registry import find_system
+    from fmn.systems import find_system
 
     system = find_system(model)
     return with_values(system.adapt(preset_of(preset, form)), {"system": system.name, **changes})

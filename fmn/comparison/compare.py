@@ -19,7 +19,7 @@ from fmn.comparison.results import Results, summarised
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
 from fmn.data.loading import featured
-from fmn.models.registry import find_system
+from fmn.systems import find_system
 
 
 def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silent) -> Results:

@@ -14,7 +14,8 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import Outcome, Task
 from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data.loading import find_device
-from fmn.models.registry import Changes, System, find_system, system_names
+from fmn.models.system import Changes, System
+from fmn.systems import find_system, system_names
 
 ORDER = (
     *("cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet"),  # those of the paper's Table 2, in its order

@@ -28,7 +28,6 @@ from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Codes, score_matrix
-from fmn.seeds import generator_of
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state

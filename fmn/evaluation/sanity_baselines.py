@@ -13,8 +13,8 @@ from fmn.config import with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import featured, find_device
 from fmn.evaluation.evaluate import Metrics, measure
-from fmn.models.registry import find_system
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.systems import find_system
 from fmn.training.checkpoint import load_config
 from fmn.training.run_state import read_run_state
 

@@ -23,8 +23,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes, written_whole
 from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, as_dict, config_from_dict
-from fmn.models.registry import find_system
 from fmn.models.retrieval_model import RetrievalModel
+from fmn.systems import find_system
 
 CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"

@@ -18,8 +18,7 @@ from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import Parts, load_items, parts_of
 from fmn.data.loading import Featured, featured, find_device
-from fmn.models.registry import find_system
-from fmn.seeds import generator_of, seed_of
+from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.training.random_state import isolated_random_state

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, TrainingConfig
 from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import Parts

@@ -15,7 +15,7 @@ from functools import partial
 
 from fmn.config import Config
 from fmn.models.baselines.parts.margin_softmax import MarginTowers
-from fmn.models.registry import Changes, System
+from fmn.models.system import Changes, System
 from fmn.sections import NotNegative, section_from
 
 

@@ -27,8 +27,8 @@ from fmn.models.baselines.parts.correlation import (
     total_correlation,
 )
 from fmn.models.baselines.parts.towers import larger_batches, two_layers, utterance_encoder
-from fmn.models.registry import Changes, System
 from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances
+from fmn.models.system import Changes, System
 from fmn.sections import Count, Positive, section_from
 
 BATCH_PAIRS = 256

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fmn.config import as_printed
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.registry import System
+from fmn.models.system import System
 
 SYSTEM = System(
     name="fmn_printed",

@@ -15,8 +15,8 @@ from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
-from fmn.models.registry import Changes, System
 from fmn.models.retrieval_model import Codes, RetrievalModel
+from fmn.models.system import Changes, System
 
 
 class TwoClassifiers(RetrievalModel):

@@ -11,7 +11,7 @@ import torch
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, as_dict, with_values
 from fmn.evaluation.evaluate import evaluate
-from fmn.models.registry import find_system, system_names
+from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 

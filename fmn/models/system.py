@@ -1,19 +1,15 @@
-"""The protocol that every retrieval system follows, and the list of systems that ``fmn train --model`` knows.
+"""The interface of a retrieval system: how it is built, what it changes in a preset, what is tuned.
 
 A system encodes clips and utterances, each once, and gives a matrix of scores; one trainer, one evaluator and one
-search serve all. A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant ``SYSTEM``; a file
-of several variants has ``SYSTEMS``.
+search serve all. `fmn.systems` is the registry.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from dataset_tools.core.errors import InputError
 from fmn.config import Config
 from fmn.sections import section_from
 
@@ -78,34 +74,3 @@ class System:
         expected = f"options of the system {self.name!r} ({names})"
         found = section_from(self.options, config.options, expected=expected, path="options.")
         return replace(config, options=asdict(found))
-
-
-def all_systems() -> Iterator[System]:
-    """Every system, FMN first; a module is imported when its turn comes, unless its name begins with an underscore."""
-    baselines = importlib.import_module("fmn.models.baselines")
-    names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
-    for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
-        module = importlib.import_module(name)
-        yield from getattr(module, "SYSTEMS", None) or (module.SYSTEM,)
-
-
-def system_names() -> tuple[str, ...]:
-    """The names of all systems: FMN, then the others in the order of the alphabet."""
-    first, *others = (system.name for system in all_systems())
-    return (first, *sorted(others))
-
-
-def find_system(name: str) -> System:
-    """The system called ``name``.
-
-    Raises:
-        InputError: there is none.
-    """
-    for system in all_systems():
-        if system.name == name:
-            return system
-    raise InputError(
-        f"There is no system {name!r}",
-        expected=f"one of: {', '.join(system_names())}",
-        next_step="name one of these with --model",
-    )

@@ -9,7 +9,7 @@ import fmn.models.baselines
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
-from fmn.models.registry import find_system, system_names
+from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
@@ -17,7 +17,7 @@ CLOSED_FORM = '''
 """The mean of what it was shown, and no gradient: the smallest system there can be."""
 import torch
 from fmn.models.retrieval_model import RetrievalModel, encode_all_clips
-from fmn.models.registry import System
+from fmn.models.system import System
 
 
 class Nearest(RetrievalModel):
