@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
+from fmn.config_sections import Cosine, Count, NotNegative, Positive, Share, section_from
 from fmn.features.config import (
     DEMO_AUDIO,
     DEMO_VIDEO,
@@ -24,7 +25,6 @@ from fmn.features.config import (
     AudioFeatureConfig,
     VideoFeatureConfig,
 )
-from fmn.sections import Cosine, Count, NotNegative, Positive, Share, section_from
 
 PresetName = Literal["demo", "paper"]
 Form = Literal["working", "printed"]

@@ -142,8 +142,8 @@ def evaluate(
     with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
         from fmn.evaluation.evaluate import UPDATED
         from fmn.evaluation.evaluate import evaluate as evaluate_run
+        from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, class_table, results_table
         from fmn.evaluation.sanity_baselines import trivial_rows
-        from fmn.evaluation.table import WHAT_INTERVALS_ARE, class_table, results_table
         from fmn.training.run_folder import latest_run, manifest_for
 
         folder = run or latest_run(root or Path())

@@ -21,7 +21,7 @@ from fmn.comparison.comparison_runs import Scores, read_scores
 from fmn.comparison.results import FIGURES, Floats, PerQuery, common_items, measured_queries
 from fmn.data.items import Items, load_items
 from fmn.evaluation.breakdown import factors_of
-from fmn.evaluation.table import DIRECTIONS
+from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.bootstrap import Interval
 
 SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in

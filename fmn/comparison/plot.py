@@ -8,7 +8,7 @@ from typing import Any
 
 from dataset_tools.core.files import written_whole
 from fmn.comparison.table import SPREAD, sizes
-from fmn.evaluation.table import DIRECTIONS
+from fmn.evaluation.results_table import DIRECTIONS
 
 METRICS = {"class_hit": "class hit@k", "class_recall": "class recall@k (eq. 5)"}
 COLOURS = ("#1b4f72", "#2e86c1", "#85c1e9")  # k = 1, 10, 25: dark to light

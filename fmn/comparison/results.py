@@ -13,7 +13,7 @@ from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
 from fmn.comparison.comparison_runs import Outcome, Scores, read_scores
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import factors_of
-from fmn.evaluation.table import DIRECTIONS, METRICS
+from fmn.evaluation.results_table import DIRECTIONS, METRICS
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics

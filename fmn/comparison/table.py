@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmn.comparison.comparison_plan import REFERENCE, describe
-from fmn.evaluation.table import DIRECTIONS, WHAT_THEY_ARE
+from fmn.evaluation.results_table import DIRECTIONS, WHAT_THEY_ARE
 from fmn.evaluation.tables import Bold, Row, Table, number
 
 SHOWN = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.files import written_whole
-from fmn.evaluation.table import DIRECTIONS, METRICS
+from fmn.evaluation.results_table import DIRECTIONS, METRICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,7 +23,7 @@ from fmn.data.items import Items, load_items
 from fmn.data.loading import Featured, featured, find_device
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import all_codes, check_fit, notes_of
-from fmn.evaluation.table import METRICS
+from fmn.evaluation.results_table import METRICS
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.fmn import FeatureMemoryNetwork

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import written_whole
 from dataset_tools.core.progress import Progress, silent
+from fmn.config_sections import Count, NotNegative, Share, check
 from fmn.features.backbone import load_networks, scaling
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
@@ -28,7 +29,6 @@ from fmn.features.media import Media
 from fmn.features.sample_store import SampleStore
 from fmn.features.windows import centre_crop, windows_of
 from fmn.features.workers import overlapped
-from fmn.sections import Count, NotNegative, Share, check
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from fmn.sections import Count, check
+from fmn.config_sections import Count, check
 
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
 VideoKind = Literal["backbone", "mean_colour", "duration", "file_size"]

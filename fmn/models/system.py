@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from fmn.config import Config
-from fmn.sections import section_from
+from fmn.config_sections import section_from
 
 if TYPE_CHECKING:
     from fmn.models.retrieval_model import RetrievalModel

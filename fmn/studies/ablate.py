@@ -22,7 +22,7 @@ from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured, find_device
 from fmn.evaluation.breakdown import sd_of, summarised
-from fmn.evaluation.table import DIRECTIONS
+from fmn.evaluation.results_table import DIRECTIONS
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.validation_harness import Bench, Outcome, TrainedBench, check_fold_0
 from fmn.studies.variants import Variant, variants_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from fmn.evaluation.table import (
+from fmn.evaluation.results_table import (
     DIRECTIONS,
     METRICS,
     SHORT,

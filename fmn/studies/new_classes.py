@@ -25,7 +25,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.evaluation.breakdown import sd_of, summarised
-from fmn.evaluation.table import DIRECTIONS
+from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances, score_matrix, still

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fmn.evaluation.table import METRICS, WHAT_THEY_ARE, figure_names, figures, reference_figures
+from fmn.evaluation.results_table import METRICS, WHAT_THEY_ARE, figure_names, figures, reference_figures
 from fmn.evaluation.tables import Bold, Row, Table, to_markdown, to_rich
 
 if TYPE_CHECKING:

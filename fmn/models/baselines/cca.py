@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fmn.config import Config
+from fmn.config_sections import Count, Positive, section_from
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
 from fmn.models.retrieval_model import Codes, encode_all_utterances
 from fmn.models.system import Changes, System
-from fmn.sections import Count, Positive, section_from
 
 
 @dataclass(frozen=True, kw_only=True)

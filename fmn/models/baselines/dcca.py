@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from fmn.config import Config
+from fmn.config_sections import Count, Positive, section_from
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import (
@@ -29,7 +30,6 @@ from fmn.models.baselines.parts.correlation import (
 from fmn.models.baselines.parts.towers import larger_batches, two_layers, utterance_encoder
 from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances
 from fmn.models.system import Changes, System
-from fmn.sections import Count, Positive, section_from
 
 BATCH_PAIRS = 256
 

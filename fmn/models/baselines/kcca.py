@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from fmn.config import Config
+from fmn.config_sections import Count, Positive, section_from
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
 from fmn.models.resizable_buffers import Fitted
 from fmn.models.retrieval_model import Codes, encode_all_utterances
 from fmn.models.system import Changes, System
-from fmn.sections import Count, Positive, section_from
 
 LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the largest
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from fmn.config import Config
+from fmn.config_sections import NotNegative, section_from
 from fmn.models.baselines.parts.margin_softmax import MarginTowers
 from fmn.models.system import Changes, System
-from fmn.sections import NotNegative, section_from
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
+from fmn.config_sections import Positive, Share, section_from
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss, two_layers
 from fmn.models.system import Changes, System
-from fmn.sections import Positive, Share, section_from
 
 TIMBRAL_FILTERS, TIMBRAL_SHARES = 204, (0.4, 0.7)  # shares of the bands, rounded down: 38 and 67 of 96
 TEMPORAL_FILTERS, TEMPORAL_FRAMES = 51, (128, 64, 32)

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
+from fmn.config_sections import Count, NotNegative, section_from
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers, two_layers
 from fmn.models.losses import triplet_loss
 from fmn.models.system import Changes, System
-from fmn.sections import Count, NotNegative, section_from
 
 FILTERS = (16, 32, 64, 64)
 

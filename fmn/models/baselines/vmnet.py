@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
+from fmn.config_sections import Count, NotNegative, section_from
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
 from fmn.models.retrieval_model import Codes
 from fmn.models.system import Changes, System
-from fmn.sections import Count, NotNegative, section_from
 
 PUBLISHED_RATE = 3e-4
 PUBLISHED_BATCH, DEMO_BATCH = 1000, 256

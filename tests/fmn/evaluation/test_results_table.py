@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fmn.evaluation.table import class_table, results_table
+from fmn.evaluation.results_table import class_table, results_table
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 
 
