@@ -1,45 +1,146 @@
-"""The shape of the project: which package may import which, and what the command lines may not import."""
+"""The structure of the code: which package may import which, no import cycles, short files, light command lines."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = ("dataset_tools", "fmn")
 HEAVY = ("torch", "torchaudio", "cv2", "av", "h5py", "scipy", "label_studio_sdk", "matplotlib", "pytorchvideo", "TTS")
+MOST_LINES = 350
+MOST_FLAT_FILES = 10
+
+FILES = {path: ast.parse(path.read_text("utf-8")) for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))}
 
 
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): tree for path, tree in FILES.items()}
+IS_PACKAGE = {module_name(path) for path in FILES if path.name == "__init__.py"}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Modules that a file imports: at its top, inside functions and under TYPE_CHECKING alike."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module or ""
+            assert node.level == 0, "relative import"
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in MODULES else str(node.module)
 
 
-def modules(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found
-    return found
+IMPORTS = {name: {other for other in imported(tree) if other in MODULES} - {name} for name, tree in MODULES.items()}
 
 
-@pytest.mark.parametrize("path", modules("dataset_tools"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_data_set_knows_nothing_of_the_model(path: Path) -> None:
-    assert not [name for name in imports(path) if name.split(".")[0] == "fmn"]
+def package_order() -> list[str]:
+    """The packages as docs/architecture.md lists them, the lowest first."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Packages")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([\w.]+)` \|", text, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", modules("fmn"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_model_knows_manifests_and_nothing_else_of_the_data_set(path: Path) -> None:
-    allowed = {"dataset_tools.manifests"}
-    known = {name for name in imports(path) if name.split(".")[0] == "dataset_tools"}
-    assert {name for name in known if not name.startswith("dataset_tools.core")} <= allowed
+PACKAGE_ORDER = package_order()
+
+
+def unit_of(module: str) -> str:
+    """What the list calls a module: itself, or the package that it lies in."""
+    return module if module in PACKAGE_ORDER or module in IS_PACKAGE else module.rpartition(".")[0]
+
+
+def cycle_in(arrows: Mapping[str, set[str]]) -> list[str] | None:
+    """A cycle, or None; by depth-first search."""
+    done: set[str] = set()
+
+    def visit(node: str, way: list[str]) -> list[str] | None:
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in done:
+            return None
+        for other in sorted(arrows.get(node, ())):
+            if found := visit(other, [*way, node]):
+                return found
+        done.add(node)
+        return None
+
+    return next((found for node in sorted(arrows) if (found := visit(node, []))), None)
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": set()}) is None
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_every_package_is_listed_once() -> None:
+    assert sorted(set(PACKAGE_ORDER)) == sorted(PACKAGE_ORDER)
+    assert {unit_of(name) for name in MODULES if name not in IS_PACKAGE} == set(PACKAGE_ORDER)
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - IS_PACKAGE))
+def test_imports_point_one_way(module: str) -> None:
+    here = PACKAGE_ORDER.index(unit_of(module))
+    later = {unit_of(other) for other in IMPORTS[module]} & set(PACKAGE_ORDER[here + 1 :])
+    assert not later, f"docs/architecture.md lists them below {unit_of(module)}"
+
+
+def test_no_import_cycle_between_files() -> None:
+    assert cycle_in(IMPORTS) is None
+
+
+def test_no_import_cycle_between_packages() -> None:
+    arrows: dict[str, set[str]] = {}
+    for module, others in IMPORTS.items():
+        if module not in IS_PACKAGE:
+            arrows.setdefault(unit_of(module), set()).update(unit_of(other) for other in others)
+    assert cycle_in({name: others - {name} for name, others in arrows.items()}) is None
+
+
+def test_the_data_set_knows_nothing_of_the_model() -> None:
+    assert not [name for name in MODULES if name.startswith("dataset_tools") and any(map(_is_fmn, IMPORTS[name]))]
+
+
+def _is_fmn(module: str) -> bool:
+    return module.split(".")[0] == "fmn"
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if _is_fmn(name)))
+def test_the_model_knows_core_and_manifests_and_nothing_else_of_the_data_set(module: str) -> None:
+    known = {other for other in IMPORTS[module] if not _is_fmn(other)}
+    assert {other for other in known if not other.startswith("dataset_tools.core")} <= {"dataset_tools.manifests"}
+
+
+def test_manifests_re_exports_nothing() -> None:
+    names = {
+        alias.asname or alias.name
+        for path in (*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"))
+        for node in ast.walk(FILES.get(path) or ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "dataset_tools.manifests"
+        for alias in node.names
+    }
+    tree = MODULES["dataset_tools.manifests"]
+    defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    assert names <= defined
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_few_files_lie_flat(package: str) -> None:
+    assert len(list((ROOT / package).glob("*.py"))) <= MOST_FLAT_FILES
+
+
+@pytest.mark.parametrize("path", sorted(FILES), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
 
 
 @pytest.mark.parametrize("module", ["dataset_tools.cli.main", "fmn.cli.main", "cli"])
@@ -51,9 +152,4 @@ def test_a_command_line_is_imported_without_anything_heavy(module: str) -> None:
 
 def test_the_wheel_holds_every_package() -> None:
     declared = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    present = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for package in ("dataset_tools", "fmn")
-        for path in (ROOT / package).rglob("__init__.py")
-    }
-    assert declared == present | {"dataset_tools.annotations"}
+    assert declared == IS_PACKAGE | {"dataset_tools.annotations"}

@@ -24,7 +24,7 @@ from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
-from dataset_tools.speech.voices import open_engine
+from dataset_tools.speech.engines import open_engine
 
 
 @dataclass

@@ -21,9 +21,11 @@ from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Finish
 from dataset_tools.speech.clip_sentences import Text, assign_texts
+from dataset_tools.speech.engine import Engine, Voice
+from dataset_tools.speech.engines import open_engine
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.utterance_writer import Written, remove_half_written, write_utterance
-from dataset_tools.speech.voices import Dealing, Engine, Voice, deal_voices, open_engine
+from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
 _FORM = 1  # of what is done here; another number, and every utterance is made anew
 _STAGE = "speak"
@@ -102,9 +104,9 @@ def synthesize(
         InputError: the engine cannot be used, or has no voice for the language; nothing was written.
     """
     engine = open_engine(engine) if isinstance(engine, str) else engine
-    dealing = _deal(engine, language, clips)
+    assignment = _assign(engine, language, clips)
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
-    tasks = [_task(clip, texts[clip.id], dealing, engine, seed, judged_bad, workspace) for clip in clips]
+    tasks = [_task(clip, texts[clip.id], assignment, engine, seed, judged_bad, workspace) for clip in clips]
     keys = {task.utterance_id: task.key(engine.version) for task in tasks}
 
     rows: list[UtteranceRow] = []
@@ -116,7 +118,7 @@ def synthesize(
             todo.append(task)
         else:
             rows.append(msgspec.convert(done.values["row"], UtteranceRow))
-    note = "" if dealing.apart else f"{engine.name} has fewer voices than there are persons: they share"
+    note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: they share"
     progress(_STAGE, len(rows), len(tasks), note)
     for outcome in run_each(_speak, todo, jobs=jobs):
         task, key = outcome.item, keys[outcome.item.utterance_id]
@@ -134,7 +136,7 @@ def synthesize(
     return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
 
 
-def _deal(engine: Engine, language: str, clips: Sequence[ClipRow]) -> Dealing:
+def _assign(engine: Engine, language: str, clips: Sequence[ClipRow]) -> VoiceAssignment:
     voices = engine.voices(language)
     if not voices:
         raise InputError(
@@ -142,19 +144,19 @@ def _deal(engine: Engine, language: str, clips: Sequence[ClipRow]) -> Dealing:
             expected="a language that it speaks",
             next_step="choose another --language, or another engine with --voices",
         )
-    return deal_voices((clip.person for clip in clips), voices)
+    return assign_voices((clip.person for clip in clips), voices)
 
 
 def _task(
     clip: ClipRow,
     text: Text,
-    dealing: Dealing,
+    assignment: VoiceAssignment,
     engine: Engine,
     seed: int,
     judged_bad: Mapping[str, int],
     workspace: Workspace,
 ) -> _Task:
-    own = dealing.voices[clip.person]
+    own = assignment.voices[clip.person]
     first = seed_of(seed, "voice", clip.id) % len(own)
     bad = {voice: judged_bad.get(f"{clip.id}_{voice.id}", 0) for voice in (*own[first:], *own[:first])}
     voice = min(bad, key=bad.__getitem__)  # of equals the first one

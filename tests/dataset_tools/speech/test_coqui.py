@@ -20,10 +20,10 @@ from dataset_tools.manifests import ClipRow
 from dataset_tools.speech import coqui
 from dataset_tools.speech.audio_io import Finish
 from dataset_tools.speech.coqui import CoquiEngine
+from dataset_tools.speech.engines import open_engine
 from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.synthesis import synthesize
 from dataset_tools.speech.utterance_writer import write_utterance
-from dataset_tools.speech.voices import open_engine
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,46 @@
+"""The registry of voice engines: espeak, coqui, and those that other packages declare.
+
+A new engine is a class with the members of `dataset_tools.speech.engine.Engine` in an installed package that declares
+it as an entry point::
+
+    [project.entry-points."fmn_data.engines"]
+    mine = "my_package.speech:MyEngine"
+
+After that `--voices mine` finds it; `--voices mine:OPTIONS` passes OPTIONS to the class as its one argument.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import cast
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.speech.engine import Engine
+
+ENTRY_POINT_GROUP = "fmn_data.engines"
+
+
+def open_engine(spec: str) -> Engine:
+    """Finds an engine by its name, ``espeak``, or ``name:options``, ``coqui:tts_models/en/vctk/vits``.
+
+    Raises:
+        InputError: there is no such engine, or it cannot be used here (something it needs is not installed).
+    """
+    name, _, options = spec.partition(":")
+    if name == "espeak":
+        from dataset_tools.speech.espeak import EspeakEngine
+
+        return EspeakEngine()
+    if name == "coqui":
+        from dataset_tools.speech.coqui import CoquiEngine
+
+        return CoquiEngine.from_options(options)
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in found:
+        raise InputError(
+            f"There is no speech engine {name!r}",
+            expected="one of " + ", ".join(["espeak", "coqui", *sorted(found)]),
+            next_step=f"install the package that has it (entry point group {ENTRY_POINT_GROUP}), or choose another",
+        )
+    engine = found[name].load()
+    return cast("Engine", engine(options) if options else engine())
