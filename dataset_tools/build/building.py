@@ -11,7 +11,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan, PlannedClip
 from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
 from dataset_tools.clips.planning import plan_clips
-from dataset_tools.clips.selection import NOTHING_KNOWN, Knowledge
+from dataset_tools.clips.selection import NOTHING_KNOWN, SourceStatus
 from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.ledger import Ledger, LedgerRow
@@ -101,7 +101,7 @@ def _check_speech(options: SpeechOptions) -> None:
 
 
 def _plan(
-    corpus: Corpus, classes: ClassFile, options: BuildOptions, known: Knowledge, decisions: Mapping[str, Decision]
+    corpus: Corpus, classes: ClassFile, options: BuildOptions, known: SourceStatus, decisions: Mapping[str, Decision]
 ) -> Plan:
     return plan_clips(
         corpus,
@@ -136,7 +136,7 @@ def _cut(
     contents: dict[str, str] = {}
     while True:
         frames = {name: source.index.frames for name, source in sources.items()}
-        plan = _plan(corpus, classes, options, Knowledge(frames, unreadable, failed), decisions)
+        plan = _plan(corpus, classes, options, SourceStatus(frames, unreadable, failed), decisions)
         unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - sources.keys()
         if unread:
             videos = {name: corpus.videos[name] for name in unread}

@@ -11,14 +11,14 @@ from dataclasses import replace
 from itertools import chain
 
 from dataset_tools.clips.clip_plan import PlannedClip, Refusal, whole_clip
-from dataset_tools.clips.selection import Chooser
+from dataset_tools.clips.selection import IntervalSampler
 from dataset_tools.core.errors import SampleError
 from dataset_tools.decisions.majority_rule import Decision
 
 
-def give_places(
+def apply_decisions(
     chosen: Mapping[str, list[PlannedClip]],
-    choosers: Mapping[str, Chooser],
+    samplers: Mapping[str, IntervalSampler],
     decisions: Mapping[str, Decision],
     per_class: int,
 ) -> tuple[dict[str, list[PlannedClip]], list[PlannedClip], list[Refusal]]:
@@ -26,11 +26,11 @@ def give_places(
 
     A rejected clip leaves, and so does one of a class outside the set; one of another class moves there. Clips that
     people kept take part even where the choice would pass over them now. Where a class has too many, those leave that
-    nobody decided on, the last chosen first. Free places are filled from ``choosers``.
+    nobody decided on, the last chosen first. Free places are filled from ``samplers``.
 
     Args:
         chosen: the clips of every class as chosen without decisions, the first chosen first.
-        choosers: give further intervals of every class.
+        samplers: give further intervals of every class.
         decisions: by clip id; only those that still refer to their clip.
         per_class: places of a class.
 
@@ -40,11 +40,11 @@ def give_places(
     classes = _Classes(dict.fromkeys(chosen, ()), decisions, per_class)
     for clip in chain.from_iterable(chosen.values()):
         classes.add(clip)
-    for clip in _passed_over(choosers, decisions, classes):
+    for clip in _passed_over(samplers, decisions, classes):
         classes.add(clip)
     classes.make_room()
-    for class_id, chooser in choosers.items():
-        while len(classes.members[class_id]) < per_class and (interval := next(chooser, None)) is not None:
+    for class_id, sampler in samplers.items():
+        while len(classes.members[class_id]) < per_class and (interval := next(sampler, None)) is not None:
             classes.add(whole_clip(class_id, interval))
     return classes.members, classes.left_out, classes.refusals
 
@@ -96,14 +96,14 @@ def _is_outdated(decision: Decision, class_ids: Collection[str]) -> bool:
 
 
 def _passed_over(
-    choosers: Mapping[str, Chooser], decisions: Mapping[str, Decision], classes: _Classes
+    samplers: Mapping[str, IntervalSampler], decisions: Mapping[str, Decision], classes: _Classes
 ) -> Iterator[PlannedClip]:
     """Intervals that people kept and that the choice did not come to, in order of id."""
     for clip_id, decision in sorted(decisions.items()):
         if decision.verdict == "reject" or decision.class_id not in classes.members:
             continue
-        for class_id, chooser in choosers.items():
-            interval = chooser.take(clip_id)
+        for class_id, sampler in samplers.items():
+            interval = sampler.take(clip_id)
             if interval is not None:
                 yield whole_clip(class_id, interval)
                 break

@@ -13,7 +13,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.support import MIN_FRAMES
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
-from dataset_tools.clips.selection import NOTHING_KNOWN, Chooser, Knowledge
+from dataset_tools.clips.selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -35,7 +35,7 @@ def plan_clips(
     shortfall: Shortfall = "accept",
     seed: int = 0,
     min_frames: int = MIN_FRAMES,
-    known: Knowledge = NOTHING_KNOWN,
+    known: SourceStatus = NOTHING_KNOWN,
     decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
     """Chooses up to ``per_class`` intervals of each class.
@@ -75,22 +75,22 @@ def plan_clips(
             next_step="see what there is with fmn-data classes, or propose classes with fmn-data classes --propose 20",
         )
     taken: dict[str, list[Interval]] = defaultdict(list)
-    choosers: dict[str, Chooser] = {}
+    samplers: dict[str, IntervalSampler] = {}
     planned: dict[str, list[PlannedClip]] = {}
     for class_id in sorted(candidates, key=lambda class_id: len(candidates[class_id])):
-        chooser = choosers[class_id] = Chooser(class_id, candidates[class_id], taken, seed, corpus, known)
-        chosen = list(islice(chooser, per_class))
+        sampler = samplers[class_id] = IntervalSampler(class_id, candidates[class_id], taken, seed, corpus, known)
+        chosen = list(islice(sampler, per_class))
         if shortfall == "windows":
             planned[class_id] = _with_windows(class_id, chosen, per_class, corpus.annotations.frame_rate)
         else:
             planned[class_id] = [whole_clip(class_id, interval) for interval in chosen]
     left_out: list[PlannedClip] = []
     if decisions:
-        from dataset_tools.clips.applied_decisions import give_places
+        from dataset_tools.clips.applied_decisions import apply_decisions
 
-        planned, left_out, decided = give_places(planned, choosers, decisions, per_class)
+        planned, left_out, decided = apply_decisions(planned, samplers, decisions, per_class)
         refusals += decided
-    refusals += [refusal for chooser in choosers.values() for refusal in chooser.refusals]
+    refusals += [refusal for sampler in samplers.values() for refusal in sampler.refusals]
     shortfalls = {
         one.id: per_class - len(planned[one.id]) for one in classes.classes if len(planned[one.id]) < per_class
     }

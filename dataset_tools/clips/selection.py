@@ -14,7 +14,7 @@ from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class SourceStatus:
     """What turned out about videos and intervals when they were opened.
 
     Attributes:
@@ -28,10 +28,10 @@ class Knowledge:
     failed: Collection[str] = ()
 
 
-NOTHING_KNOWN = Knowledge()
+NOTHING_KNOWN = SourceStatus()
 
 
-def _out_of_reach(interval: Interval, corpus: Corpus, known: Knowledge) -> ToolkitError | None:
+def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> ToolkitError | None:
     """Why an interval cannot become a clip now, if so."""
     if interval.video not in corpus.videos:
         return SampleError(
@@ -51,7 +51,7 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: Knowledge) -> Toolk
     return known.unreadable.get(interval.video)
 
 
-class Chooser:
+class IntervalSampler:
     """Gives the intervals of one class, one by one, the least-used person and dish first.
 
     Args:
@@ -73,7 +73,7 @@ class Chooser:
         taken: dict[str, list[Interval]],
         seed: int,
         corpus: Corpus,
-        known: Knowledge,
+        known: SourceStatus,
     ) -> None:
         luck = {
             interval.index: seed_of(seed, "choose", class_id, interval.id, interval.index) for interval in intervals

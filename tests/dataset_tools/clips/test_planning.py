@@ -12,7 +12,7 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.clip_plan import Plan
 from dataset_tools.clips.planning import plan_clips
-from dataset_tools.clips.selection import Knowledge
+from dataset_tools.clips.selection import SourceStatus
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -68,7 +68,7 @@ def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Calla
     ]
     corpus = make_corpus(intervals)
     del corpus.videos[missing.video]
-    known = Knowledge({past_end.video: 129}, {broken.video: SampleError("It cannot be opened")})
+    known = SourceStatus({past_end.video: 129}, {broken.video: SampleError("It cannot be opened")})
     plan = plan_clips(corpus, CLASSES, per_class=50, known=known)
     overlap = ids(plan)
     assert overlap in ({"s07-d20_000001-000050"}, {"s07-d20_000050-000090"})
@@ -185,7 +185,7 @@ def test_what_is_learnt_on_the_way_leads_to_the_plan_of_who_knew_all(
     unreadable = {video: SampleError("It cannot be opened") for video in draw.sample(sorted(corpus.videos), 10)}
 
     def plan(videos: set[str]) -> Plan:
-        known = Knowledge(
+        known = SourceStatus(
             {video: frames[video] for video in videos}, {v: unreadable[v] for v in videos if v in unreadable}
         )
         return plan_clips(corpus, CLASSES, per_class=12, shortfall="windows", known=known)
