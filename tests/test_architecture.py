@@ -153,3 +153,11 @@ def test_a_command_line_is_imported_without_anything_heavy(module: str) -> None:
 def test_the_wheel_holds_every_package() -> None:
     declared = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     assert declared == IS_PACKAGE | {"dataset_tools.annotations"}
+
+
+def test_the_public_names() -> None:
+    from fmn.metrics import recall_at_k
+    from fmn.models.memory import FeatureMemory
+
+    assert callable(recall_at_k)
+    assert {"write", "read", "size"} <= set(dir(FeatureMemory))

@@ -1,1 +1,5 @@
 """Retrieval metrics: recall, class mAP, chance, bootstrap intervals."""
+
+from fmn.metrics.retrieval_metrics import recall_at_k
+
+__all__ = ["recall_at_k"]
