@@ -1,6 +1,6 @@
 """Pictures of a run: how it trained, what it finds, what it mixes up, and what its memories hold.
 
-Functions that compute what is shown stand beside those that draw it (fmn/evaluation/drawing.py).
+Functions that compute what is shown stand beside those that draw it (fmn/evaluation/plot_drawing.py).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ AudioKind = Literal["mfcc", "log_mel", "duration", "file_size"]
 
 I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
 RESNET_CHANNELS = 2048  # of pytorchvideo's I3D ResNet-50, before its head
-TRIVIAL_DIMS = {"mean_colour": 6, "duration": 1, "file_size": 1}  # what fmn/features/trivial.py measures
+TRIVIAL_DIMS = {"mean_colour": 6, "duration": 1, "file_size": 1}  # what fmn/features/simple_features.py measures
 
 RANDOM_WEIGHTS_NOTE = (
     "The video features come from an untrained network (weights='random'): they see little, and results with them say "
@@ -42,7 +42,7 @@ class VideoFeatureConfig:
     ``window_frames`` samples, spread evenly over the clip, go through the backbone; their features are averaged.
 
     Attributes:
-        kind: ``backbone`` (all of the above), or what trivial baselines look at (fmn/features/trivial.py), for which
+        kind: ``backbone`` (all of the above), or what trivial baselines look at (fmn/features/simple_features.py), for which
             nothing else here counts: ``mean_colour``, ``duration`` or ``file_size`` of the clip.
         backbone: ``i3d`` (two-stream Inception-v1 I3D) or ``i3d_r50`` (pytorchvideo's, RGB only).
         width: factor on every channel count of the Inception-v1 I3D; 1.0 is the published network.
