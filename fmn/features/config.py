@@ -42,8 +42,8 @@ class VideoFeatureConfig:
     ``window_frames`` samples, spread evenly over the clip, go through the backbone; their features are averaged.
 
     Attributes:
-        kind: ``backbone`` (all of the above), or what trivial baselines look at (fmn/features/simple_features.py), for which
-            nothing else here counts: ``mean_colour``, ``duration`` or ``file_size`` of the clip.
+        kind: ``backbone`` (all of the above), or what simple baselines look at (fmn/features/simple_features.py), for
+            which nothing else here counts: ``mean_colour``, ``duration`` or ``file_size`` of the clip.
         backbone: ``i3d`` (two-stream Inception-v1 I3D) or ``i3d_r50`` (pytorchvideo's, RGB only).
         width: factor on every channel count of the Inception-v1 I3D; 1.0 is the published network.
         weights: ``random`` (untrained), ``demo`` (shipped), ``published`` (what fmn weights download fetched), or the
