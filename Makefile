@@ -2,6 +2,7 @@
 # make test   every test, real components included
 # DEMO=DIR, DEMO_PER_CLASS=N choose where the demo lives and how many clips a class has.
 # VENV=DIR chooses the virtual environment (default .venv), PYTHON=… the interpreter it is made from.
+# make gpu    everything that needs a GPU, where there is one (docs/benchmarks-gpu.md); gpu-wheels and gpu-inputs beforehand
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -17,8 +18,14 @@ FIGURE_SEEDS ?= 100 101 102 103 104
 COMPARE_ARGS ?= --budget 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
+DEVICE ?= cuda
+STEP ?= all
+WHEELS ?= gpu-wheels
+INPUTS ?= gpu-inputs
+RESULTS ?= gpu-results
+GPU_PYTHON ?= 3.12
 
-.PHONY: install install-dev demo backbone figures test lint format clean
+.PHONY: install install-dev demo backbone figures test gpu gpu-wheels gpu-inputs lint format clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -85,6 +92,17 @@ format: install-dev
 
 test: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# On the machine with the GPU, with the Python whose torch is to be used (PYTHON=…). STEP=1..4 runs one part.
+gpu:
+	$(PYTHON) -m benchmarks.gpu --device $(DEVICE) --step $(STEP) --wheels $(WHEELS) --inputs $(INPUTS) --results $(RESULTS)
+
+# Beforehand: wheels of what is missing there (WHEELS_ARGS=--all: of everything but torch and numpy), and the inputs.
+gpu-wheels: install-dev
+	$(BIN)/python -m benchmarks.gpu.wheels $(WHEELS) --python $(GPU_PYTHON) $(WHEELS_ARGS)
+
+gpu-inputs: install-dev
+	$(BIN)/python -m benchmarks.gpu.inputs $(INPUTS) --jobs $(JOBS) $(INPUTS_ARGS)
 
 clean:
 	rm -rf $(VENV) $(DEMO) $(BACKBONE) .cache

@@ -37,7 +37,8 @@ import numpy as np
 import torch
 
 from dataset_tools.core.files import sha256_of
-from fmn.config import preset
+from fmn.cli.options import settings_of
+from fmn.config import preset, with_values
 from fmn.data.loading import find_device
 from fmn.features import windows as windows_module
 from fmn.features.backbone import Backbone
@@ -144,10 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     on_cpu = device.type == "cpu"
-    config = replace(preset(options.preset).video, weights="random")
+    config = with_values(preset(options.preset), {"video.weights": "random"} | settings_of(options.set)).video
     rounds: list[dict[str, Seconds]] = []
     with tempfile.TemporaryDirectory() as temporary, threads(1):
         folder = Path(temporary)
@@ -201,6 +203,8 @@ def report(
         f"  {'extraction':<12}{found['clips_per_s']:9.2f} clips/s = {found['of_limit']:.2f} × the limit, "
         f"{found['of_slowest_stage']:.2f} × {slowest} alone"
     )
+    if not on_cpu:
+        found["peak_memory_gb"] = torch.cuda.max_memory_allocated(device) / 2**30
     if on_cpu:
         used = of(lambda times: sum(times[name].used for name in names) / times["extraction"].used)
         found["of_limit_processor_time"] = used

@@ -15,6 +15,7 @@ schedule, 500 epochs of 24,500 pairs, from the epochs measured here.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from fmn.cli.options import settings_of
 from fmn.config import Config, preset, with_values
 from fmn.data.batches import Batch, ItemTensors
 from fmn.data.items import Parts
@@ -62,6 +64,16 @@ def model_of(config: Config, data: ItemTensors, parts: Parts) -> Any:
 def synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def peak_gb(device: torch.device) -> float | None:
+    """The most memory of a GPU that was in use since this was last called, GiB; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    peak = torch.cuda.max_memory_allocated(device) / 2**30
+    gc.collect()  # what has just been measured must not count for what comes next
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor, int]]):
@@ -154,14 +166,17 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--pairs", type=int, default=2048, help="pairs that are timed, of each loop and repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     device = find_device(options.device)
-    config = with_values(preset(options.preset), {"training.threads": options.threads})
-    plain, trainer = [], []
+    config = with_values(preset(options.preset), {"training.threads": options.threads} | settings_of(options.set))
+    plain, trainer, peaks = [], [], {}
     for _ in range(options.repeats):  # in turns, so that what else the machine does hits both
         plain.append(plain_pairs_per_s(config, options.pairs, device))
+        peaks["plain"] = peak_gb(device)
         trainer.append(trainer_pairs_per_s(config, options.pairs, device))
+        peaks["float32"] = peak_gb(device)
     plain_speed, plain_busy = np.median(plain, axis=0).tolist()
     speed, busy, settling = np.median(trainer, axis=0).tolist()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {options.threads} threads"
@@ -176,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     if device.type == "cuda":
         bf16 = with_values(config, {"training.amp": "bf16"})
         fast = float(np.median([trainer_pairs_per_s(bf16, options.pairs, device)[0] for _ in range(options.repeats)]))
-        found["bf16_pairs_per_s"] = fast
+        peaks["bf16"] = peak_gb(device)
+        found |= {"bf16_pairs_per_s": fast, "peak_memory_gb": peaks}
         print(f"  trainer, bf16         {fast:10,.0f} pairs/s   {fast / speed:.2f} × float32")
     per_epoch = PAPER_PAIRS / found.get("bf16_pairs_per_s", speed) + settling
     found["paper_schedule_h"] = PAPER_EPOCHS * per_epoch / 3600

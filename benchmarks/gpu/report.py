@@ -1,0 +1,110 @@
+"""docs/benchmarks-gpu.md from the results of ``make gpu``: whatever is there of them, with what was not run named.
+
+python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.steps import steps
+
+Record = Mapping[str, Any]
+
+HOW = """# Benchmarks on a GPU
+
+Everything that needs a card runs with one command, `make gpu`, on a machine with CUDA, Python 3.11 to 3.13 and torch
+2.11 or newer, without a network:
+
+    make gpu-wheels gpu-inputs      # beforehand, where there is a network: about 50 MiB with the project
+    make gpu                        # there: everything, in parts of at most nine minutes each
+    make gpu STEP=1                 # one part: 1 tests, 2 commands and baselines, 3 benchmarks, 4 the paper's schedule
+    make gpu DEVICE=cpu             # a rehearsal without a card, at tiny sizes
+
+Each step has a time limit and writes gpu-results/NAME.json and NAME.log at once; this page is written from them.
+"""
+NOTHING = "\n**Nothing has been measured on a GPU yet**, for want of one.\n"
+
+
+def write_report(results: Path, path: Path) -> None:
+    """Writes the report of what lies in ``results`` to ``path``."""
+    path.write_text(report(read_records(results)), encoding="utf-8")
+
+
+def read_records(results: Path) -> dict[str, Record]:
+    """The results by name of their step."""
+    found = {}
+    for path in sorted(results.glob("*.json")):
+        record = json.loads(path.read_text())
+        found[record["step"]] = record
+    return found
+
+
+def report(records: Mapping[str, Record]) -> str:
+    """The report as Markdown.
+
+    Args:
+        records: what `benchmarks.gpu.running.run_step` wrote, by name of the step; any of them may be missing.
+    """
+    known = ["environment", *(step.name for step in steps("cuda"))]
+    if not any(name in records for name in known):
+        return HOW + NOTHING
+    parts = [HOW, _machines(records), _statuses(known, records)]
+    for name in known:
+        figures = records.get(name, {}).get("figures", [])
+        if figures and name != "environment":
+            shown = figures[-1:] if name == "paper_schedule" else figures
+            parts.append(f"\n## {name}\n\n" + "\n".join(_table(figure) for figure in shown))
+    return "".join(parts)
+
+
+def _machines(records: Mapping[str, Record]) -> str:
+    facts = (records.get("environment", {}).get("figures") or [{}])[-1]
+    machines = {str(record["machine"]) for record in records.values() if record["machine"] != "?"}
+    line = f"\nMeasured on: {', '.join(sorted(machines)) or 'not known'}."
+    if facts:
+        versions = ", ".join(f"{name} {number}" for name, number in facts.get("packages", {}).items() if number)
+        line += f" Last environment: {facts.get('machine')}, {facts.get('processor')}, {facts.get('cores')} cores, "
+        line += f"CUDA {facts.get('cuda')}, cuDNN {facts.get('cudnn')}, Python {facts.get('python')}, {versions}."
+    return line + "\n"
+
+
+def _statuses(known: Sequence[str], records: Mapping[str, Record]) -> str:
+    rows = ["", "| step | part | ended | seconds | limit, s | machine |", "|---|---|---|---|---|---|"]
+    for name in known:
+        record = records.get(name)
+        cells = ["part", "status", "seconds", "limit_s", "machine"]
+        values = [str(record.get(cell, "")) for cell in cells] if record else ["", "not run", "", "", ""]
+        rows.append(f"| {name} | {' | '.join(values)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _table(figure: Mapping[str, Any]) -> str:
+    """A figure as a list: numbers, texts and flat dictionaries on one line each, lists of dictionaries as a table."""
+    lines, tables = [], []
+    for name, value in figure.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            heads = list(value[0])
+            tables.append(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+            tables += [f"| {' | '.join(_text(row.get(head)) for head in heads)} |" for row in value]
+        else:
+            lines.append(f"{name} {_text(value)}")
+    return "- " + "; ".join(lines) + "\n" + "\n".join(tables) + ("\n" if tables else "")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return str(value).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    write_report(Path(sys.argv[1]), Path(sys.argv[2]))

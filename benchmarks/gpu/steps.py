@@ -1,0 +1,79 @@
+"""The steps of ``make gpu``: what each runs, its time limit, and the part (``STEP=``) that it belongs to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PART_LIMIT_S = 540
+"""The time limits of a part and of the environment, which every part begins with, add up to this at most."""
+
+TINY_MODEL = ("--set", "model.lstm_units=8", "model.common_dim=16", "model.head_units=16", "training.batch_size=16")
+TINY_VIDEO = ("--set", "video.width=0.0625", "video.resize_px=64", "video.crop_px=64", "video.window_frames=16")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the check.
+
+    Attributes:
+        name: of its files in the results, NAME.json and NAME.log.
+        part: the ``STEP=`` that runs it; 0 is part of every one.
+        limit_s: when it is killed.
+        command: arguments behind the Python interpreter.
+    """
+
+    name: str
+    part: int
+    limit_s: int
+    command: tuple[str, ...]
+
+
+def steps(device: str) -> list[Step]:
+    """All steps in their order; on the CPU, where this is a rehearsal, with tiny sizes.
+
+    Args:
+        device: ``cuda``, ``cuda:1``, … or ``cpu``.
+    """
+    on_cpu = device == "cpu"
+
+    def tests(name: str, part: int, limit_s: int) -> Step:
+        # Warnings of other versions than ours must not fail the check; nor must plugins that happen to be installed.
+        options = ("-m", "pytest", "-v", "-s", "-W", "default", "-p", "pytest_timeout", "-p", "no:cacheprovider")
+        return Step(name, part, limit_s, (*options, f"tests/gpu/test_{name}.py"))
+
+    def benchmark(
+        name: str, file: str, limit_s: int, full: Sequence[str], tiny: Sequence[str], *, part: int = 3
+    ) -> Step:
+        return Step(name, part, limit_s, (f"benchmarks/{file}.py", "--device", device, *(tiny if on_cpu else full)))
+
+    few = ("--pairs", "32", "--repeats", "1")
+    return [
+        tests("agreement", 1, 90),
+        tests("training", 1, 270),
+        tests("features", 1, 110),
+        tests("commands", 2, 240),
+        tests("baselines", 2, 230),
+        benchmark("training_demo", "training_loop", 60, (), few),
+        benchmark(
+            "training_paper", "training_loop", 120, ("--preset", "paper"), ("--preset", "paper", *few, *TINY_MODEL)
+        ),
+        benchmark(
+            "feature_extraction",
+            "feature_extraction",
+            140,
+            ("--preset", "paper", "--clips", "32", "--rounds", "2", "--jobs", str(os.cpu_count() or 2)),
+            ("--preset", "paper", "--clips", "2", "--rounds", "1", "--jobs", "2", *TINY_VIDEO),
+        ),
+        benchmark("memory_read", "memory_read", 60, (), ("--rows", "4000")),
+        benchmark("profile", "profile_step", 60, (), TINY_MODEL),
+        benchmark(
+            "paper_schedule",
+            "paper_schedule",
+            460,
+            (),
+            ("--epochs", "2", *TINY_MODEL, "training.epoch_pairs=64"),
+            part=4,
+        ),
+    ]

@@ -1,0 +1,54 @@
+"""Epochs of the paper's schedule at full size, from which all 500 are reckoned; peak memory.
+
+    python benchmarks/paper_schedule.py [--epochs 20] [--device auto|cpu|cuda] [--set KEY=VALUE …]
+
+24,500 pairs an epoch (20 classes of 35 clips and 35 utterances), batch 64, U = 1024, on made-up features, as
+training_loop.py makes them. After every epoch one line of JSON says what is known so far: a run that is stopped keeps it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import torch
+from training_loop import PAPER_EPOCHS, made_up, model_of, peak_gb, synchronise
+
+from fmn.cli.options import settings_of
+from fmn.config import PAPER, with_values
+from fmn.data.loading import find_device
+from fmn.training.trainer import TrainingLoop
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
+    options = parser.parse_args(arguments)
+    device = find_device(options.device)
+    config = with_values(PAPER, settings_of(options.set))
+    data, parts, _, _ = made_up(config, device)
+    loop = TrainingLoop(config, model_of(config, data, parts), data, parts)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    found: dict[str, Any] = {"device": name, "amp": config.training.amp, "epoch_pairs": loop.epoch_pairs}
+    seconds: list[float] = []
+    for number in range(1, options.epochs + 1):
+        synchronise(device)
+        started = time.perf_counter()
+        figures = loop.run_epoch(number, lambda done: None)
+        synchronise(device)
+        seconds.append(time.perf_counter() - started)
+        epoch_s = median(seconds[1:] or seconds)  # the first one warms up
+        found |= {"epochs": number, "epoch_s": epoch_s, "schedule_h": PAPER_EPOCHS * epoch_s / 3600}
+        found |= {"pairs_per_s": loop.epoch_pairs / epoch_s, "loss": figures["loss"], "peak_memory_gb": peak_gb(device)}
+        print(json.dumps(found), flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
