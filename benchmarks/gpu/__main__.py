@@ -62,9 +62,8 @@ def main() -> int:
             print(*(f"    {line}" for line in record["log_tail"][-15:]), sep="\n", flush=True)
     report = options.results / "report.md" if options.device == "cpu" else DOCUMENT
     write_report(options.results, report)
-    print(
-        f"{len(chosen) + 1 - len(bad)} ok, {len(bad)} not{': ' + ', '.join(bad) if bad else ''}  → {report}, {options.results}/"
-    )
+    failed = f"{len(bad)} not: {', '.join(bad)}" if bad else "none failed"
+    print(f"{len(chosen) + 1 - len(bad)} steps ok, {failed}  → {report}, {options.results}/")
     return 1 if bad else 0
 
 

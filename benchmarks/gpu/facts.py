@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "torchaudio", "torchvision", "numpy", "av", "opencv-python-headless", "pytorchvideo", "pytest")
@@ -19,7 +20,7 @@ def facts(device_name: str) -> dict[str, Any]:
     device = torch.device(device_name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit("There is no card that torch can use (a rehearsal without one: make gpu DEVICE=cpu)")
-    float(torch.ones(8, device=device).sum())
+    torch.ones(8, device=device).sum().item()
     found: dict[str, Any] = {"machine": f"CPU, {os.cpu_count()} cores", "python": platform.python_version()}
     found |= {"cores": os.cpu_count(), "processor": _processor(), "kernel": platform.release()}
     if device.type == "cuda":
@@ -43,7 +44,7 @@ def _version(name: str) -> str | None:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo") as lines:
+        with Path("/proc/cpuinfo").open() as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()

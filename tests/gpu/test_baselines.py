@@ -1,0 +1,33 @@
+"""Every system trains an epoch on a GPU and is evaluated there."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fmn.cli.main import app
+from fmn.models.registry import system_names
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("name", system_names())
+def test_a_system_trains_an_epoch(name: str, small: Path, device: torch.device, record: Callable[..., None]) -> None:
+    started = time.perf_counter()
+    run = small / "runs" / name
+    train = ["train", str(small / "manifests" / "train.jsonl"), "--model", name, "--epochs", "1", "--run", str(run)]
+    if device.type == "cpu":  # so few utterances that a smaller batch might hold one alone, which has no batch norm
+        train += ["--set", "training.epoch_pairs=64", "--set", "training.batch_size=64"]
+    for command in (train, ["eval", str(run)]):
+        done = CliRunner().invoke(app, [*command, "--device", str(device), "--json"])
+        assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["metrics"]["audio_to_video"]["class_hit"]["1"]
+    record(system=name, seconds=time.perf_counter() - started)
+    assert math.isfinite(found)

@@ -1,0 +1,100 @@
+"""The commands that a user types, each in a process of its own, with ``--device``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.gpu
+
+ROOT = Path(__file__).parent.parent.parent
+POINTS = 2.0  # percent that figures of the CPU and the GPU may differ: few queries, and a rank may change
+
+
+@pytest.fixture(scope="module")
+def fmn(device: torch.device) -> Callable[..., dict[str, Any]]:
+    """Runs a command with the device and gives its JSON."""
+
+    def run(command: str, *arguments: object, on: str = str(device)) -> dict[str, Any]:
+        started = time.perf_counter()
+        typed = [sys.executable, "cli.py", command, *map(str, arguments), "--device", on, "--json"]
+        done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        print("\n" + json.dumps({"command": command, "device": on, "seconds": time.perf_counter() - started}))
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -> Path:
+    """A run trained by command, deterministically: the command itself has to prepare cuBLAS for that."""
+    folder = small / "runs" / "fmn"
+    epochs = 10 if device.type == "cuda" else 2
+    trained = fmn(
+        "train",
+        small / "manifests" / "train.jsonl",
+        "--epochs",
+        epochs,
+        "--run",
+        folder,
+        "--set",
+        "training.deterministic=true",
+    )
+    assert trained["epochs"] == epochs
+    assert not trained["failures"]
+    return folder
+
+
+def test_eval_gives_the_figures_of_the_cpu(run: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -> None:
+    found = fmn("eval", run, "--update-memory", "--orders", 1)
+    assert (run / "metrics.json").is_file()
+    if device.type == "cuda":
+        expected = fmn("eval", run, "--update-memory", "--orders", 1, on="cpu")
+        for direction in ("audio_to_video", "video_to_audio"):
+            hits, others = (one["metrics"][direction]["class_hit"] for one in (found, expected))
+            assert hits.keys() == others.keys()
+            for rank, value in hits.items():
+                assert value == pytest.approx(others[rank], abs=POINTS)
+
+
+def test_search_finds_clips_and_utterances(run: Path, small: Path, fmn: Callable[..., dict[str, Any]]) -> None:
+    for option, pattern in (("--speech", "speech/*.wav"), ("--clip", "clips/*.mp4")):
+        found = fmn("search", run, option, min(small.glob(pattern)), "--top", 3)
+        scores = [hit["score"] for hit in found["hits"]]
+        assert scores == sorted(scores, reverse=True)
+        assert len(scores) == 3
+
+
+def test_compare_sets_systems_side_by_side(small: Path, fmn: Callable[..., dict[str, Any]]) -> None:
+    manifests = small / "manifests"
+    options = (
+        "--models",
+        "fmn,two_classifiers",
+        "--budget",
+        1,
+        "--seeds",
+        1,
+        "--epochs",
+        2,
+        "--out",
+        small / "runs" / "compare",
+    )
+    fmn("compare", manifests / "train.jsonl", manifests / "test.jsonl", *options)
+    assert (small / "runs" / "compare" / "compare.json").is_file()
+
+
+def test_finetune_trains_the_backbone(small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -> None:
+    few = ("--set", "video.width=0.0625", "--set", "video.weights=random") if device.type == "cpu" else ()
+    out = small / "runs" / "finetune"
+    found = fmn("finetune", small / "manifests" / "train.jsonl", "--epochs", 1, "--batch", 4, "--out", out, *few)
+    assert Path(found["weights"]).exists()
