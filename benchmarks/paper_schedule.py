@@ -27,6 +27,7 @@ from fmn.training.trainer import TrainingLoop
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--most-s", type=float, default=420, help="seconds after which no further epoch begins")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
     options = parser.parse_args(arguments)
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         found |= {"epochs": number, "epoch_s": epoch_s, "schedule_h": PAPER_EPOCHS * epoch_s / 3600}
         found |= {"pairs_per_s": loop.epoch_pairs / epoch_s, "loss": figures["loss"], "peak_memory_gb": peak_gb(device)}
         print(json.dumps(found), flush=True)
+        if sum(seconds) + epoch_s > options.most_s:
+            break
     return found
 
 

@@ -38,10 +38,7 @@ def main() -> int:
         parser.error(
             f"there are no inputs in {options.inputs}; make gpu-inputs makes them, and they travel with the tree"
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: the step that runs is ended, too
     python = VENV / "bin" / "python"
-    places = ("--venv", str(VENV), "--wheels", str(options.wheels), "--device", options.device)
-    prepare = Step("environment", 0, ENVIRONMENT_LIMIT_S, ("-m", "benchmarks.gpu.environment", *places))
     variables = {
         "FMN_GPU_DEVICE": options.device,
         "FMN_GPU_INPUTS": str(options.inputs.resolve()),
@@ -51,11 +48,10 @@ def main() -> int:
         "PYTHONUNBUFFERED": "1",
     }
     machine, bad = "?", []
-    for step in (prepare, *chosen):
-        interpreter = Path(sys.executable) if step is prepare else python
+    for step in (prepare(options), *chosen):
+        interpreter = python if step in chosen else Path(sys.executable)
         record = run_step(step, interpreter, options.results, variables, machine)
-        if step is prepare and record["figures"]:
-            machine = record["figures"][-1]["machine"]
+        machine = record["machine"]
         print(f"{step.name:<20}{record['status']:<10}{record['seconds']:7.1f} s of {step.limit_s}", flush=True)
         if record["status"] != "ok":
             bad.append(step.name)
@@ -67,5 +63,12 @@ def main() -> int:
     return 1 if bad else 0
 
 
+def prepare(options: argparse.Namespace) -> Step:
+    """The step that every part begins with: the environment over the installed torch."""
+    places = ("--venv", str(VENV), "--wheels", str(options.wheels), "--device", options.device)
+    return Step("environment", 0, ENVIRONMENT_LIMIT_S, ("-m", "benchmarks.gpu.environment", *places))
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: the step that runs is ended, too
     sys.exit(main())

@@ -61,14 +61,14 @@ def main() -> None:
 def make_venv(folder: Path) -> Path:
     """Makes a fresh virtual environment that sees all that the running interpreter sees; gives its interpreter.
 
-    ``--system-site-packages`` alone would show the packages of the interpreter that the running one was made from,
-    when that is one of a virtual environment itself.
+    Where the running one is of a virtual environment itself, ``--system-site-packages`` would show the packages of the
+    interpreter that this was made from, and not its own: so they are named one by one.
     """
-    venv.EnvBuilder(system_site_packages=True, clear=True, symlinks=True).create(folder)
+    venv.EnvBuilder(clear=True, symlinks=True).create(folder)
     python = folder / "bin" / "python"
     inside = _output(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
-    seen = [path for path in (*site.getsitepackages(), site.getusersitepackages()) if Path(path).is_dir()]
-    lines = [f"import site; site.addsitedir({path!r})" for path in seen]
+    seen = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+    lines = [f"import site; site.addsitedir({path!r})" for path in seen if Path(path).is_dir()]
     (Path(inside) / "installed-before.pth").write_text("\n".join(lines) + "\n")
     if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
         subprocess.run([python, "-m", "ensurepip"], check=True)

@@ -58,7 +58,7 @@ def report(records: Mapping[str, Record]) -> str:
         figures = records.get(name, {}).get("figures", [])
         if figures and name != "environment":
             shown = figures[-1:] if name == "paper_schedule" else figures
-            parts.append(f"\n## {name}\n\n" + "\n".join(_table(figure) for figure in shown))
+            parts.append(f"\n## {name}\n\n" + _shown(shown))
     return "".join(parts)
 
 
@@ -83,17 +83,25 @@ def _statuses(known: Sequence[str], records: Mapping[str, Record]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _table(figure: Mapping[str, Any]) -> str:
-    """A figure as a list: numbers, texts and flat dictionaries on one line each, lists of dictionaries as a table."""
-    lines, tables = [], []
-    for name, value in figure.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            heads = list(value[0])
-            tables.append(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-            tables += [f"| {' | '.join(_text(row.get(head)) for head in heads)} |" for row in value]
-        else:
-            lines.append(f"{name} {_text(value)}")
-    return "- " + "; ".join(lines) + "\n" + "\n".join(tables) + ("\n" if tables else "")
+def _shown(figures: Sequence[Mapping[str, Any]]) -> str:
+    """Figures with the same names as one table; one alone as a list, with what is a table in it below."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for figure in figures:
+        groups.setdefault(tuple(figure), []).append(figure)
+    return "\n".join(_table(group) if len(group) > 1 else _list(group[0]) for group in groups.values())
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    heads = list(rows[0])
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [f"| {' | '.join(_text(row.get(head)) for head in heads)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _list(figure: Mapping[str, Any]) -> str:
+    tables = [value for value in figure.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    lines = [f"- {name}: {_text(value)}" for name, value in figure.items() if value not in tables]
+    return "\n".join([*lines, "", *map(_table, tables)])
 
 
 def _text(value: object) -> str:

@@ -49,6 +49,7 @@ def run_step(step: Step, python: Path, results: Path, environment: Mapping[str, 
         text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         record["seconds"] = round(time.monotonic() - started, 1)
         record["figures"] = figures_in(text)
+        record["machine"] = next((figure["machine"] for figure in record["figures"] if "machine" in figure), machine)
         record["log_tail"] = [line for line in text.splitlines() if not line.startswith("{")][-TAIL_LINES:]
         path.write_text(json.dumps(record, indent=1))
     return record

@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,17 @@ def record(request: pytest.FixtureRequest) -> Callable[..., None]:
         print("\n" + json.dumps({"test": request.node.name} | figures), flush=True)
 
     return print_figures
+
+
+@pytest.fixture
+def set_tf32() -> Iterator[Callable[[bool], None]]:
+    """Chooses whether cuDNN (LSTM, convolutions) may multiply in TF32, of 10 bits, as it does by default."""
+
+    def choose(allowed: bool) -> None:
+        torch.backends.cudnn.allow_tf32 = allowed  # only ever set: torch refuses to read it where APIs were mixed
+
+    yield choose
+    choose(True)
 
 
 @pytest.fixture(scope="module")

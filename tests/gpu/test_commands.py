@@ -16,7 +16,6 @@ import torch
 pytestmark = pytest.mark.gpu
 
 ROOT = Path(__file__).parent.parent.parent
-POINTS = 2.0  # percent that figures of the CPU and the GPU may differ: few queries, and a rank may change
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +54,16 @@ def run(small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -
     return folder
 
 
-def test_eval_gives_the_figures_of_the_cpu(run: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -> None:
+def test_eval_gives_the_figures_of_the_cpu(run: Path, fmn: Callable[..., dict[str, Any]]) -> None:
     found = fmn("eval", run, "--update-memory", "--orders", 1)
     assert (run / "metrics.json").is_file()
-    if device.type == "cuda":
-        expected = fmn("eval", run, "--update-memory", "--orders", 1, on="cpu")
-        for direction in ("audio_to_video", "video_to_audio"):
-            hits, others = (one["metrics"][direction]["class_hit"] for one in (found, expected))
-            assert hits.keys() == others.keys()
-            for rank, value in hits.items():
-                assert value == pytest.approx(others[rank], abs=POINTS)
+    expected = fmn("eval", run, "--update-memory", "--orders", 1, on="cpu")
+    for direction in ("audio_to_video", "video_to_audio"):
+        results, others = found["metrics"][direction], expected["metrics"][direction]
+        assert results["class_hit"].keys() == others["class_hit"].keys()
+        one_query = 100 / results["queries"]  # of which the rank may be another: its scores are almost equal
+        for rank, value in results["class_hit"].items():
+            assert value == pytest.approx(others["class_hit"][rank], abs=1.01 * one_query)
 
 
 def test_search_finds_clips_and_utterances(run: Path, small: Path, fmn: Callable[..., dict[str, Any]]) -> None:

@@ -23,27 +23,34 @@ BOUNDS = {"float32": 1e-4, "tf32": 2e-2}  # in shares of the largest value; see 
 
 
 def config_of(name: str, device: torch.device) -> VideoFeatureConfig:
-    """The demo's network as shipped; the paper's with random weights, and tiny in a rehearsal."""
+    """The demo's network as shipped; the paper's and pytorchvideo's with random weights, tiny in a rehearsal."""
     if name == "demo":
         return preset("demo").video
     paper = replace(preset("paper").video, weights="random")
+    if name == "i3d_r50":
+        return replace(paper, backbone="i3d_r50", flow="none", windows=1, resize_px=64, crop_px=64, window_frames=16)
     if device.type == "cpu":
         return replace(paper, width=0.0625, resize_px=64, crop_px=64, window_frames=16)
     return replace(paper, windows=1)
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
+@pytest.mark.parametrize("name", ["demo", "paper", "i3d_r50"])
 def test_features_agree(
-    name: str, small: Path, device: torch.device, tmp_path: Path, record: Callable[..., None]
+    name: str,
+    small: Path,
+    set_tf32: Callable[[bool], None],
+    device: torch.device,
+    tmp_path: Path,
+    record: Callable[..., None],
 ) -> None:
     config = config_of(name, device)
     media: list[Media] = load_items(small / "manifests" / "train.jsonl").clip_media()[: 24 if name == "demo" else 3]
     found, seconds = {}, {}
     for precision, place in (("cpu", "cpu"), ("float32", str(device)), ("tf32", str(device))):
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
-            started = time.perf_counter()
-            features = extract_video(media, config, cache=tmp_path / precision, device=place, jobs=4)
-            seconds[precision] = time.perf_counter() - started
+        set_tf32(precision == "tf32")
+        started = time.perf_counter()
+        features = extract_video(media, config, cache=tmp_path / precision, device=place, jobs=4)
+        seconds[precision] = time.perf_counter() - started
         assert not features.failures
         found[precision] = np.stack([features.values[item.sha256] for item in media]).astype(np.float64)
     largest = np.abs(found["cpu"]).max()

@@ -1,0 +1,80 @@
+"""`make gpu` without a GPU: a rehearsal of all of it, from a copy of the tree, with torch and numpy installed only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from benchmarks.gpu.steps import steps
+
+ROOT = Path(__file__).parent.parent
+NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "demo", "backbone", "figures", "runs", "gpu-*")
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+TINY = "--classes 3 --per-class 4 --small-classes 3 --small-per-class 4"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is emptied at once: wheels and environments are a gigabyte."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def make(target: str, *variables: str, folder: Path, environment: dict[str, str] | None = None) -> str:
+    """Runs a target of the Makefile with the packages of this interpreter as they are; gives what it printed."""
+    command = ["make", "--assume-old=install-dev", f"BIN={Path(sys.executable).parent}", target, *variables]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def with_torch_and_numpy_only(folder: Path) -> Path:
+    """A virtual environment with links to the installed torch, what torch itself needs, and numpy."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    packages = folder / "lib" / f"python{VERSION}" / "site-packages"
+    left, done = ["torch", "numpy"], set()
+    while left:
+        found = distribution(left.pop())
+        needs = [Requirement(text) for text in found.requires or []]
+        left += [one.name for one in needs if one.name not in done and (not one.marker or one.marker.evaluate())]
+        done |= {one.name for one in needs}
+        for name in {path.parts[0] for path in found.files or [] if path.parts[0] not in ("..", "__pycache__")}:
+            if not (packages / name).exists():
+                (packages / name).symlink_to(str(found.locate_file(name)))
+    return folder / "bin" / "python"
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("make gpu")
+def test_every_step_runs_without_a_network_on_a_machine_that_has_nothing_but_torch_and_numpy(place: Path) -> None:
+    tree, wheels = place / "tree", place / "wheels"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    make("gpu-wheels", f"WHEELS={wheels}", f"GPU_PYTHON={VERSION}", "WHEELS_ARGS=--all", folder=ROOT)
+    make("gpu-inputs", f"INPUTS={tree / 'gpu-inputs'}", f"INPUTS_ARGS={TINY}", "JOBS=2", folder=ROOT)
+    python = with_torch_and_numpy_only(place / "bare")
+    before = (tree / "docs" / "benchmarks-gpu.md").read_bytes()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTEST", "FMN"))}
+    environment |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    printed = make("gpu", "DEVICE=cpu", f"PYTHON={python}", f"WHEELS={wheels}", folder=tree, environment=environment)
+    results = {path.stem: json.loads(path.read_text()) for path in (tree / "gpu-results").glob("*.json")}
+    names = ["environment", *(step.name for step in steps("cpu"))]
+    assert {name: results[name]["status"] for name in names} == dict.fromkeys(names, "ok"), printed
+    assert all(results[name]["figures"] for name in names)
+    added = results["environment"]["log_tail"][0]
+    assert f"{place / 'bare'}" in added  # torch is the installed one
+    for package in ("scipy", "msgspec", "av", "pytest"):
+        assert f"{package}-" in added
+    report = (tree / "gpu-results" / "report.md").read_text()
+    assert all(f"## {name}" in report for name in names[1:])
+    assert (tree / "docs" / "benchmarks-gpu.md").read_bytes() == before  # a rehearsal's figures are no benchmark
