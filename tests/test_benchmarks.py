@@ -62,6 +62,27 @@ def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         assert found[kind]["peak_mb"] >= 0
 
 
+SMALL_MODEL = ["--set", "model.lstm_units=4", "model.common_dim=8", "model.head_units=8", "training.batch_size=8"]
+
+
+def test_paper_schedule(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    few = [*SMALL_MODEL, "training.epoch_pairs=16"]
+    found = printed_by("paper_schedule", ["--epochs", "2", *few], capsys)
+    assert (found["epochs"], found["epoch_pairs"]) == (2, 16)
+    assert found["schedule_h"] == pytest.approx(500 * found["epoch_s"] / 3600)
+    assert printed_by("paper_schedule", ["--epochs", "5", "--most-s", "0", *few], capsys)["epochs"] == 1
+
+
+def test_profile_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    found = printed_by("profile_step", ["--rows", "5", *SMALL_MODEL], capsys)
+    times = [operation["ms"] for operation in found["operations"]]
+    assert times == sorted(times, reverse=True)
+    assert len(times) == 5
+    assert 0 < sum(times) <= found["busy_ms"]
+
+
 def test_ablations_of_several_corpora_are_put_together() -> None:
     spec = importlib.util.spec_from_file_location("ablation_figures", FOLDER / "ablation_figures.py")
     assert spec is not None

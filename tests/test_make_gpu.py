@@ -56,6 +56,7 @@ def with_torch_and_numpy_only(folder: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.xdist_group("make gpu")
 def test_every_step_runs_without_a_network_on_a_machine_that_has_nothing_but_torch_and_numpy(place: Path) -> None:
     tree, wheels = place / "tree", place / "wheels"

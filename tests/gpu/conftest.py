@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import lzma
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -72,20 +72,18 @@ def large(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tupl
     packed = inputs / "large"
     manifest = tmp_path / "manifests" / "train.jsonl"
     manifest.parent.mkdir()
-    manifest.write_bytes(gzip.decompress((packed / "train.jsonl.gz").read_bytes()))
-    for line in manifest.read_text().splitlines():
-        row = json.loads(line)
-        for part in ("clip", "utterance"):
-            path = tmp_path / row[part]["path"]
-            path.parent.mkdir(exist_ok=True)
-            path.touch()
+    manifest.write_bytes(lzma.decompress((packed / "train.jsonl.xz").read_bytes()))
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for path in {tmp_path / row[part]["path"] for row in rows for part in ("clip", "utterance")}:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     arrays = np.load(packed / "features.npz")
     for kind, name in (("clips", "extract_video"), ("utterances", "extract_audio")):
         ends = np.cumsum(arrays[f"{kind}_lengths"])[:-1]
-        rows = np.split(arrays[f"{kind}_rows"].astype(np.float32), ends)
+        features = np.split(arrays[f"{kind}_rows"].astype(np.float32), ends)
         values = {
             str(key): row[0] if kind == "clips" else row
-            for key, row in zip(arrays[f"{kind}_sha256"], rows, strict=True)
+            for key, row in zip(arrays[f"{kind}_sha256"], features, strict=True)
         }
         monkeypatch.setattr(f"fmn.data.loading.{name}", _extraction(values))
     return manifest, json.loads((packed / "settings.json").read_text())
