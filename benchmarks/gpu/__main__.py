@@ -56,7 +56,8 @@ def main() -> int:
         if record["status"] != "ok":
             bad.append(step.name)
             print(*(f"    {line}" for line in record["log_tail"][-15:]), sep="\n", flush=True)
-    report = options.results / "report.md" if options.device == "cpu" else DOCUMENT
+    measured = options.device != "cpu" and "environment" not in bad
+    report = DOCUMENT if measured else options.results / "report.md"
     write_report(options.results, report)
     failed = f"{len(bad)} not: {', '.join(bad)}" if bad else "none failed"
     print(f"{len(chosen) + 1 - len(bad)} steps ok, {failed}  → {report}, {options.results}/")

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=20, help="of the large data set")
     parser.add_argument("--per-class", type=int, default=50, help="clips of each of its classes")
     parser.add_argument("--small-classes", type=int, default=4)
-    parser.add_argument("--small-per-class", type=int, default=8)
+    parser.add_argument("--small-per-class", type=int, default=6)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     folder, jobs = options.folder.resolve(), options.jobs

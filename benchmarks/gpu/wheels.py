@@ -25,6 +25,7 @@ LACKING = (
     *("av", "msgspec", "soundfile", "cffi", "pycparser"),
     *("pytorchvideo", "fvcore", "iopath", "yacs", "termcolor", "parameterized", "portalocker", "tabulate"),
     *("typer", "rich", "markdown-it-py", "mdurl", "pygments", "shellingham", "annotated-doc"),
+    *("pydantic", "pydantic-core", "annotated-types", "typing-inspection"),  # typer's
     *("pytest", "pytest-timeout", "pluggy", "iniconfig"),
 )
 SOURCE_ONLY = ("fvcore", "iopath", "pytorchvideo")  # no wheels are published of these: pure Python, built here
