@@ -25,9 +25,10 @@ Everything that needs a card runs with one command, `make gpu`, on a machine wit
     make gpu STEP=1                 # one part: 1 tests, 2 commands and baselines, 3 benchmarks, 4 the paper's schedule
     make gpu DEVICE=cpu             # a rehearsal without a card, at tiny sizes
 
-The Python on the path (or `PYTHON=…`) has to be the one whose torch is to be used; it is not changed: what is missing goes
-into an environment of its own, .cache/gpu-venv, from the wheels. Where there is no make: `python3 -m benchmarks.gpu`.
-Each step has a time limit and writes gpu-results/NAME.json and NAME.log at once; this page is written from them.
+`PYTHON=…` (default: python3) has to be the one whose torch is to be used. It is not changed: what it lacks goes into an
+environment of its own, .cache/gpu-venv, from the wheels. Where there is no make: `python3 -m benchmarks.gpu --step 1`.
+Each step has a time limit and writes gpu-results/NAME.json and NAME.log at once; this page is written from them
+(`python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md` does it again).
 """
 NOTHING = "\n**Nothing has been measured on a GPU yet**, for want of one.\n"
 

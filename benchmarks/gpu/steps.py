@@ -40,7 +40,19 @@ def steps(device: str) -> list[Step]:
 
     def tests(name: str, part: int, limit_s: int) -> Step:
         # Warnings of other versions than ours must not fail the check; nor must plugins that happen to be installed.
-        options = ("-m", "pytest", "-v", "-s", "-W", "default", "-p", "pytest_timeout", "-p", "no:cacheprovider")
+        options = (
+            "-m",
+            "pytest",
+            "-v",
+            "-s",
+            "--tb=short",
+            "-W",
+            "default",
+            "-p",
+            "pytest_timeout",
+            "-p",
+            "no:cacheprovider",
+        )
         return Step(name, part, limit_s, (*options, f"tests/gpu/test_{name}.py"))
 
     def benchmark(
