@@ -67,7 +67,8 @@ SMALL_MODEL = ["--set", "model.lstm_units=4", "model.common_dim=8", "model.head_
 
 def test_paper_schedule(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
-    few = [*SMALL_MODEL, "training.epoch_pairs=16"]
+    torch.set_num_threads(1)
+    few = [*SMALL_MODEL, "training.epoch_pairs=16", "model.frame_stack=8"]
     found = printed_by("paper_schedule", ["--epochs", "2", *few], capsys)
     assert (found["epochs"], found["epoch_pairs"]) == (2, 16)
     assert found["schedule_h"] == pytest.approx(500 * found["epoch_s"] / 3600)
