@@ -41,9 +41,8 @@ def steps(device: str) -> list[Step]:
     def tests(name: str, part: int, limit_s: int) -> Step:
         # Warnings of other versions than ours must not fail the check; nor must plugins that happen to be installed.
         lenient = ("-W", "default", "-p", "pytest_timeout", "-p", "no:cacheprovider")
-        return Step(
-            name, part, limit_s, ("-m", "pytest", "-v", "-s", "--tb=short", *lenient, f"tests/gpu/test_{name}.py")
-        )
+        shown = ("-v", "-s", "--tb=short")
+        return Step(name, part, limit_s, ("-m", "pytest", *shown, *lenient, f"tests/gpu/test_{name}.py"))
 
     def benchmark(
         name: str, file: str, limit_s: int, full: Sequence[str], tiny: Sequence[str], *, part: int = 3
