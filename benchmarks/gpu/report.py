@@ -20,7 +20,7 @@ HOW = """# Benchmarks on a GPU
 Everything that needs a card runs with one command, `make gpu`, on a machine with CUDA, Python 3.11 to 3.13 and torch
 2.11 or newer, without a network:
 
-    make gpu-wheels gpu-inputs      # beforehand, where there is a network: about 50 MiB with the project
+    make gpu-wheels gpu-inputs      # beforehand, where there is a network: 59 MiB with the project
     make gpu                        # there: everything, in parts of at most nine minutes each
     make gpu STEP=1                 # one part: 1 tests, 2 commands and baselines, 3 benchmarks, 4 the paper's schedule
     make gpu DEVICE=cpu             # a rehearsal without a card, at tiny sizes
