@@ -16,8 +16,8 @@ from fmn.config import Config, preset, with_values
 from fmn.data.batches import ItemTensors
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory
-from fmn.models.registry import find_system
 from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.systems import find_system
 
 pytestmark = pytest.mark.gpu
 

@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from fmn.cli.main import app
-from fmn.models.registry import system_names
+from fmn.systems import system_names
 
 pytestmark = pytest.mark.gpu
 
