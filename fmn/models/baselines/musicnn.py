@@ -26,6 +26,7 @@ from fmn.config import Config
 from fmn.config_sections import Positive, Share, section_from
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
+from fmn.models.baselines.parts.batch_norm import BatchNorm1d
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss, two_layers
 from fmn.models.system import Changes, System
@@ -76,11 +77,11 @@ class Musicnn(nn.Module):
         self.channels = self.front_channels + 3 * middle
         self.output_dim = dense
         self.back = nn.Sequential(
-            nn.BatchNorm1d(2 * self.channels),
+            BatchNorm1d(2 * self.channels),
             nn.Dropout(dropout),
             nn.Linear(2 * self.channels, dense),
             nn.ReLU(),
-            nn.BatchNorm1d(dense),
+            BatchNorm1d(dense),
             nn.Dropout(dropout),
         )
 

@@ -25,6 +25,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.config_sections import Count, NotNegative, section_from
 from fmn.data.batches import Batch
+from fmn.models.baselines.parts.batch_norm import BatchNorm1d
 from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
 from fmn.models.retrieval_model import Codes
 from fmn.models.system import Changes, System
@@ -142,7 +143,7 @@ def _branch(sizes: tuple[int, ...], dropout: float) -> nn.Module:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]), nn.BatchNorm1d(sizes[-1]))
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]), BatchNorm1d(sizes[-1]))
 
 
 def _steps(vectors: Tensor) -> Tensor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, as_dict, with_values
+from fmn.data.batches import ItemTensors
 from fmn.evaluation.evaluate import evaluate
 from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
@@ -79,3 +81,18 @@ def adapted(name: str, config: Config) -> Config:
     if name == "musicnn":
         changes |= {"options.filters": 0.25, "training.learning_rate": 1e-2}
     return with_values(adapted, changes | {"training.epochs": 6, "training.epoch_pairs": 64})
+
+
+@pytest.mark.parametrize("name", system_names())
+def test_a_batch_of_a_single_pair_is_trained_on(name: str, small: Config) -> None:
+    config = find_system(name).complete(adapted(name, small))
+    random = np.random.default_rng(0)
+    video = [random.normal(size=12).astype(np.float32) for _ in range(4)]
+    audio = [random.normal(size=(30, config.audio.dim)).astype(np.float32) for _ in range(4)]
+    classes = np.array([0, 0, 1, 1])
+    data = ItemTensors(video, audio, classes, classes, torch.device("cpu"))
+    model = find_system(name).build(config, data.video_dim, data.audio_dim)
+    model.prepare(data, np.arange(4), np.arange(4))
+    model.train()
+    losses = model.losses(data.batch(np.array([[0, 1]])))
+    assert all(torch.isfinite(loss) for loss in losses.values())

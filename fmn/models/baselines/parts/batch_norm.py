@@ -1,0 +1,22 @@
+"""Batch normalization that a batch of a single item does not stop."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d`; one value a channel, which has no variance, is normalized by the running statistics.
+
+    Small data sets have such batches: a batch encodes every distinct clip and utterance once, and may hold one only.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C] or [B, C, L] → the same shape."""
+        if not self.training or input.numel() > input.shape[1]:
+            return super().forward(input)
+        self.eval()
+        try:
+            return super().forward(input)
+        finally:
+            self.train()
