@@ -20,8 +20,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from made_up_rows import clip_row
+
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.pairs.pairing import PairOptions, make_pairs, pair_rows
 
 PAPER = (20, 50)  # classes, clips and utterances of each
@@ -31,37 +33,18 @@ def items(classes: int, each: int) -> Iterator[tuple[ClipRow, UtteranceRow]]:
     names = [one.id for one in shipped().classes]
     for number in range(classes * each):
         class_id, start = names[number // each], 60 * (number % each) + 1
-        person = f"s{7 + number // each:02d}"
-        clip_id = f"{person}-d20_{start:06d}-{start + 49:06d}"
-        clip = ClipRow(
-            id=clip_id,
-            class_id=class_id,
-            person=person,
-            dish="d20",
-            video=f"{person}-d20-cam-002",
-            start_frame=start,
-            end_frame=start + 49,
-            trim=None,
-            fps=29.4,
-            frames=50,
-            width=340,
-            height=256,
-            duration_s=50 / 29.4,
-            path=f"clips/{clip_id}.mp4",
-            sha256=f"{number:064x}",
-            origin=IntervalOrigin(),
-        )
+        clip = clip_row(number, class_id, f"s{7 + number // each:02d}-d20", start)
         utterance = UtteranceRow(
-            id=f"{clip_id}_en+m1",
+            id=f"{clip.id}_en+m1",
             class_id=class_id,
-            clip=clip_id,
+            clip=clip.id,
             text="the person takes the knife and the plate out",
             text_source="grammar",
             language="en",
             voice="en+m1",
             source="synthesized",
             engine="espeak",
-            path=f"speech/{clip_id}_en+m1.wav",
+            path=f"speech/{clip.id}_en+m1.wav",
             sample_rate_hz=16000,
             duration_s=2.0,
             sha256=f"{number + 10**9:064x}",

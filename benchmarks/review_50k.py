@@ -20,13 +20,14 @@ from typing import Any
 
 import httpx
 from label_studio_sdk import LabelStudio
+from made_up_rows import clip_row
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.labeling_config import labeling_config
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.push import push
-from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
+from dataset_tools.manifests import ClipRow, write_rows
 
 MEDIA_URL = "http://127.0.0.1:9/media"
 
@@ -39,31 +40,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def clip_rows(count: int) -> list[ClipRow]:
     names = [one.id for one in load_classes().classes]
-    rows = []
-    for number in range(count):
-        start = 60 * number + 1
-        clip_id = f"s07-d20_{start:08d}-{start + 49:08d}"
-        rows.append(
-            ClipRow(
-                id=clip_id,
-                class_id=names[number % len(names)],
-                person="s07",
-                dish="d20",
-                video="s07-d20-cam-002",
-                start_frame=start,
-                end_frame=start + 49,
-                trim=None,
-                fps=29.4,
-                frames=50,
-                width=340,
-                height=256,
-                duration_s=50 / 29.4,
-                path=f"clips/{clip_id}.mp4",
-                sha256=f"{number:064x}",
-                origin=IntervalOrigin(),
-            )
-        )
-    return rows
+    return [clip_row(n, names[n % len(names)], "s07-d20", 60 * n + 1, digits=8) for n in range(count)]
 
 
 def main() -> None:

@@ -19,10 +19,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from made_up_rows import clip_row
+
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, IntervalOrigin
+from dataset_tools.manifests import ClipRow
 from dataset_tools.speech import espeak_server
 from dataset_tools.speech.espeak import EspeakEngine, _library_and_data
 from dataset_tools.speech.sentences import describe
@@ -31,30 +33,9 @@ from dataset_tools.speech.synthesis import synthesize
 
 def clip_rows(count: int) -> list[ClipRow]:
     names = [one.id for one in load_classes().classes]
-    rows = []
-    for number in range(count):
-        clip_id = f"s{7 + number % 20:02d}-d{20 + number // 100:02d}_{60 * number + 1:06d}-{60 * number + 50:06d}"
-        rows.append(
-            ClipRow(
-                id=clip_id,
-                class_id=names[number % len(names)],
-                person=clip_id[:3],
-                dish=clip_id[4:7],
-                video=f"{clip_id[:7]}-cam-002",
-                start_frame=60 * number + 1,
-                end_frame=60 * number + 50,
-                trim=None,
-                fps=29.4,
-                frames=50,
-                width=340,
-                height=256,
-                duration_s=50 / 29.4,
-                path=f"clips/{clip_id}.mp4",
-                sha256=f"{number:064x}",
-                origin=IntervalOrigin(),
-            )
-        )
-    return rows
+    return [
+        clip_row(n, names[n % len(names)], f"s{7 + n % 20:02d}-d{20 + n // 100:02d}", 60 * n + 1) for n in range(count)
+    ]
 
 
 def per_second(count: int, start: float) -> float:
