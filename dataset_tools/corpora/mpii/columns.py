@@ -64,7 +64,7 @@ def read_columns(path: Path) -> Columns:
         try:
             annos = file.get("annos")
             if isinstance(annos, h5py.Group):
-                columns = _Reader(annos, CellReader(file, path), problems).columns()
+                columns = _Reader(annos, CellReader(file), problems).columns()
             else:
                 problems.append("`annos`: the group is missing")
         except DAMAGE as error:

@@ -1,14 +1,13 @@
-"""MATLAB v7.3 files as HDF5: opening them, and reading cells of strings quickly.
+"""MATLAB v7.3 files as HDF5: opening them, and reading cells of strings.
 
 A cell array is a data set of object references, each to a data set: uint16 characters for a string, references again
-for a nested cell. What MATLAB calls empty is a data set with the attribute ``MATLAB_empty``.
+for a nested cell. What MATLAB calls empty is a data set with the attribute ``MATLAB_empty``. Not mat73 or pymatreader:
+they load the whole file, and neither names the cell that is wrong nor bounds what a damaged file can claim.
 """
 
 from __future__ import annotations
 
 import math
-import mmap
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,19 +18,13 @@ import numpy as np
 from h5py import h5a, h5d, h5r, h5s, h5t
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.object_headers import find_stored
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # What h5py and numpy raise on a damaged file, whichever part of it is damaged.
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, SystemError)
 
-
 _MANY_VALUES = 100_000
 _Content = str | tuple[str, ...] | None
-
-
-class _NotSimpleError(Exception):
-    """The library has to be asked."""
 
 
 class UnreadableError(ValueError):
@@ -86,15 +79,13 @@ def open_mat(path: Path) -> Iterator[h5py.File]:
 class CellReader:
     """Reads the cell arrays of one open file.
 
-    Opening each of more than a hundred thousand tiny data sets is what takes time. Simple ones are taken from where the
-    file holds them (`dataset_tools.corpora.mpii.object_headers`), the others are read by h5py.
+    Opening each of more than a hundred thousand tiny data sets takes seconds: h5py's low-level interface needs half the
+    time of its objects, and what several cells share is read once.
     """
 
-    def __init__(self, file: h5py.File, path: Path) -> None:
+    def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self._base = file.userblock_size
-        with path.open("rb") as raw:
-            self._bytes = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
+        self._known: dict[int, _Content] = {}  # by the address of the data set
 
     def strings(self, cells: h5py.Dataset) -> list[str]:
         """The strings of a cell array of strings, flattened: [N].
@@ -127,36 +118,11 @@ class CellReader:
         addresses = np.empty(cells.shape, "<u8")
         cells.id.read(h5s.ALL, h5s.ALL, addresses, mtype=h5t.STD_REF_OBJ)  # as the file has them
         contents: list[_Content] = []
-        references = None
-        for number, address in enumerate(np.ravel(addresses).tolist()):
-            try:
-                contents.append(self._simple(address))
-            except (_NotSimpleError, struct.error):
-                references = np.ravel(cells[()]) if references is None else references
-                contents.append(self._content(references[number]))
+        for address, reference in zip(np.ravel(addresses).tolist(), np.ravel(cells[()]), strict=True):
+            if address not in self._known:
+                self._known[address] = self._content(reference)
+            contents.append(self._known[address])
         return contents
-
-    def _simple(self, address: int, depth: int = 0) -> _Content:
-        """What `_content` gives, without the library.
-
-        Raises:
-            _NotSimpleError, struct.error: only the library can tell.
-        """
-        if not address:
-            return ""
-        stored = find_stored(self._bytes, address, self._base)
-        if stored is None or stored.size > 8 * _MANY_VALUES:
-            raise _NotSimpleError
-        content = self._bytes[stored.place : stored.place + stored.size]
-        match stored.kind:
-            case "empty":
-                return ""
-            case "uint16":
-                return str(content, "utf-16-le").rstrip("\0")
-            case "reference" if depth < 3:
-                inner = [self._simple(one, depth + 1) for (one,) in struct.iter_unpack("<Q", content)]
-                return tuple(cast(list[str], inner)) if all(isinstance(one, str) for one in inner) else None
-        return None
 
     def _content(self, reference: h5py.Reference, depth: int = 0) -> _Content:
         """A string, or the strings of a nested cell, or None for anything else."""
