@@ -11,6 +11,7 @@ import msgspec
 from dataset_tools.classes.triplets import Role
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.core.yaml_text import read_yaml_text
 
 Form = Literal["ongoing", "plain", "done", "result"]
 
@@ -86,15 +87,16 @@ def load_grammar(path: Path | None = None) -> Grammar:
     """Reads a grammar file; None is the shipped one.
 
     Raises:
-        InputError: there is no such file, or a key of it is unknown or of the wrong kind (it is named).
+        InputError: there is no such file, it is not YAML, or a key of it is unknown or of the wrong kind (it is named).
     """
     path = shipped_file("sentences/grammar.yaml") if path is None else path
+    expected = "a YAML file of schema fmn.grammar/1, such as the one that ships with the toolkit"
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Grammar)
-    except (OSError, msgspec.DecodeError) as error:
+        return msgspec.convert(read_yaml_text(path, expected), Grammar)
+    except msgspec.ValidationError as error:
         raise InputError(
             f"The grammar file cannot be read: {error}",
             where=path,
-            expected="a YAML file of schema fmn.grammar/1, such as the one that ships with the toolkit",
+            expected=expected,
             next_step=f"correct the key named above; the shipped file is {shipped_file('sentences/grammar.yaml')}",
         ) from error

@@ -192,3 +192,12 @@ def test_a_grammar_file_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path.write_text("schema: fmn.grammar/1\nenglish: {vebs: {}}\nchinese: {}\n")
     with pytest.raises(InputError, match="vebs"):
         load_grammar(path)
+
+
+def test_words_of_a_grammar_file_are_text_even_if_yaml_knows_them_as_values(tmp_path: Path) -> None:
+    path = tmp_path / "grammar.yaml"
+    text = "schema: fmn.grammar/1\nenglish: {prepositions: {put: {target: on}}}\nchinese: {several: [no, 12]}\n"
+    path.write_text(text)
+    grammar = load_grammar(path)
+    assert grammar.english.prepositions == {"put": {"target": "on"}}
+    assert grammar.chinese.several == ("no", "12")
