@@ -79,12 +79,13 @@ figures: install
 	  $(BIN)/fmn compare $(FIGURES)/$$seed/manifests/train.jsonl $(FIGURES)/$$seed/manifests/test.jsonl --out $(FIGURES)/$$seed/compare \
 	    --seeds 1 --jobs $(JOBS) --threads 1 $(COMPARE_ARGS) || exit 1; \
 	done
-	$(if $(word 2,$(FIGURE_SEEDS)),$(BIN)/python benchmarks/standin_figures.py $(FIGURES)/compare $(FIGURE_SEEDS:%=$(FIGURES)/%/compare))
+	$(if $(word 2,$(FIGURE_SEEDS)),$(BIN)/python tools/standin_figures.py $(FIGURES)/compare $(FIGURE_SEEDS:%=$(FIGURES)/%/compare))
 
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tools/*.py
 
 format: install-dev
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,11 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     written = {path.name for path in write_files(values, tmp_path / "out", latex=True)}
     assert written == {"compare.json", "compare.md", "compare.csv", "compare.tex", "compare.png"}
     text = markdown(values)
+    script = Path(__file__).parents[3] / "tools" / "standin_figures.py"
+    command = [sys.executable, str(script), str(tmp_path / "by_script"), *map(str, comparisons)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == text + "\n"
+    assert {path.name for path in (tmp_path / "by_script").iterdir()} == written
     assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
     assert "over the 3 corpora" in text
     assert "learning_rate=0.1 (2); as it is (1)" in text

@@ -1,6 +1,6 @@
-"""What can be had without watching: how well length, mean colour and size tell the classes of a corpus apart.
+"""What can be had without watching: how well length, mean color and size tell the classes of a corpus apart.
 
-    python -m dataset_tools.corpora.standin.trivial DIR
+    python tools/trivial.py DIR
 
 Each is a nearest-class-mean classifier, tested on persons that it was not made from. All should be near chance.
 """
@@ -30,13 +30,13 @@ class TrivialScores:
     Attributes:
         intervals: how many there are.
         chance: the share of the largest class.
-        length, mean_colour, size: from the number of frames; from mean blue, green and red; from the encoded bytes.
+        length, mean_color, size: from the number of frames; from mean blue, green and red; from the encoded bytes.
     """
 
     intervals: int
     chance: float
     length: float
-    mean_colour: float
+    mean_color: float
     size: float
 
 
@@ -47,7 +47,7 @@ class _Seen:
     class_id: str
     person: str
     frames: int
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     size_bytes: int
 
 
@@ -69,7 +69,7 @@ def trivial_scores(root: Path) -> TrivialScores:
         intervals=len(seen),
         chance=100 * float(np.bincount(labels).max()) / len(labels),
         length=score([np.log(one.frames) for one in seen]),
-        mean_colour=score([one.colour for one in seen]),
+        mean_color=score([one.color for one in seen]),
         size=score([np.log(one.size_bytes) for one in seen]),
     )
 
@@ -109,13 +109,13 @@ def _look(root: Path) -> list[_Seen]:
         with av.open(str(path)) as file:
             sizes = [packet.size for packet in file.demux(video=0) if packet.size]
         with av.open(str(path)) as file:
-            colours = [frame.to_ndarray(format="bgr24")[::8, ::8].mean(axis=(0, 1)) for frame in file.decode(video=0)]
+            colors = [frame.to_ndarray(format="bgr24")[::8, ::8].mean(axis=(0, 1)) for frame in file.decode(video=0)]
         for interval in corpus.annotations.intervals:
             class_id = classify(interval, classes).class_id
             if interval.video != video or class_id is None:
                 continue
             span = slice(interval.start_frame - 1, interval.end_frame)
-            blue, green, red = np.mean(colours[span], axis=0).tolist()
+            blue, green, red = np.mean(colors[span], axis=0).tolist()
             seen.append(_Seen(class_id, interval.person, interval.frames, (blue, green, red), sum(sizes[span])))
     return seen
 
@@ -123,5 +123,5 @@ def _look(root: Path) -> list[_Seen]:
 if __name__ == "__main__":
     scores = trivial_scores(Path(sys.argv[1]))
     print(f"{scores.intervals} intervals; percent right, persons held out")
-    for name in ("chance", "length", "mean_colour", "size"):
+    for name in ("chance", "length", "mean_color", "size"):
         print(f"  {name.replace('_', ' '):12} {getattr(scores, name):5.1f}")

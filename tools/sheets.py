@@ -1,6 +1,6 @@
 """Contact sheets of a corpus: what a class looks like, to be looked at critically.
 
-    python -m dataset_tools.corpora.standin.sheets DIR OUT        one picture a class, one interval a row; all in one
+    python tools/sheets.py DIR OUT        one picture a class, one interval a row; all in one
 
 Could you name the class from the sheet? From one of its frames?
 """

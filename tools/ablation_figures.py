@@ -1,7 +1,7 @@
 """Several ablations of the same variants, one a stand-in corpus, as one table: mean ± standard deviation over corpora.
 
     fmn ablate WORKSPACE/manifests/train.jsonl --out WORKSPACE/ablation      for each corpus
-    python benchmarks/ablation_figures.py */ablation/ablation.json
+    python tools/ablation_figures.py */ablation/ablation.json
 
 The difference is that of the mean average precision (both directions) from the defaults, corpus by corpus.
 """

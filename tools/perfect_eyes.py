@@ -1,6 +1,6 @@
 """How much one frame tells, and how much the motion: a learner with perfect eyes, so that no pixel stands in its way.
 
-    python -m dataset_tools.corpora.standin.perfect_eyes standard
+    python tools/perfect_eyes.py standard
 
 It is given, for each hand, where it is, how it is turned and closed, its tool, and how near each subject is, at 16
 moments of a clip, or at the middle one 16 times. The network and its training are the same. What it reaches is about
@@ -144,17 +144,17 @@ def _train(samples: NDArray[np.float32], labels: NDArray[np.int64], epochs: int,
     torch.manual_seed(0)
     inputs, targets = torch.from_numpy(samples), torch.from_numpy(labels)
     net = _Eyes(inputs.shape[2], int(targets.max()) + 1)
-    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
+    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
     steps = epochs * (len(inputs) // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, steps)
     for _ in range(epochs):
         order = torch.randperm(len(inputs))
         for start in range(0, len(inputs) - batch + 1, batch):
             chosen = order[start : start + batch]
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss = functional.cross_entropy(net(inputs[chosen]), targets[chosen], label_smoothing=0.05)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     return net.eval()
 

@@ -1,7 +1,7 @@
 """Several comparisons of the same systems, one a stand-in corpus, as one: tables, a plot, all figures.
 
     make figures            draws the corpora of seeds 100-104, compares the systems on each, and calls this
-    python benchmarks/standin_figures.py OUT figures/*/compare
+    python tools/standin_figures.py OUT figures/*/compare
 
 OUT gets the files that fmn compare writes (compare.json, .md, .csv, .tex, .png), here of all corpora together. How they
 are put together, and what the interval of a difference knows, is told in fmn/comparison/corpora.py.
