@@ -86,6 +86,7 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tools/*.py
+	$(BIN)/vulture
 
 format: install-dev
 	$(BIN)/ruff check --fix .

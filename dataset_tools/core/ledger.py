@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import msgspec
@@ -96,9 +95,7 @@ class Ledger:
             self._held = entered.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._held:
             if self._journal is not None:
                 self._journal.close()

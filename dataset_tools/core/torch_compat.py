@@ -2,7 +2,7 @@
 
 Their newest wheels are linked against CUDA, or against a torchvision that is: with a CPU torch the import fails,
 although what is used here is plain Python. The two repairs below are applied only when the plain import failed, so
-that a machine with CUDA uses the libraries as they come; `repairs` tells which were made, and why.
+that a machine with CUDA uses the libraries as they come.
 """
 
 from __future__ import annotations
@@ -16,13 +16,6 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 
-_REPAIRS: dict[str, str] = {}
-
-
-def repairs() -> dict[str, str]:
-    """The repairs made in this process: library → why it could not be imported as it comes."""
-    return dict(_REPAIRS)
-
 
 def torchaudio() -> ModuleType:
     """The module torchaudio: transforms, functional and compliance. Its load and save are not to be used.
@@ -32,10 +25,10 @@ def torchaudio() -> ModuleType:
     """
     try:
         return importlib.import_module("torchaudio")
-    except OSError as error:  # libc10_cuda.so and the like: the extension wants a CUDA torch
-        _REPAIRS.setdefault("torchaudio", f"its compiled extension cannot be loaded ({error})")
     except ImportError as error:
         raise _unusable("torchaudio", error) from error
+    except OSError:  # libc10_cuda.so and the like: the extension wants a CUDA torch
+        pass
     for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
         del sys.modules[name]
     sys.modules["torchaudio._extension"] = _torchaudio_without_extension()
@@ -51,10 +44,10 @@ def pytorchvideo_resnet() -> ModuleType:
     Raises:
         InputError: it is not installed, or fails for another reason than torchvision.
     """
-    stand_in = not _torchvision_works()
-    if stand_in:
+    broken = _why_torchvision_fails()
+    if broken is not None:
         # pytorchvideo.models.head asks for one class of torchvision, which no network here uses.
-        sys.modules["torchvision"], sys.modules["torchvision.ops"] = _torchvision_stand_in()
+        sys.modules["torchvision"], sys.modules["torchvision.ops"] = _torchvision_stand_in(broken)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # iopath's pkg_resources; nothing that a user of this toolkit can act on
@@ -62,7 +55,7 @@ def pytorchvideo_resnet() -> ModuleType:
     except (ImportError, OSError) as error:
         raise _unusable("pytorchvideo", error) from error
     finally:
-        if stand_in:  # others may look for torchvision and must find what is there: nothing
+        if broken is not None:  # others may look for torchvision and must find what is there: nothing
             for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
                 del sys.modules[name]
 
@@ -76,21 +69,20 @@ def _torchaudio_without_extension() -> ModuleType:
     return module  # type: ignore[no-any-return]
 
 
-def _torchvision_works() -> bool:
+def _why_torchvision_fails() -> str | None:
     try:
         importlib.import_module("torchvision")
-        return True
     except ImportError as error:
-        _REPAIRS.setdefault("torchvision", str(error))
+        return str(error)
     except (OSError, RuntimeError) as error:  # "operator torchvision::nms does not exist"
-        _REPAIRS.setdefault("torchvision", f"it does not fit this build of torch ({error})")
-    return False
+        return f"it does not fit this build of torch ({error})"
+    return None
 
 
-def _torchvision_stand_in() -> tuple[ModuleType, ModuleType]:
+def _torchvision_stand_in(broken: str) -> tuple[ModuleType, ModuleType]:
     class RoIAlign:
-        def __init__(self, *args: object, **options: object) -> None:
-            raise RuntimeError(f"RoIAlign needs torchvision: {_REPAIRS['torchvision']}")
+        def __init__(self, *_: object, **__: object) -> None:
+            raise RuntimeError(f"RoIAlign needs torchvision: {broken}")
 
     top: Any = ModuleType("torchvision")
     ops: Any = ModuleType("torchvision.ops")

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.jsonl import Row
@@ -195,24 +195,6 @@ def read_recordings(workspace: Workspace) -> list[RecordingRow]:
     """
     path = _listing(workspace)
     return list(read_rows(path, RecordingRow)) if path.is_file() else []
-
-
-def restore_recordings(workspace: Workspace, rows: Iterable[RecordingRow]) -> dict[str, ToolkitError]:
-    """Makes the wavs in ``speech/`` that are missing again, from the originals.
-
-    Returns:
-        The error of each that cannot be made, by id.
-    """
-    failures: dict[str, ToolkitError] = {}
-    for row in rows:
-        target = workspace.root / row.utterance.path
-        if target.is_file():
-            continue
-        try:
-            write_utterance(workspace.root / row.original, target, limits=Limits(), settings=Finish())
-        except SampleError as error:
-            failures[row.id] = error
-    return failures
 
 
 def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:

@@ -127,7 +127,6 @@ def open_own_footage(
         videos=dict(sorted(files.items())),
         splits={},
         standin=None,
-        missing_videos=tuple(sorted(set(names.values()) - files.keys())),
         sentences=None,
         notes=notes,
         is_own=True,

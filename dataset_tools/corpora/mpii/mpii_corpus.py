@@ -29,7 +29,6 @@ class Corpus:
         splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, as in experimentalSetup; empty if there is
             none.
         standin: content of STANDIN.json if this is a stand-in corpus, else None.
-        missing_videos: names of annotated videos that have no file, sorted.
         sentences: a file, or folder of files, of sentences in TACoS' form, if there is one.
         notes: what was found where the data leave room, as full sentences.
         is_own: whether it is the user's own footage, with a list of intervals.
@@ -40,7 +39,6 @@ class Corpus:
     videos: dict[str, Path]
     splits: dict[str, frozenset[str]]
     standin: dict[str, Any] | None
-    missing_videos: tuple[str, ...]
     sentences: Path | None
     notes: tuple[str, ...] = ()
     is_own: bool = False
@@ -64,7 +62,6 @@ def open_corpus(root: Path) -> Corpus:
         videos=videos,
         splits=splits,
         standin=_read_standin(root),
-        missing_videos=tuple(sorted({interval.video for interval in annotations.intervals} - videos.keys())),
         sentences=next((root / name for name in ("tacos", "tacos.json") if (root / name).exists()), None),
         notes=annotations.notes + notes,
     )

@@ -89,20 +89,6 @@ class Stage:
             self._lay_head(image, frame)
         return image
 
-    def visible_shares(self, frame: int) -> dict[int, float]:
-        """For each thing, which share of its picture the person does not cover in that frame."""
-        without = self.picture(frame, with_person=False)
-        covered = (self.picture(frame) != without).any(axis=2)
-        shares = {}
-        for number, thing in enumerate(self.script.things):
-            mask = np.zeros((*covered.shape, 3), np.uint8)
-            white = self._sprites[f"thing {number}"]
-            white = Sprite(cv2.cvtColor(white.alpha, cv2.COLOR_GRAY2BGR), white.alpha)
-            lay(mask, turned(white, thing.angle_deg), _margin(self._places[number][-1][1]))
-            inside = mask[..., 0] > 127
-            shares[number] = 1 - float(covered[inside].mean()) if inside.any() else 0.0
-        return shares
-
     def _lying(self, frame: int, carried: frozenset[int]) -> Image:
         """The kitchen with all things that lie still."""
         places = tuple(next(place for start, place in reversed(places) if start <= frame) for places in self._places)

@@ -164,7 +164,6 @@ def make_corpus(tmp_path: Path) -> Callable[..., Corpus]:
             videos=videos,
             splits={},
             standin=None,
-            missing_videos=(),
             sentences=None,
         )
 

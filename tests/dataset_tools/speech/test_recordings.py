@@ -21,7 +21,6 @@ from dataset_tools.speech.recordings import (
     import_recordings,
     merge_recordings,
     read_recordings,
-    restore_recordings,
 )
 
 CARROT = "cut_carrot_knife"
@@ -114,21 +113,6 @@ def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
     assert len(read_recordings(workspace)) == 2
     originals = [file for file in everything if file.suffix == ".wav"]
     assert all(file.read_bytes() == everything[file] for file in originals)
-
-
-def test_a_missing_wav_is_made_again_from_the_original(
-    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
-) -> None:
-    take(tmp_path / "takes" / CARROT / "anna_01.mp3", 200)
-    take(tmp_path / "takes" / CARROT / "anna_02.mp3", 250)
-    load(workspace, tmp_path / "takes", classes, clips)
-    first, second = read_recordings(workspace)
-    for row in (first, second):
-        (workspace.root / row.utterance.path).unlink()
-    (workspace.root / second.original).unlink()
-    failures = restore_recordings(workspace, [first, second])
-    assert sha256_of(workspace.root / first.utterance.path) == first.utterance.sha256
-    assert list(failures) == [second.id]
 
 
 def test_every_mismatch_is_named_and_the_rest_is_imported(
