@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.classes.support import MIN_FRAMES
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.clips.encoding import encoder_version
 from dataset_tools.clips.planning import Shortfall
 from dataset_tools.core.errors import InputError

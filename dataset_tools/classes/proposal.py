@@ -22,8 +22,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataset_tools.classes.matching import fits
-from dataset_tools.classes.support import MIN_FRAMES, ClassSupport, audit
+from dataset_tools.classes.support import ClassSupport, audit
 from dataset_tools.classes.triplets import ActionClass, ClassFile, make_class, usual_phrase
+from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def _candidates(corpus: Corpus, base: ClassFile, min_frames: int) -> dict[Action
     subjects = {one.subject for one in base.classes}
     own = {one.id: one for one in base.classes}  # a row of the file may say of its object what the words do not
     for interval in corpus.annotations.intervals:
-        has_video = not corpus.videos or interval.video in corpus.videos
-        if interval.frames >= min_frames and has_video:
+        if why_unusable(interval, corpus, min_frames) is None:
             for made in _triplets(interval, base, subjects):
                 one = own.get(made.id, made)
                 if fits(interval, one, base):

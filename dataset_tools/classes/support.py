@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -9,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ActionClass, ClassFile
-
-MIN_FRAMES = 15  # half a second: shorter intervals show no action
+from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,7 @@ class ClassSupport:
         seconds, median_s: their length in all, and the median one; of the valid ones.
         persons, dishes: how many different ones they show.
         usable: those that are valid, long enough, and have a video (if the corpus has any).
-        invalid: their end comes before their start.
+        invalid: their end comes before their start, or their start before frame 1.
         too_short: valid, but with fewer frames than asked for.
         without_video: valid and long enough, but their video is missing.
         ambiguous: intervals that fit this class and others too, and belong to none.
@@ -91,10 +91,9 @@ def _support(
     per_class: int,
     min_frames: int,
 ) -> ClassSupport:
-    valid = [interval for interval in members if interval.frames > 0]
-    long_enough = [interval for interval in valid if interval.frames >= min_frames]
-    # Before the videos are there, the annotation file alone is worth a look.
-    usable = [interval for interval in long_enough if not corpus.videos or interval.video in corpus.videos]
+    reasons = [why_unusable(interval, corpus, min_frames) for interval in members]
+    valid = [interval for interval, reason in zip(members, reasons, strict=True) if reason != "invalid"]
+    count = Counter(reasons)
     lengths_s = [interval.frames / corpus.annotations.frame_rate for interval in valid]
     return ClassSupport(
         class_id=one.id,
@@ -103,12 +102,12 @@ def _support(
         median_s=round(median(lengths_s), 3) if lengths_s else 0.0,
         persons=len({interval.person for interval in valid}),
         dishes=len({interval.dish for interval in valid}),
-        usable=len(usable),
-        invalid=len(members) - len(valid),
-        too_short=len(valid) - len(long_enough),
-        without_video=len(long_enough) - len(usable),
+        usable=count[None],
+        invalid=count["invalid"],
+        too_short=count["too_short"],
+        without_video=count["without_video"],
         ambiguous=ambiguous,
-        shortfall=max(0, per_class - len(usable)),
+        shortfall=max(0, per_class - count[None]),
         notes=_missing_words(one, classes, corpus.annotations),
     )
 
@@ -164,7 +163,7 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
 def _remarks(support: Sequence[ClassSupport]) -> list[str]:
     """Why intervals are not usable, and what the annotation file lacks."""
     reasons = {
-        "end before they start": sum(row.invalid for row in support),
+        "end before they start, or start before frame 1": sum(row.invalid for row in support),
         "are too short": sum(row.too_short for row in support),
         "have no video": sum(row.without_video for row in support),
     }

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from dataset_tools.classes.matching import classify
-from dataset_tools.classes.support import MIN_FRAMES
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
 from dataset_tools.clips.selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
 from dataset_tools.core.errors import InputError, SampleError
@@ -62,7 +62,7 @@ def plan_clips(
         found = classify(interval, classes)
         if found.status == "none":
             continue
-        reason = _unfit(interval, found.candidates, min_frames)
+        reason = _unfit(interval, found.candidates, corpus, min_frames)
         if reason is not None:
             refusals.append(Refusal(interval, "skipped", reason))
         elif interval.id not in known.failed:
@@ -107,17 +107,18 @@ def plan_clips(
     return Plan(tuple(clips), tuple(refusals), shortfalls, tuple(sorted(left_out, key=lambda clip: clip.id)))
 
 
-def _unfit(interval: Interval, fitting: Sequence[str], min_frames: int) -> SampleError | None:
+def _unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_frames: int) -> SampleError | None:
     """Why an interval of one of the classes can never become a clip, if so."""
+    reason = why_unusable(interval, corpus, min_frames)
     if len(fitting) > 1:
         found, expected = f"The interval fits several classes: {', '.join(fitting)}", "attributes that fit one class"
-    elif interval.end_frame < interval.start_frame or interval.start_frame < 1:
+    elif reason == "invalid":
         found = f"The interval is not valid: from frame {interval.start_frame} to {interval.end_frame}"
         expected = "1 ≤ start ≤ end"
-    elif interval.frames < min_frames:
+    elif reason == "too_short":
         found, expected = f"The interval is too short: {interval.frames} frames", f"at least {min_frames} frames"
     else:
-        return None
+        return None  # a video that is missing is told when the interval is chosen
     return SampleError(found, where=interval.id, expected=expected)
 
 

@@ -31,7 +31,7 @@ def _corpus(rows: list[tuple[str, int, str, str]], videos: tuple[str, ...] = ())
     )
     names = {f"{verb}V" for _, _, verb, _ in rows} | {thing for *_, things in rows for thing in things.split()}
     annotations = Annotations(Path("annotations.mat"), intervals, 25.0, tuple(sorted(names)), "test")
-    return Corpus(Path(), annotations, {video: Path(video) for video in videos}, {}, None, (), None)
+    return Corpus(Path(), annotations, {video: Path(video) for video in videos}, {}, None, None)
 
 
 def test_audit_counts_each_class():

@@ -51,7 +51,7 @@ def corpus(tmp_path: Path) -> Corpus:
     listing = tmp_path / "annotations.mat"
     listing.write_text("made for this test")
     annotations = Annotations(listing, tuple(intervals), 29.4, (), "made for this test")
-    return Corpus(tmp_path, annotations, videos, {}, None, (), None)
+    return Corpus(tmp_path, annotations, videos, {}, None, None)
 
 
 def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
