@@ -1,8 +1,4 @@
-"""Sound in and out: any recording to samples, samples to the wav of a data set. By pydub, over ffmpeg.
-
-The wav of an utterance is mono, 16 kHz, 16-bit PCM, at -23 LUFS (EBU R128), with the silence at its edges cut down to
-a short one.
-"""
+"""Sound in and out: any recording to samples, samples to 16 kHz, a segment to a wav. By pydub, over ffmpeg."""
 
 from __future__ import annotations
 
@@ -24,23 +20,6 @@ from dataset_tools.speech.loudness import Samples
 SAMPLE_RATE_HZ = 16000
 _WAVE = (".wav", ".wave")
 _UNKNOWN_BYTES = 2**31 - 2**16
-
-
-@dataclass(frozen=True)
-class Finish:
-    """What is done to every utterance before it is written.
-
-    Attributes:
-        loudness_lufs: integrated loudness after the gain.
-        peak_dbfs: the gain is smaller where it would lift the highest sample over this.
-        silence_dbfs: what counts as silence at the edges, after the gain.
-        padding_s: silence that is put at both edges after they were trimmed.
-    """
-
-    loudness_lufs: float = -23.0
-    peak_dbfs: float = -1.0
-    silence_dbfs: float = -50.0
-    padding_s: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -97,33 +76,6 @@ def decode(path: Path) -> Sound:
             next_step="play it once to see whether it is whole, and export it again",
         ) from error
     return replace(_refuse_empty(_sound(segment), path), missing_s=_missing_s(path))
-
-
-def finish(sound: Sound, settings: Finish, *, loudness_lufs: float) -> tuple[Any, float]:
-    """Makes of decoded sound what an utterance's wav holds.
-
-    Args:
-        sound: finite samples.
-        settings: what to do.
-        loudness_lufs: integrated loudness of ``sound``.
-
-    Returns:
-        A pydub AudioSegment, mono, 16 kHz, 16-bit; and the gain that was applied, in dB.
-    """
-    from pydub.silence import detect_leading_silence
-
-    samples = sound.mono()
-    samples = resampled(samples - samples.mean(), sound.sample_rate_hz)
-    peak_dbfs = 20 * np.log10(max(float(np.abs(samples).max(initial=0.0)), 1e-6))
-    gain_db = float(min(settings.loudness_lufs - loudness_lufs, settings.peak_dbfs - peak_dbfs))
-    segment = segment_of(samples * 10 ** (gain_db / 20))
-    head_ms = detect_leading_silence(segment, settings.silence_dbfs, chunk_size=5)
-    tail_ms = detect_leading_silence(segment.reverse(), settings.silence_dbfs, chunk_size=5)
-    if head_ms + tail_ms < len(segment):
-        segment = segment[head_ms : len(segment) - tail_ms]
-    segment = segment.fade_in(3).fade_out(3)  # no click where it was cut
-    padding = type(segment).silent(duration=round(1000 * settings.padding_s), frame_rate=SAMPLE_RATE_HZ)
-    return padding + segment + padding, gain_db
 
 
 def write_wav(path: Path, segment: Any) -> None:

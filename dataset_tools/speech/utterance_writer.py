@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.files import sha256_of
-from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Finish, decode, finish, write_wav
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, decode, write_wav
+from dataset_tools.speech.loudness_normalization import Finish, finish
 from dataset_tools.speech.quality import Limits, judge, measure
 
 

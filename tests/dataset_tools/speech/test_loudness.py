@@ -1,4 +1,4 @@
-"""Expectations: BS.1770-4's calibration tone, its gating rules, and ffmpeg's ebur128 filter."""
+"""Expectations: BS.1770-4's calibration tone, its gating rules, pyloudnorm, and ffmpeg's ebur128 filter."""
 
 from __future__ import annotations
 
@@ -44,6 +44,22 @@ def test_nothing_above_the_gate_is_silent(samples: np.ndarray) -> None:
 
 def test_a_sound_shorter_than_a_block_has_a_loudness(sine: Sine) -> None:
     assert integrated_loudness(sine(997, -20, 0.2, 16000), 16000) == pytest.approx(-23.0, abs=0.3)
+
+
+@pytest.mark.parametrize("sample_rate_hz", [16000, 22050, 48000])
+@pytest.mark.parametrize("seed", range(4))
+def test_against_pyloudnorm(sample_rate_hz: int, seed: int) -> None:
+    import pyloudnorm
+
+    rng = np.random.default_rng(seed)
+    # Words of noise, high and low, loud and quiet, with pauses between: both gates have something to do.
+    words = [
+        np.cumsum(rng.normal(size=sample_rate_hz)) / 100 if low else rng.normal(size=sample_rate_hz)
+        for low in rng.random(8) < 0.5
+    ]
+    samples = np.concatenate([word * 10 ** rng.uniform(-4, -1) for word in words])
+    expected = pyloudnorm.Meter(sample_rate_hz, filter_class="DeMan").integrated_loudness(samples)
+    assert integrated_loudness(samples, sample_rate_hz) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.real_data
