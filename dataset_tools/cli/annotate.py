@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.options import DEFAULT_JOBS, HERE, ClassFileOption, JobsOption, class_file_of
-from dataset_tools.core.console import (
-    DebugOption,
-    DryRunOption,
-    JsonOption,
-    Terminal,
-    VerboseOption,
-    WorkspaceOption,
-    running,
-)
+from dataset_tools.cli.options import ClassFileOption, class_file_of
+from dataset_tools.core.command import DEFAULT_JOBS, DryRunOption, JobsOption, command
+from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,8 +44,10 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Stud
 
 
 @annotate_app.callback()
+@command
 def annotate(
-    context: typer.Context,
+    terminal: Terminal,
+    place: Workspace,
     class_file: ClassFileOption = None,
     media_url: MediaOption = None,
     project: ProjectOption = None,
@@ -61,43 +56,38 @@ def annotate(
     open_page: OpenOption = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Finds or starts a server, pushes, pulls, says where to look (the group's help tells more)."""
-    if context.invoked_subcommand is not None:
-        return
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.label_studio.pull import pull
-        from dataset_tools.label_studio.push import push
+    from dataset_tools.label_studio.pull import pull
+    from dataset_tools.label_studio.push import push
 
-        place = Workspace(workspace)
-        target, started = _target(place, terminal, may_install=yes)
-        pushed = push(
-            place,
-            url=target.url,
-            api_key=target.api_key,
-            classes=class_file_of(class_file, place, None),
-            media_url=media_url,
-            document_root=target.document_root,
-            project=project,
-            annotators=annotators,
-            third_look=third_look,
-            jobs=jobs,
-            progress=terminal.progress,
-        )
-        _show_push(terminal, pushed)
-        pulled = pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress)
-        _show_pull(terminal, pulled)
-        _show_status(terminal, place)
-        if open_page or (open_page is None and started and sys.stdout.isatty() and not as_json):
-            _open(pushed.address)
+    target, started = _target(place, terminal, may_install=yes)
+    pushed = push(
+        place,
+        url=target.url,
+        api_key=target.api_key,
+        classes=class_file_of(class_file, place),
+        media_url=media_url,
+        document_root=target.document_root,
+        project=project,
+        annotators=annotators,
+        third_look=third_look,
+        jobs=jobs,
+        progress=terminal.progress,
+    )
+    _show_push(terminal, pushed)
+    pulled = pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress)
+    _show_pull(terminal, pulled)
+    _show_status(terminal, place)
+    if open_page or (open_page is None and started and sys.stdout.isatty() and not terminal.as_json):
+        _open(pushed.address)
 
 
 @annotate_app.command("push")
+@command
 def annotate_push(
+    terminal: Terminal,
+    place: Workspace,
     class_file: ClassFileOption = None,
     media_url: MediaOption = None,
     project: ProjectOption = None,
@@ -113,125 +103,111 @@ def annotate_push(
     ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
-    workspace: WorkspaceOption = HERE,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Makes one task per clip, or brings it up to date; a task that somebody worked on is never changed.
 
     Example: fmn-data annotate push --dry-run
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.label_studio.predictions import read_guesses
-        from dataset_tools.label_studio.push import push, push_to_file
+    from dataset_tools.label_studio.predictions import read_guesses
+    from dataset_tools.label_studio.push import push, push_to_file
 
-        place = Workspace(workspace)
-        classes = class_file_of(class_file, place, None)
-        if to is not None:
-            count = push_to_file(place, to, classes=classes, media_url=media_url, jobs=jobs, progress=terminal.progress)
-            terminal.closing("push", f"{count} tasks, and the page beside them as {to.with_suffix('.xml').name}", to)
-            terminal.result({"tasks": count})
-            return
-        if from_run is not None:
-            read_guesses(from_run)  # before a server is started for it
-        target, _ = _target(place, terminal, may_install=yes)
-        pushed = push(
-            place,
-            url=target.url,
-            api_key=target.api_key,
-            classes=classes,
-            media_url=media_url,
-            document_root=target.document_root,
-            project=project,
-            replace_config=replace_config,
-            annotators=annotators,
-            third_look=third_look,
-            from_run=from_run,
-            jobs=jobs,
-            dry_run=dry_run,
-            progress=terminal.progress,
-        )
-        _show_push(terminal, pushed)
+    classes = class_file_of(class_file, place)
+    if to is not None:
+        count = push_to_file(place, to, classes=classes, media_url=media_url, jobs=jobs, progress=terminal.progress)
+        terminal.closing("push", f"{count} tasks, and the page beside them as {to.with_suffix('.xml').name}", to)
+        terminal.result({"tasks": count})
+        return
+    if from_run is not None:
+        read_guesses(from_run)  # before a server is started for it
+    target, _ = _target(place, terminal, may_install=yes)
+    pushed = push(
+        place,
+        url=target.url,
+        api_key=target.api_key,
+        classes=classes,
+        media_url=media_url,
+        document_root=target.document_root,
+        project=project,
+        replace_config=replace_config,
+        annotators=annotators,
+        third_look=third_look,
+        from_run=from_run,
+        jobs=jobs,
+        dry_run=dry_run,
+        progress=terminal.progress,
+    )
+    _show_push(terminal, pushed)
 
 
 @annotate_app.command("pull")
+@command
 def annotate_pull(
+    terminal: Terminal,
+    place: Workspace,
     project: ProjectOption = None,
     source: Annotated[Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Pull again every ten seconds, until interrupted.")] = False,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Appends what people decided to annotations/reviews.jsonl; pulling twice adds nothing.
 
     Example: fmn-data annotate pull --watch
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.label_studio.pull import pull, pull_from_file
-        from dataset_tools.label_studio.pull import watch as keep_pulling
+    from dataset_tools.label_studio.pull import pull, pull_from_file
+    from dataset_tools.label_studio.pull import watch as keep_pulling
 
-        place = Workspace(workspace)
-        if source is not None:
-            _show_pull(terminal, pull_from_file(place, source))
-            return
-        target, _ = _target(place, terminal, may_install=False)
-        if not watch:
-            _show_pull(
-                terminal,
-                pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress),
-            )
-            return
-        for news in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
-            if isinstance(news, Exception):
-                terminal.warn(news.found)
-            else:
-                _show_pull(terminal, news)
+    if source is not None:
+        _show_pull(terminal, pull_from_file(place, source))
+        return
+    target, _ = _target(place, terminal, may_install=False)
+    if not watch:
+        _show_pull(
+            terminal,
+            pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress),
+        )
+        return
+    for news in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
+        if isinstance(news, Exception):
+            terminal.warn(news.found)
+        else:
+            _show_pull(terminal, news)
 
 
 @annotate_app.command("status")
+@command
 def annotate_status(
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
+    terminal: Terminal,
+    place: Workspace,
 ) -> None:
     """Counts what was decided so far, per class and per annotator, from what was pulled.
 
     Example: fmn-data annotate status
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        _show_status(terminal, Workspace(workspace))
+    _show_status(terminal, place)
 
 
 @annotate_app.command("serve")
+@command
 def annotate_serve(
+    terminal: Terminal,
+    place: Workspace,
     port: Annotated[int | None, typer.Option("--port", help="Port on this machine (default: a free one).")] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the workspace's server.")] = False,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Starts the workspace's own Label Studio on this machine; installs it first where it is missing (90 s, 1 GB).
 
     Example: fmn-data annotate serve
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.label_studio.workspace_server import login_file, serve
-        from dataset_tools.label_studio.workspace_server import stop as stop_server
+    from dataset_tools.label_studio.workspace_server import login_file, serve
+    from dataset_tools.label_studio.workspace_server import stop as stop_server
 
-        place = Workspace(workspace)
-        if stop:
-            terminal.say("stopped" if stop_server(place) else "there was no server to stop")
-            return
-        target = serve(place, port=port, progress=terminal.progress)
-        _show_serve(terminal, place, target)
-        terminal.result({"url": target.url, "login": str(login_file(place))})
-        terminal.next("fmn-data annotate")
+    if stop:
+        terminal.say("stopped" if stop_server(place) else "there was no server to stop")
+        return
+    target = serve(place, port=port, progress=terminal.progress)
+    _show_serve(terminal, place, target)
+    terminal.result({"url": target.url, "login": str(login_file(place))})
+    terminal.next("fmn-data annotate")
 
 
 def _target(place: Workspace, terminal: Terminal, *, may_install: bool) -> tuple[Target, bool]:

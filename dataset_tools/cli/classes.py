@@ -7,26 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.options import (
-    DEFAULT_JOBS,
-    HERE,
-    ClassesOption,
-    ClassFileOption,
-    IntervalsOption,
-    MpiiOption,
-    VideosOption,
-    class_file_of,
-    corpus_of,
-    say_standin,
-)
-from dataset_tools.core.console import (
-    DebugOption,
-    JsonOption,
-    Terminal,
-    VerboseOption,
-    WorkspaceOption,
-    running,
-)
+from dataset_tools.cli.options import ClassOptions, FootageOptions, class_file_of, warn_synthetic
+from dataset_tools.core.command import DEFAULT_JOBS, command
+from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -34,12 +17,12 @@ if TYPE_CHECKING:
     from dataset_tools.classes.proposal import Proposal
 
 
+@command
 def classes(
-    mpii: MpiiOption = None,
-    intervals: IntervalsOption = None,
-    videos: VideosOption = None,
-    count: ClassesOption = None,
-    class_file: ClassFileOption = None,
+    terminal: Terminal,
+    place: Workspace,
+    options: ClassOptions,
+    footage: FootageOptions,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips wanted of each class.")] = 50,
     propose: Annotated[
         int | None, typer.Option("--propose", min=1, help="Find the N best supported classes under the paper's cover.")
@@ -48,43 +31,37 @@ def classes(
         Path | None,
         typer.Option("--output", "-o", help="Write the proposed class file here; never over another."),
     ] = None,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Shows how many intervals, seconds, persons and dishes each class has, and what falls short.
 
     Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.classes.support import audit, support_table
+    from dataset_tools.classes.support import audit, support_table
 
-        place = Workspace(workspace)
-        if output is not None and output.exists():
-            raise InputError(
-                "The class file is there already, and may hold somebody's work",
-                where=output,
-                expected="a new file",
-                next_step="give another name with --output, or move the file away",
-            )
-        class_words = class_file_of(class_file, place, None if propose else count)
-        corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, DEFAULT_JOBS)
-        say_standin(terminal, corpus.standin is not None)
-        for note in corpus.notes:
-            terminal.say(f"  {note}")
-        if propose is None:
-            support = audit(corpus, class_words, per_class=per_class)
-        else:
-            from dataset_tools.classes.proposal import propose as find
-
-            proposal = find(corpus, class_words, count=propose, per_class=per_class)
-            support = proposal.support
-            _show_proposal(terminal, proposal, output)
-        terminal.say(support_table(support))
-        terminal.result(
-            {"classes": [row.as_dict() for row in support], "stand_in": corpus.standin, "notes": list(corpus.notes)}
+    if output is not None and output.exists():
+        raise InputError(
+            "The class file is there already, and may hold somebody's work",
+            where=output,
+            expected="a new file",
+            next_step="give another name with --output, or move the file away",
         )
+    class_words = class_file_of(options.class_file, place, None if propose else options.count)
+    corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS)
+    warn_synthetic(terminal, corpus.standin is not None)
+    for note in corpus.notes:
+        terminal.say(f"  {note}")
+    if propose is None:
+        support = audit(corpus, class_words, per_class=per_class)
+    else:
+        from dataset_tools.classes.proposal import propose as find
+
+        proposal = find(corpus, class_words, count=propose, per_class=per_class)
+        support = proposal.support
+        _show_proposal(terminal, proposal, output)
+    terminal.say(support_table(support))
+    terminal.result(
+        {"classes": [row.as_dict() for row in support], "stand_in": corpus.standin, "notes": list(corpus.notes)}
+    )
 
 
 def _show_proposal(terminal: Terminal, proposal: Proposal, output: Path | None) -> None:

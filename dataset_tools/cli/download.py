@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.core.console import DebugOption, JsonOption, VerboseOption, running
+from dataset_tools.core.command import command
+from dataset_tools.core.console import Terminal
 
 
 class PartOption(StrEnum):
@@ -19,7 +20,9 @@ class PartOption(StrEnum):
     sentences = "sentences"
 
 
+@command
 def download(
+    terminal: Terminal,
     folder: Annotated[Path, typer.Argument(help="Folder to download to.")] = Path("mpii-cooking-2"),
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You accept the licence: scientific use only, no passing on.")
@@ -33,33 +36,29 @@ def download(
         bool,
         typer.Option("--hash-again", help="Compare the hashes of files that are there, too, not only their sizes."),
     ] = False,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Downloads and unpacks MPII Cooking 2; started again, it goes on where it stopped.
 
     Example: fmn-data download /data/mpii-cooking-2 --accept-licence
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.corpora.mpii.mpii_download import HOME, download_corpus
+    from dataset_tools.corpora.mpii.mpii_download import HOME, download_corpus
 
-        summary = download_corpus(
-            folder,
-            accept_licence=accept_licence,
-            parts=[part.value for part in only or PartOption],
-            home=HOME if home is None else home.rstrip("/") + "/",
-            hash_again=hash_again,
-            progress=terminal.progress,
-        )
-        count = f"{len(summary.fetched)} files fetched, {len(summary.files)} known"
-        terminal.closing("download", count, folder)
-        if summary.unpacked:
-            terminal.closing("unpack", f"{summary.unpacked} files", folder)
-        terminal.warn(
-            f"the publisher names no hashes: {len(summary.unchecked)} files were trusted as they came first; "
-            "what was found is in DOWNLOADS.json, and later downloads must match it"
-        )
-        terminal.say("  the official split (experimentalSetup/) is not among the downloads: put it into the folder")
-        terminal.result(summary.as_dict())
-        terminal.next(f"fmn-data build --classes 20 --mpii {folder}")
+    summary = download_corpus(
+        folder,
+        accept_licence=accept_licence,
+        parts=[part.value for part in only or PartOption],
+        home=HOME if home is None else home.rstrip("/") + "/",
+        hash_again=hash_again,
+        progress=terminal.progress,
+    )
+    count = f"{len(summary.fetched)} files fetched, {len(summary.files)} known"
+    terminal.closing("download", count, folder)
+    if summary.unpacked:
+        terminal.closing("unpack", f"{summary.unpacked} files", folder)
+    terminal.warn(
+        f"the publisher names no hashes: {len(summary.unchecked)} files were trusted as they came first; "
+        "what was found is in DOWNLOADS.json, and later downloads must match it"
+    )
+    terminal.say("  the official split (experimentalSetup/) is not among the downloads: put it into the folder")
+    terminal.result(summary.as_dict())
+    terminal.next(f"fmn-data build --classes 20 --mpii {folder}")

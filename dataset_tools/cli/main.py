@@ -12,39 +12,21 @@ from dataset_tools.cli.annotate import annotate_app
 from dataset_tools.cli.classes import classes
 from dataset_tools.cli.download import download
 from dataset_tools.cli.options import (
-    DEFAULT_JOBS,
-    HERE,
-    AddressOption,
-    AugmentOption,
-    ClassesOption,
     ClassFileOption,
-    EngineOption,
-    IntervalsOption,
-    JobsOption,
-    MpiiOption,
-    NoSentencesOption,
+    ClassOptions,
+    ExecutionOptions,
+    FootageOptions,
     SeedOption,
     SentencesOption,
-    VideosOption,
+    SynthesisOptions,
     class_file_of,
-    corpus_of,
-    engine_of,
     own_sentences,
-    say_standin,
-    speech_options,
+    warn_synthetic,
 )
 from dataset_tools.cli.report import report
 from dataset_tools.cli.speech import speech_app
-from dataset_tools.core.console import (
-    SOME_FAILED_EXIT_CODE,
-    DebugOption,
-    DryRunOption,
-    JsonOption,
-    Terminal,
-    VerboseOption,
-    WorkspaceOption,
-    running,
-)
+from dataset_tools.core.command import DEFAULT_JOBS, DryRunOption, JobsOption, command
+from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -64,7 +46,9 @@ app.add_typer(annotate_app, name="annotate")
 
 
 @app.command()
+@command
 def standin(
+    terminal: Terminal,
     folder: Annotated[Path, typer.Argument(help="Folder to write the corpus to.")],
     seed: SeedOption = 0,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Intervals of each class.")] = 50,
@@ -72,22 +56,18 @@ def standin(
         Literal["easy", "standard", "hard"], typer.Option(help="How hard it is to tell classes.")
     ] = "standard",
     jobs: JobsOption = DEFAULT_JOBS,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Writes the stand-in corpus: a made-up kitchen in the true MPII Cooking 2 layout.
 
     Example: fmn-data standin standin/ --per-class 20
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.corpora.standin.standin_corpus import write_standin
+    from dataset_tools.corpora.standin.standin_corpus import write_standin
 
-        summary = write_standin(
-            folder, seed=seed, per_class=per_class, difficulty=difficulty, jobs=jobs, progress=terminal.progress
-        )
-        terminal.closing("standin", summary.text(), folder)
-        terminal.result({"standin": summary.as_dict()})
+    summary = write_standin(
+        folder, seed=seed, per_class=per_class, difficulty=difficulty, jobs=jobs, progress=terminal.progress
+    )
+    terminal.closing("standin", summary.text(), folder)
+    terminal.result({"standin": summary.as_dict()})
 
 
 app.command()(download)
@@ -96,12 +76,14 @@ app.command()(report)
 
 
 @app.command()
+@command
 def build(
-    count: ClassesOption = None,
-    mpii: MpiiOption = None,
-    intervals: IntervalsOption = None,
-    videos: VideosOption = None,
-    class_file: ClassFileOption = None,
+    terminal: Terminal,
+    place: Workspace,
+    classes: ClassOptions,
+    footage: FootageOptions,
+    synthesis: SynthesisOptions,
+    execution: ExecutionOptions,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips of each class, at most.")] = 50,
     shortfall: Annotated[
         Literal["accept", "windows", "stop"],
@@ -109,64 +91,41 @@ def build(
     ] = "accept",
     short_side: Annotated[int, typer.Option("--short-side", min=16, help="Short side of the clips, pixels.")] = 256,
     speech: Annotated[bool, typer.Option("--speech/--no-speech", help="Speak a description of every clip.")] = True,
-    voices: Annotated[
-        str, typer.Option("--voices", help="Engine: espeak, coqui:MODEL, or one of your own.")
-    ] = "espeak",
-    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the descriptions.")] = "en",
-    sentences: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--sentences",
-            help="TACoS files: a clip gets the human sentence that spans it (default: those beside the footage).",
-        ),
-    ] = None,
-    no_sentences: NoSentencesOption = False,
-    augment: AugmentOption = 0,
-    seed: SeedOption = 0,
-    jobs: JobsOption = DEFAULT_JOBS,
-    engine: EngineOption = "local",
-    address: AddressOption = None,
-    workspace: WorkspaceOption = HERE,
+    no_sentences: Annotated[
+        bool, typer.Option("--no-sentences", help="Ignore the sentence files beside the footage.")
+    ] = False,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Cuts the clips of each class and attaches spoken descriptions.
 
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.build.building import build_dataset
-        from dataset_tools.build_record import BuildOptions
+    from dataset_tools.build.building import build_dataset
+    from dataset_tools.build_record import BuildOptions
 
-        place = Workspace(workspace.resolve() if engine == "ray" else workspace)
-        class_words = class_file_of(class_file, place, count)
-        corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, jobs, dry_run=dry_run)
-        if sentences is None and not no_sentences:
-            sentences = list(own_sentences(corpus))
-        with engine_of(engine, address, jobs):
-            summary = build_dataset(
-                place,
-                corpus,
-                class_words,
-                BuildOptions(
-                    per_class=per_class,
-                    shortfall=shortfall,
-                    short_side=short_side,
-                    speech=speech,
-                    voices=speech_options(voices, language, sentences, seed, augment),
-                    seed=seed,
-                ),
-                jobs=jobs,
-                dry_run=dry_run,
-                progress=terminal.progress,
-            )
-        _show_build(terminal, summary, place)
+    place, jobs = execution.place(place), execution.jobs
+    class_file = classes.load(place)
+    corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run)
+    options = BuildOptions(
+        per_class=per_class,
+        shortfall=shortfall,
+        short_side=short_side,
+        speech=speech,
+        voices=synthesis.speech(() if no_sentences else own_sentences(corpus)),
+        seed=synthesis.seed,
+    )
+    with execution.running():
+        summary = build_dataset(
+            place, corpus, class_file, options, jobs=jobs, dry_run=dry_run, progress=terminal.progress
+        )
+    _show_build(terminal, summary, place)
 
 
 @app.command()
+@command
 def pairs(
+    terminal: Terminal,
+    place: Workspace,
     split: Annotated[
         Literal["items", "person", "mpii", "pairs"],
         typer.Option(
@@ -177,116 +136,95 @@ def pairs(
     seed: SeedOption = 0,
     reviewed: Annotated[bool, typer.Option("--reviewed", help="Only items that a person accepted.")] = False,
     class_file: ClassFileOption = None,
-    workspace: WorkspaceOption = HERE,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Pairs every clip of a class with every utterance of it; writes train and test manifests.
 
     Example: fmn-data pairs --split person
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.pairs.pairing import PairOptions, make_pairs
+    from dataset_tools.pairs.pairing import PairOptions, make_pairs
 
-        place = Workspace(workspace)
-        summary = make_pairs(
-            place,
-            class_file_of(class_file, place, None),
-            PairOptions(split=split, test_share=test_share, seed=seed, reviewed=reviewed),
-            dry_run=dry_run,
-            progress=terminal.progress,
-        )
-        say_standin(terminal, summary.is_standin)
-        would = "would be " if dry_run else ""
-        of_what = f"{summary.clips} clips × {summary.utterances} utterances of {summary.classes} classes"
-        terminal.closing("pairs", f"{summary.pairs} pairs from {of_what}", place.manifests / "pairs.jsonl")
-        terminal.closing("train", f"{summary.train} pairs {would}written", place.manifests / "train.jsonl")
-        terminal.closing("test", f"{summary.test} pairs {would}written", place.manifests / "test.jsonl")
-        if summary.neither:
-            terminal.say(f"  {summary.neither} pairs of a training item and a test item belong to neither")
-        for what, number in summary.dropped.items():
-            terminal.warn(f"{number} {what}: dropped")
-        if split == "pairs":
-            terminal.warn("this split leaks: every clip and every utterance stands on both sides (the paper's reading)")
-        for leak in summary.leaks:
-            terminal.warn(f"leak: {leak} stands on both sides")
-        terminal.result(summary.as_dict())
-        if not dry_run:
-            terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")
+    summary = make_pairs(
+        place,
+        class_file_of(class_file, place),
+        PairOptions(split=split, test_share=test_share, seed=seed, reviewed=reviewed),
+        dry_run=dry_run,
+        progress=terminal.progress,
+    )
+    warn_synthetic(terminal, summary.is_standin)
+    would = "would be " if dry_run else ""
+    of_what = f"{summary.clips} clips × {summary.utterances} utterances of {summary.classes} classes"
+    terminal.closing("pairs", f"{summary.pairs} pairs from {of_what}", place.manifests / "pairs.jsonl")
+    terminal.closing("train", f"{summary.train} pairs {would}written", place.manifests / "train.jsonl")
+    terminal.closing("test", f"{summary.test} pairs {would}written", place.manifests / "test.jsonl")
+    if summary.neither:
+        terminal.say(f"  {summary.neither} pairs of a training item and a test item belong to neither")
+    for what, number in summary.dropped.items():
+        terminal.warn(f"{number} {what}: dropped")
+    if split == "pairs":
+        terminal.warn("this split leaks: every clip and every utterance stands on both sides (the paper's reading)")
+    for leak in summary.leaks:
+        terminal.warn(f"leak: {leak} stands on both sides")
+    terminal.result(summary.as_dict())
+    if not dry_run:
+        terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")
 
 
 @app.command()
+@command
 def verify(
-    workspace: WorkspaceOption = HERE,
+    terminal: Terminal,
+    place: Workspace,
     jobs: JobsOption = DEFAULT_JOBS,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Reads every manifest, hashes and decodes every file, and looks for leaks between train and test.
 
     Example: fmn-data verify
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.build.verify import verify_dataset
+    from dataset_tools.build.verify import verify_dataset
 
-        place = Workspace(workspace)
-        report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
-        split = f", split `{report.split}`" if report.split else ""
-        terminal.closing("verify", f"{report.checked} files and {report.rows} rows checked{split}", place.root)
-        for problem in report.problems:
-            terminal.warn(problem)
-        terminal.result(report.as_dict())
-        if report.problems:
-            terminal.exit_code = SOME_FAILED_EXIT_CODE
+    report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
+    split = f", split `{report.split}`" if report.split else ""
+    terminal.closing("verify", f"{report.checked} files and {report.rows} rows checked{split}", place.root)
+    for problem in report.problems:
+        terminal.warn(problem)
+    terminal.result(report.as_dict())
+    if report.problems:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
 
 
 @app.command()
+@command
 def retry(
-    mpii: MpiiOption = None,
-    intervals: IntervalsOption = None,
-    videos: VideosOption = None,
+    terminal: Terminal,
+    place: Workspace,
+    footage: FootageOptions,
+    execution: ExecutionOptions,
     class_file: ClassFileOption = None,
     sentences: SentencesOption = None,
-    jobs: JobsOption = DEFAULT_JOBS,
-    engine: EngineOption = "local",
-    address: AddressOption = None,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Tries the failed samples again, with the options of the last build; what is done stays done.
 
     Example: fmn-data retry --mpii /data/mpii-cooking-2
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.build.building import build_dataset
-        from dataset_tools.build_record import read_last_build
+    from dataset_tools.build.building import build_dataset
+    from dataset_tools.build_record import read_last_build
 
-        place = Workspace(workspace.resolve() if engine == "ray" else workspace)
-        last = read_last_build(place)
-        if last.is_own and intervals is None:
-            raise InputError(
-                "The last build was of footage of your own",
-                where=place.manifests / "build.json",
-                expected="the list of its intervals",
-                next_step="give it again: fmn-data retry --intervals FILE.csv",
-            )
-        class_words = class_file_of(class_file, place, last.classes)
-        corpus = corpus_of(mpii, intervals, videos, class_words, place, terminal, jobs)
-        with engine_of(engine, address, jobs):
-            summary = build_dataset(
-                place,
-                corpus,
-                class_words,
-                last.options_with([*(sentences or ()), *own_sentences(corpus)]),
-                jobs=jobs,
-                progress=terminal.progress,
-            )
-        _show_build(terminal, summary, place)
+    place = execution.place(place)
+    last = read_last_build(place)
+    if last.is_own and footage.intervals is None:
+        raise InputError(
+            "The last build was of footage of your own",
+            where=place.manifests / "build.json",
+            expected="the list of its intervals",
+            next_step="give it again: fmn-data retry --intervals FILE.csv",
+        )
+    class_words = class_file_of(class_file, place, last.classes)
+    corpus = footage.corpus(class_words, place, terminal, execution.jobs)
+    options = last.options_with([*(sentences or ()), *own_sentences(corpus)])
+    with execution.running():
+        summary = build_dataset(place, corpus, class_words, options, jobs=execution.jobs, progress=terminal.progress)
+    _show_build(terminal, summary, place)
 
 
 def main() -> None:
@@ -295,7 +233,7 @@ def main() -> None:
 
 
 def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> None:
-    say_standin(terminal, summary.stand_in is not None)
+    warn_synthetic(terminal, summary.stand_in is not None)
     for note in summary.notes:
         logging.getLogger(__name__).info(note)
     would = " would be cut" if summary.dry_run else ""

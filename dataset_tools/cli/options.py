@@ -1,15 +1,16 @@
-"""The options that several ``fmn-data`` commands share, and what they stand for."""
+"""Options that several ``fmn-data`` commands share, single ones and groups, and what they stand for."""
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dataset_tools.core.command import DEFAULT_JOBS, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
@@ -20,110 +21,148 @@ if TYPE_CHECKING:
     from dataset_tools.speech.dataset_speech import SpeechOptions
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
-HERE = Path()
-DEFAULT_JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
-MpiiOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--mpii", envvar=CORPUS_ENVIRONMENT, help="Folder in MPII Cooking 2's layout; without it, the stand-in."
-    ),
-]
-IntervalsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--intervals",
-        help="Footage of your own in place of MPII's: a CSV video,start_frame,end_frame,action,subject,object"
-        " (or start_s,end_s).",
-    ),
-]
-VideosOption = Annotated[
-    Path | None, typer.Option("--videos", help="Where the videos of --intervals are (default: beside the CSV).")
-]
-ClassesOption = Annotated[
-    int | None, typer.Option("--classes", min=1, help="The first N classes of the class file (default: all).")
-]
 ClassFileOption = Annotated[
     Path | None,
-    typer.Option("--class-file", help="Classes of your own (default: the workspace's, else the shipped 20)."),
+    typer.Option("--class-file", help="Class file (default: the workspace's, else the 20 that are shipped)."),
 ]
-JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at once; never changes the result.")]
-EngineOption = Annotated[
-    Literal["local", "ray"], typer.Option("--engine", help="Where the work is done: here, or on a Ray cluster.")
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option("--address", help="Head of the Ray cluster, HOST:PORT (default: a Ray of this machine's own)."),
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
-VoicesOption = Annotated[str, typer.Option("--voices", help="Engine: espeak, coqui:MODEL, or one of your own.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.")]
 LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help="Language of the descriptions.")]
+LicenceOption = Annotated[str, typer.Option("--licence", help="Licence of recordings that do not state their own.")]
 SentencesOption = Annotated[
-    list[Path] | None, typer.Option("--sentences", help="TACoS files: a clip gets the human sentence that spans it.")
-]
-AugmentOption = Annotated[
-    int,
+    list[Path] | None,
     typer.Option(
-        "--augment", min=0, help="Copies of every utterance with another speed, gain, room and noise, marked as such."
+        "--sentences",
+        help="TACoS sentence file; a clip gets the human sentence that spans it. Repeatable"
+        " (default in build and retry: the files beside the footage).",
     ),
 ]
-NoSentencesOption = Annotated[
-    bool, typer.Option("--no-sentences", help="Leave out the sentence files that lie beside the footage.")
-]
 
 
-def corpus_root(mpii: Path | None, place: Workspace, terminal: Terminal, jobs: int) -> Path:
-    """The footage: the folder given, else the stand-in, drawn into the workspace's cache when it is not there yet."""
-    if mpii is not None:
-        return mpii
-    from dataset_tools.corpora.standin.standin_corpus import write_standin
+@dataclass(frozen=True)
+class ClassOptions:
+    """Which classes."""
 
-    root = place.cache / "standin"
-    terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: the stand-in corpus takes the footage's place → {root}")
-    summary = write_standin(root, difficulty="standard", jobs=jobs, progress=terminal.progress)
-    terminal.closing("standin", summary.text(), root)
-    return root
+    count: Annotated[
+        int | None, typer.Option("--classes", min=1, help="Use the first N classes of the class file (default: all).")
+    ] = None
+    class_file: ClassFileOption = None
+
+    def load(self, place: Workspace) -> ClassFile:
+        return class_file_of(self.class_file, place, self.count)
 
 
-def corpus_of(
-    mpii: Path | None,
-    intervals: Path | None,
-    videos: Path | None,
-    classes: ClassFile,
-    place: Workspace,
-    terminal: Terminal,
-    jobs: int,
-    *,
-    dry_run: bool = False,
-) -> Corpus:
-    """The footage: with ``--intervals`` the user's own, else `corpus_root`'s."""
-    if intervals is None:
-        from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
+@dataclass(frozen=True)
+class FootageOptions:
+    """Where the footage is."""
 
-        if videos is not None:
-            raise InputError(
-                "--videos goes with --intervals",
-                where=videos,
-                expected="a CSV of intervals for these videos",
-                next_step="give it with --intervals; MPII Cooking 2 is found by --mpii alone",
+    mpii: Annotated[
+        Path | None,
+        typer.Option(
+            "--mpii", envvar=CORPUS_ENVIRONMENT, help="Folder of MPII Cooking 2 (default: a synthetic corpus)."
+        ),
+    ] = None
+    intervals: Annotated[
+        Path | None,
+        typer.Option(
+            "--intervals",
+            help="Annotations of your own footage: a CSV video,start_frame,end_frame,action,subject,object"
+            " (or start_s,end_s).",
+        ),
+    ] = None
+    videos: Annotated[
+        Path | None, typer.Option("--videos", help="Folder of the videos of --intervals (default: beside the file).")
+    ] = None
+
+    def root(self, place: Workspace, terminal: Terminal, jobs: int) -> Path:
+        """The folder of the footage: the one given, else the synthetic corpus in the workspace's cache."""
+        if self.mpii is not None:
+            return self.mpii
+        from dataset_tools.corpora.standin.standin_corpus import write_standin
+
+        root = place.cache / "standin"
+        terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: using the synthetic (stand-in) corpus → {root}")
+        summary = write_standin(root, difficulty="standard", jobs=jobs, progress=terminal.progress)
+        terminal.closing("standin", summary.text(), root)
+        return root
+
+    def corpus(
+        self, classes: ClassFile, place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool = False
+    ) -> Corpus:
+        """The footage: with ``--intervals`` the user's own, else that in `root`."""
+        if self.intervals is None:
+            from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
+
+            if self.videos is not None:
+                raise InputError(
+                    "--videos goes with --intervals",
+                    where=self.videos,
+                    expected="a CSV of intervals for these videos",
+                    next_step="give it with --intervals; MPII Cooking 2 is found by --mpii alone",
+                )
+            return open_corpus(self.root(place, terminal, jobs))
+        from dataset_tools.corpora.annotations.own_footage import open_own_footage
+
+        with TemporaryDirectory() as nowhere:
+            memory = Path(nowhere) if dry_run else place.cache / "sources"
+            return open_own_footage(
+                self.intervals, classes, videos=self.videos, memory=memory, jobs=jobs, progress=terminal.progress
             )
-        return open_corpus(corpus_root(mpii, place, terminal, jobs))
-    from dataset_tools.corpora.annotations.own_footage import open_own_footage
-
-    with TemporaryDirectory() as nowhere:
-        memory = Path(nowhere) if dry_run else place.cache / "sources"
-        return open_own_footage(intervals, classes, videos=videos, memory=memory, jobs=jobs, progress=terminal.progress)
 
 
-def engine_of(engine: str, address: str | None, jobs: int) -> AbstractContextManager[None]:
-    """What `build` works within: nothing special here, or a Ray cluster."""
-    if engine == "ray":
-        from dataset_tools.core.ray_engine import on_ray
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """Where a build runs."""
 
-        return on_ray(address, jobs)
-    if address is not None:
-        raise InputError("--address goes with --engine ray", where=address, next_step="add --engine ray")
-    return nullcontext()
+    jobs: JobsOption = DEFAULT_JOBS
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="Run on this machine, or on a Ray cluster.")
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Head of the Ray cluster, HOST:PORT (default: start Ray on this machine)."),
+    ] = None
+
+    def place(self, place: Workspace) -> Workspace:
+        """The workspace as every machine of the cluster names it."""
+        return Workspace(place.root.resolve()) if self.engine == "ray" else place
+
+    def running(self) -> AbstractContextManager[None]:
+        """What a build runs within: nothing special here, or a Ray cluster."""
+        if self.engine == "ray":
+            from dataset_tools.core.ray_engine import on_ray
+
+            return on_ray(self.address, self.jobs)
+        if self.address is not None:
+            raise InputError("--address goes with --engine ray", where=self.address, next_step="add --engine ray")
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class SynthesisOptions:
+    """How descriptions are spoken."""
+
+    voices: Annotated[str, typer.Option("--voices", help="Speech engine: espeak, coqui:MODEL, or your own.")] = "espeak"
+    language: LanguageOption = "en"
+    sentences: SentencesOption = None
+    augment: Annotated[
+        int,
+        typer.Option(
+            "--augment",
+            min=0,
+            help="Augmented copies of each utterance (speed, gain, reverberation, noise), marked as such.",
+        ),
+    ] = 0
+    seed: SeedOption = 0
+
+    def speech(self, sentences: tuple[Path, ...] | None = None) -> SpeechOptions:
+        """The options of synthesis; ``sentences`` where no ``--sentences`` is given."""
+        from dataset_tools.speech.dataset_speech import SpeechOptions
+
+        files = tuple(self.sentences) if self.sentences is not None else sentences or ()
+        return SpeechOptions(
+            engine=self.voices, language=self.language, sentences=files, seed=self.seed, augment=self.augment
+        )
 
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
@@ -133,7 +172,7 @@ def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
     return () if corpus.sentences is None else sentence_files(corpus.sentences)
 
 
-def class_file_of(path: Path | None, place: Workspace, count: int | None) -> ClassFile:
+def class_file_of(path: Path | None, place: Workspace, count: int | None = None) -> ClassFile:
     """The class file given, else the workspace's own, else the shipped one."""
     from dataset_tools.classes.reader import load_classes
 
@@ -141,16 +180,9 @@ def class_file_of(path: Path | None, place: Workspace, count: int | None) -> Cla
     return load_classes(path or (own if own.is_file() else None), count)
 
 
-def speech_options(
-    voices: str, language: str, sentences: list[Path] | None, seed: int, augment: int = 0
-) -> SpeechOptions:
-    """The options of synthesis, from those of a command."""
-    from dataset_tools.speech.dataset_speech import SpeechOptions
-
-    return SpeechOptions(engine=voices, language=language, sentences=tuple(sentences or ()), seed=seed, augment=augment)
-
-
-def say_standin(terminal: Terminal, is_standin: bool) -> None:
+def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:
     """Says, where it is so, that the footage is made up."""
-    if is_standin:
-        terminal.warn("[bold]stand-in corpus[/bold]: made-up footage; figures from it say nothing about real kitchens")
+    if is_synthetic:
+        terminal.warn(
+            "[bold]synthetic (stand-in) corpus[/bold]: made-up footage; results on it say nothing about real kitchens"
+        )

@@ -7,28 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.options import (
-    DEFAULT_JOBS,
-    HERE,
-    AugmentOption,
-    ClassesOption,
-    ClassFileOption,
-    JobsOption,
-    LanguageOption,
-    SeedOption,
-    SentencesOption,
-    VoicesOption,
-    class_file_of,
-    speech_options,
-)
-from dataset_tools.core.console import (
-    DebugOption,
-    JsonOption,
-    Terminal,
-    VerboseOption,
-    WorkspaceOption,
-    running,
-)
+from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
+from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, command
+from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,78 +19,70 @@ speech_app = typer.Typer(help="Spoken descriptions: from voices, from files, fro
 
 
 @speech_app.command("synthesize")
+@command
 def speech_synthesize(
-    count: ClassesOption = None,
-    class_file: ClassFileOption = None,
-    voices: VoicesOption = "espeak",
-    language: LanguageOption = "en",
-    sentences: SentencesOption = None,
-    augment: AugmentOption = 0,
-    seed: SeedOption = 0,
+    terminal: Terminal,
+    place: Workspace,
+    classes: ClassOptions,
+    synthesis: SynthesisOptions,
     jobs: JobsOption = DEFAULT_JOBS,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Speaks the descriptions of the clips that are there, with other voices or in another language.
 
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.speech.dataset_speech import synthesize_dataset
+    from dataset_tools.speech.dataset_speech import synthesize_dataset
 
-        place = Workspace(workspace)
-        summary = synthesize_dataset(
-            place,
-            class_file_of(class_file, place, count),
-            speech_options(voices, language, sentences, seed, augment),
-            jobs=jobs,
-            progress=terminal.progress,
-        )
-        _show_speech(terminal, "speak", summary, place)
+    summary = synthesize_dataset(
+        place,
+        classes.load(place),
+        synthesis.speech(),
+        jobs=jobs,
+        progress=terminal.progress,
+    )
+    _show_speech(terminal, "speak", summary, place)
 
 
 @speech_app.command("import")
+@command
 def speech_import(
+    terminal: Terminal,
+    place: Workspace,
+    classes: ClassOptions,
     source: Annotated[
         Path,
         typer.Argument(help="DIR/<class id>/<voice>_….wav, <clip id>.*, or a CSV path,class,clip,voice,text,licence."),
     ],
-    count: ClassesOption = None,
-    class_file: ClassFileOption = None,
     language: LanguageOption = "en",
-    licence: Annotated[str, typer.Option(help="Licence of the recordings that state none.")] = "",
+    licence: LicenceOption = "",
     jobs: JobsOption = DEFAULT_JOBS,
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Imports recordings; each takes the place of a synthesized utterance.
 
     Example: fmn-data speech import recordings-of-monday/
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.speech.dataset_speech import import_dataset
+    from dataset_tools.speech.dataset_speech import import_dataset
 
-        place = Workspace(workspace)
-        summary = import_dataset(
-            place,
-            source,
-            class_file_of(class_file, place, count),
-            language=language,
-            licence=licence,
-            jobs=jobs,
-            progress=terminal.progress,
-        )
-        for mismatch in summary.mismatches:
-            terminal.warn(mismatch)
-        _show_speech(terminal, "import", summary, place)
+    summary = import_dataset(
+        place,
+        source,
+        classes.load(place),
+        language=language,
+        licence=licence,
+        jobs=jobs,
+        progress=terminal.progress,
+    )
+    for mismatch in summary.mismatches:
+        terminal.warn(mismatch)
+    _show_speech(terminal, "import", summary, place)
 
 
 @speech_app.command("record")
+@command
 def speech_record(
+    terminal: Terminal,
+    place: Workspace,
+    classes: ClassOptions,
     host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with --cert.")] = (
         "127.0.0.1"
     ),
@@ -119,40 +92,32 @@ def speech_record(
     consent: Annotated[
         Path | None, typer.Option("--consent", help="Text that speakers agree to, in place of the shipped one.")
     ] = None,
-    count: ClassesOption = None,
-    class_file: ClassFileOption = None,
     language: LanguageOption = "en",
-    licence: Annotated[str, typer.Option(help="Licence of the recordings, noted with each.")] = "",
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
+    licence: LicenceOption = "",
 ) -> None:
     """Opens the recording booth, a web page: people see the clips and speak their descriptions.
 
     Example: fmn-data speech record --licence CC-BY-4.0
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.core.errors import InputError
-        from dataset_tools.speech.booth.server import Address, serve_booth
-        from dataset_tools.speech.booth.sessions import CONSENT, Booth
+    from dataset_tools.core.errors import InputError
+    from dataset_tools.speech.booth.server import Address, serve_booth
+    from dataset_tools.speech.booth.sessions import CONSENT, Booth
 
-        place = Workspace(workspace)
-        if consent is not None and not consent.is_file():
-            raise InputError("There is no such file", where=consent, expected="a text that speakers agree to")
-        text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
-        booth = Booth(place, class_file_of(class_file, place, count), language=language, licence=licence, consent=text)
-        before = len(booth.recorded())
+    if consent is not None and not consent.is_file():
+        raise InputError("There is no such file", where=consent, expected="a text that speakers agree to")
+    text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
+    booth = Booth(place, classes.load(place), language=language, licence=licence, consent=text)
+    before = len(booth.recorded())
 
-        def announce(address: str) -> None:
-            terminal.say(f"  the booth is open: {address}\n  whoever has this address can record; Ctrl+C closes it")
+    def announce(address: str) -> None:
+        terminal.say(f"  the booth is open: {address}\n  whoever has this address can record; Ctrl+C closes it")
 
-        serve_booth(booth, Address(host, port, certificate, key), announce=announce)
-        done = len(booth.recorded())
-        said = f"{done - before} sentences recorded now, {done} of {len(booth.lines)} in all"
-        terminal.closing("record", said, place.recordings)
-        terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines)})
-        terminal.next("fmn-data pairs")
+    serve_booth(booth, Address(host, port, certificate, key), announce=announce)
+    done = len(booth.recorded())
+    said = f"{done - before} sentences recorded now, {done} of {len(booth.lines)} in all"
+    terminal.closing("record", said, place.recordings)
+    terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines)})
+    terminal.next("fmn-data pairs")
 
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:

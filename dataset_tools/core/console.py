@@ -1,7 +1,7 @@
 """What a command shows and how it ends: progress bars, closing lines, one JSON object, messages, exit codes.
 
 Exit codes: 0 done; 1 done, but some samples failed; 2 input or usage is wrong, nothing was written; 3 stopped from
-outside, or by an error that nobody foresaw: run it again to go on. Only the command modules import this one.
+outside, or by an unexpected error: run it again to resume. Only the command modules import this one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -25,27 +25,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
-WorkspaceOption = Annotated[
-    Path,
-    typer.Option(
-        "--workspace", "-w", help="Folder that the data set lives in.", file_okay=False, rich_help_panel="Common"
-    ),
-]
-JsonOption = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.", rich_help_panel="Common"),
-]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more about what is done.", rich_help_panel="Common")
-]
-DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback when something fails.", rich_help_panel="Common")
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done; write nothing.", rich_help_panel="Common")
-]
-
-STOPPED_EXIT_CODE = StoppedError.exit_code
 SOME_FAILED_EXIT_CODE = 1
 WIDE_TERMINAL = 150  # columns: bar, counts, times and the longest note side by side
 
@@ -152,7 +131,7 @@ class Terminal:
 
 
 @contextmanager
-def running(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Iterator[Terminal]:
+def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Iterator[Terminal]:
     """Runs the body of a command; turns its errors into a message and an exit code, SIGTERM into an interrupt."""
     from rich.markup import escape
 
@@ -170,7 +149,7 @@ def running(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Ite
             raise
         if debug:
             terminal.console.print_exception() if sys.stdout.isatty() else logging.exception("--debug")
-        error = _foreseen(raised)
+        error = _as_toolkit_error(raised)
         if as_json:
             print(json.dumps({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()}, ensure_ascii=False))
         else:
@@ -186,20 +165,20 @@ def running(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Ite
         raise typer.Exit(terminal.exit_code)
 
 
-def _foreseen(raised: BaseException) -> ToolkitError:
+def _as_toolkit_error(raised: BaseException) -> ToolkitError:
     """``raised`` as one of the toolkit's own errors, so that no user meets a traceback."""
     if isinstance(raised, ToolkitError):
         return raised
     if isinstance(raised, KeyboardInterrupt):
-        return StoppedError("Interrupted", next_step="run the same command again: it goes on where it stopped")
+        return StoppedError("Interrupted", next_step="run the same command again: it resumes")
     if isinstance(raised, OSError):
         return StoppedError(
-            f"The system refused: {raised.strerror or raised}",
+            f"Operating system error: {raised.strerror or raised}",
             where=raised.filename,
-            next_step="mend that, then run the same command again: it goes on where it stopped",
+            next_step="fix it and run the same command again: it resumes",
         )
     return StoppedError(
-        f"Nobody foresaw this: {type(raised).__name__}: {raised}",
+        f"Unexpected error: {type(raised).__name__}: {raised}",
         next_step="run it again with --debug and report what it prints",
     )
 

@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.core.console import (
-    SOME_FAILED_EXIT_CODE,
-    DebugOption,
-    DryRunOption,
-    JsonOption,
-    Terminal,
-    VerboseOption,
-    running,
-)
-from fmn.cli.options import (
-    ConfigOption,
-    DeviceOption,
-    PresetOption,
-    RootOption,
-    SettingsOption,
-    ThreadsOption,
-    TrainArgument,
-    changes_of,
-    short,
-)
+from dataset_tools.core.command import DryRunOption, JobsOption, command
+from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from fmn.cli.options import TrainingOptions, short
 
 if TYPE_CHECKING:
     from fmn.comparison.comparison_plan import Comparison
 
 
+@dataclass(frozen=True)
+class ComparisonOptions(TrainingOptions):
+    """Every worker trains a network of its own, so that there is one unless more are asked for."""
+
+    jobs: JobsOption = 1
+
+
+@command
 def compare(
-    train: TrainArgument = Path("manifests/train.jsonl"),
+    terminal: Terminal,
+    options: ComparisonOptions,
     test: Annotated[
         Path | None, typer.Argument(help="Test manifest (default: test.jsonl beside TRAIN).", metavar="[TEST]")
     ] = None,
     models: Annotated[
         str | None, typer.Option("--models", metavar="A,B,…", help="Systems to compare (default: all; see --dry-run).")
     ] = None,
-    preset: PresetOption = "demo",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each system that are tested.")] = 5,
     budget: Annotated[
         int, typer.Option("--budget", min=1, help="Configurations of each system that are tried on fold 0.")
     ] = 4,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="The most epochs, of every system (default: its own).")
-    ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Trainings side by side.")] = 1,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of runs and tables (default: runs/compare in the workspace).")
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Write compare.tex, too.")] = False,
-    config_file: ConfigOption = None,
-    settings: SettingsOption = None,
-    threads: ThreadsOption = None,
-    device: DeviceOption = "auto",
-    root: RootOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Trains and tests every system on the same data, and sets them side by side: the paper's Table 2 for your data.
 
@@ -69,43 +49,41 @@ def compare(
 
     Example: fmn compare manifests/train.jsonl manifests/test.jsonl --models fmn,cca,two_classifiers --seeds 3
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.comparison.compare import compare as compare_systems
-        from fmn.comparison.comparison_plan import plan
-        from fmn.comparison.output_files import write_files
-        from fmn.comparison.rendering import rich_tables
-        from fmn.training.run_folder import default_run
+    from fmn.comparison.compare import compare as compare_systems
+    from fmn.comparison.comparison_plan import plan
+    from fmn.comparison.output_files import write_files
+    from fmn.comparison.rendering import rich_tables
 
-        folder = out or default_run(train, root, "compare")
-        planned = plan(
-            train,
-            test or train.parent / "test.jsonl",
-            folder,
-            models=[name.strip() for name in models.split(",") if name.strip()] if models else None,
-            preset_name=preset,
-            changes=changes_of(config_file, settings, epochs=epochs, threads=threads),
-            budget=budget,
-            seeds=seeds,
-            root=root,
-            device=device,
-        )
-        if dry_run:
-            _show_plan(terminal, planned)
-            return
-        results = compare_systems(planned, jobs=jobs, progress=terminal.progress)
-        written = write_files(results.values, folder, latex=latex)
-        for table in rich_tables(results.values):
-            terminal.say(table)
-        for note in results.values["notes"]:
-            terminal.warn(note)
-        done = len(planned.candidates) - len(results.failed)
-        terminal.closing("compare", f"{done} systems", short(folder))
-        terminal.say("  " + ", ".join(path.name for path in written))
-        if results.failed:
-            terminal.exit_code = SOME_FAILED_EXIT_CODE
-            listed = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
-            terminal.warn(f"{len(results.failed)} systems failed; the same command tries them again:{listed}")
-        terminal.result(results.values | {"files": [str(path) for path in written]})
+    folder = out or options.default_folder("compare")
+    planned = plan(
+        options.manifest,
+        test or options.manifest.parent / "test.jsonl",
+        folder,
+        models=[name.strip() for name in models.split(",") if name.strip()] if models else None,
+        preset_name=options.preset,
+        changes=options.changes(),
+        budget=budget,
+        seeds=seeds,
+        root=options.root,
+        device=options.device,
+    )
+    if dry_run:
+        _show_plan(terminal, planned)
+        return
+    results = compare_systems(planned, jobs=options.jobs, progress=terminal.progress)
+    written = write_files(results.values, folder, latex=latex)
+    for table in rich_tables(results.values):
+        terminal.say(table)
+    for note in results.values["notes"]:
+        terminal.warn(note)
+    done = len(planned.candidates) - len(results.failed)
+    terminal.closing("compare", f"{done} systems", short(folder))
+    terminal.say("  " + ", ".join(path.name for path in written))
+    if results.failed:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
+        terminal.warn(f"{len(results.failed)} systems failed; the same command tries them again:{listed}")
+    terminal.result(results.values | {"files": [str(path) for path in written]})
 
 
 def _show_plan(terminal: Terminal, planned: Comparison) -> None:

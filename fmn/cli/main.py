@@ -8,32 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.core.console import (
-    DebugOption,
-    DryRunOption,
-    JsonOption,
-    Terminal,
-    VerboseOption,
-    running,
-)
+from dataset_tools.core.command import DryRunOption, command
+from dataset_tools.core.console import Terminal
 from fmn.cli.compare import compare
 from fmn.cli.finetune import finetune
-from fmn.cli.options import (
-    ConfigOption,
-    DeviceOption,
-    FormOption,
-    JobsOption,
-    PresetOption,
-    RootOption,
-    RunArgument,
-    SettingsOption,
-    ThreadsOption,
-    TrainArgument,
-    changes_of,
-    config_of,
-    short,
-    show_failures,
-)
+from fmn.cli.options import RunOptions, TrainingOptions, short, show_failures
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
 from fmn.cli.studies import COMMANDS
@@ -57,20 +36,19 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
-for command in (*COMMANDS, compare, finetune, plot, predict):
-    app.command()(command)
+for each in (*COMMANDS, compare, finetune, plot, predict):
+    app.command()(each)
 
 
 @app.command()
+@command
 def train(
-    manifest: TrainArgument = Path("manifests/train.jsonl"),
+    terminal: Terminal,
     model: Annotated[str, typer.Option("--model", help="System to train.")] = "fmn",
-    preset: PresetOption = "demo",
-    form: FormOption = "working",
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="The most epochs (default: the preset's).")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random (default: 0).")] = None,
+    form: Annotated[
+        Literal["working", "printed"],
+        typer.Option("--form", help="Equations in the form that works, or as the paper prints them."),
+    ] = "working",
     run: Annotated[
         Path | None, typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).")
     ] = None,
@@ -80,168 +58,144 @@ def train(
     refit: Annotated[
         bool, typer.Option("--refit", help="Train on fold 0, too, for all epochs: once everything is chosen.")
     ] = False,
-    config_file: ConfigOption = None,
-    settings: SettingsOption = None,
-    threads: ThreadsOption = None,
-    device: DeviceOption = "auto",
-    jobs: JobsOption = None,
-    root: RootOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
+    *,
+    options: TrainingOptions,
 ) -> None:
     """Trains a system. Stopped at any moment and started again, it goes on after the last whole epoch.
 
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.training.run_folder import default_run
+    name = f"{model}-{options.preset}" + ("-printed" if form == "printed" else "") + ("-refit" if refit else "")
+    folder = run or options.default_folder(name)
+    changes = {"training.refit": True} if refit else {}
+    if resume:
+        from fmn.config import with_values
+        from fmn.training.checkpoint import load_config
 
-        name = f"{model}-{preset}" + ("-printed" if form == "printed" else "") + ("-refit" if refit else "")
-        folder = run or default_run(manifest, root, name)
-        changes = changes_of(config_file, settings, epochs=epochs, seed=seed, threads=threads)
-        changes |= {"training.refit": True} if refit else {}
-        config = config_of(folder, model, preset, form, changes, resume=resume)
-        if dry_run:
-            _show_plan(terminal, manifest, root, folder, config)
-            return
-        from fmn.training.memory_allocation import keep_freed_memory
-        from fmn.training.train import train as train_run
+        config = with_values(load_config(folder), options.changes() | changes)
+    else:
+        config = options.config(model, form, **changes)
+    if dry_run:
+        _show_plan(terminal, options.manifest, options.root, folder, config)
+        return
+    from fmn.training.memory_allocation import keep_freed_memory
+    from fmn.training.train import train as train_run
 
-        keep_freed_memory()
-        summary = train_run(
-            manifest, config, folder, root=root, device=device, jobs=jobs, resume=resume, progress=terminal.progress
-        )
-        _show_training(terminal, summary)
+    keep_freed_memory()
+    summary = train_run(
+        options.manifest,
+        config,
+        folder,
+        root=options.root,
+        device=options.device,
+        jobs=options.jobs,
+        resume=resume,
+        progress=terminal.progress,
+    )
+    _show_training(terminal, summary)
 
 
 @app.command("eval")
+@command
 def evaluate(
-    run: RunArgument = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option("--manifest", help="What to evaluate on (default: the test.jsonl beside the training manifest)."),
-    ] = None,
+    terminal: Terminal,
+    options: RunOptions,
     update_memory: Annotated[
         bool, typer.Option("--update-memory", help="Measure also with memories that every query adds to.")
     ] = False,
     orders: Annotated[int, typer.Option("--orders", min=1, help="Orders of the queries with --update-memory.")] = 5,
     of_classes: Annotated[bool, typer.Option("--by-class", help="Show each class, too.")] = False,
-    device: DeviceOption = "auto",
-    jobs: JobsOption = None,
-    root: RootOption = None,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Measures retrieval both ways: every utterance against all clips, every clip against all utterances.
 
     Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.evaluation.evaluate import UPDATED
-        from fmn.evaluation.evaluate import evaluate as evaluate_run
-        from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, class_table, results_table
-        from fmn.evaluation.sanity_baselines import trivial_rows
-        from fmn.training.run_folder import latest_run, manifest_for
+    from fmn.evaluation.evaluate import UPDATED
+    from fmn.evaluation.evaluate import evaluate as evaluate_run
+    from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, class_table, results_table
+    from fmn.evaluation.sanity_baselines import trivial_rows
 
-        folder = run or latest_run(root or Path())
-        chosen = manifest or manifest_for(folder, "test.jsonl")
-        found = evaluate_run(
-            folder,
-            chosen,
-            root=root,
-            device=device,
-            jobs=jobs,
-            update_orders=orders if update_memory else 0,
-            progress=terminal.progress,
-        )
-        corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
-        title = f"{short(folder)} on {short(chosen)}{corpus}"
-        results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
-        if update_memory:
-            results[f"{found.system}, updated"] = found.metrics[UPDATED]
-            notes.insert(1, found.metrics[UPDATED]["how"])
-        trivial = trivial_rows(folder, chosen, root=root, jobs=jobs, progress=terminal.progress)
-        results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
-        terminal.say(results_table(results, title=title, notes=notes))
-        if of_classes:
-            terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
-        terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
-        show_failures(terminal, found.failures)
-        terminal.result(found.as_dict() | {"trivial": trivial})
+    folder, chosen = options.folder(), options.manifest_or("test.jsonl")
+    found = evaluate_run(
+        folder,
+        chosen,
+        root=options.root,
+        device=options.device,
+        jobs=options.jobs,
+        update_orders=orders if update_memory else 0,
+        progress=terminal.progress,
+    )
+    corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
+    title = f"{short(folder)} on {short(chosen)}{corpus}"
+    results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
+    if update_memory:
+        results[f"{found.system}, updated"] = found.metrics[UPDATED]
+        notes.insert(1, found.metrics[UPDATED]["how"])
+    trivial = trivial_rows(folder, chosen, root=options.root, jobs=options.jobs, progress=terminal.progress)
+    results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
+    terminal.say(results_table(results, title=title, notes=notes))
+    if of_classes:
+        terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
+    terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
+    show_failures(terminal, found.failures)
+    terminal.result(found.as_dict() | {"trivial": trivial})
 
 
 @app.command()
+@command
 def search(
-    run: RunArgument = None,
+    terminal: Terminal,
+    options: RunOptions,
     speech: Annotated[Path | None, typer.Option("--speech", help="A sound file: finds clips.", dir_okay=False)] = None,
     clip: Annotated[Path | None, typer.Option("--clip", help="A video file: finds utterances.", dir_okay=False)] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many to show.")] = 10,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            "--manifest", help="Whose items are searched (default: the test.jsonl beside the training manifest)."
-        ),
-    ] = None,
-    device: DeviceOption = "auto",
-    jobs: JobsOption = None,
-    root: RootOption = None,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Finds the clips that fit a spoken description, or the utterances that fit a clip.
 
     Example: fmn search runs/fmn-demo --speech question.wav --top 10
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from dataset_tools.core.errors import InputError
-        from fmn.search.gallery_search import search as search_run
-        from fmn.training.run_folder import latest_run, manifest_for
+    from dataset_tools.core.errors import InputError
+    from fmn.search.gallery_search import search as search_run
 
-        if (speech is None) == (clip is None):
-            raise InputError(
-                "The query is missing" if speech is None else "There are two queries",
-                expected="either --speech FILE or --clip FILE",
-                next_step="give one of them: fmn search RUN --speech q.wav",
-            )
-        folder = run or latest_run(root or Path())
-        result = search_run(
-            folder,
-            speech or clip or Path(),
-            "speech" if speech else "clip",
-            manifest or manifest_for(folder, "test.jsonl"),
-            top=top,
-            root=root,
-            device=device,
-            jobs=jobs,
-            progress=terminal.progress,
+    if (speech is None) == (clip is None):
+        raise InputError(
+            "The query is missing" if speech is None else "There are two queries",
+            expected="either --speech FILE or --clip FILE",
+            next_step="give one of them: fmn search RUN --speech q.wav",
         )
-        _show_search(terminal, result)
+    result = search_run(
+        options.folder(),
+        speech or clip or Path(),
+        "speech" if speech else "clip",
+        options.manifest_or("test.jsonl"),
+        top=top,
+        root=options.root,
+        device=options.device,
+        jobs=options.jobs,
+        progress=terminal.progress,
+    )
+    _show_search(terminal, result)
 
 
 @weights_app.command("download")
+@command
 def download_weights(
+    terminal: Terminal,
     backbone: Annotated[
         Literal["i3d", "i3d_r50", "all"], typer.Option("--backbone", help="Whose weights to fetch.")
     ] = "i3d",
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Fetches published weights of the video networks, and checks them; goes on where it stopped.
 
     Example: fmn weights download
     """
-    with running(as_json=as_json, verbose=verbose, debug=debug) as terminal:
-        from fmn.features.weights import PUBLISHED, download, weights_folder
+    from fmn.features.weights import PUBLISHED, download, weights_folder
 
-        names = [name for name in PUBLISHED if backbone in ("all", name[0])]
-        paths = download(names, progress=terminal.progress)
-        terminal.closing("weights", f"{len(paths)} files, checked", weights_folder())
-        terminal.result({"files": [str(path) for path in paths]})
+    names = [name for name in PUBLISHED if backbone in ("all", name[0])]
+    paths = download(names, progress=terminal.progress)
+    terminal.closing("weights", f"{len(paths)} files, checked", weights_folder())
+    terminal.result({"files": [str(path) for path in paths]})
 
 
 def main() -> None:

@@ -4,68 +4,120 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, WorkspaceOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 
 if TYPE_CHECKING:
     from fmn.config import Config
 
-RootOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace",
-        "--root",
-        "-w",
-        help="Folder that the manifest's paths are relative to (default: the parent of the manifest's folder).",
-        file_okay=False,
-        rich_help_panel="Common",
-    ),
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto (a GPU when there is one), cpu, cuda, cuda:1, …")]
-JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Workers that compute features (default: one a core).")
-]
-RunArgument = Annotated[
-    Path | None,
-    typer.Argument(help="Folder of a trained run (default: the newest under runs/).", metavar="[RUN]"),
-]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder for tables and runs (default: one under runs/).", file_okay=False)
-]
-TrainArgument = Annotated[Path, typer.Argument(help="Training manifest.", metavar="[TRAIN]")]
-PresetOption = Annotated[
-    Literal["demo", "paper"],
-    typer.Option("--preset", help="demo: for two cores; paper: the paper's setting, for a GPU."),
-]
-FormOption = Annotated[
-    Literal["working", "printed"],
-    typer.Option("--form", help="Equations in the form that works, or as the paper prints them."),
-]
-ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="A tuned.json of fmn tune, or a config.json: its values.", dir_okay=False),
-]
-SettingsOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One value of the configuration, as memory.capacity=100."),
-]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Threads of torch on the CPU (default: the preset's; see fmn/config.py)."),
+    typer.Option("--out", help="Folder for results (default: one under runs/ in the workspace).", file_okay=False),
 ]
 
 
-def changes_of(config_file: Path | None, settings: Sequence[str] | None, **training: int | None) -> dict[str, Any]:
-    """The values that ``--config``, then ``--set``, then options of their own (``epochs``, …) change in a preset."""
-    from fmn.config import values_in
+@dataclass(frozen=True)
+class ComputeOptions:
+    """Where features and networks are computed, and in which workspace."""
 
-    changes = values_in(config_file) if config_file else {}
-    changes |= settings_of(settings or [])
-    return changes | {f"training.{name}": value for name, value in training.items() if value is not None}
+    device: Annotated[
+        str, typer.Option("--device", help="Torch device: auto (a GPU if there is one), cpu, cuda, cuda:1, …")
+    ] = "auto"
+    jobs: JobsOption = DEFAULT_JOBS
+    root: WorkspaceOption = None
+
+
+@dataclass(frozen=True)
+class RunOptions(ComputeOptions):
+    """A trained run, and the manifest that it is evaluated on."""
+
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a trained run (default: the newest under runs/).", metavar="[RUN]")
+    ] = None
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", help="Test manifest (default: test.jsonl beside the run's training manifest)."),
+    ] = None
+
+    def folder(self) -> Path:
+        """The run given, else the newest."""
+        from fmn.training.run_folder import latest_run
+
+        return self.run or latest_run(self.root or Path())
+
+    def manifest_or(self, name: str) -> Path:
+        """The manifest given, else ``name`` beside the run's training manifest."""
+        from fmn.training.run_folder import manifest_for
+
+        return self.manifest or manifest_for(self.folder(), name)
+
+
+@dataclass(frozen=True)
+class TrainingOptions(ComputeOptions):
+    """What is trained on which manifest."""
+
+    train: Annotated[
+        Path | None,
+        typer.Argument(help="Training manifest (default: manifests/train.jsonl in the workspace).", metavar="[TRAIN]"),
+    ] = None
+    preset: Annotated[
+        Literal["demo", "paper"],
+        typer.Option("--preset", help="Configuration to start from: demo (two CPU cores) or paper (its setting; GPU)."),
+    ] = "demo"
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", help="Take values from this tuned.json (fmn tune) or config.json.", dir_okay=False),
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set a configuration value, e.g. memory.capacity=100. Repeatable."
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Maximum number of epochs (default: the preset's).")
+    ] = None
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Random seed; the first one of several runs (default: 0).")
+    ] = None
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Torch threads on the CPU (default: the preset's).")
+    ] = None
+
+    @property
+    def manifest(self) -> Path:
+        """The training manifest."""
+        return self.train or (self.root or Path()) / "manifests" / "train.jsonl"
+
+    def default_folder(self, name: str) -> Path:
+        """The folder runs/NAME in the manifest's workspace."""
+        from fmn.training.run_folder import default_run
+
+        return default_run(self.manifest, self.root, name)
+
+    def changes(self) -> dict[str, Any]:
+        """What ``--config``, then ``--set``, then ``--epochs``, ``--seed`` and ``--threads`` change in a preset."""
+        from fmn.config import values_in
+
+        changes = values_in(self.config_file) if self.config_file else {}
+        changes |= settings_of(self.settings or [])
+        own = {"epochs": self.epochs, "seed": self.seed, "threads": self.threads}
+        return changes | {f"training.{name}": value for name, value in own.items() if value is not None}
+
+    def config(self, model: str = "fmn", form: Literal["working", "printed"] = "working", **changes: Any) -> Config:
+        """The preset as the system ``model`` adapts it, with `changes` and with those given here."""
+        from fmn.config import preset, with_values
+        from fmn.systems import find_system
+
+        system = find_system(model)
+        adapted = system.adapt(preset(self.preset, form))
+        return with_values(adapted, {"system": system.name, **self.changes(), **changes})
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, Any]:
@@ -87,29 +139,6 @@ def settings_of(texts: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             changes[key] = value
     return changes
-
-
-def config_of(
-    run: Path,
-    model: str,
-    preset: Literal["demo", "paper"],
-    form: Literal["working", "printed"],
-    changes: Mapping[str, Any],
-    *,
-    resume: bool,
-) -> Config:
-    """The configuration that the options name; with ``--resume`` that of the run."""
-    from fmn.config import preset as preset_of
-    from fmn.config import with_values
-
-    if resume:
-        from fmn.training.checkpoint import load_config
-
-        return with_values(load_config(run), changes)
-    from fmn.systems import find_system
-
-    system = find_system(model)
-    return with_values(system.adapt(preset_of(preset, form)), {"system": system.name, **changes})
 
 
 def short(path: Path) -> Path:

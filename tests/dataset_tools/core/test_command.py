@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dataset_tools.core.command import DryRunOption, command
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Knife:
+    blade_cm: Annotated[int, typer.Option("--blade", help="Length.")] = 20
+
+
+@dataclass(frozen=True)
+class BreadKnife(Knife):
+    teeth: Annotated[int, typer.Option("--teeth", help="Number.")] = 30
+
+
+app = typer.Typer()
+group = typer.Typer(invoke_without_command=True)
+app.add_typer(group, name="group")
+
+
+@app.command()
+@command
+def cut(
+    terminal: Terminal,
+    place: Workspace,
+    knife: BreadKnife,
+    what: Annotated[str, typer.Argument()] = "bread",
+    dry_run: DryRunOption = False,
+) -> None:
+    """Cut something."""
+    if what == "stone":
+        raise InputError("A stone cannot be cut", where="WHAT")
+    terminal.result({"root": str(place.root), "blade": knife.blade_cm, "teeth": knife.teeth, "dry_run": dry_run})
+
+
+@group.callback()
+@command
+def grouped(terminal: Terminal, place: Workspace) -> None:
+    """A group that does something by itself."""
+    terminal.result({"by_itself": True})
+
+
+@group.command("inner")
+@command
+def inner(terminal: Terminal) -> None:
+    """A command of the group."""
+    terminal.result({"inner": True})
+
+
+def test_groups_and_common_options_reach_the_body(tmp_path: Path) -> None:
+    plain = CliRunner().invoke(app, ["cut", "--json"])
+    assert json.loads(plain.stdout) == {
+        "ok": True,
+        "exit_code": 0,
+        "root": ".",
+        "blade": 20,
+        "teeth": 30,
+        "dry_run": False,
+    }
+    arguments = ["cut", "--teeth", "7", "--blade", "3", "-w", str(tmp_path), "--dry-run", "--json"]
+    found = json.loads(CliRunner().invoke(app, arguments).stdout)
+    assert (found["root"], found["blade"], found["teeth"], found["dry_run"]) == (str(tmp_path), 3, 7, True)
+
+
+def test_an_error_of_the_body_is_told_with_its_exit_code() -> None:
+    ended = CliRunner().invoke(app, ["cut", "stone", "--json"])
+    assert ended.exit_code == 2
+    assert json.loads(ended.stdout)["error"] == {"found": "A stone cannot be cut", "where": "WHAT"}
+
+
+def test_help_shows_every_option_once() -> None:
+    text = CliRunner().invoke(app, ["cut", "--help"]).output
+    for name in ("--blade", "--teeth", "--workspace", "--dry-run", "--json", "--verbose", "--debug"):
+        assert text.count(f"{name} ") == 1, name
+    assert "Cut something." in text
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [([], "by_itself"), (["inner"], "inner")])
+def test_the_callback_of_a_group_runs_only_by_itself(arguments: list[str], expected: str) -> None:
+    ended = CliRunner().invoke(app, ["group", *(arguments or ["--json"]), *(["--json"] if arguments else [])])
+    found = json.loads(ended.stdout)  # one object, not one of each
+    assert set(found) == {"ok", "exit_code", expected}
