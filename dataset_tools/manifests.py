@@ -208,13 +208,13 @@ def resolve(workspace: Path, path: str) -> Path:
             f"The path {path!r} leaves the workspace",
             where=workspace,
             expected="a POSIX path relative to the workspace",
-            next_step="write the manifest again with fmn-data build, or give the workspace with --root",
+            next_step="write the manifest again with fmn-data build, or give the workspace with --workspace",
         )
     if not target.is_file():
         raise ManifestError(
             f"The file {path!r} is missing",
             where=workspace,
             expected="every file that a manifest names",
-            next_step="run fmn-data build again (it redoes what is missing), or give the workspace with --root",
+            next_step="run fmn-data build again (it redoes what is missing), or give the workspace with --workspace",
         )
     return target

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools.cli.options import ClassFileOption, class_file_of
-from dataset_tools.core.command import DEFAULT_JOBS, DryRunOption, JobsOption, command
+from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from dataset_tools.label_studio.push_summary import PushSummary
     from dataset_tools.label_studio.workspace_server import Target
 
-annotate_app = typer.Typer(
+annotate_app = CommandLine(
     help="Puts clips and speech before people in Label Studio and brings their decisions back.\n\n"
     "Without a command: finds or starts a server, pushes, pulls, says where to look. LABEL_STUDIO_URL and "
     "LABEL_STUDIO_API_KEY name a server of your own.\n\nExample: fmn-data annotate",
-    invoke_without_command=True,
 )
 
 MediaOption = Annotated[
@@ -35,7 +34,9 @@ AnnotatorsOption = Annotated[
     int | None,
     typer.Option("--annotators", min=1, help="How many people look at each clip (default: as it is, else 1)."),
 ]
-ThirdLookOption = Annotated[bool, typer.Option("--third-look", help="Send clips in conflict to one more person.")]
+ResolveConflictsOption = Annotated[
+    bool, typer.Option("--resolve-conflicts", help="Send clips that annotators disagree on to one more annotator.")
+]
 OpenOption = Annotated[
     bool | None,
     typer.Option("--open/--no-open", help="Open the page in a browser (default: when a server was started for it)."),
@@ -44,7 +45,6 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Stud
 
 
 @annotate_app.callback()
-@command
 def annotate(
     terminal: Terminal,
     place: Workspace,
@@ -52,7 +52,7 @@ def annotate(
     media_url: MediaOption = None,
     project: ProjectOption = None,
     annotators: AnnotatorsOption = None,
-    third_look: ThirdLookOption = False,
+    resolve_conflicts: ResolveConflictsOption = False,
     open_page: OpenOption = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
@@ -71,7 +71,7 @@ def annotate(
         document_root=target.document_root,
         project=project,
         annotators=annotators,
-        third_look=third_look,
+        third_look=resolve_conflicts,
         jobs=jobs,
         progress=terminal.progress,
     )
@@ -84,19 +84,20 @@ def annotate(
 
 
 @annotate_app.command("push")
-@command
 def annotate_push(
     terminal: Terminal,
     place: Workspace,
     class_file: ClassFileOption = None,
     media_url: MediaOption = None,
     project: ProjectOption = None,
-    to: Annotated[Path | None, typer.Option("--to", help="Write the tasks to this file to import by hand.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the tasks to this JSON file, to import by hand.")
+    ] = None,
     replace_config: Annotated[
         bool, typer.Option("--replace-config", help="Also replace a page that was changed in the browser.")
     ] = False,
     annotators: AnnotatorsOption = None,
-    third_look: ThirdLookOption = False,
+    resolve_conflicts: ResolveConflictsOption = False,
     from_run: Annotated[
         Path | None,
         typer.Option("--from-run", help="Prefill with a trained run's guesses (fmn predict RUN), least certain first."),
@@ -113,9 +114,9 @@ def annotate_push(
     from dataset_tools.label_studio.push import push, push_to_file
 
     classes = class_file_of(class_file, place)
-    if to is not None:
-        count = push_to_file(place, to, classes=classes, media_url=media_url, jobs=jobs, progress=terminal.progress)
-        terminal.closing("push", f"{count} tasks, and the page beside them as {to.with_suffix('.xml').name}", to)
+    if out is not None:
+        count = push_to_file(place, out, classes=classes, media_url=media_url, jobs=jobs, progress=terminal.progress)
+        terminal.closing("push", f"{count} tasks, and the page beside them as {out.with_suffix('.xml').name}", out)
         terminal.result({"tasks": count})
         return
     if from_run is not None:
@@ -131,7 +132,7 @@ def annotate_push(
         project=project,
         replace_config=replace_config,
         annotators=annotators,
-        third_look=third_look,
+        third_look=resolve_conflicts,
         from_run=from_run,
         jobs=jobs,
         dry_run=dry_run,
@@ -141,7 +142,6 @@ def annotate_push(
 
 
 @annotate_app.command("pull")
-@command
 def annotate_pull(
     terminal: Terminal,
     place: Workspace,
@@ -174,7 +174,6 @@ def annotate_pull(
 
 
 @annotate_app.command("status")
-@command
 def annotate_status(
     terminal: Terminal,
     place: Workspace,
@@ -187,7 +186,6 @@ def annotate_status(
 
 
 @annotate_app.command("serve")
-@command
 def annotate_serve(
     terminal: Terminal,
     place: Workspace,

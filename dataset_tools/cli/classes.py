@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools.cli.options import ClassOptions, FootageOptions, class_file_of, warn_synthetic
-from dataset_tools.core.command import DEFAULT_JOBS, command
+from dataset_tools.core.command import DEFAULT_JOBS
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from dataset_tools.classes.proposal import Proposal
 
 
-@command
 def classes(
     terminal: Terminal,
     place: Workspace,
@@ -27,9 +26,9 @@ def classes(
     propose: Annotated[
         int | None, typer.Option("--propose", min=1, help="Find the N best supported classes under the paper's cover.")
     ] = None,
-    output: Annotated[
+    out: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the proposed class file here; never over another."),
+        typer.Option("--out", "-o", help="Write the proposed class file here; never over another."),
     ] = None,
 ) -> None:
     """Shows how many intervals, seconds, persons and dishes each class has, and what falls short.
@@ -38,12 +37,12 @@ def classes(
     """
     from dataset_tools.classes.support import audit, support_table
 
-    if output is not None and output.exists():
+    if out is not None and out.exists():
         raise InputError(
             "The class file is there already, and may hold somebody's work",
-            where=output,
+            where=out,
             expected="a new file",
-            next_step="give another name with --output, or move the file away",
+            next_step="give another name with --out, or move the file away",
         )
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
     corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS)
@@ -57,21 +56,21 @@ def classes(
 
         proposal = find(corpus, class_words, count=propose, per_class=per_class)
         support = proposal.support
-        _show_proposal(terminal, proposal, output)
+        _show_proposal(terminal, proposal, out)
     terminal.say(support_table(support))
     terminal.result(
         {"classes": [row.as_dict() for row in support], "stand_in": corpus.standin, "notes": list(corpus.notes)}
     )
 
 
-def _show_proposal(terminal: Terminal, proposal: Proposal, output: Path | None) -> None:
+def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None) -> None:
     for sentence in proposal.uncovered:
         terminal.warn(sentence)
     if not proposal.proven:
         terminal.warn("the search ran out of time: there may be a better set")
     terminal.result({"uncovered": list(proposal.uncovered), "proven": proposal.proven})
-    if output is not None:
+    if out is not None:
         from dataset_tools.classes.writer import write_classes
 
-        write_classes(output, proposal.classes, heading="Proposed by fmn-data classes --propose.")
-        terminal.closing("classes", f"{len(proposal.classes.classes)} classes", output)
+        write_classes(out, proposal.classes, heading="Proposed by fmn-data classes --propose.")
+        terminal.closing("classes", f"{len(proposal.classes.classes)} classes", out)

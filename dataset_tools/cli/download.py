@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.core.command import command
 from dataset_tools.core.console import Terminal
 
 
@@ -20,7 +19,6 @@ class PartOption(StrEnum):
     sentences = "sentences"
 
 
-@command
 def download(
     terminal: Terminal,
     folder: Annotated[Path, typer.Argument(help="Folder to download to.")] = Path("mpii-cooking-2"),
@@ -32,9 +30,9 @@ def download(
         typer.Option("--only", help="Fetch just this part; may be given more than once."),
     ] = None,
     home: Annotated[str | None, typer.Option("--home", help="Address of a mirror of the data set.")] = None,
-    hash_again: Annotated[
+    verify_hashes: Annotated[
         bool,
-        typer.Option("--hash-again", help="Compare the hashes of files that are there, too, not only their sizes."),
+        typer.Option("--verify-hashes", help="Check the hashes of existing files, not only their sizes."),
     ] = False,
 ) -> None:
     """Downloads and unpacks MPII Cooking 2; started again, it goes on where it stopped.
@@ -48,7 +46,7 @@ def download(
         accept_licence=accept_licence,
         parts=[part.value for part in only or PartOption],
         home=HOME if home is None else home.rstrip("/") + "/",
-        hash_again=hash_again,
+        hash_again=verify_hashes,
         progress=terminal.progress,
     )
     count = f"{len(summary.fetched)} files fetched, {len(summary.files)} known"

@@ -25,7 +25,7 @@ from dataset_tools.cli.options import (
 )
 from dataset_tools.cli.report import report
 from dataset_tools.cli.speech import speech_app
-from dataset_tools.core.command import DEFAULT_JOBS, DryRunOption, JobsOption, command
+from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
@@ -33,20 +33,16 @@ from dataset_tools.core.workspace import Workspace
 if TYPE_CHECKING:
     from dataset_tools.build_record import BuildSummary
 
-app = typer.Typer(
+app = CommandLine(
     name="fmn-data",
     help="Builds the video-speech data set of Li et al. (2022) from MPII Cooking 2.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
 )
 app.add_typer(speech_app, name="speech")
 app.add_typer(annotate_app, name="annotate")
 
 
 @app.command()
-@command
 def standin(
     terminal: Terminal,
     folder: Annotated[Path, typer.Argument(help="Folder to write the corpus to.")],
@@ -76,7 +72,6 @@ app.command()(report)
 
 
 @app.command()
-@command
 def build(
     terminal: Terminal,
     place: Workspace,
@@ -122,7 +117,6 @@ def build(
 
 
 @app.command()
-@command
 def pairs(
     terminal: Terminal,
     place: Workspace,
@@ -171,7 +165,6 @@ def pairs(
 
 
 @app.command()
-@command
 def verify(
     terminal: Terminal,
     place: Workspace,
@@ -194,7 +187,6 @@ def verify(
 
 
 @app.command()
-@command
 def retry(
     terminal: Terminal,
     place: Workspace,
@@ -212,12 +204,12 @@ def retry(
 
     place = execution.place(place)
     last = read_last_build(place)
-    if last.is_own and footage.intervals is None:
+    if last.is_own and footage.annotations is None:
         raise InputError(
             "The last build was of footage of your own",
             where=place.manifests / "build.json",
             expected="the list of its intervals",
-            next_step="give it again: fmn-data retry --intervals FILE.csv",
+            next_step="give it again: fmn-data retry --annotations FILE.csv",
         )
     class_words = class_file_of(class_file, place, last.classes)
     corpus = footage.corpus(class_words, place, terminal, execution.jobs)

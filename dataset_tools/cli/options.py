@@ -62,16 +62,16 @@ class FootageOptions:
             "--mpii", envvar=CORPUS_ENVIRONMENT, help="Folder of MPII Cooking 2 (default: a synthetic corpus)."
         ),
     ] = None
-    intervals: Annotated[
+    annotations: Annotated[
         Path | None,
         typer.Option(
-            "--intervals",
+            "--annotations",
             help="Annotations of your own footage: a CSV video,start_frame,end_frame,action,subject,object"
             " (or start_s,end_s).",
         ),
     ] = None
     videos: Annotated[
-        Path | None, typer.Option("--videos", help="Folder of the videos of --intervals (default: beside the file).")
+        Path | None, typer.Option("--videos", help="Folder of the videos of --annotations (default: beside the file).")
     ] = None
 
     def root(self, place: Workspace, terminal: Terminal, jobs: int) -> Path:
@@ -89,16 +89,16 @@ class FootageOptions:
     def corpus(
         self, classes: ClassFile, place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool = False
     ) -> Corpus:
-        """The footage: with ``--intervals`` the user's own, else that in `root`."""
-        if self.intervals is None:
+        """The footage: with ``--annotations`` the user's own, else that in `root`."""
+        if self.annotations is None:
             from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
             if self.videos is not None:
                 raise InputError(
-                    "--videos goes with --intervals",
+                    "--videos goes with --annotations",
                     where=self.videos,
                     expected="a CSV of intervals for these videos",
-                    next_step="give it with --intervals; MPII Cooking 2 is found by --mpii alone",
+                    next_step="give it with --annotations; MPII Cooking 2 is found by --mpii alone",
                 )
             return open_corpus(self.root(place, terminal, jobs))
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
@@ -106,7 +106,7 @@ class FootageOptions:
         with TemporaryDirectory() as nowhere:
             memory = Path(nowhere) if dry_run else place.cache / "sources"
             return open_own_footage(
-                self.intervals, classes, videos=self.videos, memory=memory, jobs=jobs, progress=terminal.progress
+                self.annotations, classes, videos=self.videos, memory=memory, jobs=jobs, progress=terminal.progress
             )
 
 

@@ -8,17 +8,16 @@ from typing import Annotated
 import typer
 
 from dataset_tools.cli.options import ClassFileOption, class_file_of, warn_synthetic
-from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, command
+from dataset_tools.core.command import DEFAULT_JOBS, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
 
-@command
 def report(
     terminal: Terminal,
     place: Workspace,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write to (default: report/ in the workspace).")
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write to (default: report/ in the workspace).")
     ] = None,
     class_file: ClassFileOption = None,
     jobs: JobsOption = DEFAULT_JOBS,
@@ -29,7 +28,7 @@ def report(
     """
     from dataset_tools.report.page import write_report
 
-    summary = write_report(place, class_file_of(class_file, place), output, jobs=jobs, progress=terminal.progress)
+    summary = write_report(place, class_file_of(class_file, place), out, jobs=jobs, progress=terminal.progress)
     warn_synthetic(terminal, summary.is_standin)
     terminal.closing("report", f"{summary.clips} clips, {summary.utterances} utterances", summary.page)
     for path in summary.missing[:3]:

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
-from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, command
+from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.speech.dataset_speech import SpeechSummary
 
-speech_app = typer.Typer(help="Spoken descriptions: from voices, from files, from a microphone.", no_args_is_help=True)
+speech_app = CommandLine(help="Spoken descriptions: from voices, from files, from a microphone.", no_args_is_help=True)
 
 
 @speech_app.command("synthesize")
-@command
 def speech_synthesize(
     terminal: Terminal,
     place: Workspace,
@@ -44,7 +43,6 @@ def speech_synthesize(
 
 
 @speech_app.command("import")
-@command
 def speech_import(
     terminal: Terminal,
     place: Workspace,
@@ -78,7 +76,6 @@ def speech_import(
 
 
 @speech_app.command("record")
-@command
 def speech_record(
     terminal: Terminal,
     place: Workspace,

@@ -1,33 +1,38 @@
-"""Options that every command shares, and the decorator that makes a Typer command of a function.
+"""Options that every command shares, and the Typer app that adds them to each command.
 
-A new command takes a `Terminal` first, then what it needs; it declares none of the common options::
+A command is a function that takes a `Terminal` first, then what it needs; it declares none of the common options::
+
+    app = CommandLine(name="fmn-data", help="…")
 
     @app.command()
-    @command
     def verify(terminal: Terminal, place: Workspace, jobs: JobsOption = DEFAULT_JOBS) -> None:
-        \"\"\"Check every manifest and file.\"\"\"
+        ...
 
-`command` adds ``--json``, ``--verbose`` and ``--debug`` and runs the body within `command_context`. A parameter of type
-`Workspace` becomes ``--workspace``. A parameter whose type is a dataclass stands for a group of options: one option a
-field, declared as for Typer, so that several commands share the group. Only the command modules import this one.
+The app adds ``--json``, ``--verbose`` and ``--debug`` and runs the function within `command_context`. A parameter of
+type `Workspace` becomes ``--workspace``. A parameter whose type is a dataclass stands for a group of options: one
+option a field, declared as for Typer, so that several commands share the group. Old option names are read for a while
+(`dataset_tools.core.renamed_options`). Only the command modules import this one.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from dataset_tools.core.console import command_context
+from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.workspace import Workspace
 
 COMMON = "Common"
+Body = TypeVar("Body", bound=Callable[..., None])
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 DEFAULT_JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
@@ -70,11 +75,51 @@ class _WorkspaceOptions:
     workspace: WorkspaceOption = None
 
 
-def command(body: Callable[..., None]) -> Callable[..., None]:
-    """Makes a Typer command of ``body(terminal, …)``; the module's text says what its parameters may be.
+class CommandLine(typer.Typer):
+    """A Typer app whose commands have the common options."""
 
-    In the callback of a group of commands, the body runs only when no command of the group is named.
-    """
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            cls=_Group,
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode="rich",
+            **settings,
+        )
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Body], Body]:
+        """Adds a command; the module's text says what its parameters may be."""
+        return _registering(super().command(name, cls=_Command, **settings))
+
+    def callback(self, **settings: Any) -> Callable[[Body], Body]:
+        """What the group itself does when none of its commands is named."""
+        return _registering(super().callback(invoke_without_command=True, **settings))
+
+
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_new_names(args, _option_names(self, ctx)))
+
+
+class _Group(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_new_names(args, _option_names(self, ctx)))
+
+
+def _option_names(command: TyperCommand | TyperGroup, context: Any) -> set[str]:
+    return {name for option in command.get_params(context) for name in (*option.opts, *option.secondary_opts)}
+
+
+def _registering(register: Callable[[Callable[..., None]], object]) -> Callable[[Body], Body]:
+    def add(body: Body) -> Body:
+        register(_typer_function(body))
+        return body
+
+    return add
+
+
+def _typer_function(body: Callable[..., None]) -> Callable[..., None]:
+    """``body(terminal, …)`` as Typer takes it: groups as single options, the common options added."""
     _, *wanted = inspect.signature(body, eval_str=True).parameters.values()
     groups = {each.name: _group(each.annotation) for each in wanted if is_dataclass(each.annotation)}
     options = [each for one in wanted for each in (_options(groups[one.name]) if one.name in groups else [one])]
@@ -82,6 +127,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     @wraps(body)
     def run(context: typer.Context, **values: Any) -> None:
         if context.invoked_subcommand is not None:
+            _refuse_options(context, values)
             return
         common = _filled(CommonOptions, values)
         for name, group in groups.items():
@@ -96,6 +142,13 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]  # what Typer reads
     run.__annotations__ = {each.name: each.annotation for each in every}
     return run
+
+
+def _refuse_options(context: typer.Context, names: Iterable[str]) -> None:
+    """A group's options say nothing to its commands: without this, they would be ignored."""
+    sources = [context.get_parameter_source(name) for name in names]
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+        context.fail(f"Options of a command go after its name: {context.command_path} {context.invoked_subcommand} …")
 
 
 def _group(kind: Any) -> type[Any]:

@@ -86,7 +86,7 @@ class ReviewStatus:
         if to_do:
             return f"{to_do:,} clips to review: open Label Studio, then run fmn-data annotate pull."
         if self.conflicts:
-            return f"{len(self.conflicts):,} clips are in conflict: run fmn-data annotate push --third-look."
+            return f"{len(self.conflicts):,} clips are in conflict: run fmn-data annotate push --resolve-conflicts."
         return "Everything is reviewed: run fmn-data build, then fmn-data pairs --reviewed."
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.core.command import DryRunOption, JobsOption, command
+from dataset_tools.core.command import DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
-from fmn.cli.options import TrainingOptions, short
+from fmn.cli.options import OutOption, TrainingOptions, short
 
 if TYPE_CHECKING:
     from fmn.comparison.comparison_plan import Comparison
@@ -23,7 +23,6 @@ class ComparisonOptions(TrainingOptions):
     jobs: JobsOption = 1
 
 
-@command
 def compare(
     terminal: Terminal,
     options: ComparisonOptions,
@@ -37,9 +36,7 @@ def compare(
     budget: Annotated[
         int, typer.Option("--budget", min=1, help="Configurations of each system that are tried on fold 0.")
     ] = 4,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of runs and tables (default: runs/compare in the workspace).")
-    ] = None,
+    out: OutOption = None,
     latex: Annotated[bool, typer.Option("--latex", help="Write compare.tex, too.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.core.command import DryRunOption, command
+from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from fmn.cli.options import OutOption, TrainingOptions, short, show_failures
 
 
-@command
 def finetune(
     terminal: Terminal,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Clips a step.")] = 16,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.core.command import DryRunOption, command
+from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from fmn.cli.compare import compare
 from fmn.cli.finetune import finetune
@@ -26,29 +26,27 @@ if TYPE_CHECKING:
 # training then takes a hundred times as long. This counts only when torch has not been loaded yet.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-app = typer.Typer(
+app = CommandLine(
     name="fmn",
     help="Trains and evaluates the Feature Memory Network of Li et al. (2022), and searches with it.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
 )
-weights_app = typer.Typer(help="Published weights of the video networks.", no_args_is_help=True)
+weights_app = CommandLine(help="Published weights of the video networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 for each in (*COMMANDS, compare, finetune, plot, predict):
     app.command()(each)
 
 
 @app.command()
-@command
 def train(
     terminal: Terminal,
     model: Annotated[str, typer.Option("--model", help="System to train.")] = "fmn",
     form: Annotated[
-        Literal["working", "printed"],
-        typer.Option("--form", help="Equations in the form that works, or as the paper prints them."),
-    ] = "working",
+        Literal["standard", "as-published"],
+        typer.Option(
+            "--form", help="Equations in the standard form, which trains, or exactly as the paper publishes them."
+        ),
+    ] = "standard",
     run: Annotated[
         Path | None, typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).")
     ] = None,
@@ -66,7 +64,7 @@ def train(
 
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
-    name = f"{model}-{options.preset}" + ("-printed" if form == "printed" else "") + ("-refit" if refit else "")
+    name = f"{model}-{options.preset}" + ("-printed" if form == "as-published" else "") + ("-refit" if refit else "")
     folder = run or options.default_folder(name)
     changes = {"training.refit": True} if refit else {}
     if resume:
@@ -97,7 +95,6 @@ def train(
 
 
 @app.command("eval")
-@command
 def evaluate(
     terminal: Terminal,
     options: RunOptions,
@@ -143,7 +140,6 @@ def evaluate(
 
 
 @app.command()
-@command
 def search(
     terminal: Terminal,
     options: RunOptions,
@@ -179,7 +175,6 @@ def search(
 
 
 @weights_app.command("download")
-@command
 def download_weights(
     terminal: Terminal,
     backbone: Annotated[

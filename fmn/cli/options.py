@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -16,9 +16,12 @@ from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 if TYPE_CHECKING:
     from fmn.config import Config
 
+FORMS: Final[Mapping[str, Literal["working", "printed"]]] = {"standard": "working", "as-published": "printed"}
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", help="Folder for results (default: one under runs/ in the workspace).", file_okay=False),
+    typer.Option(
+        "--out", "-o", help="Folder for results (default: one under runs/ in the workspace).", file_okay=False
+    ),
 ]
 
 
@@ -110,13 +113,15 @@ class TrainingOptions(ComputeOptions):
         own = {"epochs": self.epochs, "seed": self.seed, "threads": self.threads}
         return changes | {f"training.{name}": value for name, value in own.items() if value is not None}
 
-    def config(self, model: str = "fmn", form: Literal["working", "printed"] = "working", **changes: Any) -> Config:
+    def config(
+        self, model: str = "fmn", form: Literal["standard", "as-published"] = "standard", **changes: Any
+    ) -> Config:
         """The preset as the system ``model`` adapts it, with `changes` and with those given here."""
         from fmn.config import preset, with_values
         from fmn.systems import find_system
 
         system = find_system(model)
-        adapted = system.adapt(preset(self.preset, form))
+        adapted = system.adapt(preset(self.preset, FORMS[form]))
         return with_values(adapted, {"system": system.name, **self.changes(), **changes})
 
 

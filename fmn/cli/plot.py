@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataset_tools.core.command import command
 from dataset_tools.core.console import Terminal
 from fmn.cli.options import RunOptions, short, show_failures
 
 
-@command
 def plot(terminal: Terminal, options: RunOptions) -> None:
     """Draws a run: training, recall against chance and ceiling, confused classes, what the memories hold.
 

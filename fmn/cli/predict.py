@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.core.command import command
 from dataset_tools.core.console import Terminal
 from fmn.cli.options import RunOptions, short, show_failures
 
@@ -22,12 +21,14 @@ class PredictionOptions(RunOptions):
     ] = None
 
 
-@command
 def predict(
     terminal: Terminal,
     options: PredictionOptions,
     clips: Annotated[
-        Path | None, typer.Option("--clips", help="Clips to guess (default: clips.jsonl beside the manifest).")
+        Path | None,
+        typer.Option(
+            "--clip-manifest", help="Manifest of the clips to classify (default: clips.jsonl beside the manifest)."
+        ),
     ] = None,
 ) -> None:
     """Guesses the class of every clip, with how sure it is, for `fmn-data annotate push --from-run`.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.core.command import DryRunOption, command
+from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from fmn.cli.options import OutOption, TrainingOptions, short, show_failures
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fmn.studies.tune import Tuning
 
 
-@command
 def ablate(
     terminal: Terminal,
     only: Annotated[str, typer.Option("--only", help="Groups to compare, with commas (default: all).")] = "",
@@ -70,7 +69,6 @@ def ablate(
     terminal.result(found.as_dict())
 
 
-@command
 def tune(
     terminal: Terminal,
     budget: Annotated[int, typer.Option("--budget", min=4, help="The most values to try.")] = 160,
@@ -152,11 +150,12 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
         terminal.next(f"fmn train {short(manifest)} --config {short(found.path)}")
 
 
-@command
 def newclasses(
     terminal: Terminal,
     held_out: Annotated[int, typer.Option("--held-out", min=1, help="Classes that are held out of training.")] = 4,
-    classes: Annotated[str, typer.Option("--classes", help="Their ids instead, with commas.")] = "",
+    classes: Annotated[
+        str, typer.Option("--held-out-classes", help="Class ids to hold out, comma-separated (instead of --held-out).")
+    ] = "",
     pairs: Annotated[str, typer.Option("--pairs", help="Pairs of each that are written later, with commas.")] = "1,5",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings, each without other classes.")] = 3,
     out: OutOption = None,

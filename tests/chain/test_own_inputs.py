@@ -78,7 +78,7 @@ def test_footage_of_ones_own_is_looked_at_built_and_retried(run: Callable, small
         f"s0{person}-d20-cam-002.avi,{20 * k + 1},{20 * k + 18},cut,carrot,knife" for person in (7, 8) for k in range(6)
     ]
     listing.write_text("\n".join(["video,start_frame,end_frame,action,subject,object", *rows]) + "\n")
-    own = ("--intervals", listing, "--videos", small_corpus / "videos")
+    own = ("--annotations", listing, "--videos", small_corpus / "videos")
     looked = run("fmn-data", "classes", *own, "--json", cwd=tmp_path)
     assert looked.code == 0, looked.err
     usable = {row["class_id"]: row["usable"] for row in looked.json["classes"] if row["usable"]}
@@ -92,7 +92,7 @@ def test_footage_of_ones_own_is_looked_at_built_and_retried(run: Callable, small
     video.write_bytes(whole)
     ended = run("fmn-data", "retry", "--workspace", workspace, "--mpii", small_corpus)
     assert ended.code == 2
-    assert "--intervals" in ended.err
+    assert "--annotations" in ended.err
     ended = run("fmn-data", "retry", "--workspace", workspace, *own, "--json")
     assert ended.code == 0, ended.out
     from_mat = tmp_path / "from the annotation file"
@@ -106,6 +106,6 @@ def test_footage_of_ones_own_is_looked_at_built_and_retried(run: Callable, small
 def test_videos_belong_to_a_list_of_intervals(run: Callable, small_corpus: Path, tmp_path: Path, own: bool) -> None:
     listing = tmp_path / "intervals.csv"
     listing.write_text("video,start,end,action,subject\n")
-    ended = build(run, tmp_path / "w", *(("--intervals", listing) if own else ("--videos", small_corpus)))
+    ended = build(run, tmp_path / "w", *(("--annotations", listing) if own else ("--videos", small_corpus)))
     assert ended.code == 2
     assert ended.json["error"]["where"] == (f"{listing}, line 1" if own else str(small_corpus))

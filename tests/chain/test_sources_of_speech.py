@@ -39,7 +39,7 @@ def silent_set(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable, run: 
             action, thing, other = list(ROWS)[place % 3].split("_")
             lines.append(f"{video},{20 * place + 1},{20 * place + 18},{action},{thing},{other}")
     (root / "intervals.csv").write_text("\n".join(lines) + "\n")
-    own = ("--intervals", root / "intervals.csv", "--videos", root)
+    own = ("--annotations", root / "intervals.csv", "--videos", root)
     built = run("fmn-data", "build", "-w", root / "set", *own, "--no-speech", "--jobs", 2, "--json")
     assert built.code == 0, built.out + built.err
     assert built.json["clips"] == 3 * EACH
@@ -158,7 +158,7 @@ def test_no_command_touches_a_recording(silent_set: Path, incoming: Path, tmp_pa
     listing = before.pop("recordings.jsonl")
     kept = {row["id"]: row for row in recorded(workspace)}
     assert len(before) == len(kept) == 2 * EACH
-    own = ("--intervals", silent_set.parent / "intervals.csv", "--videos", silent_set.parent)
+    own = ("--annotations", silent_set.parent / "intervals.csv", "--videos", silent_set.parent)
     for command in (
         ("speech", "import", incoming / "people"),  # again
         ("speech", "synthesize", "--augment", 1, "--seed", 5),

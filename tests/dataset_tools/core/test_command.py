@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dataset_tools.core.command import DryRunOption, command
+from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
@@ -25,13 +25,12 @@ class BreadKnife(Knife):
     teeth: Annotated[int, typer.Option("--teeth", help="Number.")] = 30
 
 
-app = typer.Typer()
-group = typer.Typer(invoke_without_command=True)
+app = CommandLine()
+group = CommandLine()
 app.add_typer(group, name="group")
 
 
 @app.command()
-@command
 def cut(
     terminal: Terminal,
     place: Workspace,
@@ -46,14 +45,12 @@ def cut(
 
 
 @group.callback()
-@command
 def grouped(terminal: Terminal, place: Workspace) -> None:
     """A group that does something by itself."""
     terminal.result({"by_itself": True})
 
 
 @group.command("inner")
-@command
 def inner(terminal: Terminal) -> None:
     """A command of the group."""
     terminal.result({"inner": True})
@@ -85,6 +82,12 @@ def test_help_shows_every_option_once() -> None:
     for name in ("--blade", "--teeth", "--workspace", "--dry-run", "--json", "--verbose", "--debug"):
         assert text.count(f"{name} ") == 1, name
     assert "Cut something." in text
+
+
+def test_an_option_before_the_name_of_a_command_is_refused(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, ["group", "--workspace", str(tmp_path), "inner"])
+    assert ended.exit_code == 2
+    assert "go after its name" in ended.output
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [([], "by_itself"), (["inner"], "inner")])

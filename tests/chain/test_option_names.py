@@ -1,0 +1,73 @@
+"""Options of both command lines: old names are read, and one name means one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from cli import app
+from dataset_tools.core.renamed_options import RENAMED
+
+
+def commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command of both apps, groups included, by its full name."""
+    yield name, command
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{name} {word}".strip())
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+HELP = {
+    (name, option): parameter.help
+    for name, command in COMMANDS.items()
+    for parameter in command.params
+    for option in parameter.opts
+    if option.startswith("--")
+}
+
+
+def values(command: Any, arguments: list[str]) -> dict[str, Any]:
+    parsed: dict[str, Any] = command.make_context("a command", arguments, resilient_parsing=True).params
+    return parsed
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_read_as_the_new_one_with_a_notice(
+    old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option, _, value = new.partition(" ")
+    have = [name for name in COMMANDS if (name, option) in HELP and (value or (name, old) not in HELP)]
+    assert have
+    for name in have:
+        (parameter,) = (each for each in COMMANDS[name].params if option in each.opts)
+        rest = [] if value or parameter.is_flag else ["7"]
+        expected = values(COMMANDS[name], [*new.split(), *rest])
+        assert expected != values(COMMANDS[name], []) or new == "--form standard", name  # which is the default
+        assert capsys.readouterr().err == ""
+        assert values(COMMANDS[name], [*old.split(), *rest]) == expected, name
+        told = capsys.readouterr()
+        assert f"{old} is now {new}" in told.err
+        assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    "option", ["--workspace", "--jobs", "--json", "--verbose", "--debug", "--dry-run", "--class-file", "--device"]
+)
+def test_an_option_has_one_help_text_everywhere(option: str) -> None:
+    assert len({text for (_, name), text in HELP.items() if name == option}) == 1
+
+
+def test_no_command_has_an_old_name() -> None:
+    gone = {"--intervals", "--output", "--root", "--third-look", "--hash-again", "--to"}
+    assert not {(name, option) for name, option in HELP if option in gone}
+    assert "--classes" in {option for name, option in HELP if name == "data build"}
+
+
+def test_every_command_has_the_common_options() -> None:
+    leaves = [name for name, command in COMMANDS.items() if not hasattr(command, "commands")]
+    assert len(leaves) > 20
+    for name in leaves:
+        assert {"--json", "--verbose", "--debug"} <= {option for own, option in HELP if own == name}, name
