@@ -1,4 +1,4 @@
-"""``fmn-data annotate …``: clips and speech before people in Label Studio, and their decisions back."""
+"""``fmn-data annotate …``: human review of clips and speech in Label Studio."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ if TYPE_CHECKING:
     from dataset_tools.label_studio.workspace_server import Target
 
 annotate_app = CommandLine(
-    help="Puts clips and speech before people in Label Studio and brings their decisions back.\n\n"
-    "Without a command: finds or starts a server, pushes, pulls, says where to look. LABEL_STUDIO_URL and "
-    "LABEL_STUDIO_API_KEY name a server of your own.\n\nExample: fmn-data annotate",
+    help="Review clips and speech in Label Studio.\n\n"
+    "Without a command: find or start a server, push tasks, pull decisions, show the page's address. Set "
+    "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to use your own server.\n\nExample: fmn-data annotate",
 )
 
 MediaOption = Annotated[
     str | None,
-    typer.Option("--media-url", help="Where a server elsewhere finds the workspace's folders."),
+    typer.Option("--media-url", help="URL under which a remote server reads the workspace's folders."),
 ]
-ProjectOption = Annotated[str | None, typer.Option("--project", help="Title of the project, if not the workspace's.")]
+ProjectOption = Annotated[
+    str | None, typer.Option("--project", help="Title of the Label Studio project (default: the workspace's).")
+]
 AnnotatorsOption = Annotated[
     int | None,
-    typer.Option("--annotators", min=1, help="How many people look at each clip (default: as it is, else 1)."),
+    typer.Option("--annotators", min=1, help="Annotators per clip (default: as the project has it, else 1)."),
 ]
 ResolveConflictsOption = Annotated[
     bool, typer.Option("--resolve-conflicts", help="Send clips that annotators disagree on to one more annotator.")
 ]
 OpenOption = Annotated[
     bool | None,
-    typer.Option("--open/--no-open", help="Open the page in a browser (default: when a server was started for it)."),
+    typer.Option(
+        "--open/--no-open", help="Open the project in a browser (default: only if this command started the server)."
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Studio without asking (90 s, 1 GB).")]
 
@@ -57,7 +61,7 @@ def annotate(
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Finds or starts a server, pushes, pulls, says where to look (the group's help tells more)."""
+    """Find or start a server, push, pull, and show the page's address; the group's help is what a user reads."""
     from dataset_tools.label_studio.pull import pull
     from dataset_tools.label_studio.push import push
 
@@ -94,19 +98,24 @@ def annotate_push(
         Path | None, typer.Option("--out", "-o", help="Write the tasks to this JSON file, to import by hand.")
     ] = None,
     replace_config: Annotated[
-        bool, typer.Option("--replace-config", help="Also replace a page that was changed in the browser.")
+        bool,
+        typer.Option(
+            "--replace-config", help="Replace the labeling configuration even if it was edited in the browser."
+        ),
     ] = False,
     annotators: AnnotatorsOption = None,
     resolve_conflicts: ResolveConflictsOption = False,
     from_run: Annotated[
         Path | None,
-        typer.Option("--from-run", help="Prefill with a trained run's guesses (fmn predict RUN), least certain first."),
+        typer.Option(
+            "--from-run", help="Prefill with the predictions of a trained run (fmn predict RUN), least certain first."
+        ),
     ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Makes one task per clip, or brings it up to date; a task that somebody worked on is never changed.
+    """Push one task per clip; tasks that annotators worked on are never changed.
 
     Example: fmn-data annotate push --dry-run
     """
@@ -146,10 +155,12 @@ def annotate_pull(
     terminal: Terminal,
     place: Workspace,
     project: ProjectOption = None,
-    source: Annotated[Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Pull again every ten seconds, until interrupted.")] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead of the server.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Pull every ten seconds until interrupted.")] = False,
 ) -> None:
-    """Appends what people decided to annotations/reviews.jsonl; pulling twice adds nothing.
+    """Pull annotators' decisions into annotations/reviews.jsonl; pulling twice adds nothing.
 
     Example: fmn-data annotate pull --watch
     """
@@ -178,7 +189,7 @@ def annotate_status(
     terminal: Terminal,
     place: Workspace,
 ) -> None:
-    """Counts what was decided so far, per class and per annotator, from what was pulled.
+    """Show review progress per class and per annotator, from the decisions pulled so far.
 
     Example: fmn-data annotate status
     """
@@ -190,9 +201,9 @@ def annotate_serve(
     terminal: Terminal,
     place: Workspace,
     port: Annotated[int | None, typer.Option("--port", help="Port on this machine (default: a free one).")] = None,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the workspace's server.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the workspace's server instead.")] = False,
 ) -> None:
-    """Starts the workspace's own Label Studio on this machine; installs it first where it is missing (90 s, 1 GB).
+    """Start the workspace's Label Studio server on this machine; install it first if missing (90 s, 1 GB).
 
     Example: fmn-data annotate serve
     """

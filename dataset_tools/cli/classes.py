@@ -1,4 +1,4 @@
-"""``fmn-data classes``: how well footage supports the classes, and which classes it would support better."""
+"""``fmn-data classes``: class statistics of the footage, and proposal of a class file."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ def classes(
     place: Workspace,
     options: ClassOptions,
     footage: FootageOptions,
-    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips wanted of each class.")] = 50,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips required per class.")] = 50,
     propose: Annotated[
-        int | None, typer.Option("--propose", min=1, help="Find the N best supported classes under the paper's cover.")
+        int | None,
+        typer.Option(
+            "--propose", min=1, help="Propose the N best supported classes that cover what the paper's classes cover."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write the proposed class file here; never over another."),
+        typer.Option("--out", "-o", help="Write the proposed class file here; an existing file is never replaced."),
     ] = None,
 ) -> None:
-    """Shows how many intervals, seconds, persons and dishes each class has, and what falls short.
+    """Count intervals, seconds, persons and dishes per class, or propose a class file.
 
     Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
     """

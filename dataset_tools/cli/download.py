@@ -1,4 +1,4 @@
-"""``fmn-data download``: MPII Cooking 2 from its home."""
+"""``fmn-data download``: MPII Cooking 2 from its publisher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataset_tools.core.console import Terminal
 
 
 class PartOption(StrEnum):
-    """What can be fetched alone."""
+    """Parts that can be downloaded alone."""
 
     annotations = "annotations"
     videos = "videos"
@@ -21,21 +21,21 @@ class PartOption(StrEnum):
 
 def download(
     terminal: Terminal,
-    folder: Annotated[Path, typer.Argument(help="Folder to download to.")] = Path("mpii-cooking-2"),
+    folder: Annotated[Path, typer.Argument(help="Folder for the data set.")] = Path("mpii-cooking-2"),
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="You accept the licence: scientific use only, no passing on.")
+        bool, typer.Option("--accept-licence", help="Accept the licence: scientific use only, no redistribution.")
     ] = False,
     only: Annotated[
         list[PartOption] | None,
-        typer.Option("--only", help="Fetch just this part; may be given more than once."),
+        typer.Option("--only", help="Download only this part. Repeatable."),
     ] = None,
-    home: Annotated[str | None, typer.Option("--home", help="Address of a mirror of the data set.")] = None,
+    home: Annotated[str | None, typer.Option("--home", help="Base URL of a mirror of the data set.")] = None,
     verify_hashes: Annotated[
         bool,
         typer.Option("--verify-hashes", help="Check the hashes of existing files, not only their sizes."),
     ] = False,
 ) -> None:
-    """Downloads and unpacks MPII Cooking 2; started again, it goes on where it stopped.
+    """Download and unpack MPII Cooking 2; an interrupted download resumes.
 
     Example: fmn-data download /data/mpii-cooking-2 --accept-licence
     """

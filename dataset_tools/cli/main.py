@@ -35,25 +35,29 @@ if TYPE_CHECKING:
 
 app = CommandLine(
     name="fmn-data",
-    help="Builds the video-speech data set of Li et al. (2022) from MPII Cooking 2.",
+    help="Build the video-speech data set of Li et al. (2022) from MPII Cooking 2 or from your own footage.",
     no_args_is_help=True,
 )
-app.add_typer(speech_app, name="speech")
-app.add_typer(annotate_app, name="annotate")
+FOOTAGE, CLIPS, REVIEW, PAIRS = (
+    "1. Footage",
+    "2. Clips and speech",
+    "3. Review",
+    "4. Pairs and splits",
+)  # panels of the help
 
 
-@app.command()
+@app.command(rich_help_panel=FOOTAGE)
 def standin(
     terminal: Terminal,
-    folder: Annotated[Path, typer.Argument(help="Folder to write the corpus to.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the corpus.")],
     seed: SeedOption = 0,
-    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Intervals of each class.")] = 50,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Annotated intervals per class.")] = 50,
     difficulty: Annotated[
-        Literal["easy", "standard", "hard"], typer.Option(help="How hard it is to tell classes.")
+        Literal["easy", "standard", "hard"], typer.Option(help="How hard the classes are to tell apart.")
     ] = "standard",
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Writes the stand-in corpus: a made-up kitchen in the true MPII Cooking 2 layout.
+    """Write the synthetic (stand-in) corpus: rendered kitchen scenes in MPII Cooking 2's layout.
 
     Example: fmn-data standin standin/ --per-class 20
     """
@@ -66,12 +70,14 @@ def standin(
     terminal.result({"standin": summary.as_dict()})
 
 
-app.command()(download)
-app.command()(classes)
-app.command()(report)
+app.command(rich_help_panel=FOOTAGE)(download)
+app.command(rich_help_panel=FOOTAGE)(classes)
+app.add_typer(speech_app, name="speech", rich_help_panel=CLIPS)
+app.add_typer(annotate_app, name="annotate", rich_help_panel=REVIEW)
+app.command(rich_help_panel=REVIEW)(report)
 
 
-@app.command()
+@app.command(rich_help_panel=CLIPS)
 def build(
     terminal: Terminal,
     place: Workspace,
@@ -79,19 +85,21 @@ def build(
     footage: FootageOptions,
     synthesis: SynthesisOptions,
     execution: ExecutionOptions,
-    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips of each class, at most.")] = 50,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Maximum number of clips per class.")] = 50,
     shortfall: Annotated[
         Literal["accept", "windows", "stop"],
-        typer.Option(help="A class has fewer: accept, fill with windows of long intervals, or stop."),
+        typer.Option(help="If a class has fewer: accept, fill up with windows of long intervals, or stop."),
     ] = "accept",
-    short_side: Annotated[int, typer.Option("--short-side", min=16, help="Short side of the clips, pixels.")] = 256,
-    speech: Annotated[bool, typer.Option("--speech/--no-speech", help="Speak a description of every clip.")] = True,
+    short_side: Annotated[int, typer.Option("--short-side", min=16, help="Short side of the clips in pixels.")] = 256,
+    speech: Annotated[
+        bool, typer.Option("--speech/--no-speech", help="Synthesize a spoken description of every clip.")
+    ] = True,
     no_sentences: Annotated[
         bool, typer.Option("--no-sentences", help="Ignore the sentence files beside the footage.")
     ] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Cuts the clips of each class and attaches spoken descriptions.
+    """Cut the clips of each class and synthesize spoken descriptions.
 
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
@@ -116,23 +124,24 @@ def build(
     _show_build(terminal, summary, place)
 
 
-@app.command()
+@app.command(rich_help_panel=PAIRS)
 def pairs(
     terminal: Terminal,
     place: Workspace,
     split: Annotated[
         Literal["items", "person", "mpii", "pairs"],
         typer.Option(
-            help="What is apart: items; people and voices; the official lists; only pairs (leaks, and says so)."
+            help="What train and test do not share: items; person (people and voices); mpii (official split);"
+            " pairs (the paper's random split, which leaks)."
         ),
     ] = "items",
-    test_share: Annotated[float, typer.Option("--test-share", help="Share of the items that test.")] = 0.3,
+    test_share: Annotated[float, typer.Option("--test-share", help="Fraction of the items in the test split.")] = 0.3,
     seed: SeedOption = 0,
-    reviewed: Annotated[bool, typer.Option("--reviewed", help="Only items that a person accepted.")] = False,
+    reviewed: Annotated[bool, typer.Option("--reviewed", help="Use only items that annotators accepted.")] = False,
     class_file: ClassFileOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Pairs every clip of a class with every utterance of it; writes train and test manifests.
+    """Pair clips with utterances of the same class and write the train and test manifests.
 
     Example: fmn-data pairs --split person
     """
@@ -164,13 +173,13 @@ def pairs(
         terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")
 
 
-@app.command()
+@app.command(rich_help_panel=PAIRS)
 def verify(
     terminal: Terminal,
     place: Workspace,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Reads every manifest, hashes and decodes every file, and looks for leaks between train and test.
+    """Verify manifests, file hashes and decoding, and check for leaks between train and test.
 
     Example: fmn-data verify
     """
@@ -186,7 +195,7 @@ def verify(
         terminal.exit_code = SOME_FAILED_EXIT_CODE
 
 
-@app.command()
+@app.command(rich_help_panel=CLIPS)
 def retry(
     terminal: Terminal,
     place: Workspace,
@@ -195,7 +204,7 @@ def retry(
     class_file: ClassFileOption = None,
     sentences: SentencesOption = None,
 ) -> None:
-    """Tries the failed samples again, with the options of the last build; what is done stays done.
+    """Retry the failed samples of the last build with its options; finished samples are kept.
 
     Example: fmn-data retry --mpii /data/mpii-cooking-2
     """
@@ -220,7 +229,7 @@ def retry(
 
 
 def main() -> None:
-    """Runs ``fmn-data`` (the console script)."""
+    """Run ``fmn-data`` (the console script)."""
     app()
 
 
@@ -242,4 +251,4 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     terminal.result(summary.as_dict())
     terminal.some_failed(len(summary.failures))
     if not summary.dry_run:
-        terminal.next("fmn-data annotate (people check the data set), or fmn-data pairs")
+        terminal.next("fmn-data annotate (human review), or fmn-data pairs")

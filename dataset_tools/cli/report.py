@@ -1,4 +1,4 @@
-"""``fmn-data report``: a data set as one page."""
+"""``fmn-data report``: a data set as one HTML page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def report(
     terminal: Terminal,
     place: Workspace,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write to (default: report/ in the workspace).")
+        Path | None, typer.Option("--out", "-o", help="Folder for the report (default: report/ in the workspace).")
     ] = None,
     class_file: ClassFileOption = None,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Writes one HTML page: counts, lengths, shortfalls, failures, pictures of every class, every utterance to hear.
+    """Write an HTML report: counts, durations, shortfalls, failures, thumbnails and audio of every class.
 
     Example: fmn-data report, then open report/index.html
     """

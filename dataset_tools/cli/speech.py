@@ -1,4 +1,4 @@
-"""``fmn-data speech …``: utterances from voices, from files, from a microphone."""
+"""``fmn-data speech …``: utterances from synthesis, audio files or a microphone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataset_tools.core.workspace import Workspace
 if TYPE_CHECKING:
     from dataset_tools.speech.dataset_speech import SpeechSummary
 
-speech_app = CommandLine(help="Spoken descriptions: from voices, from files, from a microphone.", no_args_is_help=True)
+speech_app = CommandLine(help="Synthesize, import or record spoken descriptions.", no_args_is_help=True)
 
 
 @speech_app.command("synthesize")
@@ -26,7 +26,7 @@ def speech_synthesize(
     synthesis: SynthesisOptions,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Speaks the descriptions of the clips that are there, with other voices or in another language.
+    """Synthesize the descriptions of existing clips, with other voices or in another language.
 
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
@@ -55,7 +55,7 @@ def speech_import(
     licence: LicenceOption = "",
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Imports recordings; each takes the place of a synthesized utterance.
+    """Import recordings; each replaces a synthesized utterance in the data set.
 
     Example: fmn-data speech import recordings-of-monday/
     """
@@ -80,19 +80,24 @@ def speech_record(
     terminal: Terminal,
     place: Workspace,
     classes: ClassOptions,
-    host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with --cert.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port (default: a free one).")] = 0,
-    certificate: Annotated[Path | None, typer.Option("--cert", help="Certificate for TLS, a PEM file.")] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="Its private key, a PEM file.")] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; other machines can connect only with --cert.")
+    ] = ("127.0.0.1"),
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=0, max=65535, show_default=False, help="Port on this machine (default: a free one)."
+        ),
+    ] = 0,
+    certificate: Annotated[Path | None, typer.Option("--cert", help="TLS certificate (PEM file).")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Private key of the certificate (PEM file).")] = None,
     consent: Annotated[
-        Path | None, typer.Option("--consent", help="Text that speakers agree to, in place of the shipped one.")
+        Path | None, typer.Option("--consent", help="Consent text that speakers agree to (default: the shipped one).")
     ] = None,
     language: LanguageOption = "en",
     licence: LicenceOption = "",
 ) -> None:
-    """Opens the recording booth, a web page: people see the clips and speak their descriptions.
+    """Record utterances in the browser: speakers watch clips and read their descriptions aloud.
 
     Example: fmn-data speech record --licence CC-BY-4.0
     """
@@ -125,6 +130,6 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
     if stage == "import":  # what lies outside the workspace cannot be tried again without being named
-        terminal.some_failed(len(summary.failures), "mend those files, and import them again")
+        terminal.some_failed(len(summary.failures), "fix those files and import them again")
     else:
         terminal.some_failed(len(summary.failures))

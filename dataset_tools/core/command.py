@@ -102,6 +102,16 @@ class _Command(TyperCommand):
 
 
 class _Group(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of the panels of the help; within one, as they were added, groups of commands last."""
+        return sorted(
+            super().list_commands(ctx),
+            key=lambda name: (
+                str(getattr(self.commands[name], "rich_help_panel", "")),
+                isinstance(self.commands[name], TyperGroup),
+            ),
+        )
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_new_names(args, _option_names(self, ctx)))
 

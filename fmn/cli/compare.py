@@ -1,4 +1,4 @@
-"""``fmn compare``."""
+"""``fmn compare``: FMN and its baselines on the same data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComparisonOptions(TrainingOptions):
-    """Every worker trains a network of its own, so that there is one unless more are asked for."""
+    """The options of training, with one worker by default: each trains a network of its own."""
 
     jobs: JobsOption = 1
 
@@ -32,17 +32,20 @@ def compare(
     models: Annotated[
         str | None, typer.Option("--models", metavar="A,B,…", help="Systems to compare (default: all; see --dry-run).")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each system that are tested.")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Training runs per system, each with its own seed.")] = 5,
     budget: Annotated[
-        int, typer.Option("--budget", min=1, help="Configurations of each system that are tried on fold 0.")
+        int,
+        typer.Option(
+            "--budget", min=1, help="Maximum configurations per system in the search on the validation split (fold 0)."
+        ),
     ] = 4,
     out: OutOption = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Write compare.tex, too.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Also write a LaTeX table, compare.tex.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Trains and tests every system on the same data, and sets them side by side: the paper's Table 2 for your data.
+    """Train and test FMN and its baselines on the same data: the paper's Table 2 for your data.
 
-    Stopped and started again, it goes on; a finished run is not trained again. docs/comparing.md explains every row.
+    An interrupted comparison resumes; finished runs are not trained again. docs/comparing.md explains every row.
 
     Example: fmn compare manifests/train.jsonl manifests/test.jsonl --models fmn,cca,two_classifiers --seeds 3
     """

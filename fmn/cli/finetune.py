@@ -1,27 +1,39 @@
-"""fmn finetune: the video backbone on the actions of training clips."""
+"""``fmn finetune``: the video backbone on the actions of the training clips."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
-from fmn.cli.options import OutOption, TrainingOptions, short, show_failures
+from fmn.cli.options import OutOption, RefitOption, TrainingOptions, short, show_failures
+
+EPOCHS = 12
+
+
+@dataclass(frozen=True)
+class FinetuningOptions(TrainingOptions):
+    """The options of training; the preset says nothing about how long a backbone is fine-tuned."""
+
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Number of epochs.")] = EPOCHS
 
 
 def finetune(
     terminal: Terminal,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="Clips a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", min=0, help="Of AdamW, at its height.")] = 1e-3,
-    refit: Annotated[bool, typer.Option("--refit", help="Train on fold 0, too: once everything is chosen.")] = False,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Batch size in clips.")] = 16,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", min=0, help="Peak learning rate of AdamW.")] = 1e-3,
+    refit: RefitOption = False,
     out: OutOption = None,
     dry_run: DryRunOption = False,
     *,
-    options: TrainingOptions,
+    options: FinetuningOptions,
 ) -> None:
-    """Trains the video backbone on the actions of the training clips; fold 0 is left out till the final --refit.
+    """Fine-tune the video backbone to classify the actions of the training clips.
+
+    The validation split (fold 0) is held out unless --refit is given.
 
     Example: fmn finetune manifests/train.jsonl --preset paper --device cuda
     """
@@ -42,7 +54,7 @@ def finetune(
     from fmn.training.finetune import finetune as run_finetuning
 
     recipe = TrainingRecipe(
-        epochs=options.epochs or 12, batch=batch, learning_rate=learning_rate, seed=options.seed or 0
+        epochs=options.epochs or EPOCHS, batch=batch, learning_rate=learning_rate, seed=options.seed or 0
     )
     with torch_threads(config.training.threads):
         found = run_finetuning(

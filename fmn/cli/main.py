@@ -12,7 +12,7 @@ from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from fmn.cli.compare import compare
 from fmn.cli.finetune import finetune
-from fmn.cli.options import RunOptions, TrainingOptions, short, show_failures
+from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
 from fmn.cli.studies import COMMANDS
@@ -28,19 +28,25 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = CommandLine(
     name="fmn",
-    help="Trains and evaluates the Feature Memory Network of Li et al. (2022), and searches with it.",
+    help="Train, evaluate and search with the Feature Memory Network (FMN) of Li et al. (2022) and its baselines.",
     no_args_is_help=True,
 )
-weights_app = CommandLine(help="Published weights of the video networks.", no_args_is_help=True)
-app.add_typer(weights_app, name="weights")
-for each in (*COMMANDS, compare, finetune, plot, predict):
-    app.command()(each)
+weights_app = CommandLine(help="Download pretrained weights of the video backbones.", no_args_is_help=True)
+BACKBONE, TRAIN = "1. Video backbone", "2. Train and evaluate"  # panels of the help
+USE, STUDY = "3. Search and predict", "4. Compare and study"
+app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
+app.command(rich_help_panel=BACKBONE)(finetune)
+app.command(rich_help_panel=USE)(predict)
+for each in (compare, *COMMANDS):
+    app.command(rich_help_panel=STUDY)(each)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def train(
     terminal: Terminal,
-    model: Annotated[str, typer.Option("--model", help="System to train.")] = "fmn",
+    model: Annotated[
+        str, typer.Option("--model", help="System to train: fmn or a baseline (fmn compare --dry-run lists them).")
+    ] = "fmn",
     form: Annotated[
         Literal["standard", "as-published"],
         typer.Option(
@@ -51,16 +57,14 @@ def train(
         Path | None, typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run as it was begun; --epochs may make it longer.")
+        bool, typer.Option("--resume", help="Resume a run with its own configuration; --epochs can extend it.")
     ] = False,
-    refit: Annotated[
-        bool, typer.Option("--refit", help="Train on fold 0, too, for all epochs: once everything is chosen.")
-    ] = False,
+    refit: RefitOption = False,
     dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
 ) -> None:
-    """Trains a system. Stopped at any moment and started again, it goes on after the last whole epoch.
+    """Train a system on a manifest; an interrupted run resumes after its last complete epoch.
 
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
@@ -94,17 +98,19 @@ def train(
     _show_training(terminal, summary)
 
 
-@app.command("eval")
+@app.command("eval", rich_help_panel=TRAIN)
 def evaluate(
     terminal: Terminal,
     options: RunOptions,
     update_memory: Annotated[
-        bool, typer.Option("--update-memory", help="Measure also with memories that every query adds to.")
+        bool, typer.Option("--update-memory", help="Also evaluate with memories that are updated by every query.")
     ] = False,
-    orders: Annotated[int, typer.Option("--orders", min=1, help="Orders of the queries with --update-memory.")] = 5,
-    of_classes: Annotated[bool, typer.Option("--by-class", help="Show each class, too.")] = False,
+    orders: Annotated[
+        int, typer.Option("--orders", min=1, help="Random query orders to average over with --update-memory.")
+    ] = 5,
+    of_classes: Annotated[bool, typer.Option("--by-class", help="Also show results per class.")] = False,
 ) -> None:
-    """Measures retrieval both ways: every utterance against all clips, every clip against all utterances.
+    """Evaluate retrieval in both directions: utterance to clips, and clip to utterances.
 
     Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
     """
@@ -139,15 +145,22 @@ def evaluate(
     terminal.result(found.as_dict() | {"trivial": trivial})
 
 
-@app.command()
+app.command(rich_help_panel=TRAIN)(plot)
+
+
+@app.command(rich_help_panel=USE)
 def search(
     terminal: Terminal,
     options: RunOptions,
-    speech: Annotated[Path | None, typer.Option("--speech", help="A sound file: finds clips.", dir_okay=False)] = None,
-    clip: Annotated[Path | None, typer.Option("--clip", help="A video file: finds utterances.", dir_okay=False)] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many to show.")] = 10,
+    speech: Annotated[
+        Path | None, typer.Option("--speech", help="Query audio file: find clips.", dir_okay=False)
+    ] = None,
+    clip: Annotated[
+        Path | None, typer.Option("--clip", help="Query video file: find utterances.", dir_okay=False)
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
 ) -> None:
-    """Finds the clips that fit a spoken description, or the utterances that fit a clip.
+    """Search for the clips that match a spoken description, or the utterances that match a clip.
 
     Example: fmn search runs/fmn-demo --speech question.wav --top 10
     """
@@ -178,10 +191,10 @@ def search(
 def download_weights(
     terminal: Terminal,
     backbone: Annotated[
-        Literal["i3d", "i3d_r50", "all"], typer.Option("--backbone", help="Whose weights to fetch.")
+        Literal["i3d", "i3d_r50", "all"], typer.Option("--backbone", help="Backbone to download weights for.")
     ] = "i3d",
 ) -> None:
-    """Fetches published weights of the video networks, and checks them; goes on where it stopped.
+    """Download and verify pretrained weights; an interrupted download resumes.
 
     Example: fmn weights download
     """
@@ -194,7 +207,7 @@ def download_weights(
 
 
 def main() -> None:
-    """Runs ``fmn`` (the console script)."""
+    """Run ``fmn`` (the console script)."""
     app()
 
 

@@ -24,6 +24,11 @@ OutOption = Annotated[
     ),
 ]
 
+RefitOption = Annotated[
+    bool,
+    typer.Option("--refit", help="Also train on the validation split (fold 0), once every other choice is made."),
+]
+
 
 @dataclass(frozen=True)
 class ComputeOptions:
@@ -71,11 +76,15 @@ class TrainingOptions(ComputeOptions):
     ] = None
     preset: Annotated[
         Literal["demo", "paper"],
-        typer.Option("--preset", help="Configuration to start from: demo (two CPU cores) or paper (its setting; GPU)."),
+        typer.Option(
+            "--preset", help="Base configuration: demo (for two CPU cores) or paper (the paper's, for a GPU)."
+        ),
     ] = "demo"
     config_file: Annotated[
         Path | None,
-        typer.Option("--config", help="Take values from this tuned.json (fmn tune) or config.json.", dir_okay=False),
+        typer.Option(
+            "--config", help="Read configuration values from a tuned.json (fmn tune) or config.json.", dir_okay=False
+        ),
     ] = None
     settings: Annotated[
         list[str] | None,

@@ -1,4 +1,4 @@
-"""fmn plot: pictures of a run."""
+"""``fmn plot``: plots of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fmn.cli.options import RunOptions, short, show_failures
 
 
 def plot(terminal: Terminal, options: RunOptions) -> None:
-    """Draws a run: training, recall against chance and ceiling, confused classes, what the memories hold.
+    """Plot a run: training curves, recall against chance and ceiling, confusion matrix, memory contents.
 
     Example: fmn plot runs/fmn-demo
     """

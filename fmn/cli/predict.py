@@ -1,4 +1,4 @@
-"""``fmn predict``: what a run takes each clip for, for reviewers."""
+"""``fmn predict``: class predictions of a run, for annotators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fmn.cli.options import RunOptions, short, show_failures
 
 @dataclass(frozen=True)
 class PredictionOptions(RunOptions):
-    """A run is asked about clips with the utterances of a training manifest."""
+    """A run, and the training manifest whose utterances its predictions are made with."""
 
     manifest: Annotated[
         Path | None, typer.Option("--manifest", help="Training manifest of the utterances (default: the run's own).")
@@ -31,7 +31,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Guesses the class of every clip, with how sure it is, for `fmn-data annotate push --from-run`.
+    """Predict the class of every clip, with its uncertainty, for `fmn-data annotate push --from-run`.
 
     Example: fmn predict runs/fmn-demo
     """

@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 
 def ablate(
     terminal: Terminal,
-    only: Annotated[str, typer.Option("--only", help="Groups to compare, with commas (default: all).")] = "",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each kind.")] = 3,
+    only: Annotated[
+        str, typer.Option("--only", help="Groups of variants to compare, comma-separated (default: all).")
+    ] = "",
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Training runs per variant, each with its own seed.")
+    ] = 3,
     out: OutOption = None,
     dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
 ) -> None:
-    """Compares every choice of the model with its alternatives, on fold 0 of the training part.
+    """Run the ablation study: compare design choices on the validation split (fold 0).
 
     Example: fmn ablate manifests/train.jsonl --only score,space,capacity --seeds 3
     """
@@ -71,14 +75,14 @@ def ablate(
 
 def tune(
     terminal: Terminal,
-    budget: Annotated[int, typer.Option("--budget", min=4, help="The most values to try.")] = 160,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings that each try is averaged over.")] = 2,
+    budget: Annotated[int, typer.Option("--budget", min=4, help="Maximum number of configurations to try.")] = 160,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Training runs to average each configuration over.")] = 2,
     out: OutOption = None,
     dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
 ) -> None:
-    """Finds T1, T2, margin, capacity and temperature on fold 0; the test part is never looked at.
+    """Tune T1, T2, margin, capacity and temperature on the validation split (fold 0).
 
     Example: fmn tune manifests/train.jsonl --budget 160
     """
@@ -152,17 +156,20 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
 
 def newclasses(
     terminal: Terminal,
-    held_out: Annotated[int, typer.Option("--held-out", min=1, help="Classes that are held out of training.")] = 4,
+    held_out: Annotated[int, typer.Option("--held-out", min=1, help="Number of classes held out of training.")] = 4,
     classes: Annotated[
         str, typer.Option("--held-out-classes", help="Class ids to hold out, comma-separated (instead of --held-out).")
     ] = "",
-    pairs: Annotated[str, typer.Option("--pairs", help="Pairs of each that are written later, with commas.")] = "1,5",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings, each without other classes.")] = 3,
+    pairs: Annotated[
+        str, typer.Option("--pairs", help="Pairs of each held-out class to write to the memories, comma-separated.")
+    ] = "1,5",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Training runs, each with other held-out classes.")] = 3,
     out: OutOption = None,
+    dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
 ) -> None:
-    """Holds classes out of training, writes a few of their pairs to the memories, and looks what that gives.
+    """Measure few-shot learning of held-out classes by writing some of their pairs to the memories.
 
     Example: fmn newclasses manifests/train.jsonl --held-out 4 --pairs 1,5
     """
@@ -170,14 +177,20 @@ def newclasses(
     from fmn.studies.new_classes_table import new_classes_table
 
     folder = out or options.default_folder(f"newclasses-{options.preset}")
-    config = options.config()
+    config, names, numbers = options.config(), _listed(classes), _counts(pairs)
+    if dry_run:
+        terminal.closing(
+            "dry run", f"would train {seeds} networks, each without {len(names) or held_out} classes", folder
+        )
+        terminal.result({"dry_run": True, "trainings": seeds, "held_out": len(names) or held_out})
+        return
     found = learn_new_classes(
         options.manifest,
         config,
         folder,
         held_out=held_out,
-        classes=_listed(classes),
-        pairs=_counts(pairs),
+        classes=names,
+        pairs=numbers,
         seeds=seeds,
         root=options.root,
         device=options.device,

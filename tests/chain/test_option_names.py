@@ -20,6 +20,7 @@ def commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
+LEAVES = [name for name, command in COMMANDS.items() if not hasattr(command, "commands")]
 HELP = {
     (name, option): parameter.help
     for name, command in COMMANDS.items()
@@ -67,7 +68,22 @@ def test_no_command_has_an_old_name() -> None:
 
 
 def test_every_command_has_the_common_options() -> None:
-    leaves = [name for name, command in COMMANDS.items() if not hasattr(command, "commands")]
-    assert len(leaves) > 20
-    for name in leaves:
+    assert len(LEAVES) > 20
+    for name in LEAVES:
         assert {"--json", "--verbose", "--debug"} <= {option for own, option in HELP if own == name}, name
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_help_has_an_example_and_says_what_every_parameter_is(name: str) -> None:
+    program = f"fmn-data {name.removeprefix('data ')}" if name.startswith("data ") else f"fmn {name}"
+    assert f"Example: {program}" in COMMANDS[name].help
+    assert all(parameter.help for parameter in COMMANDS[name].params if parameter.name != "help")
+
+
+def test_commands_are_listed_in_the_order_of_the_work() -> None:
+    root = COMMANDS[""]
+    assert root.list_commands(None)[0] == "data"
+    listed = COMMANDS["data"].list_commands(None)
+    work = ["standin", "classes", "build", "speech", "annotate", "pairs"]
+    assert [name for name in listed if name in work] == work
+    assert root.list_commands(None).index("train") < root.list_commands(None).index("eval")

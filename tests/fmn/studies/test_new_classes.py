@@ -121,6 +121,16 @@ def test_classes_that_cannot_be_held_out_are_refused(workspace: Path, small: Con
     assert not (workspace / "out").exists()
 
 
+def test_a_dry_run_of_the_command_trains_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    for held_out in (["--held-out", "2"], ["--held-out-classes", "wash_thing0, wash_thing1"]):
+        planned = CliRunner().invoke(app, ["newclasses", *held_out, "--seeds", "5", "--dry-run", "--json"])
+        assert planned.exit_code == 0, planned.output
+        values = json.loads(planned.stdout)
+        assert (values["dry_run"], values["trainings"], values["held_out"]) == (True, 5, 2)
+    assert not (workspace / "runs").exists()
+
+
 def test_the_command_refuses_pairs_that_are_no_numbers(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
     for pairs in ("few", "0", "1,-2", ""):
