@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataset_tools.cli.main import app as data_app
 from fmn.cli.main import app
 
-app.add_typer(data_app, name="data")
+app.add_typer(data_app, name="data", rich_help_panel="0. Data set")
 
 if __name__ == "__main__":
     app(prog_name="cli.py")

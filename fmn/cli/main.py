@@ -89,9 +89,7 @@ def train(
         options.manifest,
         config,
         folder,
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         resume=resume,
         progress=terminal.progress,
     )
@@ -123,9 +121,7 @@ def evaluate(
     found = evaluate_run(
         folder,
         chosen,
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         update_orders=orders if update_memory else 0,
         progress=terminal.progress,
     )
@@ -179,9 +175,7 @@ def search(
         "speech" if speech else "clip",
         options.manifest_or("test.jsonl"),
         top=top,
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         progress=terminal.progress,
     )
     _show_search(terminal, result)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
 
 import typer
 
@@ -30,6 +30,14 @@ RefitOption = Annotated[
 ]
 
 
+class Compute(TypedDict):
+    """`ComputeOptions` as keyword arguments."""
+
+    root: Path | None
+    device: str
+    jobs: int
+
+
 @dataclass(frozen=True)
 class ComputeOptions:
     """Where features and networks are computed, and in which workspace."""
@@ -39,6 +47,11 @@ class ComputeOptions:
     ] = "auto"
     jobs: JobsOption = DEFAULT_JOBS
     root: WorkspaceOption = None
+
+    @property
+    def compute(self) -> Compute:
+        """These options as keyword arguments of the functions that do the work."""
+        return {"root": self.root, "device": self.device, "jobs": self.jobs}
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ def plot(terminal: Terminal, options: RunOptions) -> None:
     found = plot_run(
         options.folder(),
         options.manifest_or("test.jsonl"),
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         progress=terminal.progress,
     )
     for note in found.notes:

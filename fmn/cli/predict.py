@@ -42,9 +42,7 @@ def predict(
         folder,
         options.manifest_or("train.jsonl"),
         clips=clips,
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         progress=terminal.progress,
     )
     agreeing = f"{found.clips} clips, {found.agreeing} of them taken for the class that they have"

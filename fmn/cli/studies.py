@@ -54,9 +54,7 @@ def ablate(
         folder,
         only=groups,
         seeds=seeds,
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         progress=terminal.progress,
     )
     from fmn.studies.ablation_table import ablation_table
@@ -103,9 +101,7 @@ def tune(
         folder,
         budget=budget,
         seeds=seeds,
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         progress=terminal.progress,
     )
     _show_tuning(terminal, found, options.manifest)
@@ -192,9 +188,7 @@ def newclasses(
         classes=names,
         pairs=numbers,
         seeds=seeds,
-        root=options.root,
-        device=options.device,
-        jobs=options.jobs,
+        **options.compute,
         progress=terminal.progress,
     )
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
