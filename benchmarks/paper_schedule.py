@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     data, parts, _, _ = made_up(config, device)
     loop = TrainingLoop(config, model_of(config, data, parts), data, parts)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    found: dict[str, Any] = {"device": name, "amp": config.training.amp, "epoch_pairs": loop.epoch_pairs}
+    found: dict[str, Any] = {"device": name, "amp": config.training.amp, "pairs_per_epoch": loop.pairs_per_epoch}
     seconds: list[float] = []
     for number in range(1, options.epochs + 1):
         synchronise(device)
@@ -46,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         seconds.append(time.perf_counter() - started)
         epoch_s = median(seconds[1:] or seconds)  # the first one warms up
         found |= {"epochs": number, "epoch_s": epoch_s, "schedule_h": PAPER_EPOCHS * epoch_s / 3600}
-        found |= {"pairs_per_s": loop.epoch_pairs / epoch_s, "loss": figures["loss"], "peak_memory_gb": peak_gb(device)}
+        found |= {
+            "pairs_per_s": loop.pairs_per_epoch / epoch_s,
+            "loss": figures["loss"],
+            "peak_memory_gb": peak_gb(device),
+        }
         print(json.dumps(found), flush=True)
         if sum(seconds) + epoch_s > options.most_s:
             break

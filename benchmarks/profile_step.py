@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     def train_steps(epoch: int, count: int) -> float:
         """Seconds of ``count`` steps, without the memories at an epoch's end."""
         pairs = count * config.training.batch_size
-        loop.epoch_pairs = pairs
-        loop.config = replace(config, training=replace(config.training, epoch_pairs=pairs))
+        loop.pairs_per_epoch = pairs
+        loop.config = replace(config, training=replace(config.training, pairs_per_epoch=pairs))
         synchronise(device)
         started = time.perf_counter()
         loop._run_batches(epoch, lambda done: None)

@@ -126,7 +126,7 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
             total = torch.stack(list(losses.values())).sum()
             optimiser.zero_grad()
             total.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), config.training.clip_norm)
+            nn.utils.clip_grad_norm_(model.parameters(), config.training.max_grad_norm)
             optimiser.step()
             assert total.item() == total.item()
             done += len(clips)
@@ -144,10 +144,10 @@ def trainer_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tup
     """The same of the trainer, and the seconds that the memories take at an epoch's end."""
     data, parts, _, _ = made_up(config, device)
     loop = TrainingLoop(config, model_of(config, data, parts), data, parts)
-    loop.epoch_pairs = pairs
-    loop.config = replace(config, training=replace(config.training, epoch_pairs=2 * config.training.batch_size))
+    loop.pairs_per_epoch = pairs
+    loop.config = replace(config, training=replace(config.training, pairs_per_epoch=2 * config.training.batch_size))
     loop.run_epoch(1, lambda done: None)  # warms up
-    loop.config = replace(config, training=replace(config.training, epoch_pairs=pairs))
+    loop.config = replace(config, training=replace(config.training, pairs_per_epoch=pairs))
     synchronise(device)
     started, busy = time.perf_counter(), time.process_time()
     figures = loop.run_epoch(2, lambda done: None)

@@ -25,9 +25,10 @@ from fmn.features.config import (
     AudioFeatureConfig,
     VideoFeatureConfig,
 )
+from fmn.renamed_keys import with_new_keys
 
 PresetName = Literal["demo", "paper"]
-Form = Literal["working", "printed"]
+Form = Literal["standard", "as_published"]
 Option = bool | int | float | str
 
 
@@ -36,16 +37,16 @@ class ModelConfig:
     """The network between the features and S1 (paper, sections 3.2 and 3.3), and the form of the final score.
 
     Attributes:
-        lstm_units: U, hidden units a direction; an utterance becomes 2U numbers.
+        hidden_size: U, hidden units a direction; an utterance becomes 2U numbers.
         frame_stack: MFCC frames that the Bi-LSTM reads in one step.
         pooling: how its hidden states become one vector: the ``max`` of each hidden unit over time (a word counts
             wherever it falls), their ``mean``, or the ``last`` of each direction. The paper gives the size of the
             vector only.
-        common_dim: dimensions of the common space (not in the paper).
+        embed_dim: dimensions of the common space (not in the paper).
         dropout: before and behind the mapping, and in the head (not in the paper).
         head: S1 from the mapped pair, side by side: ``hidden`` has a hidden layer; ``linear`` is the printed softmax
             layer, with which no query can change the order of the gallery (notes in docs/paper.md).
-        head_units: size of the hidden layer.
+        head_hidden_size: size of the hidden layer.
         score: the final score: ``combined`` (S1 and the agreement of the memories, see ``s1_exponent``), ``s1/max``
             (eq. 3 as printed), ``s1*max``, ``distance`` (sections 3.3 and 3.4 read as they call it: a small product of
             distances is a match), ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the mapped vectors).
@@ -53,13 +54,13 @@ class ModelConfig:
             well, so that next to the agreement it counts for more there than it is worth on new items.
     """
 
-    lstm_units: Count = 1024
+    hidden_size: Count = 1024
     frame_stack: Count = 1
     pooling: Literal["max", "mean", "last"] = "max"
-    common_dim: Count = 2048
+    embed_dim: Count = 2048
     dropout: Share = 0.3
     head: Literal["hidden", "linear"] = "hidden"
-    head_units: Count = 1024
+    head_hidden_size: Count = 1024
     score: Literal["combined", "s1/max", "s1*max", "distance", "s1", "memory", "cosine"] = "combined"
     s1_exponent: NotNegative = 0.02
 
@@ -107,8 +108,8 @@ class AugmentConfig:
 
     Attributes:
         stretch: the tempo changes by a factor from 1 / (1 + stretch) to 1 + stretch.
-        time_masks: how many stretches of time are blanked, each at most ``time_mask_share`` of the utterance.
-        time_mask_share: see ``time_masks``.
+        time_masks: how many stretches of time are blanked, each at most ``time_mask_fraction`` of the utterance.
+        time_mask_fraction: see ``time_masks``.
         coefficient_masks: how many bands of MFCC are blanked, each with its deltas.
         coefficient_mask_width: the most coefficients in a band.
         noise: standard deviation of the noise added to every value; values are normalised to about 1.
@@ -116,7 +117,7 @@ class AugmentConfig:
 
     stretch: NotNegative = 0.25
     time_masks: Annotated[int, Meta(ge=0)] = 2
-    time_mask_share: Share = 0.125
+    time_mask_fraction: Share = 0.125
     coefficient_masks: Annotated[int, Meta(ge=0)] = 2
     coefficient_mask_width: Annotated[int, Meta(ge=0)] = 4
     noise: NotNegative = 0.2
@@ -130,17 +131,17 @@ class TrainingConfig:
         epochs: the most epochs.
         batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of one
             class match, all others do not; so a pair of one class is never a negative.
-        epoch_pairs: pairs in an epoch, drawn anew for each; null takes every training pair once.
+        pairs_per_epoch: pairs in an epoch, drawn anew for each; null takes every training pair once.
         learning_rate: of Adam, the same in every epoch; the number is missing in the paper.
         weight_decay: of Adam.
-        clip_norm: the gradient is scaled down to this norm.
-        triplet: eq. 1: the ``working`` form, as ``printed`` (its sign pushes matches apart), its ``soft`` form (all
+        max_grad_norm: the gradient is scaled down to this norm.
+        triplet: eq. 1: its ``standard`` form, ``as_published`` (that sign pushes matches apart), ``softmax`` (all
             negatives in a softmax instead of one against a margin: the contrastive loss of `fmn.models.losses`), or
             ``off``.
         negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar; the ``semi-hard`` one of each
             anchor and match; or the mean over ``all``.
         margin: of the triplet loss.
-        softness: temperature of its soft form.
+        triplet_temperature: of the softmax.
         triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
         slot_weight: of the slot losses: either side of a pair has to find the slots of its own class by itself.
         augment: how utterances are varied.
@@ -158,14 +159,14 @@ class TrainingConfig:
 
     epochs: Count = 500
     batch_size: Annotated[int, Meta(ge=2)] = 64
-    epoch_pairs: Count | None = None
+    pairs_per_epoch: Count | None = None
     learning_rate: Positive = 1e-4
     weight_decay: NotNegative = 0.0
-    clip_norm: Positive = 1.0
-    triplet: Literal["working", "printed", "soft", "off"] = "working"
+    max_grad_norm: Positive = 1.0
+    triplet: Literal["standard", "as_published", "softmax", "off"] = "standard"
     negatives: Literal["hard", "semi-hard", "all"] = "hard"
     margin: NotNegative = 0.3
-    softness: Positive = 0.1
+    triplet_temperature: Positive = 0.1
     triplet_weight: NotNegative = 1.0
     s1_weight: NotNegative = 0.3
     score_weight: NotNegative = 1.0
@@ -206,13 +207,13 @@ PAPER = Config()
 DEMO = Config(
     video=DEMO_VIDEO,
     audio=DEMO_AUDIO,
-    model=ModelConfig(lstm_units=128, frame_stack=4, common_dim=256, head_units=256),
+    model=ModelConfig(hidden_size=128, frame_stack=4, embed_dim=256, head_hidden_size=256),
     training=TrainingConfig(
         epochs=60,
         batch_size=128,
-        epoch_pairs=1024,
+        pairs_per_epoch=1024,
         learning_rate=3e-3,
-        triplet="soft",  # fold 0 of development seeds 0-3: mAP 73.0 %; 71.9 semi-hard, 71.8 hard negatives, 71.2 none
+        triplet="softmax",  # validation mAP of development seeds 0-3: 73.0 %; semi-hard 71.9, hard 71.8, off 71.2
         validate_every=5,
         threads=2,
     ),
@@ -221,7 +222,7 @@ DEMO = Config(
 PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "paper": PAPER}
 
 
-def preset(name: PresetName, form: Form = "working") -> Config:
+def preset(name: PresetName, form: Form = "standard") -> Config:
     """The configuration ``demo`` (two cores) or ``paper`` (the paper's setting where it states one).
 
     Raises:
@@ -229,13 +230,13 @@ def preset(name: PresetName, form: Form = "working") -> Config:
     """
     if name not in PRESETS:
         raise InputError(f"There is no preset {name!r}", expected=f"one of {', '.join(PRESETS)}")
-    if form not in ("working", "printed"):
-        raise InputError(f"There is no form {form!r}", expected="working or printed")
-    return as_printed(PRESETS[name]) if form == "printed" else PRESETS[name]
+    if form not in ("standard", "as_published"):
+        raise InputError(f"There is no form {form!r}", expected="standard or as_published")
+    return as_published(PRESETS[name]) if form == "as_published" else PRESETS[name]
 
 
-def as_printed(config: Config) -> Config:
-    """``config`` with every equation as the paper prints it, also those that cannot do what its text says."""
+def as_published(config: Config) -> Config:
+    """``config`` with every equation as the paper publishes it, also those that cannot do what its text says."""
     return replace(
         config,
         model=replace(config.model, head="linear", score="s1/max"),
@@ -249,7 +250,7 @@ def as_printed(config: Config) -> Config:
             class_slots=False,
             write="step",
         ),
-        training=replace(config.training, triplet="printed", s1_weight=0.0, slot_weight=0.0),
+        training=replace(config.training, triplet="as_published", s1_weight=0.0, slot_weight=0.0),
     )
 
 
@@ -264,7 +265,7 @@ def config_from_dict(values: Mapping[str, Any]) -> Config:
     Raises:
         InputError: keys are unknown, or values of the wrong type or range; all of them are named at once.
     """
-    return section_from(Config, values, expected="the keys and values that fmn/config.py describes")
+    return section_from(Config, with_new_keys(values), expected="the keys and values that fmn/config.py describes")
 
 
 def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -274,7 +275,7 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
         InputError: as of `config_from_dict`.
     """
     values = as_dict(config)
-    for name, value in changes.items():
+    for name, value in with_new_keys(changes, notice=True).items():
         *sections, key = name.split(".")
         place = values
         for section in sections:

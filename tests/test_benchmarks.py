@@ -62,15 +62,15 @@ def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         assert found[kind]["peak_mb"] >= 0
 
 
-SMALL_MODEL = ["--set", "model.lstm_units=4", "model.common_dim=8", "model.head_units=8", "training.batch_size=8"]
+SMALL_MODEL = ["--set", "model.hidden_size=4", "model.embed_dim=8", "model.head_hidden_size=8", "training.batch_size=8"]
 
 
 def test_paper_schedule(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
     torch.set_num_threads(1)
-    few = [*SMALL_MODEL, "training.epoch_pairs=16", "model.frame_stack=8"]
+    few = [*SMALL_MODEL, "training.pairs_per_epoch=16", "model.frame_stack=8"]
     found = printed_by("paper_schedule", ["--epochs", "2", *few], capsys)
-    assert (found["epochs"], found["epoch_pairs"]) == (2, 16)
+    assert (found["epochs"], found["pairs_per_epoch"]) == (2, 16)
     assert found["schedule_h"] == pytest.approx(500 * found["epoch_s"] / 3600)
     assert printed_by("paper_schedule", ["--epochs", "5", "--most-s", "0", *few], capsys)["epochs"] == 1
 

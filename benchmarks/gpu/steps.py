@@ -9,7 +9,13 @@ from dataclasses import dataclass
 PART_LIMIT_S = 540
 """The time limits of a part and of the environment, which every part begins with, add up to this at most."""
 
-TINY_MODEL = ("--set", "model.lstm_units=8", "model.common_dim=16", "model.head_units=16", "training.batch_size=16")
+TINY_MODEL = (
+    "--set",
+    "model.hidden_size=8",
+    "model.embed_dim=16",
+    "model.head_hidden_size=16",
+    "training.batch_size=16",
+)
 TINY_VIDEO = ("--set", "video.width=0.0625", "video.resize_px=64", "video.crop_px=64", "video.window_frames=16")
 
 
@@ -74,7 +80,7 @@ def steps(device: str) -> list[Step]:
             "paper_schedule",
             460,
             (),
-            ("--epochs", "2", *TINY_MODEL, "training.epoch_pairs=64"),
+            ("--epochs", "2", *TINY_MODEL, "training.pairs_per_epoch=64"),
             part=4,
         ),
     ]

@@ -16,7 +16,10 @@ from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 if TYPE_CHECKING:
     from fmn.config import Config
 
-FORMS: Final[Mapping[str, Literal["working", "printed"]]] = {"standard": "working", "as-published": "printed"}
+FORMS: Final[Mapping[str, Literal["standard", "as_published"]]] = {
+    "standard": "standard",
+    "as-published": "as_published",
+}
 OutOption = Annotated[
     Path | None,
     typer.Option(

@@ -33,7 +33,7 @@ def augmented(sequences: Sequences, config: AugmentConfig, coefficients: int) ->
     time = torch.arange(steps, device=device)
     keep = (time < lengths[:, None])[:, :, None]  # [B, T, 1]
     for _ in range(config.time_masks):
-        longest = lengths * config.time_mask_share
+        longest = lengths * config.time_mask_fraction
         keep = keep & ~_span(time, lengths, longest)[:, :, None]
     band = torch.arange(coefficients, device=device)
     for _ in range(config.coefficient_masks):

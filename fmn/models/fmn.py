@@ -28,10 +28,10 @@ class HiddenHead(nn.Module):
     The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix.
     """
 
-    def __init__(self, common_dim: int, units: int, dropout: float) -> None:
+    def __init__(self, embed_dim: int, units: int, dropout: float) -> None:
         super().__init__()
-        self.video = nn.Linear(common_dim, units)
-        self.audio = nn.Linear(common_dim, units, bias=False)
+        self.video = nn.Linear(embed_dim, units)
+        self.audio = nn.Linear(embed_dim, units, bias=False)
         self.output = nn.Linear(units, 1)
         self.dropout = nn.Dropout(dropout)
 
@@ -48,10 +48,10 @@ class LinearHead(nn.Module):
     Its logit is a term of the clip plus a term of the utterance: for one query the order of the gallery is fixed.
     """
 
-    def __init__(self, common_dim: int) -> None:
+    def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.video = nn.Linear(common_dim, 2)
-        self.audio = nn.Linear(common_dim, 2, bias=False)
+        self.video = nn.Linear(embed_dim, 2)
+        self.audio = nn.Linear(embed_dim, 2, bias=False)
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
         """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
@@ -77,20 +77,20 @@ class FeatureMemoryNetwork(RetrievalModel):
         self.config = config
         self.register_buffer("video_mean", torch.zeros(video_dim))
         self.register_buffer("video_scale", torch.ones(video_dim))
-        self.encoder = UtteranceEncoder(audio_dim, model.lstm_units, stack=model.frame_stack, pooling=model.pooling)
+        self.encoder = UtteranceEncoder(audio_dim, model.hidden_size, stack=model.frame_stack, pooling=model.pooling)
         self.dropout = nn.Dropout(model.dropout)
-        self.map_video = nn.Linear(video_dim, model.common_dim)
-        self.map_audio = nn.Linear(self.encoder.output_dim, model.common_dim)
+        self.map_video = nn.Linear(video_dim, model.embed_dim)
+        self.map_audio = nn.Linear(self.encoder.output_dim, model.embed_dim)
         self.head: nn.Module = (
-            HiddenHead(model.common_dim, model.head_units, model.dropout)
+            HiddenHead(model.embed_dim, model.head_hidden_size, model.dropout)
             if model.head == "hidden"
-            else LinearHead(model.common_dim)
+            else LinearHead(model.embed_dim)
         )
         raw = memory.space == "raw"
         self.memory = FeatureMemory(
             memory.capacity,
-            video_dim if raw else model.common_dim,
-            self.encoder.output_dim if raw else model.common_dim,
+            video_dim if raw else model.embed_dim,
+            self.encoder.output_dim if raw else model.embed_dim,
             space=memory.space,
             update=memory.update,
             novelty_threshold=memory.novelty_threshold,
@@ -204,8 +204,8 @@ class FeatureMemoryNetwork(RetrievalModel):
         if training.triplet != "off" and training.triplet_weight:
             cosines = clips["mapped"] @ utterances["mapped"].T
             losses["triplet"] = training.triplet_weight * (
-                contrastive_loss(cosines, batch.match, temperature=training.softness)
-                if training.triplet == "soft"
+                contrastive_loss(cosines, batch.match, temperature=training.triplet_temperature)
+                if training.triplet == "softmax"
                 else triplet_loss(
                     cosines, batch.match, margin=training.margin, form=training.triplet, negatives=training.negatives
                 )

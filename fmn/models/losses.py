@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-TripletForm = Literal["working", "printed"]
+TripletForm = Literal["standard", "as_published"]
 Negatives = Literal["hard", "semi-hard", "all"]
 
 LEAST_PROBABILITY = 1e-6
@@ -23,7 +23,7 @@ def triplet_loss(
     match: Tensor,
     *,
     margin: float = 0.2,
-    form: TripletForm = "working",
+    form: TripletForm = "standard",
     negatives: Negatives = "hard",
 ) -> Tensor:
     """Eq. 1 over all matches of a batch, in both directions.
@@ -35,7 +35,7 @@ def triplet_loss(
         cosines: [N, M] cosine similarity of every clip with every utterance of the batch.
         match: [N, M] bool: of one class.
         margin: how much better a match has to be than a negative.
-        form: ``working`` or ``printed``.
+        form: ``standard`` or ``as_published``.
         negatives: of each anchor its ``hard`` one only (the most similar); of each anchor and positive the
             ``semi-hard`` one (the most similar of those less similar than the positive; where there is none, the least
             similar of all: Schroff et al., FaceNet, 2015); or the mean over ``all``.
@@ -43,7 +43,7 @@ def triplet_loss(
     Returns:
         The mean over all (anchor, positive) that have a negative, both directions together; 0 where there is none.
     """
-    sign = 1.0 if form == "printed" else -1.0
+    sign = 1.0 if form == "as_published" else -1.0
     total, count = cosines.new_zeros(()), cosines.new_zeros(())
     for similarity, positive in ((cosines, match), (cosines.T, match.T)):
         usable = positive & ~positive.all(dim=1, keepdim=True)

@@ -1,9 +1,9 @@
-"""T1, T2, margin, capacity and temperature by experiments on fold 0, as the paper found them "by experiments".
+"""Hyperparameter tuning on the validation split (fold 0): T1, T2, margin, capacity and temperature.
 
-For each margin a network is trained (with the soft triplet loss: for each softness); the values of its memories, which
-need no training, are improved one after the other until none gets better. A network that is trained with what came out
-best has the last word: only if it beats the defaults on fold 0 are its values taken. Items to test on are never looked
-at.
+The paper found them "by experiments". For each margin (with the softmax triplet loss: for each of its temperatures) a
+network is trained; the values of its memories, which need no training, are improved one after the other until none gets
+better. At the end a network is trained with the best values; they are taken only if it beats the defaults on the
+validation split. Test items are never used.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"
 TRIPLET_VALUES: Mapping[str, tuple[float, ...]] = {
     "training.margin": (0.1, 0.2, 0.3, 0.5),
-    "training.softness": (0.05, 0.1, 0.2, 0.4),
+    "training.triplet_temperature": (0.05, 0.1, 0.2, 0.4),
 }
-"""What a network has to be trained for: the margin, or of the soft triplet loss its softness."""
+"""What a network has to be trained for: the margin, or of the softmax triplet loss its temperature."""
 MEMORY_VALUES: Mapping[str, tuple[float, ...]] = {
     "memory.novelty_threshold": (-1.0, 0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "memory.temperature": (0.02, 0.05, 0.1, 0.2, 0.4),
@@ -43,7 +43,7 @@ Values = dict[str, Any]
 
 def triplet_values(config: Config) -> tuple[str, tuple[float, ...]]:
     """Name and values of what networks are trained for: of ``config``'s triplet loss, its own value first."""
-    name = "training.softness" if config.training.triplet == "soft" else "training.margin"
+    name = "training.triplet_temperature" if config.training.triplet == "softmax" else "training.margin"
     first: float = flattened(as_dict(config))[name]
     return name, (first, *(value for value in TRIPLET_VALUES[name] if value != first))
 
@@ -56,7 +56,7 @@ class Trial:
         values: by dotted name, all five.
         map: mean average precision on fold 0, percent, mean of both directions and of all seeds.
         audio_to_video, video_to_audio: class hit@1, percent, mean of all seeds.
-        retrained: whether networks were trained with all of these values, not with the margin (or softness) alone.
+        retrained: whether networks were trained with all of these values, not with the margin (or temperature) alone.
     """
 
     values: Values
@@ -184,7 +184,7 @@ class _Search:
         self.trials: list[Trial] = []
 
     def improve(self, of_triplet: float, *, until: int) -> None:
-        """Improves the memories' values for a margin or softness, one by one, till ``until`` trials were made."""
+        """Improves the memories' values for a margin or temperature, one by one, till ``until`` trials were made."""
         best = self._once(self._start | {self._of_triplet: of_triplet})
         better = True
         while better:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataset_tools.core.errors import InputError
-from fmn.config import Config, as_dict, as_printed, flattened, with_values
+from fmn.config import Config, as_dict, as_published, flattened, with_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,15 +126,17 @@ def _all(config: Config) -> list[Variant]:
         Variant("slot loss", name, {"training.slot_weight": weight}, True)
         for name, weight in (("on", 1.0), ("off", 0.0))
     ]
-    for form in ("working", "printed", "soft", "off"):
+    for form in ("standard", "as_published", "softmax", "off"):
         found.append(Variant("triplet", form, {"training.triplet": form}, True))
-    with_margin = {"training.triplet": "working"} if config.training.triplet == "soft" else {}  # soft takes all anyway
+    with_margin = (
+        {"training.triplet": "standard"} if config.training.triplet == "softmax" else {}
+    )  # that takes all anyway
     found += [
         Variant("negatives", kind, {"training.negatives": kind, **with_margin}, True)
         for kind in ("hard", "semi-hard", "all")
     ]
-    found.append(Variant("form", "working", {}, True))
-    found.append(Variant("form", "printed", _as_printed(config), True))
+    found.append(Variant("form", "standard", {}, True))
+    found.append(Variant("form", "as_published", _as_published(config), True))
     return found
 
 
@@ -147,7 +149,7 @@ def _near(novelty_threshold: float, capacity: int) -> dict[str, Any]:
     }
 
 
-def _as_printed(config: Config) -> dict[str, Any]:
+def _as_published(config: Config) -> dict[str, Any]:
     """What turns ``config`` into its printed form."""
-    before, after = flattened(as_dict(config)), flattened(as_dict(as_printed(config)))
+    before, after = flattened(as_dict(config)), flattened(as_dict(as_published(config)))
     return {name: value for name, value in after.items() if before[name] != value}

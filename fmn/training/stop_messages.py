@@ -32,7 +32,7 @@ def translate_errors(run: Path) -> Iterator[None]:
             where=run,
             expected="room for all combinations of a batch",
             next_step="free memory, then " + GO_ON + "; or take another --run and less: --set training.batch_size=32, "
-            "--set model.head_units=256, on a GPU also --set training.amp=bf16",
+            "--set model.head_hidden_size=256, on a GPU also --set training.amp=bf16",
         ) from error
 
 

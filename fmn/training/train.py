@@ -156,7 +156,7 @@ def _train(prepared: Featured, config: Config, run: Path, state: RunState | None
 def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, progress: Progress) -> None:
     """One more epoch: trains, validates when it is time, notes the figures in ``state`` and ``events``."""
     started, cpu_started = time.perf_counter(), time.process_time()
-    epoch, before, total = state.epoch + 1, state.epoch * loop.epoch_pairs, loop.epochs * loop.epoch_pairs
+    epoch, before, total = state.epoch + 1, state.epoch * loop.pairs_per_epoch, loop.epochs * loop.pairs_per_epoch
     note = state.line(loop.epochs)
     figures = loop.run_epoch(epoch, lambda done: progress("train", before + done, total, note))
     if loop.validates(epoch):
@@ -164,7 +164,7 @@ def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, prog
     state.add(figures, seconds=time.perf_counter() - started, cpu_seconds=time.process_time() - cpu_started)
     for name, value in figures.items():
         events.add_scalar(name, value, epoch)
-    progress("train", before + loop.epoch_pairs, total, state.line(loop.epochs))
+    progress("train", before + loop.pairs_per_epoch, total, state.line(loop.epochs))
 
 
 def _first_state(prepared: Featured, parts: Parts, parameters: int, *, refit: bool) -> RunState:

@@ -41,7 +41,7 @@ class TrainingLoop:
         self.optimiser = _optimizer(parameters, training, fused=data.device.type == "cuda")
         self.parameters = sum(parameter.numel() for parameter in parameters)
         self.epochs = training.epochs if self.optimiser else 1  # a closed form is found once
-        self.epoch_pairs = training.epoch_pairs or len(parts.fit_pairs)
+        self.pairs_per_epoch = training.pairs_per_epoch or len(parts.fit_pairs)
 
     def run_epoch(self, number: int, report: Callable[[int], None]) -> dict[str, float]:
         """Trains epoch ``number`` and settles the model, where what it settles is asked for before the next epoch.
@@ -66,7 +66,7 @@ class TrainingLoop:
                 f"The loss is not a number any more: {figures}",
                 where=f"epoch {number}",
                 expected="finite losses",
-                next_step="lower training.learning_rate or training.clip_norm (--set), or leave out bf16; "
+                next_step="lower training.learning_rate or training.max_grad_norm (--set), or leave out bf16; "
                 "the epochs before this one are kept",
             )
         seconds = time.perf_counter() - started
@@ -74,7 +74,7 @@ class TrainingLoop:
             self.model.settle(
                 self.data, self.parts.fit_clips, self.parts.fit_utterances, training_generator(seed, "settle", number)
             )
-        return figures | {"loss": sum(figures.values()), "pairs_per_s": self.epoch_pairs / seconds}
+        return figures | {"loss": sum(figures.values()), "pairs_per_s": self.pairs_per_epoch / seconds}
 
     def _run_batches(self, number: int, report: Callable[[int], None]) -> dict[str, Tensor]:
         """Every batch of an epoch; nothing in it waits for the device."""
@@ -84,7 +84,7 @@ class TrainingLoop:
             self.parts.fit_pairs,
             self.data.lengths,
             batch_size=training.batch_size,
-            count=training.epoch_pairs,
+            count=training.pairs_per_epoch,
             generator=training_generator(training.seed, "batches", number),
         )
         self.model.train()
@@ -98,10 +98,10 @@ class TrainingLoop:
                 losses = self.model.losses(batch.with_audio(audio))
             self.optimiser.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
+            nn.utils.clip_grad_norm_(self.model.parameters(), training.max_grad_norm)
             self.optimiser.step()
             for name, loss in losses.items():
-                sums[name] = sums.get(name, 0) + loss.detach() * (len(pairs) / self.epoch_pairs)
+                sums[name] = sums.get(name, 0) + loss.detach() * (len(pairs) / self.pairs_per_epoch)
             done += len(pairs)
             report(done)
         return sums

@@ -37,7 +37,7 @@ VIDEO_DIM, AUDIO_DIM = 12, 8
 SMALL = Config(
     video=DEMO.video,
     audio=replace(DEMO.audio, n_mfcc=4, n_mels=8, deltas=1),
-    model=ModelConfig(lstm_units=8, frame_stack=2, common_dim=8, head_units=16, dropout=0.1),
+    model=ModelConfig(hidden_size=8, frame_stack=2, embed_dim=8, head_hidden_size=16, dropout=0.1),
     memory=MemoryConfig(capacity=10),
     training=TrainingConfig(
         epochs=3, batch_size=8, learning_rate=1e-2, augment=AugmentConfig(coefficient_mask_width=1), validate_every=1

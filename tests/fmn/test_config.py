@@ -14,7 +14,7 @@ from fmn.config import (
     MemoryConfig,
     ModelConfig,
     as_dict,
-    as_printed,
+    as_published,
     config_from_dict,
     preset,
     values_in,
@@ -22,14 +22,14 @@ from fmn.config import (
 )
 
 
-@pytest.mark.parametrize("config", [DEMO, PAPER, as_printed(DEMO), as_printed(PAPER)])
+@pytest.mark.parametrize("config", [DEMO, PAPER, as_published(DEMO), as_published(PAPER)])
 def test_a_configuration_survives_json(config: Config) -> None:
     assert config_from_dict(json.loads(json.dumps(as_dict(config)))) == config
 
 
 def test_what_is_left_out_has_its_default() -> None:
-    config = config_from_dict({"model": {"lstm_units": 3}, "training": {"augment": {"noise": 0}}})
-    assert config.model == ModelConfig(lstm_units=3)
+    config = config_from_dict({"model": {"hidden_size": 3}, "training": {"augment": {"noise": 0}}})
+    assert config.model == ModelConfig(hidden_size=3)
     assert config.memory == MemoryConfig()
     assert config.training.augment.noise == 0.0
     assert config.training.augment.time_masks == 2
@@ -41,7 +41,7 @@ def test_everything_wrong_is_named_at_once() -> None:
             {
                 "modle": {},
                 "video": {"width": 0.0, "colour": 1},
-                "model": {"lstm_units": 0, "head": "cubic", "units": 3},
+                "model": {"hidden_size": 0, "head": "cubic", "units": 3},
                 "memory": {"capacity": "many", "update": 1.5},
                 "training": {"augment": {"noise": -1}, "epochs": 2.5},
             }
@@ -52,7 +52,7 @@ def test_everything_wrong_is_named_at_once() -> None:
         "video.colour is unknown",
         "width is 0.0",
         "model.units is unknown",
-        "model.lstm_units is 0",
+        "model.hidden_size is 0",
         "model.head is 'cubic'",
         "memory.capacity is 'many'",
         "memory.update is 1.5",
@@ -94,17 +94,17 @@ def test_single_values_are_changed_by_their_dotted_name() -> None:
 
 def test_the_paper_preset_is_the_papers_setting() -> None:
     # Notes on the paper: U = 1024, 1024 + 1024 = 2048 video numbers, X = 50, batch 64, 500 epochs.
-    assert (PAPER.model.lstm_units, PAPER.video.dim, PAPER.memory.capacity) == (1024, 2048, 50)
+    assert (PAPER.model.hidden_size, PAPER.video.dim, PAPER.memory.capacity) == (1024, 2048, 50)
     assert (PAPER.training.batch_size, PAPER.training.epochs) == (64, 500)
 
 
 def test_the_printed_form_changes_every_equation_that_cannot_be_as_printed() -> None:
-    printed = preset("demo", "printed")
+    printed = preset("demo", "as_published")
     assert (printed.model.head, printed.model.score) == ("linear", "s1/max")
     assert (printed.memory.space, printed.memory.read, printed.memory.write) == ("raw", "max", "step")
     assert isinstance(printed.memory.update, float)
-    assert printed.training.triplet == "printed"
-    assert printed.model.lstm_units == DEMO.model.lstm_units
+    assert printed.training.triplet == "as_published"
+    assert printed.model.hidden_size == DEMO.model.hidden_size
 
 
 def test_unknown_presets_and_forms_are_refused() -> None:

@@ -65,7 +65,7 @@ def config_of(name: str, form: str, device: torch.device) -> Config:
     """A preset without dropout (cuDNN's LSTM has a gradient in training mode only); tiny in a rehearsal."""
     changes: dict[str, Any] = {"model.dropout": 0.0}
     if device.type == "cpu":
-        changes |= {"model.lstm_units": 8, "model.common_dim": 16, "model.head_units": 16}
+        changes |= {"model.hidden_size": 8, "model.embed_dim": 16, "model.head_hidden_size": 16}
     return with_values(preset(name, form), changes)  # type: ignore[arg-type]
 
 
@@ -77,7 +77,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
 
 
-@pytest.mark.parametrize("form", ["working", "printed"])
+@pytest.mark.parametrize("form", ["standard", "as_published"])
 @pytest.mark.parametrize("name", ["demo", "paper"])
 def test_scores_agree(name: str, form: str, precision: str, device: torch.device, record: Callable[..., None]) -> None:
     every = np.arange(CLASSES * PER_CLASS)
@@ -95,7 +95,7 @@ def test_scores_agree(name: str, form: str, precision: str, device: torch.device
     assert found <= BOUNDS[precision]["scores"]
 
 
-@pytest.mark.parametrize("form", ["working", "printed"])
+@pytest.mark.parametrize("form", ["standard", "as_published"])
 @pytest.mark.parametrize("name", ["demo", "paper"])
 def test_losses_and_gradients_agree(
     name: str, form: str, precision: str, device: torch.device, record: Callable[..., None]
@@ -146,7 +146,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         f"triplet, {form}, {negatives}": lambda scores, match, form=form, negatives=negatives: triplet_loss(
             scores, match, form=form, negatives=negatives
         )
-        for form in ("working", "printed")
+        for form in ("standard", "as_published")
         for negatives in ("hard", "semi-hard", "all")
     },
     "contrastive": contrastive_loss,

@@ -25,14 +25,14 @@ Large = tuple[Path, dict[str, Any]]
 
 
 def config_of(large: Large, device: torch.device, **changes: Any) -> Config:
-    tiny = {"training.epochs": 2, "training.epoch_pairs": 256} if device.type == "cpu" else {}
+    tiny = {"training.epochs": 2, "training.pairs_per_epoch": 256} if device.type == "cpu" else {}
     named = {f"training.{name}": value for name, value in changes.items()}
     return with_values(preset("demo"), large[1] | tiny | named)
 
 
-def stopped_in_epoch(number: int, epoch_pairs: int) -> Callable[..., None]:
+def stopped_in_epoch(number: int, pairs_per_epoch: int) -> Callable[..., None]:
     def progress(stage: str, done: int, total: int, note: str = "") -> None:
-        if stage == "train" and done > (number - 1) * epoch_pairs:
+        if stage == "train" and done > (number - 1) * pairs_per_epoch:
             raise KeyboardInterrupt
 
     return progress
@@ -42,7 +42,7 @@ def stopped_in_epoch(number: int, epoch_pairs: int) -> Callable[..., None]:
 def test_a_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     deterministic: bool, large: Large, device: torch.device, tmp_path: Path, record: Callable[..., None]
 ) -> None:
-    config = config_of(large, device, epochs=3, epoch_pairs=256, validate_every=1, deterministic=deterministic)
+    config = config_of(large, device, epochs=3, pairs_per_epoch=256, validate_every=1, deterministic=deterministic)
     whole, again, stopped = (tmp_path / "runs" / name for name in ("whole", "again", "stopped"))
     for run in (whole, again):
         train(large[0], config, run, device=str(device))

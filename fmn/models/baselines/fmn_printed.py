@@ -6,7 +6,7 @@ maximum without a clamp, the triplet loss with the printed sign. The same networ
 
 from __future__ import annotations
 
-from fmn.config import as_printed
+from fmn.config import as_published
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.system import System
 
@@ -14,6 +14,6 @@ SYSTEM = System(
     name="fmn_printed",
     summary="FMN with every equation as printed",
     build=FeatureMemoryNetwork,
-    adapt=as_printed,
+    adapt=as_published,
     footnote="equations as printed, some of which cannot work: docs/paper.md",
 )

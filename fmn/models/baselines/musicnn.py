@@ -217,8 +217,8 @@ class MusicnnTowers(ScoreTrainedTowers):
             config,
             video_dim,
             encoder,
-            two_layers(video_dim, model.common_dim, model),
-            nn.Linear(encoder.output_dim, model.common_dim),
+            two_layers(video_dim, model.embed_dim, model),
+            nn.Linear(encoder.output_dim, model.embed_dim),
         )
 
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
@@ -230,7 +230,7 @@ def adapt(config: Config) -> Config:
     """The published input and learning rate; a smaller and shorter one in a small preset."""
     training, audio = replace(config.training, learning_rate=PUBLISHED_RATE), log_mel_audio(config.audio)
     options = dict(config.options)
-    if training.epoch_pairs is not None:
+    if training.pairs_per_epoch is not None:
         training = replace(training, epochs=max(1, training.epochs // DEMO_EPOCHS))
         audio = replace(audio, n_mels=DEMO_BANDS)
         options.setdefault("filters", DEMO_FILTERS)
@@ -242,7 +242,7 @@ def grid(config: Config) -> tuple[Changes, ...]:
     rate = config.training.learning_rate
     return (
         {},
-        {"training.triplet": "working", "training.negatives": "semi-hard"},
+        {"training.triplet": "standard", "training.negatives": "semi-hard"},
         {"training.learning_rate": rate * 3},
         {"training.learning_rate": rate / 3},
     )

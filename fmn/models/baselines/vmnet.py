@@ -154,7 +154,7 @@ def _steps(vectors: Tensor) -> Tensor:
 
 def adapt(config: Config) -> Config:
     """The published batch and learning rate in the paper's preset, a quarter of that batch in a small one."""
-    is_small = config.training.epoch_pairs is not None
+    is_small = config.training.pairs_per_epoch is not None
     training = larger_batches(config.training, DEMO_BATCH if is_small else PUBLISHED_BATCH)
     rate = config.training.learning_rate / 3 if is_small else PUBLISHED_RATE
     return replace(config, training=replace(training, learning_rate=rate))

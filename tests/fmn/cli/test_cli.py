@@ -23,10 +23,10 @@ SMALL = [
     "video.crop_px=32",
     "video.window_frames=8",
     "video.weights=random",
-    "model.lstm_units=8",
-    "model.common_dim=8",
-    "model.head_units=8",
-    "training.epoch_pairs=64",
+    "model.hidden_size=8",
+    "model.embed_dim=8",
+    "model.head_hidden_size=8",
+    "training.pairs_per_epoch=64",
     "training.threads=1",
 ]
 SETTINGS = [part for setting in SMALL for part in ("--set", setting)]

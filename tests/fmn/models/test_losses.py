@@ -40,7 +40,7 @@ def direct_triplet(cosines: torch.Tensor, match: torch.Tensor, margin: float, si
     return sum(terms) / len(terms)
 
 
-@pytest.mark.parametrize(("form", "sign"), [("working", -1), ("printed", 1)])
+@pytest.mark.parametrize(("form", "sign"), [("standard", -1), ("as_published", 1)])
 @pytest.mark.parametrize("negatives", ["hard", "semi-hard", "all"])
 @pytest.mark.parametrize("margin", [0.0, 0.2, 1.5])
 def test_triplets_are_those_of_a_direct_loop(form: str, sign: int, negatives: str, margin: float) -> None:
@@ -50,7 +50,7 @@ def test_triplets_are_those_of_a_direct_loop(form: str, sign: int, negatives: st
 
 @pytest.mark.parametrize("negatives", ["hard", "semi-hard", "all"])
 def test_the_working_form_draws_matches_together_and_the_printed_one_drives_them_apart(negatives: str) -> None:
-    for form, expected in (("working", -1), ("printed", 1)):
+    for form, expected in (("standard", -1), ("as_published", 1)):
         cosines = COSINES.clone().requires_grad_()
         triplet_loss(cosines, MATCH, margin=2.5, form=form, negatives=negatives).backward()
         assert torch.equal(cosines.grad[MATCH].sign(), torch.full((int(MATCH.sum()),), float(expected)).double())

@@ -16,7 +16,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
-from fmn.config import DEMO, PAPER, Config, as_dict, as_printed, flattened, with_values
+from fmn.config import DEMO, PAPER, Config, as_dict, as_published, flattened, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import featured
 from fmn.evaluation.evaluate import measure
@@ -44,10 +44,10 @@ def test_every_group_has_its_default_among_its_variants(config: Config) -> None:
     for group in GROUPS:
         defaults = [variant for variant in variants if variant.group == group and variant.applied(config) == config]
         # "full" shows only where slots are scarce, and the soft triplet loss chooses no negatives.
-        without = {"full", "negatives"} if config.training.triplet == "soft" else {"full"}
+        without = {"full", "negatives"} if config.training.triplet == "softmax" else {"full"}
         assert len(defaults) == (group not in without), group
-    printed = next(variant for variant in variants if variant.name == "printed" and variant.group == "form")
-    assert printed.applied(config) == as_printed(config)
+    printed = next(variant for variant in variants if variant.name == "as_published" and variant.group == "form")
+    assert printed.applied(config) == as_published(config)
 
 
 def test_what_is_not_trained_again_only_changes_how_memories_are_used() -> None:

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 @pytest.fixture
 def quick(small: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.setattr(fmn.studies.tune, "TRIPLET_VALUES", {MARGIN: (0.1, 0.3), "training.softness": (0.1, 0.4)})
+    monkeypatch.setattr(
+        fmn.studies.tune, "TRIPLET_VALUES", {MARGIN: (0.1, 0.3), "training.triplet_temperature": (0.1, 0.4)}
+    )
     return with_values(small, {"training.epochs": 2})
 
 
@@ -51,10 +53,10 @@ def test_the_best_values_are_those_that_won_when_trained_with(workspace: Path, q
 
 
 def test_of_the_soft_triplet_loss_the_softness_is_tuned(workspace: Path, quick: Config) -> None:
-    soft = with_values(quick, {"training.triplet": "soft", "training.softness": 0.2})
-    assert triplet_values(soft) == ("training.softness", (0.2, 0.1, 0.4))
+    soft = with_values(quick, {"training.triplet": "softmax", "training.triplet_temperature": 0.2})
+    assert triplet_values(soft) == ("training.triplet_temperature", (0.2, 0.1, 0.4))
     found = tune(manifest_of(workspace), soft, workspace / "out", budget=12, seeds=1)
-    assert {trial.values["training.softness"] for trial in found.trials} == {0.1, 0.2, 0.4}
+    assert {trial.values["training.triplet_temperature"] for trial in found.trials} == {0.1, 0.2, 0.4}
     assert all(MARGIN not in trial.values for trial in found.trials)
 
 

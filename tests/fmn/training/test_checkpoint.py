@@ -131,7 +131,7 @@ def test_files_that_are_broken_are_named(tmp_path: Path, small: Config) -> None:
 
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, small: Config) -> None:
     saved(tmp_path, small)
-    save_config(tmp_path, with_values(small, {"model.common_dim": 9}))
+    save_config(tmp_path, with_values(small, {"model.embed_dim": 9}))
     with pytest.raises(InputError, match=r"does not fit config\.json beside it"):
         load_run(tmp_path, CPU)
 

@@ -310,10 +310,10 @@ def test_items_without_features_take_no_part_and_are_named(
 
 
 def test_the_printed_form_trains_too(workspace: Path, small: Config) -> None:
-    from fmn.config import as_printed
+    from fmn.config import as_published
 
     run = workspace / "runs" / "printed"
-    config = with_values(as_printed(small), {"memory.score_threshold": 0.0})
+    config = with_values(as_published(small), {"memory.score_threshold": 0.0})
     train(manifest_of(workspace), config, run)
     tensors = load_file(run / "checkpoint.safetensors")
     assert tensors["memory.video_slots"].shape == (10, 12)  # raw features

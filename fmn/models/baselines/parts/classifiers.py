@@ -36,7 +36,7 @@ class ClipClassifier(nn.Module):
 
     def __init__(self, config: Config, video_dim: int) -> None:
         super().__init__()
-        units, dropout = config.model.head_units, config.model.dropout
+        units, dropout = config.model.head_hidden_size, config.model.dropout
         self.standardised = Standardised(video_dim)
         self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(video_dim, units), nn.ReLU(), nn.Dropout(dropout))
         self.head = ClassHead(units)

@@ -97,8 +97,8 @@ class MarginTowers(ScoreTrainedTowers):
             config,
             video_dim,
             encoder,
-            GatedProjection(video_dim, model.common_dim, model.dropout),
-            GatedProjection(encoder.output_dim, model.common_dim, model.dropout),
+            GatedProjection(video_dim, model.embed_dim, model.dropout),
+            GatedProjection(encoder.output_dim, model.embed_dim, model.dropout),
             unit=False,
         )
         self.kind: Margin = kind

@@ -41,12 +41,12 @@ class Standardised(nn.Module):
 def utterance_encoder(config: Config, audio_dim: int) -> UtteranceEncoder:
     """The Bi-LSTM of FMN, of the same configuration."""
     model = config.model
-    return UtteranceEncoder(audio_dim, model.lstm_units, stack=model.frame_stack, pooling=model.pooling)
+    return UtteranceEncoder(audio_dim, model.hidden_size, stack=model.frame_stack, pooling=model.pooling)
 
 
 def two_layers(inputs: int, outputs: int, model: ModelConfig) -> nn.Module:
-    """[N, inputs] → [N, outputs] through a hidden layer of ``common_dim`` units (ReLU), dropout before each."""
-    units, dropout = model.common_dim, model.dropout
+    """[N, inputs] → [N, outputs] through a hidden layer of ``embed_dim`` units (ReLU), dropout before each."""
+    units, dropout = model.embed_dim, model.dropout
     return nn.Sequential(
         nn.Dropout(dropout), nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, outputs)
     )
@@ -54,20 +54,20 @@ def two_layers(inputs: int, outputs: int, model: ModelConfig) -> nn.Module:
 
 def larger_batches(training: TrainingConfig, pairs: int) -> TrainingConfig:
     """Batches of at least ``pairs``, and at least four of them an epoch."""
-    epoch_pairs = training.epoch_pairs and max(training.epoch_pairs, 4 * pairs)
-    return replace(training, batch_size=max(training.batch_size, pairs), epoch_pairs=epoch_pairs)
+    pairs_per_epoch = training.pairs_per_epoch and max(training.pairs_per_epoch, 4 * pairs)
+    return replace(training, batch_size=max(training.batch_size, pairs), pairs_per_epoch=pairs_per_epoch)
 
 
 def fmn_triplet_loss(cosines: Tensor, match: Tensor, training: TrainingConfig) -> Tensor:
-    """FMN's triplet loss: its soft form where the configuration asks for that, else the one with a margin.
+    """FMN's triplet loss: its softmax form where the configuration asks for that, else the one with a margin.
 
     Args:
         cosines: [V, A] of a batch's clips and utterances.
         match: [V, A] bool: of one class.
-        training: which form, its margin and negatives or its softness.
+        training: which form, its margin and negatives or its temperature.
     """
-    if training.triplet == "soft":
-        return contrastive_loss(cosines, match, temperature=training.softness)
+    if training.triplet == "softmax":
+        return contrastive_loss(cosines, match, temperature=training.triplet_temperature)
     return triplet_loss(cosines, match, margin=training.margin, negatives=training.negatives)
 
 

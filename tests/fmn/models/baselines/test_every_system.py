@@ -80,7 +80,7 @@ def adapted(name: str, config: Config) -> Config:
     adapted = find_system(name).adapt(config)
     if name == "musicnn":
         changes |= {"options.filters": 0.25, "training.learning_rate": 1e-2}
-    return with_values(adapted, changes | {"training.epochs": 6, "training.epoch_pairs": 64})
+    return with_values(adapted, changes | {"training.epochs": 6, "training.pairs_per_epoch": 64})
 
 
 @pytest.mark.parametrize("name", system_names())

@@ -1,0 +1,52 @@
+"""Deprecated configuration keys and values: an old one is read as the new one for one minor version.
+
+Runs that an earlier version trained are read silently; what a user names (``--set``, ``--config``) gets a notice.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+KEYS = {  # old → new, by dotted name
+    "model.common_dim": "model.embed_dim",
+    "model.head_units": "model.head_hidden_size",
+    "model.lstm_units": "model.hidden_size",
+    "training.augment.time_mask_share": "training.augment.time_mask_fraction",
+    "training.clip_norm": "training.max_grad_norm",
+    "training.epoch_pairs": "training.pairs_per_epoch",
+    "training.softness": "training.triplet_temperature",
+}
+VALUES = {  # of a key by its new name: old → new
+    "training.triplet": {"printed": "as_published", "soft": "softmax", "working": "standard"},
+}
+
+
+def with_new_keys(values: Mapping[str, Any], *, notice: bool = False, path: str = "") -> dict[str, Any]:
+    """``values`` with new keys and values in place of old ones, in nested sections too.
+
+    Args:
+        values: by key or by dotted name; where an old and a new key stand side by side, both are kept.
+        notice: whether to tell of each on stderr.
+        path: dotted name of the section that ``values`` are of, with a dot at its end.
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{path}{key}"
+        new = KEYS.get(name, name)
+        if new != name and new.removeprefix(path) not in values:
+            key = new.removeprefix(path)
+            _tell(notice, name, new)
+        if isinstance(value, Mapping):
+            value = with_new_keys(value, notice=notice, path=f"{new}.")
+        elif isinstance(value, str) and value in VALUES.get(new, {}):
+            _tell(notice, f"{new}={value}", f"{new}={VALUES[new][value]}")
+            value = VALUES[new][value]
+        found[key] = value
+    return found
+
+
+def _tell(notice: bool, old: str, new: str) -> None:
+    if notice:
+        print(f"{old} is now {new}; the old name will be removed in the next minor version", file=sys.stderr)
