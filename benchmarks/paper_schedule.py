@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from training_loop import PAPER_EPOCHS, made_up, model_of, peak_gb, synchronise
+from training_loop import PAPER_EPOCHS, made_up, model_of, peak_gb, synchronize
 
 from fmn.cli.options import settings_of
 from fmn.config import PAPER, with_values
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"device": name, "amp": config.training.amp, "pairs_per_epoch": loop.pairs_per_epoch}
     seconds: list[float] = []
     for number in range(1, options.epochs + 1):
-        synchronise(device)
+        synchronize(device)
         started = time.perf_counter()
         figures = loop.run_epoch(number, lambda done: None)
-        synchronise(device)
+        synchronize(device)
         seconds.append(time.perf_counter() - started)
         epoch_s = median(seconds[1:] or seconds)  # the first one warms up
         found |= {"epochs": number, "epoch_s": epoch_s, "schedule_h": PAPER_EPOCHS * epoch_s / 3600}

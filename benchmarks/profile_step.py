@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
-from training_loop import made_up, model_of, peak_gb, synchronise
+from training_loop import made_up, model_of, peak_gb, synchronize
 
 from fmn.cli.options import settings_of
 from fmn.config import PAPER, with_values
@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         pairs = count * config.training.batch_size
         loop.pairs_per_epoch = pairs
         loop.config = replace(config, training=replace(config.training, pairs_per_epoch=pairs))
-        synchronise(device)
+        synchronize(device)
         started = time.perf_counter()
         loop._run_batches(epoch, lambda done: None)
-        synchronise(device)
+        synchronize(device)
         return time.perf_counter() - started
 
     train_steps(1, 3)  # warms up

@@ -4,7 +4,7 @@
 
 The plain loop is what one writes first: a Dataset of pairs, a DataLoader that pads a batch, every utterance of every
 pair encoded, the loss read after each step. The trainer keeps the items on the device, encodes each utterance of a
-batch once, puts utterances of like length together and never waits for the device. Model, loss, augmentation, optimiser
+batch once, puts utterances of like length together and never waits for the device. Model, loss, augmentation, optimizer
 and pairs are the same. Features are made up: 20 classes of 35 clips and 35 utterances of one to three seconds.
 
 On a CPU that others use, too, wall time says little: there the ratio is given of processor time as well. (fmn sets
@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from fmn.cli.options import settings_of
 from fmn.config import Config, preset, with_values
 from fmn.data.batches import Batch, ItemTensors
-from fmn.data.items import Parts
+from fmn.data.items import TrainValSplit
 from fmn.data.loading import find_device
 from fmn.data.sequences import Sequences
 from fmn.data.spec_augment import augmented
@@ -41,7 +41,7 @@ CLASSES, PER_CLASS = 20, 35
 PAPER_PAIRS, PAPER_EPOCHS = 24_500, 500
 
 
-def made_up(config: Config, device: torch.device) -> tuple[ItemTensors, Parts, list[Any], list[Any]]:
+def made_up(config: Config, device: torch.device) -> tuple[ItemTensors, TrainValSplit, list[Any], list[Any]]:
     random = np.random.default_rng(0)
     count = CLASSES * PER_CLASS
     classes = np.arange(count) % CLASSES
@@ -51,17 +51,17 @@ def made_up(config: Config, device: torch.device) -> tuple[ItemTensors, Parts, l
     data = ItemTensors(video, audio, classes, classes, device)
     pairs = np.array([(i, j) for i in range(count) for j in range(count) if classes[i] == classes[j]])
     nothing = np.empty(0, dtype=np.int64)
-    return data, Parts(pairs, np.arange(count), np.arange(count), nothing, nothing, False), video, audio
+    return data, TrainValSplit(pairs, np.arange(count), np.arange(count), nothing, nothing, False), video, audio
 
 
-def model_of(config: Config, data: ItemTensors, parts: Parts) -> Any:
+def model_of(config: Config, data: ItemTensors, parts: TrainValSplit) -> Any:
     torch.manual_seed(0)
     model = find_system("fmn").build(config, data.video_dim, data.audio_dim).to(data.device)
-    model.prepare(data, parts.fit_clips, parts.fit_utterances)
+    model.prepare(data, parts.train_clips, parts.train_utterances)
     return model
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -100,10 +100,10 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
     """Pairs a second and a second of processor time of the plain loop, after two batches to warm up."""
     data, parts, video, audio = made_up(config, device)
     model = model_of(config, data, parts).train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.training.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.training.learning_rate)
     use_bf16 = config.training.amp == "bf16" and device.type == "cuda"
     generator = torch.Generator().manual_seed(0)
-    chosen = parts.fit_pairs[torch.randperm(len(parts.fit_pairs), generator=generator)[:pairs].numpy()]
+    chosen = parts.train_pairs[torch.randperm(len(parts.train_pairs), generator=generator)[:pairs].numpy()]
     size = config.training.batch_size
 
     def run(rows: Any) -> int:
@@ -124,19 +124,19 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
             with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16):
                 losses = model.losses(batch)
             total = torch.stack(list(losses.values())).sum()
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             total.backward()
             nn.utils.clip_grad_norm_(model.parameters(), config.training.max_grad_norm)
-            optimiser.step()
+            optimizer.step()
             assert total.item() == total.item()
             done += len(clips)
         return done
 
     run(chosen[: 2 * size])
-    synchronise(device)
+    synchronize(device)
     started, busy = time.perf_counter(), time.process_time()
     done = run(chosen)
-    synchronise(device)
+    synchronize(device)
     return done / (time.perf_counter() - started), done / (time.process_time() - busy)
 
 
@@ -148,13 +148,13 @@ def trainer_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tup
     loop.config = replace(config, training=replace(config.training, pairs_per_epoch=2 * config.training.batch_size))
     loop.run_epoch(1, lambda done: None)  # warms up
     loop.config = replace(config, training=replace(config.training, pairs_per_epoch=pairs))
-    synchronise(device)
+    synchronize(device)
     started, busy = time.perf_counter(), time.process_time()
     figures = loop.run_epoch(2, lambda done: None)
-    synchronise(device)
+    synchronize(device)
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
     again = time.process_time()
-    loop.model.settle(data, parts.fit_clips, parts.fit_utterances, np.random.default_rng(0))
+    loop.model.fit_after_epoch(data, parts.train_clips, parts.train_utterances, np.random.default_rng(0))
     busy -= time.process_time() - again  # of the steps alone, as the plain loop's
     return figures["pairs_per_s"], pairs / busy, seconds - pairs / figures["pairs_per_s"]
 

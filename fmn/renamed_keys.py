@@ -1,4 +1,4 @@
-"""Deprecated configuration keys and values: an old one is read as the new one for one minor version.
+"""Deprecated configuration keys, values and tensor names: an old one is read as the new one for one minor version.
 
 Runs that an earlier version trained are read silently; what a user names (``--set``, ``--config``) gets a notice.
 """
@@ -21,6 +21,15 @@ KEYS = {  # old → new, by dotted name
 VALUES = {  # of a key by its new name: old → new
     "training.triplet": {"printed": "as_published", "soft": "softmax", "working": "standard"},
 }
+
+
+TENSOR_NAMES = {"normalise": "normalize", "optimiser": "optimizer", "standardised": "standardized"}
+"""Parts of the names of tensors in checkpoints and states: old → new."""
+
+
+def new_tensor_name(name: str) -> str:
+    """The name of today for a tensor of a checkpoint: ``standardised.mean`` → ``standardized.mean``."""
+    return ".".join(TENSOR_NAMES.get(part, part) for part in name.split("."))
 
 
 def with_new_keys(values: Mapping[str, Any], *, notice: bool = False, path: str = "") -> dict[str, Any]:

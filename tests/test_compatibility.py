@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from dataset_tools.build_record import read_build
 from dataset_tools.core.jsonl import Row
@@ -17,7 +18,7 @@ from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow
 from dataset_tools.pairs.split_record import read_split
 from fmn.data.batches import ItemTensors
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
-from fmn.training.checkpoint import load_config, load_run
+from fmn.training.checkpoint import load_config, load_run, load_state
 from fmn.training.run_state import read_run_state
 
 OLD = Path(__file__).parent / "fixtures" / "workspace_0_1_0"
@@ -62,6 +63,18 @@ def test_runs_score_as_they_did(system: str) -> None:
 def test_configurations_keep_their_values() -> None:
     config = load_config(OLD / "runs" / "fmn")
     assert (config.memory.capacity, config.training.epochs, config.training.seed) == (10, 1, 0)
+
+
+def test_the_optimizer_of_an_old_run_resumes() -> None:
+    run = OLD / "runs" / "fmn"
+    model = load_run(run, torch.device("cpu")).model
+    optimizer = torch.optim.Adam(model.parameters())
+    load_state(run, model, optimizer, torch.device("cpu"))
+    found = {str(index): entries["exp_avg"] for index, entries in optimizer.state_dict()["state"].items()}
+    with safe_open(run / "state.safetensors", framework="pt") as file:
+        saved = {index: file.get_tensor(f"optimiser.{index}.exp_avg") for index in found}
+    assert all(torch.equal(found[index], saved[index]) for index in saved)
+    assert sum(average.abs().sum() for average in saved.values()) > 0
 
 
 def test_the_state_of_training_is_read() -> None:

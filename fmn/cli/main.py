@@ -207,18 +207,18 @@ def main() -> None:
 
 def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path, config: Config) -> None:
     from fmn.config import as_dict
-    from fmn.data.items import load_items, parts_of
+    from fmn.data.items import load_items, train_val_split
 
     items = load_items(manifest, root)
-    parts = parts_of(items.without_fold_0() if config.training.refit else items)
+    parts = train_val_split(items.without_fold_0() if config.training.refit else items)
     terminal.closing(
         "dry run",
-        f"would train {config.system} for {config.training.epochs} epochs on {len(parts.fit_pairs):,} pairs of "
-        f"{len(parts.fit_clips)} clips and {len(parts.fit_utterances)} utterances, and validate on "
+        f"would train {config.system} for {config.training.epochs} epochs on {len(parts.train_pairs):,} pairs of "
+        f"{len(parts.train_clips)} clips and {len(parts.train_utterances)} utterances, and validate on "
         f"{len(parts.validation_clips)} and {len(parts.validation_utterances)} of fold 0",
         run,
     )
-    terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "pairs": len(parts.fit_pairs)})
+    terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "pairs": len(parts.train_pairs)})
 
 
 def _show_training(terminal: Terminal, summary: RunSummary) -> None:

@@ -15,10 +15,10 @@ from dataset_tools.core.errors import StoppedError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.comparison.comparison_plan import Comparison, Entry
 from fmn.comparison.comparison_runs import Outcome, Task, run_tasks
-from fmn.comparison.results import Results, summarised
+from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
-from fmn.data.loading import featured
+from fmn.data.loading import load_features
 from fmn.systems import find_system
 
 
@@ -67,7 +67,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     for (entry, _), outcome in zip(tested, ran([task for _, task in tested]), strict=True):
         entry.tested.append(outcome)
     progress("compare", comparison.runs, comparison.runs)
-    return summarised(comparison, entries, test_items, notes)
+    return summarized(comparison, entries, test_items, notes)
 
 
 def _extract(
@@ -89,7 +89,7 @@ def _extract(
             known[key] = None
             try:
                 for items in manifests:
-                    found = featured(
+                    found = load_features(
                         items, config, device=torch.device(comparison.device), jobs=jobs, progress=progress
                     )
                     notes |= dict.fromkeys(found.notes)

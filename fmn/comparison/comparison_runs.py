@@ -22,7 +22,7 @@ from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
 from dataset_tools.core.files import write_bytes, written_whole
 from fmn.config import Config
 from fmn.data.items import load_items
-from fmn.data.loading import featured, find_device
+from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
@@ -176,7 +176,7 @@ def _score(task: Task, test: Path) -> None:
     """Writes the scores of the test items, and metrics.json beside them."""
     device = find_device(task.device)
     loaded = load_run(task.run, device)
-    prepared = featured(load_items(test, task.root), loaded.config, device=device, jobs=1)
+    prepared = load_features(load_items(test, task.root), loaded.config, device=device, jobs=1)
     with threads(loaded.config.training.threads):
         scores = all_scores(loaded, prepared)
     metrics = measure(scores, prepared.items)  # refuses NaN

@@ -38,7 +38,7 @@ class Results:
     failed: dict[str, str]
 
 
-def summarised(comparison: Comparison, entries: Mapping[str, Entry], items: Items, notes: tuple[str, ...]) -> Results:
+def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Items, notes: tuple[str, ...]) -> Results:
     """The figures of all systems.
 
     Systems are measured on the items that all of them have features of.

@@ -51,7 +51,7 @@ def blocks(values: Mapping[str, Any]) -> list[Table]:
     return [*made, _costs(values), _quoted()]
 
 
-def best_beyond_doubt(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
+def significantly_best(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
     """The system with the best mean, where its difference lies beyond the interval (`BOLD`); else null."""
     means = {
         name: system["metrics"][direction][metric][k]["mean"]
@@ -71,7 +71,7 @@ def best_beyond_doubt(values: Mapping[str, Any], direction: str, metric: str, k:
 def _direction(values: Mapping[str, Any], direction: str, name: str) -> Table:
     chance = values["references"]["chance"][direction]
     columns = [(metric, k) for metric in SHOWN for k in chance[metric]]
-    best = {column: best_beyond_doubt(values, direction, *column) for column in columns}
+    best = {column: significantly_best(values, direction, *column) for column in columns}
     systems = []
     for system, found in values["systems"].items():
         if "metrics" not in found:

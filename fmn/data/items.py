@@ -113,19 +113,19 @@ class Items:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class TrainValSplit:
     """The training items in two parts: what is fitted, and fold 0, which chooses and is not fitted.
 
     Attributes:
-        fit_pairs: [P', 2] the pairs outside fold 0.
-        fit_clips, fit_utterances: the items of those pairs.
+        train_pairs: [P', 2] the pairs outside fold 0.
+        train_clips, train_utterances: the items of those pairs.
         validation_clips, validation_utterances: the items of no fitted pair; empty when there is no fold 0.
         leaks: whether fold 0 shares its items with the fitted part (a split of pairs, which leaks by its nature).
     """
 
-    fit_pairs: NDArray[np.int64]
-    fit_clips: NDArray[np.int64]
-    fit_utterances: NDArray[np.int64]
+    train_pairs: NDArray[np.int64]
+    train_clips: NDArray[np.int64]
+    train_utterances: NDArray[np.int64]
     validation_clips: NDArray[np.int64]
     validation_utterances: NDArray[np.int64]
     leaks: bool
@@ -135,30 +135,30 @@ class Parts:
         return bool(self.validation_clips.size and self.validation_utterances.size)
 
 
-def parts_of(items: Items) -> Parts:
+def train_val_split(items: Items) -> TrainValSplit:
     """Sets fold 0 apart.
 
     Raises:
         InputError: nothing is left to fit.
     """
     held = items.folds == VALIDATION_FOLD
-    fit_pairs = items.pairs[~held]
-    if not len(fit_pairs):
+    train_pairs = items.pairs[~held]
+    if not len(train_pairs):
         raise InputError(
             "There is nothing to train on: every pair is in fold 0",
             where=items.manifest,
             expected="pairs in at least one other fold",
             next_step="build more clips and utterances a class, then run fmn-data pairs again",
         )
-    fit_clips, fit_utterances = np.unique(fit_pairs[:, 0]), np.unique(fit_pairs[:, 1])
+    train_clips, train_utterances = np.unique(train_pairs[:, 0]), np.unique(train_pairs[:, 1])
     held_pairs = items.pairs[held]
     held_clips, held_utterances = np.unique(held_pairs[:, 0]), np.unique(held_pairs[:, 1])
-    validation_clips = np.setdiff1d(held_clips, fit_clips)
-    validation_utterances = np.setdiff1d(held_utterances, fit_utterances)
+    validation_clips = np.setdiff1d(held_clips, train_clips)
+    validation_utterances = np.setdiff1d(held_utterances, train_utterances)
     leaks = bool(len(held_pairs)) and not (validation_clips.size and validation_utterances.size)
     if leaks:
         validation_clips, validation_utterances = held_clips, held_utterances
-    return Parts(fit_pairs, fit_clips, fit_utterances, validation_clips, validation_utterances, leaks)
+    return TrainValSplit(train_pairs, train_clips, train_utterances, validation_clips, validation_utterances, leaks)
 
 
 def load_items(manifest: Path, root: Path | None = None) -> Items:

@@ -13,12 +13,12 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.batches import ItemTensors
-from fmn.data.items import Items, parts_of
+from fmn.data.items import Items, train_val_split
 from fmn.features.extract import extract_audio, extract_video
 
 
 @dataclass(frozen=True, eq=False)
-class Featured:
+class FeatureDataset:
     """Items whose features are there.
 
     Attributes:
@@ -36,14 +36,14 @@ class Featured:
     notes: tuple[str, ...]
 
 
-def featured(
+def load_features(
     items: Items,
     config: Config,
     *,
     device: torch.device,
     jobs: int | None = None,
     progress: Progress = silent,
-) -> Featured:
+) -> FeatureDataset:
     """Computes, or takes from the cache, the features of all items.
 
     Args:
@@ -85,7 +85,7 @@ def featured(
         device,
     )
     notes = tuple(note for note in (video.note, audio.note, _seen_before(left, video.trained_on)) if note)
-    return Featured(left, data, failures, (video.source, audio.source), notes)
+    return FeatureDataset(left, data, failures, (video.source, audio.source), notes)
 
 
 def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
@@ -93,7 +93,7 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
     if not trained_on:
         return None
     tested = items.split == "test"
-    judging = range(len(items.clips)) if tested else parts_of(items).validation_clips
+    judging = range(len(items.clips)) if tested else train_val_split(items).validation_clips
     count = sum(items.clips[index].sha256 in trained_on for index in judging)
     if not count:
         return None

@@ -80,7 +80,7 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
     }
 
 
-def summarised(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarized(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Blocks of metrics.json on the same items as one: the means of their metrics, and ``sd`` (n − 1; 0 of one)."""
     first = blocks[0]
     means: dict[str, Any] = {}

@@ -15,11 +15,11 @@ from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, load_items
-from fmn.data.loading import Featured, featured, find_device
+from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
 from fmn.metrics.retrieval_metrics import retrieval_metrics
-from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state
@@ -104,7 +104,7 @@ def evaluate(
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     items = load_items(manifest, root)
-    prepared = featured(items, loaded.config, device=chosen, jobs=jobs, progress=progress)
+    prepared = load_features(items, loaded.config, device=chosen, jobs=jobs, progress=progress)
     check_fit(loaded, prepared.data)
     with threads(loaded.config.training.threads):
         clips, utterances = all_codes(loaded, prepared)
@@ -136,12 +136,12 @@ def evaluate(
     )
 
 
-def all_scores(loaded: LoadedRun, prepared: Featured, progress: Progress = silent) -> NDArray[np.float32]:
+def all_scores(loaded: LoadedRun, prepared: FeatureDataset, progress: Progress = silent) -> NDArray[np.float32]:
     """[N, M]: the score of every clip with every utterance."""
     return _scores(loaded, *all_codes(loaded, prepared), progress)
 
 
-def all_codes(loaded: LoadedRun, prepared: Featured) -> tuple[Codes, Codes]:
+def all_codes(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[Embeddings, Embeddings]:
     """The codes of all clips and of all utterances."""
     return (
         encode_all_clips(loaded.model, prepared.data, np.arange(len(prepared.items.clips))),
@@ -149,7 +149,7 @@ def all_codes(loaded: LoadedRun, prepared: Featured) -> tuple[Codes, Codes]:
     )
 
 
-def _scores(loaded: LoadedRun, clips: Codes, utterances: Codes, progress: Progress) -> NDArray[np.float32]:
+def _scores(loaded: LoadedRun, clips: Embeddings, utterances: Embeddings, progress: Progress) -> NDArray[np.float32]:
     scores: NDArray[np.float32] = score_matrix(
         loaded.model, clips, utterances, done=lambda done, total: progress("score", done, total)
     ).numpy()

@@ -16,10 +16,10 @@ from torch import Tensor
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import training_generator
 from fmn.data.items import Items
-from fmn.evaluation.breakdown import summarised
+from fmn.evaluation.breakdown import summarized
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Codes, still
+from fmn.models.retrieval_model import Embeddings, eval_mode
 from fmn.training.checkpoint import LoadedRun
 
 Metrics = dict[str, dict[str, Any]]
@@ -31,8 +31,8 @@ HOW = (
 
 def measure_while_updating(
     loaded: LoadedRun,
-    clips: Codes,
-    utterances: Codes,
+    clips: Embeddings,
+    utterances: Embeddings,
     items: Items,
     *,
     orders: int,
@@ -72,7 +72,7 @@ def measure_while_updating(
     results: dict[str, Any] = {"orders": orders, "how": HOW}
     total, through = 2 * orders, 0
     kept = {name: tensor.clone() for name, tensor in model.memory.state_dict().items()}
-    with still(model):
+    with eval_mode(model):
         s1 = model.s1_matrix(clips, utterances).float()
     for direction, asks_for_clips in (("audio_to_video", True), ("video_to_audio", False)):
         blocks = []
@@ -88,14 +88,14 @@ def measure_while_updating(
             )
             through += 1
             done(through, total)
-        results[direction] = summarised(blocks)
+        results[direction] = summarized(blocks)
     return results
 
 
 def scores_while_updating(
     model: FeatureMemoryNetwork,
-    clips: Codes,
-    utterances: Codes,
+    clips: Embeddings,
+    utterances: Embeddings,
     s1: Tensor,
     order: NDArray[np.int64],
     *,
@@ -116,7 +116,7 @@ def scores_while_updating(
     """
     space, threshold = model.config.memory.space, model.config.memory.score_threshold
     rows: dict[int, Tensor] = {}
-    with still(model):
+    with eval_mode(model):
         for query in order.tolist():
             one = slice(query, query + 1)
             if asks_for_clips:

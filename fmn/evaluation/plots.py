@@ -20,14 +20,14 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
-from fmn.data.loading import Featured, featured, find_device
+from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import all_codes, check_fit, notes_of
 from fmn.evaluation.results_table import METRICS
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Codes, score_matrix
+from fmn.models.retrieval_model import Embeddings, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state
@@ -77,7 +77,7 @@ def plot_run(
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     options: dict[str, Any] = {"device": chosen, "jobs": jobs, "progress": progress}
-    prepared = featured(load_items(manifest, root), loaded.config, **options)
+    prepared = load_features(load_items(manifest, root), loaded.config, **options)
     check_fit(loaded, prepared.data)
     items = prepared.items
     state = read_run_state(run)
@@ -93,7 +93,7 @@ def plot_run(
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
     if state is not None and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
-        learned = featured(load_items(Path(state.manifest), root), loaded.config, **options)
+        learned = load_features(load_items(Path(state.manifest), root), loaded.config, **options)
         with threads(loaded.config.training.threads):
             held = slot_contents(loaded, loaded.model, learned)
             used = slot_uses(loaded.model, clips, utterances)
@@ -157,7 +157,7 @@ def confusions(scores: NDArray[Any], items: Items) -> dict[str, NDArray[np.float
     return found
 
 
-def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featured) -> NDArray[np.int64]:
+def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: FeatureDataset) -> NDArray[np.int64]:
     """[slots in use, C]: the training pairs, each item once, that are nearest to each slot, by class.
 
     Nearest as in writing: by the two cosines made one (`MemoryConfig.novelty`), among the slots that are open to the
@@ -190,7 +190,9 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     return table
 
 
-def slot_uses(model: FeatureMemoryNetwork, clips: Codes, utterances: Codes) -> Mapping[str, NDArray[np.float64]]:
+def slot_uses(
+    model: FeatureMemoryNetwork, clips: Embeddings, utterances: Embeddings
+) -> Mapping[str, NDArray[np.float64]]:
     """By modality [slots in use]: the percentage of the items that choose each slot, the most similar one."""
     space, size = model.config.memory.space, model.memory.size
     found: dict[str, NDArray[np.float64]] = {}

@@ -11,7 +11,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from fmn.config import with_values
 from fmn.data.items import Items, load_items
-from fmn.data.loading import featured, find_device
+from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.systems import find_system
@@ -50,10 +50,10 @@ def _measured(name: str, run: Path, parts: list[Items], jobs: int | None, progre
     system, device = find_system(name), find_device("cpu")
     config = load_config(run)
     config = system.complete(with_values(system.adapt(config), {"system": name, "options": {}}))
-    fitted, asked = (featured(items, config, device=device, jobs=jobs, progress=progress) for items in parts)
+    fitted, asked = (load_features(items, config, device=device, jobs=jobs, progress=progress) for items in parts)
     model = system.build(config, fitted.data.video_dim, fitted.data.audio_dim)
     everything = np.arange(len(fitted.items.clips)), np.arange(len(fitted.items.utterances))
-    model.settle(fitted.data, *everything, training_generator(config.training.seed, "settle", "all"))
+    model.fit_after_epoch(fitted.data, *everything, training_generator(config.training.seed, "settle", "all"))
     clips = encode_all_clips(model, asked.data, np.arange(len(asked.items.clips)))
     utterances = encode_all_utterances(model, asked.data, np.arange(len(asked.items.utterances)))
     return measure(score_matrix(model, clips, utterances).numpy(), asked.items)

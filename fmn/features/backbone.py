@@ -125,7 +125,7 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
         }
     if config.weights == "random":
         for stream, network in networks.items():
-            initialise(network, stream, config)
+            initialize(network, stream, config)
         return networks, f"random, seed {config.seed}"
     if config.weights == "demo":
         with as_file(files("fmn.features") / DEMO_FILES[config.frames]) as file:
@@ -135,7 +135,7 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
     return networks, _load(networks, _sources(config))
 
 
-def initialise(network: Network, stream: str, config: VideoFeatureConfig) -> None:
+def initialize(network: Network, stream: str, config: VideoFeatureConfig) -> None:
     """Fills a network in place with random weights that at least keep clips apart: He's scale, batch norm set on noise.
 
     With identity batch norm, activations of an untrained ReLU network share one large common direction, so that all

@@ -15,7 +15,7 @@ from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
-from fmn.models.retrieval_model import Codes, RetrievalModel, encode_all_clips, encode_all_utterances, still
+from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all_clips, encode_all_utterances, eval_mode
 from fmn.models.system import Changes, System
 from fmn.models.utterance_encoder import UtteranceEncoder
 
@@ -103,16 +103,16 @@ class FeatureMemoryNetwork(RetrievalModel):
 
     # -- encoding ----------------------------------------------------------------------------------------------------
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → the mapped vectors [N, D], and the raw ones where the memory keeps those."""
         video = (video - self.video_mean) / self.video_scale
         return self._codes(video, self.map_video)
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → the mapped vectors [M, D], and the Bi-LSTM's [M, 2U] where the memory keeps those."""
         return self._codes(self.encoder(audio), self.map_audio)
 
-    def _codes(self, raw: Tensor, mapping: nn.Module) -> Codes:
+    def _codes(self, raw: Tensor, mapping: nn.Module) -> Embeddings:
         mapped = functional.normalize(mapping(self.dropout(raw)).float(), dim=1)
         return {"mapped": mapped} | ({"raw": raw} if self.config.memory.space == "raw" else {})
 
@@ -124,7 +124,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
 
-    def agreement(self, clips: Codes, utterances: Codes, reduce: Reduce | None = None) -> Tensor:
+    def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: how far the two memories agree on a pair (Max of eq. 3, or the softmax read)."""
         space, memory = self.config.memory.space, self.config.memory
         return self.memory.read(
@@ -135,11 +135,11 @@ class FeatureMemoryNetwork(RetrievalModel):
             clamp=memory.clamp,
         )
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: the logit of S, or its logarithm for the forms that are products (see `final_score`)."""
         return self.final_score(clips, utterances, self.s1_matrix(clips, utterances))
 
-    def s1_matrix(self, clips: Codes, utterances: Codes) -> Tensor:
+    def s1_matrix(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: logit of S1 of every pair."""
         return self.s1(clips["mapped"][:, None], utterances["mapped"][None])
 
@@ -148,7 +148,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Whether `final_score` gives log S (eq. 3 and its inverse) and not the logit of S."""
         return self.config.model.score in ("s1/max", "s1*max")
 
-    def final_score(self, clips: Codes, utterances: Codes, s1: Tensor) -> Tensor:
+    def final_score(self, clips: Embeddings, utterances: Embeddings, s1: Tensor) -> Tensor:
         """The final score of every pair.
 
         While the memories are empty their agreement is 1, and the score is S1 in all forms that contain S1.
@@ -219,7 +219,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             self._write(clips, utterances, batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows])
         return losses
 
-    def _slot_loss(self, side: Side, codes: Codes, classes: Tensor) -> Tensor:
+    def _slot_loss(self, side: Side, codes: Embeddings, classes: Tensor) -> Tensor:
         rows, temperature = codes[self.config.memory.space], self.config.memory.temperature
         return -self.memory.log_class_shares(side, rows, classes, temperature=temperature).mean()
 
@@ -229,7 +229,9 @@ class FeatureMemoryNetwork(RetrievalModel):
         self.video_mean.copy_(video.mean(0))
         self.video_scale.copy_(video.std(0, correction=0).clamp(min=1e-6))
 
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+    def fit_after_epoch(
+        self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
+    ) -> None:
         """Writes the memories anew with the mapping as it is now, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
@@ -244,7 +246,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             data.clip_classes[data.on_device(pairs[:, 0])],
         )
 
-    def rewrite(self, clips: Codes, utterances: Codes, pairs: Tensor, classes: Tensor) -> None:
+    def rewrite(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, classes: Tensor) -> None:
         """Empties the memories and writes pairs in their order, those with S1 > T1.
 
         Args:
@@ -254,12 +256,12 @@ class FeatureMemoryNetwork(RetrievalModel):
             classes: [P], of the pairs.
         """
         clip_rows, utterance_rows = pairs.unbind(1)
-        with still(self):
+        with eval_mode(self):
             s1 = self.s1(clips["mapped"][clip_rows], utterances["mapped"][utterance_rows])
         self.memory.clear()
         self._write(clips, utterances, pairs, s1, classes)
 
-    def _write(self, clips: Codes, utterances: Codes, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
+    def _write(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
         """Shows pairs, given by rows of their codes, with logits of their S1 and classes, to the memories, in order."""
         space = self.config.memory.space
         clip_rows, utterance_rows = pairs.unbind(1)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 
-class Fitted(nn.Module):
+class ResizableBuffers(nn.Module):
     """A module whose own tensors take the sizes that a checkpoint gives them.
 
     A model is built before its data is seen, so a head for C classes, or a projection to as many directions as there
-    turn out to be, begins empty. `RetrievalModel.prepare` and `settle` give it its size in training; from a checkpoint
-    it has the size that is stored there.
+    turn out to be, begins empty. `RetrievalModel.prepare` and `fit_after_epoch` give it its size in training; from a
+    checkpoint it has the size that is stored there.
     """
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *others: Any) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 
-Codes = dict[str, Tensor]
+Embeddings = dict[str, Tensor]
 """What a model keeps of N items: tensors [N, …] by name."""
 
 TILE = 256  # clips and utterances a tile of scores has at most
@@ -24,22 +24,22 @@ class RetrievalModel(nn.Module, ABC):
     """A system's network, or its closed form. Whatever it learns is in its state dict, buffers included.
 
     Attributes:
-        trains_settled: whether the next epoch's losses use what `settle` found. Where they do not, it is called only
-            after epochs whose scores are asked for.
+        losses_use_fit: whether the next epoch's losses use what `fit_after_epoch` found. Where they do not, it is
+            called only after epochs that are validated.
     """
 
-    trains_settled = True
+    losses_use_fit = True
 
     @abstractmethod
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → codes of N clips."""
 
     @abstractmethod
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → codes of M utterances."""
 
     @abstractmethod
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] scores; the higher, the better the two match."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -53,13 +53,15 @@ class RetrievalModel(nn.Module, ABC):
         afterwards.
         """
 
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+    def fit_after_epoch(
+        self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
+    ) -> None:
         """Called after an epoch, before scores are asked for, with the items to fit: memories, closed forms."""
 
 
-def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -> Codes:
-    """Codes of the clips ``clips``, in that order."""
-    with still(model):
+def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -> Embeddings:
+    """Embeddings of the clips ``clips``, in that order."""
+    with eval_mode(model):
         parts = [
             model.encode_clips(data.video[data.on_device(clips[start : start + TILE])])
             for start in range(0, len(clips), TILE)
@@ -67,11 +69,11 @@ def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -
     return _joined(parts)
 
 
-def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: Indices) -> Codes:
-    """Codes of the utterances ``utterances``, in that order; those of like length are encoded together."""
+def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: Indices) -> Embeddings:
+    """Embeddings of the utterances ``utterances``, in that order; those of like length are encoded together."""
     order = np.argsort(-data.lengths[utterances], kind="stable")
     parts = []
-    with still(model):
+    with eval_mode(model):
         start = 0
         while start < len(order):
             longest = int(data.lengths[utterances[order[start]]])
@@ -83,12 +85,12 @@ def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: 
 
 
 def score_matrix(
-    model: RetrievalModel, clips: Codes, utterances: Codes, *, done: Callable[[int, int], None] | None = None
+    model: RetrievalModel, clips: Embeddings, utterances: Embeddings, *, done: Callable[[int, int], None] | None = None
 ) -> Tensor:
     """[N, M] float32 scores on the CPU, computed tile by tile; ``done`` is told how many clips are through."""
     count = _size(clips)
     result = torch.empty(count, _size(utterances))
-    with still(model):
+    with eval_mode(model):
         for start in range(0, count, TILE):
             rows = _rows(clips, start)
             for left in range(0, result.shape[1], TILE):
@@ -100,7 +102,7 @@ def score_matrix(
 
 
 @contextmanager
-def still(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, for the time of a ``with`` block."""
     was_training = model.training
     model.eval()
@@ -111,13 +113,13 @@ def still(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _rows(codes: Codes, start: int) -> Codes:
+def _rows(codes: Embeddings, start: int) -> Embeddings:
     return {name: tensor[start : start + TILE] for name, tensor in codes.items()}
 
 
-def _size(codes: Codes) -> int:
+def _size(codes: Embeddings) -> int:
     return len(next(iter(codes.values())))
 
 
-def _joined(parts: list[Codes]) -> Codes:
+def _joined(parts: list[Embeddings]) -> Embeddings:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -20,11 +20,11 @@ from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.items import load_items
-from fmn.data.loading import featured, find_device
-from fmn.evaluation.breakdown import sd_of, summarised
+from fmn.data.loading import find_device, load_features
+from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.studies.ablation_table import ablation_text
-from fmn.studies.validation_harness import Bench, Outcome, TrainedBench, check_fold_0
+from fmn.studies.validation_harness import Outcome, TrainedHarness, ValidationHarness, check_fold_0
 from fmn.studies.variants import Variant, variants_of
 from fmn.torch_threads import threads
 from fmn.training.train import train
@@ -99,7 +99,7 @@ def ablate(
     """
     config = config_from_dict(as_dict(config))
     variants = variants_of(config, only)
-    bench, failures = bench_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
     default = Variant("", "default")
     ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # first all of one network
@@ -123,16 +123,16 @@ def ablate(
         "clips": len(bench.held.clips),
         "utterances": len(bench.held.utterances),
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
-        "notes": [*notes_of_bench(bench), *NOTES],
+        "notes": [*notes_of_harness(bench), *NOTES],
     }
     write_bytes(folder / "ablation.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "ablation.md", ablation_text(values).encode())
     return Ablation(values, folder, trainer.trainings, trainer.reused, failures)
 
 
-def bench_of(
+def harness_of(
     manifest: Path, config: Config, *, root: Path | None, device: str, jobs: int | None, progress: Progress
-) -> tuple[Bench, dict[str, str]]:
+) -> tuple[ValidationHarness, dict[str, str]]:
     """The bench of a manifest, and the items without features.
 
     Raises:
@@ -152,8 +152,8 @@ def bench_of(
         )
     items = load_items(manifest, root)
     check_fold_0(items)
-    prepared = featured(items, config, device=find_device(device), jobs=jobs, progress=progress)
-    return Bench.of(prepared), {name: error.found for name, error in prepared.failures.items()}
+    prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
+    return ValidationHarness.of(prepared), {name: error.found for name, error in prepared.failures.items()}
 
 
 class Trainer:
@@ -170,7 +170,7 @@ class Trainer:
         self,
         manifest: Path,
         folder: Path,
-        bench: Bench,
+        bench: ValidationHarness,
         *,
         root: Path | None,
         device: str,
@@ -179,7 +179,7 @@ class Trainer:
     ) -> None:
         self._manifest, self._folder, self._bench = manifest, folder, bench
         self._options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
-        self._networks: dict[Path, TrainedBench] = {}  # the latest few
+        self._networks: dict[Path, TrainedHarness] = {}  # the latest few
         self._known: set[Path] = set()
         self.reused = 0
 
@@ -188,7 +188,7 @@ class Trainer:
         """How many networks were asked for."""
         return len(self._known)
 
-    def trained(self, config: Config) -> TrainedBench:
+    def trained(self, config: Config) -> TrainedHarness:
         """The network of a configuration, trained now or earlier; a few are kept at hand."""
         run = self._folder / "trained" / run_name(config)
         if run not in self._networks:
@@ -198,7 +198,7 @@ class Trainer:
             self._known.add(run)
             while len(self._networks) >= AT_HAND:
                 del self._networks[next(iter(self._networks))]
-            self._networks[run] = TrainedBench(run, self._bench)
+            self._networks[run] = TrainedHarness(run, self._bench)
         return self._networks[run]
 
 
@@ -227,11 +227,11 @@ def _row(variant: Variant, outcomes: list[Outcome], defaults: list[Outcome], con
         "slots": float(np.mean(slots)) if slots else None,
         "map": {"mean": float(np.mean(precisions)), "sd": sd_of(precisions)},
         "difference": {"mean": float(np.mean(differences)), "sd": sd_of(differences)},
-        **{name: summarised([outcome.metrics[name] for outcome in outcomes]) for name in DIRECTIONS},
+        **{name: summarized([outcome.metrics[name] for outcome in outcomes]) for name in DIRECTIONS},
     }
 
 
-def notes_of_bench(bench: Bench) -> list[str]:
+def notes_of_harness(bench: ValidationHarness) -> list[str]:
     """What must be said wherever results on the bench are shown."""
     standin = "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens."
     return [standin] * (bench.held.standin is not None) + list(bench.prepared.notes)

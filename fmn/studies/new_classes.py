@@ -24,14 +24,14 @@ from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
-from fmn.evaluation.breakdown import sd_of, summarised
+from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances, score_matrix, still
-from fmn.studies.ablate import bench_of, notes_of_bench, run_name
+from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, eval_mode, score_matrix
+from fmn.studies.ablate import harness_of, notes_of_harness, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
-from fmn.studies.validation_harness import Bench, reformed
+from fmn.studies.validation_harness import ValidationHarness, reformed
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.train import train
@@ -93,7 +93,7 @@ def learn_new_classes(
         StoppedError: interrupted, or the device or the disk is full; the same call goes on.
     """
     config = config_from_dict(as_dict(config))
-    bench, failures = bench_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     draws = [_held_out(bench, held_out, classes, config.training.seed + number) for number in range(seeds)]
     found: dict[str, list[dict[str, Any]]] = {}
     for number, held in enumerate(draws):
@@ -115,7 +115,7 @@ def learn_new_classes(
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in found.items()],
-        "notes": [*notes_of_bench(bench), *NOTES],
+        "notes": [*notes_of_harness(bench), *NOTES],
     }
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "newclasses.md", new_classes_text(values).encode())
@@ -134,7 +134,7 @@ def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Pa
 class _Trial:
     """One trained network, and the classes that it never saw."""
 
-    def __init__(self, run: Path, bench: Bench, held_out: Sequence[str]) -> None:
+    def __init__(self, run: Path, bench: ValidationHarness, held_out: Sequence[str]) -> None:
         data, parts, items = bench.prepared.data, bench.parts, bench.prepared.items
         self.bench = bench
         self.loaded: LoadedRun = load_run(run, data.device)
@@ -142,11 +142,11 @@ class _Trial:
         self.seed = self.loaded.config.training.seed
         new = np.array([label.id in held_out for label in items.classes])
         self.clip_classes, self.utterance_classes = items.clip_classes, items.utterance_classes
-        self.old_clips = parts.fit_clips[~new[self.clip_classes[parts.fit_clips]]]
-        self.old_utterances = parts.fit_utterances[~new[self.utterance_classes[parts.fit_utterances]]]
+        self.old_clips = parts.train_clips[~new[self.clip_classes[parts.train_clips]]]
+        self.old_utterances = parts.train_utterances[~new[self.utterance_classes[parts.train_utterances]]]
         self.new_classes = np.flatnonzero(new)
-        self.new_clips = np.setdiff1d(parts.fit_clips, self.old_clips)
-        self.new_utterances = np.setdiff1d(parts.fit_utterances, self.old_utterances)
+        self.new_clips = np.setdiff1d(parts.train_clips, self.old_clips)
+        self.new_utterances = np.setdiff1d(parts.train_utterances, self.old_utterances)
         self.asked = (
             encode_all_clips(self.model, data, parts.validation_clips),
             encode_all_utterances(self.model, data, parts.validation_utterances),
@@ -208,7 +208,7 @@ class _Trial:
         )
         clips, utterances = self._codes(pairs)
         space = config.memory.space
-        with still(grown):
+        with eval_mode(grown):
             s1 = torch.sigmoid(grown.s1(clips["mapped"], utterances["mapped"]))
             slots = grown.memory.write(
                 clips[space],
@@ -240,7 +240,7 @@ class _Trial:
             }
         return found
 
-    def _codes(self, pairs: Indices) -> tuple[Codes, Codes]:
+    def _codes(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
         data = self.bench.prepared.data
         return (
             encode_all_clips(self.model, data, pairs[:, 0]),
@@ -275,11 +275,11 @@ def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {"what": name, "shown": rows[0]["shown"]}
     values["written"] = None if None in written else {"mean": float(np.mean(written)), "sd": sd_of(written)}
     for kind in KINDS:
-        values[kind] = {direction: summarised([row[kind][direction] for row in rows]) for direction in DIRECTIONS}
+        values[kind] = {direction: summarized([row[kind][direction] for row in rows]) for direction in DIRECTIONS}
     return values
 
 
-def _held_out(bench: Bench, count: int, classes: Sequence[str], seed: int) -> tuple[str, ...]:
+def _held_out(bench: ValidationHarness, count: int, classes: Sequence[str], seed: int) -> tuple[str, ...]:
     """Ids of the classes to hold out: those named, or some drawn that have items on either side of fold 0."""
     items, parts = bench.prepared.items, bench.parts
     complete = [
@@ -288,9 +288,9 @@ def _held_out(bench: Bench, count: int, classes: Sequence[str], seed: int) -> tu
         if all(
             (kinds[chosen] == number).any()
             for kinds, chosen in (
-                (items.clip_classes, parts.fit_clips),
+                (items.clip_classes, parts.train_clips),
                 (items.clip_classes, parts.validation_clips),
-                (items.utterance_classes, parts.fit_utterances),
+                (items.utterance_classes, parts.train_utterances),
                 (items.utterance_classes, parts.validation_utterances),
             )
         )

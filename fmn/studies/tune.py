@@ -19,7 +19,7 @@ import numpy as np
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
-from fmn.studies.ablate import Trainer, bench_of, notes_of_bench
+from fmn.studies.ablate import Trainer, harness_of, notes_of_harness
 from fmn.studies.validation_harness import Outcome
 from fmn.torch_threads import threads
 
@@ -140,7 +140,7 @@ def tune(
         StoppedError: interrupted, or the device or the disk is full; the same call goes on.
     """
     config = config_from_dict(as_dict(config))
-    bench, failures = bench_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
     search = _Search(config, trainer, seeds, budget, progress)
     _, values = triplet_values(config)
@@ -160,7 +160,7 @@ def tune(
         path=folder / TUNED_FILE,
         trainings=trainer.trainings,
         notes=(
-            *notes_of_bench(bench),
+            *notes_of_harness(bench),
             "Fold 0 chose these values and each training's epoch: what is measured on it here is no promise.",
         ),
         failures=failures,

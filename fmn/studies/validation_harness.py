@@ -13,8 +13,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import training_generator
 from fmn.config import Config, with_values
 from fmn.data.batches import Indices, matched_once
-from fmn.data.items import Items, Parts, parts_of
-from fmn.data.loading import Featured
+from fmn.data.items import Items, TrainValSplit, train_val_split
+from fmn.data.loading import FeatureDataset
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
@@ -22,7 +22,7 @@ from fmn.training.checkpoint import LoadedRun, load_run
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class ValidationHarness:
     """The training items with their features, in what is fitted and fold 0.
 
     Attributes:
@@ -30,12 +30,12 @@ class Bench:
         held: the items of fold 0, in the order of ``parts``.
     """
 
-    prepared: Featured
-    parts: Parts
+    prepared: FeatureDataset
+    parts: TrainValSplit
     held: Items
 
     @classmethod
-    def of(cls, prepared: Featured) -> Bench:
+    def of(cls, prepared: FeatureDataset) -> ValidationHarness:
         """Sets fold 0 apart.
 
         Raises:
@@ -45,7 +45,7 @@ class Bench:
         return cls(prepared, parts, part_of(prepared.items, parts.validation_clips, parts.validation_utterances))
 
 
-def check_fold_0(items: Items) -> Parts:
+def check_fold_0(items: Items) -> TrainValSplit:
     """The parts of training items that can be chosen by.
 
     Raises:
@@ -58,7 +58,7 @@ def check_fold_0(items: Items) -> Parts:
             expected="train.jsonl, whose fold 0 is there for choosing",
             next_step="name the training manifest",
         )
-    parts = parts_of(items)
+    parts = train_val_split(items)
     if not parts.validates or parts.leaks:
         raise InputError(
             "There is no fold 0 with items of its own",
@@ -87,7 +87,7 @@ class Outcome:
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 
 
-class TrainedBench:
+class TrainedHarness:
     """A trained network on the bench: encoded once, scored in as many forms as are asked for.
 
     Fold 0 never enters the memories here: they are written from the fitted items alone.
@@ -97,22 +97,22 @@ class TrainedBench:
         bench: the items that it was trained on.
     """
 
-    def __init__(self, run: Path, bench: Bench) -> None:
+    def __init__(self, run: Path, bench: ValidationHarness) -> None:
         device = bench.prepared.data.device
         self.loaded = load_run(run, device)
         self.bench = bench
         both = reformed(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # gives both codes
         data, parts = bench.prepared.data, bench.parts
         self._fit = (
-            encode_all_clips(both, data, parts.fit_clips),
-            encode_all_utterances(both, data, parts.fit_utterances),
+            encode_all_clips(both, data, parts.train_clips),
+            encode_all_utterances(both, data, parts.train_utterances),
         )
         self._held = (
             encode_all_clips(both, data, parts.validation_clips),
             encode_all_utterances(both, data, parts.validation_utterances),
         )
         self._pairs = data.on_device(self._pairs_to_write())
-        self._classes = data.clip_classes[data.on_device(parts.fit_clips)][self._pairs[:, 0]]
+        self._classes = data.clip_classes[data.on_device(parts.train_clips)][self._pairs[:, 0]]
 
     def outcome(self, config: Config) -> Outcome:
         """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is not looked at."""
@@ -127,14 +127,15 @@ class TrainedBench:
         """[P, 2]: rows of the fitted codes."""
         data, parts = self.bench.prepared.data, self.bench.parts
         pairs = matched_once(
-            parts.fit_clips,
-            parts.fit_utterances,
+            parts.train_clips,
+            parts.train_utterances,
             data.clip_classes.cpu().numpy(),
             data.utterance_classes.cpu().numpy(),
             training_generator(self.loaded.config.training.seed, "settle", "bench"),
         )
         return np.stack(
-            [np.searchsorted(parts.fit_clips, pairs[:, 0]), np.searchsorted(parts.fit_utterances, pairs[:, 1])], axis=1
+            [np.searchsorted(parts.train_clips, pairs[:, 0]), np.searchsorted(parts.train_utterances, pairs[:, 1])],
+            axis=1,
         )
 
 

@@ -1,6 +1,6 @@
 """The files of a run: config.json, checkpoint.safetensors (the model to use), state.safetensors (where training is).
 
-``state.safetensors`` holds weights, optimiser and, in its header, everything else that going on needs, so that one
+``state.safetensors`` holds weights, optimizer and, in its header, everything else that going on needs, so that one
 atomic rename brings a run from one epoch to the next; state.json repeats that header for people. Randomness needs no
 state: the generators of an epoch are seeded from the run's seed and the number of the epoch.
 """
@@ -24,6 +24,7 @@ from dataset_tools.core.files import write_bytes, written_whole
 from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.models.retrieval_model import RetrievalModel
+from fmn.renamed_keys import new_tensor_name
 from fmn.systems import find_system
 
 CONFIG_FILE = "config.json"
@@ -128,12 +129,12 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
 
 
 def save_state(
-    run: Path, model: RetrievalModel, optimiser: torch.optim.Optimizer | None, values: Mapping[str, Any]
+    run: Path, model: RetrievalModel, optimizer: torch.optim.Optimizer | None, values: Mapping[str, Any]
 ) -> None:
     """Writes state.safetensors, with ``values`` (JSON-ready) in its header, and state.json, their readable copy."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, entries in (optimiser.state_dict()["state"] if optimiser else {}).items():
-        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in entries.items()}
+    for index, entries in (optimizer.state_dict()["state"] if optimizer else {}).items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entries.items()}
     _save(run / STATE_FILE, tensors, {"format": STATE_FORMAT, "state": json.dumps(values)})
     write_bytes(run / STATE_COPY_FILE, _json(values))
 
@@ -159,23 +160,23 @@ def read_state(run: Path) -> dict[str, Any] | None:
 
 
 def load_state(
-    run: Path, model: RetrievalModel, optimiser: torch.optim.Optimizer | None, device: torch.device
+    run: Path, model: RetrievalModel, optimizer: torch.optim.Optimizer | None, device: torch.device
 ) -> dict[str, Any]:
-    """Puts model and optimiser into the state that was saved, and gives its values.
+    """Puts model and optimizer into the state that was saved, and gives its values.
 
     Raises:
         InputError: the file cannot be read.
     """
     tensors, header = _load(run / STATE_FILE, STATE_FORMAT, device)
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
-    if optimiser is not None:
+    if optimizer is not None:
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
-            if kind == "optimiser":
+            if kind == "optimizer":
                 index, _, entry = rest.partition(".")
                 state.setdefault(int(index), {})[entry] = tensor
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     values: dict[str, Any] = json.loads(header["state"])
     return values
 
@@ -203,7 +204,7 @@ def _load(path: Path, wanted: str, device: torch.device) -> tuple[dict[str, Tens
             header = file.metadata() or {}
             if header.get("format") != wanted:
                 raise _wrong_format(path, header, wanted)
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+            return {new_tensor_name(name): file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
 

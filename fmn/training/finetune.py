@@ -13,7 +13,7 @@ from typing import Any
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
-from fmn.data.items import Items, load_items, parts_of
+from fmn.data.items import Items, load_items, train_val_split
 from fmn.features.backbone import CONTENTS
 from fmn.features.backbone_training import LabelledClip, TrainingRecipe
 from fmn.features.config import VideoFeatureConfig
@@ -140,14 +140,14 @@ def labelled_parts(items: Items, *, refit: bool) -> tuple[list[LabelledClip], li
 
     A clip of fold 0 whose action no other clip shows could only be wrong: it is left out.
     """
-    parts = parts_of(items)
+    parts = train_val_split(items)
     media = items.clip_media()
     every = [
         LabelledClip(media[index], items.classes[items.clip_classes[index]].action) for index in range(len(items.clips))
     ]
     if refit:
         return every, []
-    fitted = [every[index] for index in parts.fit_clips]
+    fitted = [every[index] for index in parts.train_clips]
     actions = {clip.label for clip in fitted}
     held = [] if parts.leaks else [every[index] for index in parts.validation_clips]
     return fitted, [clip for clip in held if clip.label in actions]

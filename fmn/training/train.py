@@ -16,8 +16,8 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, as_dict, config_from_dict
-from fmn.data.items import Parts, load_items, parts_of
-from fmn.data.loading import Featured, featured, find_device
+from fmn.data.items import TrainValSplit, load_items, train_val_split
+from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
@@ -111,25 +111,25 @@ def train(
         if state is not None and state.ended(config):
             return _summary(run, config, state, already_finished=True)
         with translate_errors(run):
-            prepared = featured(items, config, device=chosen, jobs=jobs, progress=progress)
+            prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
             training = config.training
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress)
         return _summary(run, config, state, already_finished=False)
 
 
-def _train(prepared: Featured, config: Config, run: Path, state: RunState | None, progress: Progress) -> RunState:
+def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState | None, progress: Progress) -> RunState:
     """Trains to the end, from ``state`` or from nothing."""
     items, data = prepared.items, prepared.data
-    parts = parts_of(items)
+    parts = train_val_split(items)
     torch.manual_seed(training_seed(config.training.seed, "weights"))
     model = find_system(config.system).build(config, data.video_dim, data.audio_dim).to(data.device)
-    model.prepare(data, parts.fit_clips, parts.fit_utterances)
+    model.prepare(data, parts.train_clips, parts.train_utterances)
     loop = TrainingLoop(config, model, data, parts)
     if state is None:
         state = _first_state(prepared, parts, loop.parameters, refit=config.training.refit)
     else:
-        load_state(run, model, loop.optimiser, data.device)
+        load_state(run, model, loop.optimizer, data.device)
     state.failures = {name: error.found for name, error in prepared.failures.items()}
     state.finished = False
     save_config(run, config)
@@ -141,15 +141,15 @@ def _train(prepared: Featured, config: Config, run: Path, state: RunState | None
                     config.system, items.classes, data.video_dim, data.audio_dim, prepared.sources, state.epoch
                 )
                 save_checkpoint(run, model, about)
-            save_state(run, model, loop.optimiser, asdict(state))
+            save_state(run, model, loop.optimizer, asdict(state))
     if not parts.leaks:
         best = load_run(run, data.device)
-        clips = np.union1d(parts.fit_clips, parts.validation_clips)
-        utterances = np.union1d(parts.fit_utterances, parts.validation_utterances)
-        best.model.settle(data, clips, utterances, training_generator(config.training.seed, "settle", "all"))
+        clips = np.union1d(parts.train_clips, parts.validation_clips)
+        utterances = np.union1d(parts.train_utterances, parts.validation_utterances)
+        best.model.fit_after_epoch(data, clips, utterances, training_generator(config.training.seed, "settle", "all"))
         save_checkpoint(run, best.model, best.about)
     state.finished = True
-    save_state(run, model, loop.optimiser, asdict(state))
+    save_state(run, model, loop.optimizer, asdict(state))
     return state
 
 
@@ -167,7 +167,7 @@ def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, prog
     progress("train", before + loop.pairs_per_epoch, total, state.line(loop.epochs))
 
 
-def _first_state(prepared: Featured, parts: Parts, parameters: int, *, refit: bool) -> RunState:
+def _first_state(prepared: FeatureDataset, parts: TrainValSplit, parameters: int, *, refit: bool) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
     notes = list(prepared.notes)
@@ -180,9 +180,9 @@ def _first_state(prepared: Featured, parts: Parts, parameters: int, *, refit: bo
     return RunState(
         manifest=str(items.manifest.resolve()),
         manifest_sha256=sha256_of(items.manifest),
-        fitted_clips=[items.clips[index].id for index in parts.fit_clips],
-        fitted_utterances=[items.utterances[index].id for index in parts.fit_utterances],
-        pairs=len(parts.fit_pairs),
+        fitted_clips=[items.clips[index].id for index in parts.train_clips],
+        fitted_utterances=[items.utterances[index].id for index in parts.train_utterances],
+        pairs=len(parts.train_pairs),
         classes=len(items.classes),
         parameters=parameters,
         notes=notes,

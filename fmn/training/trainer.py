@@ -12,7 +12,7 @@ from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, TrainingConfig
 from fmn.data.batches import Indices, ItemTensors, epoch_batches
-from fmn.data.items import Parts
+from fmn.data.items import TrainValSplit
 from fmn.data.spec_augment import augmented
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
 from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
@@ -31,17 +31,17 @@ class TrainingLoop:
         parts: what is fitted and what validates.
     """
 
-    def __init__(self, config: Config, model: RetrievalModel, data: ItemTensors, parts: Parts) -> None:
+    def __init__(self, config: Config, model: RetrievalModel, data: ItemTensors, parts: TrainValSplit) -> None:
         self.config = config
         self.model = model
         self.data = data
         self.parts = parts
         training = config.training
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = _optimizer(parameters, training, fused=data.device.type == "cuda")
+        self.optimizer = _optimizer(parameters, training, fused=data.device.type == "cuda")
         self.parameters = sum(parameter.numel() for parameter in parameters)
-        self.epochs = training.epochs if self.optimiser else 1  # a closed form is found once
-        self.pairs_per_epoch = training.pairs_per_epoch or len(parts.fit_pairs)
+        self.epochs = training.epochs if self.optimizer else 1  # a closed form is found once
+        self.pairs_per_epoch = training.pairs_per_epoch or len(parts.train_pairs)
 
     def run_epoch(self, number: int, report: Callable[[int], None]) -> dict[str, float]:
         """Trains epoch ``number`` and settles the model, where what it settles is asked for before the next epoch.
@@ -59,7 +59,7 @@ class TrainingLoop:
         seed = self.config.training.seed
         torch.manual_seed(training_seed(seed, "epoch", number))
         started = time.perf_counter()
-        sums = self._run_batches(number, report) if self.optimiser else {}
+        sums = self._run_batches(number, report) if self.optimizer else {}
         figures = {name: float(value) for name, value in sums.items()}  # the one wait for the device in an epoch
         if not all(torch.isfinite(torch.tensor(value)) for value in figures.values()):
             raise ToolkitError(
@@ -70,18 +70,21 @@ class TrainingLoop:
                 "the epochs before this one are kept",
             )
         seconds = time.perf_counter() - started
-        if self.model.trains_settled or self.validates(number) or not self.parts.validates:
-            self.model.settle(
-                self.data, self.parts.fit_clips, self.parts.fit_utterances, training_generator(seed, "settle", number)
+        if self.model.losses_use_fit or self.validates(number) or not self.parts.validates:
+            self.model.fit_after_epoch(
+                self.data,
+                self.parts.train_clips,
+                self.parts.train_utterances,
+                training_generator(seed, "settle", number),
             )
         return figures | {"loss": sum(figures.values()), "pairs_per_s": self.pairs_per_epoch / seconds}
 
     def _run_batches(self, number: int, report: Callable[[int], None]) -> dict[str, Tensor]:
         """Every batch of an epoch; nothing in it waits for the device."""
-        assert self.optimiser is not None
+        assert self.optimizer is not None
         training = self.config.training
         batches = epoch_batches(
-            self.parts.fit_pairs,
+            self.parts.train_pairs,
             self.data.lengths,
             batch_size=training.batch_size,
             count=training.pairs_per_epoch,
@@ -96,10 +99,10 @@ class TrainingLoop:
             use_bf16 = training.amp == "bf16" and self.data.device.type == "cuda"
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=use_bf16):
                 losses = self.model.losses(batch.with_audio(audio))
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.model.parameters(), training.max_grad_norm)
-            self.optimiser.step()
+            self.optimizer.step()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() * (len(pairs) / self.pairs_per_epoch)
             done += len(pairs)

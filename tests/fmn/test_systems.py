@@ -35,7 +35,7 @@ class Nearest(RetrievalModel):
     def scores(self, clips, utterances):
         return clips["code"] @ utterances["code"].T
 
-    def settle(self, data, clips, utterances, generator):
+    def fit_after_epoch(self, data, clips, utterances, generator):
         self.clip_mean.copy_(data.video[data.on_device(clips)].mean(0))
 
 

@@ -55,7 +55,7 @@ def both_sides(config: Config, device: torch.device) -> tuple[Side, Side]:
     data = ItemTensors(video, audio, classes, classes, torch.device("cpu"))
     model = find_system("fmn").build(config, config.video.dim, config.audio.dim)
     model.prepare(data, every, every)
-    model.settle(data, every, every, np.random.default_rng(0))
+    model.fit_after_epoch(data, every, every, np.random.default_rng(0))
     other = find_system("fmn").build(config, config.video.dim, config.audio.dim).to(device)
     other.load_state_dict(model.state_dict())
     return Side(model, data), Side(other, ItemTensors(video, audio, classes, classes, device))

@@ -20,7 +20,7 @@ from fmn.config_sections import Count, Positive, section_from
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
-from fmn.models.retrieval_model import Codes, encode_all_utterances
+from fmn.models.retrieval_model import Embeddings, encode_all_utterances
 from fmn.models.system import Changes, System
 
 
@@ -45,17 +45,17 @@ class CanonicalCorrelation(ClassifierCorrelationModel):
         super().__init__(config, video_dim, audio_dim, ridge=options.ridge, dims=options.dims)
         self.space = CanonicalSpace(video_dim, self.utterances.encoder.output_dim)
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → ``vector`` [N, d]."""
-        return {"vector": self.space.first(self.standardised(video))}
+        return {"vector": self.space.first(self.standardized(video))}
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → the Bi-LSTM's ``raw`` [M, 2U], ``vector`` [M, d]."""
         raw = self.utterances.encoder(audio)
         return {"raw": raw, "vector": self.space.second(raw)}
 
     def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
-        video = self.standardised(data.video[data.on_device(clips)])
+        video = self.standardized(data.video[data.on_device(clips)])
         return video, encode_all_utterances(self, data, utterances)["raw"]
 
 

@@ -28,7 +28,7 @@ from fmn.models.baselines.parts.correlation import (
     total_correlation,
 )
 from fmn.models.baselines.parts.towers import larger_batches, two_layers, utterance_encoder
-from fmn.models.retrieval_model import Codes, encode_all_clips, encode_all_utterances
+from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
 from fmn.models.system import Changes, System
 
 BATCH_PAIRS = 256
@@ -59,12 +59,12 @@ class DeepCorrelation(CorrelationModel):
         self.utterance_network = two_layers(self.encoder.output_dim, outputs, config.model)
         self.space = CanonicalSpace(outputs, outputs)
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → the network's ``output`` [N, outputs], ``vector`` [N, d]."""
-        output = self.clip_network(self.standardised(video)).float()
+        output = self.clip_network(self.standardized(video)).float()
         return {"output": output, "vector": self.space.first(output)}
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → the network's ``output`` [M, outputs], ``vector`` [M, d]."""
         output = self.utterance_network(self.encoder(audio)).float()
         return {"output": output, "vector": self.space.second(output)}

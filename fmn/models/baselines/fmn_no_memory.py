@@ -19,7 +19,9 @@ from fmn.models.system import System
 class WithoutMemories(FeatureMemoryNetwork):
     """FMN whose memories stay empty."""
 
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+    def fit_after_epoch(
+        self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
+    ) -> None:
         """Writes nothing: nothing would read it."""
 
 

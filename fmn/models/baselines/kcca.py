@@ -20,8 +20,8 @@ from fmn.config_sections import Count, Positive, section_from
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
-from fmn.models.resizable_buffers import Fitted
-from fmn.models.retrieval_model import Codes, encode_all_utterances
+from fmn.models.resizable_buffers import ResizableBuffers
+from fmn.models.retrieval_model import Embeddings, encode_all_utterances
 from fmn.models.system import Changes, System
 
 LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the largest
@@ -42,7 +42,7 @@ class Options:
     dims: Count = 1024
 
 
-class KernelComponents(Fitted):
+class KernelComponents(ResizableBuffers):
     """Kernel principal components: Gaussian kernel, centred, all components with a variance.
 
     Args:
@@ -98,18 +98,18 @@ class KernelCorrelation(ClassifierCorrelationModel):
         self.utterance_components = KernelComponents(self.utterances.encoder.output_dim)
         self.space = CanonicalSpace(0, 0)
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → ``vector`` [N, d]."""
-        return {"vector": self.space.first(self.clip_components(self.standardised(video)).float())}
+        return {"vector": self.space.first(self.clip_components(self.standardized(video)).float())}
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → the Bi-LSTM's ``raw`` [M, 2U], ``vector`` [M, d]."""
         raw = self.utterances.encoder(audio)
         return {"raw": raw, "vector": self.space.second(self.utterance_components(raw).float())}
 
     def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
         """Fits the kernels, too."""
-        video = self.standardised(data.video[data.on_device(clips)])
+        video = self.standardized(data.video[data.on_device(clips)])
         audio = encode_all_utterances(self, data, utterances)["raw"]
         self.clip_components.fit(video, self.bandwidth)
         self.utterance_components.fit(audio, self.bandwidth)

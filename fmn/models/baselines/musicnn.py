@@ -67,7 +67,7 @@ class Musicnn(nn.Module):
         timbral, temporal, middle, dense = (
             max(1, round(filters * count)) for count in (TIMBRAL_FILTERS, TEMPORAL_FILTERS, MIDDLE_FILTERS, DENSE_UNITS)
         )
-        self.normalise = nn.BatchNorm2d(1, affine=False)
+        self.normalize = nn.BatchNorm2d(1, affine=False)
         self.front = nn.ModuleList(
             [_Front(timbral, TIMBRAL_FRAMES, max(1, int(share * bands))) for share in TIMBRAL_SHARES]
             + [_Front(temporal, frames, 1) for frames in TEMPORAL_FRAMES]
@@ -97,7 +97,7 @@ class Musicnn(nn.Module):
         """[B, T, F] → front-end and mid-end side by side [B, 753, T], zero behind the end, and [B, 1, T] bool."""
         frames, lengths = sequences
         inside = (torch.arange(frames.shape[1], device=frames.device) < lengths[:, None])[:, None]
-        maps = self.normalise(frames[:, None]) * inside[:, :, :, None]
+        maps = self.normalize(frames[:, None]) * inside[:, :, :, None]
         front = torch.cat([part(maps) for part in self.front], dim=1) * inside
         first = self.middle[0](front) * inside
         second = first + self.middle[1](first) * inside

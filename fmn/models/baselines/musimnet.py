@@ -71,7 +71,7 @@ class MelNetwork(nn.Module):
 
     def __init__(self, bands: int) -> None:
         super().__init__()
-        self.normalise = nn.BatchNorm2d(1, affine=False)
+        self.normalize = nn.BatchNorm2d(1, affine=False)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, 3, stride=2 if inputs == 1 else 1, padding=1, bias=False)
             for inputs, outputs in zip((1, *FILTERS[:-1]), FILTERS, strict=True)
@@ -87,7 +87,7 @@ class MelNetwork(nn.Module):
         """[B, T, F] → [B, output_dim]."""
         frames, lengths = sequences
         inside = _inside(frames.shape[1], lengths)
-        maps = self.normalise(frames[:, None]) * inside[:, None, :, None]
+        maps = self.normalize(frames[:, None]) * inside[:, None, :, None]
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             maps = norm(convolution(maps))
             if number == 0:

@@ -15,7 +15,7 @@ from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
-from fmn.models.retrieval_model import Codes, RetrievalModel
+from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.system import Changes, System
 
 
@@ -27,15 +27,15 @@ class TwoClassifiers(RetrievalModel):
         self.clips = ClipClassifier(config, video_dim)
         self.utterances = UtteranceClassifier(config, audio_dim)
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → ``log_posterior`` [N, C]."""
         return {"log_posterior": self.clips(video).float().log_softmax(dim=1)}
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → ``log_posterior`` [M, C]."""
         return {"log_posterior": self.utterances(audio).float().log_softmax(dim=1)}
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: the logarithm of the probability that both are of one class."""
         both = clips["log_posterior"][:, None] + utterances["log_posterior"][None]
         return both.logsumexp(dim=2)
@@ -48,7 +48,7 @@ class TwoClassifiers(RetrievalModel):
         }
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        self.clips.standardised.fit(data.video[data.on_device(clips)])
+        self.clips.standardized.fit(data.video[data.on_device(clips)])
         self.clips.head.open(class_count(data))
         self.utterances.head.open(class_count(data))
 

@@ -27,7 +27,7 @@ from fmn.config_sections import Count, NotNegative, section_from
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.batch_norm import BatchNorm1d
 from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
-from fmn.models.retrieval_model import Codes
+from fmn.models.retrieval_model import Embeddings
 from fmn.models.system import Changes, System
 
 PUBLISHED_RATE = 3e-4
@@ -121,9 +121,9 @@ class VideoMusicNetwork(TwoTowers):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The two ranking terms and the two structure terms, weighted."""
         options = self.options
-        video, audio = self.standardised(batch.video), self.encoder(batch.audio)
-        clips: Codes = {"vector": self._vector(self.map_video(video))}
-        utterances: Codes = {"vector": self._vector(self.map_audio(audio))}
+        video, audio = self.standardized(batch.video), self.encoder(batch.audio)
+        clips: Embeddings = {"vector": self._vector(self.map_video(video))}
+        utterances: Embeddings = {"vector": self._vector(self.map_audio(audio))}
         similarity = self.scores(clips, utterances)
         ranking = partial(
             ranking_term,

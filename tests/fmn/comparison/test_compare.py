@@ -23,7 +23,7 @@ from fmn.comparison.comparison_plan import Comparison, describe, plan
 from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.output_files import write_files
 from fmn.comparison.results import Results
-from fmn.comparison.table import QUOTED, best_beyond_doubt
+from fmn.comparison.table import QUOTED, significantly_best
 from fmn.config import Config
 from fmn.metrics.retrieval_metrics import query_metrics, recall_at_k
 
@@ -360,7 +360,7 @@ def test_bold_is_what_lies_beyond_the_interval() -> None:
         return {"systems": systems}
 
     def best(apart: dict[str, tuple[float, float, float]]) -> str | None:
-        return best_beyond_doubt(values(apart), "audio_to_video", "class_hit", "1")
+        return significantly_best(values(apart), "audio_to_video", "class_hit", "1")
 
     assert best({"a": (5, 1, 9), "b": (-3, -5, -1)}) == "a"
     assert best({"a": (5, -1, 9), "b": (-3, -5, -1)}) is None

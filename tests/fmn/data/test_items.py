@@ -9,7 +9,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.data.items import load_items, parts_of
+from fmn.data.items import load_items, train_val_split
 
 
 def lines_of(manifest: Path) -> list[SplitPairRow]:
@@ -62,13 +62,13 @@ def test_an_utterance_of_no_clip_here_has_no_partner(workspace: Path) -> None:
 
 def test_fold_0_is_set_apart_with_all_its_items(workspace: Path) -> None:
     items = load_items(workspace / "manifests" / "train.jsonl")
-    parts = parts_of(items)
+    parts = train_val_split(items)
     # Item i of a class is in fold i, a mixed pair in the lower fold: 1 of 5 items validates, 4 × 4 pairs are fitted.
-    assert (len(parts.fit_clips), len(parts.validation_clips), len(parts.fit_pairs)) == (16, 4, 64)
+    assert (len(parts.train_clips), len(parts.validation_clips), len(parts.train_pairs)) == (16, 4, 64)
     assert {items.clips[index].person for index in parts.validation_clips} == {"s00"}
     assert {items.utterances[index].voice for index in parts.validation_utterances} == {"voice0"}
-    assert not set(parts.fit_pairs[:, 0]) & set(parts.validation_clips)
-    assert not set(parts.fit_pairs[:, 1]) & set(parts.validation_utterances)
+    assert not set(parts.train_pairs[:, 0]) & set(parts.validation_clips)
+    assert not set(parts.train_pairs[:, 1]) & set(parts.validation_utterances)
     assert parts.validates
     assert not parts.leaks
 
@@ -76,15 +76,15 @@ def test_fold_0_is_set_apart_with_all_its_items(workspace: Path) -> None:
 def test_a_split_of_pairs_validates_on_items_it_knows_and_says_so(workspace: Path) -> None:
     manifest = workspace / "manifests" / "train.jsonl"
     write_rows(manifest, [msgspec.structs.replace(row, fold=n % 5) for n, row in enumerate(lines_of(manifest))])
-    parts = parts_of(load_items(manifest))
-    assert len(parts.fit_pairs) == 80
+    parts = train_val_split(load_items(manifest))
+    assert len(parts.train_pairs) == 80
     assert parts.leaks
     assert parts.validates
 
 
 def test_without_folds_everything_is_fitted(workspace: Path) -> None:
-    parts = parts_of(load_items(workspace / "manifests" / "test.jsonl"))
-    assert len(parts.fit_pairs) == 36
+    parts = train_val_split(load_items(workspace / "manifests" / "test.jsonl"))
+    assert len(parts.train_pairs) == 36
     assert not parts.validates
     assert not parts.leaks
 
@@ -93,7 +93,7 @@ def test_nothing_but_fold_0_is_refused(workspace: Path) -> None:
     manifest = workspace / "manifests" / "train.jsonl"
     write_rows(manifest, [msgspec.structs.replace(row, fold=0) for row in lines_of(manifest)])
     with pytest.raises(InputError, match="every pair is in fold 0"):
-        parts_of(load_items(manifest))
+        train_val_split(load_items(manifest))
 
 
 def test_items_that_failed_leave_with_their_pairs(workspace: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fmn.data.items import load_items
-from fmn.evaluation.breakdown import details, factors_of, summarised
+from fmn.evaluation.breakdown import details, factors_of, summarized
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 
@@ -64,9 +64,9 @@ def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
         every: dict[str, object] = {metric: {"1": hit} for metric in ("class_hit", "class_recall")}
         return every | {"instance_hit": {"1": own}, "class_map": hit, "median_rank": 1.0, "queries": 4}
 
-    found = summarised([block(10.0, None), block(20.0, None), block(60.0, None)])
+    found = summarized([block(10.0, None), block(20.0, None), block(60.0, None)])
     assert found["class_hit"] == {"1": 30.0}
     assert found["sd"]["class_hit"]["1"] == pytest.approx((700.0) ** 0.5)  # ((20² + 10² + 30²) / 2)^½
     assert found["instance_hit"] == found["sd"]["instance_hit"] == {"1": None}
     assert found["queries"] == 4
-    assert summarised([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": 0.0}
+    assert summarized([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": 0.0}

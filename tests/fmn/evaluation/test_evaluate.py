@@ -10,7 +10,7 @@ import torch
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
-from fmn.data.loading import featured
+from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate, measure
 from fmn.search.gallery_search import search
 from fmn.training.checkpoint import load_run
@@ -58,7 +58,7 @@ def test_directions_are_query_to_gallery(workspace: Path) -> None:
 
 def test_scores_are_the_models_for_every_pair(workspace: Path, run: Path) -> None:
     loaded = load_run(run, CPU)
-    prepared = featured(load_items(workspace / "manifests" / "test.jsonl"), loaded.config, device=CPU)
+    prepared = load_features(load_items(workspace / "manifests" / "test.jsonl"), loaded.config, device=CPU)
     scores = all_scores(loaded, prepared)
     model, data = loaded.model, prepared.data
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_search_ranks_as_evaluation_does(
     manifest = workspace / "manifests" / "test.jsonl"
     items = load_items(manifest)
     loaded = load_run(run, CPU)
-    scores = all_scores(loaded, featured(items, loaded.config, device=CPU))
+    scores = all_scores(loaded, load_features(items, loaded.config, device=CPU))
     asked = items.utterances[5] if kind == "speech" else items.clips[5]
     gallery = items.clips if kind == "speech" else items.utterances
     column = scores[:, 5] if kind == "speech" else scores[5]

@@ -10,11 +10,11 @@ import torch
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
-from fmn.data.loading import featured
+from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_codes, evaluate
 from fmn.evaluation.memory_update import scores_while_updating
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Codes
+from fmn.models.retrieval_model import Embeddings
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.train import train
 
@@ -35,9 +35,9 @@ def trained(workspace: Path, config: Config, **changes: object) -> Path:
     return run
 
 
-def codes_of(run: Path, manifest: Path) -> tuple[LoadedRun, Codes, Codes]:
+def codes_of(run: Path, manifest: Path) -> tuple[LoadedRun, Embeddings, Embeddings]:
     loaded = load_run(run, CPU)
-    return loaded, *all_codes(loaded, featured(load_items(manifest), loaded.config, device=CPU))
+    return loaded, *all_codes(loaded, load_features(load_items(manifest), loaded.config, device=CPU))
 
 
 @pytest.mark.parametrize("asks_for_clips", [True, False])

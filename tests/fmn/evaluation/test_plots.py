@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
-from fmn.data.loading import featured
+from fmn.data.loading import load_features
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import measure
 from fmn.evaluation.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
@@ -65,7 +65,7 @@ def test_slots_hold_what_is_nearest_to_them_and_are_chosen_by_the_most_similar(w
     loaded = load_run(run, CPU)
     model = loaded.model
     assert isinstance(model, FeatureMemoryNetwork)
-    learned = featured(load_items(workspace / "manifests" / "train.jsonl"), loaded.config, device=CPU)
+    learned = load_features(load_items(workspace / "manifests" / "train.jsonl"), loaded.config, device=CPU)
     held = slot_contents(loaded, model, learned)
     assert held.shape == (model.memory.size, 4)
     assert held.sum(axis=0).tolist() == [5, 5, 5, 5]
@@ -87,7 +87,7 @@ def test_a_slot_of_one_class_holds_pairs_of_that_class_alone(workspace: Path, ru
     loaded = load_run(run, CPU)
     model = loaded.model
     assert isinstance(model, FeatureMemoryNetwork)
-    learned = featured(load_items(workspace / "manifests" / "train.jsonl"), loaded.config, device=CPU)
+    learned = load_features(load_items(workspace / "manifests" / "train.jsonl"), loaded.config, device=CPU)
     size = model.memory.size
     model.memory.slot_classes[:size] = torch.arange(size) % 4
     held = slot_contents(loaded, model, learned)

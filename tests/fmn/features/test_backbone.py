@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from dataset_tools.core.errors import InputError
-from fmn.features.backbone import Backbone, initialise, load_networks, moving_noise, scaling
+from fmn.features.backbone import Backbone, initialize, load_networks, moving_noise, scaling
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.media import Media
@@ -175,7 +175,7 @@ def test_real_windows_are_described(write_clip: Callable[..., Media], tiny: Vide
 
 def random_i3d(config: VideoFeatureConfig, stream: str = "rgb") -> I3D:
     network = I3D(3 if stream == "rgb" else 2, classes=0, width=config.width)
-    initialise(network, stream, config)
+    initialize(network, stream, config)
     return network.eval()
 
 

@@ -11,7 +11,7 @@ from fmn.config import Config, with_values
 from fmn.data.batches import Batch, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.fmn import FeatureMemoryNetwork, HiddenHead, LinearHead
-from fmn.models.retrieval_model import Codes
+from fmn.models.retrieval_model import Embeddings
 
 N, M, VIDEO_DIM, AUDIO_DIM = 5, 7, 12, 8
 
@@ -30,7 +30,7 @@ def features(seed: int = 1) -> tuple[Tensor, Sequences]:
     )
 
 
-def codes_of(model: FeatureMemoryNetwork) -> tuple[Codes, Codes]:
+def codes_of(model: FeatureMemoryNetwork) -> tuple[Embeddings, Embeddings]:
     video, audio = features()
     with torch.no_grad():
         return model.encode_clips(video), model.encode_utterances(audio)
@@ -224,7 +224,7 @@ def test_the_slot_losses_are_minus_the_log_share_of_the_own_class(small: Config)
     one_slot = {"memory__novelty_threshold": -1.0, "memory__score_threshold": 0.0}
     batch, model = batch_of(), network(small, training__slot_weight=3, **one_slot)
     data = items()
-    model.settle(data, np.arange(8), np.arange(8), np.random.default_rng(0))
+    model.fit_after_epoch(data, np.arange(8), np.arange(8), np.random.default_rng(0))
     clips, utterances = codes_of(model)
     found = model.losses(batch)
     for side, codes, slots, classes in (
@@ -292,7 +292,7 @@ def test_settling_rewrites_the_memories_with_the_mapping_of_the_moment(small: Co
     chosen = np.array([0, 1, 2, 4, 5, 6])
     fill(model)
     for _ in range(2):  # the second time with another mapping
-        model.settle(data, chosen, chosen, np.random.default_rng(0))
+        model.fit_after_epoch(data, chosen, chosen, np.random.default_rng(0))
         assert model.training
         model.eval()
         with torch.no_grad():
@@ -311,7 +311,7 @@ def test_settling_shows_pairs_of_one_class_that_pass_t1(small: Config) -> None:
     data = items()
     everything = np.arange(9)
     model = network(small, memory__novelty_threshold=1.0, memory__score_threshold=0.0)
-    model.settle(data, everything, everything, np.random.default_rng(0))
+    model.fit_after_epoch(data, everything, everything, np.random.default_rng(0))
     clips = model.encode_clips(data.video)["mapped"].detach()
     utterances = model.encode_utterances(data.utterances(everything))["mapped"].detach()
     for slot in range(model.memory.size):
@@ -321,7 +321,7 @@ def test_settling_shows_pairs_of_one_class_that_pass_t1(small: Config) -> None:
     assert model.memory.size == 9
     s1 = [float(torch.sigmoid(model.s1(clips[i], utterances[j])).detach()) for i in range(9) for j in range(9)]
     strict = network(small, memory__score_threshold=max(s1))
-    strict.settle(data, everything, everything, np.random.default_rng(0))
+    strict.fit_after_epoch(data, everything, everything, np.random.default_rng(0))
     assert strict.memory.size == 0
 
 
@@ -329,7 +329,7 @@ def test_step_writing_is_left_alone_when_an_epoch_ends(small: Config) -> None:
     model = network(small, memory__write="step")
     fill(model)
     before = model.memory.video_slots.clone()
-    model.settle(items(), np.arange(9), np.arange(9), np.random.default_rng(0))
+    model.fit_after_epoch(items(), np.arange(9), np.arange(9), np.random.default_rng(0))
     assert torch.equal(model.memory.video_slots, before)
 
 

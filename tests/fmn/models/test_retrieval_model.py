@@ -9,12 +9,12 @@ import fmn.models.retrieval_model
 from fmn.data.batches import ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.retrieval_model import (
-    Codes,
+    Embeddings,
     RetrievalModel,
     encode_all_clips,
     encode_all_utterances,
+    eval_mode,
     score_matrix,
-    still,
 )
 
 CPU = torch.device("cpu")
@@ -28,16 +28,16 @@ class Sums(RetrievalModel):
         self.tiles: list[tuple[int, int]] = []
         self.batches: list[tuple[int, int]] = []
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         assert not self.training
         assert not torch.is_grad_enabled()
         return {"sum": video.sum(1)}
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         self.batches.append(tuple(audio.frames.shape[:2]))
         return {"sum": audio.frames.sum((1, 2)), "length": audio.lengths}
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         self.tiles.append((len(clips["sum"]), len(utterances["sum"])))
         return clips["sum"][:, None] - 2 * utterances["sum"][None]
 
@@ -79,9 +79,9 @@ def test_codes_come_back_in_the_order_asked_for() -> None:
     assert codes["length"].tolist() == [len(audio[index]) for index in order]
 
 
-def test_still_gives_the_mode_back_after_an_error() -> None:
+def test_eval_mode_gives_the_mode_back_after_an_error() -> None:
     model = Sums().train()
-    with pytest.raises(RuntimeError, match="stop"), still(model):
+    with pytest.raises(RuntimeError, match="stop"), eval_mode(model):
         raise RuntimeError("stop")
     assert model.training
     assert torch.is_grad_enabled()

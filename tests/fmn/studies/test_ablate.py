@@ -18,13 +18,13 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import DEMO, PAPER, Config, as_dict, as_published, flattened, with_values
 from fmn.data.items import load_items
-from fmn.data.loading import featured
+from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import measure
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
-from fmn.studies.validation_harness import Bench, TrainedBench, part_of
+from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, part_of
 from fmn.studies.variants import GROUPS, variants_of
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
@@ -67,8 +67,8 @@ def test_few_trainings_carry_the_whole_table() -> None:
 
 
 @pytest.fixture
-def bench(workspace: Path, small: Config) -> Bench:
-    return Bench.of(featured(load_items(manifest_of(workspace)), small, device=CPU))
+def bench(workspace: Path, small: Config) -> ValidationHarness:
+    return ValidationHarness.of(load_features(load_items(manifest_of(workspace)), small, device=CPU))
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def bench(workspace: Path, small: Config) -> Bench:
     ],
 )
 def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
-    workspace: Path, small: Config, bench: Bench, changes: dict[str, object]
+    workspace: Path, small: Config, bench: ValidationHarness, changes: dict[str, object]
 ) -> None:
     run = workspace / "runs" / "one"
     train(manifest_of(workspace), small, run)
     config = with_values(small, changes)
-    found = TrainedBench(run, bench).outcome(config)
+    found = TrainedHarness(run, bench).outcome(config)
 
     trained = load_run(run, CPU).model.state_dict()
     model = FeatureMemoryNetwork(config, 12, 8).eval()
     model.load_state_dict({name: value for name, value in trained.items() if "memory" not in name}, strict=False)
     data, parts = bench.prepared.data, bench.parts
-    model.settle(data, parts.fit_clips, parts.fit_utterances, training_generator(0, "settle", "bench"))
+    model.fit_after_epoch(data, parts.train_clips, parts.train_utterances, training_generator(0, "settle", "bench"))
     scores = score_matrix(
         model,
         encode_all_clips(model, data, parts.validation_clips),
@@ -106,13 +106,13 @@ def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
     )
 
 
-def test_memories_of_each_batch_are_those_of_training(workspace: Path, small: Config, bench: Bench) -> None:
+def test_memories_of_each_batch_are_those_of_training(workspace: Path, small: Config, bench: ValidationHarness) -> None:
     run = workspace / "runs" / "one"
     config = with_values(small, {"memory.write": "step", "memory.score_threshold": 0.0})
     train(manifest_of(workspace), config, run)
     own = load_run(run, CPU).model
     assert isinstance(own, FeatureMemoryNetwork)
-    assert TrainedBench(run, bench).outcome(config).slots == own.memory.size > 0
+    assert TrainedHarness(run, bench).outcome(config).slots == own.memory.size > 0
 
 
 def test_a_part_holds_its_items_and_their_pairs(workspace: Path) -> None:
@@ -161,12 +161,12 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     assert again.values == found.values
 
     # The mean over seeds, seed by seed and by hand.
-    bench = Bench.of(featured(load_items(manifest_of(workspace)), small, device=CPU))
+    bench = ValidationHarness.of(load_features(load_items(manifest_of(workspace)), small, device=CPU))
     hits = []
     for seed in (0, 1):
         config = with_values(small, {"training.seed": seed})
         run = folder / "trained" / fmn.studies.ablate.run_name(config)
-        outcome = TrainedBench(run, bench).outcome(with_values(config, {"model.score": "memory"}))
+        outcome = TrainedHarness(run, bench).outcome(with_values(config, {"model.score": "memory"}))
         hits.append(outcome.metrics["audio_to_video"]["class_hit"]["1"])
     alone = rows["score", "agreement alone"]["audio_to_video"]
     assert alone["class_hit"]["1"] == pytest.approx(np.mean(hits))

@@ -16,10 +16,10 @@ from dataset_tools.manifests import SplitPairRow, read_rows
 from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
-from fmn.data.loading import featured
+from fmn.data.loading import load_features
 from fmn.studies.new_classes import _Trial, learn_new_classes, manifest_without
 from fmn.studies.new_classes_table import new_classes_table, new_classes_text
-from fmn.studies.validation_harness import Bench
+from fmn.studies.validation_harness import ValidationHarness
 from fmn.training.checkpoint import load_run
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
@@ -45,7 +45,7 @@ def trial(workspace: Path, small: Config) -> _Trial:
     config = with_values(small, {"training.epochs": 4, "memory.novelty_threshold": 0.9})
     fewer = manifest_without(manifest_of(workspace), [NEW], workspace / "out")
     train(fewer, config, workspace / "out" / "run", root=workspace)
-    bench = Bench.of(featured(load_items(manifest_of(workspace)), config, device=torch.device("cpu")))
+    bench = ValidationHarness.of(load_features(load_items(manifest_of(workspace)), config, device=torch.device("cpu")))
     return _Trial(workspace / "out" / "run", bench, [NEW])
 
 

@@ -72,7 +72,7 @@ def test_the_class_table_and_the_memories_are_in_the_file(tmp_path: Path, small:
 
 def test_a_state_goes_on_with_weights_optimiser_and_values(tmp_path: Path, small: Config) -> None:
     model = trained(small)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(1)
     gradients = [
         [torch.randn(parameter.shape, generator=generator) for parameter in model.parameters()] for _ in range(4)
@@ -83,14 +83,14 @@ def test_a_state_goes_on_with_weights_optimiser_and_values(tmp_path: Path, small
             parameter.grad = gradient
         adam.step()
 
-    step(model, optimiser, 0)
-    step(model, optimiser, 1)
-    save_state(tmp_path, model, optimiser, {"epoch": 2, "history": [{"loss": 0.5}]})
+    step(model, optimizer, 0)
+    step(model, optimizer, 1)
+    save_state(tmp_path, model, optimizer, {"epoch": 2, "history": [{"loss": 0.5}]})
     other = FeatureMemoryNetwork(small, 12, 8)
     other_optimiser = torch.optim.Adam(other.parameters(), lr=1e-2)
     assert load_state(tmp_path, other, other_optimiser, CPU) == {"epoch": 2, "history": [{"loss": 0.5}]}
     for number in (2, 3):
-        step(model, optimiser, number)
+        step(model, optimizer, number)
         step(other, other_optimiser, number)
     for name, value in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], value), name

@@ -17,7 +17,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import preset
 from fmn.data.items import load_items
-from fmn.data.loading import featured
+from fmn.data.loading import load_features
 from fmn.features.backbone_training import TrainingRecipe
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_video
@@ -102,7 +102,7 @@ def test_whoever_uses_the_weights_is_told_what_they_saw_before(files: Path, tiny
     def notes(manifest: Path, weights: Path) -> list[str]:
         video = VideoFeatureConfig(**{**vars(rgb), "weights": str(weights)})
         config = replace(preset("demo"), video=video, audio=AudioFeatureConfig(kind="file_size"))
-        found = featured(load_items(manifest), config, device=torch.device("cpu"), jobs=1)
+        found = load_features(load_items(manifest), config, device=torch.device("cpu"), jobs=1)
         return [note for note in found.notes if "was trained on" in note]
 
     honest = finetune(train, rgb, TrainingRecipe(epochs=1), files / "honest").weights

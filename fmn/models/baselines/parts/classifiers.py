@@ -9,11 +9,11 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.baselines.parts.towers import Standardised, utterance_encoder
-from fmn.models.resizable_buffers import Fitted
+from fmn.models.baselines.parts.towers import Standardized, utterance_encoder
+from fmn.models.resizable_buffers import ResizableBuffers
 
 
-class ClassHead(Fitted):
+class ClassHead(ResizableBuffers):
     """A linear layer to as many logits as there are classes; `open` makes it, a checkpoint sizes it."""
 
     def __init__(self, inputs: int) -> None:
@@ -32,18 +32,18 @@ class ClassHead(Fitted):
 
 
 class ClipClassifier(nn.Module):
-    """A clip's features, standardised, through one hidden layer to class logits."""
+    """A clip's features, standardized, through one hidden layer to class logits."""
 
     def __init__(self, config: Config, video_dim: int) -> None:
         super().__init__()
         units, dropout = config.model.head_hidden_size, config.model.dropout
-        self.standardised = Standardised(video_dim)
+        self.standardized = Standardized(video_dim)
         self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(video_dim, units), nn.ReLU(), nn.Dropout(dropout))
         self.head = ClassHead(units)
 
     def forward(self, video: Tensor) -> Tensor:
         """[N, Dv] → [N, C]."""
-        logits: Tensor = self.head(self.hidden(self.standardised(video)))
+        logits: Tensor = self.head(self.hidden(self.standardized(video)))
         return logits
 
 

@@ -17,9 +17,9 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
-from fmn.models.baselines.parts.towers import Standardised
-from fmn.models.resizable_buffers import Fitted
-from fmn.models.retrieval_model import Codes, RetrievalModel
+from fmn.models.baselines.parts.towers import Standardized
+from fmn.models.resizable_buffers import ResizableBuffers
+from fmn.models.retrieval_model import Embeddings, RetrievalModel
 
 LEAST_CORRELATION = 1e-6  # relative to the largest; what is below is a direction of no meaning
 
@@ -114,7 +114,7 @@ def total_correlation(covariances: Covariances, *, ridge: float) -> Tensor:
     return total
 
 
-class CanonicalSpace(Fitted):
+class CanonicalSpace(ResizableBuffers):
     """The common space of a canonical correlation analysis, fitted in closed form.
 
     Args:
@@ -159,26 +159,28 @@ class CorrelationModel(RetrievalModel):
         dims: the most directions.
     """
 
-    trains_settled = False  # the analysis is no part of the loss
+    losses_use_fit = False  # the analysis is no part of the loss
     space: CanonicalSpace
 
     def __init__(self, video_dim: int, *, ridge: float, dims: int) -> None:
         super().__init__()
         self.ridge, self.dims = ridge, dims
-        self.standardised = Standardised(video_dim)
+        self.standardized = Standardized(video_dim)
 
     @abstractmethod
     def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
         """What the analysis is fitted to: [N, D1] of the clips, [M, D2] of the utterances."""
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] cosines."""
         return clips["vector"] @ utterances["vector"].T
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        self.standardised.fit(data.video[data.on_device(clips)])
+        self.standardized.fit(data.video[data.on_device(clips)])
 
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+    def fit_after_epoch(
+        self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
+    ) -> None:
         """Fits the analysis to all pairs of one class, in closed form."""
         clip_classes = data.clip_classes[data.on_device(clips)]
         utterance_classes = data.utterance_classes[data.on_device(utterances)]

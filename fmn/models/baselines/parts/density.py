@@ -11,11 +11,11 @@ from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.classifiers import class_count
-from fmn.models.resizable_buffers import Fitted
-from fmn.models.retrieval_model import Codes, RetrievalModel
+from fmn.models.resizable_buffers import ResizableBuffers
+from fmn.models.retrieval_model import Embeddings, RetrievalModel
 
 
-class DensityClassifier(Fitted):
+class DensityClassifier(ResizableBuffers):
     """P(class | x), equal priors, each class the mean of Gaussians around its fitted items.
 
     The bandwidth is Scott's, in standard deviations over all items: n^(−1/(d+4)) for n items a class and d numbers.
@@ -63,20 +63,22 @@ class DensityModel(RetrievalModel):
         self.clips = DensityClassifier(video_dim)
         self.utterances = DensityClassifier(audio_dim)
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → ``log_posterior`` [N, C]."""
         return {"log_posterior": self.clips(video)}
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → ``log_posterior`` [M, C], from their means."""
         return {"log_posterior": self.utterances(_means(audio))}
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: the logarithm of the probability that both are of one class."""
         both = clips["log_posterior"][:, None] + utterances["log_posterior"][None]
         return both.logsumexp(dim=2)
 
-    def settle(self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator) -> None:
+    def fit_after_epoch(
+        self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
+    ) -> None:
         """Takes the items."""
         clip_rows, utterance_rows = data.on_device(clips), data.on_device(utterances)
         count = class_count(data)

@@ -13,11 +13,11 @@ from fmn.config import Config, ModelConfig, TrainingConfig
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import contrastive_loss, triplet_loss
-from fmn.models.retrieval_model import Codes, RetrievalModel
+from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.utterance_encoder import UtteranceEncoder
 
 
-class Standardised(nn.Module):
+class Standardized(nn.Module):
     """Clip features less their mean, divided by their standard deviation over the fitted clips."""
 
     mean: Tensor
@@ -72,7 +72,7 @@ def fmn_triplet_loss(cosines: Tensor, match: Tensor, training: TrainingConfig) -
 
 
 class TwoTowers(RetrievalModel):
-    """A clip is its standardised features through ``map_video``, an utterance ``encoder`` and ``map_audio``.
+    """A clip is its standardized features through ``map_video``, an utterance ``encoder`` and ``map_audio``.
 
     Args:
         config: whose training section a subclass may read.
@@ -95,27 +95,27 @@ class TwoTowers(RetrievalModel):
     ) -> None:
         super().__init__()
         self.config = config
-        self.standardised = Standardised(video_dim)
+        self.standardized = Standardized(video_dim)
         self.encoder = encoder
         self.map_video = map_video
         self.map_audio = map_audio
         self.unit = unit
 
-    def encode_clips(self, video: Tensor) -> Codes:
+    def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → ``vector`` [N, D]."""
-        return {"vector": self._vector(self.map_video(self.standardised(video)))}
+        return {"vector": self._vector(self.map_video(self.standardized(video)))}
 
-    def encode_utterances(self, audio: Sequences) -> Codes:
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → ``vector`` [M, D]."""
         return {"vector": self._vector(self.map_audio(self.encoder(audio)))}
 
-    def scores(self, clips: Codes, utterances: Codes) -> Tensor:
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: the product of the two vectors, a cosine where they have length 1."""
         return clips["vector"] @ utterances["vector"].T
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         """Takes mean and standard deviation of the clips' features."""
-        self.standardised.fit(data.video[data.on_device(clips)])
+        self.standardized.fit(data.video[data.on_device(clips)])
 
     def _vector(self, mapped: Tensor) -> Tensor:
         return functional.normalize(mapped.float(), dim=1) if self.unit else mapped.float()

@@ -188,11 +188,11 @@ def test_linear_networks_trained_by_it_give_linear_cca() -> None:
     expected = canonical(pair_covariances(first, second), ridge=1e-4, dims=2).correlations
     torch.manual_seed(0)
     one, other = torch.nn.Linear(5, 2).double(), torch.nn.Linear(4, 2).double()
-    optimiser = torch.optim.Adam([*one.parameters(), *other.parameters()], lr=0.02)
+    optimizer = torch.optim.Adam([*one.parameters(), *other.parameters()], lr=0.02)
     for _ in range(400):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (-total_correlation(pair_covariances(one(first), other(second)), ridge=1e-6)).backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         found = canonical(pair_covariances(one(first), other(second)), ridge=1e-6, dims=2).correlations
     assert found.numpy() == pytest.approx(expected.numpy(), abs=5e-3)
