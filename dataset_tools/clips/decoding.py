@@ -3,6 +3,7 @@
 Seeking is used where time stamps tell which frame a key frame is, and only as long as every picture after it comes with
 the stamp that its number has. Where they do not (AVI with reordered H.264, packed B-frames), pictures are counted from
 the start of the file. So a wrong frame count in a header, a variable frame rate or an edit list cannot shift a clip.
+Not torchcodec: it needs torch, and numbers frames by their time stamps, which are what such AVI files have wrong.
 """
 
 from __future__ import annotations

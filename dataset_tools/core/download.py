@@ -1,7 +1,8 @@
 """Downloads of large files: resumed where they broke, never stitched from two versions, named only when they are right.
 
 What came so far lies beside the target as ``.<name>.part``, with a note on the server's version of it; the next attempt
-asks for the rest of just that version (RFC 9110: Range with If-Range), and starts anew if the server has another.
+asks for the rest of just that version (RFC 9110: Range with If-Range), and starts anew if the server has another. Not
+pooch: it starts a broken download from the beginning, which is hopeless for archives of many gigabytes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ``ledger.jsonl`` is a whole, sorted file of rows. While a command runs, each row goes at once to a journal, so that a
 killed command forgets nothing; when the ledger is opened or closed, the journal is merged. One command at a time
-holds the ledger of a workspace, and with it the right to write there.
+holds the ledger of a workspace, and with it the right to write there. Not sqlite3: the ledger is a manifest like
+the others, to be read and compared as text, with the same bytes for the same inputs.
 """
 
 from __future__ import annotations

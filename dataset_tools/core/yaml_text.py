@@ -1,4 +1,7 @@
-"""YAML of which every scalar is text, so that ``preposition: on`` is the word and not YAML's ``true``."""
+"""YAML of which every scalar is text, so that ``preposition: on`` is the word and not YAML's ``true``.
+
+Not strictyaml or ruamel.yaml, but PyYAML's own loader with the checks that it lacks: no key twice, no alias, no depth.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """How far annotators agree, field by field: Cohen's kappa for two, Krippendorff's alpha for more.
 
 Sources: J. Cohen, "A coefficient of agreement for nominal scales", 1960; K. Krippendorff, "Computing Krippendorff's
-alpha-reliability", 2011 (nominal data, any number of annotators, missing values).
+alpha-reliability", 2011 (nominal data, any number of annotators, missing values). Not the packages krippendorff and
+scikit-learn: two formulas of a few lines, for nominal values only, are no reason to install them with the toolkit.
 """
 
 from __future__ import annotations

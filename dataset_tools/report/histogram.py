@@ -1,4 +1,7 @@
-"""A histogram as inline SVG: no script, no picture file, readable when zoomed."""
+"""A histogram as inline SVG: no script, no picture file, readable when zoomed.
+
+Not matplotlib: six times the bytes (13 kB for 24 bars), no numbers to point at, and not the style of the page.
+"""
 
 from __future__ import annotations
 
