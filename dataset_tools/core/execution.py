@@ -2,7 +2,8 @@
 
 Workers are started by a fork server (spawned where there is none): progress bars run threads, and a process with
 threads must not be forked. Work always happens in a worker, with ``jobs=1`` too: a decoder that crashes on a damaged
-file takes its worker with it and not the command, and one process or many walk the same path.
+file takes its worker with it and not the command, and one process or many walk the same path. Not loky, whose pool
+breaks as a whole, too; nor pebble, whose does not: with the lifeline kept it is 40 lines less, and one dependency more.
 """
 
 from __future__ import annotations
