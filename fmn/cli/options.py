@@ -14,12 +14,9 @@ from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, WorkspaceOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 
 if TYPE_CHECKING:
-    from fmn.config import Config
+    from fmn.config import Config, Form
 
-FORMS: Final[Mapping[str, Literal["standard", "as_published"]]] = {
-    "standard": "standard",
-    "as-published": "as_published",
-}
+FORMS: Final[Mapping[str, Form]] = {"standard": "standard", "as-published": "as_published"}
 OutOption = Annotated[
     Path | None,
     typer.Option(

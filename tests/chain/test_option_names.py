@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,3 +89,13 @@ def test_commands_are_listed_in_the_order_of_the_work() -> None:
     work = ["standin", "classes", "build", "speech", "annotate", "pairs"]
     assert [name for name in listed if name in work] == work
     assert root.list_commands(None).index("train") < root.list_commands(None).index("eval")
+
+
+@pytest.mark.parametrize("module", ["dataset_tools.cli.main", "fmn.cli.main"])
+def test_help_loads_no_torch(module: str) -> None:
+    code = (
+        f"import sys; from {module} import app; app(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage" in ended.stdout
+    assert ended.stdout.split()[-1] == "False"

@@ -3,9 +3,10 @@ from __future__ import annotations
 import io
 
 import pytest
+import typer
 from rich.console import Console
 
-from dataset_tools.core.console import Terminal
+from dataset_tools.core.console import Terminal, command_context
 
 NOTE = "epoch 12/60  loss 1.234  5,678 pairs/s  validation hit@1 61/63, best epoch 10"
 
@@ -31,3 +32,24 @@ def test_bars_counts_times_and_note_fit_any_terminal(
     assert "0:00:00 -:--:--" in train  # elapsed, left
     assert NOTE in "\n".join(lines)
     assert "clip 5" in lines[0] or expected == 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (OSError(28, "No space left on device", "a.bin"), "Operating system error: No space left on device"),
+        (ZeroDivisionError("division by zero"), "Unexpected error: ZeroDivisionError: division by zero"),
+        (KeyboardInterrupt(), "Interrupted"),
+    ],
+)
+def test_what_stops_a_command_is_told_without_a_traceback(
+    raised: BaseException, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended, command_context(as_json=False):
+        raise raised
+    assert ended.value.exit_code == 3
+    told = capsys.readouterr()
+    assert expected in told.err
+    assert "next:" in told.err
+    assert "Traceback" not in told.err
+    assert told.out == ""

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
+from fmn.config import PRESETS, as_dict, as_printed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [
@@ -174,6 +175,23 @@ def test_wrong_use_is_told_in_one_message(
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (workspace / "runs").exists() or not list((workspace / "runs").iterdir())
+
+
+def test_a_workspace_says_where_the_training_manifest_is(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    planned = run("train", "--workspace", str(workspace), *SETTINGS, "--dry-run", "--json")
+    assert planned.exit_code == 0, planned.output
+    assert Path(json_of(planned)["run"]).resolve() == (workspace / "runs" / "fmn-demo").resolve()
+
+
+def test_the_equations_as_published_can_be_chosen(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    for form, expected in (("standard", PRESETS["demo"]), ("as-published", as_printed(PRESETS["demo"]))):
+        planned = json_of(run("train", "--form", form, "--dry-run", "--json"))
+        assert planned["config"] == json.loads(json.dumps(as_dict(expected)))
+    assert PRESETS["demo"] != as_printed(PRESETS["demo"])
 
 
 def test_a_broken_line_is_named(workspace: Path) -> None:
