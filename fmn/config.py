@@ -189,7 +189,7 @@ class Config:
         system: name of the system (`fmn.systems`).
         video, audio: how features are computed.
         model, memory, training: see there.
-        options: what the system has of its own (`fmn.models.system.System.options`), by name.
+        options: what the system has of its own (`fmn.models.system_interface.System.options`), by name.
     """
 
     system: str = "fmn"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from dataset_tools.core.errors import InputError
 from fmn.models import baselines
-from fmn.models.system import System
+from fmn.models.system_interface import System
 
 
 def all_systems() -> Iterator[System]:

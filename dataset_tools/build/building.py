@@ -10,8 +10,8 @@ from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan, PlannedClip
 from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
+from dataset_tools.clips.interval_selection import NOTHING_KNOWN, SourceStatus
 from dataset_tools.clips.planning import plan_clips
-from dataset_tools.clips.selection import NOTHING_KNOWN, SourceStatus
 from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.ledger import Ledger, LedgerRow
@@ -24,7 +24,7 @@ from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
-from dataset_tools.speech.engines import open_engine
+from dataset_tools.speech.engine_registry import open_engine
 
 
 @dataclass

@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dataset_tools.classes.interval_counts import ClassSupport, audit
 from dataset_tools.classes.matching import fits
-from dataset_tools.classes.support import ClassSupport, audit
 from dataset_tools.classes.triplets import ActionClass, ClassFile, make_class, usual_phrase
 from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.core.errors import InputError

@@ -38,7 +38,7 @@ def classes(
 
     Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
     """
-    from dataset_tools.classes.support import audit, support_table
+    from dataset_tools.classes.interval_counts import audit, support_table
 
     if out is not None and out.exists():
         raise InputError(

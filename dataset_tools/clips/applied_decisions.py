@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 
 from dataset_tools.clips.clip_plan import PlannedClip, Refusal, whole_clip
-from dataset_tools.clips.selection import IntervalSampler
+from dataset_tools.clips.interval_selection import IntervalSampler
 from dataset_tools.core.errors import SampleError
 from dataset_tools.decisions.majority_rule import Decision
 

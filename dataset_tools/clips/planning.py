@@ -13,7 +13,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
-from dataset_tools.clips.selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
+from dataset_tools.clips.interval_selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus

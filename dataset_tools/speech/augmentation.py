@@ -25,7 +25,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, UtteranceRow
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Sound, decode, resampled, segment_of, write_wav
 from dataset_tools.speech.loudness import Samples
-from dataset_tools.speech.quality import Limits, judge, measure
+from dataset_tools.speech.recording_quality import Limits, judge, measure
 
 _FORM = 1  # of what is done here; another number, and every copy is made anew
 _STAGE = "augment"

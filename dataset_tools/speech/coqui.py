@@ -24,7 +24,7 @@ from typing import Any
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import sha256_of
-from dataset_tools.speech.engine import Voice
+from dataset_tools.speech.engine_interface import Voice
 
 _DEFAULT_MODEL = "tts_models/en/vctk/vits"
 _WEIGHTS = ("*.pth", "*.pth.tar")

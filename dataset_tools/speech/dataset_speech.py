@@ -30,7 +30,7 @@ class SpeechOptions:
     """What synthesis may be told.
 
     Attributes:
-        engine: who speaks (see `dataset_tools.speech.engines.open_engine`). language: ``en`` or ``zh``.
+        engine: who speaks (see `dataset_tools.speech.engine_registry.open_engine`). language: ``en`` or ``zh``.
         sentences: TACoS files whose sentences are taken before the grammar's.
         seed: of everything random.
         augment: how many changed copies every utterance of a clip gets (`dataset_tools.speech.augmentation`).

@@ -22,7 +22,7 @@ from pathlib import Path
 import dataset_tools.speech.espeak_server as server
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.seeds import seed_of
-from dataset_tools.speech.engine import Voice
+from dataset_tools.speech.engine_interface import Voice
 
 ACCENTS = {
     # British (espeak-ng calls it "en"), American, New York, Scottish, Received Pronunciation, Lancashire, West

@@ -28,8 +28,8 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.quality import Limits
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
+from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.utterance_writer import Written, remove_half_written, write_utterance
 
 _STAGE = "import"

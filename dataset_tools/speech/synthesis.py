@@ -21,10 +21,10 @@ from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.clip_sentences import Text, assign_texts
-from dataset_tools.speech.engine import Engine, Voice
-from dataset_tools.speech.engines import open_engine
+from dataset_tools.speech.engine_interface import Engine, Voice
+from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.quality import Limits
+from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.utterance_writer import Written, remove_half_written, write_utterance
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 

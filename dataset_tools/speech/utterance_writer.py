@@ -9,7 +9,7 @@ from typing import Any
 from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, decode, write_wav
 from dataset_tools.speech.loudness_normalization import Finish, finish
-from dataset_tools.speech.quality import Limits, judge, measure
+from dataset_tools.speech.recording_quality import Limits, judge, measure
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import Outcome, Task
 from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data.loading import find_device
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 from fmn.systems import find_system, system_names
 
 ORDER = (

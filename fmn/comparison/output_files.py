@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.files import write_bytes
-from fmn.comparison.plot import write_plot
+from fmn.comparison.comparison_plot import write_plot
 from fmn.comparison.rendering import csv_text, latex_text, markdown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fmn.comparison.comparison_plan import REFERENCE, describe
 from fmn.evaluation.results_table import DIRECTIONS, WHAT_THEY_ARE
-from fmn.evaluation.tables import Bold, Row, Table, number
+from fmn.evaluation.table_formats import Bold, Row, Table, number
 
 SHOWN = {
     "class_map": "class mAP",

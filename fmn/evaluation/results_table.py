@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fmn.evaluation.tables import Row, Table, number, to_rich
+from fmn.evaluation.table_formats import Row, Table, number, to_rich
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

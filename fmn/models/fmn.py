@@ -15,8 +15,14 @@ from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
-from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all_clips, encode_all_utterances, eval_mode
-from fmn.models.system import Changes, System
+from fmn.models.retrieval_model import (
+    Embeddings,
+    RetrievalModel,
+    encode_all_clips,
+    encode_all_utterances,
+    eval_mode,
+)
+from fmn.models.system_interface import Changes, System
 from fmn.models.utterance_encoder import UtteranceEncoder
 
 LEAST_AGREEMENT = 1e-4  # keeps the logarithm of an agreement of 0 finite

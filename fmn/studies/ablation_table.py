@@ -15,7 +15,7 @@ from fmn.evaluation.results_table import (
     figures,
     reference_figures,
 )
-from fmn.evaluation.tables import Bold, Row, Table, number, to_markdown, to_rich
+from fmn.evaluation.table_formats import Bold, Row, Table, number, to_markdown, to_rich
 from fmn.studies.variants import GROUPS
 
 if TYPE_CHECKING:

@@ -28,7 +28,13 @@ from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, eval_mode, score_matrix
+from fmn.models.retrieval_model import (
+    Embeddings,
+    encode_all_clips,
+    encode_all_utterances,
+    eval_mode,
+    score_matrix,
+)
 from fmn.studies.ablate import harness_of, notes_of_harness, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
 from fmn.studies.validation_harness import ValidationHarness, reformed

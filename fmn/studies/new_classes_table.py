@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fmn.evaluation.results_table import METRICS, WHAT_THEY_ARE, figure_names, figures, reference_figures
-from fmn.evaluation.tables import Bold, Row, Table, to_markdown, to_rich
+from fmn.evaluation.table_formats import Bold, Row, Table, to_markdown, to_rich
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

@@ -17,7 +17,7 @@ CLOSED_FORM = '''
 """The mean of what it was shown, and no gradient: the smallest system there can be."""
 import torch
 from fmn.models.retrieval_model import RetrievalModel, encode_all_clips
-from fmn.models.system import System
+from fmn.models.system_interface import System
 
 
 class Nearest(RetrievalModel):

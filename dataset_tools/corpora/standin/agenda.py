@@ -17,7 +17,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.standin.cast import FRAME_RATE, Sequence
-from dataset_tools.corpora.standin.deal import deal, needs
+from dataset_tools.corpora.standin.class_assignment import deal, needs
 from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.motions import MOTIONS
 from dataset_tools.corpora.standin.things import CLUTTER, SUBJECTS, THINGS, TOOLS

@@ -26,8 +26,8 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.audio_io import decode
 from dataset_tools.speech.clip_sentences import assign_texts
 from dataset_tools.speech.dataset_speech import assemble
-from dataset_tools.speech.quality import Limits, judge, measure
 from dataset_tools.speech.recording_files import FoundRecording, voice_slug
+from dataset_tools.speech.recording_quality import Limits, judge, measure
 from dataset_tools.speech.recordings import RecordingRow, add_recording, read_recordings
 
 CONSENT = (

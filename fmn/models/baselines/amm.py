@@ -16,7 +16,7 @@ from functools import partial
 from fmn.config import Config
 from fmn.config_sections import NotNegative, section_from
 from fmn.models.baselines.parts.margin_softmax import MarginTowers
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 
 
 @dataclass(frozen=True, kw_only=True)

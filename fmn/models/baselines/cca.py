@@ -21,7 +21,7 @@ from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
 from fmn.models.retrieval_model import Embeddings, encode_all_utterances
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from fmn.models.baselines.parts.correlation import (
 )
 from fmn.models.baselines.parts.towers import larger_batches, two_layers, utterance_encoder
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 
 BATCH_PAIRS = 256
 

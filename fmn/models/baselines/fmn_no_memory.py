@@ -13,7 +13,7 @@ import numpy as np
 from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.system import System
+from fmn.models.system_interface import System
 
 
 class WithoutMemories(FeatureMemoryNetwork):

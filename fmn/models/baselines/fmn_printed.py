@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fmn.config import as_published
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.system import System
+from fmn.models.system_interface import System
 
 SYSTEM = System(
     name="fmn_printed",

@@ -22,7 +22,7 @@ from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
 from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import Embeddings, encode_all_utterances
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 
 LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the largest
 

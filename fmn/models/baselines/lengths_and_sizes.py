@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fmn.config import Config
 from fmn.models.baselines.parts.density import DensityModel
-from fmn.models.system import System, as_it_is
+from fmn.models.system_interface import System, as_it_is
 
 
 def durations(config: Config) -> Config:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fmn.config import Config
 from fmn.models.baselines.two_classifiers import TwoClassifiers
-from fmn.models.system import System
+from fmn.models.system_interface import System
 
 
 def adapt(config: Config) -> Config:

@@ -27,7 +27,7 @@ from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers, two_layers
 from fmn.models.losses import triplet_loss
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 
 FILTERS = (16, 32, 64, 64)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from fmn.config import Config
 from fmn.features.config import one_frame
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.system import System
+from fmn.models.system_interface import System
 
 
 def adapt(config: Config) -> Config:

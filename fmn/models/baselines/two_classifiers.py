@@ -16,7 +16,7 @@ from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 
 
 class TwoClassifiers(RetrievalModel):

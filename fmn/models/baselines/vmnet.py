@@ -28,7 +28,7 @@ from fmn.data.batches import Batch
 from fmn.models.baselines.parts.batch_norm import BatchNorm1d
 from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
 from fmn.models.retrieval_model import Embeddings
-from fmn.models.system import Changes, System
+from fmn.models.system_interface import Changes, System
 
 PUBLISHED_RATE = 3e-4
 PUBLISHED_BATCH, DEMO_BATCH = 1000, 256

@@ -11,8 +11,8 @@ import pytest
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.clip_plan import Plan
+from dataset_tools.clips.interval_selection import SourceStatus
 from dataset_tools.clips.planning import plan_clips
-from dataset_tools.clips.selection import SourceStatus
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus

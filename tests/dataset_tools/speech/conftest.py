@@ -53,7 +53,7 @@ PLAIN_ENGINE = '''
 import math, os, struct, wave
 from pathlib import Path
 from dataset_tools.core.errors import SampleError
-from dataset_tools.speech.engine import Voice
+from dataset_tools.speech.engine_interface import Voice
 
 FAILS = Path(__file__).with_name("fails")
 

@@ -27,7 +27,7 @@ from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.speech.audio_io import decode
 from dataset_tools.speech.augmentation import Ranges, augment, changed
 from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
-from dataset_tools.speech.quality import Limits, judge, measure
+from dataset_tools.speech.recording_quality import Limits, judge, measure
 
 CLASSES = load_classes()
 RATE_HZ = 16000

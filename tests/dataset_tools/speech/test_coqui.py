@@ -19,9 +19,9 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
 from dataset_tools.speech import coqui
 from dataset_tools.speech.coqui import CoquiEngine
-from dataset_tools.speech.engines import open_engine
+from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.quality import Limits
+from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.synthesis import synthesize
 from dataset_tools.speech.utterance_writer import write_utterance
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 # One that cannot be trained, beside those that can.
 BROKEN = """
 from fmn.models.baselines.cca import CanonicalCorrelation
-from fmn.models.system import System
+from fmn.models.system_interface import System
 
 
 class Broken(CanonicalCorrelation):

@@ -13,7 +13,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.standin.agenda import Agenda, AgendaItem, plan_agendas
 from dataset_tools.corpora.standin.cast import sequences
-from dataset_tools.corpora.standin.deal import interval_counts
+from dataset_tools.corpora.standin.class_assignment import interval_counts
 from dataset_tools.corpora.standin.difficulty import LEVELS, STANDARD
 from dataset_tools.corpora.standin.director import timed
 from dataset_tools.corpora.standin.things import SUBJECTS

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.speech.engine import Voice
-from dataset_tools.speech.engines import open_engine
+from dataset_tools.speech.engine_interface import Voice
+from dataset_tools.speech.engine_registry import open_engine
 
 
 def test_a_voice_id_can_stand_in_a_file_name() -> None:
@@ -33,8 +33,8 @@ def test_an_unknown_engine_is_refused_with_those_there_are(plain_engine: Callabl
 
 
 def test_the_entry_point_of_the_docs_is_the_one_in_use() -> None:
-    import dataset_tools.speech.engines as module
+    import dataset_tools.speech.engine_registry as module
 
     assert module.__doc__ is not None
     assert f'"{module.ENTRY_POINT_GROUP}"' in module.__doc__
-    assert Path(module.__file__).name == "engines.py"
+    assert Path(module.__file__).name == "engine_registry.py"

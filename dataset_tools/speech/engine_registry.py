@@ -1,6 +1,6 @@
 """The registry of voice engines: espeak, coqui, and those that other packages declare.
 
-A new engine is a class with the members of `dataset_tools.speech.engine.Engine` in an installed package that declares
+A new engine is a class with the members of `dataset_tools.speech.engine_interface.Engine` in an installed package that declares
 it as an entry point::
 
     [project.entry-points."fmn_data.engines"]
@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.speech.engine import Engine
+from dataset_tools.speech.engine_interface import Engine
 
 ENTRY_POINT_GROUP = "fmn_data.engines"
 

@@ -12,7 +12,7 @@ import pytest
 
 from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.audio_io import Sound, decode
-from dataset_tools.speech.quality import Limits, Quality, judge, measure
+from dataset_tools.speech.recording_quality import Limits, Quality, judge, measure
 
 RATE = 16000
 Sine = Callable[[float, float, float, int], np.ndarray]

@@ -5,7 +5,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from fmn.evaluation.tables import Bold, Row, Table, number, to_csv, to_latex, to_markdown, to_rich
+from fmn.evaluation.table_formats import Bold, Row, Table, number, to_csv, to_latex, to_markdown, to_rich
 
 TABLE = Table(
     title="a → b, percent",

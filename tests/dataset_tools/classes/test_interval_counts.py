@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dataset_tools.classes.interval_counts import audit, support_table
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.proposal import propose
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.classes.support import audit, support_table
 from dataset_tools.classes.triplets import ClassFile, make_class
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
