@@ -2,7 +2,7 @@
 
     python benchmarks/speech.py [--utterances 300] [--jobs 1]
 
-Three figures: the engine alone; the whole chain (speak, check, normalise, write, note in the ledger); and the peer, the
+Three figures: the engine alone; the whole chain (speak, check, normalize, write, note in the ledger); and the peer, the
 plain way to script it: ``espeak-ng -v VOICE -w FILE TEXT``, one process a sentence, whose result is neither checked nor
 the same each time. Where the command is not installed, the peer is the same library, loaded by a fresh Python process
 for each sentence, and the result says so. Both write wav files of the same sentences in the same voices.

@@ -112,7 +112,7 @@ class AugmentConfig:
         time_mask_fraction: see ``time_masks``.
         coefficient_masks: how many bands of MFCC are blanked, each with its deltas.
         coefficient_mask_width: the most coefficients in a band.
-        noise: standard deviation of the noise added to every value; values are normalised to about 1.
+        noise: standard deviation of the noise added to every value; values are normalized to about 1.
     """
 
     stretch: NotNegative = 0.25

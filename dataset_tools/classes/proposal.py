@@ -5,7 +5,7 @@ is annotated is a candidate c; x_c in {0, 1} chooses it, n_c is what it brings, 
 k is left out. The w_g intervals of group g fit the candidates P_g and no other; they belong to c, which z_gc counts,
 if c is the only one of P_g that is chosen:
 
-    maximise    sum_c n_c - penalty * sum_k s_k
+    maximize    sum_c n_c - penalty * sum_k s_k
     subject to  sum_c x_c <= count
                 sum_{c with k} x_c + s_k >= 1           for every k of the cover
                 n_c <= per_class * x_c
@@ -197,7 +197,7 @@ def _solve(
             rows.add({number: 1, x[d]: groups[g]}, most=groups[g])
     variables = 2 * C + K + len(z)
     worth = np.zeros(variables)
-    worth[n], worth[s] = -1, penalty  # milp minimises
+    worth[n], worth[s] = -1, penalty  # milp minimizes
     integral, highest = np.zeros(variables), np.full(variables, np.inf)
     integral[x], highest[x], highest[s] = 1, 1, 1
     solution = milp(

@@ -1,4 +1,4 @@
-"""Cuts the planned clips: only what is needed is decoded, neighbours in one go, all cores at work."""
+"""Cuts the planned clips: only what is needed is decoded, neighbors in one go, all cores at work."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _trim(said: _Said, data: Mapping[str, Any]) -> tuple[tuple[int, int] | None,
     video = ShownVideo(path="", first_frame=data["first_frame"], frames=data["frames"], fps=data.get("fps") or 0.0)
     trim = video.source_frames(*ranges[0])
     if trim is not None and data.get("interval"):
-        # What is around the clip is there to be seen, not to be kept: it may belong to a neighbour.
+        # What is around the clip is there to be seen, not to be kept: it may belong to a neighbor.
         start, end = max(trim[0], data["interval"][0]), min(trim[1], data["interval"][1])
         if start > end:
             return None, f"the range to keep, {ranges[0]}, lies outside the clip, in what is around it"

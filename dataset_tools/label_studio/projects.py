@@ -166,7 +166,7 @@ def update_page(client: Any, url: str, project: Project, config: str, *, by_forc
 
 
 def serve_folders(client: Any, url: str, project: Project, folders: list[Path]) -> None:
-    """Lets the server serve the folders to the project (a local storage each, never synchronised).
+    """Lets the server serve the folders to the project (a local storage each, never synchronized).
 
     Raises:
         InputError: the server is not set up for it, or runs on another machine.

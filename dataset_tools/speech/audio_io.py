@@ -164,8 +164,8 @@ def _refuse_empty(sound: Sound, path: Path) -> Sound:
 
 def segment_of(samples: Samples) -> Any:
     """A mono 16 kHz segment; samples beyond full scale are clipped."""
-    quantised = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
-    return _audio_segment()(data=quantised.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE_HZ, channels=1)
+    quantized = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
+    return _audio_segment()(data=quantized.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE_HZ, channels=1)
 
 
 def resampled(samples: Samples, sample_rate_hz: int) -> Samples:

@@ -1,7 +1,7 @@
 """Copies of utterances as they would sound faster, quieter, in a room, with noise: each marked with what was done.
 
 A copy belongs to the clip of its original, and so stands on its side of every split. It is made from the finished wav;
-its loudness is not normalised again, as the gain is one of the things that vary.
+its loudness is not normalized again, as the gain is one of the things that vary.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def _load(model: str) -> Any:
             next_step="list the names with: tts --list_models",
         )
     try:
-        with _quietly(), torch.random.fork_rng(devices=[]):  # layers are initialised at random before they are loaded
+        with _quietly(), torch.random.fork_rng(devices=[]):  # layers are initialized at random before they are loaded
             return api.TTS(**arguments, progress_bar=sys.stderr.isatty())
     except EOFError as error:
         raise InputError(

@@ -1,7 +1,7 @@
 """The registry of voice engines: espeak, coqui, and those that other packages declare.
 
-A new engine is a class with the members of `dataset_tools.speech.engine_interface.Engine` in an installed package that declares
-it as an entry point::
+A new engine is a class with the members of `dataset_tools.speech.engine_interface.Engine` in an installed package, as
+an entry point of it::
 
     [project.entry-points."fmn_data.engines"]
     mine = "my_package.speech:MyEngine"

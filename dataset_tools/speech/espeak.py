@@ -33,7 +33,7 @@ ACCENTS = {
 
 # The variants (timbres) in use: the plain voice, "", and 61 of the 104 in espeak-ng 1.52. Each was measured on 22
 # sentences "Take out the ‹thing›.", one per thing of the shipped classes. Left out are those that
-# - fail to be understood by a nearest neighbour over time-warped, normalised MFCC, with the voices en-us, f2 and m3 as
+# - fail to be understood by a nearest neighbor over time-warped, normalized MFCC, with the voices en-us, f2 and m3 as
 #   references, for at least one sentence (22 of 22 is what all of the others reach): kaukovalta 2, zac 2, Alicia 6,
 #   shelby 11, Demonic 16, ian 17, Lee 18, UniRobot 20, norbert 20, david 21;
 # - have no pitch in more than half of their frames (whisper, whisperf, croak, caleb, grandpa, Storm, klatt, klatt2), or
@@ -42,7 +42,7 @@ ACCENTS = {
 # - sound like one of the others: mean log spectra less than 1 dB apart, with the same pitch (fast, Mike, m6, aunty,
 #   benjamin, klatt4, klatt5, klatt6, miguel, RicishayMax3, robert, steph2, steph3) or the same but for it (Gene2).
 # In Mandarin all are understood in the same way, but Marco (20 of 22) and RicishayMax2 (21).
-# None is silent: all the rest speak at -28 to -11 dBFS before they are normalised.
+# None is silent: all the rest speak at -28 to -11 dBFS before they are normalized.
 VARIANTS = (
     "", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Marco", "Mario", "Michael",
     "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax2", "Tweaky", "adam", "anika", "announcer", "antonio",

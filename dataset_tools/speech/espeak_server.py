@@ -6,7 +6,7 @@ JSON object a line with ``text``, ``voice`` (``en-us+f3``), ``rate`` (words per 
 16-bit samples, or ``{"error": "…"}``.
 
 espeak-ng keeps state from one utterance to the next, and seeds its own random numbers with the time. So the library is
-initialised once here and used never: for each request the process forks, the child sets the seed, speaks, and ends.
+initialized once here and used never: for each request the process forks, the child sets the seed, speaks, and ends.
 That makes the sound depend on the request alone. It imports nothing but the standard library, and starts no thread,
 so forking is safe and quick.
 """
@@ -34,7 +34,7 @@ def main(library_path: str, data_path: str) -> None:
         sound, ended = _in_child(library, request)
         answer: dict[str, str | int]
         if sample_rate_hz <= 0:
-            answer = {"error": f"espeak-ng cannot be initialised with the data in {data_path}"}
+            answer = {"error": f"espeak-ng cannot be initialized with the data in {data_path}"}
         elif ended != 0 or not sound:
             answer = {"error": f"espeak-ng said nothing as {request['voice']} (its process ended with {ended})"}
         else:

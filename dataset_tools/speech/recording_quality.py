@@ -1,6 +1,6 @@
 """Is a recording usable? What is measured, what makes it doubtful, what makes it refused.
 
-The same for every utterance, recorded or synthesized, on the sound as it was decoded, before it is normalised.
+The same for every utterance, recorded or synthesized, on the sound as it was decoded, before it is normalized.
 """
 
 from __future__ import annotations

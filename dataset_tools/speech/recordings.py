@@ -2,7 +2,7 @@
 
 An imported recording is kept as it came, ``recordings/<sha256>.<suffix>``, and has a row in
 ``recordings/recordings.jsonl``. No command changes or removes either. What the data set uses is made from it, mono,
-16 kHz, normalised, and written to ``speech/`` like every utterance.
+16 kHz, normalized, and written to ``speech/`` like every utterance.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ def finetune(
     config = options.config()
     if dry_run:
         from fmn.data.items import load_items
-        from fmn.training.finetune import labelled_parts
+        from fmn.training.finetune import labeled_parts
 
-        fitted, held = labelled_parts(load_items(options.manifest, options.root), refit=refit)
+        fitted, held = labeled_parts(load_items(options.manifest, options.root), refit=refit)
         plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and look at {len(held)}"
         terminal.closing("dry run", plan, folder)
         terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})

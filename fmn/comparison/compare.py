@@ -23,7 +23,7 @@ from fmn.systems import find_system
 
 
 def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silent) -> Results:
-    """Trains and tests what is not there yet, and summarises everything; writes runs, and no tables.
+    """Trains and tests what is not there yet, and summarizes everything; writes runs, and no tables.
 
     Args:
         comparison: from `fmn.comparison.comparison_plan.plan`.

@@ -11,7 +11,7 @@ from fmn.comparison.table import SPREAD, sizes
 from fmn.evaluation.results_table import DIRECTIONS
 
 METRICS = {"class_hit": "class hit@k", "class_recall": "class recall@k (eq. 5)"}
-COLOURS = ("#1b4f72", "#2e86c1", "#85c1e9")  # k = 1, 10, 25: dark to light
+COLORS = ("#1b4f72", "#2e86c1", "#85c1e9")  # k = 1, 10, 25: dark to light
 MARKS = ("o", "s", "D")
 
 
@@ -37,7 +37,7 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
     for row, (metric, metric_name) in zip(axes, METRICS.items(), strict=True):
         for axis, (direction, direction_name) in zip(row, DIRECTIONS.items(), strict=True):
             for number, k in enumerate(ks):
-                colour, shift = COLOURS[number % len(COLOURS)], 0.22 * (1 - number)
+                color, shift = COLORS[number % len(COLORS)], 0.22 * (1 - number)
                 places = [len(names) - 1 - place + shift for place in range(len(names))]
                 figures = [values["systems"][name]["metrics"][direction][metric][k] for name in names]
                 axis.errorbar(
@@ -45,14 +45,14 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
                     places,
                     xerr=[each["sd"] or 0.0 for each in figures],
                     fmt=MARKS[number % len(MARKS)],
-                    color=colour,
+                    color=color,
                     markersize=4,
                     elinewidth=1,
                     label=f"@{k}",
                 )
                 for reference, style in (("chance", ":"), ("ceiling", "--")):
                     at = values["references"][reference][direction][metric][k]
-                    axis.axvline(at, color=colour, linestyle=style, linewidth=0.8, zorder=0)
+                    axis.axvline(at, color=color, linestyle=style, linewidth=0.8, zorder=0)
             if "fmn" in names:
                 place = len(names) - 1 - names.index("fmn")
                 axis.axhspan(place - 0.5, place + 0.5, color="#f9e79f", alpha=0.5, zorder=0, linewidth=0)

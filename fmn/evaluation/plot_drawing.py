@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DPI = 120
 MOST_NAMED_SLOTS = 64  # more names than that would not be read
-COLOURS = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}  # of Okabe and Ito, for every kind of eyes
+COLORS = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}  # of Okabe and Ito, for every kind of eyes
 LOSSES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
@@ -36,9 +36,9 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
     every = {name: None for entry in history for name in entry}
     validated = [name for name in every if name.startswith(tuple(DIRECTIONS))]
     losses = ["loss", *(name for name in every if name not in (*validated, "epoch", "loss", "pairs_per_s"))]
-    for name, colour in zip(losses, LOSSES, strict=False):
+    for name, color in zip(losses, LOSSES, strict=False):
         label = "sum" if name == "loss" else name.replace("_", " ")
-        left.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=label, lw=1.5)
+        left.plot(epochs, [entry.get(name, np.nan) for entry in history], color=color, label=label, lw=1.5)
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     for name in validated:
         direction, _, metric = name.rpartition("_")
@@ -47,8 +47,8 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
             {"ls": "-", "marker": "o", "ms": 3} if metric == "map" else {"ls": ":", "marker": "o", "ms": 2}
         )
         label = f"{DIRECTIONS[direction]}, {'mAP' if metric == 'map' else metric}"
-        right.plot(*zip(*entries, strict=True), color=COLOURS[direction], label=label, lw=1.5, **style)
-    right.axvline(best_epoch, color="grey", lw=1, ls="--", label=f"best epoch ({best_epoch})")
+        right.plot(*zip(*entries, strict=True), color=COLORS[direction], label=label, lw=1.5, **style)
+    right.axvline(best_epoch, color="gray", lw=1, ls="--", label=f"best epoch ({best_epoch})")
     right.set(xlabel="epoch", ylabel="on fold 0, percent", ylim=(0, 100), xlim=left.get_xlim())
     for axes in (left, right):
         axes.grid(alpha=0.3)
@@ -79,13 +79,13 @@ def curves(
                 continue
             lines = found[direction][metric]
             ks = np.arange(1, len(lines["system"]) + 1)
-            axes.fill_between(ks, lines["chance"], lines["ceiling"], color="grey", alpha=0.12, lw=0)
-            axes.plot(ks, lines["ceiling"], color="grey", ls="--", lw=1, label="ceiling (class known)")
-            axes.plot(ks, lines["system"], color=COLOURS[direction], lw=2, label=system)
-            axes.plot(ks, lines["chance"], color="grey", ls=":", lw=1.2, label="chance")
+            axes.fill_between(ks, lines["chance"], lines["ceiling"], color="gray", alpha=0.12, lw=0)
+            axes.plot(ks, lines["ceiling"], color="gray", ls="--", lw=1, label="ceiling (class known)")
+            axes.plot(ks, lines["system"], color=COLORS[direction], lw=2, label=system)
+            axes.plot(ks, lines["chance"], color="gray", ls=":", lw=1.2, label="chance")
             for k in (1, 10, 25):
                 if k <= len(ks):
-                    axes.plot(k, lines["system"][k - 1], "o", ms=4, color=COLOURS[direction])
+                    axes.plot(k, lines["system"][k - 1], "o", ms=4, color=COLORS[direction])
     for axes in grid[:, 0]:
         axes.set_ylabel("percent")
     most_k = max(len(lines["system"]) for metrics in found.values() for lines in metrics.values())
@@ -115,8 +115,8 @@ def confusion(path: Path, found: Mapping[str, NDArray[np.float64]], classes: Seq
         image = axes.imshow(found[direction], cmap="Blues", vmin=0, vmax=100, aspect="auto")
         for row, column in np.argwhere(found[direction] >= 0.5):
             value = found[direction][row, column]
-            colour = "white" if value > 55 else "black"
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
+            color = "white" if value > 55 else "black"
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color)
         axes.set_title(name)
         axes.set_xticks(range(len(classes)), labels=classes, rotation=90, fontsize=7)
         axes.set_yticks(range(len(classes)), labels=classes, fontsize=7)
@@ -170,9 +170,9 @@ def slots(
     top.set_ylim(0, 1.06 * max(base.max(), counts.max()))
     top.set_ylabel("training pairs nearest to the slot")
     top.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-    for offset, (name, values), colour in zip((-0.2, 0.2), used.items(), COLOURS.values(), strict=True):
-        bottom.bar(places + offset, values[order], width=0.4, color=colour, label=name)
-    bottom.axhline(100 / size, color="grey", lw=1, ls=":", label="even use")
+    for offset, (name, values), color in zip((-0.2, 0.2), used.items(), COLORS.values(), strict=True):
+        bottom.bar(places + offset, values[order], width=0.4, color=color, label=name)
+    bottom.axhline(100 / size, color="gray", lw=1, ls=":", label="even use")
     bottom.set_ylabel("percent of the items\nthat choose the slot")
     if named:
         labels = [

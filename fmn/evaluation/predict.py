@@ -25,7 +25,7 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
 
 PREDICTIONS_FILE = "predictions.jsonl"
-NEIGHBOURS = 25
+NEIGHBORS = 25
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def predict(
 
 
 def class_shares(
-    scores: NDArray[np.float32], utterance_classes: NDArray[np.int64], classes: int, neighbours: int = NEIGHBOURS
+    scores: NDArray[np.float32], utterance_classes: NDArray[np.int64], classes: int, neighbors: int = NEIGHBORS
 ) -> NDArray[np.float64]:
     """Of every clip's best utterances, the share of each class, weighed so that classes of all sizes count alike.
 
@@ -118,13 +118,13 @@ def class_shares(
         scores: [N, M]; -inf where an utterance must not count.
         utterance_classes: [M].
         classes: how many there are.
-        neighbours: how many of the best count.
+        neighbors: how many of the best count.
 
     Returns:
         [N, classes], rows that sum to 1.
     """
     sizes = np.maximum(np.bincount(utterance_classes, minlength=classes), 1)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :neighbours]
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :neighbors]
     shares = np.zeros((len(scores), classes))
     rows = np.arange(len(scores))[:, None]
     counted = np.isfinite(np.take_along_axis(scores, best, axis=1))

@@ -39,7 +39,7 @@ class Backbone:
     """The networks of a configuration on a device, ready to describe clips.
 
     Windows go through in batches of one fixed size, the last filled up with zeros: what a window becomes depends
-    neither on its neighbours nor on how clips are grouped.
+    neither on its neighbors nor on how clips are grouped.
 
     Attributes:
         source: digest of what decides the values: configuration, weights, library versions.
@@ -139,7 +139,7 @@ def initialize(network: Network, stream: str, config: VideoFeatureConfig) -> Non
     """Fills a network in place with random weights that at least keep clips apart: He's scale, batch norm set on noise.
 
     With identity batch norm, activations of an untrained ReLU network share one large common direction, so that all
-    clips look alike. Here every channel is centred and scaled on made-up clips: no data is involved, and the seed and
+    clips look alike. Here every channel is centered and scaled on made-up clips: no data is involved, and the seed and
     the stream decide it all.
 
     Args:

@@ -1,4 +1,4 @@
-"""Training a stream of the video backbone on labelled clips (paper, section 3.1: softmax loss on both streams).
+"""Training a stream of the video backbone on labeled clips (paper, section 3.1: softmax loss on both streams).
 
 The paper fine-tunes a Kinetics network on its footage; here a stream starts from any weights, random ones included.
 """
@@ -27,12 +27,12 @@ from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.media import Media
 from fmn.features.sample_store import SampleStore
-from fmn.features.windows import centre_crop, windows_of
+from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import overlapped
 
 
 @dataclass(frozen=True)
-class LabelledClip:
+class LabeledClip:
     """A clip and what happens in it."""
 
     media: Media
@@ -54,7 +54,7 @@ class TrainingRecipe:
             A network finds out how things move before it finds out which one does.
         dropout: before the classifier.
         flip: whether half of the windows are seen in a mirror (Carreira and Zisserman, 2017, section 4).
-        jitter: brightness, contrast and the balance of colours vary by up to this share (RGB only).
+        jitter: brightness, contrast and the balance of colors vary by up to this share (RGB only).
         batch_norm_momentum: 0.1 follows a network that changes fast; the published ones have 0.01.
         seed: of windows, crops, order, dropout and the classifier.
     """
@@ -93,8 +93,8 @@ class TrainedStream:
 
 def train_stream(
     stream: str,
-    clips: Sequence[LabelledClip],
-    validation: Sequence[LabelledClip],
+    clips: Sequence[LabeledClip],
+    validation: Sequence[LabeledClip],
     config: VideoFeatureConfig,
     recipe: TrainingRecipe,
     *,
@@ -205,7 +205,7 @@ def label_loss(logits: Tensor, targets: Tensor, actions: Tensor, recipe: Trainin
 def evaluate(
     network: I3D,
     stream: str,
-    clips: Sequence[LabelledClip],
+    clips: Sequence[LabeledClip],
     labels: Sequence[str],
     config: VideoFeatureConfig,
     store: SampleStore,
@@ -218,7 +218,7 @@ def evaluate(
     for clip in clips:
         samples = store.samples(clip.media.sha256, stream)
         placed = windows_of(len(samples), config)
-        pixels = torch.from_numpy(centre_crop(samples, config.crop_px)[placed])
+        pixels = torch.from_numpy(center_crop(samples, config.crop_px)[placed])
         logits = network(scale(pixels.to(device))).mean(dim=0)
         right += labels[int(logits.argmax())] == clip.label
     return 100 * right / len(clips)
@@ -252,7 +252,7 @@ def mirrored(window: NDArray[Any]) -> NDArray[Any]:
 
 def _batches(
     stream: str,
-    clips: Sequence[LabelledClip],
+    clips: Sequence[LabeledClip],
     labels: Sequence[str],
     config: VideoFeatureConfig,
     recipe: TrainingRecipe,

@@ -38,7 +38,7 @@ class VideoFeatureConfig:
     """How a clip becomes one vector (paper, section 3.1). The defaults are the paper's setting.
 
     A clip is read at ``sample_fps``, its short side brought to ``resize_px``, optical flow is estimated between
-    neighbouring samples, and the centre ``crop_px`` × ``crop_px`` is kept. At most ``windows`` windows of
+    neighboring samples, and the center ``crop_px`` × ``crop_px`` is kept. At most ``windows`` windows of
     ``window_frames`` samples, spread evenly over the clip, go through the backbone; their features are averaged.
 
     Attributes:
@@ -119,7 +119,7 @@ class VideoFeatureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioFeatureConfig:
-    """How an utterance becomes a sequence (paper, section 3.2): MFCC, their deltas, normalised over the utterance.
+    """How an utterance becomes a sequence (paper, section 3.2): MFCC, their deltas, normalized over the utterance.
 
     The paper names MFCC and none of its numbers: these are the usual ones of speech recognition.
 
@@ -164,7 +164,7 @@ class AudioFeatureConfig:
 
     @property
     def band(self) -> int:
-        """Neighbouring values of a frame that belong together: the coefficients of one order, or all mel bands."""
+        """Neighboring values of a frame that belong together: the coefficients of one order, or all mel bands."""
         return self.n_mfcc if self.kind == "mfcc" else self.dim
 
     @property

@@ -1,4 +1,4 @@
-"""Optical flow between neighbouring samples (OpenCV), clipped and kept in one signed byte.
+"""Optical flow between neighboring samples (OpenCV), clipped and kept in one signed byte.
 
 The published flow network was trained on TV-L1 flow clipped to ±20 pixels and stored in eight bits. DIS is the default
 here, a departure: it is in every build of OpenCV and more than ten times faster.
@@ -52,14 +52,14 @@ def optical_flow(frames: NDArray[np.uint8], method: FlowMethod, bound_px: float)
     Returns:
         [frames, height, width, 2]: to the right and down, in units of ``bound_px`` / 127.
     """
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    if len(grey) == 1:
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    if len(gray) == 1:
         return np.zeros((*frames.shape[:3], 2), np.int8)
-    flows = [quantised(estimator(method).calc(before, after, None), bound_px) for before, after in pairwise(grey)]
+    flows = [quantized(estimator(method).calc(before, after, None), bound_px) for before, after in pairwise(gray)]
     return np.stack([*flows, flows[-1]])
 
 
-def quantised(flow_px: NDArray[np.float32], bound_px: float) -> NDArray[np.int8]:
+def quantized(flow_px: NDArray[np.float32], bound_px: float) -> NDArray[np.int8]:
     """Pixels → signed byte: clipped to ±``bound_px``, scaled to ±127, rounded."""
     scaled: NDArray[np.float32] = np.rint(np.clip(flow_px / bound_px, -1, 1) * FLOW_STEPS)
     return scaled.astype(np.int8)

@@ -1,4 +1,4 @@
-"""MFCC, their time differences, and their normalisation over the utterance (paper, section 3.2; torchaudio)."""
+"""MFCC, their time differences, and their normalization over the utterance (paper, section 3.2; torchaudio)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Mfcc:
 
     Sequences are computed one by one, so no result depends on padding or on what else is in a batch. Loudness does
     not matter: the floor lies 80 dB below the loudest moment of the utterance, a gain shifts the zeroth coefficient
-    alone, and the normalisation removes that.
+    alone, and the normalization removes that.
 
     Raises:
         InputError: torchaudio cannot be imported.
@@ -63,7 +63,7 @@ class Mfcc:
             orders.append(self._differences(orders[-1], self.config.delta_frames))
         sequence = torch.cat(orders).T.double()  # [frames, dim]
         if self.config.cmvn:
-            centred = sequence - sequence.mean(dim=0)
-            deviation = centred.square().mean(dim=0).sqrt()
-            sequence = torch.where(deviation > _NEGLIGIBLE, centred / deviation.clamp_min(_NEGLIGIBLE), 0.0)
+            centered = sequence - sequence.mean(dim=0)
+            deviation = centered.square().mean(dim=0).sqrt()
+            sequence = torch.where(deviation > _NEGLIGIBLE, centered / deviation.clamp_min(_NEGLIGIBLE), 0.0)
         return sequence.float().contiguous()

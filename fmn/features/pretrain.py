@@ -1,4 +1,4 @@
-"""Trains a small two-stream backbone on the labelled clips of one or more workspaces, and writes it as one file.
+"""Trains a small two-stream backbone on the labeled clips of one or more workspaces, and writes it as one file.
 
     python -m fmn.features.pretrain ws-1000/manifests/clips.jsonl ws-1001/manifests/clips.jsonl \
         --validation ws-1002/manifests/clips.jsonl --out weights_demo.safetensors
@@ -28,7 +28,7 @@ from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, read_rows, resolve, workspace_of
 from fmn.features.backbone import METADATA_KEY
-from fmn.features.backbone_training import LabelledClip, TrainedStream, TrainingRecipe, train_stream
+from fmn.features.backbone_training import LabeledClip, TrainedStream, TrainingRecipe, train_stream
 from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig, one_frame
 from fmn.features.media import Media
 from fmn.features.sample_store import SampleStore
@@ -36,7 +36,7 @@ from fmn.features.sample_store import SampleStore
 Label = Literal["action", "class"]
 
 
-def labelled_clips(manifests: Sequence[Path], label: Label) -> list[LabelledClip]:
+def labeled_clips(manifests: Sequence[Path], label: Label) -> list[LabeledClip]:
     """The clips of manifests of clips, with their class, or the action in it, as label.
 
     Raises:
@@ -48,13 +48,13 @@ def labelled_clips(manifests: Sequence[Path], label: Label) -> list[LabelledClip
         for row in read_rows(manifest, ClipRow):
             name = row.class_id.split("_")[0] if label == "action" else row.class_id
             media = Media(row.sha256, resolve(workspace, row.path), f"{workspace.name}/{row.id}")
-            found.append(LabelledClip(media, name))
+            found.append(LabeledClip(media, name))
     return found
 
 
 def pretrain(
-    clips: Sequence[LabelledClip],
-    validation: Sequence[LabelledClip],
+    clips: Sequence[LabeledClip],
+    validation: Sequence[LabeledClip],
     config: VideoFeatureConfig,
     recipe: TrainingRecipe,
     *,
@@ -151,7 +151,7 @@ def _stored(value: Tensor) -> Tensor:
     return value.half().contiguous() if value.dim() > 1 else value.contiguous()
 
 
-def _fingerprint(stream: str, clips: Sequence[LabelledClip], config: VideoFeatureConfig, recipe: TrainingRecipe) -> str:
+def _fingerprint(stream: str, clips: Sequence[LabeledClip], config: VideoFeatureConfig, recipe: TrainingRecipe) -> str:
     parts = [stream, asdict(config), asdict(recipe), [(clip.media.sha256, clip.label) for clip in clips]]
     return "training-" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -177,8 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
-        clips = labelled_clips(options.manifests, options.label)
-        validation = labelled_clips(options.validation, options.label)
+        clips = labeled_clips(options.manifests, options.label)
+        validation = labeled_clips(options.validation, options.label)
         recipe = TrainingRecipe(
             epochs=options.epochs, batch=options.batch, learning_rate=options.learning_rate, seed=options.seed
         )

@@ -1,4 +1,4 @@
-"""What trivial baselines look at: colour, length and size. If these find the right clip, the data set gives it away."""
+"""What trivial baselines look at: color, length and size. If these find the right clip, the data set gives it away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dataset_tools.core.errors import SampleError
 from fmn.features.audio import read_audio
 from fmn.features.frames import frame_times, read_frames
 
-COLOUR_SIDE_PX = 32
+COLOR_SIDE_PX = 32
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def mean_colour(path: Path) -> NDArray[np.float32]:
     Raises:
         SampleError: the file cannot be read.
     """
-    frames, _ = read_frames(path, lambda times_s: np.arange(len(times_s)), resize_px=COLOUR_SIDE_PX, resize="square")
+    frames, _ = read_frames(path, lambda times_s: np.arange(len(times_s)), resize_px=COLOR_SIDE_PX, resize="square")
     pixels = frames.reshape(-1, 3) / 255.0
-    colour: NDArray[np.float32] = np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)]).astype(np.float32)
-    return colour
+    color: NDArray[np.float32] = np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)]).astype(np.float32)
+    return color
 
 
 def clip_duration(path: Path) -> NDArray[np.float32]:

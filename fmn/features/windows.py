@@ -58,7 +58,7 @@ def read_samples(path: Path, config: VideoFeatureConfig) -> ClipSamples:
 
 
 def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
-    """The windows of a clip, cropped at the centre; only the frames they need are converted.
+    """The windows of a clip, cropped at the center; only the frames they need are converted.
 
     Raises:
         SampleError: the file cannot be read (see `read_frames`).
@@ -75,8 +75,8 @@ def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
     if config.flow != "none":
         gaps = np.flatnonzero(np.diff(plan.samples) > 1) + 1  # flow is never taken across a gap
         flow = np.concatenate([optical_flow(run, config.flow, config.flow_bound_px) for run in np.split(rgb, gaps)])
-        flow = centre_crop(flow, config.crop_px)[place]
-    return ClipWindows(centre_crop(rgb, config.crop_px)[place], flow)
+        flow = center_crop(flow, config.crop_px)[place]
+    return ClipWindows(center_crop(rgb, config.crop_px)[place], flow)
 
 
 def windows_of(samples: int, config: VideoFeatureConfig) -> NDArray[np.intp]:
@@ -86,7 +86,7 @@ def windows_of(samples: int, config: VideoFeatureConfig) -> NDArray[np.intp]:
     return place_windows(samples, config.window_frames, config.windows)
 
 
-def centre_crop(frames: NDArray[Pixels], crop_px: int) -> NDArray[Pixels]:
+def center_crop(frames: NDArray[Pixels], crop_px: int) -> NDArray[Pixels]:
     """[frames, height, width, C] -> [frames, crop_px, crop_px, C]; an odd remainder is cut below and to the right."""
     height, width = frames.shape[1:3]
     top, left = (height - crop_px) // 2, (width - crop_px) // 2

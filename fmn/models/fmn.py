@@ -230,7 +230,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         return -self.memory.log_class_shares(side, rows, classes, temperature=temperature).mean()
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Takes mean and standard deviation of the clips' features, which then enter normalised."""
+        """Takes mean and standard deviation of the clips' features, which then enter normalized."""
         video = data.video[data.on_device(clips)]
         self.video_mean.copy_(video.mean(0))
         self.video_scale.copy_(video.std(0, correction=0).clamp(min=1e-6))

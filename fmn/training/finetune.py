@@ -15,7 +15,7 @@ from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.items import Items, load_items, train_val_split
 from fmn.features.backbone import CONTENTS
-from fmn.features.backbone_training import LabelledClip, TrainingRecipe
+from fmn.features.backbone_training import LabeledClip, TrainingRecipe
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.pretrain import pretrain
 from fmn.features.sample_store import SampleStore
@@ -92,7 +92,7 @@ def finetune(
             expected="train.jsonl",
             next_step="name the training manifest",
         )
-    clips, validation = labelled_parts(items, refit=refit)
+    clips, validation = labeled_parts(items, refit=refit)
     cache = items.workspace / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]
     broken = SampleStore(cache, config).fill(every, jobs=jobs, progress=progress)
@@ -135,7 +135,7 @@ def finetune(
     return found
 
 
-def labelled_parts(items: Items, *, refit: bool) -> tuple[list[LabelledClip], list[LabelledClip]]:
+def labeled_parts(items: Items, *, refit: bool) -> tuple[list[LabeledClip], list[LabeledClip]]:
     """The clips to train on and those of fold 0, each with its action as label; with ``refit`` all are trained on.
 
     A clip of fold 0 whose action no other clip shows could only be wrong: it is left out.
@@ -143,7 +143,7 @@ def labelled_parts(items: Items, *, refit: bool) -> tuple[list[LabelledClip], li
     parts = train_val_split(items)
     media = items.clip_media()
     every = [
-        LabelledClip(media[index], items.classes[items.clip_classes[index]].action) for index in range(len(items.clips))
+        LabeledClip(media[index], items.classes[items.clip_classes[index]].action) for index in range(len(items.clips))
     ]
     if refit:
         return every, []

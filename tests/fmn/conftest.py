@@ -218,7 +218,7 @@ def moving_texture(frames: int, height: int, width: int, *, seed: int = 0, step_
 
 @pytest.fixture
 def write_video(tmp_path: Path) -> Callable[..., Path]:
-    """Writes frames [frames, height, width, 3] as a video; small quantisers keep the pixels nearly as they are."""
+    """Writes frames [frames, height, width, 3] as a video; small quantizers keep the pixels nearly as they are."""
 
     def write(name: str, frames: NDArray[np.uint8], *, fps: Fraction | int = 25, codec: str = "libx264") -> Path:
         path = tmp_path / name

@@ -9,7 +9,7 @@ from dataset_tools.corpora.mpii.columns import Columns
 
 
 def judge_frame_numbers(columns: Columns) -> tuple[int, tuple[str, ...]]:
-    """Compares the frames with the seconds beside them, and neighbouring intervals with each other.
+    """Compares the frames with the seconds beside them, and neighboring intervals with each other.
 
     At f frames a second, frame n of a video lasts from (n - first) / f to (n + 1 - first) / f, with first the number
     of a video's first frame. So f × startTimeSeconds - startFrame is -first, and f × endTimeSeconds - endFrame is
@@ -44,7 +44,7 @@ def judge_frame_numbers(columns: Columns) -> tuple[int, tuple[str, ...]]:
         if from_zero
         else "Frames are taken to count from 1, the end frame included.",
     ]
-    shared, adjoining = _neighbours(columns)
+    shared, adjoining = _neighbors(columns)
     if shared or adjoining:
         notes.append(
             f"{adjoining} intervals start on the frame after the one before ended, {shared} on that very frame"
@@ -58,7 +58,7 @@ def _median_offset(seconds: NDArray[np.float64] | None, frames: NDArray[np.int64
     return None if seconds is None else round(float(np.median(seconds * frame_rate - frames)))
 
 
-def _neighbours(columns: Columns) -> tuple[int, int]:
+def _neighbors(columns: Columns) -> tuple[int, int]:
     """How many intervals start on the frame that another of their video ends on, and how many on the next one."""
     starts = set(zip(columns.videos, columns.start_frames.tolist(), strict=True))
     ends = list(zip(columns.videos, columns.end_frames.tolist(), strict=True))

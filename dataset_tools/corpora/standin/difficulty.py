@@ -28,10 +28,10 @@ class Difficulty:
         rhythm_noise: relative irregularity of a motion's speed.
         path_noise_px: standard deviation of the hands' wandering.
         jitter_px: standard deviation of the camera's jitter.
-        light: relative standard deviation of brightness and colour, by video.
+        light: relative standard deviation of brightness and color, by video.
         flicker: relative standard deviation of brightness, within a video.
         occlusions_per_minute: how often the person's head comes into the picture.
-        noise: standard deviation of the sensor's noise, in grey levels, smallest and largest.
+        noise: standard deviation of the sensor's noise, in gray levels, smallest and largest.
     """
 
     name: str

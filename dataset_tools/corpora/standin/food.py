@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from dataset_tools.corpora.standin.kinds import Generator, ThingKind, ThingPainter
-from dataset_tools.corpora.standin.painter import Colour, Sprite
+from dataset_tools.corpora.standin.painter import Color, Sprite
 
 
-def shade(rng: Generator, colour: Colour, spread: float = 0.1) -> Colour:
-    """The colour, a little lighter or darker and of a slightly different hue."""
+def shade(rng: Generator, color: Color, spread: float = 0.1) -> Color:
+    """The color, a little lighter or darker and of a slightly different hue."""
     factors = (1 + spread * rng.uniform(-1, 1)) * (1 + 0.4 * spread * rng.uniform(-1, 1, 3))
-    blue, green, red = np.clip(np.array(colour) * factors, 0, 255)
+    blue, green, red = np.clip(np.array(color) * factors, 0, 255)
     return float(blue), float(green), float(red)
 
 
@@ -55,12 +55,12 @@ def _cucumber(rng: Generator) -> Sprite:
     return p.sprite()
 
 
-def _citrus(rng: Generator, radii: tuple[float, float], colour: Colour, *, nipple: bool) -> Sprite:
+def _citrus(rng: Generator, radii: tuple[float, float], color: Color, *, nipple: bool) -> Sprite:
     p = ThingPainter(44, 44, rng)
     if nipple:
-        p.ellipse((0, -radii[1]), (4, 5), colour, round_px=4)
-        p.ellipse((0, radii[1]), (3.5, 4), colour, round_px=4)
-    p.ellipse((0, 0), radii, colour, round_px=min(radii), gloss=0.3, grain=0.09, grain_px=1.2)
+        p.ellipse((0, -radii[1]), (4, 5), color, round_px=4)
+        p.ellipse((0, radii[1]), (3.5, 4), color, round_px=4)
+    p.ellipse((0, 0), radii, color, round_px=min(radii), gloss=0.3, grain=0.09, grain_px=1.2)
     p.ellipse((1, -1), (2.6, 2.6), (40, 90, 70), round_px=2, opacity=0.9)
     return p.sprite()
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from dataset_tools.corpora.standin.motions import Values
-from dataset_tools.corpora.standin.painter import Colour, Image, Painter, Point, Sprite
+from dataset_tools.corpora.standin.painter import Color, Image, Painter, Point, Sprite
 from dataset_tools.corpora.standin.person import Person
 
 POSES = ("open", "hold", "fist")
@@ -17,8 +17,8 @@ def paint_hand(person: Person, pose: str, rng: np.random.Generator) -> Sprite:
     """A right hand in one of `POSES`: palm down, as cameras above see it."""
     p = Painter(60, 84, rng)
     skin = person.skin
-    nail: Colour = tuple(min(255.0, 1.12 * channel + 12) for channel in skin)  # type: ignore[assignment]
-    dark: Colour = tuple(0.72 * channel for channel in skin)  # type: ignore[assignment]
+    nail: Color = tuple(min(255.0, 1.12 * channel + 12) for channel in skin)  # type: ignore[assignment]
+    dark: Color = tuple(0.72 * channel for channel in skin)  # type: ignore[assignment]
     spread, length = {"open": (1.25, 24.0), "hold": (1.0, 17.0), "fist": (0.92, 9.0)}[pose]
     p.stroke([(0, 40), (0, 22)], 19, skin, round_px=9, grain=0.03)
     thumb_tip = {"open": (-19.0, -3.0), "hold": (-12.0, -9.0), "fist": (-9.0, 0.0)}[pose]
@@ -39,7 +39,7 @@ def paint_hand(person: Person, pose: str, rng: np.random.Generator) -> Sprite:
 
 def mirrored(sprite: Sprite) -> Sprite:
     """The left hand to a right hand."""
-    return Sprite(np.ascontiguousarray(sprite.colour[:, ::-1]), np.ascontiguousarray(sprite.alpha[:, ::-1]))
+    return Sprite(np.ascontiguousarray(sprite.color[:, ::-1]), np.ascontiguousarray(sprite.alpha[:, ::-1]))
 
 
 def paint_head(person: Person, rng: np.random.Generator) -> Sprite:
@@ -51,7 +51,7 @@ def paint_head(person: Person, rng: np.random.Generator) -> Sprite:
     p.ellipse((0, 0), (39, 44), person.hair, round_px=40, grain=0.16, grain_px=2)
     for angle in np.arange(0, 6.28, 0.21):
         tip = (36 * np.cos(angle), 40 * np.sin(angle))
-        strand: Colour = tuple(float(rng.uniform(0.75, 1.3)) * channel for channel in person.hair)  # type: ignore[assignment]
+        strand: Color = tuple(float(rng.uniform(0.75, 1.3)) * channel for channel in person.hair)  # type: ignore[assignment]
         p.stroke([(0, 8), tip], 1.4, strand, opacity=0.4, grain=0)
     return p.sprite()
 
@@ -85,7 +85,7 @@ def draw_arm(image: Image, shoulder: Point, elbow: Point, wrist: Point, person: 
             _stripes(image, np.array(start), np.array(end), person.cloth_stripe)
 
 
-def _limb(image: Image, start: Point, end: Point, colour: Colour, start_px: float, end_px: float) -> None:
+def _limb(image: Image, start: Point, end: Point, color: Color, start_px: float, end_px: float) -> None:
     """A tapering limb in three tones: outline, body, light."""
     a, b = np.array(start), np.array(end)
     length = float(np.linalg.norm(b - a))
@@ -93,7 +93,7 @@ def _limb(image: Image, start: Point, end: Point, colour: Colour, start_px: floa
         return
     normal = np.array([-(b - a)[1], (b - a)[0]]) / length
     for factor, width, shift in ((0.6, 1.0, 0.0), (1.0, 0.86, -0.8), (1.14, 0.36, -2.5)):
-        tone = tuple(min(255.0, factor * channel) for channel in colour)
+        tone = tuple(min(255.0, factor * channel) for channel in color)
         moved = np.array([shift, shift])
         sides = [
             a + normal * start_px / 2 * width + moved,
@@ -106,7 +106,7 @@ def _limb(image: Image, start: Point, end: Point, colour: Colour, start_px: floa
             cv2.circle(image, _fixed_point(b + moved), int(end_px * width * 8), tone, -1, cv2.LINE_AA, shift=4)
 
 
-def _stripes(image: Image, start: Values, end: Values, colour: Colour) -> None:
+def _stripes(image: Image, start: Values, end: Values, color: Color) -> None:
     length = float(np.linalg.norm(end - start))
     if length < 10:
         return
@@ -114,7 +114,7 @@ def _stripes(image: Image, start: Values, end: Values, colour: Colour) -> None:
     for distance in np.arange(6, length - 2, 12):
         middle = start + (end - start) * distance / length
         ends = _fixed(np.array([middle - normal * 10, middle + normal * 10]))
-        cv2.line(image, tuple(map(int, ends[0])), tuple(map(int, ends[1])), colour, 3, cv2.LINE_AA, shift=4)
+        cv2.line(image, tuple(map(int, ends[0])), tuple(map(int, ends[1])), color, 3, cv2.LINE_AA, shift=4)
 
 
 def _fixed(points: Values) -> Values:

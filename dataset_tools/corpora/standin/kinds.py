@@ -25,7 +25,7 @@ class ThingKind:
 
     Attributes:
         paint: paints one of the kind.
-        reach_px: distance that neighbours keep from its middle.
+        reach_px: distance that neighbors keep from its middle.
         flat: whether other things may lie on it.
         height_px: how far its shadow falls.
     """

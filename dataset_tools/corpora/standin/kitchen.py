@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from dataset_tools.corpora.standin.kinds import ZOOM
-from dataset_tools.corpora.standin.painter import Colour, Image, Painter, lay, noise
+from dataset_tools.corpora.standin.painter import Color, Image, Painter, lay, noise
 from dataset_tools.corpora.standin.things import THINGS
 
 Generator = np.random.Generator
@@ -17,7 +17,7 @@ MARGIN_PX = 8  # painted beyond each edge, for the camera's jitter
 # Things lie, and hands work, within this box: left, top, right, bottom.
 WORK_AREA = (54.0, 44.0, 266.0, 194.0)
 
-_WORKTOPS: tuple[tuple[str, Colour], ...] = (
+_WORKTOPS: tuple[tuple[str, Color], ...] = (
     ("wood", (95, 140, 185)), ("wood", (70, 100, 140)), ("wood", (140, 175, 205)), ("stone", (150, 150, 152)),
     ("stone", (95, 92, 90)), ("stone", (175, 185, 195)), ("plain", (190, 195, 198)), ("plain", (150, 160, 150)),
     ("plain", (165, 140, 120)),
@@ -41,8 +41,8 @@ def paint_kitchen(rng: Generator) -> Image:
 
 
 def _worktop(rng: Generator, height: int, width: int) -> Image:
-    kind, colour = _WORKTOPS[int(rng.integers(len(_WORKTOPS)))]
-    base = np.array(colour, np.float32) * float(rng.uniform(0.85, 1.12))
+    kind, color = _WORKTOPS[int(rng.integers(len(_WORKTOPS)))]
+    base = np.array(color, np.float32) * float(rng.uniform(0.85, 1.12))
     if kind == "wood":
         fibres = noise(rng, (height, width // 24), 3.0)
         texture = 0.07 * cv2.resize(fibres, (width, height)) + 0.02 * noise(rng, (height, width), 1.5)
@@ -57,8 +57,8 @@ def _worktop(rng: Generator, height: int, width: int) -> Image:
 
 def _wall(image: Image, rng: Generator) -> None:
     depth = int(rng.integers(18, 26))
-    colour = np.array([200, 205, 205]) * rng.uniform(0.75, 1.1) * rng.uniform(0.94, 1.06, 3)
-    image[:depth] = np.clip(colour * (1 + 0.03 * noise(rng, (depth, image.shape[1]), 3)[..., None]), 0, 255)
+    color = np.array([200, 205, 205]) * rng.uniform(0.75, 1.1) * rng.uniform(0.94, 1.06, 3)
+    image[:depth] = np.clip(color * (1 + 0.03 * noise(rng, (depth, image.shape[1]), 3)[..., None]), 0, 255)
     for x in range(int(rng.integers(0, 20)), image.shape[1], 26):
         image[:depth, x : x + 1] = image[:depth, x : x + 1] // 2 + 40
     image[depth : depth + 4] = (image[depth : depth + 4] * np.linspace(0.5, 0.9, 4)[:, None, None]).astype(np.uint8)
@@ -67,8 +67,8 @@ def _wall(image: Image, rng: Generator) -> None:
 def _front(image: Image, rng: Generator) -> None:
     """The edge of the worktop and the drawers below it."""
     top = HEIGHT_PX + 2 * MARGIN_PX - int(rng.integers(18, 24))
-    colour = np.array([110, 120, 130]) * rng.uniform(0.6, 1.4) * rng.uniform(0.9, 1.1, 3)
-    image[top:] = np.clip(colour, 0, 255).astype(np.uint8)
+    color = np.array([110, 120, 130]) * rng.uniform(0.6, 1.4) * rng.uniform(0.9, 1.1, 3)
+    image[top:] = np.clip(color, 0, 255).astype(np.uint8)
     image[top - 3 : top] = (image[top - 3 : top] * 1.15).clip(0, 255).astype(np.uint8)
     image[top : top + 3] = image[top : top + 3] // 2
     for x in range(int(rng.integers(20, 80)), image.shape[1], 96):
@@ -76,7 +76,7 @@ def _front(image: Image, rng: Generator) -> None:
         cv2.line(image, (x + 34, top + 11), (x + 62, top + 11), (200, 200, 205), 3, cv2.LINE_AA)
 
 
-def _stove(image: Image, centre: tuple[float, float], rng: Generator) -> None:
+def _stove(image: Image, center: tuple[float, float], rng: Generator) -> None:
     p = Painter(74, 104, rng)
     p.polygon(
         [(-34, -48), (34, -48), (34, 48), (-34, 48)], (38, 36, 36), corner_px=2, grain=0.06, gloss=0.1, round_px=2
@@ -86,10 +86,10 @@ def _stove(image: Image, centre: tuple[float, float], rng: Generator) -> None:
         p.ring((0, y), radius * 0.55, 1.4, (70, 70, 80))
         if rng.random() < 0.3:
             p.ring((0, y), radius * 0.78, 3, (50, 60, 190), opacity=0.6)
-    lay(image, p.sprite(), centre)
+    lay(image, p.sprite(), center)
 
 
-def _sink(image: Image, centre: tuple[float, float], rng: Generator) -> None:
+def _sink(image: Image, center: tuple[float, float], rng: Generator) -> None:
     p = Painter(88, 110, rng)
     steel = (185, 184, 180)
     p.polygon([(-38, -46), (38, -46), (38, 46), (-38, 46)], steel, corner_px=4, round_px=3, gloss=0.3, grain=0.03)
@@ -99,7 +99,7 @@ def _sink(image: Image, centre: tuple[float, float], rng: Generator) -> None:
     p.ring((0, 4), 7, 1.5, (200, 200, 200))
     p.stroke([(0, -44), (0, -12)], 8, (205, 205, 205), round_px=4, gloss=0.6)
     p.ellipse((0, -44), (8, 6), (190, 190, 190), round_px=5, gloss=0.5)
-    lay(image, p.sprite(), centre)
+    lay(image, p.sprite(), center)
 
 
 def _lit(image: Image, rng: Generator) -> Image:

@@ -1,7 +1,7 @@
 """The nine motions, as paths of a hand over time: pure functions, the same for every person but for `MotionStyle`.
 
 A path is in the hand's own frame: *along* points away from the person (the axis of the forearm and of a tool),
-*across* to the right of it. No motion has a colour, a place or a tool of its own: they differ in path and rhythm.
+*across* to the right of it. No motion has a color, a place or a tool of its own: they differ in path and rhythm.
 
 | motion | path | rhythm |
 |---|---|---|

@@ -1,6 +1,6 @@
-"""Small pictures with transparency, painted from parts that have colour, grain, roundness and gloss.
+"""Small pictures with transparency, painted from parts that have color, grain, roundness and gloss.
 
-Colours are BGR, 0 to 255, as OpenCV has them. Coordinates are pixels of the frame, from the middle of the picture.
+Colors are BGR, 0 to 255, as OpenCV has them. Coordinates are pixels of the frame, from the middle of the picture.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[Any]  # uint8; OpenCV does not say so
 Plane = NDArray[Any]  # float32
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Point = tuple[float, float]
 
 SUPERSAMPLING = 4
@@ -24,14 +24,14 @@ _LIGHT = np.array([-0.45, -0.55, 0.70], np.float32)  # from the upper left
 
 @dataclass(frozen=True)
 class Sprite:
-    """A picture that can be laid over another: colour times alpha, and alpha.
+    """A picture that can be laid over another: color times alpha, and alpha.
 
     Attributes:
-        colour: BGR, already multiplied by alpha: uint8 [H, W, 3].
+        color: BGR, already multiplied by alpha: uint8 [H, W, 3].
         alpha: 0 to 255: uint8 [H, W]. The middle of the picture is the point it is placed by.
     """
 
-    colour: Image
+    color: Image
     alpha: Image
 
 
@@ -57,42 +57,42 @@ class Painter:
         margin = 2
         self._half = np.array([np.ceil(width_px / 2) + margin, np.ceil(height_px / 2) + margin])
         width, height = (2 * self._half * SUPERSAMPLING).astype(int)
-        self._colour = np.zeros((height, width, 3), np.float32)
+        self._color = np.zeros((height, width, 3), np.float32)
         self._alpha = np.zeros((height, width), np.float32)
         self._rng = rng
 
-    def ellipse(self, centre: Point, radii: Point, colour: Colour, *, angle_deg: float = 0.0, **look: Any) -> None:
+    def ellipse(self, center: Point, radii: Point, color: Color, *, angle_deg: float = 0.0, **look: Any) -> None:
         mask = np.zeros(self._alpha.shape, np.uint8)
         size = tuple(max(1, round(radius * SUPERSAMPLING)) for radius in radii)
-        cv2.ellipse(mask, self._point(centre), size, angle_deg, 0, 360, 255, -1)
-        self.part(mask, colour, **look)
+        cv2.ellipse(mask, self._point(center), size, angle_deg, 0, 360, 255, -1)
+        self.part(mask, color, **look)
 
-    def ring(self, centre: Point, radius_px: float, thickness_px: float, colour: Colour, **look: Any) -> None:
+    def ring(self, center: Point, radius_px: float, thickness_px: float, color: Color, **look: Any) -> None:
         mask = np.zeros(self._alpha.shape, np.uint8)
         thickness = max(1, round(thickness_px * SUPERSAMPLING))
-        cv2.circle(mask, self._point(centre), round(radius_px * SUPERSAMPLING), 255, thickness)
-        self.part(mask, colour, **look)
+        cv2.circle(mask, self._point(center), round(radius_px * SUPERSAMPLING), 255, thickness)
+        self.part(mask, color, **look)
 
-    def polygon(self, points: Sequence[Point], colour: Colour, *, corner_px: float = 0.0, **look: Any) -> None:
+    def polygon(self, points: Sequence[Point], color: Color, *, corner_px: float = 0.0, **look: Any) -> None:
         """A filled polygon; ``corner_px`` rounds its corners (and makes it that much larger)."""
         mask = np.zeros(self._alpha.shape, np.uint8)
         corners = np.array([self._point(point) for point in points], np.int32)
         cv2.fillPoly(mask, [corners], 255)
         if corner_px > 0:
             cv2.polylines(mask, [corners], True, 255, max(1, round(2 * corner_px * SUPERSAMPLING)))
-        self.part(mask, colour, **look)
+        self.part(mask, color, **look)
 
-    def stroke(self, points: Sequence[Point], width_px: float, colour: Colour, **look: Any) -> None:
+    def stroke(self, points: Sequence[Point], width_px: float, color: Color, **look: Any) -> None:
         """A line with round ends."""
         mask = np.zeros(self._alpha.shape, np.uint8)
         line = np.array([self._point(point) for point in points], np.int32)
         cv2.polylines(mask, [line], False, 255, max(1, round(width_px * SUPERSAMPLING)))
-        self.part(mask, colour, **look)
+        self.part(mask, color, **look)
 
     def part(
         self,
         mask: Image,
-        colour: Colour,
+        color: Color,
         *,
         grain: float = 0.06,
         grain_px: float = 3.0,
@@ -105,8 +105,8 @@ class Painter:
 
         Args:
             mask: uint8 [H, W], supersampled.
-            colour: BGR.
-            grain: standard deviation of the texture, relative to the colour.
+            color: BGR.
+            grain: standard deviation of the texture, relative to the color.
             grain_px: size of its spots.
             round_px: how far from its edge the part curves away; 0 is flat.
             gloss: strength of the highlight on a curved part.
@@ -134,16 +134,16 @@ class Painter:
         if edge > 0:
             light *= 1 - edge * np.exp(-depth / 0.8)
         cover = (inside.astype(np.float32) / 255 * opacity)[..., None]
-        painted = np.clip(np.array(colour, np.float32) * light[..., None] + shine[..., None], 0, 255)
-        self._colour[here] = self._colour[here] * (1 - cover) + painted * cover
+        painted = np.clip(np.array(color, np.float32) * light[..., None] + shine[..., None], 0, 255)
+        self._color[here] = self._color[here] * (1 - cover) + painted * cover
         self._alpha[here] = self._alpha[here] * (1 - cover[..., 0]) + cover[..., 0]
 
     def sprite(self) -> Sprite:
         """The picture so far."""
         size = tuple(np.round(2 * self._half * self.zoom).astype(int))
-        colour = cv2.resize(self._colour, size, interpolation=cv2.INTER_AREA)
+        color = cv2.resize(self._color, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(self._alpha, size, interpolation=cv2.INTER_AREA)
-        return Sprite(np.round(colour).astype(np.uint8), np.round(alpha * 255).astype(np.uint8))
+        return Sprite(np.round(color).astype(np.uint8), np.round(alpha * 255).astype(np.uint8))
 
     def _point(self, point: Point) -> tuple[int, int]:
         x, y = (np.array(point) + self._half) * SUPERSAMPLING
@@ -158,28 +158,28 @@ def turned(sprite: Sprite, angle_deg: float, scale: float = 1.0) -> Sprite:
     matrix: Plane = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -angle_deg, scale)
     matrix[:, 2] += size / 2 - np.array([width / 2, height / 2])
     target = (int(size[0]), int(size[1]))
-    return Sprite(cv2.warpAffine(sprite.colour, matrix, target), cv2.warpAffine(sprite.alpha, matrix, target))
+    return Sprite(cv2.warpAffine(sprite.color, matrix, target), cv2.warpAffine(sprite.alpha, matrix, target))
 
 
-def lay(image: Image, sprite: Sprite, centre: Point) -> None:
-    """Lays a sprite over ``image`` (BGR uint8 [H, W, 3], changed in place) with its middle at ``centre``."""
-    place = _overlap(image, sprite.alpha.shape, centre)
+def lay(image: Image, sprite: Sprite, center: Point) -> None:
+    """Lays a sprite over ``image`` (BGR uint8 [H, W, 3], changed in place) with its middle at ``center``."""
+    place = _overlap(image, sprite.alpha.shape, center)
     if place is None:
         return
     target, source = place
     patch = image[target]
     through = cv2.cvtColor(255 - sprite.alpha[source], cv2.COLOR_GRAY2BGR)
     kept = cv2.multiply(patch, through, scale=1 / 255)
-    cv2.add(kept, sprite.colour[source], dst=kept)
+    cv2.add(kept, sprite.color[source], dst=kept)
     image[target] = kept
 
 
-def lay_shadow(image: Image, alpha: Image, centre: Point, *, strength: float, blur_px: int = 5) -> None:
+def lay_shadow(image: Image, alpha: Image, center: Point, *, strength: float, blur_px: int = 5) -> None:
     """Darkens ``image`` where something with that ``alpha`` keeps the light away."""
     alpha = cv2.blur(
         cv2.copyMakeBorder(alpha, blur_px, blur_px, blur_px, blur_px, cv2.BORDER_CONSTANT), (blur_px, blur_px)
     )
-    place = _overlap(image, alpha.shape, centre)
+    place = _overlap(image, alpha.shape, center)
     if place is None:
         return
     target, source = place
@@ -188,11 +188,11 @@ def lay_shadow(image: Image, alpha: Image, centre: Point, *, strength: float, bl
 
 
 def _overlap(
-    image: Image, shape: tuple[int, ...], centre: Point
+    image: Image, shape: tuple[int, ...], center: Point
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
     """Where a picture of that shape falls on ``image``, and which part of it; None when it is outside."""
-    top = round(centre[1] - shape[0] / 2)
-    left = round(centre[0] - shape[1] / 2)
+    top = round(center[1] - shape[0] / 2)
+    left = round(center[0] - shape[1] / 2)
     first_row, last_row = max(0, top), min(image.shape[0], top + shape[0])
     first_column, last_column = max(0, left), min(image.shape[1], left + shape[1])
     if first_row >= last_row or first_column >= last_column:

@@ -9,17 +9,17 @@ import numpy as np
 
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.standin.difficulty import Difficulty
-from dataset_tools.corpora.standin.painter import Colour
+from dataset_tools.corpora.standin.painter import Color
 
 # BGR, from light to dark.
-_SKINS: tuple[Colour, ...] = (
+_SKINS: tuple[Color, ...] = (
     (170, 195, 235), (150, 180, 225), (125, 160, 210), (95, 135, 190), (70, 105, 160), (50, 80, 125), (38, 58, 95),
 )  # fmt: skip
-_CLOTHS: tuple[Colour, ...] = (
+_CLOTHS: tuple[Color, ...] = (
     (60, 50, 45), (110, 70, 40), (170, 130, 70), (60, 60, 150), (80, 120, 70), (200, 200, 205), (130, 110, 150),
     (60, 140, 190), (120, 120, 125), (160, 150, 90),
 )  # fmt: skip
-_HAIRS: tuple[Colour, ...] = ((25, 25, 30), (35, 45, 65), (50, 75, 110), (95, 140, 175), (150, 150, 150))
+_HAIRS: tuple[Color, ...] = ((25, 25, 30), (35, 45, 65), (50, 75, 110), (95, 140, 175), (150, 150, 150))
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Person:
     tempo: float
     amplitude: float
     slant_deg: float
-    skin: Colour
-    cloth: Colour
-    cloth_stripe: Colour
-    hair: Colour
+    skin: Color
+    cloth: Color
+    cloth_stripe: Color
+    hair: Color
     sleeve: float
     stripes: bool
     hand_scale: float
@@ -57,9 +57,9 @@ def person_named(name: str, seed: int, level: Difficulty) -> Person:
     """The person of that name: the same in every video of one corpus."""
     rng = generator(seed, "standin", "person", name)
 
-    def one_of(colours: tuple[Colour, ...], spread: float) -> Colour:
-        colour = np.array(colours[int(rng.integers(len(colours)))]) * (1 + rng.uniform(-spread, spread))
-        blue, green, red = np.clip(colour, 0, 255)
+    def one_of(colors: tuple[Color, ...], spread: float) -> Color:
+        color = np.array(colors[int(rng.integers(len(colors)))]) * (1 + rng.uniform(-spread, spread))
+        blue, green, red = np.clip(color, 0, 255)
         return float(blue), float(green), float(red)
 
     return Person(

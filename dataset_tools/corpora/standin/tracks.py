@@ -77,9 +77,9 @@ def _hand(script: Script, side: Side, level: Difficulty, rng: np.random.Generato
         place, turn_deg, grip, arm_deg = _stay(stay, shoulder, level, rng)
         place = place + wander[now] * _inside(stay)[:, None]
         moved = place - np.array(stay.place) - np.array(stay.offset)
-        travelled = ease((np.arange(stay.end - stay.start) + 1) / (stay.arrive - stay.start + 1))
-        track.place[now] = before[:2] + travelled[:, None] * (place - before[:2])
-        track.arm_deg[now] = before[2] + travelled * (arm_deg - before[2])
+        traveled = ease((np.arange(stay.end - stay.start) + 1) / (stay.arrive - stay.start + 1))
+        track.place[now] = before[:2] + traveled[:, None] * (place - before[:2])
+        track.arm_deg[now] = before[2] + traveled * (arm_deg - before[2])
         track.turn_deg[now] = np.clip(turn_deg + turning[now], -_TURN_LIMIT_DEG, _TURN_LIMIT_DEG)
         track.grip[now] = np.minimum(grip - np.abs(closing[now]), 1.0)
         there = np.arange(stay.start, stay.end) >= stay.arrive

@@ -6,39 +6,39 @@ import numpy as np
 
 from dataset_tools.corpora.standin.food import shade
 from dataset_tools.corpora.standin.kinds import Generator, ThingKind, ThingPainter
-from dataset_tools.corpora.standin.painter import Colour, Painter, Sprite
+from dataset_tools.corpora.standin.painter import Color, Painter, Sprite
 
 _STEEL = (198, 196, 190)
 _WOOD = (85, 130, 180)
-_PLASTICS: tuple[Colour, ...] = ((40, 40, 45), (60, 60, 180), (150, 90, 40), (70, 140, 60), (200, 200, 205))
+_PLASTICS: tuple[Color, ...] = ((40, 40, 45), (60, 60, 180), (150, 90, 40), (70, 140, 60), (200, 200, 205))
 
 
-def _pick(rng: Generator, colours: tuple[Colour, ...], spread: float = 0.12) -> Colour:
-    return shade(rng, colours[int(rng.integers(len(colours)))], spread)
+def _pick(rng: Generator, colors: tuple[Color, ...], spread: float = 0.12) -> Color:
+    return shade(rng, colors[int(rng.integers(len(colors)))], spread)
 
 
 def _handle(p: Painter, rng: Generator, top: float, bottom: float, width_px: float) -> None:
-    colour = _pick(rng, (*_PLASTICS[:4], _WOOD))
-    p.stroke([(0, top), (0, bottom)], width_px, colour, round_px=width_px / 2, gloss=0.2)
+    color = _pick(rng, (*_PLASTICS[:4], _WOOD))
+    p.stroke([(0, top), (0, bottom)], width_px, color, round_px=width_px / 2, gloss=0.2)
 
 
 def _bowl(rng: Generator) -> Sprite:
     radius = rng.uniform(22, 25)
     p = ThingPainter(54, 54, rng)
-    colour = _pick(rng, ((215, 220, 222), (190, 150, 95), (120, 190, 215), (140, 160, 120)))
-    inner: Colour = tuple(0.72 * channel for channel in colour)  # type: ignore[assignment]
-    p.ellipse((0, 0), (radius, radius), colour, round_px=5, gloss=0.25)
+    color = _pick(rng, ((215, 220, 222), (190, 150, 95), (120, 190, 215), (140, 160, 120)))
+    inner: Color = tuple(0.72 * channel for channel in color)  # type: ignore[assignment]
+    p.ellipse((0, 0), (radius, radius), color, round_px=5, gloss=0.25)
     p.ellipse((0, 0), (radius - 3.5, radius - 3.5), inner, grain=0.03)
-    p.ellipse((2.5, 3), (radius * 0.62, radius * 0.62), colour, round_px=radius * 0.6, opacity=0.6, grain=0.03)
+    p.ellipse((2.5, 3), (radius * 0.62, radius * 0.62), color, round_px=radius * 0.6, opacity=0.6, grain=0.03)
     return p.sprite()
 
 
 def _plate(rng: Generator) -> Sprite:
     radius = rng.uniform(26, 29)
     p = ThingPainter(62, 62, rng)
-    colour = _pick(rng, ((225, 228, 230), (205, 215, 225), (220, 205, 190)), 0.05)
+    color = _pick(rng, ((225, 228, 230), (205, 215, 225), (220, 205, 190)), 0.05)
     rim = _pick(rng, ((150, 90, 40), (60, 60, 160), (90, 140, 90), (200, 200, 200)))
-    p.ellipse((0, 0), (radius, radius), colour, round_px=4, gloss=0.15, grain=0.02)
+    p.ellipse((0, 0), (radius, radius), color, round_px=4, gloss=0.15, grain=0.02)
     p.ring((0, 0), radius - 3, 2, rim, opacity=0.8)
     p.ring((0, 0), radius * 0.64, 1.6, (165, 168, 170), opacity=0.8)
     return p.sprite()
@@ -47,9 +47,9 @@ def _plate(rng: Generator) -> Sprite:
 def _cutting_board(rng: Generator) -> Sprite:
     width, length = rng.uniform(46, 52), rng.uniform(66, 74)
     p = ThingPainter(60, 84, rng)
-    colour = _pick(rng, (_WOOD, (110, 165, 205), (70, 105, 150), (195, 215, 205)))
+    color = _pick(rng, (_WOOD, (110, 165, 205), (70, 105, 150), (195, 215, 205)))
     corners = [(-width / 2, -length / 2), (width / 2, -length / 2), (width / 2, length / 2), (-width / 2, length / 2)]
-    p.polygon(corners, colour, corner_px=2, round_px=2, grain=0.05)
+    p.polygon(corners, color, corner_px=2, round_px=2, grain=0.05)
     for x in np.linspace(-width / 2 + 3, width / 2 - 3, 9):
         p.stroke([(x, -length / 2), (x + rng.uniform(-2, 2), length / 2)], 1, (40, 80, 120), opacity=0.25)
     p.ellipse((0, -length / 2 + 6), (4, 3), (45, 55, 65), grain=0)
@@ -87,9 +87,9 @@ def _fork(rng: Generator) -> Sprite:
 
 def _spatula(rng: Generator) -> Sprite:
     p = ThingPainter(30, 88, rng)
-    colour = _pick(rng, (*_PLASTICS[:3], _WOOD))
-    p.stroke([(0, -10), (0, 38)], 6, colour, round_px=3, gloss=0.2)
-    p.polygon([(-5, -12), (5, -12), (9.5, -34), (-9.5, -34)], colour, corner_px=2, round_px=2)
+    color = _pick(rng, (*_PLASTICS[:3], _WOOD))
+    p.stroke([(0, -10), (0, 38)], 6, color, round_px=3, gloss=0.2)
+    p.polygon([(-5, -12), (5, -12), (9.5, -34), (-9.5, -34)], color, corner_px=2, round_px=2)
     for x in (-4, 0, 4):
         p.stroke([(x * 0.8, -19), (x, -30)], 2, (225, 225, 225), opacity=0.5)
     return p.sprite()
@@ -97,11 +97,11 @@ def _spatula(rng: Generator) -> Sprite:
 
 def _squeezer(rng: Generator) -> Sprite:
     p = ThingPainter(46, 80, rng)
-    colour = _pick(rng, ((70, 180, 90), (60, 200, 235), (200, 200, 200)))
+    color = _pick(rng, ((70, 180, 90), (60, 200, 235), (200, 200, 200)))
     _handle(p, rng, 10, 34, 8)
-    p.ellipse((0, -12), (18, 18), colour, round_px=4, gloss=0.2)
-    p.ellipse((0, -12), (13, 13), tuple(0.65 * channel for channel in colour))  # type: ignore[arg-type]
-    p.ellipse((0, -12), (8, 8), colour, round_px=8, gloss=0.3)
+    p.ellipse((0, -12), (18, 18), color, round_px=4, gloss=0.2)
+    p.ellipse((0, -12), (13, 13), tuple(0.65 * channel for channel in color))  # type: ignore[arg-type]
+    p.ellipse((0, -12), (8, 8), color, round_px=8, gloss=0.3)
     for angle in np.arange(6) * 1.047:
         p.stroke([(0, -12), (8 * np.cos(angle), -12 + 8 * np.sin(angle))], 1.2, (60, 90, 70), opacity=0.7)
     return p.sprite()
@@ -202,18 +202,18 @@ def _grater(rng: Generator) -> Sprite:
 
 def _cup(rng: Generator) -> Sprite:
     p = ThingPainter(48, 36, rng)
-    colour = _pick(rng, ((200, 205, 210), (170, 120, 60), (70, 70, 170)))
-    p.ring((16, 0), 6, 3.5, colour)
-    p.ellipse((0, 0), (15, 15), colour, round_px=3, gloss=0.2)
+    color = _pick(rng, ((200, 205, 210), (170, 120, 60), (70, 70, 170)))
+    p.ring((16, 0), 6, 3.5, color)
+    p.ellipse((0, 0), (15, 15), color, round_px=3, gloss=0.2)
     p.ellipse((0, 0), (12, 12), (35, 50, 75), grain=0.1)
     return p.sprite()
 
 
 def _towel(rng: Generator) -> Sprite:
     p = ThingPainter(64, 50, rng)
-    colour = _pick(rng, ((200, 205, 215), (180, 190, 150), (190, 170, 200)))
+    color = _pick(rng, ((200, 205, 215), (180, 190, 150), (190, 170, 200)))
     stripe = _pick(rng, ((80, 80, 180), (170, 110, 60), (90, 140, 80)))
-    p.polygon([(-28, -20), (26, -21), (29, 19), (-26, 21)], colour, corner_px=2, round_px=3, grain=0.1)
+    p.polygon([(-28, -20), (26, -21), (29, 19), (-26, 21)], color, corner_px=2, round_px=3, grain=0.1)
     for x in (-18, -13, 14, 19):
         p.stroke([(x, -20), (x + 2, 19)], 2.2, stripe, opacity=0.7)
     return p.sprite()

@@ -1,6 +1,6 @@
 """CCA: linear canonical correlation analysis of clips and utterances (Hotelling 1936; Thompson 2000).
 
-Described: both views centred, T = Σ11^-½ Σ12 Σ22^-½, its singular vectors, the leading d directions, the cosine there.
+Described: both views centered, T = Σ11^-½ Σ12 Σ22^-½, its singular vectors, the leading d directions, the cosine there.
 Reckoned: the ridge, one mean variance (there are more dimensions than items; fold 0 of a development corpus: mAP 75 %,
 51 % with the ten-thousandth part of it); the pairs, all of one class, as everywhere here, so that the cross-covariance
 depends on class means only and there are at most one direction fewer than classes. CCA needs one vector an utterance:

@@ -1,6 +1,6 @@
 """KCCA: kernel canonical correlation analysis (Hwang and Grauman 2012, after Hardoon et al. 2004).
 
-Described: centred kernels of both views, the regularised generalised eigenproblem, projections of new items through
+Described: centered kernels of both views, the regularised generalized eigenproblem, projections of new items through
 their kernels with the fitted ones. Solved here as linear CCA of the kernel principal components, which is the same.
 Reckoned: Gaussian kernels whose bandwidth is the median distance (Hwang and Grauman took χ² kernels of visual words,
 which these features are not); the ridge; fitted to distinct items and never to the 50,000 pairs, whose covariances
@@ -43,7 +43,7 @@ class Options:
 
 
 class KernelComponents(ResizableBuffers):
-    """Kernel principal components: Gaussian kernel, centred, all components with a variance.
+    """Kernel principal components: Gaussian kernel, centered, all components with a variance.
 
     Args:
         dim: numbers of a vector.
@@ -69,20 +69,20 @@ class KernelComponents(ResizableBuffers):
         self.keep("width", bandwidth * apart.median().clamp(min=1e-6))
         kernel = self._kernel(vectors)
         self.keep("item_means", kernel.mean(0))
-        values, axes = torch.linalg.eigh(self._centred(kernel))
+        values, axes = torch.linalg.eigh(self._centered(kernel))
         kept = values > LEAST_VARIANCE * values.max()
         self.keep("components", axes[:, kept] * values[kept].rsqrt())
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """[N, D] → [N, components] in float64, so that their products are the centred kernel."""
-        return self._centred(self._kernel(vectors)) @ self.components.double()
+        """[N, D] → [N, components] in float64, so that their products are the centered kernel."""
+        return self._centered(self._kernel(vectors)) @ self.components.double()
 
     def _kernel(self, vectors: Tensor) -> Tensor:
         """[N, D] → [N, n]."""
         squares = torch.cdist(vectors.double(), self.items.double()).square()
         return torch.exp(-squares / (2 * self.width.double().square()))
 
-    def _centred(self, kernel: Tensor) -> Tensor:
+    def _centered(self, kernel: Tensor) -> Tensor:
         means = self.item_means.double()
         return kernel - kernel.mean(1, keepdim=True) - means + means.mean()
 

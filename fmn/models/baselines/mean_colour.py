@@ -1,7 +1,7 @@
-"""The mean colour of a clip, against an utterance heard in full: a trivial baseline.
+"""The mean color of a clip, against an utterance heard in full: a trivial baseline.
 
 The clip is six numbers, mean and standard deviation of red, green and blue over all frames and pixels; the utterance is
-classified as in `two_classifiers`. How far this gets is how far the colour of the footage gives its class away.
+classified as in `two_classifiers`. How far this gets is how far the color of the footage gives its class away.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from fmn.models.system_interface import System
 
 
 def adapt(config: Config) -> Config:
-    """Colour in place of video features."""
+    """Color in place of video features."""
     return replace(config, video=replace(config.video, kind="mean_colour"))
 
 
 SYSTEM = System(
     name="mean_colour",
-    summary="mean colour of the clip, utterance classified (trivial)",
+    summary="mean color of the clip, utterance classified (trivial)",
     build=TwoClassifiers,
     adapt=adapt,
 )

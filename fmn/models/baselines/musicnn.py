@@ -132,14 +132,14 @@ def _across_bands(bands: Tensor, convolution: nn.Conv2d) -> list[Tensor]:
     """The convolution with filters many bands wide, as convolutions over time whose channels are bands.
 
     A CPU runs those at twice the speed of a convolution with one channel, although each of `POSITIONS_AT_ONCE`
-    neighbouring positions of a filter has the others' zeros in its weights.
+    neighboring positions of a filter has the others' zeros in its weights.
 
     Args:
         bands: [B, F, frames].
         convolution: with weights [filters, 1, k, h].
 
     Returns:
-        [B, filters, positions, T] for groups of neighbouring positions, F − h + 1 in all.
+        [B, filters, positions, T] for groups of neighboring positions, F − h + 1 in all.
     """
     weight = convolution.weight[:, 0].transpose(1, 2)  # [filters, h, k]
     filters, height, frames = weight.shape

@@ -85,7 +85,7 @@ def ranking_term(
 
 
 def structure_term(before: Tensor, after: Tensor) -> Tensor:
-    """How far a mapping turns round which of two neighbours in the batch is closer to a third item.
+    """How far a mapping turns round which of two neighbors in the batch is closer to a third item.
 
     With d the cosine distances, Δ = d(i, j+1) − d(i, j), the mean over all i, j (neither j nor j+1 being i) of
     (sign Δ_after − sign Δ_before) · Δ_after: zero where the order is kept, 2·|Δ_after| where it is turned round.

@@ -44,7 +44,7 @@ def read_number(luma: np.ndarray) -> int:
         row, column = divmod(bit, COLUMNS)
         y, x = height * (2 * row + 1) // (2 * ROWS), width * (2 * column + 1) // (2 * COLUMNS)
         brightness = float(luma[y - height // 12 : y + height // 12, x - width // 16 : x + width // 16].mean())
-        assert brightness < 80 or brightness > 180, f"cell {bit} is grey ({brightness:.0f})"
+        assert brightness < 80 or brightness > 180, f"cell {bit} is gray ({brightness:.0f})"
         number |= (brightness > 128) << bit
     return number
 

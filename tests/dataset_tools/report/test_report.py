@@ -33,7 +33,7 @@ WHO = ((CUT, 7), (CUT, 7), (CUT, 8), (WASH, 8))
 FRAMES = 21
 
 
-def grey(level: int, number: int, width: int = 96, height: int = 64) -> Picture:
+def gray(level: int, number: int, width: int = 96, height: int = 64) -> Picture:
     """A picture of one brightness."""
     chroma = np.full(width * height // 2, 128, np.uint8)
     return Picture(number, width, height, np.full(width * height, level, np.uint8).tobytes() + chroma.tobytes())
@@ -50,7 +50,7 @@ def workspace(
         clip = make_clip(class_id, person, 20, 100 * number + 1)
         path = place.root / clip.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        pictures = [grey(20 + 8 * index + number, index) for index in range(FRAMES)]
+        pictures = [gray(20 + 8 * index + number, index) for index in range(FRAMES)]
         made = encode(pictures, Fraction(147, 5), path, "key")
         clip = msgspec.structs.replace(
             clip, sha256=sha256_of(path), duration_s=made.frames / made.fps, **msgspec.structs.asdict(made)

@@ -45,7 +45,7 @@ def test_bytes_become_minus_one_to_one(tiny: VideoFeatureConfig) -> None:
     assert flow.flatten().tolist() == [-1, 1]
 
 
-def test_pixels_of_the_resnet_are_normalised_as_its_model_zoo_says() -> None:
+def test_pixels_of_the_resnet_are_normalized_as_its_model_zoo_says() -> None:
     config = VideoFeatureConfig(backbone="i3d_r50", flow="none", weights="random")
     rgb = scaling(config)["rgb"](torch.tensor([0, 255, 51], dtype=torch.uint8).reshape(1, 1, 1, 1, 3))
     assert rgb.flatten().tolist() == pytest.approx([(x - 0.45) / 0.225 for x in (0, 1, 0.2)])
@@ -68,7 +68,7 @@ def test_a_feature_is_the_mean_over_windows_rgb_before_flow(tiny: VideoFeatureCo
     assert np.allclose(found, torch.cat(expected).numpy(), atol=1e-4, rtol=1e-4)
 
 
-def test_neighbours_and_grouping_change_no_bit(tiny: VideoFeatureConfig) -> None:
+def test_neighbors_and_grouping_change_no_bit(tiny: VideoFeatureConfig) -> None:
     backbone = Backbone(tiny)
     clips = [windows(count, tiny, seed) for seed, count in enumerate((1, 2, 1, 5, 2))]
     together = backbone.describe(clips)

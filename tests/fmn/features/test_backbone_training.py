@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, StoppedError
 from fmn.features.backbone_training import (
-    LabelledClip,
+    LabeledClip,
     TrainedStream,
     TrainingRecipe,
     actions_of,
@@ -33,26 +33,26 @@ RECIPE = TrainingRecipe(epochs=12, batch=4, learning_rate=3e-3, dropout=0.0, jit
 @pytest.fixture
 def movers(
     write_video: Callable[..., Path], texture: Callable[..., NDArray[np.uint8]], as_media: Callable[[Path], Media]
-) -> list[LabelledClip]:
+) -> list[LabeledClip]:
     """Twelve clips of different textures: half move to the right, half to the left. No single frame tells which."""
     clips = []
     for seed in range(12):
         frames = texture(40, 48, 64, seed=seed)
         label = ("right", "left")[seed % 2]
         path = write_video(f"{label}{seed}.mp4", frames if label == "right" else frames[::-1])
-        clips.append(LabelledClip(as_media(path), label))
+        clips.append(LabeledClip(as_media(path), label))
     return clips
 
 
 @pytest.fixture
-def store(movers: list[LabelledClip], tiny: VideoFeatureConfig, tmp_path: Path) -> SampleStore:
+def store(movers: list[LabeledClip], tiny: VideoFeatureConfig, tmp_path: Path) -> SampleStore:
     filled = SampleStore(tmp_path / "store", tiny)
     assert filled.fill([clip.media for clip in movers], jobs=2) == {}
     return filled
 
 
 def test_the_store_holds_what_the_clips_hold(
-    movers: list[LabelledClip], store: SampleStore, tiny: VideoFeatureConfig
+    movers: list[LabeledClip], store: SampleStore, tiny: VideoFeatureConfig
 ) -> None:
     samples = read_samples(movers[3].media.path, tiny)
     assert np.array_equal(store.samples(movers[3].media.sha256, "rgb"), samples.rgb)
@@ -61,7 +61,7 @@ def test_the_store_holds_what_the_clips_hold(
 
 
 def test_the_store_is_filled_once_and_names_failures(
-    movers: list[LabelledClip], store: SampleStore, tmp_path: Path
+    movers: list[LabeledClip], store: SampleStore, tmp_path: Path
 ) -> None:
     decoded: list[str] = []
 
@@ -114,7 +114,7 @@ def test_a_short_clip_is_repeated(tiny: VideoFeatureConfig) -> None:
 
 
 def trained(
-    movers: list[LabelledClip], config: VideoFeatureConfig, store: SampleStore, **options: object
+    movers: list[LabeledClip], config: VideoFeatureConfig, store: SampleStore, **options: object
 ) -> TrainedStream:
     recipe = options.pop("recipe", RECIPE)
     stream = options.pop("stream", "flow")
@@ -122,7 +122,7 @@ def trained(
 
 
 def test_the_flow_stream_learns_direction_and_tells_it_in_other_clips(
-    movers: list[LabelledClip], tiny: VideoFeatureConfig, tmp_path: Path
+    movers: list[LabeledClip], tiny: VideoFeatureConfig, tmp_path: Path
 ) -> None:
     # Frames of 64 × 64 in batches of 8: with less, batch norm of the last blocks has but a few numbers to go by.
     config = replace(tiny, width=1 / 8, resize="square", resize_px=72, crop_px=64)
@@ -135,7 +135,7 @@ def test_the_flow_stream_learns_direction_and_tells_it_in_other_clips(
 
 
 def test_jobs_change_nothing_and_the_seed_does(
-    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore
+    movers: list[LabeledClip], tiny: VideoFeatureConfig, store: SampleStore
 ) -> None:
     short = replace(RECIPE, epochs=2, dropout=0.5, jitter=0.2)
     one = trained(movers, tiny, store, recipe=short, stream="rgb")
@@ -160,7 +160,7 @@ def test_an_action_is_as_likely_as_its_labels_together() -> None:
 
 
 def test_interrupted_training_ends_with_the_same_weights(
-    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore, tmp_path: Path
+    movers: list[LabeledClip], tiny: VideoFeatureConfig, store: SampleStore, tmp_path: Path
 ) -> None:
     recipe = replace(RECIPE, epochs=4, dropout=0.5, jitter=0.2)
     whole = trained(movers, tiny, store, recipe=recipe, stream="rgb")
@@ -189,7 +189,7 @@ def test_interrupted_training_ends_with_the_same_weights(
 
 
 def test_what_cannot_be_trained_is_refused(
-    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore
+    movers: list[LabeledClip], tiny: VideoFeatureConfig, store: SampleStore
 ) -> None:
     with pytest.raises(InputError, match="1 labels"):
         train_stream("rgb", movers[:8:2], [], tiny, RECIPE, store=store)
@@ -210,7 +210,7 @@ def test_the_learning_rate_rises_in_a_line_and_falls_down_a_cosine_to_zero() -> 
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_hint(
-    movers: list[LabelledClip], tiny: VideoFeatureConfig, store: SampleStore
+    movers: list[LabeledClip], tiny: VideoFeatureConfig, store: SampleStore
 ) -> None:
     with pytest.raises(StoppedError, match="became"):
         trained(movers, tiny, store, recipe=replace(RECIPE, learning_rate=1e30, epochs=2))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
 from fmn.features.config import FlowMethod
-from fmn.features.flow import optical_flow, quantised
+from fmn.features.flow import optical_flow, quantized
 
 Texture = Callable[..., NDArray[np.uint8]]
 
@@ -44,7 +44,7 @@ def test_the_last_flow_is_repeated_and_a_lone_frame_has_none(texture: Texture) -
 
 def test_flow_is_clipped_scaled_and_rounded() -> None:
     pixels = np.array([-50, -20, -10, -0.05, 0, 0.05, 0.1, 20, 21], np.float32)
-    assert quantised(pixels, 20.0).tolist() == [-127, -127, -64, 0, 0, 0, 1, 127, 127]
+    assert quantized(pixels, 20.0).tolist() == [-127, -127, -64, 0, 0, 0, 1, 127, 127]
 
 
 @pytest.mark.parametrize("side_px", [40, 80, 112])

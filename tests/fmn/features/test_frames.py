@@ -28,7 +28,7 @@ def ffmpeg_frames(path: Path, height: int, width: int) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def numbered(write_video: Callable[..., Path]) -> Callable[..., Path]:
-    """A video whose frame i is grey of brightness 20 + 4 i."""
+    """A video whose frame i is gray of brightness 20 + 4 i."""
 
     def write(name: str, count: int, **options: object) -> Path:
         return write_video(

@@ -15,7 +15,7 @@ from fmn.features import pretrain as module
 from fmn.features.backbone import Backbone
 from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig
 from fmn.features.media import Media
-from fmn.features.pretrain import labelled_clips, main
+from fmn.features.pretrain import labeled_clips, main
 from fmn.features.windows import read_windows
 
 
@@ -48,10 +48,10 @@ def tiny_demo(tiny: VideoFeatureConfig, monkeypatch: pytest.MonkeyPatch) -> Vide
 
 def test_labels_are_classes_or_actions(workspace: Path) -> None:
     manifest = workspace / "manifests" / "clips.jsonl"
-    assert [clip.label for clip in labelled_clips([manifest], "action")] == ["cut", "wash", "cut"] * 2
-    classes = [clip.label for clip in labelled_clips([manifest], "class")]
+    assert [clip.label for clip in labeled_clips([manifest], "action")] == ["cut", "wash", "cut"] * 2
+    classes = [clip.label for clip in labeled_clips([manifest], "class")]
     assert classes == ["cut_apple_knife", "wash_apple", "cut_lime_knife"] * 2
-    assert labelled_clips([manifest], "class")[0].media.path.is_file()
+    assert labeled_clips([manifest], "class")[0].media.path.is_file()
 
 
 def test_the_file_is_what_the_backbone_starts_from(
@@ -72,7 +72,7 @@ def test_the_file_is_what_the_backbone_starts_from(
         assert 0 <= said["flow"]["accuracy"] <= 100
         assert file.get_tensor("rgb.Conv3d_1a_7x7.conv3d.weight").dtype == torch.float16
         assert file.get_tensor("flow.Mixed_5c.b0.bn.running_var").dtype == torch.float32
-    clip = labelled_clips([workspace / "manifests" / "clips.jsonl"], "class")[0].media
+    clip = labeled_clips([workspace / "manifests" / "clips.jsonl"], "class")[0].media
     windows = read_windows(clip.path, tiny_demo)
     feature = Backbone(replace(tiny_demo, weights=str(out))).describe([windows])[0]
     untrained = Backbone(tiny_demo).describe([windows])[0]

@@ -52,15 +52,15 @@ def test_log_mel_has_the_published_sizes_and_follows_its_formula() -> None:
     assert found.shape == (1 + (16_000 - 512) // 256, 96)
     assert config.dim == config.band == 96
     assert torch.allclose(LogMel(config)(0.1 * tone), found, atol=1e-4)  # loudness does not count
-    # By the formula: the power of a Hann window of 512 samples, seen through librosa's area-normalised filters.
+    # By the formula: the power of a Hann window of 512 samples, seen through librosa's area-normalized filters.
     window = torch.hann_window(512)
     power = torch.fft.rfft(tone[:512] / tone.abs().max() * window).abs() ** 2
     points_mel = np.linspace(0, _slaney_mel(8000), 98)
     points_hz = np.array([_slaney_hz(mel) for mel in points_mel])
     bins_hz = np.arange(257) * 16_000 / 512
     band = int(found[0].argmax())
-    low, centre, high = points_hz[band : band + 3]
-    triangle = np.clip(np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)), 0, None)
+    low, center, high = points_hz[band : band + 3]
+    triangle = np.clip(np.minimum((bins_hz - low) / (center - low), (high - bins_hz) / (high - center)), 0, None)
     expected = np.log10(10_000 * (power.numpy() @ (triangle * 2 / (high - low))) + 1)
     assert low < 1000 < high
     assert float(found[0, band]) == pytest.approx(expected, rel=1e-4)

@@ -9,7 +9,7 @@ import pytest
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.frame_sampling import place_windows
 from fmn.features.media import Media
-from fmn.features.windows import centre_crop, read_samples, read_windows
+from fmn.features.windows import center_crop, read_samples, read_windows
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_flow_is_in_pixels_of_the_resized_frame(write_clip: Callable[..., Media]
 
 def test_an_odd_remainder_is_cut_below_and_to_the_right() -> None:
     frames = np.arange(5 * 6, dtype=np.uint8).reshape(1, 5, 6, 1)
-    assert centre_crop(frames, 4)[0, :, :, 0].tolist() == [[1 + 6 * r + c for c in range(4)] for r in range(4)]
-    assert centre_crop(frames, 3)[0, 0, 0, 0] == 6 + 1
+    assert center_crop(frames, 4)[0, :, :, 0].tolist() == [[1 + 6 * r + c for c in range(4)] for r in range(4)]
+    assert center_crop(frames, 3)[0, 0, 0, 0] == 6 + 1
 
 
 def test_the_middle_frame_alone_is_repeated_and_does_not_move(
@@ -75,7 +75,7 @@ def test_the_middle_frame_alone_is_repeated_and_does_not_move(
     path = write_clip("clip", frames=51).path
     windows = read_windows(path, replace(tiny, frames="middle"))
     every = read_samples(path, tiny).rgb
-    middle = centre_crop(every[len(every) // 2][None], tiny.crop_px)[0]
+    middle = center_crop(every[len(every) // 2][None], tiny.crop_px)[0]
     assert windows.rgb.shape[:2] == (1, tiny.window_frames)
     assert all(np.array_equal(frame, middle) for frame in windows.rgb[0])
     assert windows.flow is not None

@@ -333,7 +333,7 @@ def test_step_writing_is_left_alone_when_an_epoch_ends(small: Config) -> None:
     assert torch.equal(model.memory.video_slots, before)
 
 
-def test_clips_enter_normalised_by_the_fitted_ones(small: Config) -> None:
+def test_clips_enter_normalized_by_the_fitted_ones(small: Config) -> None:
     model = network(small)
     data = items()
     data.video[:, 3] = 5.0  # a number that never changes

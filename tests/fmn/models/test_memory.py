@@ -46,11 +46,11 @@ class PlainMemory:
 
 
 def samples(seed: int, rows: int, video_dim: int = 7, audio_dim: int = 5) -> tuple[np.ndarray, ...]:
-    """Rows around a few centres, so that some are near to slots and some are new; scores on both sides of .5."""
+    """Rows around a few centers, so that some are near to slots and some are new; scores on both sides of .5."""
     random = np.random.default_rng(seed)
-    centre = random.integers(0, 6, rows)
-    video = random.normal(size=(6, video_dim))[centre] + 0.4 * random.normal(size=(rows, video_dim))
-    audio = random.normal(size=(6, audio_dim))[centre] + 0.4 * random.normal(size=(rows, audio_dim))
+    center = random.integers(0, 6, rows)
+    video = random.normal(size=(6, video_dim))[center] + 0.4 * random.normal(size=(rows, video_dim))
+    audio = random.normal(size=(6, audio_dim))[center] + 0.4 * random.normal(size=(rows, audio_dim))
     return video, audio, random.random(rows)
 
 
@@ -346,7 +346,7 @@ def test_a_diverged_model_does_not_poison_the_memory() -> None:
 
 
 def class_samples(seed: int, rows: int) -> tuple[np.ndarray, ...]:
-    """Rows around a centre for each of four classes; some classes are not known (−1)."""
+    """Rows around a center for each of four classes; some classes are not known (−1)."""
     random = np.random.default_rng(seed)
     kind = random.integers(0, 4, rows)
     video = np.eye(7)[kind] + 0.5 * random.normal(size=(rows, 7))

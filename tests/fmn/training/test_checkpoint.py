@@ -70,7 +70,7 @@ def test_the_class_table_and_the_memories_are_in_the_file(tmp_path: Path, small:
     assert torch.equal(tensors["memory.video_slots"], model.memory.video_slots)
 
 
-def test_a_state_goes_on_with_weights_optimiser_and_values(tmp_path: Path, small: Config) -> None:
+def test_a_state_goes_on_with_weights_optimizer_and_values(tmp_path: Path, small: Config) -> None:
     model = trained(small)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(1)
@@ -87,11 +87,11 @@ def test_a_state_goes_on_with_weights_optimiser_and_values(tmp_path: Path, small
     step(model, optimizer, 1)
     save_state(tmp_path, model, optimizer, {"epoch": 2, "history": [{"loss": 0.5}]})
     other = FeatureMemoryNetwork(small, 12, 8)
-    other_optimiser = torch.optim.Adam(other.parameters(), lr=1e-2)
-    assert load_state(tmp_path, other, other_optimiser, CPU) == {"epoch": 2, "history": [{"loss": 0.5}]}
+    other_optimizer = torch.optim.Adam(other.parameters(), lr=1e-2)
+    assert load_state(tmp_path, other, other_optimizer, CPU) == {"epoch": 2, "history": [{"loss": 0.5}]}
     for number in (2, 3):
         step(model, optimizer, number)
-        step(other, other_optimiser, number)
+        step(other, other_optimizer, number)
     for name, value in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], value), name
     assert read_state(tmp_path) == {"epoch": 2, "history": [{"loss": 0.5}]}

@@ -22,7 +22,7 @@ from fmn.features.backbone_training import TrainingRecipe
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_video
 from fmn.features.media import Media
-from fmn.training.finetune import REFIT_NOTE, finetune, labelled_parts
+from fmn.training.finetune import REFIT_NOTE, finetune, labeled_parts
 
 ACTIONS = ("wash", "peel", "wash", "pour")  # of classes 0 to 3; nothing else tells them
 
@@ -55,12 +55,12 @@ RECIPE = TrainingRecipe(epochs=2, batch=8)
 
 def test_fold_0_is_left_out_until_the_refit(files: Path) -> None:
     items = load_items(files / "manifests" / "train.jsonl")
-    fitted, held = labelled_parts(items, refit=False)
+    fitted, held = labeled_parts(items, refit=False)
     assert {clip.media.name[:3] for clip in held} == {"s00"}
     assert {clip.media.name[:3] for clip in fitted} == {"s01", "s02", "s03", "s04"}
     for clip in (*fitted, *held):
         assert clip.label == ACTIONS[int(clip.media.name[5:7])]
-    every, none = labelled_parts(items, refit=True)
+    every, none = labeled_parts(items, refit=True)
     assert len(every) == len(fitted) + len(held) == 20
     assert none == []
 

@@ -29,16 +29,16 @@ CONTENT = np.random.default_rng(0).bytes(500_001)
 
 
 class Server:
-    """Serves ``files`` with ranges and validators; ``behaviour`` says what goes wrong with the next requests.
+    """Serves ``files`` with ranges and validators; ``behavior`` says what goes wrong with the next requests.
 
-    Behaviours: an int cuts the answer after so many bytes; ``stall`` sends 1000 bytes and then nothing; ``ignore``
+    Behaviors: an int cuts the answer after so many bytes; ``stall`` sends 1000 bytes and then nothing; ``ignore``
     sends the whole whatever was asked; ``shifted`` sends another part than was asked for; ``html`` sends a page;
     ``silent`` leaves the length out; ``long`` sends more than announced; a string of digits is a status.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.behaviour: list[Any] = []
+        self.behavior: list[Any] = []
         self.asked: list[tuple[str, str | None]] = []
         self.released = threading.Event()
         owner = self
@@ -56,7 +56,7 @@ class Server:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         asked = handler.headers.get("Range")
         self.asked.append((handler.path, asked))
-        how = self.behaviour.pop(0) if self.behaviour else "serve"
+        how = self.behavior.pop(0) if self.behavior else "serve"
         content = self.files.get(handler.path.lstrip("/"))
         if content is None or (isinstance(how, str) and how.isdigit()):
             handler.send_error(404 if content is None else int(how))
@@ -112,7 +112,7 @@ def get(server: Server, path: Path, **options: Any) -> None:
 
 
 def test_cuts_stalls_and_refusals_for_a_while_are_sat_out(server: Server, tmp_path: Path) -> None:
-    server.behaviour = [100_000, "stall", "503", 50_000, "429", "serve"]
+    server.behavior = [100_000, "stall", "503", 50_000, "429", "serve"]
     seen: list[int] = []
     get(server, tmp_path / "file.bin", attempts=2, progress=lambda stage, done, total, note="": seen.append(done))
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
@@ -124,7 +124,7 @@ def test_cuts_stalls_and_refusals_for_a_while_are_sat_out(server: Server, tmp_pa
 
 
 def test_it_gives_up_where_nothing_comes_and_goes_on_another_time(server: Server, tmp_path: Path) -> None:
-    server.behaviour = [100_000, "503", "503"]
+    server.behavior = [100_000, "503", "503"]
     with pytest.raises(StoppedError) as caught:
         get(server, tmp_path / "file.bin", attempts=2)
     assert "503" in caught.value.found
@@ -135,7 +135,7 @@ def test_it_gives_up_where_nothing_comes_and_goes_on_another_time(server: Server
 
 
 def test_a_file_that_changed_on_the_server_is_not_stitched(server: Server, tmp_path: Path) -> None:
-    server.behaviour = [100_000]
+    server.behavior = [100_000]
     with pytest.raises(StoppedError):
         get(server, tmp_path / "file.bin")
     server.files["file.bin"] = CONTENT[::-1]
@@ -145,7 +145,7 @@ def test_a_file_that_changed_on_the_server_is_not_stitched(server: Server, tmp_p
 
 @pytest.mark.parametrize("lie", ["ignore", "shifted", "silent"])
 def test_an_answer_to_another_question_does_no_harm(server: Server, tmp_path: Path, lie: str) -> None:
-    server.behaviour = [100_000, lie]
+    server.behavior = [100_000, lie]
     get(server, tmp_path / "file.bin", attempts=3)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
@@ -158,7 +158,7 @@ def test_a_part_that_is_longer_than_the_file_is_thrown_away(server: Server, tmp_
 
 def test_a_part_of_another_address_is_thrown_away(server: Server, tmp_path: Path) -> None:
     server.files["other.bin"] = CONTENT[::-1]
-    server.behaviour = [100_000]
+    server.behavior = [100_000]
     with pytest.raises(StoppedError):
         fetch(server.url + "other.bin", tmp_path / "file.bin", check=lambda whole: None, command="c")
     get(server, tmp_path / "file.bin")
@@ -166,12 +166,12 @@ def test_a_part_of_another_address_is_thrown_away(server: Server, tmp_path: Path
 
 
 def test_what_is_not_the_file_is_refused(server: Server, tmp_path: Path) -> None:
-    server.behaviour = ["html"]
+    server.behavior = ["html"]
     with pytest.raises(InputError, match="web page in place of the file"):
         get(server, tmp_path / "file.bin")
     with pytest.raises(InputError, match="that is not it"):
         get(server, tmp_path / "file.bin", check=lambda whole: "that is not it")
-    server.behaviour = ["403"]
+    server.behavior = ["403"]
     with pytest.raises(InputError, match="403"):
         get(server, tmp_path / "file.bin", attempts=5)
     assert list(tmp_path.iterdir()) == []
@@ -234,7 +234,7 @@ def test_nothing_is_asked_for_without_consent(home: Server, tmp_path: Path) -> N
 
 def test_a_corpus_is_fetched_unpacked_and_recorded_through_every_trouble(home: Server, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    home.behaviour = [700, "serve", "503", "serve", 50, "ignore", 5_000, "stall", "shifted", 90_000, "serve"]
+    home.behavior = [700, "serve", "503", "serve", 50, "ignore", 5_000, "stall", "shifted", 90_000, "serve"]
     summary = download(home, root)
     assert len(home.asked) > 10
     assert {path.name: path.read_bytes() for path in (root / "videos").iterdir()} == VIDEOS

@@ -41,8 +41,8 @@ def test_a_thing_is_painted_differently_every_time() -> None:
     rng = np.random.default_rng(0)
     for kind in SUBJECTS:
         one, other = THINGS[kind].paint(rng), THINGS[kind].paint(rng)
-        assert one.colour.shape == other.colour.shape, kind
-        assert (one.colour != other.colour).mean() > 0.05, kind
+        assert one.color.shape == other.color.shape, kind
+        assert (one.color != other.color).mean() > 0.05, kind
 
 
 def test_the_picture_moves_where_hands_are_and_rests_elsewhere(stages: list[tuple[Script, Stage]]) -> None:

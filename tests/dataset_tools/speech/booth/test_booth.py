@@ -204,7 +204,7 @@ def record(page: Page, seconds: float) -> None:
 
 
 def likeness(heard: np.ndarray, played: np.ndarray) -> float:
-    """Highest normalised cross-correlation of what arrived with the sound that was played again and again."""
+    """Highest normalized cross-correlation of what arrived with the sound that was played again and again."""
     track = np.concatenate([played] * (2 + len(heard) // len(played)))
     size = 1 << (len(track) + len(heard)).bit_length()
     products = np.fft.irfft(np.fft.rfft(track, size) * np.conj(np.fft.rfft(heard, size)), size)

@@ -40,7 +40,7 @@ def correlation(one: Tensor, other: Tensor) -> float:
     return float(np.corrcoef(one.numpy(), other.numpy())[0, 1])
 
 
-def test_correlations_are_those_of_the_generalised_eigenproblem() -> None:
+def test_correlations_are_those_of_the_generalized_eigenproblem() -> None:
     # The textbook's way: ρ² are the eigenvalues of Σ11⁻¹ Σ12 Σ22⁻¹ Σ21.
     first, second = correlated()
     joint = np.cov(torch.cat([first, second], 1).numpy(), rowvar=False, bias=True)
@@ -112,7 +112,7 @@ def gaussian_components(values: Tensor) -> Tensor:
     return components(values)
 
 
-def test_kernel_components_reproduce_the_centred_kernel() -> None:
+def test_kernel_components_reproduce_the_centered_kernel() -> None:
     random = np.random.default_rng(4)
     fitted, new = random.normal(size=(30, 3)), random.normal(size=(5, 3))
     components = KernelComponents(3)
@@ -124,9 +124,9 @@ def test_kernel_components_reproduce_the_centred_kernel() -> None:
         return np.exp(-(np.linalg.norm(rows[:, None] - fitted[None], axis=2) ** 2) / (2 * width**2))
 
     means = kernel(fitted).mean(0)
-    centred = kernel(new) - kernel(new).mean(1, keepdims=True) - means + means.mean()
+    centered = kernel(new) - kernel(new).mean(1, keepdims=True) - means + means.mean()
     found = components(torch.from_numpy(new).float()) @ components(torch.from_numpy(fitted).float()).T
-    assert found.numpy() == pytest.approx(centred, abs=1e-4)
+    assert found.numpy() == pytest.approx(centered, abs=1e-4)
 
 
 def test_kernels_find_what_is_not_linear() -> None:
@@ -152,15 +152,15 @@ def test_kernels_find_what_is_not_linear() -> None:
 
 def test_total_correlation_is_the_nuclear_norm_of_t() -> None:
     first, second = correlated(60)
-    centred = [view.numpy() - view.numpy().mean(0) for view in (first, second)]
+    centered = [view.numpy() - view.numpy().mean(0) for view in (first, second)]
     ridge = 0.05
-    covariances = [view.T @ view / 60 for view in centred]
+    covariances = [view.T @ view / 60 for view in centered]
     ridged = [matrix + ridge * matrix.trace() / len(matrix) * np.eye(len(matrix)) for matrix in covariances]
     roots = []
     for matrix in ridged:
         values, vectors = np.linalg.eigh(matrix)
         roots.append(vectors @ np.diag(values**-0.5) @ vectors.T)
-    t = roots[0] @ (centred[0].T @ centred[1] / 60) @ roots[1]
+    t = roots[0] @ (centered[0].T @ centered[1] / 60) @ roots[1]
     found = total_correlation(pair_covariances(first, second), ridge=ridge)
     assert float(found) == pytest.approx(np.linalg.norm(t, "nuc"), rel=1e-6)
     assert float(found) == pytest.approx(

@@ -34,7 +34,7 @@ def test_the_ranking_term_is_the_loop_over_triplets(hardest: bool) -> None:
         assert float(found) == pytest.approx(sum(terms) / len(terms), rel=1e-9)
 
 
-def test_the_structure_term_is_the_loop_over_neighbours() -> None:
+def test_the_structure_term_is_the_loop_over_neighbors() -> None:
     random = np.random.default_rng(1)
     before, after = random.normal(size=(6, 5)), random.normal(size=(6, 3))
 
