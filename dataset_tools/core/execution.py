@@ -223,6 +223,8 @@ class _Workers:
 def _begin_worker(lifeline: Connection) -> None:
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C in the terminal is for the command; it ends its workers itself
+        # A pool that breaks terminates its other workers, whose children would outlive them.
+        signal.signal(signal.SIGTERM, lambda number, frame: _end_group())
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
@@ -230,6 +232,10 @@ def _end_with(lifeline: Connection) -> None:
     """Ends this worker and the encoder that it may be running when the command is gone."""
     with suppress(EOFError, OSError):
         lifeline.recv_bytes()
+    _end_group()
+
+
+def _end_group() -> None:
     if hasattr(os, "killpg"):
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)

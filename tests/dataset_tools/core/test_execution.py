@@ -53,6 +53,14 @@ def write_pid_and_wait(folder: str) -> None:
     time.sleep(600)
 
 
+def start_a_child_and_be_terminated(folder: str) -> None:
+    """What a pool that breaks does to the workers that are left: SIGTERM."""
+    encoder = subprocess.Popen(["sleep", "600"])
+    Path(folder, f"{encoder.pid}").touch()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_every_item_has_its_outcome(jobs: int) -> None:
     outcomes = list(run_each(square, range(20), jobs=jobs))
@@ -155,6 +163,15 @@ def test_workers_and_their_children_end_with_the_command(number: signal.Signals,
     command.send_signal(number)
     said, _ = command.communicate(timeout=20)
     assert said == ("interrupted\n" if number == signal.SIGINT else "")
+    wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_the_children_of_a_worker_that_is_terminated_end_with_it(tmp_path: Path) -> None:
+    (outcome,) = run_each(start_a_child_and_be_terminated, [str(tmp_path)], jobs=1)
+    assert outcome.error is not None
+    assert "died" in outcome.error.found
+    pids = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(pids) >= 2  # it was tried more than once
     wait_for(lambda: not any(alive(pid) for pid in pids))
 
 
