@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
-from fmn.config_sections import Cosine, Count, NotNegative, Positive, Share, section_from
+from fmn.config_sections import Cosine, Count, NotNegative, Positive, Proportion, section_from
 from fmn.features.config import (
     DEMO_AUDIO,
     DEMO_VIDEO,
@@ -58,7 +58,7 @@ class ModelConfig:
     frame_stack: Count = 1
     pooling: Literal["max", "mean", "last"] = "max"
     embed_dim: Count = 2048
-    dropout: Share = 0.3
+    dropout: Proportion = 0.3
     head: Literal["hidden", "linear"] = "hidden"
     head_hidden_size: Count = 1024
     score: Literal["combined", "s1/max", "s1*max", "distance", "s1", "memory", "cosine"] = "combined"
@@ -117,7 +117,7 @@ class AugmentConfig:
 
     stretch: NotNegative = 0.25
     time_masks: Annotated[int, Meta(ge=0)] = 2
-    time_mask_fraction: Share = 0.125
+    time_mask_fraction: Proportion = 0.125
     coefficient_masks: Annotated[int, Meta(ge=0)] = 2
     coefficient_mask_width: Annotated[int, Meta(ge=0)] = 4
     noise: NotNegative = 0.2

@@ -18,7 +18,7 @@ Section = TypeVar("Section")
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
-Share = Annotated[float, Meta(ge=0, lt=1)]
+Proportion = Annotated[float, Meta(ge=0, lt=1)]
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 
 REFUSAL = "The configuration cannot be used: "

@@ -22,7 +22,7 @@ from msgspec import UNSET
 from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.manifests import ClipRow, UtteranceRow
 
-Outcome = tuple[str, str]
+VerdictAndClass = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ def live(rows: Iterable[ReviewRow]) -> list[ReviewRow]:
     return [row for row in last.values() if not row.deleted]
 
 
-def outcome(row: ReviewRow) -> Outcome:
+def outcome(row: ReviewRow) -> VerdictAndClass:
     """What is voted on: verdict and class; of a rejected clip, and of an utterance, the verdict alone."""
     verdict = row.verdict or ""
     return verdict, "" if verdict == "reject" or row.item == "utterance" else row.corrected_class or row.shown.class_id
 
 
 def _count(votes: Mapping[str, ReviewRow]) -> Decision:
-    by_outcome: dict[Outcome, list[ReviewRow]] = defaultdict(list)
+    by_outcome: dict[VerdictAndClass, list[ReviewRow]] = defaultdict(list)
     for row in votes.values():
         by_outcome[outcome(row)].append(row)
     groups = sorted(by_outcome.values(), key=lambda group: (len(group), max(_age(row) for row in group)))

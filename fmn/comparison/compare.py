@@ -14,7 +14,7 @@ from pathlib import Path
 from dataset_tools.core.errors import StoppedError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.comparison.comparison_plan import Comparison, Entry
-from fmn.comparison.comparison_runs import Outcome, Task, run_tasks
+from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
@@ -40,9 +40,9 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     notes = _extract(comparison, entries, (train_items, test_items), jobs, progress)
     done = 0
 
-    def ran(tasks: Sequence[Task]) -> list[Outcome]:
+    def ran(tasks: Sequence[Task]) -> list[RunResult]:
         nonlocal done
-        found: dict[Path, Outcome] = {}
+        found: dict[Path, RunResult] = {}
         for outcome in run_tasks(tasks, jobs=jobs):
             found[outcome.task.run] = outcome
             done += 1

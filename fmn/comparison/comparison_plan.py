@@ -11,7 +11,7 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
-from fmn.comparison.comparison_runs import Outcome, Task
+from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data.loading import find_device
 from fmn.models.system_interface import Changes, System
@@ -102,9 +102,9 @@ class Entry:
 
     system: System
     candidates: tuple[Candidate, ...]
-    tried: list[Outcome] = field(default_factory=list)
+    tried: list[RunResult] = field(default_factory=list)
     winner: int = 0
-    tested: list[Outcome] = field(default_factory=list)
+    tested: list[RunResult] = field(default_factory=list)
     error: ToolkitError | None = None
 
 

@@ -55,7 +55,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What became of a run.
 
     Attributes:
@@ -89,7 +89,7 @@ class Scores:
     utterances: list[str]
 
 
-def run_task(task: Task) -> Outcome:
+def run_task(task: Task) -> RunResult:
     """Trains a run and scores the test manifest with it; what is there already is not done again.
 
     Raises:
@@ -104,7 +104,7 @@ def run_task(task: Task) -> Outcome:
         state = read_run_state(task.run)
         assert state is not None
         found = quality(state.best)
-        return Outcome(
+        return RunResult(
             task=task,
             quality=-1.0 if found is None else found,
             parameters=state.parameters,
@@ -116,16 +116,16 @@ def run_task(task: Task) -> Outcome:
     except StoppedError as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             raise
-        return Outcome(task, error=error)  # a memory that is full concerns this system
+        return RunResult(task, error=error)  # a memory that is full concerns this system
     except ToolkitError as error:
-        return Outcome(task, error=error)
+        return RunResult(task, error=error)
     except Exception as error:  # one failing system never stops the others
-        return Outcome(task, error=_explained(task, f"{type(error).__name__}: {error}"))
+        return RunResult(task, error=_explained(task, f"{type(error).__name__}: {error}"))
     finally:
         give_back_freed_memory()
 
 
-def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[Outcome]:
+def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
     """The outcomes of all tasks as they finish; with one job in this process, with more in processes of their own.
 
     A process that dies (killed, out of memory) takes others' runs with it: each of them is tried again alone.
@@ -135,7 +135,7 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[Outcome]:
         return
     lost: list[Task] = []
     with _pool(jobs) as pool:
-        futures: dict[Future[Outcome], Task] = {pool.submit(run_task, task): task for task in tasks}
+        futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
         try:
             for future in as_completed(futures):
                 if isinstance(future.exception(), BrokenProcessPool):
@@ -150,7 +150,7 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[Outcome]:
             try:
                 yield alone.submit(run_task, task).result()
             except BrokenProcessPool:
-                yield Outcome(task, error=_explained(task, "The process that trained it died, twice"))
+                yield RunResult(task, error=_explained(task, "The process that trained it died, twice"))
 
 
 def read_scores(run: Path, test_sha256: str) -> Scores | None:

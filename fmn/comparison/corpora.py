@@ -22,7 +22,7 @@ from fmn.comparison.results import FIGURES, Floats, PerQuery, common_items, meas
 from fmn.data.items import Items, load_items
 from fmn.evaluation.breakdown import factors_of
 from fmn.evaluation.results_table import DIRECTIONS
-from fmn.metrics.bootstrap import Interval
+from fmn.metrics.bootstrap import ConfidenceInterval
 
 SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in
 
@@ -113,7 +113,7 @@ class _Corpus:
 
 def interval_over_corpora(
     values: Sequence[Floats], classes: Sequence[Sequence[str]], *, level: float = 0.95
-) -> Interval:
+) -> ConfidenceInterval:
     """The interval of a mean over corpora, of which each is a draw, while the classes are drawn once for all.
 
     The variance is that of two crossed factors: of corpora, plus of classes, less of their combinations, which are in
@@ -162,7 +162,7 @@ def interval_over_corpora(
         total = max(total, of_corpora + variance(without.mean(0)) - variance(cells[counts > 0]))
         fewest = min(corpora, len(names))
     half = float(t.ppf((1 + level) / 2, fewest - 1) * np.sqrt(total))
-    return Interval(
+    return ConfidenceInterval(
         float(mean), float(mean) - half, float(mean) + half, level, {"corpus": corpora, "class": len(names)}
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
-from fmn.comparison.comparison_runs import Outcome, Scores, read_scores
+from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import factors_of
 from fmn.evaluation.results_table import DIRECTIONS, METRICS
@@ -206,7 +206,7 @@ def _described(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _cost(outcome: Outcome) -> dict[str, Any]:
+def _cost(outcome: RunResult) -> dict[str, Any]:
     return {
         "validation_map": None if outcome.quality < 0 else outcome.quality,
         "seconds": outcome.seconds,

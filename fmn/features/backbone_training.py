@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import written_whole
 from dataset_tools.core.progress import Progress, silent
-from fmn.config_sections import Count, NotNegative, Share, check
+from fmn.config_sections import Count, NotNegative, Proportion, check
 from fmn.features.backbone import load_networks, scaling
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
@@ -62,13 +62,13 @@ class TrainingRecipe:
     epochs: Count = 12
     batch: Count = 16
     learning_rate: NotNegative = 3e-3
-    warmup: Share = 0.05
+    warmup: Proportion = 0.05
     weight_decay: NotNegative = 0.02
-    label_smoothing: Share = 0.05
+    label_smoothing: Proportion = 0.05
     action_weight: NotNegative = 1.0
-    dropout: Share = 0.2
+    dropout: Proportion = 0.2
     flip: bool = True
-    jitter: Share = 0.2
+    jitter: Proportion = 0.2
     batch_norm_momentum: float = 0.1
     seed: int = 0
 

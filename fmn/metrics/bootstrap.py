@@ -24,7 +24,7 @@ WEIGHTS_AT_ONCE = 4_194_304
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A mean and how far it can be trusted.
 
     Attributes:
@@ -52,7 +52,7 @@ def interval_of_mean(
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
-) -> Interval:
+) -> ConfidenceInterval:
     """The interval of the mean of values over queries, factors resampled together.
 
     For the difference of two systems, hand in the differences query by query, of the same queries and seeds.
@@ -86,7 +86,7 @@ def interval_of_mean(
         means.append((weights[drawn] @ values) / total[drawn])
         missing -= int(drawn.sum())
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high), level, levels)
+    return ConfidenceInterval(float(values.mean()), float(low), float(high), level, levels)
 
 
 def _check(values: NDArray[np.float64], factors: Mapping[str, Any], level: float) -> None:

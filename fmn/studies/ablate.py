@@ -24,7 +24,7 @@ from fmn.data.loading import find_device, load_features
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.studies.ablation_table import ablation_text
-from fmn.studies.validation_harness import Outcome, TrainedHarness, ValidationHarness, check_fold_0
+from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, ValidationResult, check_fold_0
 from fmn.studies.variants import Variant, variants_of
 from fmn.torch_threads import threads
 from fmn.training.train import train
@@ -103,7 +103,7 @@ def ablate(
     trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
     default = Variant("", "default")
     ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # first all of one network
-    found: dict[Variant, list[Outcome]] = {variant: [] for variant in (default, *variants)}
+    found: dict[Variant, list[ValidationResult]] = {variant: [] for variant in (default, *variants)}
     total = seeds * len(ordered)
     for number in range(seeds):
         base = with_values(config, {"training.seed": config.training.seed + number})
@@ -213,7 +213,9 @@ def trainings_of(config: Config, variants: Sequence[Variant]) -> int:
     return len({run_name(config)} | {run_name(variant.applied(config)) for variant in variants if variant.retrained})
 
 
-def _row(variant: Variant, outcomes: list[Outcome], defaults: list[Outcome], config: Config) -> dict[str, Any]:
+def _row(
+    variant: Variant, outcomes: list[ValidationResult], defaults: list[ValidationResult], config: Config
+) -> dict[str, Any]:
     """One row of ablation.json."""
     differences = [one.quality - other.quality for one, other in zip(outcomes, defaults, strict=True)]
     precisions = [outcome.quality for outcome in outcomes]

@@ -20,7 +20,7 @@ from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
 from fmn.studies.ablate import Trainer, harness_of, notes_of_harness
-from fmn.studies.validation_harness import Outcome
+from fmn.studies.validation_harness import ValidationResult
 from fmn.torch_threads import threads
 
 FORMAT = "fmn.tuned/1"
@@ -216,7 +216,7 @@ class _Search:
     def _known(self, values: Values) -> Trial | None:
         return next((trial for trial in self.trials if trial.values == values), None)
 
-    def _outcome(self, values: Values, number: int, retrained: bool) -> Outcome:
+    def _outcome(self, values: Values, number: int, retrained: bool) -> ValidationResult:
         seeded = with_values(self._config, {"training.seed": self._config.training.seed + number})
         own = with_values(seeded, values)
         trained_with = own if retrained else with_values(seeded, {self._of_triplet: values[self._of_triplet]})

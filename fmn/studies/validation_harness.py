@@ -70,7 +70,7 @@ def check_fold_0(items: Items) -> TrainValSplit:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ValidationResult:
     """What a form of a trained network gives on fold 0.
 
     Attributes:
@@ -114,14 +114,14 @@ class TrainedHarness:
         self._pairs = data.on_device(self._pairs_to_write())
         self._classes = data.clip_classes[data.on_device(parts.train_clips)][self._pairs[:, 0]]
 
-    def outcome(self, config: Config) -> Outcome:
+    def outcome(self, config: Config) -> ValidationResult:
         """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is not looked at."""
         model = reformed(self.loaded, config)
         if config.memory.write == "epoch":
             model.rewrite(*self._fit, self._pairs, self._classes)
         scores = score_matrix(model, *self._held).numpy()
         reads = config.model.score not in ("s1", "cosine")
-        return Outcome(measure(scores, self.bench.held), model.memory.size if reads else None)
+        return ValidationResult(measure(scores, self.bench.held), model.memory.size if reads else None)
 
     def _pairs_to_write(self) -> Indices:
         """[P, 2]: rows of the fitted codes."""

@@ -20,7 +20,7 @@ from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.kitchen import HEIGHT_PX, WIDTH_PX, free_place
 from dataset_tools.corpora.standin.motions import IDLE
 from dataset_tools.corpora.standin.person import Person
-from dataset_tools.corpora.standin.script import SIDES, Interval, Place, Script, Side, Stay, Thing
+from dataset_tools.corpora.standin.script import SIDES, Place, Script, ScriptedInterval, Side, Stay, Thing
 from dataset_tools.corpora.standin.things import THINGS
 
 SHOULDER_PX = 54.0  # from the middle of the person
@@ -71,12 +71,12 @@ def lay_out(kinds: tuple[str, ...], rng: np.random.Generator) -> tuple[Thing, ..
     return tuple(things)
 
 
-def timed(agenda: Agenda) -> tuple[int, tuple[Interval, ...]]:
+def timed(agenda: Agenda) -> tuple[int, tuple[ScriptedInterval, ...]]:
     """The frames of a video, and when its intervals are."""
     frame = agenda.gaps[0]
     intervals = []
     for item, gap in zip(agenda.items, agenda.gaps[1:], strict=True):
-        intervals.append(Interval(frame, frame + item.frames, item))
+        intervals.append(ScriptedInterval(frame, frame + item.frames, item))
         frame += item.frames + gap
     return frame, tuple(intervals)
 
@@ -101,7 +101,7 @@ class _Director:
     moves: list[tuple[int, int, Place]] = field(default_factory=list)  # from this frame on, this thing lies there
     spans: list[tuple[int, int]] = field(default_factory=list)  # of the intervals
 
-    def act(self, interval: Interval) -> None:
+    def act(self, interval: ScriptedInterval) -> None:
         """An interval's acting hand: bouts on the subject, touches of other things around them."""
         item = interval.item
         self.spans.append((interval.start, interval.end))

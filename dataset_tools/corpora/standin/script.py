@@ -13,7 +13,7 @@ SIDES: tuple[Side, Side] = ("left", "right")
 
 
 @dataclass(frozen=True)
-class Interval:
+class ScriptedInterval:
     """An annotated span: frames from ``start`` up to, not including, ``end``, from 0."""
 
     start: int
@@ -75,7 +75,7 @@ class Script:
 
     frames: int
     things: tuple[Thing, ...]
-    intervals: tuple[Interval, ...]
+    intervals: tuple[ScriptedInterval, ...]
     stays: dict[Side, tuple[Stay, ...]]
     shoulders: dict[Side, Place]
     heads: tuple[tuple[int, int], ...]

@@ -9,7 +9,7 @@ from typing import Any
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.standin.cast import FRAME_RATE
-from dataset_tools.corpora.standin.script import Interval
+from dataset_tools.corpora.standin.script import ScriptedInterval
 from dataset_tools.speech.sentences import describe
 
 _KNOWN = 30  # different sentences of a class that come up
@@ -30,7 +30,7 @@ class Narrator:
         self._seed = seed
         self._sentences = {one.id: describe(one, classes, count=_KNOWN, seed=seed) for one in classes.classes}
 
-    def video(self, sequence: str, frames: int, intervals: Sequence[Interval]) -> dict[str, Any]:
+    def video(self, sequence: str, frames: int, intervals: Sequence[ScriptedInterval]) -> dict[str, Any]:
         """One video's entry: ``timestamps`` (1-based, both included), ``sentences``, ``fps``, ``num_frames``."""
         timestamps, sentences = [], []
         rng = generator(self._seed, "standin", "sentences", sequence)
@@ -41,7 +41,7 @@ class Narrator:
                 sentences.append(known[int(place)])
         return {"timestamps": timestamps, "sentences": sentences, "fps": FRAME_RATE, "num_frames": frames}
 
-    def _about(self, interval: Interval) -> list[str]:
+    def _about(self, interval: ScriptedInterval) -> list[str]:
         item = interval.item
         if item.class_id is not None:
             return self._sentences[item.class_id]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
-from fmn.config_sections import Positive, Share, section_from
+from fmn.config_sections import Positive, Proportion, section_from
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.batch_norm import BatchNorm1d
@@ -50,7 +50,7 @@ class Options:
     """
 
     filters: Positive = 1.0
-    dropout: Share = 0.5
+    dropout: Proportion = 0.5
 
 
 class Musicnn(nn.Module):

@@ -12,7 +12,7 @@ from dataset_tools.corpora.standin.difficulty import LEVELS, STANDARD, Difficult
 from dataset_tools.corpora.standin.director import write_script
 from dataset_tools.corpora.standin.motions import IDLE, MOTIONS
 from dataset_tools.corpora.standin.person import person_named
-from dataset_tools.corpora.standin.script import SIDES, Interval, Script, Stay
+from dataset_tools.corpora.standin.script import SIDES, Script, ScriptedInterval, Stay
 
 FRAMES_A_SECOND = 29.4
 
@@ -26,17 +26,17 @@ def scripts(agendas: tuple[Agenda, ...]) -> list[Script]:
     return [script_of(agenda) for agenda in agendas[::5]]
 
 
-def during(script: Script, interval: Interval) -> list[Stay]:
+def during(script: Script, interval: ScriptedInterval) -> list[Stay]:
     """Stays whose motion goes on within an interval."""
     return [s for side in SIDES for s in script.stays[side] if s.arrive < interval.end and s.end > interval.start]
 
 
-def acts(script: Script, interval: Interval) -> list[Stay]:
+def acts(script: Script, interval: ScriptedInterval) -> list[Stay]:
     subject = next(n for n, thing in enumerate(script.things) if thing.kind == interval.item.subject)
     return [s for s in during(script, interval) if s.motion == interval.item.action and s.thing == subject]
 
 
-def acting_frames(script: Script, interval: Interval) -> np.ndarray:
+def acting_frames(script: Script, interval: ScriptedInterval) -> np.ndarray:
     frames = np.zeros(interval.end - interval.start, bool)
     for stay in acts(script, interval):
         frames[max(stay.arrive - interval.start, 0) : stay.end - interval.start] = True
