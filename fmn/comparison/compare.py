@@ -60,7 +60,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     for entry in going:
         if any(outcome.error is None for outcome in entry.tried):
             entry.error = None  # a configuration that failed is one that lost
-            entry.winner = max(range(len(entry.tried)), key=lambda number: entry.tried[number].quality)
+            entry.winner = max(range(len(entry.tried)), key=lambda number: entry.tried[number].validation_score)
             winner = entry.candidates[entry.winner]
             tested += [(entry, winner.task(comparison, seed, is_tested=True)) for seed in comparison.seeds]
     done -= len({entry.system.name for entry, _ in tested})  # the first seed of a winner is there already

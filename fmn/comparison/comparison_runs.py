@@ -27,7 +27,7 @@ from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
-from fmn.training.run_state import quality, read_run_state
+from fmn.training.run_state import validation_score, read_run_state
 from fmn.training.train import train
 
 SCORES_FILE = "scores.safetensors"
@@ -60,14 +60,14 @@ class RunResult:
 
     Attributes:
         task: the run.
-        quality: mean average precision on fold 0, percent; −1 where there is none.
+        validation_score: mean average precision on fold 0, percent; −1 where there is none.
         parameters: numbers learned by gradients. seconds: of training. cpu_seconds: of all
             cores together. epochs: trained. best_epoch: whose weights.
         error: why it failed; null when it did not.
     """
 
     task: Task
-    quality: float = -1.0
+    validation_score: float = -1.0
     parameters: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -103,10 +103,10 @@ def run_task(task: Task) -> RunResult:
             _score(task, task.test)
         state = read_run_state(task.run)
         assert state is not None
-        found = quality(state.best)
+        found = validation_score(state.best)
         return RunResult(
             task=task,
-            quality=-1.0 if found is None else found,
+            validation_score=-1.0 if found is None else found,
             parameters=state.parameters,
             seconds=state.seconds,
             cpu_seconds=state.cpu_seconds,

@@ -208,7 +208,7 @@ def _described(entry: Entry) -> dict[str, Any]:
 
 def _cost(outcome: RunResult) -> dict[str, Any]:
     return {
-        "validation_map": None if outcome.quality < 0 else outcome.quality,
+        "validation_map": None if outcome.validation_score < 0 else outcome.validation_score,
         "seconds": outcome.seconds,
         "cpu_seconds": outcome.cpu_seconds,
         "epochs": outcome.epochs,

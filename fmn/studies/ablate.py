@@ -217,8 +217,8 @@ def _row(
     variant: Variant, outcomes: list[ValidationResult], defaults: list[ValidationResult], config: Config
 ) -> dict[str, Any]:
     """One row of ablation.json."""
-    differences = [one.quality - other.quality for one, other in zip(outcomes, defaults, strict=True)]
-    precisions = [outcome.quality for outcome in outcomes]
+    differences = [one.validation_score - other.validation_score for one, other in zip(outcomes, defaults, strict=True)]
+    precisions = [outcome.validation_score for outcome in outcomes]
     slots = [outcome.slots for outcome in outcomes if outcome.slots is not None]
     return {
         "group": variant.group,

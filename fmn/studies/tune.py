@@ -205,7 +205,9 @@ class _Search:
             direction: float(np.mean([outcome.metrics[direction]["class_hit"]["1"] for outcome in outcomes]))
             for direction in ("audio_to_video", "video_to_audio")
         }
-        trial = Trial(values, float(np.mean([outcome.quality for outcome in outcomes])), **hits, retrained=retrained)
+        trial = Trial(
+            values, float(np.mean([outcome.validation_score for outcome in outcomes])), **hits, retrained=retrained
+        )
         self.trials.append(trial)
         self._progress("tune", min(len(self.trials), self._budget), self._budget, f"mAP {trial.map:.1f}")
         return trial

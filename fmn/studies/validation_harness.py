@@ -82,7 +82,7 @@ class ValidationResult:
     slots: int | None
 
     @property
-    def quality(self) -> float:
+    def validation_score(self) -> float:
         """The mean of both directions' class mean average precision, percent: what choices are made by."""
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 

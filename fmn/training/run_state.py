@@ -61,7 +61,7 @@ class RunState:
         self.cpu_seconds += cpu_seconds
         entry = {"epoch": self.epoch} | figures
         self.history.append(entry)
-        new, old = quality(entry), quality(self.best)
+        new, old = validation_score(entry), validation_score(self.best)
         if old is None or (new is not None and new > old):
             self.best = entry
 
@@ -83,14 +83,14 @@ class RunState:
             return f"epoch 1/{epochs}"
         last = self.history[-1]
         text = f"epoch {self.epoch}/{epochs}  loss {last['loss']:.3f}  {last['pairs_per_s']:,.0f} pairs/s"
-        validated = next((entry for entry in reversed(self.history) if quality(entry) is not None), None)
+        validated = next((entry for entry in reversed(self.history) if validation_score(entry) is not None), None)
         if validated:
             hits = "/".join(f"{validated[f'{direction}_hit@1']:.0f}" for direction in DIRECTIONS)
             text += f"  validation hit@1 {hits}, best epoch {self.best_epoch}"
         return text
 
 
-def quality(figures: Mapping[str, float]) -> float | None:
+def validation_score(figures: Mapping[str, float]) -> float | None:
     """What the best epoch has most of: the mean average precision of both directions; null where not validated.
 
     Hit@1 of a few dozen queries moves in steps that are larger than what tells two epochs apart.

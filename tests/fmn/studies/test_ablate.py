@@ -101,7 +101,7 @@ def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
     assert found.metrics == measure(scores, bench.held)
     assert [row.person for row in bench.held.clips] == ["s00"] * 4  # fold 0 is the first item of each class
     assert found.slots == (None if changes.get("model.score") == "s1" else model.memory.size)
-    assert found.quality == pytest.approx(
+    assert found.validation_score == pytest.approx(
         np.mean([found.metrics[name]["class_map"] for name in ("audio_to_video", "video_to_audio")])
     )
 

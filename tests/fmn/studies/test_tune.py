@@ -65,8 +65,8 @@ def test_what_does_not_win_when_trained_with_is_not_taken(
     workspace: Path, quick: Config, monkeypatch: pytest.MonkeyPatch, won: bool
 ) -> None:
     class Outcome:
-        def __init__(self, quality: float) -> None:
-            self.quality = quality
+        def __init__(self, validation_score: float) -> None:
+            self.validation_score = validation_score
             self.metrics = {name: {"class_hit": {"1": 50.0}} for name in ("audio_to_video", "video_to_audio")}
 
     class Trained:

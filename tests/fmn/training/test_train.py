@@ -62,10 +62,10 @@ def test_the_summary_says_what_the_best_epoch_was(workspace: Path, small: Config
     summary = train(manifest_of(workspace), with_values(small, {"training.epochs": 6}), run)
     state = read_run_state(run)
     assert state is not None
-    quality = {
+    validation_score = {
         int(entry["epoch"]): entry["audio_to_video_map"] + entry["video_to_audio_map"] for entry in state.history
     }
-    assert summary.best_epoch == min(quality, key=lambda epoch: (-quality[epoch], epoch))
+    assert summary.best_epoch == min(validation_score, key=lambda epoch: (-validation_score[epoch], epoch))
     assert summary.validation["audio_to_video_map"] == state.history[summary.best_epoch - 1]["audio_to_video_map"]
     assert load_run(run, torch.device("cpu")).about.epoch == summary.best_epoch
 
