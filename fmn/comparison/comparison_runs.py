@@ -27,7 +27,7 @@ from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
-from fmn.training.run_state import validation_score, read_run_state
+from fmn.training.run_state import read_run_state, validation_score
 from fmn.training.train import train
 
 SCORES_FILE = "scores.safetensors"
