@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
-from fmn.config import PRESETS, as_dict, as_printed
+from fmn.config import PRESETS, as_dict, as_published
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [
@@ -188,10 +188,10 @@ def test_a_workspace_says_where_the_training_manifest_is(
 
 def test_the_equations_as_published_can_be_chosen(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
-    for form, expected in (("standard", PRESETS["demo"]), ("as-published", as_printed(PRESETS["demo"]))):
+    for form, expected in (("standard", PRESETS["demo"]), ("as-published", as_published(PRESETS["demo"]))):
         planned = json_of(run("train", "--form", form, "--dry-run", "--json"))
         assert planned["config"] == json.loads(json.dumps(as_dict(expected)))
-    assert PRESETS["demo"] != as_printed(PRESETS["demo"])
+    assert PRESETS["demo"] != as_published(PRESETS["demo"])
 
 
 def test_a_broken_line_is_named(workspace: Path) -> None:
