@@ -275,7 +275,7 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
         InputError: as of `config_from_dict`.
     """
     values = as_dict(config)
-    for name, value in with_new_keys(changes, notice=True).items():
+    for name, value in changes.items():
         *sections, key = name.split(".")
         place = values
         for section in sections:
@@ -288,6 +288,8 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
 
 def values_in(path: Path) -> dict[str, Any]:
     """The values of a file, by dotted name: those that fmn tune found (tuned.json), or a whole or partial config.json.
+
+    Old keys are read as the new ones, with a notice.
 
     Raises:
         InputError: there is no such file, or it holds something else.
@@ -304,7 +306,7 @@ def values_in(path: Path) -> dict[str, Any]:
     values = held.get("values", held) if isinstance(held, dict) else None
     if not isinstance(values, dict):
         raise InputError("The configuration is no JSON object", where=path, expected="keys and values")
-    return flattened(values)
+    return with_new_keys(flattened(values), notice=True)
 
 
 def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -148,8 +148,9 @@ class TrainingOptions(ComputeOptions):
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` texts as a dictionary; values are JSON where they can be, else text."""
+    """``KEY=VALUE`` texts by new key, the last of a key counts; values are JSON where they can be, else text."""
     from dataset_tools.core.errors import InputError
+    from fmn.renamed_keys import with_new_keys
 
     changes: dict[str, Any] = {}
     for text in texts:
@@ -162,9 +163,10 @@ def settings_of(texts: Sequence[str]) -> dict[str, Any]:
                 next_step="see the keys in config.json of a run",
             )
         try:
-            changes[key] = json.loads(value)
+            held = json.loads(value)
         except json.JSONDecodeError:
-            changes[key] = value
+            held = value
+        changes |= with_new_keys({key: held}, notice=True)
     return changes
 
 

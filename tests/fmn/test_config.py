@@ -40,7 +40,7 @@ def test_everything_wrong_is_named_at_once() -> None:
         config_from_dict(
             {
                 "modle": {},
-                "video": {"width": 0.0, "colour": 1},
+                "video": {"width": 0.0, "color": 1},
                 "model": {"hidden_size": 0, "head": "cubic", "units": 3},
                 "memory": {"capacity": "many", "update": 1.5},
                 "training": {"augment": {"noise": -1}, "epochs": 2.5},

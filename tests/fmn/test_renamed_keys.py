@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from fmn.cli.options import TrainingOptions, settings_of
+from fmn.comparison.comparison_plan import plan
 from fmn.config import DEMO, as_dict, config_from_dict, flattened, with_values
 from fmn.renamed_keys import KEYS, VALUES, with_new_keys
 
@@ -25,16 +30,56 @@ def test_every_old_key_is_tried() -> None:
 
 @pytest.mark.parametrize("old", sorted(KEYS))
 def test_an_old_key_is_read_as_the_new_one_with_a_notice(old: str, capsys: pytest.CaptureFixture[str]) -> None:
-    config = with_values(DEMO, {old: OLD_VALUES[old]})
+    config = with_values(DEMO, settings_of([f"{old}={OLD_VALUES[old]}"]))
     assert flattened(as_dict(config))[KEYS[old]] == OLD_VALUES[old]
     assert capsys.readouterr().err.startswith(f"{old} is now {KEYS[old]}")
 
 
 @pytest.mark.parametrize("old", sorted(VALUES["training.triplet"]))
 def test_an_old_value_is_read_as_the_new_one(old: str, capsys: pytest.CaptureFixture[str]) -> None:
-    config = with_values(DEMO, {"training.triplet": old})
+    config = with_values(DEMO, settings_of([f"training.triplet={old}"]))
     assert config.training.triplet == VALUES["training.triplet"][old]
     assert capsys.readouterr().err.startswith(f"training.triplet={old} is now")
+
+
+@pytest.mark.parametrize("old", sorted(KEYS))
+@pytest.mark.parametrize("old_in_file", [True, False])
+def test_set_overrides_the_file_under_either_name(
+    old: str, old_in_file: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_file, named = (old, KEYS[old]) if old_in_file else (KEYS[old], old)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({in_file: 0.125}))
+    options = TrainingOptions(config_file=file, settings=[f"{named}={OLD_VALUES[old]}"])
+    assert flattened(as_dict(options.config()))[KEYS[old]] == OLD_VALUES[old]
+    assert capsys.readouterr().err.count(f"{old} is now {KEYS[old]}") == 1
+
+
+def test_the_last_of_an_old_and_a_new_name_counts() -> None:
+    assert settings_of(["training.clip_norm=1", "training.max_grad_norm=2"]) == {"training.max_grad_norm": 2}
+    assert settings_of(["training.max_grad_norm=2", "training.clip_norm=1"]) == {"training.max_grad_norm": 1}
+
+
+def test_every_system_of_a_comparison_reads_an_old_key_but_one_notice_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "train.jsonl"
+    manifest.touch()
+    changes = TrainingOptions(settings=["training.clip_norm=3"]).changes()
+    planned = plan(
+        manifest,
+        manifest,
+        tmp_path,
+        models=["fmn", "cca"],
+        preset_name="demo",
+        changes=changes,
+        budget=1,
+        seeds=1,
+        device="cpu",
+    )
+    configs = [each.config for tried in planned.candidates.values() for each in tried]
+    assert [config.training.max_grad_norm for config in configs] == [3, 3]
+    assert capsys.readouterr().err.count("is now") == 1
 
 
 def test_the_configuration_of_an_old_run_is_read_silently(capsys: pytest.CaptureFixture[str]) -> None:
