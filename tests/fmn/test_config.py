@@ -49,7 +49,7 @@ def test_everything_wrong_is_named_at_once() -> None:
     found = raised.value.found
     for name in (
         "modle is unknown",
-        "video.colour is unknown",
+        "video.color is unknown",
         "width is 0.0",
         "model.units is unknown",
         "model.hidden_size is 0",
