@@ -145,7 +145,8 @@ class TrainingConfig:
         triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
         slot_weight: of the slot losses: either side of a pair has to find the slots of its own class by itself.
         augment: how utterances are varied.
-        patience: training ends after so many epochs without a better validation hit@1; null never ends early.
+        patience: training ends after so many epochs without a better mean average precision on the validation split;
+            None never ends early.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
         refit: fold 0 is trained on like the others: once everything is chosen. Nothing is validated, the weights are
             those of the last epoch.
