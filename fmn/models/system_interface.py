@@ -26,7 +26,7 @@ def unchanged(config: Config) -> Config:
 
 
 def learning_rates(config: Config) -> Sequence[Changes]:
-    """As it is, and with a third, the triple and the tenfold of the learning rate."""
+    """As it is, and with a third, the triple and a tenth of the learning rate."""
     rate = config.training.learning_rate
     return ({}, *({"training.learning_rate": rate * factor} for factor in (1 / 3, 3, 1 / 10)))
 
