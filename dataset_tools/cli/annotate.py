@@ -95,7 +95,8 @@ def annotate_push(
     media_url: MediaOption = None,
     project: ProjectOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the tasks to this JSON file, to import by hand.")
+        Path | None,
+        typer.Option("--out", "-o", help="Write the tasks to this JSON file, to import by hand.", dir_okay=False),
     ] = None,
     replace_config: Annotated[
         bool,
@@ -124,13 +125,17 @@ def annotate_push(
 
     classes = class_file_of(class_file, place)
     if out is not None:
-        count = push_to_file(place, out, classes=classes, media_url=media_url, jobs=jobs, progress=terminal.progress)
-        terminal.closing("push", f"{count} tasks, and the page beside them as {out.with_suffix('.xml').name}", out)
-        terminal.result({"tasks": count})
+        count = push_to_file(
+            place, out, classes=classes, media_url=media_url, jobs=jobs, dry_run=dry_run, progress=terminal.progress
+        )
+        would = " would be written" if dry_run else ""
+        page = out.with_suffix(".xml").name
+        terminal.closing("push", f"{count} tasks, and the page beside them as {page}{would}", out)
+        terminal.result({"tasks": count, "dry_run": dry_run})
         return
     if from_run is not None:
         read_guesses(from_run)  # before a server is started for it
-    target, _ = _target(place, terminal, may_install=yes)
+    target, _ = _target(place, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
         place,
         url=target.url,
@@ -219,16 +224,26 @@ def annotate_serve(
     terminal.next("fmn-data annotate")
 
 
-def _target(place: Workspace, terminal: Terminal, *, may_install: bool) -> tuple[Target, bool]:
+def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_start: bool = True) -> tuple[Target, bool]:
     """The server to talk to, and whether it was started for it: the workspace's own, where there is no other.
 
-    Where Label Studio has to be installed first, that is asked.
+    Where Label Studio has to be installed first, that is asked. A workspace without clips gets no server.
     """
+    from dataset_tools.core.errors import InputError
+    from dataset_tools.label_studio.expected_tasks import read_items
     from dataset_tools.label_studio.workspace_server import find_server, serve
 
     target = find_server(place)
     if target is not None:
         return target, False
+    read_items(place)
+    if not may_start:
+        raise InputError(
+            "No Label Studio runs for this workspace, and a dry run starts none",
+            where=place.root,
+            expected="a server whose tasks can be compared",
+            next_step="start it with fmn-data annotate serve, or name one with LABEL_STUDIO_URL",
+        )
     if not may_install and sys.stdin.isatty() and not terminal.as_json:
         may_install = typer.confirm("No Label Studio is known. Install it beside, where needed, and start it here?")
     target = serve(place, may_install=may_install, progress=terminal.progress)

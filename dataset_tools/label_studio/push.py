@@ -145,19 +145,28 @@ def push_to_file(
     media_url: str | None = None,
     document_root: Path | None = None,
     jobs: int = 1,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> int:
     """Writes all tasks as a JSON file that Label Studio imports, and the page beside it as ``<name>.xml``.
 
     Returns:
-        How many tasks were written.
+        How many tasks were written, or would be with ``dry_run``.
 
     Raises:
         InputError: an input is wrong.
     """
     wanted = wanted_tasks(
-        workspace, classes, media_url=media_url, document_root=document_root, jobs=jobs, progress=progress
+        workspace,
+        classes,
+        media_url=media_url,
+        document_root=document_root,
+        jobs=jobs,
+        dry_run=dry_run,
+        progress=progress,
     )
+    if dry_run:
+        return len(wanted.tasks)
     write_bytes(path.with_suffix(".xml"), wanted.config.encode())
     tasks = [task.request() for task in wanted.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))

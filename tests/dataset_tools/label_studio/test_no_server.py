@@ -1,0 +1,50 @@
+"""The commands where no Label Studio runs: which of them start one, and which write nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dataset_tools.cli.main import app
+from dataset_tools.core.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is named, and starting one fails the test."""
+    monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
+    monkeypatch.setattr("dataset_tools.label_studio.workspace_server.serve", lambda *_, **__: pytest.fail("started"))
+
+
+def run(workspace: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["annotate", *arguments, "--workspace", str(workspace)])
+
+
+@pytest.mark.parametrize("arguments", [(), ("push",), ("push", "--dry-run"), ("pull",)])
+def test_no_server_is_started_for_a_workspace_without_clips(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ended = run(tmp_path, *arguments)
+    assert ended.exit_code == 2
+    assert "There is no such manifest" in ended.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_starts_no_server(make_workspace: Callable[..., Workspace]) -> None:
+    workspace = make_workspace(("cut_carrot_knife",))
+    before = set(workspace.root.rglob("*"))
+    ended = run(workspace.root, "push", "--dry-run")
+    assert ended.exit_code == 2
+    assert "fmn-data annotate serve" in ended.output
+    assert set(workspace.root.rglob("*")) == before
+
+
+def test_a_dry_run_writes_no_file_of_tasks(make_workspace: Callable[..., Workspace], tmp_path: Path) -> None:
+    workspace = make_workspace(("cut_carrot_knife", "wash_apple"))
+    before = set(tmp_path.rglob("*"))
+    ended = run(workspace.root, "push", "--out", str(tmp_path / "tasks.json"), "--dry-run", "--json")
+    assert ended.exit_code == 0, ended.output
+    assert json.loads(ended.stdout)["tasks"] == 2
+    assert set(tmp_path.rglob("*")) == before
