@@ -21,7 +21,7 @@ class PartOption(StrEnum):
 
 def download(
     terminal: Terminal,
-    folder: Annotated[Path, typer.Argument(help="Folder for the data set.")] = Path("mpii-cooking-2"),
+    folder: Annotated[Path, typer.Argument(help="Folder for the data set.", file_okay=False)] = Path("mpii-cooking-2"),
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the licence: scientific use only, no redistribution.")
     ] = False,

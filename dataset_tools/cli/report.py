@@ -17,7 +17,8 @@ def report(
     terminal: Terminal,
     place: Workspace,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the report (default: report/ in the workspace).")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the report (default: report/ in the workspace).", file_okay=False),
     ] = None,
     class_file: ClassFileOption = None,
     jobs: JobsOption = DEFAULT_JOBS,

@@ -27,7 +27,7 @@ def compare(
     terminal: Terminal,
     options: ComparisonOptions,
     test: Annotated[
-        Path | None, typer.Argument(help="Test manifest (default: test.jsonl beside TRAIN).", metavar="[TEST]")
+        Path | None, typer.Argument(help="Test manifest (default: test.jsonl beside TRAIN).", metavar="TEST")
     ] = None,
     models: Annotated[
         str | None, typer.Option("--models", metavar="A,B,…", help="Systems to compare (default: all; see --dry-run).")

@@ -54,7 +54,8 @@ def train(
         ),
     ] = "standard",
     run: Annotated[
-        Path | None, typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).")
+        Path | None,
+        typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).", file_okay=False),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a run with its own configuration; --epochs can extend it.")

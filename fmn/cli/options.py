@@ -59,7 +59,7 @@ class RunOptions(ComputeOptions):
     """A trained run, and the manifest that it is evaluated on."""
 
     run: Annotated[
-        Path | None, typer.Argument(help="Folder of a trained run (default: the newest under runs/).", metavar="[RUN]")
+        Path | None, typer.Argument(help="Folder of a trained run (default: the newest under runs/).", metavar="RUN")
     ] = None
     manifest: Annotated[
         Path | None,
@@ -85,7 +85,7 @@ class TrainingOptions(ComputeOptions):
 
     train: Annotated[
         Path | None,
-        typer.Argument(help="Training manifest (default: manifests/train.jsonl in the workspace).", metavar="[TRAIN]"),
+        typer.Argument(help="Training manifest (default: manifests/train.jsonl in the workspace).", metavar="TRAIN"),
     ] = None
     preset: Annotated[
         Literal["demo", "paper"],

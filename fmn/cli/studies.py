@@ -42,6 +42,7 @@ def ablate(
     from fmn.studies.ablate import trainings_of
 
     if dry_run:
+        _check_manifest(options)
         each = trainings_of(config, variants)
         terminal.closing(
             "dry run", f"would train {seeds} × {each} networks, and score {len(variants)} variants of each", folder
@@ -89,6 +90,7 @@ def tune(
     if dry_run:
         from fmn.studies.tune import triplet_values
 
+        _check_manifest(options)
         most = seeds * (len(triplet_values(config)[1]) + 1)
         terminal.closing("dry run", f"would try at most {budget} values with at most {most} trainings", folder)
         terminal.result({"dry_run": True, "trainings": most, "trials": budget})
@@ -175,6 +177,7 @@ def newclasses(
     folder = out or options.default_folder(f"newclasses-{options.preset}")
     config, names, numbers = options.config(), _listed(classes), _counts(pairs)
     if dry_run:
+        _check_manifest(options)
         terminal.closing(
             "dry run", f"would train {seeds} networks, each without {len(names) or held_out} classes", folder
         )
@@ -196,6 +199,13 @@ def newclasses(
     terminal.closing("newclasses", f"{seeds} trainings; the other metrics: newclasses.md", short(folder))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
+
+
+def _check_manifest(options: TrainingOptions) -> None:
+    """Reads the training manifest, so that a dry run refuses one that the study would refuse."""
+    from fmn.data.items import load_items
+
+    load_items(options.manifest, options.root)
 
 
 def _listed(text: str) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from cli import app
 from dataset_tools.core.renamed_options import RENAMED
@@ -80,6 +82,43 @@ def test_help_has_an_example_and_says_what_every_parameter_is(name: str) -> None
     program = f"fmn-data {name.removeprefix('data ')}" if name.startswith("data ") else f"fmn {name}"
     assert f"Example: {program}" in COMMANDS[name].help
     assert all(parameter.help for parameter in COMMANDS[name].params if parameter.name != "help")
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_usage_puts_an_optional_argument_in_brackets_once(name: str) -> None:
+    usage = COMMANDS[name].get_usage(COMMANDS[name].make_context("a command", [], resilient_parsing=True))
+    assert "[[" not in usage
+    arguments = {each.name for each in COMMANDS[name].params if not each.opts[0].startswith("-")}
+    assert len(usage.split("[OPTIONS]")[1].split()) == len(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train --run FILE",
+        "data report --out FILE",
+        "data download FILE --accept-licence",
+        "data build --workspace FILE",
+        "compare --out FILE",
+        "ablate --out FILE",
+        "data annotate push --out FOLDER",
+        "train --config FOLDER",
+    ],
+)
+def test_a_file_for_a_folder_or_the_reverse_is_wrong_usage(arguments: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    named = arguments.replace("FILE", str(tmp_path / "file")).replace("FOLDER", str(tmp_path))
+    ended = CliRunner().invoke(app, named.split())
+    assert ended.exit_code == 2
+    assert "Invalid value" in ended.output
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["ablate", "tune", "newclasses", "train", "compare", "finetune"])
+def test_a_dry_run_refuses_a_manifest_that_is_missing(name: str, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, [name, str(tmp_path / "train.jsonl"), "--dry-run"])
+    assert ended.exit_code == 2
+    assert "There is no such manifest" in ended.output
 
 
 def test_commands_are_listed_in_the_order_of_the_work() -> None:
