@@ -22,6 +22,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
     id: str
 
 
+class _Tagged(msgspec.Struct):
+    schema: str
+
+
 RowType = TypeVar("RowType", bound=Row)
 
 
@@ -38,14 +42,14 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
             repeats or disorders the ids; file, line and field are named.
     """
     schema = row_type.__struct_config__.tag
-    decoder = msgspec.json.Decoder(row_type)
+    decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 row = decoder.decode(line)
-                if b'"schema"' not in line:  # msgspec takes a missing tag for the right one
-                    raise ValueError(f"the field `schema` is missing, expected {schema!r}")
+                if not line.startswith(b'{"schema"'):  # msgspec takes a missing tag for the right one
+                    tagged.decode(line)
                 if previous_id is not None and row.id <= previous_id:
                     raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
             except (msgspec.DecodeError, ValueError) as error:

@@ -161,3 +161,18 @@ def test_any_change_of_a_row_is_read_or_refused_with_file_line_and_field(
         assert len(read) == 2
         write_rows(path, read)  # and what was read can be written
         assert list(read_rows(path, ROW_TYPES[name])) == read
+
+
+@pytest.mark.parametrize("at_the_start", [True, False])
+def test_the_schema_of_a_nested_row_is_not_that_of_the_row(tmp_path: Path, at_the_start: bool) -> None:
+    example = Path(__file__).parents[2] / "manifests" / "example" / "train.jsonl"
+    row = json.loads(example.read_text(encoding="utf-8").splitlines()[0])
+    schema = row.pop("schema")
+    assert row["clip"]["schema"]
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match="schema"):
+        list(read_rows(path, SplitPairRow))
+    whole = {"schema": schema} | row if at_the_start else row | {"schema": schema}
+    path.write_text(json.dumps(whole) + "\n", encoding="utf-8")
+    assert len(list(read_rows(path, SplitPairRow))) == 1
