@@ -30,7 +30,10 @@ WIDE_TERMINAL = 150  # columns: bar, counts, times and the longest note side by 
 
 
 class Terminal:
-    """What a command says while it runs. Text goes to stdout, or to stderr when stdout is for JSON."""
+    """What a command says while it runs. Text goes to stdout, or to stderr when stdout is for JSON.
+
+    Texts are shown as they are: brackets in the name of a folder are no markup.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
         from rich.console import Console
@@ -38,7 +41,8 @@ class Terminal:
         self.as_json = as_json
         self.exit_code = 0
         self._result: dict[str, Any] = {}
-        self.console: Console = Console(stderr=as_json, highlight=False, width=None if sys.stdout.isatty() else 120)
+        width = None if sys.stdout.isatty() else 120
+        self.console: Console = Console(stderr=as_json, highlight=False, emoji=False, width=width)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
@@ -100,17 +104,18 @@ class Terminal:
         seconds = self._ended.get(stage, 0.0) - self._started.get(stage, 0.0)
         took = f"  in {seconds:.1f} s" if stage in self._started else ""
         place = f"  → {where}" if where is not None else ""
-        self.console.print(f"[green]✓[/green] {stage:<12} {count}{took}{place}", soft_wrap=True)
+        self._print_marked("[green]✓[/green]", f"{stage:<12} {count}{took}{place}")
 
     def say(self, text: RenderableType) -> None:
         """A line, or a table."""
         self.close_bars()
-        self.console.print(text, soft_wrap=isinstance(text, str))
+        is_line = isinstance(text, str)
+        self.console.print(text, soft_wrap=is_line, markup=not is_line)
 
     def warn(self, text: str) -> None:
         """A line that must not be overlooked."""
         self.close_bars()
-        self.console.print(f"[yellow]![/yellow] {text}", soft_wrap=True)
+        self._print_marked("[yellow]![/yellow]", text)
 
     def next(self, command: str) -> None:
         """Says what to run now."""
@@ -120,11 +125,16 @@ class Terminal:
         """What ``--json`` prints, once, when the command ends."""
         self._result.update(values)
 
-    def some_failed(self, count: int, then: str = "[bold]fmn-data retry[/bold] tries just those again") -> None:
+    def some_failed(self, count: int, then: str = "fmn-data retry tries just those again") -> None:
         """Ends the command with exit code 1 when ``count`` samples failed; ``then``: what to do about them."""
         if count:
             self.exit_code = SOME_FAILED_EXIT_CODE
             self.warn(f"{count} failed: the reasons are in ledger.jsonl; {then}")
+
+    def _print_marked(self, sign: str, text: str) -> None:
+        from rich.markup import escape
+
+        self.console.print(f"{sign} {escape(text)}", soft_wrap=True)
 
     def print_json(self) -> None:
         print(json.dumps({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result}, ensure_ascii=False))

@@ -12,7 +12,7 @@ from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from fmn.cli.compare import compare
 from fmn.cli.finetune import finetune
-from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures
+from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures, titled
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
 from fmn.cli.studies import COMMANDS
@@ -127,7 +127,7 @@ def evaluate(
         progress=terminal.progress,
     )
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
-    title = f"{short(folder)} on {short(chosen)}{corpus}"
+    title = f"{titled(folder)} on {titled(chosen)}{corpus}"
     results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
     if update_memory:
         results[f"{found.system}, updated"] = found.metrics[UPDATED]
@@ -243,7 +243,7 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
     from rich.table import Table
 
     found = "clips" if result.kind == "speech" else "utterances"
-    table = Table(title=f"{found} for {short(result.query)}, of {result.gallery}", title_justify="left")
+    table = Table(title=f"{found} for {titled(result.query)}, of {result.gallery}", title_justify="left")
     for name in ("rank", "score"):
         table.add_column(name, justify="right")
     for name in ("class", "path") + (() if result.kind == "speech" else ("text",)):

@@ -176,6 +176,13 @@ def short(path: Path) -> Path:
     return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
 
 
+def titled(path: Path) -> str:
+    """``path`` as in `short`, for the title of a table: brackets in it are no markup."""
+    from rich.markup import escape
+
+    return escape(str(short(path)))
+
+
 def show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
     """Items that took no part: exit code 1."""
     if failures:

@@ -9,7 +9,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
-from fmn.cli.options import OutOption, TrainingOptions, short, show_failures
+from fmn.cli.options import OutOption, TrainingOptions, short, show_failures, titled
 
 if TYPE_CHECKING:
     from fmn.studies.tune import Tuning
@@ -61,7 +61,7 @@ def ablate(
     from fmn.studies.ablation_table import ablation_table
 
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
-    terminal.say(ablation_table(found.values, title=f"class hit on fold 0 of {short(options.manifest)}{corpus}"))
+    terminal.say(ablation_table(found.values, title=f"class hit on fold 0 of {titled(options.manifest)}{corpus}"))
     again = f", {found.reused} of them there already" if found.reused else ""
     terminal.closing(
         "ablate",
@@ -195,7 +195,7 @@ def newclasses(
         progress=terminal.progress,
     )
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
-    terminal.say(new_classes_table(found.values, title=f"class hit on fold 0 of {short(options.manifest)}{corpus}"))
+    terminal.say(new_classes_table(found.values, title=f"class hit on fold 0 of {titled(options.manifest)}{corpus}"))
     terminal.closing("newclasses", f"{seeds} trainings; the other metrics: newclasses.md", short(folder))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())

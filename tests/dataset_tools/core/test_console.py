@@ -5,6 +5,7 @@ import io
 import pytest
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from dataset_tools.core.console import Terminal, command_context
 
@@ -53,3 +54,27 @@ def test_what_stops_a_command_is_told_without_a_traceback(
     assert "next:" in told.err
     assert "Traceback" not in told.err
     assert told.out == ""
+
+
+@pytest.mark.parametrize("name", ["set [bold]", "set [/x]", "set :clapper_board:", "set [red]x[/red]"])
+def test_names_of_folders_are_shown_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(as_json=False)
+    terminal.closing("clips", "3", name)
+    terminal.warn(f"{name} is odd")
+    terminal.say(f"{name}, too")
+    terminal.next(f"fmn train {name}")
+    assert capsys.readouterr().out.splitlines() == [
+        f"✓ clips        3  → {name}",
+        f"! {name} is odd",
+        f"{name}, too",
+        f"  next: fmn train {name}",
+    ]
+
+
+def test_a_table_has_its_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("name", title="a title [bold](of a corpus)[/]")
+    table.add_row("[yellow]3[/yellow]")
+    Terminal(as_json=False).say(table)
+    shown = capsys.readouterr().out
+    assert "a title (of a corpus)" in " ".join(shown.split())
+    assert "yellow" not in shown
