@@ -240,7 +240,7 @@ def test_the_slot_losses_are_minus_the_log_share_of_the_own_class(small: Config)
 
 
 def test_the_soft_triplet_loss_is_a_softmax_against_all_negatives(small: Config) -> None:
-    batch, model = batch_of(), network(small, training__triplet="softmax", training__softness=0.2)
+    batch, model = batch_of(), network(small, training__triplet="softmax", training__triplet_temperature=0.2)
     clips, utterances = codes_of(model)
     similarity = (clips["mapped"] @ utterances["mapped"].T / 0.2).double().exp().numpy()
     match, terms = batch.match.numpy(), []
