@@ -38,7 +38,7 @@ def as_it_is(config: Config) -> Sequence[Changes]:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a system that has none of its own."""
+    """Options of a system that has none of its own."""
 
 
 @dataclass(frozen=True)

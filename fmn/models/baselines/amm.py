@@ -21,7 +21,7 @@ from fmn.models.system_interface import Changes, System
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of Two towers with the adaptive mean margin of Spoken Moments.
+    """Options of two towers with the adaptive mean margin of Spoken Moments.
 
     Attributes:
         share: α, of the mean distance between a positive and the negatives.

@@ -26,7 +26,7 @@ from fmn.models.system_interface import Changes, System
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of CCA.
+    """Options of CCA.
 
     Attributes:
         ridge: added to both covariances, as a share of their mean variance.

@@ -36,7 +36,7 @@ BATCH_PAIRS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of DCCA.
+    """Options of DCCA.
 
     Attributes:
         outputs: of each network; no more than a batch has pairs.

@@ -29,7 +29,7 @@ LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the larges
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of KCCA.
+    """Options of KCCA.
 
     Attributes:
         ridge: added to both covariances of the kernel principal components, as a share of their mean variance.

@@ -22,7 +22,7 @@ from fmn.models.system_interface import Changes, System
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of Two towers with the masked margin softmax of AVLnet.
+    """Options of two towers with the masked margin softmax of AVLnet.
 
     Attributes:
         margin: taken from the similarity of positives.

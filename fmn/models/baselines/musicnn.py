@@ -42,7 +42,7 @@ DEMO_FILTERS, DEMO_BANDS, DEMO_EPOCHS = 0.25, 48, 2
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of MusiCNN.
+    """Options of MusiCNN.
 
     Attributes:
         filters: factor on every number of filters and units; 1 is the published network.

@@ -34,7 +34,7 @@ FILTERS = (16, 32, 64, 64)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of MuSimNet.
+    """Options of MuSimNet.
 
     Attributes:
         embedding: size of the common space.

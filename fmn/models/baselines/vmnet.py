@@ -36,7 +36,7 @@ PUBLISHED_BATCH, DEMO_BATCH = 1000, 256
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of VM-Net.
+    """Options of VM-Net.
 
     Attributes:
         margin: of the triplet terms.
