@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from dataset_tools.core.audio_decoding import Samples, Sound, decode
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
@@ -23,8 +24,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import generator
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, UtteranceRow
-from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Sound, decode, resampled, segment_of, write_wav
-from dataset_tools.speech.loudness import Samples
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, resampled, segment_of, write_wav
 from dataset_tools.speech.recording_quality import Limits, judge, measure
 
 _FORM = 1  # of what is done here; another number, and every copy is made anew

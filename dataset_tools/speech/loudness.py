@@ -9,9 +9,8 @@ from __future__ import annotations
 from math import pi, tan
 
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.float64]
+from dataset_tools.core.audio_decoding import Samples
 
 SILENT_LUFS = -120.0
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, Sound, resampled, segment_of
+from dataset_tools.core.audio_decoding import Sound
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, resampled, segment_of
 
 
 @dataclass(frozen=True)

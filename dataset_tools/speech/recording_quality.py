@@ -5,14 +5,17 @@ The same for every utterance, recorded or synthesized, on the sound as it was de
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from dataset_tools.core.audio_decoding import Samples, Sound
 from dataset_tools.core.errors import SampleError
-from dataset_tools.speech.audio_io import Sound
-from dataset_tools.speech.loudness import SILENT_LUFS, Samples, integrated_loudness
+from dataset_tools.speech.loudness import SILENT_LUFS, integrated_loudness
+
+DECODED_S = 60.0
+"""How much of a recording is decoded at most: what is longer is too long by any `Limits`."""
 
 _FLOOR_DBFS = -120.0
 _FULL_SCALE = 1 - 2**-11  # an 8- or 16-bit converter's highest values, and what a lossy codec makes of them
@@ -27,14 +30,16 @@ class Quality:
         duration_s: length of the sound. speech_s: of the 20 ms frames in it that are at most 30 dB below the loud ones.
         sample_rate_hz, channels: as decoded.
         peak_dbfs: the highest sample.
-        loudness_lufs: integrated loudness (BS.1770-4) of the mean of the channels; -120: nothing above -70 LUFS.
+        loudness_lufs: integrated loudness (BS.1770-4) of the mean of the channels; -120: nothing above -70 LUFS. It and
+            all levels but the peak are measured after the DC offset was taken off.
         noise_floor_dbfs: level that 5 % of the frames stay under.
         snr_db: level that 5 % of the frames exceed, less the noise floor. Without a pause in it, a clean sound has a
             low one too.
         clipped_share: share of the samples that stand at full scale for three samples or longer, 0-1.
         dc_offset: mean of the samples of the channel with the largest one, -1 to 1.
         not_finite: how many samples are NaN or infinite; all other values are then of the rest.
-        missing_s: seconds that the file says that it has and does not have.
+        missing_s: seconds that the file says that it has and that are not there, or damaged.
+        cancelled: whether the channels cancel each other; then the loudest one stands for their mean.
     """
 
     duration_s: float
@@ -49,10 +54,12 @@ class Quality:
     dc_offset: float
     not_finite: int
     missing_s: float = 0.0
+    cancelled: bool = False
 
     def as_dict(self, warnings: tuple[str, ...], **more: float) -> dict[str, Any]:
         """As a manifest has it: values by name, rounded to four places, and the warnings."""
-        values = {name: round(value, 4) for name, value in {**asdict(self), **more}.items()}
+        measured = {**asdict(self), **more}
+        values = {name: value if isinstance(value, bool) else round(value, 4) for name, value in measured.items()}
         return {**values, "warnings": list(warnings)}
 
 
@@ -81,8 +88,10 @@ class Limits:
 def measure(sound: Sound) -> Quality:
     """Measures decoded sound; it must have one sample at least."""
     finite = np.isfinite(sound.samples)
-    samples = np.where(finite, sound.samples, 0.0)
-    mono = samples.mean(axis=1)
+    samples = sound.samples if finite.all() else np.where(finite, sound.samples, 0.0)
+    heard = replace(sound, samples=samples)
+    mono = heard.mono()
+    mono = mono - mono.mean()
     levels = _frame_levels(mono, sound.sample_rate_hz)
     floor, loud = (float(np.percentile(levels, share)) for share in (5, 95))
     speech_frames = int((levels > max(loud - 30, _FLOOR_DBFS)).sum())
@@ -100,6 +109,7 @@ def measure(sound: Sound) -> Quality:
         dc_offset=float(offsets[np.argmax(np.abs(offsets))]),
         not_finite=int((~finite).sum()),
         missing_s=sound.missing_s,
+        cancelled=heard.cancelled,
     )
 
 
@@ -131,7 +141,8 @@ def judge(quality: Quality, limits: Limits, *, where: str) -> tuple[str, ...]:
             next_step="record it again, or take another file",
         )
     doubts = [
-        (q.missing_s > 0, f"cut off: the file lacks the last {q.missing_s:.2f} s of what it says that it has"),
+        (q.missing_s > 0, f"cut off: {q.missing_s:.2f} s of what the file says that it has are missing or damaged"),
+        (q.cancelled, "opposite phase: the channels cancel each other, and only the loudest is used"),
         (q.loudness_lufs < limits.quiet_lufs, f"quiet: {_loudness(q)}"),
         (q.duration_s > limits.long_s, f"long: {q.duration_s:.1f} s"),
         (q.clipped_share > limits.clipped_share, f"clipped: {q.clipped_share:.2%} of the samples"),

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.files import sha256_of
-from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, decode, write_wav
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, write_wav
 from dataset_tools.speech.loudness_normalization import Finish, finish
-from dataset_tools.speech.recording_quality import Limits, judge, measure
+from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def write_utterance(sound: Path, target: Path, *, limits: Limits, settings: Fini
     Raises:
         SampleError: it cannot be decoded, or it is refused; nothing is written.
     """
-    decoded = decode(sound)
+    decoded = decode(sound, longest_s=DECODED_S)
     quality = measure(decoded)
     warnings = judge(quality, limits, where=str(sound))
     segment, gain_db = finish(decoded, settings, loudness_lufs=quality.loudness_lufs)

@@ -1,17 +1,19 @@
-"""Reading audio: one channel at one sample rate, from any file that libsndfile or FFmpeg reads."""
+"""Reading audio: one channel at one sample rate, from any file that FFmpeg reads."""
 
 from __future__ import annotations
 
+from math import gcd
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dataset_tools.core import torch_compat
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import SampleError
+
+_MOST_TAPS = 10**7  # of torchaudio's filter: as many as the product of the two rates over their common divisor
 
 
 def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
@@ -21,55 +23,24 @@ def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
         [samples] float32, full scale ±1, at least one.
 
     Raises:
-        SampleError: the file is missing, holds no audio or no sample, or cannot be decoded.
+        SampleError: the file is missing, holds no audio or no sample, cannot be decoded, or is beyond the limits of
+            `dataset_tools.core.audio_decoding`.
     """
     if not path.is_file():
         raise SampleError(
             "The audio file is missing", where=path, next_step="run fmn-data build again: it redoes what is missing"
         )
-    channels, rate_hz = _read_with_libsndfile(path) or _read_with_ffmpeg(path)
-    if channels.size == 0:
-        raise _unreadable(path, "The audio holds no sample")
-    mono = torch.from_numpy(np.ascontiguousarray(channels.mean(axis=0, dtype=np.float64), dtype=np.float32))
-    if rate_hz == sample_rate_hz:
+    sound = decode(path)
+    mono = torch.from_numpy(sound.mono().astype(np.float32))
+    if sound.sample_rate_hz == sample_rate_hz:
         return mono
-    return torch_compat.torchaudio().functional.resample(mono, rate_hz, sample_rate_hz)  # type: ignore[no-any-return]
-
-
-def _read_with_libsndfile(path: Path) -> tuple[NDArray[np.float32], int] | None:
-    """[channels, samples] and their rate; null when the format is not one of libsndfile's."""
-    import soundfile
-
-    try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
-        return None
-    return samples.T, rate_hz
-
-
-def _read_with_ffmpeg(path: Path) -> tuple[NDArray[np.float32], int]:
-    import av
-
-    blocks: list[NDArray[np.float32]] = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise _unreadable(path, "The file holds no audio stream")
-            stream = container.streams.audio[0]
-            rate_hz = int(stream.rate)
-            planar: Any = av.AudioResampler(format="fltp", rate=rate_hz)  # only the sample type changes
-            for frame in container.decode(stream):
-                blocks += [block.to_ndarray() for block in planar.resample(frame)]
-            blocks += [block.to_ndarray() for block in planar.resample(None)]
-    except (av.FFmpegError, OSError) as error:
-        raise _unreadable(path, f"The audio cannot be decoded: {error.strerror or error}") from error
-    return np.concatenate(blocks, axis=1) if blocks else np.empty((1, 0), np.float32), rate_hz
-
-
-def _unreadable(path: Path, found: str) -> SampleError:
-    return SampleError(
-        found,
-        where=path,
-        expected="an audio file that libsndfile or FFmpeg reads to its end",
-        next_step="make the utterance again (fmn-data retry), or leave it out",
+    if sound.sample_rate_hz * sample_rate_hz // gcd(sound.sample_rate_hz, sample_rate_hz) ** 2 > _MOST_TAPS:
+        raise SampleError(
+            f"The sample rate, {sound.sample_rate_hz} Hz, has no simple ratio to {sample_rate_hz} Hz",
+            where=path,
+            expected="one that recorders have, such as 16,000, 44,100 or 48,000 Hz",
+            next_step=f"export it again at {sample_rate_hz} Hz",
+        )
+    return torch_compat.torchaudio().functional.resample(  # type: ignore[no-any-return]
+        mono, sound.sample_rate_hz, sample_rate_hz
     )

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import Ledger
@@ -23,11 +24,10 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.speech.audio_io import decode
 from dataset_tools.speech.clip_sentences import assign_texts
 from dataset_tools.speech.dataset_speech import assemble
 from dataset_tools.speech.recording_files import FoundRecording, voice_slug
-from dataset_tools.speech.recording_quality import Limits, judge, measure
+from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
 from dataset_tools.speech.recordings import RecordingRow, add_recording, read_recordings
 
 CONSENT = (
@@ -225,7 +225,7 @@ class Booth:
 
 def _check(path: Path) -> Checked:
     try:
-        quality = measure(decode(path))
+        quality = measure(decode(path, longest_s=DECODED_S))
     except SampleError as error:
         return Checked(error.found, (), 0.0, None)
     try:

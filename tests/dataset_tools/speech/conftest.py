@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.speech.audio_io import ffmpeg_path
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def ffmpeg() -> Callable[..., None]:
     """Runs ffmpeg, to make files of every kind without the code under test."""
 
     def run(*arguments: str | Path) -> None:
-        subprocess.run([ffmpeg_path(), "-v", "error", "-y", *map(str, arguments)], check=True)
+        subprocess.run([get_ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)], check=True)
 
     return run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import SampleError
-from dataset_tools.speech.audio_io import decode
 
 Ffmpeg = Callable[..., None]
 

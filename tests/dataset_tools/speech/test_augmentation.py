@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
@@ -24,7 +25,6 @@ from dataset_tools.manifests import (
     write_rows,
 )
 from dataset_tools.pairs.pairing import PairOptions, make_pairs
-from dataset_tools.speech.audio_io import decode
 from dataset_tools.speech.augmentation import Ranges, augment, changed
 from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.speech.recording_quality import Limits, judge, measure
@@ -170,7 +170,7 @@ def test_a_wav_that_was_cut_off_is_doubted(tmp_path: Path, sine: Callable[..., n
     quality = measure(decode(cut))
     assert quality.missing_s == pytest.approx(1.0)
     (warning,) = judge(quality, Limits(), where="cut.wav")
-    assert warning == "cut off: the file lacks the last 1.00 s of what it says that it has"
+    assert warning == "cut off: 1.00 s of what the file says that it has are missing or damaged"
     assert quality.as_dict((warning,))["missing_s"] == 1.0
     endless = tmp_path / "pipe.wav"  # as ffmpeg writes to a pipe
     endless.write_bytes(path.read_bytes()[:40] + b"\xff\xff\xff\xff" + path.read_bytes()[44:])

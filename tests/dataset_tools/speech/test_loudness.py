@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 
-from dataset_tools.speech.audio_io import decode, ffmpeg_path
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.speech.loudness import SILENT_LUFS, integrated_loudness
 
 Sine = Callable[[float, float, float, int], np.ndarray]
@@ -67,7 +68,7 @@ def test_against_pyloudnorm(sample_rate_hz: int, seed: int) -> None:
 def test_real_speech_against_ffmpeg(real_speech: Path, name: str) -> None:
     path = real_speech / name
     run = subprocess.run(
-        [ffmpeg_path(), "-nostats", "-i", path, "-filter_complex", "ebur128", "-f", "null", "-"],
+        [get_ffmpeg_exe(), "-nostats", "-i", path, "-filter_complex", "ebur128", "-f", "null", "-"],
         capture_output=True,
         text=True,
         check=True,

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools.speech.audio_io import Sound, write_wav
+from dataset_tools.core.audio_decoding import Sound
+from dataset_tools.speech.audio_io import write_wav
 from dataset_tools.speech.loudness import integrated_loudness
 from dataset_tools.speech.loudness_normalization import Finish, finish
 

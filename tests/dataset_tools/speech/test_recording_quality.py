@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_tools.core.audio_decoding import Sound, decode
 from dataset_tools.core.errors import SampleError
-from dataset_tools.speech.audio_io import Sound, decode
 from dataset_tools.speech.recording_quality import Limits, Quality, judge, measure
 
 RATE = 16000

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.audio_io import decode
 from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recordings import (
     ImportSummary,

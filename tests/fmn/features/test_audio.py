@@ -59,6 +59,19 @@ def test_what_libsndfile_does_not_read_comes_by_ffmpeg(tmp_path: Path, suffix: s
     assert np.sqrt((middle**2).mean()) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
 
 
+def test_channels_in_opposite_phase_do_not_silence_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([0.9 * tone(0.5, 16000), -tone(0.5, 16000)], axis=1), 16000, subtype="FLOAT")
+    assert np.allclose(read_audio(path, 16000).numpy(), -tone(0.5, 16000), atol=1e-6)
+
+
+def test_a_rate_that_would_need_a_filter_of_gigabytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(0.1, 47_999), 47_999, subtype="PCM_16")
+    with pytest.raises(SampleError, match="no simple ratio"):
+        read_audio(path, 16000)
+
+
 @pytest.mark.real_data
 def test_mandarin_flac_keeps_its_duration(real_data: Path) -> None:
     path = real_data / "speech" / "mandarin" / "chinese.flac"
@@ -74,7 +87,7 @@ def test_what_cannot_be_read_is_a_sample_error(tmp_path: Path) -> None:
     for path, part in (
         (empty, "cannot be decoded"),
         (text, "cannot be decoded"),
-        (silent, "no sample"),
+        (silent, "has no sound in it"),
         (tmp_path / "none.wav", "missing"),
     ):
         with pytest.raises(SampleError, match=part):
@@ -82,7 +95,7 @@ def test_what_cannot_be_read_is_a_sample_error(tmp_path: Path) -> None:
 
 
 def test_a_video_without_sound_is_a_sample_error(write_video: Callable[..., Path]) -> None:
-    with pytest.raises(SampleError, match="no audio stream"):
+    with pytest.raises(SampleError, match="has no sound"):
         read_audio(write_video("a.mp4", np.zeros((5, 32, 32, 3), np.uint8)), 16000)
 
 
