@@ -22,8 +22,8 @@ SAMPLE_RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
-_STATES_LENGTH = {"aiff", "caf", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # others: only estimated
-_TOLERANCE_S = 0.1  # lossy codecs pad
+_STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # others: only estimated
+_TOLERANCE_S = 0.05  # lossy codecs pad
 _UNKNOWN_BYTES = 10**9  # whoever writes to a pipe does not know the size, and states 0, 2 GB or 4 GiB
 _CANCELLED = 0.01  # power of the mean over that of the loudest channel; n independent channels have 1 / n
 

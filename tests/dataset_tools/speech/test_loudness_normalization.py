@@ -80,6 +80,13 @@ def test_dc_offset_goes(sine: Sine) -> None:
     assert abs(samples[1600:-1600].mean()) < 1e-3
 
 
+def test_channels_in_opposite_phase_do_not_end_in_silence(sine: Sine) -> None:
+    tone = sine(997, -20, 1.0, 16000)
+    both, _ = finish(Sound(np.stack([tone, -tone], axis=1), 16000), Finish(), loudness_lufs=-23)
+    one, _ = finish(Sound(tone[:, None], 16000), Finish(), loudness_lufs=-23)
+    assert both.raw_data == one.raw_data
+
+
 def test_the_wav_is_the_same_every_time(sine: Sine, tmp_path: Path) -> None:
     tone = sine(440, -12, 1.0, 44100)
     for name in ("a.wav", "b.wav"):

@@ -143,3 +143,31 @@ def test_real_speech_that_is_spoilt_is_doubted(real_speech: Path) -> None:
     for word, samples in spoilt.items():
         warnings = judge(measure(Sound(samples, sound.sample_rate_hz)), Limits(most_clipped_share=1), where="")
         assert any(text.startswith(word) for text in warnings), word
+
+
+@pytest.mark.parametrize("offset", [0.06, -0.3, 0.9])
+def test_an_offset_does_not_make_a_dead_microphone_heard(offset: float) -> None:
+    noise = np.random.default_rng(0).normal(0, 1e-4, 3 * RATE)  # -80 dBFS
+    found = refusal(of(noise + offset))
+    assert "it is silent (below -70 LUFS" in found
+    assert of(noise + offset).noise_floor_dbfs == pytest.approx(of(noise).noise_floor_dbfs, abs=0.1)
+
+
+def test_an_offset_does_not_make_speech_noisy(sine: Sine) -> None:
+    words = np.concatenate([sine(300, -10, 0.5, RATE), sine(300, -60, 0.3, RATE)] * 3)
+    clean, offset = of(words), of(words + 0.3)
+    assert judge(clean, Limits(), where="") == ()
+    assert judge(offset, Limits(), where="") == ("DC offset: +0.300 of full scale",)
+    assert offset.snr_db == pytest.approx(clean.snr_db, abs=0.01)
+    assert offset.loudness_lufs == pytest.approx(clean.loudness_lufs, abs=0.01)
+    assert offset.peak_dbfs > clean.peak_dbfs  # what is left of the range is measured with it
+
+
+def test_channels_in_opposite_phase_are_used_and_named(sine: Sine) -> None:
+    words = np.concatenate([sine(300, -10, 0.5, RATE), np.zeros(RATE // 4)] * 3)
+    quality = of(np.stack([words, -words], axis=1))
+    assert quality.loudness_lufs == pytest.approx(of(words).loudness_lufs, abs=0.01)
+    assert judge(quality, Limits(), where="") == (
+        "opposite phase: the channels cancel each other, and only the loudest is used",
+    )
+    assert quality.as_dict(())["cancelled"] is True
