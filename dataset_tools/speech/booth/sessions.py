@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain, zip_longest
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,36 +16,22 @@ import msgspec
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
-from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import with_verdicts
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, write_rows
+from dataset_tools.speech.booth.consents import CONSENT, Consents
 from dataset_tools.speech.clip_sentences import assign_texts
 from dataset_tools.speech.dataset_speech import assemble
-from dataset_tools.speech.recording_files import FoundRecording, voice_slug
+from dataset_tools.speech.recording_files import FoundRecording
 from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
 from dataset_tools.speech.recordings import RecordingRow, add_recording, read_recordings
 
-CONSENT = (
-    "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "
-    "research on finding videos by speech; they are stored as they are, with the name that you give here. "
-    "Taking part is free, you may stop at any time, and the owner of the data set removes your recordings when you ask."
-)
-
-
-class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
-    """recordings/consents.jsonl: what a speaker agreed to; ``id`` is the voice in the manifests.
-
-    Attributes:
-        name: as the speaker gave it. text: what was agreed to. time: when, UTC.
-    """
-
-    name: str
-    text: str
-    time: str
+HELD_S = 180.0
+"""How long a line that a speaker sees is not given to others."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +41,9 @@ class Line:
     clip: ClipRow
     sentence: str
 
-    def shown(self, recorded: bool) -> dict[str, Any]:
+    def shown(self, **more: bool) -> dict[str, Any]:
         """What the page is told."""
-        return {"clip": self.clip.id, "class": self.clip.class_id, "sentence": self.sentence, "recorded": recorded}
+        return {"clip": self.clip.id, "class": self.clip.class_id, "sentence": self.sentence, **more}
 
 
 @dataclass(frozen=True)
@@ -98,7 +83,7 @@ class Booth:
         self.classes = classes
         self.language = language
         self.licence = licence
-        self.consent = consent
+        self.consents = Consents(workspace, consent)
         clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
         if not clips:
             raise InputError(
@@ -109,6 +94,7 @@ class Booth:
             )
         self.clips: Mapping[str, ClipRow] = {clip.id: clip for clip in clips}
         self.lines = self._lines()
+        self._held: dict[str, tuple[str, float]] = {}
 
     def _lines(self) -> dict[str, Line]:
         """What to say, by clip id: one of every class, then the second of every class, and so on."""
@@ -133,9 +119,36 @@ class Booth:
                 done.add(line.clip.id)
         return done
 
-    def state(self) -> dict[str, Any]:
-        """How far it is: every class with what is done, and every line in its order."""
+    @property
+    def folder(self) -> Path:
+        """Where takes lie that are not kept yet, and the secret of the address."""
+        return self.workspace.cache / "booth"
+
+    def clear_unkept(self) -> None:
+        """Removes the takes that a killed booth left.
+
+        Raises:
+            StoppedError: another command is working in the workspace; the takes may be its.
+        """
+        with workspace_lock(self.workspace.root):
+            for path in self.folder.glob("*.wav"):
+                path.unlink(missing_ok=True)
+
+    def hold(self, clip_id: str, voice: str) -> None:
+        """Notes that a speaker sees a line: others are given other ones for a while."""
+        self._held[clip_id] = (voice, time.monotonic() + HELD_S)
+
+    def _is_held(self, clip_id: str, voice: str) -> bool:
+        holder, until = self._held.get(clip_id, (voice, 0.0))
+        return holder != voice and time.monotonic() < until
+
+    def state(self, voice: str = "") -> dict[str, Any]:
+        """How far it is: every class with what is done, and every line in its order.
+
+        Of a line: whether anybody recorded it, whether ``voice`` did, and whether another speaker sees it now.
+        """
         done = self.recorded()
+        own = {row.utterance.clip for row in read_recordings(self.workspace) if row.utterance.voice == voice} & done
         words: dict[str, ActionClass] = {one.id: one for one in self.classes.classes}
         counts: dict[str, list[int]] = {}
         for line in self.lines.values():
@@ -143,13 +156,16 @@ class Booth:
             count[0] += line.clip.id in done
             count[1] += 1
         return {
-            "consent": self.consent,
+            "consent": self.consents.text,
             "language": self.language,
             "classes": [
                 {"id": name, "label": self._label(words[name]) if name in words else name, "done": done, "of": of}
                 for name, (done, of) in sorted(counts.items())
             ],
-            "lines": [line.shown(line.clip.id in done) for line in self.lines.values()],
+            "lines": [
+                line.shown(recorded=name in done, own=name in own, held=self._is_held(name, voice))
+                for name, line in self.lines.items()
+            ],
         }
 
     def _label(self, one: ActionClass) -> str:
@@ -157,51 +173,26 @@ class Booth:
         words += [one.preposition or "with", self.classes.things[one.object].name] if one.object else []
         return " ".join(words)
 
-    def admit(self, name: str, *, agreed: bool) -> str:
-        """Notes that a speaker agrees to the consent text; gives the voice's name in the manifests.
-
-        Raises:
-            InputError: there is no name, or the speaker did not agree.
-        """
-        name = " ".join(name.split())[:80]
-        if not name or not agreed:
-            raise InputError("Please give a name and agree to the text above", expected="both")
-        slug = voice_slug(name)
-        if slug == "unknown":  # a name without Latin letters
-            slug = f"speaker-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        rows = self._consents()
-        if slug not in rows or rows[slug].text != self.consent:
-            time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            rows[slug] = ConsentRow(id=slug, name=name, text=self.consent, time=time)
-            write_rows(self._consents_path, (rows[voice] for voice in sorted(rows)))
-        return slug
-
-    def is_admitted(self, voice: str) -> bool:
-        """Whether a speaker agreed to the text as it is now."""
-        row = self._consents().get(voice)
-        return row is not None and row.text == self.consent
-
-    @property
-    def _consents_path(self) -> Path:
-        return self.workspace.recordings / "consents.jsonl"
-
-    def _consents(self) -> dict[str, ConsentRow]:
-        path = self._consents_path
-        return {row.id: row for row in read_rows(path, ConsentRow)} if path.is_file() else {}
-
     def check(self, sound: bytes) -> Checked:
         """Listens to a take; nothing is kept."""
-        with NamedTemporaryFile(suffix=".wav") as file:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(suffix=".wav", dir=self.folder) as file:
             file.write(sound)
             file.flush()
             return _check(Path(file.name))
+
+    def recording(self, clip_id: str, voice: str) -> Path | None:
+        """The last take of a clip by a voice, as it came."""
+        rows = [row for row in read_recordings(self.workspace) if row.utterance.clip == clip_id]
+        takes = {row.take: row.original for row in rows if row.utterance.voice == voice}
+        return resolve(self.workspace.root, takes[max(takes)]) if takes else None
 
     def keep(self, clip_id: str, voice: str, sound: bytes) -> RecordingRow:
         """Keeps a take: a new file in recordings/, and the utterance of the clip in utterances.jsonl.
 
         Args:
             clip_id: a key of `lines`.
-            voice: as `admit` gave it.
+            voice: as `Consents.admit` gave it.
             sound: a wav file.
 
         Raises:
@@ -209,9 +200,8 @@ class Booth:
             StoppedError: another command is working in the workspace, or the disk is full.
         """
         line = self.lines[clip_id]
-        folder = self.workspace.cache / "booth"
-        folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(suffix=".wav", dir=folder) as file, Ledger(self.workspace.ledger) as ledger:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with Ledger(self.workspace.ledger) as ledger, NamedTemporaryFile(suffix=".wav", dir=self.folder) as file:
             file.write(sound)
             file.flush()
             found = FoundRecording(Path(file.name), line.clip.class_id, clip_id, voice, line.sentence, self.licence)

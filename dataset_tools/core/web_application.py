@@ -1,0 +1,91 @@
+"""Web application behind a secret: what every page of this machine has in common. `web_server` serves it."""
+
+from __future__ import annotations
+
+import hmac
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.web_connections import HEADERS, Connection
+
+_T = TypeVar("_T")
+
+
+def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_bytes: int) -> web.Application:
+    """An aiohttp application of which nothing is seen without the secret.
+
+    The toolkit's errors become answers of status 409 without the place they name, which may be a path of this machine.
+
+    Args:
+        token: the secret.
+        routes: all below ``/{token}/``; a handler finds the whole body read.
+        most_bytes: of a body.
+    """
+    app = web.Application(client_max_size=most_bytes, middlewares=[_guard(token, most_bytes)])
+    app.add_routes(routes)
+    app.on_response_prepare.append(_add_headers)
+    return app
+
+
+async def json_body(request: web.Request, kind: type[_T]) -> _T:
+    """The body as a msgspec type, strictly: a number is no string.
+
+    Raises:
+        web.HTTPBadRequest: it is something else.
+    """
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise web.HTTPBadRequest from error
+
+
+def _guard(token: str, most_bytes: int) -> Any:
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        given = [*request.path.split("/"), ""][1]  # OPTIONS * and CONNECT have no path
+        if not hmac.compare_digest(given.encode(errors="replace"), token.encode()):
+            answer = web.Response(status=404, text="404: Not Found")
+            answer.force_close()
+            return answer
+        if isinstance(request.protocol, Connection):
+            request.protocol.admit()
+        await _read(request, most_bytes)
+        try:
+            return await handler(request)
+        except ToolkitError as error:
+            said = {name: text for name, text in error.as_dict().items() if name != "where"}
+            return web.json_response(said, status=409)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # not the speaker's doing: one line for the owner, none of it for the page
+            print(f"An answer failed: {type(error).__name__}: {str(error)[:300]!r}", file=sys.stderr)
+            return web.json_response({"found": "Something went wrong on the server"}, status=500)
+
+    return guard
+
+
+async def _read(request: web.Request, most_bytes: int) -> None:
+    """Reads the body, for handlers to find it.
+
+    Raises:
+        web.HTTPException: it is too large, compressed, in another encoding than UTF-8, or broken off.
+    """
+    if (request.content_length or 0) > most_bytes:
+        raise web.HTTPRequestEntityTooLarge(most_bytes, request.content_length or 0)
+    if "Content-Encoding" in request.headers or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
+        raise web.HTTPBadRequest
+    try:
+        await request.read()
+    except web.RequestPayloadError as error:
+        raise web.HTTPBadRequest from error
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)

@@ -1,0 +1,164 @@
+"""Web server for pages of this machine: its address, TLS, and the secret that its URL has."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.web_connections import QUIET, accept_connections
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens.
+
+    Attributes:
+        host: a name or address of this machine. port: 0 takes a free one.
+        certificate, key: PEM files; without them only loopback is served.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext | None:
+        """For TLS; None without a certificate.
+
+        Raises:
+            InputError: the host can be reached from elsewhere and there is no certificate, or it cannot be read.
+        """
+        if self.certificate is None:
+            if not _is_loopback(self.host):
+                raise InputError(
+                    f"The host {self.host} can be reached from other machines, and there is no certificate",
+                    where="--host",
+                    expected="127.0.0.1, or a certificate: browsers give no microphone to pages without TLS",
+                    next_step="give --cert FILE.pem --key FILE.pem, or leave out --host",
+                )
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise InputError(
+                f"The certificate cannot be used: {error}",
+                where=self.certificate,
+                expected="a certificate and its private key as PEM files",
+                next_step="check --cert and --key",
+            ) from error
+        return context
+
+    def listen(self, *, preferred_port: int = 0) -> socket.socket:
+        """A socket that listens there; where any port will do, at the preferred one if it is free.
+
+        Raises:
+            InputError: the address cannot be used.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        if self.port == 0 and preferred_port:
+            with suppress(OSError):
+                return socket.create_server((self.host, preferred_port), family=family)
+        try:
+            return socket.create_server((self.host, self.port), family=family)
+        except OSError as error:
+            raise InputError(
+                f"The address cannot be used: {error.strerror}",
+                where=f"{self.host}:{self.port}",
+                expected="an address of this machine, and a free port",
+                next_step="choose another --port, or leave it out",
+            ) from error
+
+    def url(self, port: int, token: str) -> str:
+        """The page's address, as others reach it."""
+        host = _reachable(self.host)
+        host = f"[{host}]" if ":" in host else host
+        return f"{'http' if self.certificate is None else 'https'}://{host}:{port}/{token}/"
+
+
+def serve(
+    make_app: Callable[[str], web.Application], address: Address, kept: Path, announce: Callable[[str], None]
+) -> None:
+    """Serves an application until the process is interrupted.
+
+    Args:
+        make_app: of a secret (see `web_application.guarded_application`).
+        address: where to listen.
+        kept: file in which secret and port stay, for the owner alone to read: pages that are open when the server
+            stops find it again when it is back. Without the file both are new.
+        announce: is told the page's address, with its secret.
+
+    Raises:
+        InputError: the address cannot be used.
+    """
+    context = address.context()
+    token, port = _kept(kept)
+    listening = address.listen(preferred_port=port)
+    port = listening.getsockname()[1]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.unlink(missing_ok=True)  # whatever its mode was
+    kept.touch(mode=0o600, exist_ok=False)
+    kept.write_text(f"{token} {port}\n", encoding="utf-8")
+    announce(address.url(port, token))
+    asyncio.run(_serve(make_app(token), listening, context))
+
+
+def _kept(path: Path) -> tuple[str, int]:
+    with suppress(OSError, ValueError):
+        token, port = path.read_text(encoding="utf-8").split()
+        if len(token) >= 32 and token.isascii() and 0 < int(port) < 2**16:
+            return token, int(port)
+    return secrets.token_urlsafe(24), 0
+
+
+async def _serve(app: web.Application, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, found: QUIET.debug("%s", found.get("message")))
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # on Windows; there asyncio.run ends by KeyboardInterrupt
+            loop.add_signal_handler(number, stopped.set)
+    runner = web.AppRunner(app, shutdown_timeout=5)
+    await runner.setup()
+    accepting = loop.create_task(accept_connections(runner, listening, context))
+    try:
+        await stopped.wait()
+    finally:
+        accepting.cancel()
+        listening.close()
+        await runner.cleanup()
+
+
+def _reachable(host: str) -> str:
+    """Where others find a server that listens at ``host``; 0.0.0.0 and :: are all addresses of this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    family, anywhere = (socket.AF_INET, "192.0.2.1") if address.version == 4 else (socket.AF_INET6, "2001:db8::1")
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((anywhere, 9))  # sends nothing: it only chooses the address that the machine would use
+            return str(asking.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
