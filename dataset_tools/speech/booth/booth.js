@@ -4,18 +4,29 @@
 
 const $ = (id) => document.getElementById(id);
 const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29;
+const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the right one?"], [/too short|no sound in it/, "Too short. Press space, speak, then press space again."],
+  [/too long/, "Too long."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."], [/quiet/, "Rather quiet. Come closer to the microphone."],
+  [/noisy/, "Rather noisy. Is there a quieter place?"]];
 const WORKLET = `registerProcessor("samples", class extends AudioWorkletProcessor {
   process(inputs) { if (inputs[0][0]) this.port.postMessage(inputs[0][0].slice()); return true; } });`;
 
 let voice = localStorage.getItem("voice") || "", who = localStorage.getItem("who") || "";
-let lines = [], place = 0, context = null, parts = null, take = null, busy = false;
+let lines = [], place = 0, opening = null, context = null, parts = null, began = 0, take = null, busy = false, starting = false;
 
 async function ask(path, options) {
-  const answer = await fetch(path, options);
+  const answer = await fetch(path, options).catch(() => {
+    throw Object.assign(new Error("The booth does not answer: is it still running?"), { away: true }); });
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.found || `The booth answered ${answer.status}: is it still running?`);
+  if (!answer.ok) throw new Error(said.found || `The booth answered ${answer.status}. Ask for its address as it is now.`);
   return said;
 }
+
+function plain(text) {
+  const hints = HINTS.filter(([pattern]) => pattern.test(text)).map(([, hint]) => hint);
+  return hints.length ? `${hints.join(" ")} (${text})` : text;
+}
+
+const on = (clip) => `?clip=${encodeURIComponent(clip)}&voice=${encodeURIComponent(voice)}`;
 
 async function load() {
   const state = await ask(`api/state?voice=${encodeURIComponent(voice)}`);
@@ -28,7 +39,8 @@ async function load() {
     row.append(name, count); return row;
   }));
   const done = lines.filter((line) => line.recorded).length;
-  $("total").textContent = `${done} of ${lines.length} sentences recorded`;
+  const own = lines.filter((line) => line.own).length;
+  $("total").textContent = `${done} of ${lines.length} sentences recorded` + (own ? `, ${own} by you` : "");
   $("welcome").hidden = state.admitted; $("booth").hidden = !state.admitted; $("who").textContent = who;
   return state;
 }
@@ -41,26 +53,44 @@ function show() {
   if (line) { const url = `clips/${encodeURIComponent(line.clip)}`; if (!$("video").src.endsWith(url)) $("video").src = url; }
   for (const row of $("classes").children) row.classList.toggle("now", !!line && row.dataset.class === line.class);
   say(line && line.recorded ? "This one is recorded; another take takes its place." : "", "");
+  play(line && line.own ? `recordings/${encodeURIComponent(line.clip)}?voice=${encodeURIComponent(voice)}` : null);
+  if (line) ask(`api/shown${on(line.clip)}`, { method: "POST" }).catch(() => {});  // others are given other lines
   buttons();
+}
+
+function play(url) {
+  if ($("playback").src.startsWith("blob:")) URL.revokeObjectURL($("playback").src);
+  if (url) $("playback").src = url; else $("playback").removeAttribute("src");
 }
 
 function buttons() {
   const recording = parts !== null;
   $("record").classList.toggle("on", recording);
   $("record").firstChild.textContent = recording ? "Stop" : "Record";
-  $("listen").disabled = $("again").disabled = !take || recording;
+  $("listen").disabled = !$("playback").src || recording;
+  $("again").disabled = !take || recording;
   $("next").disabled = !take || !take.usable || recording || busy;
-  $("skip").disabled = $("back").disabled = recording;
+  $("skip").disabled = $("back").disabled = $("leave").disabled = recording || busy;  // or the take were another line's
 }
 
 function say(text, kind) { $("said").textContent = text; $("said").className = kind; }
 
-async function microphone() {
-  if (context) return context.resume();
+function microphone() {  // asked once, however often: each context would add its samples to the take
+  opening ??= openMicrophone().catch((error) => { opening = null; throw error; });
+  return opening.then(() => context.resume());
+}
+
+function noMicrophone(error) {
+  const denied = error.name === "NotAllowedError" ? " Allow it by the sign at the left of the page's address, then reload the page." : "";
+  say(`No microphone: ${error.message}.${denied}`, "bad");
+}
+
+async function openMicrophone() {
   const stream = await navigator.mediaDevices.getUserMedia({
     audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-  context = new AudioContext();
-  await context.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
+  const fresh = new AudioContext();
+  await fresh.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
+  context = fresh;
   const node = new AudioWorkletNode(context, "samples");
   let held = 0;
   node.port.onmessage = ({ data }) => {
@@ -72,47 +102,62 @@ async function microphone() {
     $("level").className = held >= CLIPPED ? "high" : db < QUIET_DB ? "low" : "";
     if (parts === null) return;
     parts.push(data);
+    const now = `Recording… speak, then press space. ${Math.floor(parts.length * data.length / context.sampleRate)} s`;
+    if ($("said").textContent !== now) say(now, "bad");
     if (parts.length * data.length > LONGEST_S * context.sampleRate) stop();
   };
   context.createMediaStreamSource(stream).connect(node);
 }
 
 async function start() {
-  if (parts !== null || busy || !lines[place]) return;
-  try { await microphone(); } catch (error) { say(`No microphone: ${error.message}`, "bad"); return; }
-  take = null; parts = []; $("playback").pause();
+  if (parts !== null || busy || starting || !lines[place]) return;
+  starting = true; say("Waiting for the microphone…", "");
+  try { await microphone(); } catch (error) { noMicrophone(error); return; } finally { starting = false; }
+  take = null; $("playback").pause(); play(null);
+  parts = []; began = performance.now();
   say("Recording… speak, then press space.", "bad"); buttons();
 }
 
 async function stop() {
   if (parts === null) return;
-  const sound = wav(parts, context.sampleRate);
-  parts = null; busy = true; say("Listening…", ""); buttons();
+  const sound = wav(parts, context.sampleRate), by_clock = (performance.now() - began) / 1000;
+  const length = parts.reduce((sum, one) => sum + one.length, 0) / context.sampleRate;
+  parts = null;
+  if (Math.abs(length - by_clock) > 0.1 * by_clock + 0.5) {  // samples were lost, or came twice
+    say(`Please once more: ${length.toFixed(1)} s of sound came in ${by_clock.toFixed(1)} s.`, "bad"); buttons(); return;
+  }
+  busy = true; say("Listening…", ""); buttons();
+  take = { sound, usable: false };
+  play(URL.createObjectURL(sound));
   try {
     const heard = await ask("api/check", { method: "POST", body: sound });
-    take = { sound, usable: heard.refusal === null };
-    if ($("playback").src) URL.revokeObjectURL($("playback").src);
-    $("playback").src = URL.createObjectURL(sound);
-    if (heard.refusal !== null) say(`Please once more: ${heard.refusal}`, "bad");
-    else if (heard.warnings.length) say(`Doubtful, better once more: ${heard.warnings.join("; ")}`, "doubt");
+    take.usable = heard.refusal === null;
+    if (heard.refusal !== null) say(`Please once more: ${plain(heard.refusal)}`, "bad");
+    else if (heard.warnings.length) say(`Doubtful, better once more: ${plain(heard.warnings.join("; "))}`, "doubt");
     else say(`Good (${heard.duration_s.toFixed(1)} s).`, "good");
-  } catch (error) { say(error.message, "bad"); }
+  } catch (error) { waiting(error); }
   busy = false; buttons();
+}
+
+function waiting(error) {  // the take stays in the page; the booth judges it again when it keeps it
+  if (error.away && take) take.usable = true;
+  say(error.away ? `${error.message} The take stays here: press Enter when the booth is back.` : plain(error.message), "bad");
 }
 
 async function keep() {
   if ($("next").disabled) return;
-  busy = true; buttons();
+  busy = true; say("Keeping…", ""); buttons();
   try {
-    const where = `api/takes?clip=${encodeURIComponent(lines[place].clip)}&voice=${encodeURIComponent(voice)}`;
-    await ask(where, { method: "POST", body: take.sound });
-    await load(); busy = false; forward();
-  } catch (error) { busy = false; say(error.message, "bad"); buttons(); }
+    await ask(`api/takes${on(lines[place].clip)}`, { method: "POST", body: take.sound });
+    take = null; lines[place].recorded = lines[place].own = true;
+    await load().catch(() => {});
+    busy = false; forward();
+  } catch (error) { busy = false; waiting(error); buttons(); }
 }
 
-function forward() {  // to the next line that is not recorded, round the end
+function forward() {  // to the next line that is not recorded, round the end; rather to one that nobody else sees
   const order = lines.map((_, index) => (place + 1 + index) % lines.length);
-  const open = order.find((index) => !lines[index].recorded);
+  const open = order.find((index) => !lines[index].recorded && !lines[index].held) ?? order.find((index) => !lines[index].recorded);
   place = open === undefined ? lines.length : open;
   show();
 }
@@ -136,18 +181,24 @@ function wav(chunks, rate) {
 $("welcome").addEventListener("submit", async (event) => {
   event.preventDefault();
   who = $("name").value.trim();
+  const sign = (more) => ask("api/speakers", { method: "POST", body: JSON.stringify({ name: who, agreed: $("agreed").checked, ...more }) });
   try {
-    voice = (await ask("api/speakers", { method: "POST", body: JSON.stringify({ name: who, agreed: $("agreed").checked }) })).voice;
+    let answer = await sign({});
+    if (answer.known) answer = await sign({ same: confirm(`${answer.known} has recorded here before. Are you the same person?`) });
+    voice = answer.voice;
     localStorage.setItem("voice", voice); localStorage.setItem("who", who);
     await enter();
   } catch (error) { $("refused").textContent = error.message; }
 });
 $("leave").addEventListener("click", () => { localStorage.clear(); location.reload(); });
+addEventListener("beforeunload", (event) => { if (take && take.usable) event.preventDefault(); });  // it is not kept yet
 for (const [id, action] of Object.entries({ record: () => (parts === null ? start() : stop()), listen: () => $("playback").play(),
   again: start, next: keep, back: back, skip: () => { place = (place + 1) % lines.length; show(); } }))
   $(id).addEventListener("click", () => { $(id).blur(); action(); });
 document.addEventListener("keydown", (event) => {
   if ($("booth").hidden || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  const focused = event.target.closest("button, a, summary, input");
+  if (focused && (focused.matches("input") || event.key === " " || event.key === "Enter")) return;  // it is the button's
   const id = { " ": "record", l: "listen", a: "again", Enter: "next", b: "back", s: "skip" }[event.key.length > 1 ? event.key : event.key.toLowerCase()];
   if (!id) return;
   event.preventDefault();
@@ -158,6 +209,7 @@ async function enter() {
   await load();
   if ($("booth").hidden) return;
   place = -1; forward();
-  microphone().catch((error) => say(`No microphone: ${error.message}`, "bad"));
+  microphone().catch(noMicrophone);
 }
+$("all").open = matchMedia("(min-width: 48rem)").matches;
 enter().catch((error) => { $("welcome").hidden = false; $("refused").textContent = error.message; });

@@ -32,9 +32,10 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
+from dataset_tools.core.web_server import Address
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, read_rows, write_rows
-from dataset_tools.speech.booth.server import MOST_BYTES, Address, make_app
+from dataset_tools.speech.booth.server import MOST_BYTES, make_app
 from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.recordings import read_recordings
 
@@ -348,7 +349,7 @@ def test_nothing_is_served_without_the_secret_and_no_path_is_taken_from_a_client
         where = f"/{TOKEN}/api/takes"
         assert (await client.post(where, params={"clip": clip, "voice": "ann"}, data=take)).status == 403
         speaker = {"name": "../../Ann", "agreed": True}
-        for refused in ({**speaker, "agreed": False}, {**speaker, "name": " "}, {**speaker, "agreed": "yes"}):
+        for refused in ({**speaker, "agreed": False}, {**speaker, "name": " "}, {**speaker, "name": "a\0b"}):
             assert (await client.post(f"/{TOKEN}/api/speakers", json=refused)).status == 409
         voice = (await (await client.post(f"/{TOKEN}/api/speakers", json=speaker)).json())["voice"]
         assert voice == "ann"
