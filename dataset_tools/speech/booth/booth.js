@@ -8,10 +8,10 @@ const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the righ
   [/too long/, "Too long."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."], [/quiet/, "Rather quiet. Come closer to the microphone."],
   [/noisy/, "Rather noisy. Is there a quieter place?"]];
 const WORKLET = `registerProcessor("samples", class extends AudioWorkletProcessor {
-  process(inputs) { if (inputs[0][0]) this.port.postMessage(inputs[0][0].slice()); return true; } });`;
+  process(inputs) { if (inputs[0][0]) this.port.postMessage({ at: currentFrame, data: inputs[0][0].slice() }); return true; } });`;
 
 let voice = localStorage.getItem("voice") || "", who = localStorage.getItem("who") || "";
-let lines = [], place = 0, opening = null, context = null, parts = null, began = 0, take = null, busy = false, starting = false;
+let lines = [], place = 0, opening = null, context = null, parts = null, due = null, take = null, busy = false, starting = false;
 
 async function ask(path, options) {
   const answer = await fetch(path, options).catch(() => {
@@ -93,7 +93,7 @@ async function openMicrophone() {
   context = fresh;
   const node = new AudioWorkletNode(context, "samples");
   let held = 0;
-  node.port.onmessage = ({ data }) => {
+  node.port.onmessage = ({ data: { at, data } }) => {
     let peak = 0;
     for (const value of data) peak = Math.max(peak, Math.abs(value));
     held = Math.max(peak, held * 0.96);
@@ -101,7 +101,8 @@ async function openMicrophone() {
     $("level").style.width = `${Math.max(0, (db + 60) / 60 * 100)}%`;
     $("level").className = held >= CLIPPED ? "high" : db < QUIET_DB ? "low" : "";
     if (parts === null) return;
-    parts.push(data);
+    if (at !== (due ?? at)) { due = NaN; stop(); return; }
+    due = at + data.length; parts.push(data);
     const now = `Recording… speak, then press space. ${Math.floor(parts.length * data.length / context.sampleRate)} s`;
     if ($("said").textContent !== now) say(now, "bad");
     if (parts.length * data.length > LONGEST_S * context.sampleRate) stop();
@@ -114,18 +115,15 @@ async function start() {
   starting = true; say("Waiting for the microphone…", "");
   try { await microphone(); } catch (error) { noMicrophone(error); return; } finally { starting = false; }
   take = null; $("playback").pause(); play(null);
-  parts = []; began = performance.now();
+  parts = []; due = null;
   say("Recording… speak, then press space.", "bad"); buttons();
 }
 
 async function stop() {
   if (parts === null) return;
-  const sound = wav(parts, context.sampleRate), by_clock = (performance.now() - began) / 1000;
-  const length = parts.reduce((sum, one) => sum + one.length, 0) / context.sampleRate;
+  const sound = wav(parts, context.sampleRate);
   parts = null;
-  if (Math.abs(length - by_clock) > 0.1 * by_clock + 0.5) {  // samples were lost, or came twice
-    say(`Please once more: ${length.toFixed(1)} s of sound came in ${by_clock.toFixed(1)} s.`, "bad"); buttons(); return;
-  }
+  if (Number.isNaN(due)) { say("Please once more: samples were lost, or came twice.", "bad"); buttons(); return; }
   busy = true; say("Listening…", ""); buttons();
   take = { sound, usable: false };
   play(URL.createObjectURL(sound));

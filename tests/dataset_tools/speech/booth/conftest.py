@@ -1,0 +1,223 @@
+"""A booth that runs, and a speaker in a real browser, with a microphone that plays a known sound."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import av
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, expect, sync_playwright
+
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger, LedgerRow
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
+
+RATE_HZ = 48_000
+SENTENCES = {"cut_carrot_knife": "I cut the carrot.", "wash_apple": "She washes an apple."}
+
+
+def melody(seconds: float = 3.0) -> np.ndarray:
+    """A sound that is like itself at no other moment: tones of random pitch, a fifth of a second each, with pauses."""
+    random = np.random.default_rng(7)
+    time_s = np.arange(round(0.2 * RATE_HZ)) / RATE_HZ
+    envelope = np.sin(np.pi * time_s / 0.2) ** 0.5 * (time_s < 0.17)
+    notes = [envelope * np.sin(2 * np.pi * random.uniform(300, 3000) * time_s) for _ in range(round(seconds / 0.2))]
+    return 0.3 * np.concatenate(notes)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Two clips that play, each with a synthesized utterance."""
+    place = Workspace(tmp_path / "set")
+    clips, utterances = [], []
+    for number, (class_id, text) in enumerate(SENTENCES.items()):
+        name = f"s{number + 7:02d}-d21_000001-000020"
+        path = place.clips / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=Fraction(20))
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            for frame in range(20):
+                picture = np.full((240, 320, 3), 60 + 60 * number, np.uint8)
+                picture[80:160, 10 * frame : 10 * frame + 60] = (240, 180, 60)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+        clips.append(
+            ClipRow(
+                id=name,
+                class_id=class_id,
+                person=name[:3],
+                dish="d21",
+                video=f"{name[:7]}-cam-002",
+                start_frame=1,
+                end_frame=20,
+                trim=None,
+                fps=20.0,
+                frames=20,
+                width=320,
+                height=240,
+                duration_s=1.0,
+                path=place.relative(path),
+                sha256=sha256_of(path),
+                origin=IntervalOrigin(),
+            )
+        )
+        utterances.append(
+            UtteranceRow(
+                id=f"{name}_en",
+                class_id=class_id,
+                clip=name,
+                text=text,
+                text_source="grammar",
+                language="en",
+                voice="en",
+                source="synthesized",
+                engine="espeak",
+                path=f"speech/{name}_en.wav",
+                sample_rate_hz=16000,
+                duration_s=1.0,
+                sha256="0" * 64,
+                quality={"warnings": []},
+            )
+        )
+    write_rows(place.manifests / "clips.jsonl", clips)
+    write_rows(place.manifests / "utterances.jsonl", utterances)
+    with Ledger(place.ledger) as ledger:  # as synthesis leaves it
+        for row in utterances:
+            values = {"row": msgspec.to_builtins(row)}
+            ledger.record(LedgerRow(id=f"utterance/{row.id}", status="ok", stage="speak", values=values))
+    return place
+
+
+@contextmanager
+def open_booth(place: Workspace, *options: object) -> Iterator[str]:
+    """`fmn-data speech record` as a user runs it; gives the address that it prints."""
+    command = [str(Path(sys.executable).with_name("fmn-data")), "speech", "record", "-w", str(place.root)]
+    command += map(str, options)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while (found := re.search(r"https?://[\w.-]+:\d+/[\w-]+/", said)) is None:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        try:
+            yield found.group()
+        finally:
+            process.send_signal(signal.SIGINT)
+            said += process.stdout.read()
+            assert process.wait(timeout=60) == 0, said
+            assert "Traceback" not in said
+
+
+@contextmanager
+def browser_with(sound: np.ndarray, tmp_path: Path, address: str) -> Iterator[Page]:
+    """A Chromium on the page whose microphone plays ``sound`` again and again."""
+    chromium = shutil.which("chromium")
+    assert chromium is not None, "the test needs Debian's chromium: apt-get install chromium"
+    microphone = tmp_path / "microphone.wav"
+    soundfile.write(microphone, sound, RATE_HZ, subtype="PCM_16")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=[
+                "--no-sandbox",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-audio-capture={microphone}",
+                "--autoplay-policy=no-user-gesture-required",
+                f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {urlsplit(address).hostname}",
+            ],
+        )
+        page = browser.new_page(viewport={"width": 1200, "height": 800})
+        page.set_default_timeout(60_000)  # a busy machine may take its time
+        expect.set_options(timeout=60_000)
+        if address.startswith("https"):  # as people do with a certificate that nobody vouches for
+            with pytest.raises(PlaywrightError, match="ERR_CERT_AUTHORITY_INVALID"):
+                page.goto(address)
+            page.click("#details-button")
+            page.click("#proceed-link")
+        else:
+            page.goto(address)
+        yield page
+        page.screenshot(path=tmp_path / "last-page.png")
+        browser.close()
+
+
+def wait_until(page: Page, condition: str) -> None:
+    """Asks again and again: the page's own rules forbid the usual way, which compiles text in the page."""
+    for _ in range(600):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(condition)
+
+
+def sign_in(page: Page, name: str) -> None:
+    expect(page.locator("#consent")).to_contain_text("Your voice will be recorded")
+    page.fill("#name", name)
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#booth")).to_be_hidden()  # not without the tick
+    page.check("#agreed")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#booth")).to_be_visible()
+
+
+def record(page: Page, seconds: float) -> None:
+    page.keyboard.press("Space")
+    expect(page.locator("#record")).to_contain_text("Stop")
+    page.wait_for_timeout(1000 * seconds)
+    page.keyboard.press("Space")
+    expect(page.locator("#said")).not_to_contain_text("Listening")
+    expect(page.locator("#record")).to_contain_text("Record")
+
+
+def likeness(heard: np.ndarray, played: np.ndarray) -> float:
+    """Highest normalized cross-correlation of what arrived with the sound that was played again and again."""
+    track = np.concatenate([played] * (2 + len(heard) // len(played)))
+    size = 1 << (len(track) + len(heard)).bit_length()
+    products = np.fft.irfft(np.fft.rfft(track, size) * np.conj(np.fft.rfft(heard, size)), size)
+    energy = np.concatenate([[0.0], np.cumsum(track**2)])
+    places = len(track) - len(heard)
+    norms = np.sqrt((energy[len(heard) :] - energy[: -len(heard)])[:places] * (heard**2).sum())
+    return float((products[:places] / norms).max())
+
+
+def is_melody(path: Path) -> bool:
+    """Whether a recording is what the microphone played."""
+    heard, rate_hz = soundfile.read(path)
+    assert heard.ndim == 1
+    heard = np.interp(np.arange(0, len(heard), rate_hz / RATE_HZ), np.arange(len(heard)), heard)
+    return likeness(heard, melody()) > 0.9
+
+
+def wav_bytes(tmp_path: Path) -> bytes:
+    path = tmp_path / "take.wav"
+    soundfile.write(path, melody(1.0), RATE_HZ)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def stage() -> SimpleNamespace:
+    """What tests of the page are made of."""
+    functions = (melody, open_booth, browser_with, wait_until, sign_in, record, is_melody, wav_bytes)
+    return SimpleNamespace(RATE_HZ=RATE_HZ, **{function.__name__: function for function in functions})

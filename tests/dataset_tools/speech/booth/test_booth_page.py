@@ -1,0 +1,183 @@
+"""The page of the booth: one recorder however often Record is pressed, keys, narrow screens, a server that restarts."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import soundfile
+from playwright.sync_api import Page, expect
+
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.speech.recordings import read_recordings
+
+SLOW_QUESTION = """
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.asked = 0;
+navigator.mediaDevices.getUserMedia = async (wish) => {
+  window.asked += 1; await new Promise((done) => setTimeout(done, 2500)); return ask(wish); };
+"""
+
+
+def test_record_pressed_while_the_microphone_question_is_open_starts_one_recorder(
+    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
+) -> None:
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        page.add_init_script(SLOW_QUESTION)
+        page.reload()
+        stage.sign_in(page, "Ann")
+        for _ in range(4):
+            page.keyboard.press("Space")
+        page.click("#record")
+        expect(page.locator("#said")).to_contain_text("Waiting for the microphone")
+        expect(page.locator("#record")).to_contain_text("Stop")
+        page.wait_for_timeout(2000)
+        page.keyboard.press("Space")
+        expect(page.locator("#said")).to_contain_text("Good (2.")  # not 4, 6, …
+        assert page.evaluate("window.asked") == 1
+        page.keyboard.press("Enter")
+        expect(page.locator("#total")).to_contain_text("1 of 2")
+    (row,) = read_recordings(workspace)
+    assert stage.is_melody(workspace.root / row.original)
+    assert 1.9 < soundfile.info(workspace.root / row.original).duration < 3.5
+
+
+def test_a_take_is_never_anothers_line(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        stage.sign_in(page, "Ann")
+        page.evaluate(  # an answer that takes its time
+            "const plain = window.fetch; window.fetch = async (path, options) => {"
+            " if (path.endsWith('check')) await new Promise((done) => setTimeout(done, 1500));"
+            " return plain(path, options); }; 0"
+        )
+        page.keyboard.press("Space")
+        page.wait_for_timeout(1500)
+        page.keyboard.press("Space")
+        expect(page.locator("#said")).to_contain_text("Listening")
+        for key in ("s", "b", "Space", "a"):
+            page.keyboard.press(key)
+        expect(page.locator("#said")).to_contain_text("Good (")
+        expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
+        page.keyboard.press("s")  # now it is left, and with it the take
+        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
+        expect(page.locator("#next")).to_be_disabled()
+    assert read_recordings(workspace) == []
+
+
+def test_space_and_enter_on_a_focused_button_are_its_own(
+    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
+) -> None:
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        stage.sign_in(page, "Ann")
+        stage.record(page, 1.5)
+        expect(page.locator("#said")).to_contain_text("Good (")
+        page.focus("#skip")
+        page.keyboard.press("Enter")  # would keep the take
+        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
+        page.focus("#back")
+        page.keyboard.press("Space")  # would record
+        expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
+        expect(page.locator("#record")).to_have_text("Recordspace")
+        page.focus("#record")
+        page.keyboard.press("Space")  # once, not on and off again
+        expect(page.locator("#record")).to_contain_text("Stop")
+        page.wait_for_timeout(1500)
+        page.keyboard.press("Space")
+        expect(page.locator("#said")).to_contain_text("Good (")
+        page.keyboard.press("s")
+        page.focus("#leave")
+        page.keyboard.press("Enter")
+        expect(page.locator("#welcome")).to_be_visible()
+    assert read_recordings(workspace) == []
+
+
+def test_a_phone_shows_all_of_it(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.reload()
+        stage.sign_in(page, "Ann")
+        stage.wait_until(page, "document.getElementById('video').currentTime > 0.1")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for name in ("record", "listen", "again", "next", "back", "skip"):
+            box = page.locator(f"#{name}").bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390
+            assert box["y"] + box["height"] <= 844, name  # without scrolling
+            assert box["height"] >= 36
+            assert box["width"] >= 80
+        video, sentence = (page.locator(f"#{name}").bounding_box() for name in ("video", "sentence"))
+        assert video is not None
+        assert sentence is not None
+        assert min(video["width"], sentence["width"]) > 340
+        assert page.locator("#all").get_attribute("open") is None
+        page.click("#record")
+        page.wait_for_timeout(1500)
+        page.click("#record")
+        expect(page.locator("#said")).to_contain_text("Good (")
+        page.click("#next")
+        expect(page.locator("#total")).to_contain_text("1 of 2")
+
+
+def test_a_take_outlives_the_server(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    with ExitStack() as first_booth, ExitStack() as rest:
+        address = first_booth.enter_context(stage.open_booth(workspace))
+        page = rest.enter_context(stage.browser_with(stage.melody(), tmp_path, address))
+        stage.sign_in(page, "Ann")
+        stage.record(page, 1.5)
+        expect(page.locator("#said")).to_contain_text("Good (")
+        first_booth.close()
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_contain_text("The take stays here")
+        stage.record(page, 1.6)  # another one, which nobody can judge now
+        expect(page.locator("#said")).to_contain_text("The take stays here")
+        (workspace.cache / "booth" / "tmpkilled.wav").write_bytes(b"a take that a killed booth left")
+        assert rest.enter_context(stage.open_booth(workspace)) == address
+        assert not list((workspace.cache / "booth").glob("*.wav"))
+        page.keyboard.press("Enter")
+        expect(page.locator("#total")).to_have_text("1 of 2 sentences recorded, 1 by you")
+        page.keyboard.press("b")
+        page.keyboard.press("l")  # what was kept can be heard
+        stage.wait_until(page, "document.getElementById('playback').currentTime > 0.1")
+    (row,) = read_recordings(workspace)
+    assert stage.is_melody(workspace.root / row.original)
+    assert (workspace.cache / "booth" / "address").stat().st_mode & 0o777 == 0o600
+
+
+def sentence_of_another(page: Page, stage: SimpleNamespace, address: str, name: str) -> str:
+    """What a second speaker, in a window of their own, is given to say."""
+    browser = page.context.browser
+    assert browser is not None
+    other = browser.new_page()
+    other.goto(address)
+    stage.sign_in(other, name)
+    return other.locator("#sentence").inner_text()
+
+
+def test_two_speakers_are_given_different_lines_and_one_name_is_asked_about(
+    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
+) -> None:
+    assert len(list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))) == 2
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        with page.expect_response(lambda answer: "api/shown" in answer.url):
+            stage.sign_in(page, "Ann")
+        expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
+        assert sentence_of_another(page, stage, address, "Bob") == "She washes an apple."
+
+        browser = page.context.browser
+        assert browser is not None
+        for same, voice in ((True, "ann"), (False, "ann-2")):
+            other = browser.new_page()
+            asked: list[str] = []
+
+            def answer(dialog: object, same: bool = same, asked: list[str] = asked) -> None:
+                asked.append(dialog.message)  # type: ignore[attr-defined]
+                dialog.accept() if same else dialog.dismiss()  # type: ignore[attr-defined]
+
+            other.on("dialog", answer)
+            other.goto(address)
+            stage.sign_in(other, "ann")
+            assert asked == ["Ann has recorded here before. Are you the same person?"]
+            assert other.evaluate("localStorage.getItem('voice')") == voice
