@@ -110,8 +110,7 @@ def serve(
     kept.unlink(missing_ok=True)  # whatever its mode was
     kept.touch(mode=0o600, exist_ok=False)
     kept.write_text(f"{token} {port}\n", encoding="utf-8")
-    announce(address.url(port, token))
-    asyncio.run(_serve(make_app(token), listening, context))
+    asyncio.run(_serve(make_app(token), listening, context, lambda: announce(address.url(port, token))))
 
 
 def _kept(path: Path) -> tuple[str, int]:
@@ -122,7 +121,9 @@ def _kept(path: Path) -> tuple[str, int]:
     return secrets.token_urlsafe(24), 0
 
 
-async def _serve(app: web.Application, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+async def _serve(
+    app: web.Application, listening: socket.socket, context: ssl.SSLContext | None, begun: Callable[[], None]
+) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, found: QUIET.debug("%s", found.get("message")))
     stopped = asyncio.Event()
@@ -132,6 +133,7 @@ async def _serve(app: web.Application, listening: socket.socket, context: ssl.SS
     runner = web.AppRunner(app, shutdown_timeout=5)
     await runner.setup()
     accepting = loop.create_task(accept_connections(runner, listening, context))
+    begun()
     try:
         await stopped.wait()
     finally:

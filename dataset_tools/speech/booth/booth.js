@@ -11,7 +11,7 @@ const WORKLET = `registerProcessor("samples", class extends AudioWorkletProcesso
   process(inputs) { if (inputs[0][0]) this.port.postMessage({ at: currentFrame, data: inputs[0][0].slice() }); return true; } });`;
 
 let voice = localStorage.getItem("voice") || "", who = localStorage.getItem("who") || "";
-let lines = [], place = 0, opening = null, context = null, parts = null, due = null, take = null, busy = false, starting = false;
+let lines = [], place = 0, opening = null, context = null, parts = null, first = 0, last = 0, take = null, busy = false, starting = false;
 
 async function ask(path, options) {
   const answer = await fetch(path, options).catch(() => {
@@ -101,8 +101,8 @@ async function openMicrophone() {
     $("level").style.width = `${Math.max(0, (db + 60) / 60 * 100)}%`;
     $("level").className = held >= CLIPPED ? "high" : db < QUIET_DB ? "low" : "";
     if (parts === null) return;
-    if (at !== (due ?? at)) { due = NaN; stop(); return; }
-    due = at + data.length; parts.push(data);
+    if (!parts.length) first = at;
+    last = at + data.length; parts.push(data);
     const now = `Recording… speak, then press space. ${Math.floor(parts.length * data.length / context.sampleRate)} s`;
     if ($("said").textContent !== now) say(now, "bad");
     if (parts.length * data.length > LONGEST_S * context.sampleRate) stop();
@@ -115,15 +115,18 @@ async function start() {
   starting = true; say("Waiting for the microphone…", "");
   try { await microphone(); } catch (error) { noMicrophone(error); return; } finally { starting = false; }
   take = null; $("playback").pause(); play(null);
-  parts = []; due = null;
+  parts = [];
   say("Recording… speak, then press space.", "bad"); buttons();
 }
 
 async function stop() {
   if (parts === null) return;
   const sound = wav(parts, context.sampleRate);
+  const length = parts.reduce((sum, one) => sum + one.length, 0), off = Math.abs(length - (last - first)) / context.sampleRate;
   parts = null;
-  if (Number.isNaN(due)) { say("Please once more: samples were lost, or came twice.", "bad"); buttons(); return; }
+  if (off > 0.1 + 0.1 * length / context.sampleRate) {  // by the clock of the sound card
+    say("Please once more: parts of the sound were lost, or came twice.", "bad"); buttons(); return;
+  }
   busy = true; say("Listening…", ""); buttons();
   take = { sound, usable: false };
   play(URL.createObjectURL(sound));
