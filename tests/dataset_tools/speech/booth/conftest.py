@@ -203,11 +203,12 @@ def likeness(heard: np.ndarray, played: np.ndarray) -> float:
 
 
 def is_melody(path: Path) -> bool:
-    """Whether a recording is what the microphone played."""
+    """Whether a recording is what the microphone played: most of its pieces of 0.4 s, as a busy machine loses 10 ms."""
     heard, rate_hz = soundfile.read(path)
     assert heard.ndim == 1
     heard = np.interp(np.arange(0, len(heard), rate_hz / RATE_HZ), np.arange(len(heard)), heard)
-    return likeness(heard, melody()) > 0.9
+    pieces = np.array_split(heard, max(1, round(len(heard) / (0.4 * RATE_HZ))))
+    return float(np.median([likeness(piece, melody()) for piece in pieces])) > 0.9
 
 
 def wav_bytes(tmp_path: Path) -> bytes:
