@@ -32,14 +32,6 @@ class ShownVideo:
     fps: float
     source_sha256: str | None = None
 
-    def source_frames(self, start: int, end: int) -> tuple[int, int] | None:
-        """Source frames of a range on the timeline, which counts the video's frames from 1, both ends included.
-
-        The page rounds, so an end that lies outside is moved to the edge. None when nothing of the range is inside.
-        """
-        start, end = max(1, start), min(self.frames, end)
-        return (self.first_frame + start - 1, self.first_frame + end - 1) if start <= end else None
-
 
 def clip_alone(clip: ClipRow) -> ShownVideo:
     """The video of a clip whose footage is not at hand: the clip as it was cut."""
