@@ -245,6 +245,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     if not summary.dry_run:
         terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
+    if summary.renamed:
+        terminal.say(f"  {summary.renamed} decisions were recognized under new names of their videos")
     for reason, number in summary.refused.items():
         intervals = "interval" if number == 1 else "intervals"
         terminal.say(f"  {number} {intervals} refused: {reason[0].lower()}{reason[1:]}")
