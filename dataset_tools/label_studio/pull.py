@@ -78,11 +78,11 @@ def pull(
             gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
             late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in here})
             missing = max(0, news.annotations - len(ids))
-        more, more_unreadable = _read(late.values(), server, names)
-        new = new_rows([*rows, *more], reviews, present=True)
         sent = {**news.tasks, **late}.values()
+        if late:
+            rows, unreadable = _read(sent, server, names)
+        new = new_rows(rows, reviews, present=True)
         summary = keep(workspace, f"project-{found.id}", sent, new, [as_deleted(row) for row in gone])
-        unreadable += more_unreadable
         summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
         remember_unread(workspace, f"{server}/projects/{found.id}", summary.unread)
         if news.cursor != found.link.cursor:

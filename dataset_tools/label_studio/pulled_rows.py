@@ -20,6 +20,7 @@ def new_rows(rows: Iterable[ReviewRow], reviews: Sequence[ReviewRow], *, present
 
     When the annotations are ``present`` on a server right now, also those that it took for deleted: they are back.
     """
+    rows = {row.key: row for row in rows}.values()  # an export can hold a task twice
     keys = {row.key for row in reviews}
     standing = {row.source for row in live(reviews)}
     new = [row for row in rows if row.key not in keys]

@@ -53,6 +53,11 @@ def test_decisions_of_this_data_set_come_once(place: Workspace) -> None:
     assert pulled(place, [])[0] == 0
 
 
+def test_a_task_that_an_export_holds_twice_is_one_decision(place: Workspace) -> None:
+    assert pulled(place, [exported(data_of(place))] * 2)[0] == 0
+    assert len(read_reviews(reviews_path(place))) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

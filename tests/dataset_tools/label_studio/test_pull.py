@@ -20,6 +20,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.decisions.unread import unread_warning
+from dataset_tools.label_studio.annotation_queries import annotation_ids
 from dataset_tools.label_studio.export_file import pull_from_file
 from dataset_tools.label_studio.pull import pull, watch
 from dataset_tools.label_studio.pull_summary import PullSummary
@@ -146,6 +147,28 @@ def test_a_decision_comes_though_its_task_seems_unchanged(label_studio: Any, mak
     client.annotations.update(id=client.annotations.list(id=first.id)[0].id, result=[verdict("reject")])
     news = pull(workspace, **label_studio.login)
     assert (news.decided, news.deleted, news.unread) == (2, 1, 0)
+
+
+def test_a_decision_made_while_a_pull_asks_comes_with_it_and_doubles_no_other(
+    label_studio: Any, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace).project
+    client = label_studio.client()
+    first, second, _ = label_studio.tasks_of(project).values()
+    client.annotations.create(id=first.id, result=[verdict("accept")])
+
+    def meanwhile(*arguments: Any) -> dict[int, bool]:
+        for task in (first, second):  # another one on the same task, and one on another
+            client.annotations.create(id=task.id, result=[verdict("reject")])
+        return annotation_ids(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_tools.label_studio.pull.annotation_ids", meanwhile)
+        assert pull(workspace, **label_studio.login).rows == 6
+    rows = read_reviews(reviews_path(workspace))
+    assert len({row.key for row in rows}) == len(rows) == 6
+    assert pull(workspace, **label_studio.login).rows == 0
 
 
 def test_what_one_annotator_broke_keeps_no_other_decision_away(
