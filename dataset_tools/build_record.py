@@ -62,6 +62,7 @@ class BuildSummary:
         refused: intervals that could not be used, counted by the reason's first words.
         failures: ids of the samples that failed.
         reviewed: clips that a decision of people was applied to, by verdict.
+        renamed: decisions recognized by their content where the video has another name now.
         notes: what the reader of the annotations wants said.
         stand_in: what STANDIN.json says, when the footage is made up.
     """
@@ -73,6 +74,7 @@ class BuildSummary:
     refused: Mapping[str, int]
     failures: tuple[str, ...]
     reviewed: Mapping[str, int] = field(default_factory=dict)
+    renamed: int = 0
     notes: tuple[str, ...] = ()
     stand_in: Mapping[str, Any] | None = None
     dry_run: bool = False

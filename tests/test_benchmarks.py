@@ -82,3 +82,15 @@ def test_profile_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert times == sorted(times, reverse=True)
     assert len(times) == 5
     assert 0 < sum(times) <= found["busy_ms"]
+
+
+@pytest.mark.label_studio
+@pytest.mark.slow
+@pytest.mark.xdist_group("label_studio")
+def test_review_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two annotators, a server that is killed, commands that are killed: every decision arrives, and once."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    found = importlib.import_module("review_soak").soak(tmp_path, tasks=20, server_kills=1, command_kills=3, seed=1)
+    assert found["decisions on the server"] == found["decisions here"] == found["clips and annotators"] == 40
+    assert (found["missing"], found["doubled"], found["wrong"], found["still to come"]) == (0, 0, 0, 0)
+    assert found["server killed"] == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
@@ -12,14 +12,16 @@ from dataset_tools.clips.clip_plan import Plan, PlannedClip
 from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN, SourceStatus
 from dataset_tools.clips.planning import plan_clips
+from dataset_tools.clips.renamed_videos import rows_under_new_ids
 from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import read_sentences
-from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
@@ -57,6 +59,10 @@ def build_dataset(
         StoppedError: something outside stopped it (a full disk, another build in the workspace).
     """
     reviews = read_reviews(reviews_path(workspace))
+    renamed = rows_under_new_ids(
+        reviews, corpus, lambda names: _contents(workspace, corpus, names, jobs, dry_run=dry_run, progress=progress)
+    )
+    reviews += renamed
     decisions = decide(reviews, "clip")
     plan = _plan(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     if not corpus.videos:
@@ -67,10 +73,13 @@ def build_dataset(
             next_step="put the videos there; to try without them: fmn-data standin DIR",
         )
     if dry_run:
-        return _summary(plan, corpus, classes, (), (), _Failures(), dry_run=True)
+        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, dry_run=True)
     if options.speech:
         _check_speech(options.voices)
     with Ledger(workspace.ledger) as ledger:
+        if renamed:
+            with reviews_lock(workspace):
+                append_reviews(reviews_path(workspace), renamed)
         failures = _Failures()
         plan, clips = _cut(workspace, corpus, classes, options, decisions, jobs, ledger, failures, progress)
         if options.speech:
@@ -84,9 +93,20 @@ def build_dataset(
         clips, utterances = with_verdicts(clips, utterances, reviews)
         write_rows(workspace.manifests / "clips.jsonl", clips)
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
-        summary = _summary(plan, corpus, classes, clips, utterances, failures)
+        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed)
         write_build(workspace, corpus, classes, options, summary)
     return summary
+
+
+def _contents(
+    workspace: Workspace, corpus: Corpus, names: Collection[str], jobs: int, *, dry_run: bool, progress: Progress
+) -> dict[str, str]:
+    """SHA-256 of videos by name, of those that can be read; a dry run leaves no note of it."""
+    videos = {name: corpus.videos[name] for name in names}
+    if dry_run:
+        return {name: sha256_of(path) for name, path in videos.items() if path.is_file()}
+    sources, _ = read_sources(videos, workspace.cache / "sources", jobs=jobs, progress=progress)
+    return {name: source.sha256 for name, source in sources.items()}
 
 
 def _check_speech(options: SpeechOptions) -> None:
@@ -198,6 +218,7 @@ def _summary(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
     failures: _Failures,
+    renamed: Sequence[ReviewRow],
     *,
     dry_run: bool = False,
 ) -> BuildSummary:
@@ -217,6 +238,7 @@ def _summary(
             *missing,
         ),
         reviewed=dict(sorted(reviewed.items())),
+        renamed=sum(row.item == "clip" for row in renamed),
         notes=corpus.notes,
         stand_in=corpus.standin,
         dry_run=dry_run,

@@ -15,7 +15,7 @@ from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.label_studio.pull import PullSummary
+    from dataset_tools.label_studio.pull_summary import PullSummary
     from dataset_tools.label_studio.push_summary import PushSummary
     from dataset_tools.label_studio.workspace_server import Target
 
@@ -81,7 +81,7 @@ def annotate(
     )
     _show_push(terminal, pushed)
     pulled = pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress)
-    _show_pull(terminal, pulled)
+    _show_pull(terminal, place, pulled)
     _show_status(terminal, place)
     if open_page or (open_page is None and started and sys.stdout.isatty() and not terminal.as_json):
         _open(pushed.address)
@@ -169,16 +169,18 @@ def annotate_pull(
 
     Example: fmn-data annotate pull --watch
     """
-    from dataset_tools.label_studio.pull import pull, pull_from_file
+    from dataset_tools.label_studio.export_file import pull_from_file
+    from dataset_tools.label_studio.pull import pull
     from dataset_tools.label_studio.pull import watch as keep_pulling
 
     if source is not None:
-        _show_pull(terminal, pull_from_file(place, source))
+        _show_pull(terminal, place, pull_from_file(place, source))
         return
     target, _ = _target(place, terminal, may_install=False)
     if not watch:
         _show_pull(
             terminal,
+            place,
             pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress),
         )
         return
@@ -186,7 +188,7 @@ def annotate_pull(
         if isinstance(news, Exception):
             terminal.warn(news.found)
         else:
-            _show_pull(terminal, news)
+            _show_pull(terminal, place, news)
 
 
 @annotate_app.command("status")
@@ -245,7 +247,9 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
             next_step="start it with fmn-data annotate serve, or name one with LABEL_STUDIO_URL",
         )
     if not may_install and sys.stdin.isatty() and not terminal.as_json:
-        may_install = typer.confirm("No Label Studio is known. Install it beside, where needed, and start it here?")
+        may_install = typer.confirm(
+            "No Label Studio is known. Start one here, installed first where it is missing (90 s, 1 GB)?"
+        )
     target = serve(place, may_install=may_install, progress=terminal.progress)
     _show_serve(terminal, place, target)
     return target, True
@@ -273,18 +277,26 @@ def _show_push(terminal: Terminal, pushed: PushSummary) -> None:
     terminal.result({"push": pushed.as_dict()})
 
 
-def _show_pull(terminal: Terminal, pulled: PullSummary) -> None:
-    terminal.closing("pull", pulled.text(), "annotations/reviews.jsonl")
-    for clip, who, why in pulled.problems:
+def _show_pull(terminal: Terminal, place: Workspace, pulled: PullSummary) -> None:
+    from dataset_tools.decisions.journal import reviews_path
+
+    terminal.closing("pull", pulled.text(), reviews_path(place))
+    for clip, who, why in (*pulled.problems, *pulled.changed):
         terminal.warn(f"{clip}, {who}: {why}")
+    if pulled.unread:
+        terminal.warn(f"{pulled.unread:,} decisions are in Label Studio and could not be read: pull again")
     terminal.result({"pull": pulled.as_dict()})
 
 
 def _show_status(terminal: Terminal, place: Workspace) -> None:
+    from dataset_tools.decisions.unread import unread_warning
     from dataset_tools.label_studio.review_status import status, status_tables
 
     found = status(place)
     for table in status_tables(found):
         terminal.say(table)
+    warning = unread_warning(place)
+    if warning is not None:
+        terminal.warn(warning)
     terminal.say(f"  {found.next_step()}")
-    terminal.result({"status": found.as_dict()})
+    terminal.result({"status": {**found.as_dict(), "warning": warning}})

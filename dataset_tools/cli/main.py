@@ -145,6 +145,7 @@ def pairs(
 
     Example: fmn-data pairs --split person
     """
+    from dataset_tools.decisions.unread import unread_warning
     from dataset_tools.pairs.pairing import PairOptions, make_pairs
 
     summary = make_pairs(
@@ -168,6 +169,8 @@ def pairs(
         terminal.warn("this split leaks: every clip and every utterance stands on both sides (the paper's reading)")
     for leak in summary.leaks:
         terminal.warn(f"leak: {leak} stands on both sides")
+    if reviewed and (warning := unread_warning(place)):
+        terminal.warn(warning)
     terminal.result(summary.as_dict())
     if not dry_run:
         terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")
@@ -242,6 +245,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     if not summary.dry_run:
         terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
+    if summary.renamed:
+        terminal.say(f"  {summary.renamed} decisions were recognized under new names of their videos")
     for reason, number in summary.refused.items():
         intervals = "interval" if number == 1 else "intervals"
         terminal.say(f"  {number} {intervals} refused: {reason[0].lower()}{reason[1:]}")

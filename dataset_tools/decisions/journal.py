@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -25,6 +25,11 @@ from dataset_tools.core.workspace import Workspace
 
 Verdict = Literal["accept", "trim", "reject", "skip"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+MOST_CHARACTERS = 500
+"""Of any text that people give: a sentence is spoken, at a cost that grows with its length."""
+
+Text = Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)]
 
 
 class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +61,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
             clip when that is cut anew, at another size or by another encoder, from the same video.
     """
 
-    class_id: str = msgspec.field(name="class")
-    sentence: str
+    class_id: Text = msgspec.field(name="class")
+    sentence: Text
     first_frame: int
     frames: int
     interval: tuple[int, int] | None = None
@@ -82,22 +87,24 @@ class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):
         time: when it was decided or last changed (or, with ``deleted``, noticed to be gone), UTC, ISO 8601.
         deleted: the annotation is gone from Label Studio; the row repeats what it said.
         problem: why the decision cannot be used (a trim without a range, …), or null.
+        changed: how what was said was changed to be used (a range that was cut to the clip), or null.
         lead_time_s: seconds that the annotator took, or null.
     """
 
     item: Literal["clip", "utterance"]
     content_sha256: str
     verdict: Verdict | None
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Text, ...] = ()
     trim: tuple[int, int] | None = None
-    corrected_class: str | None = None
-    sentence: str | None = None
+    corrected_class: Text | None = None
+    sentence: Text | None = None
     rating: int | None = None
-    note: str | None = None
-    annotator: str
+    note: Text | None = None
+    annotator: Text
     time: str
     deleted: bool = False
-    problem: str | None = None
+    problem: Text | None = None
+    changed: Text | None = None
     lead_time_s: float | None = None
     shown: Shown
     label_studio: LabelStudioIds

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from dataset_tools.decisions.journal import utc
 from dataset_tools.label_studio.connection import answers
+from dataset_tools.label_studio.labeled_tasks import is_ours
 
 _TASKS_PER_PAGE = 100
 _IDS_PER_PAGE = 1000
+_IDS_PER_REQUEST = 100
 # Changes become visible in the order that they are committed, not that of their times.
 _LATE_S = 60.0
 
@@ -34,15 +36,20 @@ class Changes:
     annotations: int
 
 
-def changes(client: Any, url: str, project: int, cursor: str | None) -> Changes:
-    """The tasks with annotations that changed since ``cursor`` (UTC), all of them when it is None."""
+def changes(client: Any, url: str, project: int, cursor: str | None, highest: int) -> Changes:
+    """The tasks with annotations that changed since ``cursor`` (UTC), all of them when it is None.
+
+    Label Studio writes an annotation first and its task's ``updated_at`` and counters later: killed in between, they
+    stay as they were. So tasks are asked for by the ids of their annotations, and those with an annotation of an id
+    above ``highest``, the highest known, come whatever ``updated_at`` says. Tasks nobody worked on are left out: after
+    a push all of them are new.
+    """
     started = time.monotonic()
     since = [] if cursor is None else [_condition("updated_at", "Datetime", cursor)]
     tasks: dict[int, dict[str, Any]] = {}
     with answers(url):
-        # Tasks nobody worked on are left out: after a push all of them are new.
-        for count in ("total_annotations", "cancelled_annotations"):
-            for task in _tasks(client, project, [*since, _condition(count, "Number", 0)]):
+        for conditions in ([*since, _with_annotations_above(0)], [_with_annotations_above(highest)]):
+            for task in _tasks(client, project, conditions):
                 tasks[task["id"]] = task
         counts = client.projects.get(project)
     newest = max((task["updated_at"] for task in tasks.values()), default=None)
@@ -54,20 +61,31 @@ def changes(client: Any, url: str, project: int, cursor: str | None) -> Changes:
     return Changes(tasks, cursor, total)
 
 
-def annotation_ids(client: Any, url: str, project: int) -> set[int]:
-    """Ids of all annotations that a project has."""
-    ids: set[int] = set()
+def annotation_ids(client: Any, url: str, project: int) -> dict[int, bool]:
+    """Ids of all annotations that a project has, each with whether a push made its task."""
+    ids: dict[int, bool] = {}
     with answers(url):
-        for count in ("total_annotations", "cancelled_annotations"):
-            for task in client.tasks.list(
-                project=project,
-                fields="all",
-                include="id,annotations_ids",
-                query=_query([_condition(count, "Number", 0)]),
-                page_size=_IDS_PER_PAGE,
-            ):
-                ids.update(int(one) for one in (task.annotations_ids or "").split(",") if one)
+        for task in client.tasks.list(
+            project=project,
+            fields="all",
+            include="id,data,annotations_ids",
+            query=_query([_with_annotations_above(0)]),
+            page_size=_IDS_PER_PAGE,
+        ):
+            ours = is_ours({"data": task.data})
+            ids.update((int(one), ours) for one in (task.annotations_ids or "").split(",") if one)
     return ids
+
+
+def tasks_with(client: Any, url: str, project: int, annotations: Collection[int]) -> dict[int, dict[str, Any]]:
+    """The tasks that have these annotations, by id."""
+    ids = sorted(annotations)
+    tasks: dict[int, dict[str, Any]] = {}
+    with answers(url):
+        for start in range(0, len(ids), _IDS_PER_REQUEST):
+            some = _condition("annotations_ids", "Number", ids[start : start + _IDS_PER_REQUEST], "in_list")
+            tasks.update((task["id"], task) for task in _tasks(client, project, [some]))
+    return tasks
 
 
 def annotator_names(client: Any, url: str) -> dict[int, str]:
@@ -99,8 +117,12 @@ def _tasks(client: Any, project: int, conditions: list[dict[str, Any]]) -> Itera
         }
 
 
-def _condition(field: str, kind: str, value: str | int) -> dict[str, Any]:
-    return {"filter": f"filter:tasks:{field}", "operator": "greater", "type": kind, "value": value}
+def _with_annotations_above(annotation: int) -> dict[str, Any]:
+    return _condition("annotations_ids", "Number", annotation)
+
+
+def _condition(field: str, kind: str, value: str | int | list[int], operator: str = "greater") -> dict[str, Any]:
+    return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
 
 
 def _query(conditions: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ The SDK's own error texts hold response headers, with the session cookie: only s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,16 +22,23 @@ def server_name(url: str) -> str:
     """The address as rows and files name it: no final slash, lower-case, one name for this machine.
 
     Raises:
-        InputError: it is not an http(s) address.
+        InputError: it is not an http(s) address, or holds a password, which would be sent in place of the API key.
     """
-    parts = urlsplit(url.strip())
     try:
+        parts = urlsplit(url.strip())
         host, port = parts.hostname, parts.port
     except ValueError:
-        host = port = None
+        parts, host, port = urlsplit(""), None, None
+    if parts.username is not None or parts.password is not None:
+        raise InputError(
+            f"The address holds a user name or a password: {without_password(url)}",
+            where="LABEL_STUDIO_URL",
+            expected="an address such as http://127.0.0.1:8080, and a token in LABEL_STUDIO_API_KEY",
+            next_step="take what is before the @ out of it",
+        )
     if parts.scheme not in ("http", "https") or not host:
         raise InputError(
-            f"This is not the address of a server: {url!r}",
+            f"This is not the address of a server: {without_password(url)!r}",
             where="LABEL_STUDIO_URL",
             expected="an address such as http://127.0.0.1:8080",
             next_step="set LABEL_STUDIO_URL to the address that the browser shows for Label Studio",
@@ -38,6 +46,11 @@ def server_name(url: str) -> str:
     host = "127.0.0.1" if host in _LOOPBACK else host
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def without_password(url: str) -> str:
+    """The address as messages may show it: without what is before an @."""
+    return re.sub(r"[^/\s]*@", "…@", url)
 
 
 @contextmanager

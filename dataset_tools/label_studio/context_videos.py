@@ -1,7 +1,8 @@
 """The videos that people look at: every clip as annotated, whatever was decided, with a margin of footage around it.
 
-They lie in ``clips/with-margin/`` and are cut from the videos that the clips were cut from, when clips are pushed. What
-is before and after the clip is darker. Where the footage is not at hand any more, the clip itself is shown.
+The margin is ten frames before the clip and a second after it; it is darker. The videos lie in ``clips/in-context/``
+and are cut from those that the clips were cut from, when clips are pushed. Where the footage is not at hand any more,
+the clip itself is shown.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from dataset_tools.clips.cutting import Span
     from dataset_tools.clips.source_videos import Source
 
-MARGIN_S = 1.0
-FOLDER = "with-margin"
-_KIND = "shown"
+FRAMES_BEFORE = 10
+"""More would put the clip out of view: the page opens on the first frames, about 27 of them on a screen of 1280 px."""
+AFTER_S = 1.0
+# Another margin needs another name: a page that is open would count the frames of one and show the other.
+FOLDER = "in-context"
+_KIND = "in-context"
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ def shown_videos(
     for clip in clips:
         source = sources.get(_source_of(rows.get(f"clip/{clip.id}")))
         if source is not None:
-            start_frame, end_frame = _first_frame(clip), min(source.index.frames, clip.end_frame + _margin(clip))
+            start_frame, end_frame = (
+                _first_frame(clip),
+                min(source.index.frames, clip.end_frame + round(AFTER_S * clip.fps)),
+            )
             bright = (clip.start_frame, clip.end_frame)
             key = cut_key(source, start_frame, end_frame, _short_side(clip), bright)
             path = workspace.clips / FOLDER / f"{clip.id}.mp4"
@@ -107,12 +114,8 @@ def _sources(rows: Mapping[str, LedgerRow], clips: Sequence[ClipRow]) -> dict[st
     return {clip_id: source for clip_id, source in found.items() if source}
 
 
-def _margin(clip: ClipRow) -> int:
-    return round(MARGIN_S * clip.fps)
-
-
 def _first_frame(clip: ClipRow) -> int:
-    return max(1, clip.start_frame - _margin(clip))
+    return max(1, clip.start_frame - FRAMES_BEFORE)
 
 
 def _short_side(clip: ClipRow) -> int:

@@ -35,7 +35,7 @@ KEEP = "keep"
 
 NO_OBJECT = "(none)"
 OTHER = "other"
-TASK_FIELDS = ("title", "video", "fps", "sentence", "speech", "class", "clip_id")
+TASK_FIELDS = ("title", "range", "video", "fps", "sentence", "speech", "class", "clip_id")
 """Fields of a task that a page may show, each as ``$name``."""
 
 _VERDICTS = {"accept", "trim", "reject"}
@@ -137,6 +137,9 @@ def _problems(root: ElementTree.Element) -> Iterator[str]:
     for name, tag in CONTROLS.items():
         if name in controls and controls[name].tag != tag:
             yield f"The control `{name}` is a {controls[name].tag}; it must be a {tag}."
+    words = [name for name in ("action", "subject", "object") if name in controls]
+    if len(words) not in (0, 3):
+        yield f"Of action, subject and object there is only {' and '.join(words)}; a class needs all three."
     if "verdict" not in controls:
         yield "There is no control `verdict`: Choices with accept and reject."
     for name, known in (("verdict", _VERDICTS), ("speech_verdict", _SPEECH_VERDICTS)):

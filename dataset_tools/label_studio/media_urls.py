@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.connection import without_password
 from dataset_tools.manifests import ClipRow
 
 MEDIA_FOLDERS = ("clips", "speech")
@@ -31,14 +32,6 @@ class ShownVideo:
     frames: int
     fps: float
     source_sha256: str | None = None
-
-    def source_frames(self, start: int, end: int) -> tuple[int, int] | None:
-        """Source frames of a range on the timeline, which counts the video's frames from 1, both ends included.
-
-        The page rounds, so an end that lies outside is moved to the edge. None when nothing of the range is inside.
-        """
-        start, end = max(1, start), min(self.frames, end)
-        return (self.first_frame + start - 1, self.first_frame + end - 1) if start <= end else None
 
 
 def clip_alone(clip: ClipRow) -> ShownVideo:
@@ -70,17 +63,48 @@ class Addresses:
         return f"/data/local-files/?d={quote(f'{self._prefix}/{path}'.lstrip('/'))}"
 
     def storage_folders(self) -> list[Path]:
-        """The folders that the server is asked to serve; none when another server does."""
+        """The folders that the server is asked to serve; none when another server does.
+
+        Raises:
+            InputError: a link in them leads out of them.
+        """
         if self.media_url is not None:
             return []
+        refuse_links_out(self._workspace)
         return [self._base / name for name in MEDIA_FOLDERS if (self._workspace.root / name).is_dir()]
 
 
+def refuse_links_out(workspace: Workspace) -> None:
+    """Sees to it that a server which serves the media folders serves nothing else: it follows links.
+
+    The folders themselves may be links, to a larger disk.
+
+    Raises:
+        InputError: a link in them leads out of them; its name is told.
+    """
+    roots = [(workspace.root / name).resolve() for name in MEDIA_FOLDERS]
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            for path in (Path(folder, name) for name in [*folders, *files]):
+                target = Path(os.path.realpath(path))  # unlike resolve(), without an error for a link to itself
+                if path.is_symlink() and not any(target.is_relative_to(one) for one in roots):
+                    raise InputError(
+                        f"A link leads out of {root.name}/, and everybody who reviews could read what it leads to",
+                        where=path,
+                        expected=f"files in {' and '.join(f'{name}/' for name in MEDIA_FOLDERS)}, no links out of them",
+                        next_step="put the file itself there in place of the link, or remove the link",
+                    )
+
+
 def _checked_media_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme not in ("http", "https") or not parts.netloc or not is_plain:
         raise InputError(
-            f"This is not an address that media can lie under: {url!r}",
+            f"This is not an address that media can lie under: {without_password(url)!r}",
             where="--media-url",
             expected="an address under which clips/ and speech/ lie, such as https://media.example.org/demo",
             next_step="give that address, or leave --media-url out for a server on this machine",

@@ -3,70 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import (
+    MOST_CHARACTERS,
     ReviewRow,
-    append_reviews,
     read_reviews,
     reviews_lock,
     reviews_path,
-    utc,
 )
 from dataset_tools.decisions.majority_rule import live
-from dataset_tools.label_studio.annotation_queries import Changes, annotation_ids, annotator_names, changes
-from dataset_tools.label_studio.annotation_rows import is_ours, rows_of
+from dataset_tools.decisions.unread import remember_unread
+from dataset_tools.label_studio.annotation_queries import (
+    Changes,
+    annotation_ids,
+    annotator_names,
+    changes,
+    tasks_with,
+)
+from dataset_tools.label_studio.annotation_rows import rows_of
 from dataset_tools.label_studio.connection import connect, server_name
+from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.labeling_config import control_targets
 from dataset_tools.label_studio.projects import Project, find_project, remember
+from dataset_tools.label_studio.pull_summary import PullSummary
+from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
 
 _STAGE = "pull"
-
-
-@dataclass(frozen=True)
-class PullSummary:
-    """What a pull brought.
-
-    Attributes:
-        decided: clips of which a decision came, new or changed. deleted: decisions found to be deleted.
-        rows: rows appended to reviews.jsonl.
-        problems: decisions that cannot be used, each as ``(clip id, annotator, why)``.
-        raw: the file that keeps what the server sent, or None when nothing was new.
-    """
-
-    decided: int
-    deleted: int
-    rows: int
-    problems: tuple[tuple[str, str, str], ...]
-    raw: Path | None
-
-    def text(self) -> str:
-        """One line for people."""
-        if not self.rows:
-            return "nothing new"
-        said = [f"{self.decided:,} decision{'' if self.decided == 1 else 's'}"]
-        said += [f"{self.deleted:,} deleted"] if self.deleted else []
-        said += [f"{len(self.problems):,} cannot be used"] if self.problems else []
-        return ", ".join(said)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "decided": self.decided,
-            "deleted": self.deleted,
-            "rows": self.rows,
-            "problems": [{"clip": clip, "annotator": who, "problem": why} for clip, who, why in self.problems],
-            "raw": None if self.raw is None else str(self.raw),
-        }
 
 
 def pull(
@@ -95,43 +65,30 @@ def pull(
     with connect(url, api_key) as client, reviews_lock(workspace):
         reviews = read_reviews(reviews_path(workspace))
         found = _found(client, workspace, url, project)
-        news = changes(client, url, found.id, found.link.cursor)
-        tasks = [task for task in news.tasks.values() if is_ours(task)]
-        known = [
-            row for row in live(reviews) if (row.label_studio.server, row.label_studio.project) == (server, found.id)
-        ]
-        names = annotator_names(client, url) if tasks else {}
-        rows = [row for task in tasks for row in rows_of(task, server=server, names=names)]
-        new = _new(rows, reviews, present=True)
+        earlier = [row for row in reviews if (row.label_studio.server, row.label_studio.project) == (server, found.id)]
+        known = live(earlier)
+        news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
         gone = _gone_from_tasks(known, news)
-        left = {row.label_studio.annotation for row in [*known, *rows]} - {row.label_studio.annotation for row in gone}
-        if len(left) != news.annotations:
-            present = annotation_ids(client, url, found.id)
-            gone += [row for row in known if row not in gone and row.label_studio.annotation not in present]
-        deleted = [_as_deleted(row) for row in gone]
-        summary = _keep(workspace, f"project-{found.id}", tasks, new, deleted)
+        names = annotator_names(client, url)
+        rows, unreadable = _read(news.tasks.values(), server, names)
+        here, late, missing = _annotations(known) | _annotations_of(news.tasks.values()), {}, 0
+        # A pull that brings something looks whether it is all: a deletion can hide that something is missing.
+        if gone or new_rows(rows, reviews, present=True) or len(here) != news.annotations:
+            ids = annotation_ids(client, url, found.id)
+            gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
+            late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in here})
+            missing = max(0, news.annotations - len(ids))
+        sent = {**news.tasks, **late}.values()
+        if late:
+            rows, unreadable = _read(sent, server, names)
+        new = new_rows(rows, reviews, present=True)
+        summary = keep(workspace, f"project-{found.id}", sent, new, [as_deleted(row) for row in gone])
+        summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
+        remember_unread(workspace, f"{server}/projects/{found.id}", summary.unread)
         if news.cursor != found.link.cursor:
             remember(workspace, url, msgspec.structs.replace(found.link, cursor=news.cursor))
     progress(_STAGE, 1, 1)
     return summary
-
-
-def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
-    """Appends what a JSON export of Label Studio holds and reviews.jsonl does not; for servers without API access.
-
-    An export does not tell what was deleted since an earlier one, so nothing is taken for deleted.
-
-    Raises:
-        InputError: the file is not a JSON export of tasks that a push made.
-    """
-    with reviews_lock(workspace):
-        reviews = read_reviews(reviews_path(workspace))
-        tasks = [task for task in _exported(export) if is_ours(task)]
-        try:
-            rows = [row for task in tasks for row in rows_of(task, server=None, names={})]
-        except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-            raise _not_an_export(export, f"a field is missing or wrong: {error}") from error
-        return _keep(workspace, "export", tasks, _new(rows, reviews, present=False), [])
 
 
 def watch(
@@ -165,20 +122,6 @@ def _found(client: Any, workspace: Workspace, url: str, title: str | None) -> Pr
     return found
 
 
-def _new(rows: Iterable[ReviewRow], reviews: Sequence[ReviewRow], *, present: bool) -> list[ReviewRow]:
-    """The rows that reviews.jsonl does not have.
-
-    When the annotations are ``present`` on a server right now, also those that it took for deleted: they are back.
-    """
-    keys = {row.key for row in reviews}
-    standing = {row.source for row in live(reviews)}
-    new = [row for row in rows if row.key not in keys]
-    if present:
-        back = [row for row in rows if row.key in keys and row.source not in standing]
-        new += [msgspec.structs.replace(row, time=_now()) for row in back]
-    return new
-
-
 def _gone_from_tasks(known: Sequence[ReviewRow], news: Changes) -> list[ReviewRow]:
     """Rows whose annotation its task, which was listed anew, does not have any more."""
     present = {
@@ -191,47 +134,27 @@ def _gone_from_tasks(known: Sequence[ReviewRow], news: Changes) -> list[ReviewRo
     ]
 
 
-def _as_deleted(row: ReviewRow) -> ReviewRow:
-    return msgspec.structs.replace(row, deleted=True, time=max(_now(), row.time))
+def _annotations(rows: Iterable[ReviewRow]) -> set[int]:
+    return {row.label_studio.annotation for row in rows}
 
 
-def _keep(
-    workspace: Workspace, source: str, tasks: Sequence[dict[str, Any]], new: list[ReviewRow], deleted: list[ReviewRow]
-) -> PullSummary:
-    """Writes what the server sent, then the rows."""
-    raw = None
-    if new or deleted:
-        touched = {row.label_studio.task for row in [*new, *deleted]}
-        raw = workspace.annotations / "label-studio" / f"{_now().replace(':', '-')}_{source}.json"
-        sent = [task for task in tasks if task["id"] in touched]
-        write_bytes(raw, msgspec.json.format(msgspec.json.encode(sent), indent=1))
-        append_reviews(reviews_path(workspace), [*new, *deleted])
-    return PullSummary(
-        decided=len({row.id for row in new if row.item == "clip"}),
-        deleted=len({row.label_studio.annotation for row in deleted}),
-        rows=len(new) + len(deleted),
-        problems=tuple((row.id, row.annotator, row.problem) for row in new if row.problem is not None),
-        raw=raw,
-    )
+def _annotations_of(tasks: Iterable[Mapping[str, Any]]) -> set[int]:
+    return {annotation["id"] for task in tasks if is_ours(task) for annotation in task["annotations"]}
 
 
-def _exported(export: Path) -> list[dict[str, Any]]:
-    try:
-        return msgspec.json.decode(export.read_bytes(), type=list[dict[str, Any]])
-    except FileNotFoundError as error:
-        raise _not_an_export(export, "there is no such file") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise _not_an_export(export, str(error)) from error
+def _read(
+    tasks: Iterable[Mapping[str, Any]], server: str, names: Mapping[int, str]
+) -> tuple[list[ReviewRow], list[tuple[str, str, str]]]:
+    """The rows of the tasks that a push made, and what keeps others of them from being read, as `PullSummary` has it.
 
-
-def _not_an_export(export: Path, why: str) -> InputError:
-    return InputError(
-        f"The export cannot be read: {why}",
-        where=export,
-        expected="a file that Label Studio exported as JSON, of tasks that fmn-data annotate push made",
-        next_step="export the project again as JSON (not JSON-MIN), then pull --from that file",
-    )
-
-
-def _now() -> str:
-    return utc(datetime.now(UTC))
+    Whoever takes part in a project can change its tasks; what one of them broke keeps nobody else's work away.
+    """
+    rows: list[ReviewRow] = []
+    unreadable: list[tuple[str, str, str]] = []
+    for task in filter(is_ours, tasks):
+        try:
+            rows += rows_of(task, server=server, names=names)
+        except ValueError as error:
+            place = f"{server}/projects/{task['project']}/data?task={task['id']}"
+            unreadable.append((str(task["data"]["clip_id"])[:MOST_CHARACTERS], "?", f"{error} ({place})"))
+    return rows, unreadable

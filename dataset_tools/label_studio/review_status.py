@@ -126,6 +126,7 @@ def status(workspace: Workspace) -> ReviewStatus:
 def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
     """The status as tables for the terminal: per class, per annotator, and agreement where there is any."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
@@ -134,7 +135,10 @@ def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
             made.add_column(column, justify="right" if number else "left", no_wrap=True)
         for row in rows:
             made.add_row(
-                *("" if cell in (0, None) else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
+                *(
+                    "" if cell in (0, None) else f"{cell:,}" if isinstance(cell, int) else escape(str(cell))
+                    for cell in row
+                )
             )
         return made
 

@@ -53,8 +53,9 @@ def server_venv() -> Path:
 
 
 def is_installed(venv: Path) -> bool:
-    """Whether the installation there was finished."""
-    return (venv / ".installed").is_file()
+    """Whether Label Studio, in this version, is there as a whole: pip installs it last, and writes its RECORD last."""
+    record = f"lib/python*/site-packages/label_studio-{LABEL_STUDIO_VERSION}.dist-info/RECORD"
+    return (venv / "bin" / "label-studio").is_file() and any(venv.glob(record))
 
 
 def install(venv: Path, progress: Progress = silent) -> None:
@@ -80,7 +81,6 @@ def install(venv: Path, progress: Progress = silent) -> None:
                     expected="access to a package index, 1 GB of disk",
                     next_step="mend that, then run the same command again",
                 )
-        (venv / ".installed").touch()
         progress("install", 1, 1)
 
 
@@ -128,6 +128,7 @@ def start(
         InputError: the port is taken.
         StoppedError: the server ends or does not answer; the log is named.
     """
+    data = data.absolute()  # Label Studio takes a relative one from its own folder
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
     port = _free_port() if port is None else port
@@ -213,6 +214,7 @@ def _environment(url: str, data: Path, document_root: Path, account: Account) ->
     return {
         **inherited,
         "LABEL_STUDIO_BASE_DATA_DIR": str(data),
+        "LABEL_STUDIO_ALLOWED_HOSTS": f"{HOST},localhost",
         "LABEL_STUDIO_HOST": url,
         "LABEL_STUDIO_USERNAME": account.email,
         "LABEL_STUDIO_PASSWORD": account.password,

@@ -131,6 +131,7 @@ def make_task(
         "clip_id": clip.id,
         "look": look,
         "title": title,
+        "range": f"The clip is frames {start} to {end} here: what is kept lies within them.",
         "class": clip.class_id,
         "sentence": "" if utterance is None else utterance.text,
         "video": address(video.path),

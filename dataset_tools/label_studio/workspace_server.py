@@ -14,9 +14,11 @@ from filelock import FileLock
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio.media_urls import MEDIA_FOLDERS
+from dataset_tools.label_studio.connection import server_name
+from dataset_tools.label_studio.media_urls import MEDIA_FOLDERS, refuse_links_out
 from dataset_tools.label_studio.server import (
     LABEL_STUDIO_VERSION,
+    VENV_ENVIRONMENT,
     Account,
     Server,
     install,
@@ -63,12 +65,13 @@ def find_server(workspace: Workspace, environment: Mapping[str, str] = os.enviro
     """The server to use: the one that LABEL_STUDIO_URL names, else the workspace's own when it runs, else None.
 
     Raises:
-        InputError: LABEL_STUDIO_URL is set and LABEL_STUDIO_API_KEY is not.
+        InputError: LABEL_STUDIO_URL is no address, or LABEL_STUDIO_API_KEY is not set beside it.
     """
     url = environment.get("LABEL_STUDIO_URL", "").strip()
     key = environment.get("LABEL_STUDIO_API_KEY", "").strip()
     record = _read(workspace)
     if url:
+        server_name(url)
         if record is not None and record.url == url.rstrip("/"):
             return _own(workspace, record.account, url, key)
         if not key:
@@ -100,7 +103,8 @@ def serve(
         progress: told about installing and starting.
 
     Raises:
-        InputError: it is not installed and may not be, the port is taken, or the record of its account was lost.
+        InputError: it is not installed and may not be, the port is taken, the record of its account was lost, or a link
+            leads out of the folders that it serves.
         StoppedError: it cannot be installed or started.
     """
     home = _home(workspace)
@@ -118,8 +122,10 @@ def serve(
             raise InputError(
                 f"Label Studio {LABEL_STUDIO_VERSION} is not installed",
                 where=venv,
-                expected="a server of your own, or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY of another one",
-                next_step="let it be installed with: fmn-data annotate serve (about 90 seconds, 1 GB)",
+                expected=f"bin/label-studio of version {LABEL_STUDIO_VERSION} in that virtual environment",
+                next_step="let it be installed with: fmn-data annotate serve (about 90 seconds, 1 GB);"
+                f" set {VENV_ENVIRONMENT} to the environment that has it;"
+                " or set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to use another server",
             )
         install(venv, progress)
         account = new_account() if record is None else record.account
@@ -166,6 +172,7 @@ def _home(workspace: Workspace) -> Path:
 
 
 def _link_media(workspace: Workspace) -> None:
+    refuse_links_out(workspace)
     folder = served_folder(workspace)
     folder.mkdir(exist_ok=True)
     for name in MEDIA_FOLDERS:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from dataset_tools.decisions.journal import ReviewRow
-from dataset_tools.label_studio.annotation_rows import is_ours, rows_of
+from dataset_tools.label_studio.annotation_rows import rows_of
+from dataset_tools.label_studio.labeled_tasks import is_ours
 
 DATA = {
     "clip_id": "s07-d72_000194-000243",
@@ -116,7 +118,7 @@ def test_who_accepts_and_draws_a_range_wants_that_range() -> None:
         ([verdict("trim"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
         ([verdict("accept"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
         ([verdict("trim"), keep(6, 20), typed("trim_end", 20)], "frames 6 to 20, frames 1 to 20"),
-        ([verdict("trim"), keep(60, 70)], "lies outside the video"),
+        ([verdict("trim"), keep(60, 70)], "lies outside the clip, which is frames 1 to 50"),
         ([verdict("trim"), typed("trim_start", 20), typed("trim_end", 6)], "is empty"),
         ([], "no verdict was given"),
         ([verdict("maybe")], "no verdict was given"),
@@ -164,8 +166,90 @@ def test_the_class_as_corrected(chosen: tuple[str, str, str], corrected: str | N
     assert read(verdict("accept"), *words(*chosen))[0].corrected_class == corrected
 
 
-def test_a_class_that_was_not_asked_for_is_not_corrected() -> None:
-    assert read(verdict("accept"), *words("wash", "apple", "(none)")[:1])[0].corrected_class is None
+@pytest.mark.parametrize(
+    ("left", "lacking"),
+    [("action", "no subject and no object"), ("subject", "no action and no object"), ("object", "no action")],
+)
+def test_a_class_of_which_a_part_was_taken_away_is_named(left: str, lacking: str) -> None:
+    chosen = [one for one in words("wash", "apple", "bowl") if one["from_name"] == left]
+    clip = read(verdict("accept"), *chosen)[0]
+    assert clip.problem is not None
+    assert "the class is incomplete" in clip.problem
+    assert lacking in clip.problem
+    assert clip.corrected_class is None
+    assert read(verdict("reject"), *chosen)[0].problem is None
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "told"),
+    [
+        ([keep(30, 79)], (223, 272), None),  # the clip itself, in a video of 108 frames that starts at frame 194
+        ([keep(20, 60)], (223, 253), "frames 20 to 60, was cut to what lies in the clip: 30 to 60"),
+        ([typed("trim_start", 40), typed("trim_end", 200)], (233, 272), "frames 40 to 200, was cut"),
+        ([typed("trim_start", 40)], (233, 272), None),
+        ([keep(0, 109)], (223, 272), "frames 0 to 109, was cut"),
+    ],
+)
+def test_a_range_that_was_cut_to_the_clip_is_told(
+    given: list[dict[str, Any]], kept: tuple[int, int], told: str | None
+) -> None:
+    clip = read(verdict("trim"), *given, data={"interval": [223, 272], "frames": 108})[0]
+    assert (clip.trim, clip.problem) == (kept, None)
+    assert clip.changed is None if told is None else told in str(clip.changed)
+
+
+@pytest.mark.parametrize("given", [keep(9, 20), keep(80, 108), keep(200, 300)])
+def test_a_range_outside_the_clip_says_which_frames_the_clip_has(given: dict[str, Any]) -> None:
+    clip = read(verdict("trim"), given, data={"interval": [223, 272], "frames": 108})[0]
+    assert clip.trim is None
+    assert clip.problem is not None
+    assert "lies outside the clip, which is frames 30 to 79 there" in clip.problem
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        result("verdict", "choices", choices="accept"),
+        result("trim", "timelinelabels", ranges="x"),
+        result("trim", "timelinelabels", ranges=[{"start": 1}]),
+        result("trim_start", "number", number=1e400),
+        result("sentence", "textarea", text=[{"a": 1}]),
+        result("action", "taxonomy", taxonomy=[["cut"], 3]),
+        result("speech_rating", "rating", rating="five"),
+        {"from_name": "note", "value": "x"},
+    ],
+)
+def test_an_answer_of_another_form_is_a_problem_of_that_answer_alone(broken: dict[str, Any]) -> None:
+    clip, utterance = read(verdict("reject"), broken)
+    assert clip.problem is not None
+    assert "cannot be read" in clip.problem
+    assert (clip.verdict, utterance.verdict) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "data", "named"),
+    [
+        (result("sentence", "textarea", text=["a " * 10_000 + "b"]), {}, "the sentence has 20,001 characters"),
+        (result("note", "textarea", text=["n" * 501]), {}, "the note has 501 characters"),
+        (result("reason", "choices", choices=["r" * 300, "s" * 300]), {}, "the reasons has 602 characters"),
+        (result("other", "choices"), {"sentence": "s" * 501}, "the sentence that was shown has 501 characters"),
+    ],
+)
+def test_what_is_too_long_is_refused_by_name(said: dict[str, Any], data: dict[str, Any], named: str) -> None:
+    clip = read(verdict("accept"), said, data=data)[0]
+    assert clip.problem is not None
+    assert named in clip.problem
+    assert len(msgspec.json.encode(clip)) < 4000
+    assert msgspec.json.decode(msgspec.json.encode(clip), type=ReviewRow) == clip
+    assert read(verdict("accept"), result("sentence", "textarea", text=["s" * 500]))[0].sentence == "s" * 500
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"result": "x"}, {"result": ["x"]}, {"updated_at": "yesterday"}, {"id": None}, {"completed_by": "x" * 9}]
+)
+def test_an_annotation_of_another_form_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"Expected|Invalid"):
+        read(verdict("accept"), **wrong)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.label_studio.context_videos import FRAMES_BEFORE
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.push import push
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
@@ -162,3 +163,39 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     assert heard == [None, "reject", "accept", None]
     assert {row.annotator for row in rows.values()} == {label_studio.email}
     assert all(row.lead_time_s is not None for row in rows.values())
+
+
+def test_the_clip_is_in_view_when_a_small_page_opens(
+    label_studio: Any, make_workspace: Callable[..., Workspace], page: Page
+) -> None:
+    root = label_studio.target.document_root
+    workspace = make_workspace(["cut_carrot_knife"], root=root / "small", media=True)
+    pushed = push(workspace, classes=CLASSES, document_root=root, **label_studio.login)
+    (task,) = label_studio.tasks_of(pushed.project).values()
+    # as where there is footage around the clip: here its frames 11 to 45 are the clip
+    interval = {"interval": [task.data["first_frame"] + FRAMES_BEFORE, task.data["first_frame"] + 44]}
+    said = {"range": f"The clip is frames {FRAMES_BEFORE + 1} to 45 here: what is kept lies within them."}
+    label_studio.client().tasks.update(str(task.id), data={**task.data, **interval, **said})
+
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(pushed.address, wait_until="domcontentloaded")
+    page.get_by_role("button", name="Label All Tasks").click()
+    task_is_open(page, task.data["title"])
+    lane = page.locator(".lsf-timeline-frames__filler").bounding_box()
+    names = page.locator(".lsf-timeline-frames__labels-bg").bounding_box()
+    view = page.locator(".lsf-timeline-frames__scroll").bounding_box()
+    assert lane is not None
+    assert names is not None
+    assert view is not None
+    in_view = int((view["x"] + view["width"] - names["x"] - names["width"]) / 16)
+    assert in_view >= FRAMES_BEFORE + 10
+    page.keyboard.press("2")
+    expect(page.get_by_text(said["range"])).to_be_visible()
+    page.keyboard.press("k")
+    draw_on_timeline(page, FRAMES_BEFORE + 2, in_view - 2)
+    submit(page, by_key=True)
+    news = pull(workspace, **label_studio.login)
+    assert (news.problems, news.changed) == ((), ())
+    kept = [row.trim for row in read_reviews(reviews_path(workspace)) if row.item == "clip"]
+    first = task.data["first_frame"]
+    assert kept == [(first + FRAMES_BEFORE + 1, first + in_view - 3)]

@@ -16,8 +16,7 @@ def test_the_first_frame_is_that_of_the_interval_or_of_its_trim(clip_factory: Ca
     clip = clip_factory(0, "cut_carrot_knife")
     assert (clip_alone(clip).first_frame, clip_alone(clip).frames) == (101, 60)
     trimmed = msgspec.structs.replace(clip, trim=(110, 129), frames=20)
-    assert clip_alone(trimmed).source_frames(1, 20) == (110, 129)
-    assert clip_alone(trimmed).source_frames(21, 25) is None
+    assert (clip_alone(trimmed).first_frame, clip_alone(trimmed).frames) == (110, 20)
 
 
 def test_addresses_are_relative_to_the_servers_document_root(tmp_path: Path) -> None:

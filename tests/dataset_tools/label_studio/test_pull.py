@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide
-from dataset_tools.label_studio.pull import PullSummary, pull, pull_from_file, watch
+from dataset_tools.decisions.unread import unread_warning
+from dataset_tools.label_studio.annotation_queries import annotation_ids
+from dataset_tools.label_studio.export_file import pull_from_file
+from dataset_tools.label_studio.pull import pull, watch
+from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.push import push_to_file
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, read_rows
@@ -93,6 +101,108 @@ def test_every_decision_comes_back_once_with_its_changes_and_deletions(
     assert pull(workspace, **label_studio.login).rows == 0
 
 
+def test_a_decision_comes_though_its_task_seems_unchanged(label_studio: Any, make_workspace: MakeWorkspace) -> None:
+    """A server that is killed between the two leaves an annotation whose task has neither its time nor its count."""
+    workspace = make_workspace((*THREE, "sprinkle_salt"))
+    project = label_studio.push_all(workspace).project
+    client = label_studio.client()
+    first, second, third, fourth = label_studio.tasks_of(project).values()
+
+    def as_killed(task: Any) -> None:
+        database = label_studio.home.cache / "label-studio" / "data" / "label_studio.sqlite3"
+        with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+            old = "total_annotations = 0, cancelled_annotations = 0, updated_at = '2020-01-01 00:00:00'"
+            assert connection.execute(f"UPDATE task SET {old} WHERE id = ?", (task.id,)).rowcount == 1
+
+    def known() -> set[str]:
+        return {row.id for row in read_reviews(reviews_path(workspace)) if row.item == "clip" and not row.deleted}
+
+    client.annotations.create(id=first.id, result=[verdict("accept")])
+    assert pull(workspace, **label_studio.login).decided == 1
+    client.annotations.create(id=second.id, result=[verdict("reject")])
+    as_killed(second)
+    assert pull(workspace, **label_studio.login).decided == 1
+    assert known() == {first.data["clip_id"], second.data["clip_id"]}
+    assert pull(workspace, **label_studio.login).rows == 0
+
+    path = reviews_path(workspace)
+
+    def forget(task: Any) -> None:
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(line for line in lines if task.data["clip_id"].encode() not in line))
+
+    # … also one with a lower number than another that has come, which happens where several write at once
+    client.annotations.create(id=third.id, result=[verdict("accept")])
+    client.annotations.create(id=fourth.id, result=[verdict("accept")])
+    assert pull(workspace, **label_studio.login).decided == 2
+    forget(third)
+    as_killed(third)
+    assert third.data["clip_id"] not in known()
+    assert pull(workspace, **label_studio.login).decided == 1
+    assert len(known()) == 4
+
+    # … and where as many were deleted, without a trace, as are missing
+    forget(third)
+    client.tasks.delete(str(second.id))
+    client.annotations.update(id=client.annotations.list(id=first.id)[0].id, result=[verdict("reject")])
+    news = pull(workspace, **label_studio.login)
+    assert (news.decided, news.deleted, news.unread) == (2, 1, 0)
+
+
+def test_a_decision_made_while_a_pull_asks_comes_with_it_and_doubles_no_other(
+    label_studio: Any, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace).project
+    client = label_studio.client()
+    first, second, _ = label_studio.tasks_of(project).values()
+    client.annotations.create(id=first.id, result=[verdict("accept")])
+
+    def meanwhile(*arguments: Any) -> dict[int, bool]:
+        for task in (first, second):  # another one on the same task, and one on another
+            client.annotations.create(id=task.id, result=[verdict("reject")])
+        return annotation_ids(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_tools.label_studio.pull.annotation_ids", meanwhile)
+        assert pull(workspace, **label_studio.login).rows == 6
+    rows = read_reviews(reviews_path(workspace))
+    assert len({row.key for row in rows}) == len(rows) == 6
+    assert pull(workspace, **label_studio.login).rows == 0
+
+
+def test_what_one_annotator_broke_keeps_no_other_decision_away(
+    label_studio: Any, make_workspace: MakeWorkspace
+) -> None:
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace).project
+    client = label_studio.client()
+    first, second, third = label_studio.tasks_of(project).values()
+    client.annotations.create(id=first.id, result=[verdict("trim"), {**keep(1, 2), "value": {"ranges": "x"}}])
+    client.annotations.create(id=second.id, result=[verdict("accept")])
+    client.tasks.update(str(second.id), data={**second.data, "frames": "sixty"})
+    client.annotations.create(id=third.id, result=[verdict("accept")])
+    for _ in range(2):
+        news = pull(workspace, **label_studio.login)
+        assert news.unread == 1
+        assert f"/projects/{project}/data?task={second.id})" in news.problems[-1][2]
+        assert "$.data.frames" in news.problems[-1][2]
+    rows = {row.id: row for row in read_reviews(reviews_path(workspace)) if row.item == "clip"}
+    assert (rows[third.data["clip_id"]].verdict, second.data["clip_id"] in rows) == ("accept", False)
+    assert "cannot be read" in str(rows[first.data["clip_id"]].problem)
+    said = [
+        CliRunner().invoke(app, [*command, "--workspace", str(workspace.root)]).output
+        for command in (["annotate", "status"], ["pairs", "--reviewed"])
+    ]
+    for output in said:
+        assert "1 decisions are in Label Studio and not here" in " ".join(output.split())
+
+    client.tasks.update(str(second.id), data=second.data)
+    news = pull(workspace, **label_studio.login)
+    assert (news.decided, news.unread) == (1, 0)
+    assert unread_warning(workspace) is None
+
+
 def test_a_pull_killed_before_or_amid_the_rows_ends_right(
     label_studio: Any, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +215,7 @@ def test_a_pull_killed_before_or_amid_the_rows_ends_right(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("dataset_tools.label_studio.pull.append_reviews", killed)
+        patched.setattr("dataset_tools.label_studio.pulled_rows.append_reviews", killed)
         with pytest.raises(KeyboardInterrupt):
             pull(workspace, **label_studio.login)
     with monkeypatch.context() as patched:  # all rows written, the cursor not

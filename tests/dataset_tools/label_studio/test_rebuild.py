@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
 CLASSES = load_classes()
 CUT, STIR = "cut_carrot_knife", "stir_onion_spatula"
-MARGIN = 29
+MARGIN = 10
 SENTENCE = "She slices a carrot for the salad."
 
 
@@ -119,7 +119,11 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     say(moved, "accept", *words)
     say(worded, "accept", result("sentence", "textarea", text=[SENTENCE]))
     say(accepted, "accept")
-    assert pull(place, **label_studio.login).decided == 5
+    news = pull(place, **label_studio.login)
+    assert news.decided == 5
+    ((name, _, how),) = news.changed
+    assert name == trimmed.id
+    assert f"was cut to what lies in the clip: {margin + 11} to {margin + 40}" in how
 
     after, heard = build()
     assert after[trimmed.id].trim == (trimmed.start_frame + 10, trimmed.end_frame)

@@ -13,6 +13,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.media_urls import Addresses, refuse_links_out
 from dataset_tools.label_studio.server import (
     Account,
     install,
@@ -77,6 +78,10 @@ def test_the_server_listens_on_this_machine_only_and_takes_no_strangers(label_st
         f"{label_studio.target.url}/user/signup/", data={"email": "x@example.com", "password": "long-enough-1"}
     )
     assert signup.status_code == 403
+    # a name that somebody else's page has pointed to this machine (DNS rebinding)
+    for host, code in (("evil.example", 400), ("127.0.0.1", 200), ("localhost", 200)):
+        headers = {"Host": f"{host}:{label_studio.target.url.rsplit(':', 1)[1]}"}
+        assert httpx.get(f"{label_studio.target.url}/user/login/", headers=headers).status_code == code
     assert not knows(label_studio.target.url, Account("stranger@localhost", "x", "0" * 40))
     assert sorted(path.name for path in label_studio.target.document_root.iterdir() if path.is_symlink()) == [
         "clips",
@@ -101,6 +106,65 @@ def test_without_permission_nothing_is_installed(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "venv").exists()
 
 
+def test_an_installation_is_known_by_the_program_in_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that the user made, with `python -m venv` and pip."""
+    program = tmp_path / "bin" / "label-studio"
+    packages = tmp_path / "lib" / "python3.12" / "site-packages"
+    for folder in (program.parent, packages / "label_studio-1.22.0.dist-info"):
+        folder.mkdir(parents=True)
+    program.touch()
+    (packages / "label_studio-1.22.0.dist-info" / "RECORD").touch()
+    monkeypatch.setenv("FMN_LABEL_STUDIO_VENV", str(tmp_path))
+    with pytest.raises(InputError, match="is not installed") as raised:
+        serve(Workspace(tmp_path / "set"), may_install=False)
+    assert "bin/label-studio of version 1.23.2" in str(raised.value)
+    unfinished = packages / "label_studio-1.23.2.dist-info"
+    unfinished.mkdir()
+    assert not is_installed(tmp_path)
+    (unfinished / "RECORD").touch()
+    assert is_installed(tmp_path)
+
+
+def test_the_server_keeps_its_data_where_a_relative_workspace_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "venv" / "bin" / "label-studio"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho $LABEL_STUDIO_BASE_DATA_DIR\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoppedError, match=f"ended at once: {tmp_path}/set/data"):
+        start(Path("venv"), Path("set/data"), tmp_path, Account("a@localhost", "b", "c"))
+
+
+def test_a_link_out_of_the_served_folders_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "set")
+    elsewhere = tmp_path / "disk"
+    elsewhere.mkdir()
+    (elsewhere / "a.mp4").touch()
+    workspace.root.mkdir()
+    workspace.clips.symlink_to(elsewhere)  # the folder itself may lie on another disk
+    workspace.speech.mkdir()
+    (workspace.speech / "a.mp4").symlink_to(workspace.clips / "a.mp4")
+    (workspace.speech / "self").symlink_to("self")
+    refuse_links_out(workspace)
+    secret = workspace.cache / "server.json"
+    secret.parent.mkdir()
+    secret.write_text("secret")
+    for target in (secret, tmp_path, Path("../../set/cache/server.json")):
+        link = workspace.clips / "within"
+        link.symlink_to(target)
+        with pytest.raises(InputError, match="A link leads out of") as raised:
+            refuse_links_out(workspace)
+        assert raised.value.where is not None
+        assert raised.value.where.endswith("/within")
+        with pytest.raises(InputError, match="A link leads out of"):
+            Addresses(workspace, media_url=None, document_root=None).storage_folders()
+        link.unlink()
+
+
 def test_an_installation_that_fails_says_why_and_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +187,20 @@ def test_the_environment_names_the_server(tmp_path: Path) -> None:
     assert root.document_root == Path(os.sep)
     with pytest.raises(InputError, match="LABEL_STUDIO_API_KEY is not"):
         find_server(workspace, {"LABEL_STUDIO_URL": "http://studio:8080"})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://ann:sesame@studio:8080", "http://ann:sesame@studio:port", "ann:sesame@studio", "http://[::sesame@"],
+)
+def test_no_message_shows_a_password_in_an_address(tmp_path: Path, address: str) -> None:
+    for key in ({}, {"LABEL_STUDIO_API_KEY": "key"}):
+        with pytest.raises(InputError, match="address") as raised:
+            find_server(Workspace(tmp_path), {"LABEL_STUDIO_URL": address, **key})
+        assert "sesame" not in str(raised.value)
+    with pytest.raises(InputError, match="not an address") as raised:
+        Addresses(Workspace(tmp_path), media_url=address, document_root=None)
+    assert "sesame" not in str(raised.value)
 
 
 def test_a_record_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""annotations/label-studio/unread.json: how many decisions a server has that the last pull could not bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.workspace import Workspace
+
+
+def remember_unread(workspace: Workspace, project: str, count: int) -> None:
+    """Remembers the number of decisions of a project, named by its address, that a pull did not bring."""
+    before = _read(workspace)
+    counts = {**before, project: count} if count else {name: n for name, n in before.items() if name != project}
+    if counts != before:
+        write_bytes(_path(workspace), msgspec.json.encode(dict(sorted(counts.items()))) + b"\n")
+
+
+def unread_warning(workspace: Workspace) -> str | None:
+    """What to tell people who use the decisions of a workspace; None when the last pulls brought all of them."""
+    counts = _read(workspace)
+    if not counts:
+        return None
+    return (
+        f"{sum(counts.values()):,} decisions are in Label Studio and not here, as of the last pull"
+        f" ({', '.join(counts)}): run fmn-data annotate pull"
+    )
+
+
+def _path(workspace: Workspace) -> Path:
+    return workspace.annotations / "label-studio" / "unread.json"
+
+
+def _read(workspace: Workspace) -> dict[str, int]:
+    try:
+        return msgspec.json.decode(_path(workspace).read_bytes(), type=dict[str, int])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}  # a memory only: the next pull counts anew

@@ -1,0 +1,85 @@
+"""Decisions from a file that Label Studio exported as JSON, for servers that cannot be reached from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_lock, reviews_path
+from dataset_tools.label_studio.annotation_rows import rows_of
+from dataset_tools.label_studio.context_videos import source_videos
+from dataset_tools.label_studio.labeled_tasks import is_ours
+from dataset_tools.label_studio.pull_summary import PullSummary
+from dataset_tools.label_studio.pulled_rows import keep, new_rows
+from dataset_tools.manifests import ClipRow, read_rows
+
+
+def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
+    """Appends what a JSON export of Label Studio holds and reviews.jsonl does not.
+
+    An export does not tell what was deleted since an earlier one, so nothing is taken for deleted.
+
+    Raises:
+        InputError: the file is not a JSON export of tasks that a push of this data set made.
+    """
+    tasks = _exported(export)
+    rows = [row for task in tasks for row in _rows(export, task)]
+    with reviews_lock(workspace):
+        reviews = read_reviews(reviews_path(workspace))
+        if rows and not _is_of_this_data_set(workspace, rows, reviews):
+            raise _not_an_export(
+                export,
+                f"its {len(tasks):,} tasks are of another data set: this one has none of their clips,"
+                f" such as {rows[0].id}, and none of their videos",
+            )
+        return keep(workspace, "export", tasks, new_rows(rows, reviews, present=False))
+
+
+def _exported(export: Path) -> list[dict[str, Any]]:
+    """The tasks of the file that a push made; people may have put tasks of their own beside them."""
+    try:
+        tasks = msgspec.json.decode(export.read_bytes(), type=list[dict[str, Any]])
+    except FileNotFoundError as error:
+        raise _not_an_export(export, "there is no such file") from error
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
+        raise _not_an_export(export, str(error)) from error
+    ours = [task for task in tasks if is_ours(task)]
+    if tasks and not ours:
+        if not any("data" in task for task in tasks):
+            raise _not_an_export(export, "its rows have no `data`, as those of a JSON-MIN export")
+        raise _not_an_export(export, f"none of its {len(tasks):,} tasks was made by fmn-data annotate push")
+    if ours and not any("annotations" in task for task in ours):
+        raise _not_an_export(export, "its tasks have no `annotations`: it holds tasks to import, not decisions")
+    return ours
+
+
+def _rows(export: Path, task: Mapping[str, Any]) -> list[ReviewRow]:
+    try:
+        return list(rows_of(task, server=None, names={}))
+    except ValueError as error:
+        raise _not_an_export(export, f"a field is missing or wrong: {error}", f", task {task.get('id')}") from error
+
+
+def _is_of_this_data_set(workspace: Workspace, rows: list[ReviewRow], reviews: list[ReviewRow]) -> bool:
+    """Whether any of the rows is about a clip, or a video, that the workspace knows; True where it has no clips yet."""
+    manifest = workspace.manifests / "clips.jsonl"
+    if not manifest.is_file():
+        return True
+    clips = list(read_rows(manifest, ClipRow))
+    known = {clip.id for clip in clips} | {row.id for row in reviews}
+    videos = set(source_videos(workspace, clips).values())
+    return any(row.id in known or row.shown.source_sha256 in videos for row in rows)
+
+
+def _not_an_export(export: Path, why: str, place: str = "") -> InputError:
+    return InputError(
+        f"The export cannot be read: {why}",
+        where=f"{export}{place}",
+        expected="a file that Label Studio exported as JSON, of tasks that fmn-data annotate push made",
+        next_step="export the project of this data set again as JSON (not JSON-MIN), then pull --from that file",
+    )

@@ -1,0 +1,70 @@
+"""What a pull appends to reviews.jsonl, and the file beside it that keeps what Label Studio sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path, utc
+from dataset_tools.decisions.majority_rule import live
+from dataset_tools.label_studio.pull_summary import PullSummary
+
+
+def new_rows(rows: Iterable[ReviewRow], reviews: Sequence[ReviewRow], *, present: bool) -> list[ReviewRow]:
+    """The rows that reviews.jsonl does not have.
+
+    When the annotations are ``present`` on a server right now, also those that it took for deleted: they are back.
+    """
+    rows = {row.key: row for row in rows}.values()  # an export can hold a task twice
+    keys = {row.key for row in reviews}
+    standing = {row.source for row in live(reviews)}
+    new = [row for row in rows if row.key not in keys]
+    if present:
+        back = [row for row in rows if row.key in keys and row.source not in standing]
+        new += [msgspec.structs.replace(row, time=_now()) for row in back]
+    return new
+
+
+def as_deleted(row: ReviewRow) -> ReviewRow:
+    """The row that says that a decision is gone from Label Studio."""
+    return msgspec.structs.replace(row, deleted=True, time=max(_now(), row.time))
+
+
+def keep(
+    workspace: Workspace,
+    source: str,
+    tasks: Iterable[dict[str, Any]],
+    new: Sequence[ReviewRow],
+    deleted: Sequence[ReviewRow] = (),
+) -> PullSummary:
+    """Writes what Label Studio sent, then the rows; ``source`` names the file of the former."""
+    raw = None
+    if new or deleted:
+        touched = {row.label_studio.task for row in [*new, *deleted]}
+        raw = workspace.annotations / "label-studio" / f"{_now().replace(':', '-')}_{source}.json"
+        sent = [task for task in tasks if task["id"] in touched]
+        write_bytes(raw, msgspec.json.format(msgspec.json.encode(sent), indent=1))
+        append_reviews(reviews_path(workspace), [*new, *deleted])
+    return PullSummary(
+        decided=len({row.id for row in new if row.item == "clip"}),
+        deleted=len({row.label_studio.annotation for row in deleted}),
+        rows=len(new) + len(deleted),
+        problems=tuple((row.id, row.annotator, f"{row.problem} ({_place(row)})") for row in new if row.problem),
+        raw=raw,
+        changed=tuple((row.id, row.annotator, f"{row.changed} ({_place(row)})") for row in new if row.changed),
+    )
+
+
+def _place(row: ReviewRow) -> str:
+    """Where people find the task of a row, to answer it again."""
+    at = row.label_studio
+    return f"task {at.task}" if at.server is None else f"{at.server}/projects/{at.project}/data?task={at.task}"
+
+
+def _now() -> str:
+    return utc(datetime.now(UTC))

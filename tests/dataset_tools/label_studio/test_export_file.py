@@ -1,0 +1,117 @@
+"""Exports that are none of this data set's decisions are refused, with what is wrong and where; no server is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from dataset_tools.cli.main import app
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.manifests import ClipRow, read_rows
+
+MakeWorkspace = Callable[..., Workspace]
+TIMES = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "lead_time": 3.0}
+REJECT = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["reject"]}}
+
+
+@pytest.fixture
+def place(make_workspace: MakeWorkspace) -> Workspace:
+    return make_workspace(["cut_carrot_knife"])
+
+
+def data_of(place: Workspace, **changed: Any) -> dict[str, Any]:
+    clip = next(iter(read_rows(place.manifests / "clips.jsonl", ClipRow)))
+    fields = {"clip_id": clip.id, "clip_sha256": clip.sha256, "class": clip.class_id, "fps": clip.fps}
+    return {**fields, "first_frame": clip.start_frame, "frames": clip.frames, "sentence": "", **changed}
+
+
+def exported(data: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    annotation = {"id": 7, "completed_by": 1, "result": [REJECT], "was_cancelled": False, **TIMES, **changed}
+    return {"id": 3, "project": 2, "data": data, "annotations": [annotation]}
+
+
+def pulled(place: Workspace, content: Any) -> tuple[int, str]:
+    export = place.root / "export.json"
+    export.write_text(json.dumps(content))
+    arguments = ["annotate", "pull", "--from", str(export), "--workspace", str(place.root)]
+    ended = CliRunner().invoke(app, arguments)
+    return ended.exit_code, " ".join(ended.output.split())
+
+
+def test_decisions_of_this_data_set_come_once(place: Workspace) -> None:
+    mine = {"id": 4, "project": 2, "data": {"image": "cat.png"}, "annotations": [{"id": 8, "result": []}]}
+    assert pulled(place, [exported(data_of(place)), mine])[0] == 0
+    content = reviews_path(place).read_bytes()
+    assert [row.verdict for row in read_reviews(reviews_path(place))] == ["reject"]
+    assert pulled(place, [exported(data_of(place)), mine])[0] == 0
+    assert reviews_path(place).read_bytes() == content
+    assert pulled(place, [])[0] == 0
+
+
+def test_a_task_that_an_export_holds_twice_is_one_decision(place: Workspace) -> None:
+    assert pulled(place, [exported(data_of(place))] * 2)[0] == 0
+    assert len(read_reviews(reviews_path(place))) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([{"id": 1, "clip_id": "x", "clip_sha256": "0", "verdict": "reject", "annotator": 1, **TIMES}], "JSON-MIN"),
+        ([{"id": 1, "data": {"image": "x"}, "annotations": [{"id": 1, "result": []}]}], "made by fmn-data annotate"),
+        ([{"id": 1, "data": "x"}], "made by fmn-data annotate"),
+        ({"a": 1}, "Expected `array`"),
+    ],
+)
+def test_what_is_no_export_of_a_push_is_refused(place: Workspace, content: Any, said: str) -> None:
+    code, output = pulled(place, content)
+    assert code == 2
+    assert said in output
+    assert "not JSON-MIN" in output
+    assert not reviews_path(place).exists()
+
+
+def test_tasks_without_annotations_are_no_decisions(place: Workspace) -> None:
+    code, output = pulled(place, [{"data": data_of(place), "predictions": []}])
+    assert (code, "no `annotations`" in output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"result": "x"}, "$.annotations[0].result"),
+        ({"result": [3]}, "$.annotations[0].result[0]"),
+        ({"updated_at": "yesterday"}, "yesterday"),
+        ({"completed_by": {"email": "x" * 501}}, "501 characters"),
+    ],
+)
+def test_a_field_of_another_form_is_named_with_its_task(place: Workspace, wrong: dict[str, Any], said: str) -> None:
+    code, output = pulled(place, [exported(data_of(place), **wrong)])
+    assert code == 2
+    assert said in output
+    assert "export.json, task 3" in output.replace("- ", "-")
+    assert not reviews_path(place).exists()
+
+
+def test_an_export_of_another_data_set_is_refused_unless_the_videos_are_the_same(place: Workspace) -> None:
+    other = data_of(place, clip_id="a-b_000001-000040", source_sha256="f" * 64)
+    code, output = pulled(place, [exported(other)])
+    assert code == 2
+    assert "another data set" in output
+    assert "a-b_000001-000040" in output
+    (clip,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
+    row = {"id": f"clip/{clip.id}", "status": "ok", "stage": "cut", "path": clip.path, "key": "k"}
+    place.ledger.write_text(json.dumps({"schema": "fmn.ledger/1", **row, "values": {"source_sha256": "f" * 64}}) + "\n")
+    assert pulled(place, [exported(other)])[0] == 0
+
+
+def test_a_range_that_was_cut_to_the_clip_is_told_by_name(place: Workspace) -> None:
+    drawn = {"from_name": "trim", "value": {"ranges": [{"start": 30, "end": 200}]}}
+    trim = {"from_name": "verdict", "value": {"choices": ["trim"]}}
+    code, output = pulled(place, [exported(data_of(place), result=[trim, drawn])])
+    assert code == 0
+    assert "frames 30 to 200, was cut to what lies in the clip: 30 to 60 (task 3)" in output
