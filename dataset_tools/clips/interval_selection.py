@@ -35,9 +35,9 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
     """Why an interval cannot become a clip now, if so."""
     if interval.video not in corpus.videos:
         return SampleError(
-            f"The video {interval.video} is missing",
+            f"The video is missing: {interval.video_file}",
             where=corpus.root,
-            expected=f"{interval.video}.avi",
+            expected=interval.video_file,
             next_step="put the video there, then run: fmn-data retry",
         )
     frames = known.frames.get(interval.video)

@@ -82,7 +82,7 @@ def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Calla
         "s07-d20_000000-000040": ("skipped", "The interval is not valid: from frame 0 to 40"),
         past_end.id: ("failed", "The interval ends past the end of its video: at frame 130 of 129"),
         broken.id: ("failed", "It cannot be opened"),
-        missing.id: ("failed", f"The video {missing.video} is missing"),
+        missing.id: ("failed", f"The video is missing: {missing.video}.avi"),
     }
     assert ambiguous[0] == "skipped"
     assert ambiguous[1].startswith("The interval fits several classes: take-out_")
