@@ -116,13 +116,11 @@ class LastBuild:
     Attributes:
         options: all but the sentence files, whose places are not recorded.
         classes: how many classes were taken.
-        is_own: whether the intervals came from a list of the user's own.
         sentences: name by SHA-256 of each sentence file.
     """
 
     options: BuildOptions
     classes: int
-    is_own: bool
     sentences: Mapping[str, str]
 
     def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
@@ -156,9 +154,7 @@ def read_last_build(workspace: Workspace) -> LastBuild:
         sentences = {row["sha256"]: row["name"] for row in recorded["voices"]["sentences"]}
         recorded["voices"]["sentences"] = []
         count = recorded.pop("classes")
-        return LastBuild(
-            msgspec.convert(recorded, BuildOptions), count, bool(record.get("own_footage", False)), sentences
-        )
+        return LastBuild(msgspec.convert(recorded, BuildOptions), count, sentences)
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InputError(
             "The options of the last build are not known",

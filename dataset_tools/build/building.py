@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dataset_tools.build.inputs import check_same_footage, remember_inputs
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan, PlannedClip
@@ -43,6 +44,7 @@ def build_dataset(
     *,
     jobs: int = 1,
     dry_run: bool = False,
+    replace_footage: bool = False,
     progress: Progress = silent,
 ) -> BuildSummary:
     """Cuts the clips of the classes, speaks their descriptions, writes clips.jsonl, utterances.jsonl and build.json.
@@ -50,12 +52,15 @@ def build_dataset(
     What is done from the same inputs is not done again. What people decided in annotations/reviews.jsonl is applied, as
     long as it refers to the clip as it is: trims, other classes and sentences, rejections. A clip that cannot be cut is
     replaced by another interval of its class where there is one; it keeps its row in the ledger, as failed. Files of
-    clips that are no longer in the data set are left where they are: another build may want them.
+    clips that are no longer in the data set are left where they are: another build may want them. A data set of other
+    footage is replaced only with ``replace_footage``.
 
     Raises:
         InputError: an input is wrong; nothing was written.
         StoppedError: something outside stopped it (a full disk, another build in the workspace).
     """
+    if not replace_footage:
+        check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))
     decisions = decide(reviews, "clip")
     plan = _plan(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
@@ -71,6 +76,7 @@ def build_dataset(
     if options.speech:
         _check_speech(options.voices)
     with Ledger(workspace.ledger) as ledger:
+        remember_inputs(workspace, corpus, classes)  # a build that is stopped is of this footage, too
         failures = _Failures()
         plan, clips = _cut(workspace, corpus, classes, options, decisions, jobs, ledger, failures, progress)
         if options.speech:

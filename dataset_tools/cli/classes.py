@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.options import ClassOptions, FootageOptions, class_file_of, warn_synthetic
+from dataset_tools.cli.footage import FootageOptions
+from dataset_tools.cli.options import ClassOptions, class_file_of, warn_synthetic
 from dataset_tools.core.command import DEFAULT_JOBS
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
