@@ -61,6 +61,7 @@ class BuildSummary:
         shortfalls: by how many clips a class falls short.
         refused: intervals that could not be used, counted by the reason's first words.
         failures: ids of the samples that failed.
+        reasons: why, as full sentences, the most frequent first; not all where they are many.
         reviewed: clips that a decision of people was applied to, by verdict.
         notes: what the reader of the annotations wants said.
         stand_in: what STANDIN.json says, when the footage is made up.
@@ -72,6 +73,7 @@ class BuildSummary:
     shortfalls: Mapping[str, int]
     refused: Mapping[str, int]
     failures: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
     reviewed: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stand_in: Mapping[str, Any] | None = None

@@ -39,6 +39,7 @@ def classes(
 
     Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
     """
+    from dataset_tools.build.opened_videos import with_opened_videos
     from dataset_tools.classes.interval_counts import audit, support_table
 
     if out is not None and out.exists():
@@ -50,6 +51,7 @@ def classes(
         )
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
     corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS)
+    corpus = with_opened_videos(corpus, place.cache / "sources", jobs=DEFAULT_JOBS, progress=terminal.progress)
     warn_synthetic(terminal, corpus.standin is not None)
     for note in corpus.notes:
         terminal.say(f"  {note}")

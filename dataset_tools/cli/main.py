@@ -245,6 +245,11 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     for note in summary.notes:
         logging.getLogger(__name__).info(note)
     would = " would be cut" if summary.dry_run else ""
+    if not summary.clips:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+        terminal.warn("no clip is left: annotators rejected every one")
+        terminal.result(summary.as_dict())
+        return
     terminal.closing("clips", f"{summary.clips} of {len(summary.per_class)} classes{would}", place.clips)
     if not summary.dry_run:
         terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
@@ -256,6 +261,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         lacking = ", ".join(f"{class_id} {number}" for class_id, number in summary.shortfalls.items())
         terminal.warn(f"{len(summary.shortfalls)} classes have fewer clips than asked for, by: {lacking}")
     terminal.result(summary.as_dict())
-    terminal.some_failed(len(summary.failures))
+    for reason in summary.reasons:
+        terminal.say(f"  failed {reason}")
+    terminal.some_failed(len(summary.failures), "mend what is named, then fmn-data retry tries just those again")
     if not summary.dry_run:
         terminal.next("fmn-data annotate (human review), or fmn-data pairs")

@@ -45,8 +45,12 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
         return SampleError(
             f"The interval ends past the end of its video: at frame {interval.end_frame} of {frames}",
             where=f"{interval.id} in {corpus.videos[interval.video]}",
-            expected="an interval within its video",
-            next_step="copy the video again if it is cut short, then run: fmn-data retry",
+            expected=f"an interval within its video, which has {frames} frames",
+            next_step=(
+                f"correct the times in {corpus.annotations.path.name}, then run: fmn-data build"
+                if corpus.is_own
+                else "copy the video again if it is cut short, then run: fmn-data retry"
+            ),
         )
     return known.unreadable.get(interval.video)
 

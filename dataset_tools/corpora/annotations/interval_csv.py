@@ -134,6 +134,10 @@ def _row(line: int, fields: Mapping[str, str | None], times: tuple[str, str]) ->
         raise ValueError(f"`object`: it is the subject, {subject!r}, again")
     start, end = (_number(values[name], name, whole=times == FRAMES) for name in times)
     person, dish = (slug(values.get(name, "")) for name in ("person", "dish"))
+    if times == FRAMES and start < 1:
+        raise ValueError(f"`start_frame`: {int(start)} is before the first frame: frames count from 1")
+    if end < start:
+        raise ValueError(f"`{times[1]}`: {values[times[1]]} is before `{times[0]}`, {values[times[0]]}")
     return ListedInterval(line, values["video"], start, end, values["action"], subject, object_, person, dish)
 
 

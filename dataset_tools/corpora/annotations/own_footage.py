@@ -117,7 +117,7 @@ def open_own_footage(
         else:
             start_frame, end_frame = int(row.start), int(row.end)
         intervals.append(_interval(index, row, video.path, name, footage[name], start_frame, end_frame, words))
-    notes = _notes(rows, words, in_seconds)
+    notes = _notes(rows, words, in_seconds and bool(indices))
     return Corpus(
         root=root,
         annotations=Annotations(

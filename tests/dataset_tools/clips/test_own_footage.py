@@ -196,6 +196,8 @@ def test_a_list_in_seconds_reads_the_videos(
         (HEADER + "a.mp4,1,9,,carrot,\n", "line 2: `action` is empty"),
         (HEADER + "...,1,9,cut,carrot,\n", "is no name of a video"),
         (HEADER + "a.mp4,1,9,cut,carrot,Carrot\n", "it is the subject"),
+        (HEADER + "a.mp4,0,9,cut,carrot,\n", "line 2: `start_frame`: 0 is before the first frame"),
+        (HEADER + "a.mp4,9,8,cut,carrot,\n", "line 2: `end_frame`: 8 is before `start_frame`, 9"),
         (HEADER + "a.mp4,1,9,cut,carrot,knife,7\n", "more fields than there are columns"),
         (HEADER + "a b.mp4,1,9,cut,carrot,\na-b.mp4,1,9,cut,carrot,\n", "both be called 'a-b'"),
         (HEADER.encode() + b"a.mp4,1,9,cut,carrot,\xff\n", "no CSV that can be read"),
