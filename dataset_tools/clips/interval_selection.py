@@ -29,6 +29,8 @@ class SourceStatus:
 
 
 NOTHING_KNOWN = SourceStatus()
+BOUNDARY_FRAMES = 1
+"""So many frames may two intervals share and both become clips: annotators end one action where the next one begins."""
 
 
 def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> ToolkitError | None:
@@ -118,7 +120,7 @@ class IntervalSampler:
             overlap = SampleError(
                 f"The interval overlaps one that was chosen: {other.id}",
                 where=interval.id,
-                expected="clips that share no frame",
+                expected="intervals that share one boundary frame at most",
             )
             self.refusals.append(Refusal(interval, "skipped", overlap))
             return False
@@ -129,4 +131,6 @@ class IntervalSampler:
 
 
 def _overlap(one: Interval, other: Interval) -> bool:
-    return one.start_frame <= other.end_frame and other.start_frame <= one.end_frame
+    """Whether two intervals share more than a boundary: an interval that has no other frames shares all that it has."""
+    shared = min(one.end_frame, other.end_frame) - max(one.start_frame, other.start_frame) + 1
+    return shared > BOUNDARY_FRAMES or 0 < shared >= min(one.frames, other.frames)
