@@ -134,6 +134,7 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
     """The support of all classes as a table for the terminal, with the sums below it."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     columns: dict[str, list[str]] = {
         "count": [f"{row.intervals:,}" for row in support],
@@ -158,7 +159,8 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
         table.add_column(name, justify="right", footer=sums.get(name, ""))
     for row, *cells in zip(support, *(columns[name] for name in shown), strict=True):
         table.add_row(row.class_id, *cells)
-    table.caption = "\n".join(_remarks(support)) or None
+    remarks = "\n".join(_remarks(support))
+    table.caption = Text(remarks) if remarks else None  # the class file's words are no markup
     table.caption_justify = "left"
     return table
 
