@@ -95,14 +95,17 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
     """What manifests/build.json says, or nothing where there is none (manifests made elsewhere).
 
     Raises:
-        InputError: the file is not a JSON object.
+        InputError: the file is not a JSON object, or of another schema.
     """
     path = workspace.manifests / "build.json"
     if not path.is_file():
         return {}
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
+        record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        if record.get("schema", BUILD_SCHEMA) != BUILD_SCHEMA:
+            raise msgspec.ValidationError(f"`schema`: found {record['schema']!r}, expected {BUILD_SCHEMA}")
+        return record
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             f"The build record cannot be read: {error}",
             where=path,

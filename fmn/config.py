@@ -298,7 +298,7 @@ def values_in(path: Path) -> dict[str, Any]:
     """
     try:
         held = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The configuration cannot be read: {error}",
             where=path,

@@ -180,6 +180,12 @@ def known_class_file(workspace: Workspace) -> Path | None:
     )
 
 
+def is_class_file_of_build(workspace: Workspace, classes: ClassFile) -> bool:
+    """Whether a class file has the content that the data set was built with, as far as that is recorded."""
+    recorded = read_build(workspace).get("class_file") or {}
+    return recorded.get("sha256") in (None, sha256_of(classes.path))
+
+
 def _record(workspace: Workspace) -> Path:
     return workspace.annotations / "inputs.json"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.errors import InputError, StoppedError
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
@@ -73,6 +73,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes ``content`` to ``path`` as a whole (see `written_whole`)."""
     with written_whole(path) as partial:
         partial.write_bytes(content)
+
+
+def read_input(path: Path) -> bytes:
+    """The content of a file that a user names. It is read again later, for its hash, so it has to be one.
+
+    Raises:
+        InputError: it is a pipe or a device, which might never end.
+        OSError: it cannot be read.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(
+            "The path is a pipe or a device",
+            where=path,
+            expected="a file",
+            next_step="write the content to a file first",
+        )
+    return path.read_bytes()
 
 
 def clear_partial(folder: Path) -> None:

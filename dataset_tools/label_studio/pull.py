@@ -129,7 +129,7 @@ def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
         tasks = [task for task in _exported(export) if is_ours(task)]
         try:
             rows = [row for task in tasks for row in rows_of(task, server=None, names={})]
-        except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, msgspec.ValidationError) as error:
             raise _not_an_export(export, f"a field is missing or wrong: {error}") from error
         return _keep(workspace, "export", tasks, _new(rows, reviews, present=False), [])
 
@@ -220,7 +220,7 @@ def _exported(export: Path) -> list[dict[str, Any]]:
         return msgspec.json.decode(export.read_bytes(), type=list[dict[str, Any]])
     except FileNotFoundError as error:
         raise _not_an_export(export, "there is no such file") from error
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_an_export(export, str(error)) from error
 
 

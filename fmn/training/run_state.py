@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
@@ -109,8 +111,11 @@ def read_run_state(run: Path) -> RunState | None:
     """
     values = read_state(run)
     try:
-        return None if values is None else RunState(**values)
-    except TypeError as error:
+        if values is None:
+            return None
+        msgspec.convert(values, RunState)  # checks the types; what is shown stays as it was written
+        return RunState(**values)
+    except (TypeError, msgspec.ValidationError) as error:
         raise InputError(
             f"The state of the run cannot be understood: {error}",
             where=run,

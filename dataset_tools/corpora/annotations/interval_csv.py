@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input
 
 FRAMES, SECONDS = ("start_frame", "end_frame"), ("start_s", "end_s")
 _EXPECTED = (
@@ -47,7 +48,7 @@ def read_interval_list(listing: Path) -> tuple[list[ListedInterval], bool]:
         InputError: it cannot be read, or lacks columns, or has wrong rows (all of them in one message).
     """
     try:
-        text = listing.read_text("utf-8-sig")
+        text = read_input(listing).decode("utf-8-sig")
         first_line = text.partition("\n")[0]
         delimiter = max(",;\t", key=first_line.count)
         reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True, delimiter=delimiter)
