@@ -106,11 +106,13 @@ def build(
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
     from dataset_tools.build.building import build_dataset
-    from dataset_tools.build.inputs import drawn_standin
+    from dataset_tools.build.inputs import drawn_standin, known_class_file, own_class_file
     from dataset_tools.build_record import BuildOptions
 
     place, jobs = execution.place(place), execution.jobs
     class_file = classes.load(place)
+    if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
+        terminal.say(f"  class file: {class_file.path}")
     if dry_run and footage.source(place) is None and not drawn_standin(place).is_dir():
         terminal.say("  the synthetic (stand-in) corpus would be drawn first, then its clips be cut")
         terminal.result({"dry_run": True, "clips": None})

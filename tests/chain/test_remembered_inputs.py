@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.corpora.standin import standin_corpus
+from dataset_tools.corpora.standin.standin_corpus import StandinSummary, write_standin
 
 FEW = ("--short-side", "64", "--no-speech")
 
@@ -105,6 +108,37 @@ def test_a_dry_run_draws_nothing(run: Callable, tmp_path: Path) -> None:
     assert not (tmp_path / "w").exists()
 
 
+def test_the_stand_in_is_drawn_once_and_gives_way_to_footage(
+    listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in of the smallest size, as the usual one takes minutes."""
+    drawn: list[Path] = []
+
+    def draw(root: Path, *, jobs: int, **_: object) -> StandinSummary:
+        drawn.append(root)
+        return write_standin(root, per_class=1, jobs=jobs)
+
+    place = tmp_path / "w"
+    monkeypatch.delenv("MPII_COOKING2_ROOT", raising=False)
+    monkeypatch.setattr(standin_corpus, "write_standin", draw)
+
+    def build(*more: object) -> Result:
+        return CliRunner().invoke(app, ["build", "-w", str(place), "--per-class", "1", *FEW, *map(str, more)])
+
+    assert build().exit_code == 0
+    made = clip_ids(place)
+    assert drawn == [place / "cache" / "standin"]
+    assert "20 of 20 classes would be cut" in build("--dry-run").output
+    assert len(drawn) == 1
+    assert build().exit_code == 0
+    assert clip_ids(place) == made
+    assert build("--annotations", listing).exit_code == 0
+    assert set(clip_ids(place)) < set(IDS)
+    assert build().exit_code == 0
+    assert set(clip_ids(place)) < set(IDS)
+    assert len(drawn) == 2
+
+
 def test_a_moved_workspace_uses_its_own_footage(run: Callable, listing: Path, tmp_path: Path) -> None:
     place, moved = tmp_path / "w", tmp_path / "moved"
     shutil.copytree(listing.parent, place / "footage")
@@ -130,7 +164,9 @@ def test_the_class_file_of_the_build_is_used_until_another_is_named(
     listing.write_text(listing.read_text().replace("carrot", "orange root"))
     build = ("fmn-data", "build", "-w", place, "--annotations", listing, *FEW)
     assert run(*build, "--class-file", words).code == 0
-    assert run(*build).code == 0  # with the shipped file, nothing would be of a class
+    again = run(*build)
+    assert str(words) in again.out
+    assert again.code == 0  # with the shipped file, nothing would be of a class
     assert clip_ids(place) == IDS
     words.rename(tmp_path / "away.yaml")
     for command in (("build", *FEW), ("report",), ("pairs",)):
