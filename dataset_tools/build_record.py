@@ -61,6 +61,7 @@ class BuildSummary:
         shortfalls: by how many clips a class falls short.
         refused: intervals that could not be used, counted by the reason's first words.
         failures: ids of the samples that failed.
+        reasons: why, as full sentences, the most frequent first; not all where they are many.
         reviewed: clips that a decision of people was applied to, by verdict.
         renamed: decisions recognized by their content where the video has another name now.
         notes: what the reader of the annotations wants said.
@@ -73,6 +74,7 @@ class BuildSummary:
     shortfalls: Mapping[str, int]
     refused: Mapping[str, int]
     failures: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
     reviewed: Mapping[str, int] = field(default_factory=dict)
     renamed: int = 0
     notes: tuple[str, ...] = ()
@@ -95,14 +97,17 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
     """What manifests/build.json says, or nothing where there is none (manifests made elsewhere).
 
     Raises:
-        InputError: the file is not a JSON object.
+        InputError: the file is not a JSON object, or of another schema.
     """
     path = workspace.manifests / "build.json"
     if not path.is_file():
         return {}
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
+        record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        if record.get("schema", BUILD_SCHEMA) != BUILD_SCHEMA:
+            raise msgspec.ValidationError(f"`schema`: found {record['schema']!r}, expected {BUILD_SCHEMA}")
+        return record
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             f"The build record cannot be read: {error}",
             where=path,
@@ -118,13 +123,11 @@ class LastBuild:
     Attributes:
         options: all but the sentence files, whose places are not recorded.
         classes: how many classes were taken.
-        is_own: whether the intervals came from a list of the user's own.
         sentences: name by SHA-256 of each sentence file.
     """
 
     options: BuildOptions
     classes: int
-    is_own: bool
     sentences: Mapping[str, str]
 
     def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
@@ -158,9 +161,7 @@ def read_last_build(workspace: Workspace) -> LastBuild:
         sentences = {row["sha256"]: row["name"] for row in recorded["voices"]["sentences"]}
         recorded["voices"]["sentences"] = []
         count = recorded.pop("classes")
-        return LastBuild(
-            msgspec.convert(recorded, BuildOptions), count, bool(record.get("own_footage", False)), sentences
-        )
+        return LastBuild(msgspec.convert(recorded, BuildOptions), count, sentences)
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InputError(
             "The options of the last build are not known",

@@ -117,6 +117,13 @@ class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     review: str | None = None
     augmented: Augmentation | msgspec.UnsetType = msgspec.UNSET
 
+    def __post_init__(self) -> None:
+        warnings, loudness = self.quality.get("warnings", []), self.quality.get("loudness_lufs")
+        if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
+            raise ValueError(f"`quality.warnings` is {warnings!r}, expected a list of texts")
+        if not isinstance(loudness, int | float | None):
+            raise ValueError(f"`quality.loudness_lufs` is {loudness!r}, expected a number or null")
+
 
 class PairRow(ItemRow, frozen=True, kw_only=True, tag="fmn.pair/1"):
     """manifests/pairs.jsonl: clip × utterance of one class; both are ids."""

@@ -26,6 +26,7 @@ from fmn.features.config import (
     VideoFeatureConfig,
 )
 from fmn.renamed_keys import with_new_keys
+from fmn.torch_threads import MOST_THREADS
 
 PresetName = Literal["demo", "paper"]
 Form = Literal["standard", "as_published"]
@@ -179,7 +180,7 @@ class TrainingConfig:
     seed: Annotated[int, Meta(ge=0)] = 0
     amp: Literal["off", "bf16"] = "off"
     deterministic: bool = False
-    threads: Count | None = None
+    threads: Annotated[int, Meta(ge=1, le=MOST_THREADS)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +298,7 @@ def values_in(path: Path) -> dict[str, Any]:
     """
     try:
         held = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The configuration cannot be read: {error}",
             where=path,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MOST_THREADS = 1024
+"""More are refused: where the system has no more threads to give, torch ends the process."""
+
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from dataset_tools.build_record import read_build
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
@@ -19,7 +21,8 @@ from dataset_tools.pairs.split_record import read_split
 from fmn.data.batches import ItemTensors
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import load_config, load_run, load_state
-from fmn.training.run_state import read_run_state
+from fmn.training.run_folder import manifest_for
+from fmn.training.run_state import read_run_state, training_manifest
 
 OLD = Path(__file__).parent / "fixtures" / "workspace_0_1_0"
 SCORES = json.loads((OLD / "scores.json").read_text())
@@ -75,6 +78,25 @@ def test_the_optimizer_of_an_old_run_resumes() -> None:
         saved = {index: file.get_tensor(f"optimiser.{index}.exp_avg") for index in found}
     assert all(torch.equal(found[index], saved[index]) for index in saved)
     assert sum(average.abs().sum() for average in saved.values()) > 0
+
+
+def test_a_run_of_a_copied_workspace_uses_the_manifests_of_the_copy(tmp_path: Path) -> None:
+    copy, original = (Path(shutil.copytree(OLD, tmp_path / name)) for name in ("copy", "original"))
+    run = copy / "runs" / "fmn"
+    state = read_run_state(run)
+    assert state is not None
+    own, recorded = (place / "manifests" / "train.jsonl" for place in (copy, original))
+    state.manifest = str(recorded)  # version 0.1.0 wrote the place of the time
+    assert training_manifest(run, state) == own
+    own.write_text("of another content\n")
+    assert training_manifest(run, state) == recorded
+    recorded.unlink()
+    assert training_manifest(run, state) == own
+    assert manifest_for(run, "test.jsonl") == own.with_name("test.jsonl")
+    shutil.rmtree(own.parent)
+    with pytest.raises(InputError) as caught:
+        manifest_for(run, "test.jsonl")
+    assert "--manifest" in str(caught.value)
 
 
 def test_the_state_of_training_is_read() -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 
+from dataset_tools.build.inputs import built_from, check_same_footage, remember_inputs
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan, PlannedClip
@@ -14,7 +18,7 @@ from dataset_tools.clips.interval_selection import NOTHING_KNOWN, SourceStatus
 from dataset_tools.clips.planning import plan_clips
 from dataset_tools.clips.renamed_videos import rows_under_new_ids
 from dataset_tools.clips.source_videos import Source, read_sources
-from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
@@ -27,6 +31,8 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engine_registry import open_engine
+
+_SHOWN_REASONS = 5
 
 
 @dataclass
@@ -45,6 +51,7 @@ def build_dataset(
     *,
     jobs: int = 1,
     dry_run: bool = False,
+    replace_footage: bool = False,
     progress: Progress = silent,
 ) -> BuildSummary:
     """Cuts the clips of the classes, speaks their descriptions, writes clips.jsonl, utterances.jsonl and build.json.
@@ -52,12 +59,15 @@ def build_dataset(
     What is done from the same inputs is not done again. What people decided in annotations/reviews.jsonl is applied, as
     long as it refers to the clip as it is: trims, other classes and sentences, rejections. A clip that cannot be cut is
     replaced by another interval of its class where there is one; it keeps its row in the ledger, as failed. Files of
-    clips that are no longer in the data set are left where they are: another build may want them.
+    clips that are no longer in the data set are left where they are: another build may want them. A data set of other
+    footage is replaced only with ``replace_footage``.
 
     Raises:
         InputError: an input is wrong; nothing was written.
         StoppedError: something outside stopped it (a full disk, another build in the workspace).
     """
+    if not replace_footage:
+        check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))
     renamed = rows_under_new_ids(
         reviews, corpus, lambda names: _contents(workspace, corpus, names, jobs, dry_run=dry_run, progress=progress)
@@ -67,21 +77,43 @@ def build_dataset(
     plan = _plan(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     if not corpus.videos:
         raise InputError(
-            "There are no videos in the folder",
+            "None of the videos is in the folder" if corpus.is_own else "There are no videos in the folder",
             where=corpus.root,
-            expected="videos such as videos/s07-d72-cam-002.avi",
-            next_step="put the videos there; to try without them: fmn-data standin DIR",
+            expected=(
+                f"videos such as {corpus.annotations.intervals[0].video_file}, which {corpus.annotations.path} names"
+                if corpus.is_own
+                else "videos such as videos/s07-d72-cam-002.avi"
+            ),
+            next_step=(
+                "check the names in the list, and --videos"
+                if corpus.is_own
+                else "put the videos there; to try without them: fmn-data standin DIR"
+            ),
         )
     if dry_run:
+        with TemporaryDirectory() as nowhere:
+            memory = Path(nowhere) / "sources"
+            if (workspace.cache / "sources").is_dir():
+                copytree(workspace.cache / "sources", memory)  # a dry run writes nothing
+            opened = _Sources(corpus, memory, jobs, progress)
+            plan = _plan_on(opened, classes, options, decisions, set())
+        if not plan.clips:
+            raise _no_clip(plan, {}, corpus)
         return _summary(plan, corpus, classes, (), (), _Failures(), renamed, dry_run=True)
     if options.speech:
         _check_speech(options.voices)
     with Ledger(workspace.ledger) as ledger:
+        if built_from(workspace) is None:
+            remember_inputs(workspace, corpus, classes)  # a first build that is stopped is of this footage, too
         if renamed:
             with reviews_lock(workspace):
                 append_reviews(reviews_path(workspace), renamed)
         failures = _Failures()
-        plan, clips = _cut(workspace, corpus, classes, options, decisions, jobs, ledger, failures, progress)
+        opened = _Sources(corpus, workspace.cache / "sources", jobs, progress)
+        plan, clips = _cut(workspace, opened, classes, options, decisions, ledger, failures)
+        if not clips and not plan.left_out:
+            _note_refusals(plan, ledger)
+            raise _no_clip(plan, failures.clips, corpus)
         if options.speech:
             utterances, failures.utterances = speak(
                 workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, progress=progress
@@ -95,6 +127,7 @@ def build_dataset(
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
         summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed)
         write_build(workspace, corpus, classes, options, summary)
+        remember_inputs(workspace, corpus, classes)
     return summary
 
 
@@ -135,35 +168,62 @@ def _plan(
     )
 
 
-def _cut(
-    workspace: Workspace,
-    corpus: Corpus,
+@dataclass
+class _Sources:
+    """The videos of a corpus, opened as plans need them."""
+
+    corpus: Corpus
+    memory: Path
+    jobs: int
+    progress: Progress
+    read: dict[str, Source] = field(default_factory=dict)
+    unreadable: dict[str, ToolkitError] = field(default_factory=dict)
+
+    def open(self, names: Collection[str]) -> None:
+        videos = {name: self.corpus.videos[name] for name in names}
+        read, unreadable = read_sources(videos, self.memory, jobs=self.jobs, progress=self.progress)
+        self.read |= read
+        self.unreadable |= unreadable
+
+    def status(self, failed: Collection[str]) -> SourceStatus:
+        frames = {name: source.index.frames for name, source in self.read.items()}
+        return SourceStatus(frames, self.unreadable, failed)
+
+
+def _plan_on(
+    opened: _Sources,
     classes: ClassFile,
     options: BuildOptions,
     decisions: Mapping[str, Decision],
-    jobs: int,
+    failed: Collection[str],
+) -> Plan:
+    """Plans, opens the videos of the plan, and plans again with what turned out, until all of them are known."""
+    while True:
+        plan = _plan(opened.corpus, classes, options, opened.status(failed), decisions)
+        unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - opened.read.keys()
+        if not unread:
+            return plan
+        opened.open(unread)
+
+
+def _cut(
+    workspace: Workspace,
+    opened: _Sources,
+    classes: ClassFile,
+    options: BuildOptions,
+    decisions: Mapping[str, Decision],
     ledger: Ledger,
     failures: _Failures,
-    progress: Progress,
 ) -> tuple[Plan, list[ClipRow]]:
-    """Plans, reads the videos of the plan, cuts; and plans again with what turned out, until the plan holds.
+    """Plans on the opened videos, cuts; and plans again with what turned out, until the plan holds.
 
     Decisions take part until it turns out that their clip is not what it was when they were made.
     """
-    sources: dict[str, Source] = {}
-    unreadable: dict[str, ToolkitError] = {}
+    sources, jobs, progress = opened.read, opened.jobs, opened.progress
     failed: set[str] = set()
     contents: dict[str, str] = {}
     while True:
-        frames = {name: source.index.frames for name, source in sources.items()}
-        plan = _plan(corpus, classes, options, SourceStatus(frames, unreadable, failed), decisions)
-        unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - sources.keys()
-        if unread:
-            videos = {name: corpus.videos[name] for name in unread}
-            read, unreadable_now = read_sources(videos, workspace.cache / "sources", jobs=jobs, progress=progress)
-            sources |= read
-            unreadable |= unreadable_now
-            continue
+        plan = _plan_on(opened, classes, options, decisions, failed)
         decided = [clip for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
         for clip in decided:
             if clip.decision and clip.decision.row.shown.source_sha256 == sources[clip.interval.video].sha256:
@@ -189,6 +249,18 @@ def _cut(
         decisions = {clip_id: decision for clip_id, decision in decisions.items() if clip_id not in stale}
         failures.clips |= failures_now
         failed |= _intervals_of((*plan.clips, *plan.left_out), failures_now)
+
+
+def _no_clip(plan: Plan, failures: Mapping[str, ToolkitError], corpus: Corpus) -> InputError:
+    """The error of a build without a single clip: why, the most frequent reasons first."""
+    reasons = group_reasons([*failures.values(), *(refusal.reason for refusal in plan.refusals)])
+    return InputError(
+        "Not one clip can be cut" + "".join(f"\n  - {reason.text()}" for reason in reasons[:_SHOWN_REASONS]),
+        where=corpus.annotations.path,
+        expected="intervals that can become clips",
+        next_step=next((reason.first.next_step for reason in reasons if reason.first.next_step), None)
+        or "correct the annotations; see what is usable with: fmn-data classes",
+    )
 
 
 def _intervals_of(clips: Sequence[PlannedClip], failures: Mapping[str, ToolkitError]) -> set[str]:
@@ -225,7 +297,9 @@ def _summary(
     refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
     counts = Counter(clip.class_id for clip in (plan.clips if dry_run else clips))
     reviewed = Counter(clip.decision.verdict for clip in (*plan.clips, *plan.left_out) if clip.decision is not None)
-    missing = sorted(f"interval/{refusal.id}" for refusal in plan.refusals if refusal.status == "failed")
+    unreached = [refusal for refusal in plan.refusals if refusal.status == "failed"]
+    missing = sorted(f"interval/{refusal.id}" for refusal in unreached)
+    errors = (*failures.clips.values(), *failures.utterances.values(), *(refusal.reason for refusal in unreached))
     return BuildSummary(
         clips=len(plan.clips) if dry_run else len(clips),
         utterances=len(utterances),
@@ -237,6 +311,7 @@ def _summary(
             *(f"utterance/{utterance_id}" for utterance_id in sorted(failures.utterances)),
             *missing,
         ),
+        reasons=tuple(reason.text() for reason in group_reasons(errors)[:_SHOWN_REASONS]),
         reviewed=dict(sorted(reviewed.items())),
         renamed=sum(row.item == "clip" for row in renamed),
         notes=corpus.notes,

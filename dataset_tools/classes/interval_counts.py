@@ -28,10 +28,11 @@ class ClassSupport:
         intervals: intervals that belong to it.
         seconds, median_s: their length in all, and the median one; of the valid ones.
         persons, dishes: how many different ones they show.
-        usable: those that are valid, long enough, and have a video (if the corpus has any).
+        usable: those that are valid, long enough, and within their video (if the corpus has any).
         invalid: their end comes before their start, or their start before frame 1.
         too_short: valid, but with fewer frames than asked for.
-        without_video: valid and long enough, but their video is missing.
+        without_video: valid and long enough, but their video is missing or cannot be read.
+        past_end: valid and long enough, but they end past the end of their video.
         ambiguous: intervals that fit this class and others too, and belong to none.
         shortfall: how many usable ones are lacking to the number asked for.
         notes: words of the class that the annotation file does not have, as full sentences.
@@ -47,6 +48,7 @@ class ClassSupport:
     invalid: int
     too_short: int
     without_video: int
+    past_end: int
     ambiguous: int
     shortfall: int
     notes: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ def _support(
         invalid=count["invalid"],
         too_short=count["too_short"],
         without_video=count["without_video"],
+        past_end=count["past_end"],
         ambiguous=ambiguous,
         shortfall=max(0, per_class - count[None]),
         notes=_missing_words(one, classes, corpus.annotations),
@@ -131,6 +134,7 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
     """The support of all classes as a table for the terminal, with the sums below it."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     columns: dict[str, list[str]] = {
         "count": [f"{row.intervals:,}" for row in support],
@@ -155,7 +159,8 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
         table.add_column(name, justify="right", footer=sums.get(name, ""))
     for row, *cells in zip(support, *(columns[name] for name in shown), strict=True):
         table.add_row(row.class_id, *cells)
-    table.caption = "\n".join(_remarks(support)) or None
+    remarks = "\n".join(_remarks(support))
+    table.caption = Text(remarks) if remarks else None  # the class file's words are no markup
     table.caption_justify = "left"
     return table
 
@@ -165,7 +170,8 @@ def _remarks(support: Sequence[ClassSupport]) -> list[str]:
     reasons = {
         "end before they start, or start before frame 1": sum(row.invalid for row in support),
         "are too short": sum(row.too_short for row in support),
-        "have no video": sum(row.without_video for row in support),
+        "have no video that can be read": sum(row.without_video for row in support),
+        "end past the end of their video": sum(row.past_end for row in support),
     }
     remarks = [f"{count:,} intervals {reason}." for reason, count in reasons.items() if count]
     return remarks + [f"{row.class_id}: {note}" for row in support for note in row.notes]

@@ -1,4 +1,4 @@
-"""Which annotated intervals are usable as clips: valid, long enough, with a video."""
+"""Which annotated intervals are usable as clips: valid, long enough, within a video that can be read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ MIN_FRAMES = 15  # half a second: shorter intervals show no action
 
 def why_unusable(
     interval: Interval, corpus: Corpus, min_frames: int = MIN_FRAMES
-) -> Literal["invalid", "too_short", "without_video"] | None:
+) -> Literal["invalid", "too_short", "without_video", "past_end"] | None:
     """The first reason why an interval cannot become a clip, or None where it can.
 
-    Without any videos none is missing: before they are there, the annotation file alone is worth a look.
+    Without any videos of MPII Cooking 2 none is missing: before they are there, the annotation file alone is worth a
+    look. What ends past the end of its video is known once the videos were opened (`Corpus.frames`).
 
     Args:
         interval: 1-based, both ends included.
@@ -27,4 +28,6 @@ def why_unusable(
         return "invalid"
     if interval.frames < min_frames:
         return "too_short"
-    return "without_video" if corpus.videos and interval.video not in corpus.videos else None
+    if interval.video not in corpus.videos:
+        return "without_video" if corpus.videos or corpus.is_own else None
+    return "past_end" if interval.end_frame > corpus.frames.get(interval.video, interval.end_frame) else None

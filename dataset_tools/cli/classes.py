@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.options import ClassOptions, FootageOptions, class_file_of, warn_synthetic
+from dataset_tools.cli.footage import FootageOptions
+from dataset_tools.cli.options import ClassOptions, class_file_of, warn_synthetic
 from dataset_tools.core.command import DEFAULT_JOBS
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
@@ -38,6 +39,7 @@ def classes(
 
     Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
     """
+    from dataset_tools.build.opened_videos import with_opened_videos
     from dataset_tools.classes.interval_counts import audit, support_table
 
     if out is not None and out.exists():
@@ -49,6 +51,7 @@ def classes(
         )
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
     corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS)
+    corpus = with_opened_videos(corpus, place.cache / "sources", jobs=DEFAULT_JOBS, progress=terminal.progress)
     warn_synthetic(terminal, corpus.standin is not None)
     for note in corpus.notes:
         terminal.say(f"  {note}")

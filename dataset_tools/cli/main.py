@@ -11,11 +11,11 @@ import typer
 from dataset_tools.cli.annotate import annotate_app
 from dataset_tools.cli.classes import classes
 from dataset_tools.cli.download import download
+from dataset_tools.cli.footage import FootageOptions
 from dataset_tools.cli.options import (
     ClassFileOption,
     ClassOptions,
     ExecutionOptions,
-    FootageOptions,
     SeedOption,
     SentencesOption,
     SynthesisOptions,
@@ -27,7 +27,6 @@ from dataset_tools.cli.report import report
 from dataset_tools.cli.speech import speech_app
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
-from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -97,6 +96,9 @@ def build(
     no_sentences: Annotated[
         bool, typer.Option("--no-sentences", help="Ignore the sentence files beside the footage.")
     ] = False,
+    replace_footage: Annotated[
+        bool, typer.Option("--replace-footage", help="Replace the data set of other footage that is in the workspace.")
+    ] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Cut the clips of each class and synthesize spoken descriptions.
@@ -104,10 +106,17 @@ def build(
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
     from dataset_tools.build.building import build_dataset
+    from dataset_tools.build.inputs import drawn_standin, known_class_file, own_class_file
     from dataset_tools.build_record import BuildOptions
 
     place, jobs = execution.place(place), execution.jobs
     class_file = classes.load(place)
+    if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
+        terminal.say(f"  class file: {class_file.path}")
+    if dry_run and footage.source(place) is None and not drawn_standin(place).is_dir():
+        terminal.say("  the synthetic (stand-in) corpus would be drawn first, then its clips be cut")
+        terminal.result({"dry_run": True, "clips": None})
+        return
     corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run)
     options = BuildOptions(
         per_class=per_class,
@@ -119,7 +128,14 @@ def build(
     )
     with execution.running():
         summary = build_dataset(
-            place, corpus, class_file, options, jobs=jobs, dry_run=dry_run, progress=terminal.progress
+            place,
+            corpus,
+            class_file,
+            options,
+            jobs=jobs,
+            dry_run=dry_run,
+            replace_footage=replace_footage,
+            progress=terminal.progress,
         )
     _show_build(terminal, summary, place)
 
@@ -216,13 +232,6 @@ def retry(
 
     place = execution.place(place)
     last = read_last_build(place)
-    if last.is_own and footage.annotations is None:
-        raise InputError(
-            "The last build was of footage of your own",
-            where=place.manifests / "build.json",
-            expected="the list of its intervals",
-            next_step="give it again: fmn-data retry --annotations FILE.csv",
-        )
     class_words = class_file_of(class_file, place, last.classes)
     corpus = footage.corpus(class_words, place, terminal, execution.jobs)
     options = last.options_with([*(sentences or ()), *own_sentences(corpus)])
@@ -241,6 +250,11 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     for note in summary.notes:
         logging.getLogger(__name__).info(note)
     would = " would be cut" if summary.dry_run else ""
+    if not summary.clips:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+        terminal.warn("no clip is left: annotators rejected every one")
+        terminal.result(summary.as_dict())
+        return
     terminal.closing("clips", f"{summary.clips} of {len(summary.per_class)} classes{would}", place.clips)
     if not summary.dry_run:
         terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
@@ -254,6 +268,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         lacking = ", ".join(f"{class_id} {number}" for class_id, number in summary.shortfalls.items())
         terminal.warn(f"{len(summary.shortfalls)} classes have fewer clips than asked for, by: {lacking}")
     terminal.result(summary.as_dict())
-    terminal.some_failed(len(summary.failures))
+    for reason in summary.reasons:
+        terminal.say(f"  failed {reason}")
+    terminal.some_failed(len(summary.failures), "mend what is named, then fmn-data retry tries just those again")
     if not summary.dry_run:
         terminal.next("fmn-data annotate (human review), or fmn-data pairs")

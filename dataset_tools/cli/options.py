@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
     from dataset_tools.corpora.mpii.mpii_corpus import Corpus
     from dataset_tools.speech.dataset_speech import SpeechOptions
 
-CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
-
 ClassFileOption = Annotated[
     Path | None,
-    typer.Option("--class-file", help="Class file (default: the workspace's, else the 20 that are shipped)."),
+    typer.Option(
+        "--class-file",
+        help="Class file (default: that of the last build, else annotations/classes.yaml, else the shipped one).",
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.")]
 LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help="Language of the descriptions.")]
@@ -50,64 +50,6 @@ class ClassOptions:
 
     def load(self, place: Workspace) -> ClassFile:
         return class_file_of(self.class_file, place, self.count)
-
-
-@dataclass(frozen=True)
-class FootageOptions:
-    """Where the footage is."""
-
-    mpii: Annotated[
-        Path | None,
-        typer.Option(
-            "--mpii", envvar=CORPUS_ENVIRONMENT, help="Folder of MPII Cooking 2 (default: a synthetic corpus)."
-        ),
-    ] = None
-    annotations: Annotated[
-        Path | None,
-        typer.Option(
-            "--annotations",
-            help="Annotations of your own footage: a CSV video,start_frame,end_frame,action,subject,object"
-            " (or start_s,end_s).",
-        ),
-    ] = None
-    videos: Annotated[
-        Path | None, typer.Option("--videos", help="Folder of the videos of --annotations (default: beside the file).")
-    ] = None
-
-    def root(self, place: Workspace, terminal: Terminal, jobs: int) -> Path:
-        """The folder of the footage: the one given, else the synthetic corpus in the workspace's cache."""
-        if self.mpii is not None:
-            return self.mpii
-        from dataset_tools.corpora.standin.standin_corpus import write_standin
-
-        root = place.cache / "standin"
-        terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: using the synthetic (stand-in) corpus → {root}")
-        summary = write_standin(root, difficulty="standard", jobs=jobs, progress=terminal.progress)
-        terminal.closing("standin", summary.text(), root)
-        return root
-
-    def corpus(
-        self, classes: ClassFile, place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool = False
-    ) -> Corpus:
-        """The footage: with ``--annotations`` the user's own, else that in `root`."""
-        if self.annotations is None:
-            from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
-
-            if self.videos is not None:
-                raise InputError(
-                    "--videos goes with --annotations",
-                    where=self.videos,
-                    expected="a CSV of intervals for these videos",
-                    next_step="give it with --annotations; MPII Cooking 2 is found by --mpii alone",
-                )
-            return open_corpus(self.root(place, terminal, jobs))
-        from dataset_tools.corpora.annotations.own_footage import open_own_footage
-
-        with TemporaryDirectory() as nowhere:
-            memory = Path(nowhere) if dry_run else place.cache / "sources"
-            return open_own_footage(
-                self.annotations, classes, videos=self.videos, memory=memory, jobs=jobs, progress=terminal.progress
-            )
 
 
 @dataclass(frozen=True)
@@ -173,11 +115,11 @@ def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
 
 
 def class_file_of(path: Path | None, place: Workspace, count: int | None = None) -> ClassFile:
-    """The class file given, else the workspace's own, else the shipped one."""
+    """The class file given, else that of the last build, else the workspace's own, else the shipped one."""
+    from dataset_tools.build.inputs import known_class_file
     from dataset_tools.classes.reader import load_classes
 
-    own = place.annotations / "classes.yaml"
-    return load_classes(path or (own if own.is_file() else None), count)
+    return load_classes(path or known_class_file(place), count)
 
 
 def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:

@@ -27,9 +27,13 @@ def report(
 
     Example: fmn-data report, then open report/index.html
     """
+    from dataset_tools.build.inputs import is_class_file_of_build
     from dataset_tools.report.page import write_report
 
-    summary = write_report(place, class_file_of(class_file, place), out, jobs=jobs, progress=terminal.progress)
+    classes = class_file_of(class_file, place)
+    summary = write_report(place, classes, out, jobs=jobs, progress=terminal.progress)
+    if not is_class_file_of_build(place, classes):
+        terminal.warn(f"the data set was built with another class file, or another content of it, than {classes.path}")
     warn_synthetic(terminal, summary.is_standin)
     terminal.closing("report", f"{summary.clips} clips, {summary.utterances} utterances", summary.page)
     for path in summary.missing[:3]:

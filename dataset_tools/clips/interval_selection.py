@@ -29,15 +29,17 @@ class SourceStatus:
 
 
 NOTHING_KNOWN = SourceStatus()
+BOUNDARY_FRAMES = 1
+"""So many frames may two intervals share and both become clips: annotators end one action where the next one begins."""
 
 
 def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> ToolkitError | None:
     """Why an interval cannot become a clip now, if so."""
     if interval.video not in corpus.videos:
         return SampleError(
-            f"The video {interval.video} is missing",
+            f"The video is missing: {interval.video_file}",
             where=corpus.root,
-            expected=f"{interval.video}.avi",
+            expected=interval.video_file,
             next_step="put the video there, then run: fmn-data retry",
         )
     frames = known.frames.get(interval.video)
@@ -45,8 +47,12 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
         return SampleError(
             f"The interval ends past the end of its video: at frame {interval.end_frame} of {frames}",
             where=f"{interval.id} in {corpus.videos[interval.video]}",
-            expected="an interval within its video",
-            next_step="copy the video again if it is cut short, then run: fmn-data retry",
+            expected=f"an interval within its video, which has {frames} frames",
+            next_step=(
+                f"correct the times in {corpus.annotations.path.name}, then run: fmn-data build"
+                if corpus.is_own
+                else "copy the video again if it is cut short, then run: fmn-data retry"
+            ),
         )
     return known.unreadable.get(interval.video)
 
@@ -114,7 +120,7 @@ class IntervalSampler:
             overlap = SampleError(
                 f"The interval overlaps one that was chosen: {other.id}",
                 where=interval.id,
-                expected="clips that share no frame",
+                expected="intervals that share one boundary frame at most",
             )
             self.refusals.append(Refusal(interval, "skipped", overlap))
             return False
@@ -125,4 +131,6 @@ class IntervalSampler:
 
 
 def _overlap(one: Interval, other: Interval) -> bool:
-    return one.start_frame <= other.end_frame and other.start_frame <= one.end_frame
+    """Whether two intervals share more than a boundary: an interval that has no other frames shares all that it has."""
+    shared = min(one.end_frame, other.end_frame) - max(one.start_frame, other.start_frame) + 1
+    return shared > BOUNDARY_FRAMES or 0 < shared >= min(one.frames, other.frames)

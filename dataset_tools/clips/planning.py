@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -41,10 +41,11 @@ def plan_clips(
     """Chooses up to ``per_class`` intervals of each class.
 
     Within a class the next interval is always one of the person, then the dish, chosen least often so far; which of
-    them is decided by ``seed``. An interval that overlaps a chosen one is refused, of the same class or another;
-    classes with few intervals choose first. An interval that would be chosen, but whose video is missing, cannot be
-    read or is too short, is refused as failed, and the next one takes its place. A class that falls short is accepted,
-    filled with non-overlapping windows of its longest intervals (at least two seconds each), or stops everything.
+    them is decided by ``seed``. An interval that overlaps a chosen one is refused, of the same class or another, unless
+    they share one boundary frame only, which the later one loses; classes with few intervals choose first. An interval
+    that would be chosen, but whose video is missing, cannot be read or is too short, is refused as failed, and the next
+    one takes its place. A class that falls short is accepted, filled with non-overlapping windows of its longest
+    intervals (at least two seconds each), or stops everything.
 
     Then come annotators' ``decisions``, by clip id (`dataset_tools.clips.applied_decisions`): the selection without
     them stays, except for clips that they reject or move; further intervals, selected in the same way, fill the places.
@@ -102,9 +103,19 @@ def plan_clips(
             expected=f"{per_class} usable intervals of every class",
             next_step="take fewer with --per-class, fill up with --shortfall windows, or accept it",
         )
-    clips = sorted((clip for group in planned.values() for clip in group), key=lambda clip: clip.id)
+    clips = _without_shared_frames(sorted(chain.from_iterable(planned.values()), key=lambda clip: clip.id))
     refusals.sort(key=lambda refusal: refusal.interval.index)
     return Plan(tuple(clips), tuple(refusals), shortfalls, tuple(sorted(left_out, key=lambda clip: clip.id)))
+
+
+def _without_shared_frames(clips: Sequence[PlannedClip]) -> list[PlannedClip]:
+    """Of two clips whose intervals touch, the later one loses the frame they share; the id says what was annotated."""
+    ends: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for clip in sorted(clips, key=lambda clip: (clip.interval.sequence, clip.start_frame)):
+        first[clip.id] = max(clip.start_frame, ends.get(clip.interval.sequence, 0) + 1)
+        ends[clip.interval.sequence] = clip.end_frame
+    return [replace(clip, start_frame=first[clip.id]) for clip in clips]
 
 
 def _unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_frames: int) -> SampleError | None:

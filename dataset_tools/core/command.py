@@ -27,7 +27,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dataset_tools.core.console import command_context
+from dataset_tools.core.console import command_context, tolerate_any_terminal
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.workspace import Workspace
 
@@ -47,7 +47,8 @@ WorkspaceOption = Annotated[
     ),
 ]
 JobsOption = Annotated[
-    int, typer.Option("--jobs", "-j", min=1, help="Number of parallel workers; the result does not depend on it.")
+    int,
+    typer.Option("--jobs", "-j", min=1, max=1024, help="Number of parallel workers; the result does not depend on it."),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done; write nothing.", rich_help_panel=COMMON)
@@ -86,6 +87,11 @@ class CommandLine(typer.Typer):
             rich_markup_mode="rich",
             **settings,
         )
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Any:
+        tolerate_any_terminal()
+        os.environ.setdefault("PATH", os.defpath)  # packages that start programs take it for granted
+        return super().__call__(*arguments, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Body], Body]:
         """Adds a command; the module's text says what its parameters may be."""

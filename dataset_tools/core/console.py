@@ -6,6 +6,7 @@ outside, or by an unexpected error: run it again to resume. Only the command mod
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import signal
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dataset_tools.core.errors import StoppedError, ToolkitError
+from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.core.files import disk_error
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -82,12 +84,12 @@ class Terminal:
                 yield from (Text(f"  {note}", no_wrap=True, overflow="ellipsis") for note in notes if note)
 
         return Bars(
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            *([] if below else [TextColumn("{task.fields[note]}")]),
+            *([] if below else [TextColumn("{task.fields[note]}", markup=False)]),
             console=console,
             transient=True,
         )
@@ -137,7 +139,7 @@ class Terminal:
         self.console.print(f"{sign} {escape(text)}", soft_wrap=True)
 
     def print_json(self) -> None:
-        print(json.dumps({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result}, ensure_ascii=False))
+        _print_json({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result})
 
 
 @contextmanager
@@ -161,7 +163,7 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
             terminal.console.print_exception() if sys.stdout.isatty() else logging.exception("--debug")
         error = _as_toolkit_error(raised)
         if as_json:
-            print(json.dumps({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()}, ensure_ascii=False))
+            _print_json({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()})
         else:
             errors = _stderr()
             errors.print(f"[red]error:[/red] {escape(error.found)}", soft_wrap=True)
@@ -181,16 +183,54 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
         return raised
     if isinstance(raised, KeyboardInterrupt):
         return StoppedError("Interrupted", next_step="run the same command again: it resumes")
+    stopped = disk_error(raised, getattr(raised, "filename", None))
+    if stopped is not None:
+        return stopped
     if isinstance(raised, OSError):
         return StoppedError(
             f"Operating system error: {raised.strerror or raised}",
             where=raised.filename,
             next_step="fix it and run the same command again: it resumes",
         )
+    kinds = {kind.__name__ for kind in type(raised).__mro__}
+    if kinds & {"MemoryError", "OutOfMemoryError"} or "not enough memory" in str(raised):
+        return StoppedError(
+            f"There is not enough memory: {raised}" if str(raised) else "There is not enough memory",
+            next_step="ask for less at once (--jobs, batch size, smaller files), then run the same command again",
+        )
+    if kinds & {"FloatingPointError", "LinAlgError"}:  # such as a matrix that has no inverse
+        return InputError(
+            f"A calculation failed on these inputs: {type(raised).__name__}: {raised}",
+            expected="values that can be calculated with",
+            next_step="check the inputs and the options; --debug shows where it was",
+        )
+    if isinstance(raised, RecursionError):
+        return InputError(
+            "An input is nested too deeply",
+            expected="a file as the toolkit writes it",
+            next_step="check the files that the command reads; --debug shows where it was",
+        )
     return StoppedError(
         f"Unexpected error: {type(raised).__name__}: {raised}",
         next_step="run it again with --debug and report what it prints",
     )
+
+
+def tolerate_any_terminal() -> None:
+    """Lets text that the terminal's encoding has no sign for, such as ✓ in ASCII, become a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _print_json(values: Mapping[str, Any]) -> None:
+    """Signs that stdout cannot show are escaped: JSON has to say what was meant."""
+    text = json.dumps(values, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(values)
+    print(text)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -11,6 +11,8 @@ Every message says what was found, where, what was expected, and what to do next
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from os import PathLike
 
 
@@ -81,6 +83,28 @@ class StoppedError(ToolkitError):
     """Stopped from outside (interrupt, server, disk, device); running the command again goes on."""
 
     exit_code = 3
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Errors of one kind: how many, and the first of them."""
+
+    count: int
+    first: ToolkitError
+
+    def text(self) -> str:
+        """One line: ``3 ×: The video is missing: a.mp4 (/data)``, of the first."""
+        where = f" ({self.first.where})" if self.first.where else ""
+        example = ", the first" if self.count > 1 else ""
+        return f"{self.count} ×{example}: {self.first.found}{where}"
+
+
+def group_reasons(errors: Iterable[ToolkitError]) -> list[Reason]:
+    """Groups errors by what was found, up to the first colon; the most frequent group first."""
+    groups: dict[str, list[ToolkitError]] = {}
+    for error in errors:
+        groups.setdefault(error.found.split(":")[0], []).append(error)
+    return sorted((Reason(len(group), group[0]) for group in groups.values()), key=lambda reason: -reason.count)
 
 
 def _rebuild(

@@ -52,7 +52,7 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
                     tagged.decode(line)
                 if previous_id is not None and row.id <= previous_id:
                     raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
-            except (msgspec.DecodeError, ValueError) as error:
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 raise ManifestError(
                     f"The row cannot be read: {error}",
                     where=f"{path}, line {number}",

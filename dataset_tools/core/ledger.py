@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from dataset_tools.core.errors import StoppedError, ToolkitError
+from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError
 from dataset_tools.core.files import clear_partial
 from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
 from dataset_tools.core.workspace_lock import workspace_lock
@@ -45,6 +45,21 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
     sha256: str | None = None
     size_bytes: int | None = None
     values: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def value(self, name: str) -> Any:
+        """One of `values`.
+
+        Raises:
+            ManifestError: the row does not have it.
+        """
+        if name not in self.values:
+            raise ManifestError(
+                f"The row {self.id!r} has no value `{name}`",
+                where="ledger.jsonl",
+                expected="the row as the toolkit wrote it",
+                next_step="remove that line from ledger.jsonl: its sample is made again",
+            )
+        return self.values[name]
 
 
 def ok(row_id: str, stage: str, key: str, file: Path, root: Path, sha256: str, **values: Any) -> LedgerRow:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input
 
 _OPENING = (
     yaml.FlowSequenceStartToken,
@@ -24,6 +25,11 @@ _CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndTo
 
 class _TextLoader(yaml.BaseLoader):
     """Reads every scalar as text, and refuses a mapping that has a key twice."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        text = str(super().construct_scalar(node))
+        text.encode()  # an escape such as "\\uD800" is no sign, and no manifest could hold it
+        return text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -47,7 +53,7 @@ def read_yaml_text(path: Path, expected: str) -> object:
         InputError: there is no such file, or it is not YAML, or it has a key twice, or an alias.
     """
     try:
-        content = path.read_bytes()
+        content = read_input(path)
         _refuse_bombs(content)
         return yaml.load(content, Loader=_TextLoader)  # it makes texts, lists and dicts only
     except OSError as error:

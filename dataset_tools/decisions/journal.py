@@ -150,7 +150,7 @@ def read_reviews(path: Path) -> list[ReviewRow]:
             if b'"schema"' not in line:  # msgspec takes a missing tag for the right one
                 raise ValueError("the field `schema` is missing, expected 'fmn.review/1'")
             rows.append(decoder.decode(line))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise ManifestError(
                 f"The row cannot be read: {error}",
                 where=f"{path}, line {number}",

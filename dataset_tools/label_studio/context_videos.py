@@ -95,7 +95,7 @@ def shown_videos(
                 frames = span.end_frame - span.start_frame + 1
                 shown[clip.id] = ShownVideo(workspace.relative(span.path), span.start_frame, frames, clip.fps)
         elif row is not None and _source_of(row) == _source_of(rows.get(f"clip/{clip.id}")) and _file(row, workspace):
-            shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), row.values["frames"], clip.fps)
+            shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), row.value("frames"), clip.fps)
     alone = {clip.id: clip_alone(clip) for clip in clips if clip.id not in shown}
     cut_from = _sources(rows, clips)
     by_clip = {

@@ -126,20 +126,16 @@ def status(workspace: Workspace) -> ReviewStatus:
 def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
     """The status as tables for the terminal: per class, per annotator, and agreement where there is any."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
         made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for number, column in enumerate(columns):
             made.add_column(column, justify="right" if number else "left", no_wrap=True)
         for row in rows:
-            made.add_row(
-                *(
-                    "" if cell in (0, None) else f"{cell:,}" if isinstance(cell, int) else escape(str(cell))
-                    for cell in row
-                )
-            )
+            shown = ("" if cell in (0, None) else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
+            made.add_row(*map(Text, shown))  # an annotator's name is no markup
         return made
 
     columns = ("to_do", "accepted", "trimmed", "rejected", "corrected", "conflict")

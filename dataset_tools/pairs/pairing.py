@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dataset_tools.build_record import read_build
+from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
@@ -16,7 +17,6 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.manifests import (
-    ClassLabel,
     ClipRow,
     ItemRow,
     PairRow,
@@ -105,7 +105,7 @@ def make_pairs(
     if options.reviewed:
         clips, utterances = _reviewed(workspace, clips, utterances)
     labels = {label.id: label for label in (action_class.label() for action_class in classes.classes)}
-    _check_items(workspace, clips, utterances, labels, options)
+    _check_items(workspace, clips, utterances, classes, options)
     built = read_build(workspace)
     sides = _sides(clips, utterances, options, built.get("official_split", {}))
 
@@ -221,7 +221,7 @@ def _check_items(
     workspace: Workspace,
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
-    labels: Mapping[str, ClassLabel],
+    classes: ClassFile,
     options: PairOptions,
 ) -> None:
     if not clips or not utterances:
@@ -235,14 +235,7 @@ def _check_items(
             else "run fmn-data build (without --no-speech), or fmn-data speech synthesize",
         )
     items: list[ItemRow] = [*clips, *utterances]
-    unknown = sorted({item.class_id for item in items} - set(labels))
-    if unknown:
-        raise InputError(
-            f"The class file does not have: {', '.join(unknown)}",
-            where=workspace.manifests,
-            expected="the class file that the data set was built with",
-            next_step="give it with --class-file, or run fmn-data build again",
-        )
+    check_known((item.class_id for item in items), classes, workspace.manifests)
 
 
 def _sides(

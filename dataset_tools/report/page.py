@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dataset_tools.build_record import read_build
+from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
@@ -56,7 +57,8 @@ def write_report(
     Clips and utterances are linked, not copied: the page belongs to its workspace, and says where a file is missing.
 
     Raises:
-        InputError: there is no data set in the workspace, or a manifest cannot be read.
+        InputError: there is no data set in the workspace, or a manifest or build.json cannot be read, or the class file
+            lacks classes of it.
         StoppedError: the disk is full.
     """
     manifest = workspace.manifests / "clips.jsonl"
@@ -70,6 +72,7 @@ def write_report(
     clips = list(read_rows(manifest, ClipRow))
     spoken = workspace.manifests / "utterances.jsonl"
     utterances = list(read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    check_known((row.class_id for row in (*clips, *utterances)), classes, workspace.manifests)
     built = read_build(workspace)
     statistics = describe_dataset(
         clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
@@ -113,27 +116,36 @@ def _page(
     missing: list[str],
 ) -> str:
     from jinja2 import Environment, StrictUndefined
+    from jinja2.exceptions import UndefinedError
 
     to_workspace = os.path.relpath(workspace.root.resolve(), folder.resolve()).replace(os.sep, "/")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"clock": _clock, "count": _count}
-    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
-        data=statistics,
-        built=built,
-        stand_in=built.get("stand_in"),
-        missing=missing,
-        media=lambda path: quote(f"{to_workspace}/{path}"),
-        picture=lambda clip: None if clip.id in without_picture else f"thumbnails/{thumbnail_name(clip)}",
-        strip=lambda clips: spread(clips, THUMBNAILS_A_CLASS),
-        loudness=loudness_of,
-        most=max(statistics.counts.values(), default=1),
-        shown_of_a_reason=SHOWN_OF_A_REASON,
-        clip_lengths=histogram([clip.duration_s for clip in statistics.clips], "seconds"),
-        utterance_lengths=histogram([row.duration_s for row in statistics.utterances], "seconds"),
-        loudnesses=histogram(
-            [value for row in statistics.utterances if (value := loudness_of(row)) is not None], "LUFS"
-        ),
-    )
+    try:
+        return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+            data=statistics,
+            built=built,
+            stand_in=built.get("stand_in"),
+            missing=missing,
+            media=lambda path: quote(f"{to_workspace}/{path}"),
+            picture=lambda clip: None if clip.id in without_picture else f"thumbnails/{thumbnail_name(clip)}",
+            strip=lambda clips: spread(clips, THUMBNAILS_A_CLASS),
+            loudness=loudness_of,
+            most=max(statistics.counts.values(), default=1),
+            shown_of_a_reason=SHOWN_OF_A_REASON,
+            clip_lengths=histogram([clip.duration_s for clip in statistics.clips], "seconds"),
+            utterance_lengths=histogram([row.duration_s for row in statistics.utterances], "seconds"),
+            loudnesses=histogram(
+                [value for row in statistics.utterances if (value := loudness_of(row)) is not None], "LUFS"
+            ),
+        )
+    except UndefinedError as error:
+        raise InputError(
+            f"The record of the build lacks what the report shows: {error}",
+            where=workspace.manifests / "build.json",
+            expected="the JSON object that fmn-data build writes",
+            next_step="run fmn-data build again",
+        ) from error
 
 
 def _clock(seconds: float) -> str:

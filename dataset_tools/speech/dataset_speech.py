@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.ledger import Ledger
@@ -121,7 +122,7 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
     class_of = {clip.id: clip.class_id for clip in clips}
     class_ids = {one.id for one in classes.classes}
     agreed = _agreed(workspace, clips)
-    spoken = [msgspec.convert(row.values["row"], UtteranceRow) for row in ledger.status("ok", "utterance/")]
+    spoken = [msgspec.convert(row.value("row"), UtteranceRow) for row in ledger.status("ok", "utterance/")]
     recordings = []
     for row in read_recordings(workspace):
         clip_id = row.utterance.clip
@@ -139,7 +140,7 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
             recordings.append(row)
     originals = merge_recordings([row for row in spoken if row.clip in class_of], recordings)
     there = {row.id for row in originals}
-    copies = [msgspec.convert(row.values["row"], UtteranceRow) for row in ledger.status("ok", "copy/")]
+    copies = [msgspec.convert(row.value("row"), UtteranceRow) for row in ledger.status("ok", "copy/")]
     kept = [row for row in copies if row.augmented is not UNSET and row.augmented.original in there]
     return sorted([*originals, *kept], key=lambda row: row.id)
 
@@ -160,9 +161,11 @@ def synthesize_dataset(
     """Speaks the descriptions of the clips in clips.jsonl and writes utterances.jsonl.
 
     Raises:
-        InputError: there are no clips yet, or the engine cannot be used; nothing was written.
+        InputError: there are no clips yet, or the class file is not theirs, or the engine cannot be used; nothing was
+            written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
     with Ledger(workspace.ledger) as ledger:
         rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
         _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))

@@ -243,6 +243,8 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
     from rich.table import Table
 
     found = "clips" if result.kind == "speech" else "utterances"
+    from rich.text import Text
+
     table = Table(title=f"{found} for {titled(result.query)}, of {result.gallery}", title_justify="left")
     for name in ("rank", "score"):
         table.add_column(name, justify="right")
@@ -250,7 +252,7 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
         table.add_column(name, overflow="fold")
     for hit in result.hits:
         text = () if hit.text is None else (hit.text,)
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.class_id, hit.path, *text)
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", *map(Text, (hit.class_id, hit.path, *text)))
     terminal.say(table)
     for note in result.notes:
         terminal.warn(note)

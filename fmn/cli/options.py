@@ -12,6 +12,7 @@ import typer
 
 from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, WorkspaceOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from fmn.torch_threads import MOST_THREADS
 
 if TYPE_CHECKING:
     from fmn.config import Config, Form
@@ -112,7 +113,8 @@ class TrainingOptions(ComputeOptions):
         int | None, typer.Option("--seed", min=0, help="Random seed; the first one of several runs (default: 0).")
     ] = None
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Torch threads on the CPU (default: the preset's).")
+        int | None,
+        typer.Option("--threads", min=1, max=MOST_THREADS, help="Torch threads on the CPU (default: the preset's)."),
     ] = None
 
     @property

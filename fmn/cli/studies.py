@@ -112,11 +112,12 @@ def tune(
 def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         title="tried on fold 0, percent",
         title_justify="left",
-        caption="\n".join(found.notes),
+        caption=Text("\n".join(found.notes)),
         caption_justify="left",
         box=SIMPLE_HEAD,
     )
@@ -134,7 +135,7 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
             if is_meant
         ]
         table.add_row(
-            *(str(trial.values[name]) for name in names),
+            *(Text(str(trial.values[name])) for name in names),
             f"{trial.map:.1f}",
             f"{trial.audio_to_video:.1f}",
             f"{trial.video_to_audio:.1f}",

@@ -214,7 +214,7 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / "compare.json"
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The comparison cannot be read: {error}",
             where=path,

@@ -234,7 +234,7 @@ def _standin_of(manifest: Path) -> Any:
         return built.get("stand_in")
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, AttributeError, UnicodeDecodeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(
             f"It is not a JSON object: {error}", where=path, next_step="write it again with fmn-data build"
         ) from error

@@ -30,7 +30,7 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.run_state import read_run_state
+from fmn.training.run_state import read_run_state, training_manifest
 
 MOST_K = 100
 FOLDER = "plots"
@@ -93,7 +93,7 @@ def plot_run(
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
     if state is not None and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
-        learned = load_features(load_items(Path(state.manifest), root), loaded.config, **options)
+        learned = load_features(load_items(training_manifest(run, state), root), loaded.config, **options)
         with threads(loaded.config.training.threads):
             held = slot_contents(loaded, loaded.model, learned)
             used = slot_uses(loaded.model, clips, utterances)

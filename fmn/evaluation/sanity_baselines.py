@@ -16,7 +16,7 @@ from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_config
-from fmn.training.run_state import read_run_state
+from fmn.training.run_state import read_run_state, training_manifest
 
 CHEAP = ("lengths", "file_size")
 
@@ -37,10 +37,10 @@ def trivial_rows(
         By name; empty where the run's training manifest is not there any more, or its files are not.
     """
     state = read_run_state(run)
-    if state is None or not Path(state.manifest).is_file():
+    if state is None or not training_manifest(run, state).is_file():
         return {}
     try:
-        parts = [load_items(Path(state.manifest), root), load_items(manifest, root)]
+        parts = [load_items(training_manifest(run, state), root), load_items(manifest, root)]
         return {name: _measured(name, run, parts, jobs, progress) for name in CHEAP}
     except ToolkitError:
         return {}  # a row of comparison is worth no failure of the evaluation

@@ -87,7 +87,7 @@ def load_config(run: Path) -> Config:
     try:
         values = json.loads(path.read_bytes())
         return config_from_dict(values)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"It is not JSON: {error}", where=path, next_step="train again with --run") from error
     except InputError as error:
         raise InputError(error.found, where=path, expected=error.expected, next_step=error.next_step) from error
@@ -115,7 +115,10 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
             next_step="finish training: run the same fmn train command again",
         )
     tensors, header = _load(path, CHECKPOINT_FORMAT, device)
-    about = msgspec.json.decode(header["about"], type=About)
+    try:
+        about = msgspec.json.decode(header["about"], type=About)
+    except (KeyError, msgspec.DecodeError, RecursionError) as error:
+        raise _unreadable(path, error) from error
     model = find_system(config.system).build(config, about.video_dim, about.audio_dim).to(device)
     try:
         model.load_state_dict(tensors)
@@ -155,8 +158,7 @@ def read_state(run: Path) -> dict[str, Any] | None:
         raise _unreadable(path, error) from error
     if header.get("format") != STATE_FORMAT:
         raise _wrong_format(path, header, STATE_FORMAT)
-    values: dict[str, Any] = json.loads(header["state"])
-    return values
+    return _values(path, header)
 
 
 def load_state(
@@ -177,7 +179,16 @@ def load_state(
                 index, _, entry = rest.partition(".")
                 state.setdefault(int(index), {})[entry] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    values: dict[str, Any] = json.loads(header["state"])
+    return _values(run / STATE_FILE, header)
+
+
+def _values(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        values = json.loads(header["state"])
+        if not isinstance(values, dict):
+            raise ValueError("`state` is no object")
+    except (KeyError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from error
     return values
 
 
@@ -220,7 +231,7 @@ def _wrong_format(path: Path, header: Mapping[str, str], wanted: str) -> InputEr
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"The file cannot be read: {error}",
+        f"The header has no {error}" if isinstance(error, KeyError) else f"The file cannot be read: {error}",
         where=path,
         expected="a safetensors file written by fmn train",
         next_step="remove the folder and train again",

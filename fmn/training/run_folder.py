@@ -7,7 +7,7 @@ from pathlib import Path
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import workspace_of
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_config
-from fmn.training.run_state import read_run_state
+from fmn.training.run_state import read_run_state, training_manifest
 
 
 def default_run(manifest: Path, root: Path | None, name: str) -> Path:
@@ -36,7 +36,7 @@ def manifest_for(run: Path, name: str) -> Path:
     """The manifest ``name`` (``test.jsonl``, ``train.jsonl``) beside the one that the run was trained on.
 
     Raises:
-        InputError: there is no such run, or it is not known which that was.
+        InputError: there is no such run, or it is not known which that was, or it is not there any more.
     """
     load_config(run)
     state = read_run_state(run)
@@ -47,4 +47,12 @@ def manifest_for(run: Path, name: str) -> Path:
             expected="a run written by fmn train",
             next_step="name the manifest with --manifest",
         )
-    return Path(state.manifest).parent / name
+    manifest = training_manifest(run, state).with_name(name)
+    if not manifest.is_file():
+        raise InputError(
+            "The manifest beside the one that the run was trained on is not there",
+            where=manifest,
+            expected=f"{name} beside the training manifest",
+            next_step="name the manifest with --manifest",
+        )
+    return manifest

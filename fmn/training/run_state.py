@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
@@ -21,7 +24,8 @@ class RunState:
     """The state of a run after its last whole epoch, as state.json shows it.
 
     Attributes:
-        manifest: path of the training manifest. manifest_sha256: of its content.
+        manifest: path of the training manifest, relative to the run where both are in one workspace
+            (`training_manifest` finds it). manifest_sha256: of its content.
         fitted_clips, fitted_utterances: ids of the items that weights are fitted to.
         pairs: how many pairs they form. classes: how many classes the manifest has.
         parameters: numbers that are learned.
@@ -107,13 +111,41 @@ def read_run_state(run: Path) -> RunState | None:
     """
     values = read_state(run)
     try:
-        return None if values is None else RunState(**values)
-    except TypeError as error:
+        if values is None:
+            return None
+        msgspec.convert(values, RunState)  # checks the types; what is shown stays as it was written
+        return RunState(**values)
+    except (TypeError, msgspec.ValidationError) as error:
         raise InputError(
             f"The state of the run cannot be understood: {error}",
             where=run,
             next_step="train again with another --run",
         ) from error
+
+
+def written_manifest(run: Path, manifest: Path, workspace: Path) -> str:
+    """``manifest`` as state.json has it: relative to the run within a workspace, so that a copy of it uses its own."""
+    whole, folder = manifest.resolve(), run.resolve()
+    if whole.is_relative_to(workspace.resolve()) and folder.is_relative_to(workspace.resolve()):
+        return Path(os.path.relpath(whole, folder)).as_posix()
+    return str(whole)
+
+
+def training_manifest(run: Path, state: RunState) -> Path:
+    """Where the training manifest of a run is; it need not be there.
+
+    Version 0.1.0 wrote the place it had then. Of a workspace that was copied or moved since, the workspace's own is
+    meant: the one of the same content; any, where there is none at the old place.
+    """
+    recorded = Path(state.manifest)
+    if not recorded.is_absolute():
+        return Path(os.path.normpath(run.resolve() / recorded))
+    for folder in run.resolve().parents:
+        own = folder.parent / "manifests" / recorded.name
+        if folder.name == "runs" and own.is_file():
+            is_same = sha256_of(own) == state.manifest_sha256
+            return own if is_same or not recorded.is_file() else recorded
+    return recorded
 
 
 def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) -> RunState | None:

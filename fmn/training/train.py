@@ -23,7 +23,7 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
-from fmn.training.run_state import DIRECTIONS, RunState, earlier_state
+from fmn.training.run_state import DIRECTIONS, RunState, earlier_state, written_manifest
 from fmn.training.stop_messages import translate_errors
 from fmn.training.trainer import TrainingLoop
 
@@ -127,7 +127,7 @@ def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState 
     model.prepare(data, parts.train_clips, parts.train_utterances)
     loop = TrainingLoop(config, model, data, parts)
     if state is None:
-        state = _first_state(prepared, parts, loop.parameters, refit=config.training.refit)
+        state = _first_state(run, prepared, parts, loop.parameters, refit=config.training.refit)
     else:
         load_state(run, model, loop.optimizer, data.device)
     state.failures = {name: error.found for name, error in prepared.failures.items()}
@@ -167,7 +167,9 @@ def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, prog
     progress("train", before + loop.pairs_per_epoch, total, state.line(loop.epochs))
 
 
-def _first_state(prepared: FeatureDataset, parts: TrainValSplit, parameters: int, *, refit: bool) -> RunState:
+def _first_state(
+    run: Path, prepared: FeatureDataset, parts: TrainValSplit, parameters: int, *, refit: bool
+) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
     notes = list(prepared.notes)
@@ -178,7 +180,7 @@ def _first_state(prepared: FeatureDataset, parts: TrainValSplit, parameters: int
     elif not parts.validates:
         notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
     return RunState(
-        manifest=str(items.manifest.resolve()),
+        manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),
         fitted_clips=[items.clips[index].id for index in parts.train_clips],
         fitted_utterances=[items.utterances[index].id for index in parts.train_utterances],

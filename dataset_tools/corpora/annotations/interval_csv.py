@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input
 
 FRAMES, SECONDS = ("start_frame", "end_frame"), ("start_s", "end_s")
 _EXPECTED = (
@@ -47,7 +48,7 @@ def read_interval_list(listing: Path) -> tuple[list[ListedInterval], bool]:
         InputError: it cannot be read, or lacks columns, or has wrong rows (all of them in one message).
     """
     try:
-        text = listing.read_text("utf-8-sig")
+        text = read_input(listing).decode("utf-8-sig")
         first_line = text.partition("\n")[0]
         delimiter = max(",;\t", key=first_line.count)
         reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True, delimiter=delimiter)
@@ -134,6 +135,10 @@ def _row(line: int, fields: Mapping[str, str | None], times: tuple[str, str]) ->
         raise ValueError(f"`object`: it is the subject, {subject!r}, again")
     start, end = (_number(values[name], name, whole=times == FRAMES) for name in times)
     person, dish = (slug(values.get(name, "")) for name in ("person", "dish"))
+    if times == FRAMES and start < 1:
+        raise ValueError(f"`start_frame`: {int(start)} is before the first frame: frames count from 1")
+    if end < start:
+        raise ValueError(f"`{times[1]}`: {values[times[1]]} is before `{times[0]}`, {values[times[0]]}")
     return ListedInterval(line, values["video"], start, end, values["action"], subject, object_, person, dish)
 
 

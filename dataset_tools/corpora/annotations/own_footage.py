@@ -8,9 +8,6 @@ the class file (its keys, names, or MPII's own). ``person`` and ``dish`` may say
 from __future__ import annotations
 
 import math
-import os
-import posixpath
-import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,15 +22,14 @@ from dataset_tools.clips.frame_index import FALLBACK_RATE, FrameIndex
 from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list, slug
+from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list
+from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES, Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
-_MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")
 _SHOWN_PROBLEMS = 20
 _TOLERANCE_S = Fraction(1, 1000)
 """Times are written with a few decimals: a frame that begins a millisecond later is still the one that is meant."""
-_SUFFIXES = {*VIDEO_SUFFIXES, ".m4v", ".mov", ".mpg", ".mpeg", ".mts", ".ts", ".webm", ".wmv"}
 
 Word = TypeVar("Word", ActionWord, ThingWord)
 
@@ -44,15 +40,21 @@ class OwnInterval(Interval):
 
     Attributes:
         footage: names the video in the interval's id. who, what: person and dish.
+        listed_as: the video as the list names it, with the suffix that a row left out.
     """
 
     footage: str = ""
+    listed_as: str = ""
     who: str = ""
     what: str = ""
 
     @property
     def sequence(self) -> str:
         return self.footage
+
+    @property
+    def video_file(self) -> str:
+        return self.listed_as
 
     @property
     def person(self) -> str:
@@ -96,24 +98,26 @@ def open_own_footage(
             expected="the folder that the videos' names are relative to",
             next_step="check --videos",
         )
-    names = _names(rows, listing)
-    files = {name: path for video, name in names.items() if (path := _find(root, video)) is not None}
+    videos_by_text = find_videos(rows, root, listing)
+    names = name_videos(videos_by_text.values(), listing)
+    files = {name: video.file for video, name in names.items() if video.file is not None}
     indices: dict[str, FrameIndex] = {}
     if in_seconds and files:
         sources, _ = read_sources(files, memory, jobs=jobs, progress=progress)
         indices = {name: source.index for name, source in sources.items()}
     rate = _usual_rate(indices.values()) if indices else _stated_rate(files.values())
-    footage = _short_names(names.values())
+    footage = short_names(names.values())
     words = _Words(classes)
     intervals = []
     for index, row in enumerate(rows):
-        name = names[row.video]
+        video = videos_by_text[row.video]
+        name = names[video]
         if in_seconds:
             start_frame, end_frame = frames_between(row.start, row.end, indices.get(name), rate)
         else:
             start_frame, end_frame = int(row.start), int(row.end)
-        intervals.append(_interval(index, row, name, footage[name], start_frame, end_frame, words))
-    notes = _notes(rows, words, in_seconds)
+        intervals.append(_interval(index, row, video.path, name, footage[name], start_frame, end_frame, words))
+    notes = _notes(rows, words, in_seconds and bool(indices))
     return Corpus(
         root=root,
         annotations=Annotations(
@@ -195,48 +199,6 @@ def _plain(text: str) -> str:
     return text.lower().replace("-", " ")
 
 
-def _find(root: Path, video: str) -> Path | None:
-    """The file that a row names, also where it leaves out the suffix."""
-    for suffix in ("", *VIDEO_SUFFIXES):
-        path = str(root / video.replace("\\", "/")) + suffix
-        if os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file, it takes any name
-            return Path(path)
-    return None
-
-
-def _names(rows: Iterable[ListedInterval], listing: Path) -> dict[str, str]:
-    """A name for every video that rows name: its path as a slug, without suffix.
-
-    Raises:
-        InputError: two videos get one name.
-    """
-    names: dict[str, str] = {}
-    paths: dict[str, str] = {}
-    for row in rows:
-        path = posixpath.normpath(row.video.replace("\\", "/"))
-        stem, suffix = posixpath.splitext(path)
-        name = slug(stem if suffix.lower() in _SUFFIXES else path)
-        if posixpath.isabs(path):
-            name = slug(posixpath.basename(stem if suffix.lower() in _SUFFIXES else path))
-        if not name or paths.setdefault(name, stem) != stem:
-            raise InputError(
-                f"Two videos would both be called {name!r}: {paths[name]!r} and {stem!r}",
-                where=f"{listing}, line {row.line}",
-                expected="videos whose names differ in letters or digits",
-                next_step="rename one of them",
-            )
-        names[row.video] = name
-    return names
-
-
-def _short_names(names: Iterable[str]) -> dict[str, str]:
-    """What stands for a video in ids: of a name like MPII's its sequence, ``s07-d72``, if no other video has it."""
-    distinct = sorted(set(names))
-    matched = {name: match.group(1) for name in distinct if (match := _MPII_NAME.fullmatch(name))}
-    counts = Counter(matched.values())
-    return {name: matched[name] if counts[matched.get(name, "")] == 1 else name for name in distinct}
-
-
 def _usual_rate(indices: Iterable[FrameIndex]) -> Fraction:
     return Counter(Fraction(index.rate) for index in indices).most_common(1)[0][0]
 
@@ -255,11 +217,18 @@ def _stated_rate(files: Iterable[Path]) -> Fraction:
 
 
 def _interval(
-    index: int, row: ListedInterval, video: str, footage: str, start_frame: int, end_frame: int, words: _Words
+    index: int,
+    row: ListedInterval,
+    listed_as: str,
+    video: str,
+    footage: str,
+    start_frame: int,
+    end_frame: int,
+    words: _Words,
 ) -> OwnInterval:
     verb, subject = words.verb(row.action), words.thing(row.subject)
     things = {subject, words.thing(row.object)} if row.object else {subject}
-    person, _, dish = footage.partition("-") if _MPII_NAME.fullmatch(footage) else (footage, "", "own")
+    person, _, dish = footage.partition("-") if MPII_NAME.fullmatch(footage) else (footage, "", "own")
     return OwnInterval(
         index=index,
         video=video,
@@ -270,6 +239,7 @@ def _interval(
         verbs=frozenset([verb]),
         ingredients=frozenset([subject]),  # what the action is done to stands there, see class_matching
         footage=footage,
+        listed_as=listed_as,
         who=row.person or person,
         what=row.dish or dish,
     )

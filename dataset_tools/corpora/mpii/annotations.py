@@ -46,6 +46,11 @@ class Interval:
         return "-".join(self.video.split("-", 2)[:2])
 
     @property
+    def video_file(self) -> str:
+        """The file that the source video usually is: ``s07-d72-cam-002.avi``."""
+        return f"{self.video}.avi"
+
+    @property
     def person(self) -> str:
         """The human in the footage: ``s07``."""
         return self.video.split("-", 1)[0]

@@ -64,7 +64,7 @@ def open_mat(path: Path) -> Iterator[h5py.File]:
             next_step="check the path, or fetch the file again with: fmn-data download --accept-licence",
         )
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)  # some file systems (NFS) have no locks; reading needs none
     except DAMAGE as error:
         raise InputError(
             f"The file is truncated or damaged: {error}",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Corpus:
         sentences: a file, or folder of files, of sentences in TACoS' form, if there is one.
         notes: what was found where the data leave room, as full sentences.
         is_own: whether it is the user's own footage, with a list of intervals.
+        frames: how many frames each video has, by name; of those that were opened.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class Corpus:
     sentences: Path | None
     notes: tuple[str, ...] = ()
     is_own: bool = False
+    frames: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_corpus(root: Path) -> Corpus:

@@ -7,8 +7,10 @@ noted in DOWNLOADS.json: from then on a file must be that one.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -187,6 +189,10 @@ def _is_changed(path: Path, record: _Record, hash_again: bool) -> bool:
     return path.stat().st_size != record.size_bytes or (hash_again and sha256_of(path) != record.sha256)
 
 
+_WRONG_NAMES = {None, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EINVAL}
+"""Errors of files whose names an archive gives: too long, or one a file and a folder."""
+
+
 def _unpacked(file: Published, path: Path, root: Path, record: _Record, progress: Progress) -> int:
     """Unpacks an archive into ``root``; how many files it had.
 
@@ -204,9 +210,15 @@ def _unpacked(file: Published, path: Path, root: Path, record: _Record, progress
         zlib.error,
         gzip.BadGzipFile,
         EOFError,
+        IndexError,
+        struct.error,
         ValueError,
         RuntimeError,
+        OSError,
     ) as error:
+        if isinstance(error, OSError) and error.errno not in _WRONG_NAMES:
+            raise  # of the disk, not of the archive
+
         path.unlink()
         shutil.rmtree(staging, ignore_errors=True)
         raise InputError(
@@ -278,7 +290,7 @@ def _read_records(root: Path) -> dict[str, _Record]:
         return {}
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, _Record])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             f"The note on earlier downloads cannot be read: {error}",
             where=path,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input
 
 Span = tuple[int, int, str]
 _VIDEO = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*(\.\w+)?")
@@ -61,7 +62,7 @@ def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
 def _read_file(path: Path) -> list[tuple[str, list[Span], float]]:
     """Of each video: its sequence, all its spans, its number of frames."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_input(path))
     except OSError as error:
         raise InputError(
             f"The file of sentences cannot be read: {error.strerror}",
@@ -102,6 +103,7 @@ def _frame(value: Any) -> int:
 def _sentence(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no sentence")
+    value.encode()  # half of a surrogate pair is no sign
     return " ".join(value.split())
 
 

@@ -80,6 +80,16 @@ def test_the_table_fits_a_narrow_terminal_and_says_why():
     assert "…" not in text
 
 
+def test_words_of_the_class_file_are_shown_as_they_are():
+    shipped = load_classes()
+    action = replace(shipped.actions["wash"], verbs=("[/]rinse[red]",))
+    (apple,) = (one for one in shipped.classes if one.id == "wash_apple")
+    classes = replace(shipped, classes=(replace(apple, verbs=action.verbs),))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(support_table(audit(_corpus([("s07-d01-cam-002", 50, "wash", "apple")]), classes)))
+    assert "no activity [/]rinse[red]." in " ".join(console.export_text().split())
+
+
 def _base(subjects: int = 4) -> ClassFile:
     """A small cover: wash and cut; some subjects; the objects knife and plate."""
     shipped = load_classes()

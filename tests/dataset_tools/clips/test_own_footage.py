@@ -69,6 +69,47 @@ def test_videos_named_like_mpiis_give_the_same_ids(tmp_path: Path) -> None:
     assert [interval.id for interval in both] == ["s07-d20-cam-002_000194-000243", "s07-d20-cam-003_000194-000243"]
 
 
+def test_two_videos_of_one_stem_give_each_its_own_clips(
+    tmp_path: Path, write_video: Callable[..., Path], read_numbers: Callable[[Path], list[int]]
+) -> None:
+    write_video(tmp_path / "kitchen.mp4", 120)
+    write_video(tmp_path / "kitchen.mov", range(1001, 1121))
+    rows = "kitchen.mp4,1,50,cut,carrot,knife\nkitchen.mov,61,110,cut,carrot,knife\n"
+    place = Workspace(tmp_path / "workspace")
+    build_dataset(place, listed(tmp_path, HEADER + rows), CLASSES, BuildOptions(short_side=64, speech=False))
+    clips = list(read_rows(place.manifests / "clips.jsonl", ClipRow))
+    assert {row.id: read_numbers(place.root / row.path) for row in clips} == {
+        "kitchen-mov_000061-000110": list(range(1061, 1111)),
+        "kitchen-mp4_000001-000050": list(range(1, 51)),
+    }
+
+
+def test_one_file_that_rows_write_in_several_ways_is_one_video(tmp_path: Path) -> None:
+    (tmp_path / "kitchen.mp4").touch()
+    written = ("kitchen", "kitchen.mp4", "./kitchen.mp4", str(tmp_path / "kitchen.mp4"))
+    rows = "".join(f"{video},{n}1,{n}9,cut,carrot,knife\n" for n, video in enumerate(written, start=1))
+    corpus = listed(tmp_path, HEADER + rows)
+    assert corpus.videos == {"kitchen": tmp_path / "kitchen.mp4"}
+    assert {interval.sequence for interval in corpus.annotations.intervals} == {"kitchen"}
+
+
+@pytest.mark.parametrize("suffix", [".MP4", ".mov", ".mts", ".M2TS", ".webm", ".Avi"])
+def test_a_suffix_of_any_kind_may_be_left_out(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"GX01{suffix}").touch()
+    (tmp_path / "GX01.txt").touch()
+    (tmp_path / "GX01-b.mp4").touch()
+    corpus = listed(tmp_path, HEADER + "GX01,1,50,cut,carrot,knife\n")
+    assert corpus.videos == {"GX01": tmp_path / f"GX01{suffix}"}
+
+
+def test_a_left_out_suffix_that_fits_several_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "GX01.MP4").touch()
+    (tmp_path / "GX01.mov").touch()
+    with pytest.raises(InputError) as caught:
+        listed(tmp_path, HEADER + "GX01,1,50,cut,carrot,knife\n")
+    assert caught.value.found == "'GX01' could be several videos: GX01.MP4, GX01.mov"
+
+
 @pytest.mark.parametrize("class_", CLASSES.classes, ids=lambda class_: class_.id)
 def test_every_class_can_be_said_by_keys_names_and_mpiis_words(class_, tmp_path: Path) -> None:
     action, subject = CLASSES.actions[class_.action], CLASSES.things[class_.subject]
@@ -155,6 +196,8 @@ def test_a_list_in_seconds_reads_the_videos(
         (HEADER + "a.mp4,1,9,,carrot,\n", "line 2: `action` is empty"),
         (HEADER + "...,1,9,cut,carrot,\n", "is no name of a video"),
         (HEADER + "a.mp4,1,9,cut,carrot,Carrot\n", "it is the subject"),
+        (HEADER + "a.mp4,0,9,cut,carrot,\n", "line 2: `start_frame`: 0 is before the first frame"),
+        (HEADER + "a.mp4,9,8,cut,carrot,\n", "line 2: `end_frame`: 8 is before `start_frame`, 9"),
         (HEADER + "a.mp4,1,9,cut,carrot,knife,7\n", "more fields than there are columns"),
         (HEADER + "a b.mp4,1,9,cut,carrot,\na-b.mp4,1,9,cut,carrot,\n", "both be called 'a-b'"),
         (HEADER.encode() + b"a.mp4,1,9,cut,carrot,\xff\n", "no CSV that can be read"),

@@ -56,7 +56,7 @@ def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Calla
     missing = make_interval("s11-d20", 1, 50)
     intervals = [
         good,
-        make_interval("s07-d20", 50, 90),  # shares one frame
+        make_interval("s07-d20", 49, 90),  # shares two frames
         make_interval("s07-d20", 91, 104),
         make_interval("s07-d20", 300, 200),
         make_interval("s07-d20", 0, 40),
@@ -71,8 +71,8 @@ def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Calla
     known = SourceStatus({past_end.video: 129}, {broken.video: SampleError("It cannot be opened")})
     plan = plan_clips(corpus, CLASSES, per_class=50, known=known)
     overlap = ids(plan)
-    assert overlap in ({"s07-d20_000001-000050"}, {"s07-d20_000050-000090"})
-    (other,) = {"s07-d20_000001-000050", "s07-d20_000050-000090"} - overlap
+    assert overlap in ({"s07-d20_000001-000050"}, {"s07-d20_000049-000090"})
+    (other,) = {"s07-d20_000001-000050", "s07-d20_000049-000090"} - overlap
     found = reasons(plan)
     assert found.pop(other) == ("skipped", f"The interval overlaps one that was chosen: {min(overlap)}")
     ambiguous = found.pop("s07-d20_000400-000450")
@@ -82,7 +82,7 @@ def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Calla
         "s07-d20_000000-000040": ("skipped", "The interval is not valid: from frame 0 to 40"),
         past_end.id: ("failed", "The interval ends past the end of its video: at frame 130 of 129"),
         broken.id: ("failed", "It cannot be opened"),
-        missing.id: ("failed", f"The video {missing.video} is missing"),
+        missing.id: ("failed", f"The video is missing: {missing.video}.avi"),
     }
     assert ambiguous[0] == "skipped"
     assert ambiguous[1].startswith("The interval fits several classes: take-out_")
@@ -114,6 +114,39 @@ def test_a_span_annotated_twice_is_one_clip(make_interval: Callable, make_corpus
     plan = plan_clips(make_corpus(intervals), CLASSES, per_class=50)
     assert ids(plan) == {"s07-d20_000001-000050"}
     assert [(r.interval.id, r.status) for r in plan.refusals] == [("s07-d20_000001-000050", "skipped")] * 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shortfall", ["accept", "windows"])
+def test_intervals_that_touch_are_all_clips_and_no_frame_is_in_two(
+    seed: int, shortfall: str, make_interval: Callable, make_corpus: Callable
+) -> None:
+    kinds = [(), ("stir", "onion spatula"), ("take out", "plate spice")]
+    bounds = [1, 50, 90, 150, 300, 330]  # each interval ends on the frame that the next one begins on
+    intervals = [make_interval("s07-d20", *span, *kinds[n % 3]) for n, span in enumerate(itertools.pairwise(bounds))]
+    plan = plan_clips(make_corpus(intervals), CLASSES, per_class=5, seed=seed, shortfall=shortfall)
+    assert {clip.interval.id for clip in plan.clips} == {interval.id for interval in intervals}
+    assert not plan.refusals
+    frames = Counter(frame for clip in plan.clips for frame in range(clip.start_frame, clip.end_frame + 1))
+    assert frames == dict.fromkeys(range(1, 331), 1)
+    if shortfall == "accept":
+        assert {clip.id: (clip.start_frame, clip.end_frame) for clip in plan.clips} == {
+            "s07-d20_000001-000050": (1, 50),
+            "s07-d20_000050-000090": (51, 90),
+            "s07-d20_000090-000150": (91, 150),
+            "s07-d20_000150-000300": (151, 300),
+            "s07-d20_000300-000330": (301, 330),
+        }
+
+
+@pytest.mark.parametrize(("start", "end"), [(49, 90), (50, 50), (30, 40), (1, 2)])
+def test_intervals_that_share_more_than_a_boundary_are_not_both_clips(
+    start: int, end: int, make_interval: Callable, make_corpus: Callable
+) -> None:
+    corpus = make_corpus([make_interval("s07-d20", 1, 50), make_interval("s07-d20", start, end)])
+    plan = plan_clips(corpus, CLASSES, per_class=5, min_frames=1)
+    assert len(plan.clips) == 1
+    assert plan.refusals[0].reason.found.startswith("The interval overlaps")
 
 
 def test_a_rare_class_chooses_before_a_common_one(make_interval: Callable, make_corpus: Callable) -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import typer
 from rich.console import Console
 from rich.table import Table
+from safetensors import SafetensorError
 
 from dataset_tools.core.console import Terminal, command_context
 
@@ -38,7 +44,12 @@ def test_bars_counts_times_and_note_fit_any_terminal(
 @pytest.mark.parametrize(
     ("raised", "expected"),
     [
-        (OSError(28, "No space left on device", "a.bin"), "Operating system error: No space left on device"),
+        (OSError(28, "No space left on device", "a.bin"), "The file cannot be written: No space left on device"),
+        (
+            SafetensorError("I/O error: No space left on device (os error 28)"),
+            "cannot be written: No space left on device",
+        ),
+        (MemoryError(), "There is not enough memory"),
         (ZeroDivisionError("division by zero"), "Unexpected error: ZeroDivisionError: division by zero"),
         (KeyboardInterrupt(), "Interrupted"),
     ],
@@ -54,6 +65,59 @@ def test_what_stops_a_command_is_told_without_a_traceback(
     assert "next:" in told.err
     assert "Traceback" not in told.err
     assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (np.linalg.LinAlgError("Singular matrix"), "Singular matrix"),
+        (FloatingPointError("overflow"), "overflow"),
+        (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
+    ],
+)
+def test_what_another_run_would_not_mend_is_wrong_input(
+    raised: BaseException, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended, command_context(as_json=False):
+        raise raised
+    assert ended.value.exit_code == 2
+    assert expected in capsys.readouterr().err
+
+
+SAYING = """
+import os
+from dataset_tools.core.command import CommandLine
+from dataset_tools.core.console import Terminal
+app = CommandLine(help="Signs → ✓")
+
+@app.command()
+def say(terminal: Terminal) -> None:
+    "Says ✓."
+    terminal.closing("clips", "2 clips", "Küche 手")
+    terminal.say("it has a PATH" if os.environ["PATH"] else "")
+    terminal.result({"text": "Küche 手 ✓"})
+
+@app.command()
+def other(terminal: Terminal) -> None:
+    "Another."
+
+app()
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("arguments", [["--help"], ["say"], ["say", "--json"]])
+def test_a_terminal_without_the_signs_is_good_enough(encoding: str, arguments: list[str]) -> None:
+    environment = {"PYTHONIOENCODING": encoding, "PYTHONPATH": os.pathsep.join(sys.path)}  # no PATH, either
+    ended = subprocess.run([sys.executable, "-c", SAYING, *arguments], capture_output=True, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    text = ended.stdout.decode(encoding)
+    if "--json" in arguments:
+        assert json.loads(text)["text"] == "Küche 手 ✓"
+    elif arguments == ["say"]:
+        assert "2 clips" in text
+        assert ("✓" in text) == (encoding == "utf-8")
+        assert "it has a PATH" in text
 
 
 @pytest.mark.parametrize("name", ["set [bold]", "set [/x]", "set :clapper_board:", "set [red]x[/red]"])

@@ -4,9 +4,11 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import sha256_of, write_bytes, written_whole
@@ -39,6 +41,23 @@ def test_a_full_disk_stops_with_what_to_do(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert "make room" in (caught.value.next_step or "")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", [SafetensorError, OSError, RuntimeError])
+def test_native_writers_that_meet_a_full_disk_stop_with_what_to_do(tmp_path: Path, kind: type[Exception]) -> None:
+    with pytest.raises(StoppedError, match="No space left") as caught, written_whole(tmp_path / "a.bin"):
+        raise kind("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert caught.value.where == str(tmp_path / "a.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_for_names_stops_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    with pytest.raises(StoppedError, match="No space left"):
+        write_bytes(tmp_path / "a.bin", b"a")
 
 
 def test_others_may_read_what_was_written(tmp_path: Path) -> None:

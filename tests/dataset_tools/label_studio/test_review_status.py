@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -72,6 +73,17 @@ def test_the_tables_add_up(reviewed: Workspace) -> None:
     ]
     assert "bob@example.com" in text
     assert "agreement" in text
+
+
+@pytest.mark.parametrize("name", ["[/]@x.org", "[red]ann[/red]", "[link=https://x.org]bob"])
+def test_annotators_names_are_shown_as_they_are(reviewed: Workspace, name: str) -> None:
+    found = status(reviewed)
+    found = replace(found, annotators=tuple(replace(one, annotator=name) for one in found.annotators))
+    console = Console(width=160)
+    with console.capture() as capture:
+        for table in status_tables(found):
+            console.print(table)
+    assert name in capture.get()
 
 
 def test_before_the_first_pull_everything_is_to_do(make_workspace: Callable[..., Workspace]) -> None:

@@ -293,6 +293,25 @@ def test_a_damaged_archive_gives_no_videos_and_is_fetched_again(home: Server, tm
     assert {path.name: path.read_bytes() for path in (root / "videos").iterdir()} == VIDEOS
 
 
+@pytest.mark.parametrize("damage", ["directory", "long name", "file and folder"])
+def test_a_zip_that_cannot_be_unpacked_is_fetched_again(home: Server, tmp_path: Path, damage: str) -> None:
+    root, address = tmp_path / "root", "TACoS-Multi-Level-1.0.zip"
+    whole = home.files[address]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in {"long name": ["n" * 300], "file and folder": ["a", "a/b"]}.get(damage, ["a"]):
+            archive.writestr(name, "text")
+    content = bytearray(packed.getvalue())
+    if damage == "directory":
+        content[content.index(b"PK\x01\x02") + 46] = 0  # a name that ends before it begins
+    home.files[address] = bytes(content)
+    with pytest.raises(InputError, match="archive is damaged"):
+        download(home, root, parts=("sentences",))
+    assert not (root / address).exists()
+    home.files[address] = whole
+    assert download(home, root, parts=("sentences",)).unpacked == 2
+
+
 def test_unpacking_goes_on_where_it_stopped(home: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "root"
 

@@ -1,0 +1,208 @@
+"""annotations/inputs.json: which footage and which class file a workspace is built from: no build mixes them up.
+
+The record says where they lie: relative to the workspace where they lie in it, so that a copy uses its own. What they
+were is in build.json, which has no path.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dataset_tools.build_record import read_build
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+
+INPUTS_SCHEMA = "fmn.inputs/1"
+Kind = Literal["annotations", "mpii", "standin"]
+_NAMES: dict[Kind, str] = {
+    "annotations": "footage of your own (--annotations)",
+    "mpii": "MPII Cooking 2 (--mpii)",
+    "standin": "the synthetic (stand-in) corpus",
+}
+
+
+class Footage(msgspec.Struct, frozen=True):
+    """Where footage is: ``path`` is the annotation file of footage of one's own, else the folder of the corpus."""
+
+    kind: Kind
+    path: str
+    videos: str | None = None
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """What a workspace is built from; ``class_file`` is None where it is the workspace's own or the shipped one."""
+
+    schema: str
+    footage: Footage
+    class_file: str | None = None
+
+
+def drawn_standin(workspace: Workspace) -> Path:
+    """The folder of the stand-in that is drawn where no footage is named."""
+    return workspace.cache / "standin"
+
+
+def own_class_file(workspace: Workspace) -> Path:
+    """The workspace's own class file, if it has one."""
+    return workspace.annotations / "classes.yaml"
+
+
+def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile) -> None:
+    """Writes annotations/inputs.json."""
+    videos = _written(corpus.root, workspace) if corpus.is_own else None
+    footage = Footage(_kind(corpus), _written(_place(corpus), workspace), videos)
+    usual = {shipped_file("classes.yaml").resolve(), own_class_file(workspace).resolve()}
+    class_file = None if classes.path.resolve() in usual else _written(classes.path, workspace)
+    record = msgspec.json.encode(Inputs(INPUTS_SCHEMA, footage, class_file))
+    write_bytes(_record(workspace), msgspec.json.format(record) + b"\n")
+
+
+def read_inputs(workspace: Workspace) -> Inputs | None:
+    """What the workspace is built from, with paths that can be opened; None where nothing is recorded.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    path = _record(workspace)
+    if not path.is_file():
+        return None
+    try:
+        inputs = msgspec.json.decode(path.read_bytes(), type=Inputs)
+        if inputs.schema != INPUTS_SCHEMA:
+            raise ValueError(f"`schema`: found {inputs.schema!r}")
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The record of the workspace's inputs cannot be read: {error}",
+            where=path,
+            expected=f"the JSON object of schema {INPUTS_SCHEMA} that fmn-data build writes",
+            next_step="delete it, and name the footage and the class file in the next build",
+        ) from error
+    root, footage = workspace.root, inputs.footage
+    videos = None if footage.videos is None else str(root / footage.videos)
+    class_file = None if inputs.class_file is None else str(root / inputs.class_file)
+    return Inputs(inputs.schema, Footage(footage.kind, str(root / footage.path), videos), class_file)
+
+
+def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | None:
+    """The footage of a build that is told none: that of the last build, else ``corpus_root``.
+
+    Returns:
+        The footage; None: the stand-in is to be drawn in the workspace (`drawn_standin`), which holds no other data.
+
+    Raises:
+        InputError: the footage of the last build is not there, or it is not known where it was.
+    """
+    inputs = read_inputs(workspace)
+    footage = None if inputs is None else inputs.footage
+    drawn = drawn_standin(workspace)
+    is_drawn = drawn.is_dir() if footage is None else Path(footage.path) == drawn
+    if footage is not None and not is_drawn and Path(footage.path).exists():
+        return footage
+    kind = built_from(workspace) if footage is None else footage.kind
+    if corpus_root is not None and kind != "annotations":
+        return Footage("mpii", str(corpus_root))
+    if (kind == "standin" and is_drawn) or (kind is None and not _has_data(workspace)):
+        return None
+    raise InputError(
+        "The workspace holds a data set, and its footage is not known"
+        if kind is None
+        else f"The data set here is of {_NAMES[kind]}, "
+        + ("and it is not recorded where that is" if footage is None else "which is not there any more"),
+        where=workspace.root if footage is None else footage.path,
+        expected="the footage that the data set is of",
+        next_step=f"name it: --{'annotations FILE.csv' if kind == 'annotations' else 'mpii DIR'};"
+        " or name another workspace: -w DIR",
+    )
+
+
+def built_from(workspace: Workspace) -> Kind | None:
+    """The footage that build.json tells of; None where nothing was built."""
+    record = read_build(workspace)
+    if not record:
+        return None
+    return "annotations" if record.get("own_footage") else "standin" if record.get("stand_in") else "mpii"
+
+
+def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
+    """Makes sure that a build replaces no data set by one of other footage; the stand-in's may be replaced.
+
+    The same footage is the same place, or the same content of the annotation file: it may be edited, or moved.
+
+    Raises:
+        InputError: the data set in the workspace is of other footage.
+    """
+    built = built_from(workspace)
+    if built is None or built == "standin":
+        return
+    recorded = read_build(workspace).get("annotations") or {}
+    inputs = read_inputs(workspace)
+    is_same_place = inputs is None or Path(inputs.footage.path).resolve() == _place(corpus).resolve()
+    if built == _kind(corpus) and (is_same_place or recorded.get("sha256") == sha256_of(corpus.annotations.path)):
+        return
+    place = "" if inputs is None else f": {inputs.footage.path}"
+    raise InputError(
+        f"The data set here is of {_NAMES[built]}{place}; this build is of {_NAMES[_kind(corpus)]}: {_place(corpus)}",
+        where=workspace.root,
+        expected="the footage that the data set is of",
+        next_step="name another workspace with -w DIR, or replace this data set with: fmn-data build --replace-footage",
+    )
+
+
+def known_class_file(workspace: Workspace) -> Path | None:
+    """The class file of a command that is told none: that of the last build, else the workspace's; None: the shipped.
+
+    Raises:
+        InputError: the class file of the last build is not there any more.
+    """
+    own = own_class_file(workspace)
+    usual = own if own.is_file() else None
+    inputs = read_inputs(workspace)
+    if inputs is None or inputs.class_file is None:
+        return usual
+    path = Path(inputs.class_file)
+    if path.is_file():
+        return path
+    recorded = read_build(workspace).get("class_file") or {}
+    if usual is not None and recorded.get("sha256") == sha256_of(usual):
+        return usual
+    raise InputError(
+        "The class file of the last build is not there any more",
+        where=path,
+        expected="the class file that the data set was built with",
+        next_step=f"name it with --class-file, or put it into {own}",
+    )
+
+
+def is_class_file_of_build(workspace: Workspace, classes: ClassFile) -> bool:
+    """Whether a class file has the content that the data set was built with, as far as that is recorded."""
+    recorded = read_build(workspace).get("class_file") or {}
+    return recorded.get("sha256") in (None, sha256_of(classes.path))
+
+
+def _record(workspace: Workspace) -> Path:
+    return workspace.annotations / "inputs.json"
+
+
+def _has_data(workspace: Workspace) -> bool:
+    manifests = [workspace.manifests / name for name in ("clips.jsonl", "utterances.jsonl")]
+    return any(path.exists() for path in (workspace.ledger, *manifests))
+
+
+def _kind(corpus: Corpus) -> Kind:
+    return "annotations" if corpus.is_own else "mpii" if corpus.standin is None else "standin"
+
+
+def _place(corpus: Corpus) -> Path:
+    return corpus.annotations.path if corpus.is_own else corpus.root
+
+
+def _written(path: Path, workspace: Workspace) -> str:
+    whole, root = path.resolve(), workspace.root.resolve()
+    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else str(whole)

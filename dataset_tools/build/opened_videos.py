@@ -1,0 +1,49 @@
+"""What a corpus is once its videos were opened: which can be read, and how many frames they have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from dataset_tools.clips.source_videos import read_sources
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+
+_SHOWN = 3
+
+
+def with_opened_videos(corpus: Corpus, memory: Path, *, jobs: int, progress: Progress = silent) -> Corpus:
+    """Opens the videos that intervals are of; those that cannot be read are left out, and named in the notes.
+
+    Args:
+        corpus: its videos are found, not opened.
+        memory: where is remembered what was read from videos (`dataset_tools.clips.source_videos.read_sources`).
+        jobs: processes at once.
+        progress: is told how far it is.
+    """
+    named = {interval.video: interval.video_file for interval in corpus.annotations.intervals}
+    sources, failures = read_sources(
+        {name: corpus.videos[name] for name in named.keys() & corpus.videos.keys()},
+        memory,
+        jobs=jobs,
+        progress=progress,
+    )
+    notes = list(corpus.notes)
+    missing = sorted(named[name] for name in named.keys() - corpus.videos.keys())
+    if missing and (corpus.videos or corpus.is_own):
+        notes.append(f"{len(missing)} videos are missing in {corpus.root}: {_first(missing)}.")
+    if failures:
+        reasons = [f"{named[name]} ({error.found})" for name, error in sorted(failures.items())]
+        notes.append(f"{len(failures)} videos cannot be read: {_first(reasons)}.")
+    return replace(
+        corpus,
+        videos={name: path for name, path in corpus.videos.items() if name not in failures},
+        frames={name: source.index.frames for name, source in sources.items()},
+        notes=tuple(notes),
+    )
+
+
+def _first(names: Collection[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(list(names)[:_SHOWN]) + more

@@ -1,0 +1,116 @@
+"""Options that say where the footage is, and how it is opened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.build.inputs import Footage
+    from dataset_tools.classes.triplets import ClassFile
+    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+
+CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
+
+
+@dataclass(frozen=True)
+class FootageOptions:
+    """Where the footage is."""
+
+    mpii: Annotated[
+        Path | None,
+        typer.Option(
+            "--mpii",
+            help="Folder of MPII Cooking 2 (default: the footage of the last build in the workspace, else the folder"
+            f" that {CORPUS_ENVIRONMENT} names, else a synthetic corpus).",
+        ),
+    ] = None
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations",
+            help="Annotations of your own footage: a CSV video,start_frame,end_frame,action,subject,object"
+            " (or start_s,end_s).",
+        ),
+    ] = None
+    videos: Annotated[
+        Path | None, typer.Option("--videos", help="Folder of the videos of --annotations (default: beside the file).")
+    ] = None
+
+    def source(self, place: Workspace) -> Footage | None:
+        """The footage that is named, else the workspace's, else the environment's; None: the stand-in is to be drawn.
+
+        Raises:
+            InputError: options contradict each other, or the workspace's footage is not there any more.
+        """
+        from dataset_tools.build.inputs import Footage, known_footage
+
+        if self.videos is not None and self.annotations is None:
+            raise InputError(
+                "--videos goes with --annotations",
+                where=self.videos,
+                expected="a CSV of intervals for these videos",
+                next_step="give it with --annotations; MPII Cooking 2 is found by --mpii alone",
+            )
+        if self.annotations is not None and self.mpii is not None:
+            raise InputError(
+                "--annotations and --mpii name two sources of footage",
+                where=f"{self.annotations}, {self.mpii}",
+                expected="one of them",
+                next_step="leave one out",
+            )
+        if self.annotations is not None:
+            videos = None if self.videos is None else str(self.videos)
+            return Footage("annotations", str(self.annotations), videos)
+        if self.mpii is not None:
+            return Footage("mpii", str(self.mpii))
+        corpus_root = os.environ.get(CORPUS_ENVIRONMENT)
+        return known_footage(place, Path(corpus_root) if corpus_root else None)
+
+    def corpus(
+        self, classes: ClassFile, place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool = False
+    ) -> Corpus:
+        """Opens the footage; says which it is where no option names it. Of the stand-in, the videos are drawn first."""
+        from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
+
+        source = self.source(place)
+        if source is None:
+            return open_corpus(_drawn(place, terminal, jobs, dry_run=dry_run))
+        if self.annotations is None and self.mpii is None:
+            terminal.say(f"  footage: {source.path}")
+        if source.kind != "annotations":
+            return open_corpus(Path(source.path))
+        from dataset_tools.corpora.annotations.own_footage import open_own_footage
+
+        with TemporaryDirectory() as nowhere:
+            return open_own_footage(
+                Path(source.path),
+                classes,
+                videos=None if source.videos is None else Path(source.videos),
+                memory=Path(nowhere) if dry_run else place.cache / "sources",
+                jobs=jobs,
+                progress=terminal.progress,
+            )
+
+
+def _drawn(place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:
+    """The synthetic corpus in the workspace's cache, drawn as far as it is not there."""
+    from dataset_tools.build.inputs import drawn_standin
+    from dataset_tools.corpora.standin.standin_corpus import write_standin
+
+    root = drawn_standin(place)
+    if dry_run:
+        return root
+    terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: using the synthetic (stand-in) corpus → {root}")
+    summary = write_standin(root, difficulty="standard", jobs=jobs, progress=terminal.progress)
+    terminal.closing("standin", summary.text(), root)
+    return root

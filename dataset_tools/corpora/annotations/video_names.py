@@ -1,0 +1,121 @@
+"""Which file each video of an annotation file is, and what it is called in ids: one name a file, never two files."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.interval_csv import ListedInterval, slug
+from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES
+
+MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")
+_SUFFIXES = {*VIDEO_SUFFIXES, ".m2ts", ".m4v", ".mov", ".mpg", ".mpeg", ".mts", ".ts", ".webm", ".wmv"}
+
+
+@dataclass(frozen=True)
+class ListedVideo:
+    """A video as rows write it.
+
+    Attributes:
+        line: where it is first named. path: POSIX, with the suffix that a row left out.
+        file: None where there is no such file.
+        same: equal for two ways to write one file, absolute or relative, with or without suffix.
+    """
+
+    line: int
+    path: str
+    file: Path | None
+    same: str
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The slug of the path without a known suffix, and the suffix; an absolute path counts by its last part."""
+        path = posixpath.basename(self.path) if posixpath.isabs(self.path) else self.path
+        stem, suffix = posixpath.splitext(path)
+        return (slug(stem), suffix) if suffix.lower() in _SUFFIXES else (slug(path), "")
+
+
+def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path) -> dict[str, ListedVideo]:
+    """The video that each text in the column ``video`` stands for.
+
+    Raises:
+        InputError: a suffix is left out, and several files would fit.
+    """
+    folders: dict[str, list[str]] = {}
+    videos: dict[str, ListedVideo] = {}
+    for row in rows:
+        if row.video in videos:
+            continue
+        path = posixpath.normpath(row.video.replace("\\", "/"))
+        if not _is_file(root / path):
+            parent, name = posixpath.split(path)
+            if parent not in folders:
+                folders[parent] = _files_in(root / parent)
+            fitting = [
+                file
+                for file in folders[parent]
+                if file.startswith(name) and file.removeprefix(name).lower() in _SUFFIXES
+            ]
+            if len(fitting) > 1:
+                raise InputError(
+                    f"{row.video!r} could be several videos: {', '.join(fitting)}",
+                    where=f"{listing}, line {row.line}",
+                    expected="the name of one file",
+                    next_step="add the suffix",
+                )
+            path = posixpath.join(parent, *(fitting or [name]))
+        file = root / path
+        videos[row.video] = ListedVideo(row.line, path, file if _is_file(file) else None, os.path.realpath(file))
+    return videos
+
+
+def name_videos(videos: Iterable[ListedVideo], listing: Path) -> dict[ListedVideo, str]:
+    """A name for every video: its path as a slug, without suffix unless that is all that tells two files apart.
+
+    Raises:
+        InputError: two files get one name.
+    """
+    videos = list(videos)
+    files = defaultdict(set)
+    for video in videos:
+        files[video.parts[0]].add(video.same)
+    names: dict[ListedVideo, str] = {}
+    owners: dict[str, ListedVideo] = {}
+    for video in videos:
+        short, suffix = video.parts
+        name = short if len(files[short]) == 1 else slug(f"{short}-{suffix}").replace("-.", "-")
+        owner = owners.setdefault(name, video)
+        if not name or owner.same != video.same:
+            raise InputError(
+                f"Two videos would both be called {short!r}: {owner.path!r} and {video.path!r}",
+                where=f"{listing}, line {video.line}",
+                expected="videos whose names differ in letters or digits",
+                next_step="rename one of them",
+            )
+        names[video] = name
+    return names
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """What stands for a video in ids: of a name like MPII's its sequence, ``s07-d72``, if no other video has it."""
+    distinct = sorted(set(names))
+    matched = {name: match.group(1) for name in distinct if (match := MPII_NAME.fullmatch(name))}
+    counts = Counter(matched.values())
+    return {name: matched[name] if counts[matched.get(name, "")] == 1 else name for name in distinct}
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - unlike Path.is_file, it takes any name
+
+
+def _files_in(folder: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if _is_file(folder / name))  # noqa: PTH208
+    except (OSError, ValueError):
+        return []
