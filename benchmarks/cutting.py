@@ -39,13 +39,13 @@ import imageio_ffmpeg
 
 from dataset_tools.clips.clip_plan import PlannedClip
 from dataset_tools.clips.cutting import CutTask, Span, _tasks, cut_clips
-from dataset_tools.clips.decoding import Picture, SourceVideo, _scaler
 from dataset_tools.clips.encoding import encode
-from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.manifests import IntervalOrigin
+from dataset_tools.video.decoding import Picture, SourceVideo, _scaler
+from dataset_tools.video.source_videos import Source, read_sources
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 RATE, GOP, SHORT_SIDE = "147/5", 100, 256

@@ -12,7 +12,6 @@ from dataset_tools.clips.clip_plan import Plan, PlannedClip
 from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN, SourceStatus
 from dataset_tools.clips.planning import plan_clips
-from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
@@ -25,6 +24,7 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engine_registry import open_engine
+from dataset_tools.video.source_videos import Source, read_sources
 
 
 @dataclass

@@ -15,9 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from dataset_tools.clips.clip_plan import PlannedClip
-from dataset_tools.clips.decoding import Picture, SourceVideo, decoder_version
 from dataset_tools.clips.encoding import ENCODER_OPTIONS, Encoded, encode, encoder_version, read_encoded
-from dataset_tools.clips.source_videos import Source
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
@@ -25,6 +23,8 @@ from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
+from dataset_tools.video.decoding import Picture, SourceVideo, decoder_version
+from dataset_tools.video.source_videos import Source
 
 TASKS_A_JOB = 4
 """Into how many tasks the work of a process is divided if possible, so that all end at about the same time."""

@@ -19,7 +19,7 @@ from dataset_tools.manifests import ClipRow
 
 if TYPE_CHECKING:
     from dataset_tools.clips.cutting import Span
-    from dataset_tools.clips.source_videos import Source
+    from dataset_tools.video.source_videos import Source
 
 MARGIN_S = 1.0
 FOLDER = "with-margin"
@@ -48,7 +48,7 @@ def shown_videos(
         StoppedError: the disk is full, or another command is working in the workspace.
     """
     from dataset_tools.clips.cutting import Span, cut_key, cut_spans
-    from dataset_tools.clips.source_videos import remembered_sources
+    from dataset_tools.video.source_videos import remembered_sources
 
     rows = read_ledger(workspace.ledger)
     sources = remembered_sources(workspace.cache / "sources")

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
-from dataset_tools.clips.frame_index import FALLBACK_RATE, FrameIndex
-from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list, slug
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES, Corpus
+from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
+from dataset_tools.video.source_videos import read_sources
 
 _MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")
 _SHOWN_PROBLEMS = 20
@@ -80,7 +80,7 @@ def open_own_footage(
         listing: the CSV, UTF-8, separated by commas, semicolons or tabs.
         classes: whose words the actions, subjects and objects are.
         videos: folder that the names of videos are relative to; the CSV's own by default.
-        memory: where is remembered what was read from videos (`dataset_tools.clips.source_videos.read_sources`).
+        memory: where is remembered what was read from videos (`dataset_tools.video.source_videos.read_sources`).
         jobs: processes at once.
         progress: is told how far it is.
 

@@ -26,12 +26,12 @@ from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.cutting import CutTask, Span, cut_task
 from dataset_tools.clips.encoding import ENCODER_OPTIONS
-from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.video.source_videos import read_sources
 
 CLASSES = load_classes()
 OPTIONS = BuildOptions(per_class=8, short_side=64, speech=False)

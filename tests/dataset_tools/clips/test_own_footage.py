@@ -15,12 +15,12 @@ from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.clips.frame_index import read_frame_index
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import frames_between, open_own_footage
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.video.frame_index import read_frame_index
 
 CLASSES = load_classes()
 HEADER = "video,start_frame,end_frame,action,subject,object\n"
