@@ -79,8 +79,8 @@ class FrameIndex(msgspec.Struct, frozen=True):
         """The last frame, ``frame`` itself included, that decoding can start at to reach it; 1 when none is known."""
         return self.key_frames[bisect_right(self.key_frames, frame) - 1] if self.key_frames else 1
 
-    def times_s(self) -> list[Fraction]:
-        """Seconds from the first frame at which each is shown, and last the end of the last one.
+    def times_s(self, start_frame: int, end_frame: int) -> list[Fraction]:
+        """Seconds from frame ``start_frame`` until each to ``end_frame`` is shown, and last until that one's end.
 
         Raises:
             ValueError: the video has no times.
@@ -88,8 +88,9 @@ class FrameIndex(msgspec.Struct, frozen=True):
         if not self.stamps:
             raise ValueError(self.no_times)
         tick_s = Fraction(self.tick_s)
-        times = [(stamp - self.stamps[0]) * tick_s for stamp in self.stamps]
-        return [*times, times[-1] + 1 / Fraction(self.rate)]
+        first, *_ = stamps = self.stamps[start_frame - 1 : end_frame + 1]
+        times = [(stamp - first) * tick_s for stamp in stamps]
+        return times if end_frame < self.frames else [*times, times[-1] + 1 / Fraction(self.rate)]
 
 
 @dataclass(frozen=True)

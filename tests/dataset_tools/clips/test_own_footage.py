@@ -135,7 +135,15 @@ def test_a_list_in_seconds_reads_the_videos(
     (row,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
     # Frame n, from 0, appears at 34 ms × n, half a second later from 40 on: seen from 1.0 s until before 2.5 s.
     seen = [n + 1 for n in range(90) if 34 * (n + 1) + (n + 1) // 40 * 500 > 1000 and 34 * n + n // 40 * 500 < 2500]
-    assert read_numbers(place.root / row.path) == seen
+    assert (row.start_frame, row.end_frame) == (seen[0], seen[-1])
+    # The clip plays at a constant rate: its frames show what is seen at their middle.
+    first_ms = 34 * (seen[0] - 1) + (seen[0] - 1) // 40 * 500
+    played = [
+        max(n + 1 for n in range(seen[-1]) if 34 * n + n // 40 * 500 <= first_ms + 1000 * (k + 0.5) / row.fps)
+        for k in range(row.frames)
+    ]
+    assert read_numbers(place.root / row.path) == played
+    assert sorted(set(played)) == seen
     assert len(summary.failures) == 2  # past the end; no such video
     assert any("seconds" in note for note in summary.notes)
 
