@@ -171,16 +171,19 @@ class SourceVideo:
         return self._numbered(0)
 
     def _numbered(self, number: int | None) -> Numbered:
-        """Decodes on from frame ``number`` (None: unknown) and numbers by stamps; by counting where there are none.
+        """Decodes on from frame ``number`` (None: unknown) and numbers by stamps.
+
+        From the start of a file that was decoded for its index, the pictures are those of then: they are counted.
 
         Raises:
             SampleError: a picture has a stamp that no frame has.
         """
         stamps = self.index.stamps
+        counts = number == 0 and self.index.decoded
         for frame, damaged in decoded_pictures(self._container):
             stamp = frame.pts if self.index.clock == "pts" else frame.dts
             place = len(stamps) if stamp is None else bisect_left(stamps, stamp)
-            if number is not None and (not stamps or number + 1 in self._estimated):
+            if number is not None and (counts or number + 1 in self._estimated):
                 number += 1
             elif place < len(stamps) and stamps[place] == stamp:
                 number = place + 1

@@ -57,8 +57,8 @@ class FrameIndex(msgspec.Struct, frozen=True):
         key_frames: numbers of the frames that decoding can start at, ascending.
         tick_s: seconds that a tick is, a fraction.
         estimated: numbers of the frames without a stamp of their own, ascending.
-        clock: whose stamps they are. In AVI, presentation stamps of reordered codecs are guesses; the decoding stamp of
-            the packet that made the decoder put out a picture is right, but for a constant.
+        clock: whose stamps they are. AVI has no presentation stamps, only guesses; the decoding stamp of the packet
+            that made the decoder put out a picture is right, but for a constant.
         decoded: whether the whole video was decoded for it.
         no_times: why the video has no times, or an empty text.
         mirrored: whether a player shows it mirrored.
@@ -96,6 +96,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class _Packet:
     pts: int | None
+    dts: int | None
     key_frame: bool
     size: int
     damaged: bool
@@ -113,7 +114,7 @@ def read_frame_index(path: Path) -> FrameIndex:
         with closing(open_video(path)) as container:
             stream = container.streams.video[0]
             packets = [
-                _Packet(packet.pts, packet.is_keyframe, packet.size, packet.is_corrupt)
+                _Packet(packet.pts, packet.dts, packet.is_keyframe, packet.size, packet.is_corrupt)
                 for packet in container.demux(stream)
                 if packet.size and not packet.is_discard
             ]
@@ -137,7 +138,7 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         or len(set(stamps)) < len(packets)
         or any(packet.damaged for packet in packets)
         or (codec == "mpeg4" and any(packet.size <= NOT_CODED_BYTES for packet in packets))
-        or (codec in ("h264", "hevc") and container.format.name == "avi")  # stamps of the coded order
+        or (container.format.name == "avi" and (codec in ("h264", "hevc") or not _is_even(packets)))
         or _may_be_fields(codec, stamps)
     ):
         return None
@@ -155,10 +156,16 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         frames=len(stamps),
         rate=str(_rate(stamps, stream)),
         stamps=tuple(stamps),
-        key_frames=tuple(sorted({1} | keys)),
+        key_frames=_seekable(container, keys),
         tick_s=str(stream.time_base),
         mirrored=mirrored,
     )
+
+
+def _is_even(packets: Sequence[_Packet]) -> bool:
+    """Whether packets follow each other at one step: AVI has no presentation stamps, and guesses hold for no other."""
+    dts = [packet.dts for packet in packets if packet.dts is not None]
+    return len({following - stamp for stamp, following in pairwise(dts)}) <= 1
 
 
 def _may_be_fields(codec: str, stamps: Sequence[int]) -> bool:
@@ -181,16 +188,17 @@ def _from_pictures(path: Path) -> FrameIndex:
             for frame, _ in decoded_pictures(container):
                 pictures.append((frame.pts, frame.dts, frame.key_frame))
                 mirrored = mirrored or is_mirrored(frame)
-        clocks: tuple[tuple[Clock, list[int | None]], ...] = (
-            ("pts", [pts for pts, _, _ in pictures]),
-            ("dts", [dts for _, dts, _ in pictures]),
-        )
-        known = {clock: found for clock, stamps in clocks if (found := _in_order(stamps)) is not None}
+        by_clock: dict[Clock, list[int | None]] = {
+            "pts": [pts for pts, _, _ in pictures],
+            "dts": [dts for _, dts, _ in pictures],
+        }
+        preferred: tuple[Clock, ...] = ("dts", "pts") if container.format.name == "avi" else ("pts", "dts")
+        known = {clock: found for clock in preferred if (found := _in_order(by_clock[clock])) is not None}
         stated = stream.guessed_rate or stream.average_rate or FALLBACK_RATE
         index = FrameIndex(len(pictures), str(Fraction(stated)), decoded=True, mirrored=mirrored)
         if not known:
-            none = all(stamp is None for _, stamps in clocks for stamp in stamps)
-            reason = "it has no time stamps" if none else "its time stamps go backward"
+            stamped = any(stamp is not None for stamps in by_clock.values() for stamp in stamps)
+            reason = "its time stamps go backward" if stamped else "it has no time stamps"
             return msgspec.structs.replace(index, no_times=reason)
         clock = next(iter(known))
         estimated = tuple(number for number, stamp in enumerate(known[clock], start=1) if stamp is None)
@@ -200,11 +208,16 @@ def _from_pictures(path: Path) -> FrameIndex:
             index,
             rate=str(_rate(stamps, stream)),
             stamps=tuple(stamps),
-            key_frames=tuple(sorted({1} | keys.difference(estimated))),
+            key_frames=_seekable(container, keys.difference(estimated)),
             tick_s=str(stream.time_base),
             estimated=estimated,
             clock=clock,
         )
+
+
+def _seekable(container: Any, key_frames: set[int]) -> tuple[int, ...]:
+    """The key frames that may be sought: none of a program stream, whose missing stamps are guessed from where one is."""
+    return () if container.format.name == "mpeg" else tuple(sorted({1} | key_frames))
 
 
 def _in_order(stamps: Sequence[int | None]) -> list[int | None] | None:
