@@ -9,6 +9,7 @@ which are wrong in AVI files with reordered H.264.
 from __future__ import annotations
 
 import itertools
+import shlex
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,7 +101,11 @@ class SourceVideo:
                 if found < start_frame:
                     number = number if damaged else found  # where the damage begins is said
                     continue
-                if damaged or found != max(number + 1, start_frame):
+                if damaged:
+                    reason = "the decoder had to patch up the next one, or could not read one before it"
+                    break
+                if found != max(number + 1, start_frame):
+                    reason = "no picture comes for the next one"
                     break
                 number = found
                 scaler = scaler or _scaler(frame, self._stream, short_side)
@@ -109,7 +114,8 @@ class SourceVideo:
                 yield Picture(number, scaled.width, scaled.height, scaled.to_ndarray().tobytes())
                 if number == end_frame:
                     return
-            reason = "the decoder had to patch up the next one, or could not read it"
+            else:
+                reason = "no picture comes after it"
         except av.error.FFmpegError as error:
             reason = str(error)
         except SampleError:
@@ -127,8 +133,14 @@ class SourceVideo:
             f"The video is damaged after frame {number}: {reason}",
             where=self.path,
             expected=f"frames {start_frame} to {end_frame}, whole",
-            next_step="copy the file again from where it came, then run: fmn-data retry",
+            next_step="copy the file again from where it came, then run: fmn-data retry; "
+            f"if it is no better there, cut from a copy that can be read: {self._copy}",
         )
+
+    @property
+    def _copy(self) -> str:
+        """The command that makes a copy in which every packet is a picture."""
+        return f"ffmpeg -i {shlex.quote(self.path.name)} -c:v libx264 -crf 12 copy.mkv"
 
     @property
     def _stream(self) -> Any:
@@ -192,6 +204,52 @@ class SourceVideo:
             else:
                 raise SampleError(
                     f"The picture after frame {number} has a time stamp that no packet of the video has",
+                    where=self.path,
+                    expected="one picture a packet, shown at the packet's time stamp",
+                    next_step=f"cut from a copy that can be read: {self._copy}",
+                )
+            yield number, frame, damaged
+
+    def _from_key_frame(self, key_frame: int) -> Numbered:
+        """Yields (number, frame, damaged) from a key frame on; from the start of the file where no seek ends there."""
+        stamps, back = self.index.stamps, self._back
+        while key_frame > 1 and stamps[key_frame - 1] - back > stamps[0]:
+            try:
+                self._container.seek(stamps[key_frame - 1] - back, stream=self._stream)
+            except (av.error.FFmpegError, OSError):
+                break
+            numbered = self._numbered(None)
+            # What is shown before the key frame may refer to frames that were not decoded.
+            at_key = next((one for one in numbered if one[0] >= key_frame), None)
+            if at_key is not None and at_key[0] == key_frame and at_key[1].key_frame:
+                self._back = back
+                return itertools.chain([at_key], numbered)
+            back = max(2 * back, int(SEEK_BACK_S / Fraction(self.index.tick_s)), 1)
+        self._open()
+        return self._numbered(0)
+
+    def _numbered(self, number: int | None) -> Numbered:
+        """Decodes on from frame ``number`` (None: unknown) and numbers by stamps.
+
+        From the start of a file that was decoded for its index, the pictures are those of then: they are counted.
+
+        Raises:
+            SampleError: a picture has a stamp that no frame has.
+        """
+        stamps = self.index.stamps
+        counts = number == 0 and self.index.decoded
+        for frame, damaged in decoded_pictures(self._container):
+            stamp = frame.pts if self.index.clock == "pts" else frame.dts
+            place = len(stamps) if stamp is None else bisect_left(stamps, stamp)
+            if number is not None and (counts or number + 1 in self._estimated):
+                number += 1
+            elif place < len(stamps) and stamps[place] == stamp:
+                number = place + 1
+            elif number is None or damaged:
+                continue  # before the key frame, or lost
+            else:
+                raise SampleError(
+                    f"The picture after frame {number} has another time stamp than the packet that comes next",
                     where=self.path,
                     expected="one picture a packet, shown at the packet's time stamp",
                     next_step=f"make a copy that can be read: ffmpeg -i {self.path.name} -c:v libx264 -crf 12 copy.mkv",

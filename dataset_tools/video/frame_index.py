@@ -96,7 +96,6 @@ class FrameIndex(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class _Packet:
     pts: int | None
-    dts: int | None
     key_frame: bool
     size: int
     damaged: bool
@@ -114,7 +113,7 @@ def read_frame_index(path: Path) -> FrameIndex:
         with closing(open_video(path)) as container:
             stream = container.streams.video[0]
             packets = [
-                _Packet(packet.pts, packet.dts, packet.is_keyframe, packet.size, packet.is_corrupt)
+                _Packet(packet.pts, packet.is_keyframe, packet.size, packet.is_corrupt)
                 for packet in container.demux(stream)
                 if packet.size and not packet.is_discard
             ]
@@ -129,7 +128,10 @@ def read_frame_index(path: Path) -> FrameIndex:
 
 
 def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Packet]) -> FrameIndex | None:
-    """The index if every packet surely is one picture, shown at the packet's stamp; else None."""
+    """The index if every packet surely is one picture, shown at the packet's stamp; else None.
+
+    In AVI, where presentation stamps are guesses, only those hold that follow each other at one step.
+    """
     codec = stream.codec_context.name
     stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
     if (
@@ -138,7 +140,7 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         or len(set(stamps)) < len(packets)
         or any(packet.damaged for packet in packets)
         or (codec == "mpeg4" and any(packet.size <= NOT_CODED_BYTES for packet in packets))
-        or (container.format.name == "avi" and (codec in ("h264", "hevc") or not _is_even(packets)))
+        or (container.format.name == "avi" and (codec in ("h264", "hevc") or len(_steps(stamps)) > 1))
         or _may_be_fields(codec, stamps)
     ):
         return None
@@ -160,12 +162,6 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         tick_s=str(stream.time_base),
         mirrored=mirrored,
     )
-
-
-def _is_even(packets: Sequence[_Packet]) -> bool:
-    """Whether packets follow each other at one step: AVI has no presentation stamps, and guesses hold for no other."""
-    dts = [packet.dts for packet in packets if packet.dts is not None]
-    return len({following - stamp for stamp, following in pairwise(dts)}) <= 1
 
 
 def _may_be_fields(codec: str, stamps: Sequence[int]) -> bool:
@@ -216,7 +212,7 @@ def _from_pictures(path: Path) -> FrameIndex:
 
 
 def _seekable(container: Any, key_frames: set[int]) -> tuple[int, ...]:
-    """The key frames that may be sought: none of a program stream, whose missing stamps are guessed from where one is."""
+    """The key frames to seek: none of a program stream, whose missing stamps are guessed from where reading began."""
     return () if container.format.name == "mpeg" else tuple(sorted({1} | key_frames))
 
 
@@ -251,7 +247,7 @@ def _rate(stamps: Sequence[int], stream: Any) -> Fraction:
     stated = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
     if len(stamps) < 2:
         return stated[0] if stated else FALLBACK_RATE
-    steps = {following - stamp for stamp, following in pairwise(stamps)}
+    steps = _steps(stamps)
     if len(steps) == 1:
         return 1 / (steps.pop() * tick_s)
     for rate in stated:
@@ -259,3 +255,7 @@ def _rate(stamps: Sequence[int], stream: Any) -> Fraction:
         if all(abs((stamp - stamps[0]) * tick_s - place / rate) <= tick_s for place, stamp in enumerate(stamps)):
             return rate
     return ((len(stamps) - 1) / ((stamps[-1] - stamps[0]) * tick_s)).limit_denominator(1001)
+
+
+def _steps(stamps: Sequence[int]) -> set[int]:
+    return {following - stamp for stamp, following in pairwise(stamps)}
