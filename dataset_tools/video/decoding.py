@@ -210,52 +210,6 @@ class SourceVideo:
                 )
             yield number, frame, damaged
 
-    def _from_key_frame(self, key_frame: int) -> Numbered:
-        """Yields (number, frame, damaged) from a key frame on; from the start of the file where no seek ends there."""
-        stamps, back = self.index.stamps, self._back
-        while key_frame > 1 and stamps[key_frame - 1] - back > stamps[0]:
-            try:
-                self._container.seek(stamps[key_frame - 1] - back, stream=self._stream)
-            except (av.error.FFmpegError, OSError):
-                break
-            numbered = self._numbered(None)
-            # What is shown before the key frame may refer to frames that were not decoded.
-            at_key = next((one for one in numbered if one[0] >= key_frame), None)
-            if at_key is not None and at_key[0] == key_frame and at_key[1].key_frame:
-                self._back = back
-                return itertools.chain([at_key], numbered)
-            back = max(2 * back, int(SEEK_BACK_S / Fraction(self.index.tick_s)), 1)
-        self._open()
-        return self._numbered(0)
-
-    def _numbered(self, number: int | None) -> Numbered:
-        """Decodes on from frame ``number`` (None: unknown) and numbers by stamps.
-
-        From the start of a file that was decoded for its index, the pictures are those of then: they are counted.
-
-        Raises:
-            SampleError: a picture has a stamp that no frame has.
-        """
-        stamps = self.index.stamps
-        counts = number == 0 and self.index.decoded
-        for frame, damaged in decoded_pictures(self._container):
-            stamp = frame.pts if self.index.clock == "pts" else frame.dts
-            place = len(stamps) if stamp is None else bisect_left(stamps, stamp)
-            if number is not None and (counts or number + 1 in self._estimated):
-                number += 1
-            elif place < len(stamps) and stamps[place] == stamp:
-                number = place + 1
-            elif number is None or damaged:
-                continue  # before the key frame, or lost
-            else:
-                raise SampleError(
-                    f"The picture after frame {number} has another time stamp than the packet that comes next",
-                    where=self.path,
-                    expected="one picture a packet, shown at the packet's time stamp",
-                    next_step=f"make a copy that can be read: ffmpeg -i {self.path.name} -c:v libx264 -crf 12 copy.mkv",
-                )
-            yield number, frame, damaged
-
 
 def decoder_version() -> str:
     """The libraries that decode and scale, and the way it is done: ``libavcodec 62.28.100, …, scaling 2``."""
