@@ -38,14 +38,15 @@ import av
 import imageio_ffmpeg
 
 from dataset_tools.clips.clip_plan import PlannedClip
-from dataset_tools.clips.cutting import CutTask, Span, _tasks, cut_clips
-from dataset_tools.clips.decoding import Picture, SourceVideo, _scaler
+from dataset_tools.clips.cut_tasks import CutTask, Span, divide_spans
+from dataset_tools.clips.cutting import cut_clips
 from dataset_tools.clips.encoding import encode
-from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.manifests import IntervalOrigin
+from dataset_tools.video.decoding import Picture, SourceVideo, _scaler
+from dataset_tools.video.source_videos import Source, read_sources
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 RATE, GOP, SHORT_SIDE = "147/5", 100, 256
@@ -257,7 +258,7 @@ def needed(clips: Sequence[PlannedClip], sources: dict[str, Source], jobs: int) 
     tasks: list[CutTask] = []
     for name, source in sources.items():
         spans = [Span(c.id, c.start_frame, c.end_frame, Path(), "") for c in clips if c.interval.video == name]
-        tasks += _tasks(source, spans, SHORT_SIDE, sum(clip.frames for clip in clips) / (4 * jobs))
+        tasks += divide_spans(source, spans, SHORT_SIDE, sum(clip.frames for clip in clips) / (4 * jobs))
     return sorted(tasks, key=lambda task: task.decoded_frames, reverse=True)
 
 

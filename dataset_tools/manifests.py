@@ -48,6 +48,8 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
         fps: frames per second of the clip (constant). frames: frames in the clip.
         width, height: pixels of the clip. duration_s: frames / fps.
         path: the mp4, relative to the workspace. sha256: of that file.
+        source_frames: of a clip of variable rate: the source frame that each frame of the clip shows; left out where
+            each frame of the span is shown once.
         review: verdict of the decision that counts and that the clip follows, or null.
         decided_sha256: the SHA-256 that the file had when it was decided on, which decisions refer to; left out where
             it is the same: the clip was trimmed since, or encoded anew from the same frames.
@@ -69,6 +71,7 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     origin: IntervalOrigin | WindowOrigin
     review: str | None = None
     decided_sha256: str | msgspec.UnsetType = msgspec.UNSET
+    source_frames: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True):

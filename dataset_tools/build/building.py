@@ -17,7 +17,6 @@ from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN, SourceStatus
 from dataset_tools.clips.planning import plan_clips
 from dataset_tools.clips.renamed_videos import rows_under_new_ids
-from dataset_tools.clips.source_videos import Source, read_sources
 from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
@@ -31,6 +30,7 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engine_registry import open_engine
+from dataset_tools.video.source_videos import Source, read_sources
 
 _SHOWN_REASONS = 5
 

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.video.source_videos import read_sources
 
 _SHOWN = 3
 
@@ -18,7 +18,7 @@ def with_opened_videos(corpus: Corpus, memory: Path, *, jobs: int, progress: Pro
 
     Args:
         corpus: its videos are found, not opened.
-        memory: where is remembered what was read from videos (`dataset_tools.clips.source_videos.read_sources`).
+        memory: where is remembered what was read from videos (`dataset_tools.video.source_videos.read_sources`).
         jobs: processes at once.
         progress: is told how far it is.
     """

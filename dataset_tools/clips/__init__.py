@@ -1,1 +1,1 @@
-"""Clips: planning, selection, frame index, decoding, encoding, cutting."""
+"""Clips: planning, selection, timing, encoding, cutting."""

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from dataset_tools.clips.clip_plan import PlannedClip
-from dataset_tools.clips.decoding import Picture, SourceVideo, decoder_version
+from dataset_tools.clips.cut_tasks import CutTask, Span, divide_spans
 from dataset_tools.clips.encoding import ENCODER_OPTIONS, Encoded, encode, encoder_version, read_encoded
-from dataset_tools.clips.source_videos import Source
+from dataset_tools.clips.timing import ClipTiming, clip_timing, resampled
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
@@ -25,51 +25,11 @@ from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
+from dataset_tools.video.decoding import Picture, SourceVideo, decoder_version
+from dataset_tools.video.source_videos import Source
 
 TASKS_A_JOB = 4
 """Into how many tasks the work of a process is divided if possible, so that all end at about the same time."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """A video file to cut within a task. Its frames are 1-based, both included.
-
-    Attributes:
-        id: of the clip that it is, or shows.
-        kind: what it is; with the id it names the row in the ledger.
-        bright: frames that are shown as they are, the others darker; None: all of them.
-    """
-
-    id: str
-    start_frame: int
-    end_frame: int
-    path: Path
-    key: str
-    kind: str = "clip"
-    bright: tuple[int, int] | None = None
-
-    @property
-    def sample(self) -> str:
-        """Id of its row in the ledger."""
-        return f"{self.kind}/{self.id}"
-
-
-@dataclass(frozen=True)
-class CutTask:
-    """Spans of one source, in order of time."""
-
-    source: Source
-    spans: tuple[Span, ...]
-    short_side: int
-
-    def __str__(self) -> str:
-        return Path(self.source.path).name
-
-    @property
-    def decoded_frames(self) -> int:
-        """How many frames have to be decoded for it."""
-        index = self.source.index
-        return self.spans[-1].end_frame - index.key_frame_before(self.spans[0].start_frame) + 1
 
 
 @dataclass(frozen=True)
@@ -110,7 +70,9 @@ def cut_clips(
     spans = {clip.id: _span(clip, sources[clip.interval.video], workspace, short_side) for clip in clips}
     wanted = [(sources[clip.interval.video], spans[clip.id]) for clip in clips]
     done, failures = cut_spans(wanted, workspace, short_side=short_side, jobs=jobs, ledger=ledger, progress=progress)
-    rows = [_row(clip, done[clip.id]) for clip in sorted(clips, key=lambda clip: clip.id) if clip.id in done]
+    rows = [
+        _row(clip, done[clip.id], spans[clip.id]) for clip in sorted(clips, key=lambda clip: clip.id) if clip.id in done
+    ]
     return rows, failures
 
 
@@ -186,7 +148,7 @@ def cut_spans(
     progress(stage, len(done), len(wanted))
     frames = sum(span.end_frame - span.start_frame + 1 for spans in missing.values() for span in spans)
     large = frames / (TASKS_A_JOB * jobs)
-    tasks = [task for path in missing for task in _tasks(sources[path], missing[path], short_side, large)]
+    tasks = [task for path in missing for task in divide_spans(sources[path], missing[path], short_side, large)]
     while tasks:
         tasks.sort(key=lambda task: task.decoded_frames, reverse=True)  # what takes longest first
         alone: list[CutTask] = []
@@ -230,12 +192,15 @@ def cut_task(task: CutTask) -> dict[str, Cut | ToolkitError]:
 
 def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut:
     # A command that was killed may have finished it, and had no time to say so in the ledger.
-    encoded = read_encoded(span.path, span.key, video.rate)
+    timing = span.timing or ClipTiming(video.rate)
+    encoded = read_encoded(span.path, span.key, timing.rate)
     if encoded is None:
         pictures = video.pictures(span.start_frame, span.end_frame, short_side)
+        if timing.source_frames is not None:
+            pictures = resampled(pictures, timing.source_frames)
         if span.bright is not None:
             pictures = _with_dark_margin(pictures, span.bright)
-        encoded = encode(_of_unchanged(source, pictures), video.rate, span.path, span.key)
+        encoded = encode(_of_unchanged(source, pictures), timing.rate, span.path, span.key)
     return Cut(encoded, sha256_of(span.path))
 
 
@@ -249,26 +214,6 @@ def _of_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
             expected="a file that nobody writes to",
             next_step="wait until it is complete, then run: fmn-data retry",
         )
-
-
-def _tasks(source: Source, spans: Sequence[Span], short_side: int, large: float) -> Iterator[CutTask]:
-    """Divides the spans of a source into tasks.
-
-    Spans stay together as long as decoding on is shorter than seeking, except that a task of ``large`` or more frames
-    ends where starting anew costs little. Where frames must be counted from the start, there is nothing to divide.
-    """
-    index = source.index
-    group: tuple[Span, ...] = ()
-    for span in sorted(spans, key=lambda span: (span.start_frame, span.id)):
-        key_frame = index.key_frame_before(span.start_frame)
-        if group and index.key_frames:
-            size = CutTask(source, group, short_side).decoded_frames
-            again = group[-1].end_frame - key_frame + 1
-            if again <= 0 or (size >= large and 2 * again <= size):
-                yield CutTask(source, group, short_side)
-                group = ()
-        group += (span,)
-    yield CutTask(source, group, short_side)
 
 
 def _with_dark_margin(pictures: Iterator[Picture], bright: tuple[int, int]) -> Iterator[Picture]:
@@ -285,23 +230,34 @@ def _with_dark_margin(pictures: Iterator[Picture], bright: tuple[int, int]) -> I
 def _span(clip: PlannedClip, source: Source, workspace: Workspace, short_side: int) -> Span:
     path = workspace.clips / f"{clip.id}.mp4"
     start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
-    key = cut_key(source, start_frame, end_frame, short_side)
-    return Span(clip.id, start_frame, end_frame, path, key)
+    timing = clip_timing(source.index, start_frame, end_frame)
+    key = cut_key(source, start_frame, end_frame, short_side, timing=timing)
+    return Span(clip.id, start_frame, end_frame, path, key, timing=timing)
 
 
 def cut_key(
-    source: Source, start_frame: int, end_frame: int, short_side: int, bright: tuple[int, int] | None = None
+    source: Source,
+    start_frame: int,
+    end_frame: int,
+    short_side: int,
+    *,
+    bright: tuple[int, int] | None = None,
+    timing: ClipTiming | None = None,
 ) -> str:
     """The identity of a cut's content: of contents and options, never of paths, times or the number of jobs."""
     inputs: dict[str, Any] = {
         "source": source.sha256,
         "frames": [start_frame, end_frame],
-        "rate": source.index.rate,
+        "rate": source.index.rate if timing is None else str(timing.rate),
         "short_side": short_side,
         "decoder": decoder_version(),
         "encoder": encoder_version(),
         "options": ENCODER_OPTIONS,
         **({} if bright is None else {"bright": bright}),
+        # What was cut before these were known showed other frames, or them otherwise.
+        **({"resampled": True} if timing is not None and timing.source_frames is not None else {}),
+        **({"decoded": True} if source.index.decoded else {}),
+        **({"mirrored": True} if source.index.mirrored else {}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -313,8 +269,9 @@ def _ledger_row(span: Span, source: Source, result: Cut | ToolkitError | None, w
     return failed(span.sample, "cut", result or SampleError("Nothing said why", where=span.id), span.key)
 
 
-def _row(clip: PlannedClip, done: LedgerRow) -> ClipRow:
+def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
     encoded = msgspec.convert(done.values, Encoded)
+    source_frames = None if span.timing is None else span.timing.source_frames
     return ClipRow(
         id=clip.id,
         class_id=clip.class_id,
@@ -332,6 +289,7 @@ def _row(clip: PlannedClip, done: LedgerRow) -> ClipRow:
         path=str(done.path),
         sha256=str(done.sha256),
         origin=clip.origin,
+        source_frames=UNSET if source_frames is None else source_frames,
         review=None if clip.decision is None else clip.decision.verdict,
         decided_sha256=UNSET if clip.decision is None else _unless_same(clip.decision.content_sha256, str(done.sha256)),
     )

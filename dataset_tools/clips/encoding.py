@@ -21,9 +21,9 @@ import ffmpeg
 import imageio_ffmpeg
 import msgspec
 
-from dataset_tools.clips.decoding import Picture
 from dataset_tools.core.errors import SampleError, StoppedError
 from dataset_tools.core.files import written_whole
+from dataset_tools.video.decoding import Picture
 
 ENCODER_OPTIONS = {
     "vcodec": "libx264",

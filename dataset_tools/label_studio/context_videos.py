@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from dataset_tools.core.files import clear_partial
@@ -19,8 +20,8 @@ from dataset_tools.label_studio.media_urls import ShownVideo, clip_alone
 from dataset_tools.manifests import ClipRow
 
 if TYPE_CHECKING:
-    from dataset_tools.clips.cutting import Span
-    from dataset_tools.clips.source_videos import Source
+    from dataset_tools.clips.cut_tasks import Span
+    from dataset_tools.video.source_videos import Source
 
 FRAMES_BEFORE = 10
 """More would put the clip out of view: the page opens on the first frames, about 27 of them on a screen of 1280 px."""
@@ -51,8 +52,9 @@ def shown_videos(
     Raises:
         StoppedError: the disk is full, or another command is working in the workspace.
     """
-    from dataset_tools.clips.cutting import Span, cut_key, cut_spans
-    from dataset_tools.clips.source_videos import remembered_sources
+    from dataset_tools.clips.cut_tasks import Span
+    from dataset_tools.clips.cutting import cut_key, cut_spans
+    from dataset_tools.video.source_videos import remembered_sources
 
     rows = read_ledger(workspace.ledger)
     sources = remembered_sources(workspace.cache / "sources")
@@ -65,7 +67,7 @@ def shown_videos(
                 min(source.index.frames, clip.end_frame + round(AFTER_S * clip.fps)),
             )
             bright = (clip.start_frame, clip.end_frame)
-            key = cut_key(source, start_frame, end_frame, _short_side(clip), bright)
+            key = cut_key(source, start_frame, end_frame, _short_side(clip), bright=bright)
             path = workspace.clips / FOLDER / f"{clip.id}.mp4"
             spans[clip.id] = (source, Span(clip.id, start_frame, end_frame, path, key, _KIND, bright))
     missing = {
@@ -90,12 +92,13 @@ def shown_videos(
     for clip in clips:
         row = rows.get(f"{_KIND}/{clip.id}")
         if clip.id in spans:
-            span = spans[clip.id][1]
+            source, span = spans[clip.id]
             if dry_run or _is_there(rows, workspace, span):
-                frames = span.end_frame - span.start_frame + 1
-                shown[clip.id] = ShownVideo(workspace.relative(span.path), span.start_frame, frames, clip.fps)
+                frames, fps = span.end_frame - span.start_frame + 1, float(Fraction(source.index.rate))
+                shown[clip.id] = ShownVideo(workspace.relative(span.path), span.start_frame, frames, fps)
         elif row is not None and _source_of(row) == _source_of(rows.get(f"clip/{clip.id}")) and _file(row, workspace):
-            shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), row.value("frames"), clip.fps)
+            frames, fps = row.value("frames"), row.value("fps")
+            shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), frames, fps)
     alone = {clip.id: clip_alone(clip) for clip in clips if clip.id not in shown}
     cut_from = _sources(rows, clips)
     by_clip = {

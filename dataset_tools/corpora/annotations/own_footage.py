@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
-from dataset_tools.clips.frame_index import FALLBACK_RATE, FrameIndex
-from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
+from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_PROBLEMS = 20
 _TOLERANCE_S = Fraction(1, 1000)
@@ -82,12 +82,13 @@ def open_own_footage(
         listing: the CSV, UTF-8, separated by commas, semicolons or tabs.
         classes: whose words the actions, subjects and objects are.
         videos: folder that the names of videos are relative to; the CSV's own by default.
-        memory: where is remembered what was read from videos (`dataset_tools.clips.source_videos.read_sources`).
+        memory: where is remembered what was read from videos (`dataset_tools.video.source_videos.read_sources`).
         jobs: processes at once.
         progress: is told how far it is.
 
     Raises:
-        InputError: the CSV cannot be read, or lacks columns, or has wrong rows (all of them in one message).
+        InputError: the CSV cannot be read, or lacks columns, or has wrong rows (all of them in one message); or times
+            are seconds and a video has none.
     """
     rows, in_seconds = read_interval_list(listing)
     root = listing.parent if videos is None else videos
@@ -105,6 +106,7 @@ def open_own_footage(
     if in_seconds and files:
         sources, _ = read_sources(files, memory, jobs=jobs, progress=progress)
         indices = {name: source.index for name, source in sources.items()}
+        _check_times(indices, files, listing)
     rate = _usual_rate(indices.values()) if indices else _stated_rate(files.values())
     footage = short_names(names.values())
     words = _Words(classes)
@@ -143,10 +145,10 @@ def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate:
     Args:
         start_s: seconds after the first frame appears.
         end_s: likewise.
-        index: the video's frames; None where the video cannot be read.
+        index: the video's frames, with their times; None where the video cannot be read.
         rate: frames per second where there is no index.
     """
-    if index is not None and index.stamps:
+    if index is not None:
         tick_s = Fraction(index.tick_s)
         first, rate = index.stamps[0], Fraction(index.rate)
         start_frame = bisect_right(index.stamps, first + (Fraction(start_s) + _TOLERANCE_S) / tick_s)
@@ -155,12 +157,29 @@ def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate:
         if past_s > _TOLERANCE_S:
             end_frame = index.frames + math.ceil(past_s * rate)  # planning will refuse it, and say why
     else:
-        rate = rate if index is None else Fraction(index.rate)
         start_frame = math.floor((Fraction(start_s) + _TOLERANCE_S) * rate) + 1
         end_frame = math.ceil((Fraction(end_s) - _TOLERANCE_S) * rate)
     if end_s < start_s:
         return start_frame, min(end_frame, start_frame - 1)
     return start_frame, max(end_frame, start_frame)
+
+
+def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], listing: Path) -> None:
+    """Refuses seconds in videos whose pictures have no times: the rate in a header is no clock.
+
+    Raises:
+        InputError: it names all such videos.
+    """
+    without = [name for name, index in indices.items() if not index.stamps]
+    if without:
+        shown = ", ".join(f"{files[name]} ({indices[name].no_times})" for name in without[:_SHOWN_PROBLEMS])
+        copy = f"ffmpeg -r RATE -i {files[without[0]].name} -c:v libx264 -crf 12 copy.mkv"
+        raise InputError(
+            f"Seconds cannot be found in {len(without)} of the videos: {shown}",
+            where=listing,
+            expected="videos whose pictures have time stamps that go forward, or start_frame and end_frame",
+            next_step=f"give frames, or make a copy at the true rate: {copy}",
+        )
 
 
 class _Words:

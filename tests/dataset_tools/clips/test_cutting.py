@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import msgspec
 import numpy as np
 import pytest
 
@@ -24,14 +25,15 @@ from dataset_tools.build.building import build_dataset
 from dataset_tools.build.verify import verify_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.clips.cutting import CutTask, Span, cut_task
+from dataset_tools.clips.cut_tasks import CutTask, Span
+from dataset_tools.clips.cutting import cut_task
 from dataset_tools.clips.encoding import ENCODER_OPTIONS
-from dataset_tools.clips.source_videos import read_sources
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.video.source_videos import read_sources
 
 CLASSES = load_classes()
 OPTIONS = BuildOptions(per_class=8, short_side=64, speech=False)
@@ -39,9 +41,19 @@ OPTIONS = BuildOptions(per_class=8, short_side=64, speech=False)
 VIDEOS: dict[str, dict[str, Any]] = {
     "s07-d20.avi": {"frames": 300, "g": 250},
     "s08-d21.avi": {"frames": 170, "codec": "libx264", "g": 50, "bf": 3},
-    "s10-d22.mkv": {"frames": 170, "codec": "libx264", "times_ms": lambda place: place * 34 + (place // 40) * 500},
+    "s10-d22.mkv": {"frames": 170, "codec": "libx264", "times_ms": lambda place: appears_ms(place)},
     "s11-d23.mov": {"frames": 170, "codec": "libx264", "g": 40, "rotate": 90, "size": (166, 122)},
 }
+
+
+def appears_ms(place: int) -> int:
+    """When the frame in that place, from 0, of the video of variable rate appears: half a second's pause every 40."""
+    return place * 34 + (place // 40) * 500
+
+
+def shown_at(time_ms: float, start_frame: int) -> int:
+    """The number of the frame that is seen so long after ``start_frame`` appears."""
+    return sum(appears_ms(place) <= appears_ms(start_frame - 1) + time_ms for place in range(170))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +107,16 @@ def test_every_clip_has_just_the_frames_of_its_interval(
     assert {row.id for row in rows} == {interval.id for interval in corpus.annotations.intervals}
     for row in rows:
         path = workspace.root / row.path
-        assert read_numbers(path) == list(range(row.start_frame, row.end_frame + 1))
+        numbers = read_numbers(path)
+        if row.video.startswith("s10"):
+            # What happens at .4 s plays at .4 s: half way through each frame of the clip, the source shows that frame.
+            assert numbers == [shown_at((k + 0.5) * 34, row.start_frame) for k in range(len(numbers))]
+            lasts_ms = appears_ms(row.end_frame) - appears_ms(row.start_frame - 1)
+            assert row.duration_s == pytest.approx(lasts_ms / 1000, abs=0.018)
+        else:
+            assert numbers == list(range(row.start_frame, row.end_frame + 1))
+        every = list(range(row.start_frame, row.end_frame + 1))
+        assert (every if row.source_frames is msgspec.UNSET else list(row.source_frames)) == numbers
         with av.open(str(path)) as clip:
             stream = clip.streams.video[0]
             stamps = [packet.pts for packet in clip.demux(stream) if packet.size]
@@ -110,7 +131,11 @@ def test_every_clip_has_just_the_frames_of_its_interval(
         assert row.duration_s == row.frames / row.fps
     rates = {row.video.split("-")[0]: row.fps for row in rows}
     assert rates["s07"] == rates["s08"] == rates["s11"] == 29.4
-    assert rates["s10"] == pytest.approx(169 / (169 * 0.034 + 4 * 0.5), abs=1e-3)  # the mean: four pauses of .5 s
+    assert rates["s10"] == pytest.approx(1 / 0.034, abs=1e-3)  # between the pauses
+    pauses = {40, 80, 120, 160}  # places before which half a second passes
+    assert {row.id for row in rows if row.source_frames is not msgspec.UNSET} == {
+        row.id for row in rows if row.video.startswith("s10") and pauses & set(range(row.start_frame, row.end_frame))
+    }
     assert {row.width > row.height for row in rows} == {True}  # the rotated one is upright
     assert verify_dataset(workspace, jobs=2).problems == ()
 

@@ -15,12 +15,12 @@ from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.clips.frame_index import read_frame_index
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import frames_between, open_own_footage
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.video.frame_index import read_frame_index
 
 CLASSES = load_classes()
 HEADER = "video,start_frame,end_frame,action,subject,object\n"
@@ -176,7 +176,15 @@ def test_a_list_in_seconds_reads_the_videos(
     (row,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
     # Frame n, from 0, appears at 34 ms × n, half a second later from 40 on: seen from 1.0 s until before 2.5 s.
     seen = [n + 1 for n in range(90) if 34 * (n + 1) + (n + 1) // 40 * 500 > 1000 and 34 * n + n // 40 * 500 < 2500]
-    assert read_numbers(place.root / row.path) == seen
+    assert (row.start_frame, row.end_frame) == (seen[0], seen[-1])
+    # The clip plays at a constant rate: its frames show what is seen at their middle.
+    first_ms = 34 * (seen[0] - 1) + (seen[0] - 1) // 40 * 500
+    played = [
+        max(n + 1 for n in range(seen[-1]) if 34 * n + n // 40 * 500 <= first_ms + 1000 * (k + 0.5) / row.fps)
+        for k in range(row.frames)
+    ]
+    assert read_numbers(place.root / row.path) == played
+    assert sorted(set(played)) == seen
     assert len(summary.failures) == 2  # past the end; no such video
     assert any("seconds" in note for note in summary.notes)
 

@@ -12,7 +12,6 @@ import pytest
 import soundfile
 
 from dataset_tools.build.verify import verify_dataset
-from dataset_tools.clips.decoding import SourceVideo
 from dataset_tools.clips.encoding import encode
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
@@ -27,6 +26,7 @@ from dataset_tools.manifests import (
 )
 from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
 from dataset_tools.pairs.splits import SplitName
+from dataset_tools.video.decoding import SourceVideo
 
 CUT = ClassLabel(id="cut_carrot_knife", action="cut", subject="carrot", object="knife")
 

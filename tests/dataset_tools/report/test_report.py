@@ -17,7 +17,6 @@ import soundfile
 from playwright.sync_api import sync_playwright
 
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.clips.decoding import Picture
 from dataset_tools.clips.encoding import encode
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import sha256_of
@@ -26,6 +25,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.page import write_report
+from dataset_tools.video.decoding import Picture
 
 CUT, WASH = "cut_carrot_knife", "wash_apple"
 CLASSES = load_classes()

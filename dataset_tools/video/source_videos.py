@@ -11,11 +11,11 @@ from pathlib import Path
 import av
 import msgspec
 
-from dataset_tools.clips.frame_index import FrameIndex, read_frame_index
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.video.frame_index import FrameIndex, read_frame_index
 
 Marks = tuple[int, int, int, int]
 """Size in bytes, modification and status-change times in nanoseconds, inode."""

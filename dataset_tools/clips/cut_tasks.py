@@ -1,0 +1,74 @@
+"""What to cut from a source video, divided into tasks for the worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_tools.clips.timing import ClipTiming
+from dataset_tools.video.source_videos import Source
+
+
+@dataclass(frozen=True)
+class Span:
+    """A video file to cut within a task. Its frames are 1-based, both included.
+
+    Attributes:
+        id: of the clip that it is, or shows.
+        kind: what it is; with the id it names the row in the ledger.
+        bright: frames that are shown as they are, the others darker; None: all of them.
+        timing: how it plays; None: every frame once, at the video's mean rate.
+    """
+
+    id: str
+    start_frame: int
+    end_frame: int
+    path: Path
+    key: str
+    kind: str = "clip"
+    bright: tuple[int, int] | None = None
+    timing: ClipTiming | None = None
+
+    @property
+    def sample(self) -> str:
+        """Id of its row in the ledger."""
+        return f"{self.kind}/{self.id}"
+
+
+@dataclass(frozen=True)
+class CutTask:
+    """Spans of one source, in order of time."""
+
+    source: Source
+    spans: tuple[Span, ...]
+    short_side: int
+
+    def __str__(self) -> str:
+        return Path(self.source.path).name
+
+    @property
+    def decoded_frames(self) -> int:
+        """How many frames have to be decoded for it."""
+        index = self.source.index
+        return self.spans[-1].end_frame - index.key_frame_before(self.spans[0].start_frame) + 1
+
+
+def divide_spans(source: Source, spans: Sequence[Span], short_side: int, large: float) -> Iterator[CutTask]:
+    """Divides the spans of a source into tasks.
+
+    Spans stay together as long as decoding on is shorter than seeking, except that a task of ``large`` or more frames
+    ends where starting anew costs little. Where frames must be counted from the start, there is nothing to divide.
+    """
+    index = source.index
+    group: tuple[Span, ...] = ()
+    for span in sorted(spans, key=lambda span: (span.start_frame, span.id)):
+        key_frame = index.key_frame_before(span.start_frame)
+        if group and index.key_frames:
+            size = CutTask(source, group, short_side).decoded_frames
+            again = group[-1].end_frame - key_frame + 1
+            if again <= 0 or (size >= large and 2 * again <= size):
+                yield CutTask(source, group, short_side)
+                group = ()
+        group += (span,)
+    yield CutTask(source, group, short_side)

@@ -1,0 +1,1 @@
+"""Source videos: opened, their frames numbered and timed, decoded frame by frame."""

@@ -1,0 +1,261 @@
+"""Which picture of a video is frame n, and when it is shown. The header's frame count and rate are not asked.
+
+Frame n is the n-th picture that a decoder puts out. Where every packet is one picture with a time stamp of its own, the
+packets tell; else the whole video is decoded once. Times are those of the stamps; see `FrameIndex`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from statistics import median_low
+from typing import Any, Literal
+
+import av.error
+import msgspec
+
+from dataset_tools.video.orientation import is_mirrored
+from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video
+
+FALLBACK_RATE = Fraction(147, 5)
+"""MPII Cooking 2's 29.4 frames per second, for a video of one frame that states no rate."""
+
+TRIAL_FRAMES = 48
+"""Frames that are decoded to see whether they come in the order of their stamps: several groups of B-frames."""
+
+# fmt: off
+ONE_PICTURE_A_PACKET = frozenset({
+    "av1", "dnxhd", "dvvideo", "ffv1", "gif", "h263", "h264", "hevc", "huffyuv", "mjpeg", "mpeg1video", "mpeg2video",
+    "mpeg4", "msmpeg4v2", "msmpeg4v3", "png", "prores", "qtrle", "rawvideo", "vp9", "wmv1", "wmv2", "wmv3",
+})
+# fmt: on
+"""Codecs whose packets are pictures unless a sign says otherwise. Others are decoded (VP8 hides reference pictures)."""
+
+NOT_CODED_BYTES = 16
+"""An MPEG-4 packet that is not larger may say 'not coded': the last picture stays, and a decoder puts out none."""
+
+Clock = Literal["pts", "dts"]
+
+
+class FrameIndex(msgspec.Struct, frozen=True):
+    """The frames of a video in the order that they are shown in, numbered from 1, and their times.
+
+    A frame is shown at its time stamp, until the next one's. One that has no stamp, or that of the frame before it, is
+    shown evenly between the nearest that have one (at either end: at the mean step). Where stamps go backward, or there
+    are none, the video has no times.
+
+    Attributes:
+        frames: how many there are.
+        rate: frames per second, a fraction such as ``147/5``: of a variable rate the mean; of a video without times
+            what its header states.
+        stamps: when each is shown, in ticks, ascending; empty when the video has no times.
+        key_frames: numbers of the frames that decoding can start at, ascending.
+        tick_s: seconds that a tick is, a fraction.
+        estimated: numbers of the frames without a stamp of their own, ascending.
+        clock: whose stamps they are. AVI has no presentation stamps, only guesses; the decoding stamp of the packet
+            that made the decoder put out a picture is right, but for a constant.
+        decoded: whether the whole video was decoded for it.
+        no_times: why the video has no times, or an empty text.
+        mirrored: whether a player shows it mirrored.
+    """
+
+    frames: int
+    rate: str
+    stamps: tuple[int, ...] = ()
+    key_frames: tuple[int, ...] = ()
+    tick_s: str = "1"
+    estimated: tuple[int, ...] = ()
+    clock: Clock = "pts"
+    decoded: bool = False
+    no_times: str = ""
+    mirrored: bool = False
+
+    def key_frame_before(self, frame: int) -> int:
+        """The last frame, ``frame`` itself included, that decoding can start at to reach it; 1 when none is known."""
+        return self.key_frames[bisect_right(self.key_frames, frame) - 1] if self.key_frames else 1
+
+    def times_s(self, start_frame: int, end_frame: int) -> list[Fraction]:
+        """Seconds from frame ``start_frame`` until each to ``end_frame`` is shown, and last until that one's end.
+
+        Raises:
+            ValueError: the video has no times.
+        """
+        if not self.stamps:
+            raise ValueError(self.no_times)
+        tick_s = Fraction(self.tick_s)
+        first, *_ = stamps = self.stamps[start_frame - 1 : end_frame + 1]
+        times = [(stamp - first) * tick_s for stamp in stamps]
+        return times if end_frame < self.frames else [*times, times[-1] + 1 / Fraction(self.rate)]
+
+
+@dataclass(frozen=True)
+class _Packet:
+    pts: int | None
+    key_frame: bool
+    size: int
+    damaged: bool
+
+
+def read_frame_index(path: Path) -> FrameIndex:
+    """Numbers and times the frames of a video, from its packets if they can tell, else by decoding all of it.
+
+    Packets that an edit list takes out are no frames, nor is a last one that the end of the file cuts short.
+
+    Raises:
+        SampleError: the file is no video that can be opened.
+    """
+    try:
+        with closing(open_video(path)) as container:
+            stream = container.streams.video[0]
+            packets = [
+                _Packet(packet.pts, packet.is_keyframe, packet.size, packet.is_corrupt)
+                for packet in container.demux(stream)
+                if packet.size and not packet.is_discard
+            ]
+            if packets and packets[-1].damaged:
+                packets.pop()
+            index = _from_packets(path, container, stream, packets) or _from_pictures(path)
+    except (av.error.FFmpegError, OSError) as error:
+        raise cannot_open(path, error) from error
+    if not index.frames:
+        raise cannot_open(path, "it has no frames")
+    return index
+
+
+def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Packet]) -> FrameIndex | None:
+    """The index if every packet surely is one picture, shown at the packet's stamp; else None.
+
+    In AVI, where presentation stamps are guesses, only those hold that follow each other at one step.
+    """
+    codec = stream.codec_context.name
+    stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
+    if (
+        codec not in ONE_PICTURE_A_PACKET
+        or not stamps
+        or len(set(stamps)) < len(packets)
+        or any(packet.damaged for packet in packets)
+        or (codec == "mpeg4" and any(packet.size <= NOT_CODED_BYTES for packet in packets))
+        or (container.format.name == "avi" and (codec in ("h264", "hevc") or len(_steps(stamps)) > 1))
+        or _may_be_fields(codec, stamps)
+    ):
+        return None
+    mirrored = False
+    with closing(open_video(path)) as trial, suppress(av.error.FFmpegError):  # damage shows when it is in a clip's way
+        for place, (frame, damaged) in enumerate(islice(decoded_pictures(trial), TRIAL_FRAMES)):
+            if damaged:
+                break
+            if place == len(stamps) or frame.pts != stamps[place]:
+                return None
+            mirrored = mirrored or is_mirrored(frame)
+    numbers = {stamp: number for number, stamp in enumerate(stamps, start=1)}
+    keys = {numbers[packet.pts] for packet in packets if packet.key_frame and packet.pts is not None}
+    return FrameIndex(
+        frames=len(stamps),
+        rate=str(_rate(stamps, stream)),
+        stamps=tuple(stamps),
+        key_frames=_seekable(container, keys),
+        tick_s=str(stream.time_base),
+        mirrored=mirrored,
+    )
+
+
+def _may_be_fields(codec: str, stamps: Sequence[int]) -> bool:
+    """Whether packets may be single fields somewhere: interlaced codecs can change to two packets a picture anywhere.
+
+    Those of the trial are whole pictures, as it shows.
+    """
+    steps = [following - stamp for stamp, following in pairwise(stamps)]
+    interlaced = codec in ("h264", "hevc", "mpeg2video", "wmv3")
+    return interlaced and bool(steps) and min(steps) < 0.6 * median_low(steps[:TRIAL_FRAMES])
+
+
+def _from_pictures(path: Path) -> FrameIndex:
+    """The index by decoding everything: slow, and right whatever the packets are."""
+    pictures: list[tuple[int | None, int | None, bool]] = []
+    mirrored = False
+    with closing(open_video(path)) as container:
+        stream = container.streams.video[0]
+        with suppress(av.error.FFmpegError):  # cut short: what comes before is there
+            for frame, _ in decoded_pictures(container):
+                pictures.append((frame.pts, frame.dts, frame.key_frame))
+                mirrored = mirrored or is_mirrored(frame)
+        by_clock: dict[Clock, list[int | None]] = {
+            "pts": [pts for pts, _, _ in pictures],
+            "dts": [dts for _, dts, _ in pictures],
+        }
+        preferred: tuple[Clock, ...] = ("dts", "pts") if container.format.name == "avi" else ("pts", "dts")
+        known = {clock: found for clock in preferred if (found := _in_order(by_clock[clock])) is not None}
+        stated = stream.guessed_rate or stream.average_rate or FALLBACK_RATE
+        index = FrameIndex(len(pictures), str(Fraction(stated)), decoded=True, mirrored=mirrored)
+        if not known:
+            stamped = any(stamp is not None for stamps in by_clock.values() for stamp in stamps)
+            reason = "its time stamps go backward" if stamped else "it has no time stamps"
+            return msgspec.structs.replace(index, no_times=reason)
+        clock = next(iter(known))
+        estimated = tuple(number for number, stamp in enumerate(known[clock], start=1) if stamp is None)
+        stamps = _filled(known[clock])
+        keys = {number for number, picture in enumerate(pictures, start=1) if picture[2]}
+        return msgspec.structs.replace(
+            index,
+            rate=str(_rate(stamps, stream)),
+            stamps=tuple(stamps),
+            key_frames=_seekable(container, keys.difference(estimated)),
+            tick_s=str(stream.time_base),
+            estimated=estimated,
+            clock=clock,
+        )
+
+
+def _seekable(container: Any, key_frames: set[int]) -> tuple[int, ...]:
+    """The key frames to seek: none of a program stream, whose missing stamps are guessed from where reading began."""
+    return () if container.format.name == "mpeg" else tuple(sorted({1} | key_frames))
+
+
+def _in_order(stamps: Sequence[int | None]) -> list[int | None] | None:
+    """The stamps, with None for one that repeats the last; None if one goes backward, or less than two are left."""
+    last: int | None = None
+    kept: list[int | None] = []
+    for stamp in stamps:
+        if stamp is not None and last is not None and stamp < last:
+            return None
+        kept.append(None if stamp == last else stamp)
+        last = last if stamp is None else stamp
+    known = sum(stamp is not None for stamp in kept)
+    return kept if known >= min(2, max(1, len(stamps))) else None
+
+
+def _filled(stamps: Sequence[int | None]) -> list[int]:
+    """The stamps, with the missing ones evenly in between; before the first and after the last at the mean step."""
+    known = [(place, stamp) for place, stamp in enumerate(stamps) if stamp is not None]
+    (first, first_stamp), (last, last_stamp) = known[0], known[-1]
+    step = Fraction(last_stamp - first_stamp, last - first) if last > first else Fraction(1)
+    filled = [round(first_stamp - (first - place) * step) for place in range(first)]
+    for (place, stamp), (following, next_stamp) in pairwise(known):
+        between = Fraction(next_stamp - stamp, following - place)
+        filled += [stamp + round(between * offset) for offset in range(following - place)]
+    return filled + [round(last_stamp + (place - last) * step) for place in range(last, len(stamps))]
+
+
+def _rate(stamps: Sequence[int], stream: Any) -> Fraction:
+    """Frames per second: what the container states if the stamps bear it out, else what they say on average."""
+    tick_s = Fraction(stream.time_base)
+    stated = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
+    if len(stamps) < 2:
+        return stated[0] if stated else FALLBACK_RATE
+    steps = _steps(stamps)
+    if len(steps) == 1:
+        return 1 / (steps.pop() * tick_s)
+    for rate in stated:
+        # A container that counts in milliseconds rounds each stamp, by less than one tick up or down.
+        if all(abs((stamp - stamps[0]) * tick_s - place / rate) <= tick_s for place, stamp in enumerate(stamps)):
+            return rate
+    return ((len(stamps) - 1) / ((stamps[-1] - stamps[0]) * tick_s)).limit_denominator(1001)
+
+
+def _steps(stamps: Sequence[int]) -> set[int]:
+    return {following - stamp for stamp, following in pairwise(stamps)}

@@ -1,0 +1,40 @@
+"""How a picture has to be turned and mirrored to be shown upright: the display matrix that cameras write.
+
+Not FFmpeg's own ``autorotate``: it is a part of the ffmpeg program, and no filter does it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+
+def upright_filters(frame: Any) -> list[tuple[str, str]]:
+    """The filters, (name, arguments), that show a frame the way a player does: one of eight orientations.
+
+    The matrix (ISO/IEC 14496-12, 8.5.3) puts the point (x, y) of a picture at (a x + c y, b x + d y), up to where it
+    starts. Angles between are taken for the nearest quarter turn.
+    """
+    a, b, c, d = _matrix(frame)
+    swaps_sides = abs(b) + abs(c) > abs(a) + abs(d)
+    filters = [("transpose", "cclock_flip")] if swaps_sides else []  # (x, y) to (y, x)
+    if (c if swaps_sides else a) < 0:
+        filters.append(("hflip", ""))
+    if (b if swaps_sides else d) < 0:
+        filters.append(("vflip", ""))
+    return filters
+
+
+def is_mirrored(frame: Any) -> bool:
+    """Whether the display matrix of a frame mirrors it, as that of a selfie camera may."""
+    a, b, c, d = _matrix(frame)
+    return a * d - b * c < 0
+
+
+def _matrix(frame: Any) -> tuple[int, int, int, int]:
+    """The upper left of the display matrix, as integers; that of an upright picture if there is none."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
+    return (a, b, c, d) if a * d - b * c else (1, 0, 0, 1)

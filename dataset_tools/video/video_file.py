@@ -1,0 +1,71 @@
+"""Opens video files, only of formats that hold their footage themselves, and decodes them past what is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from dataset_tools.core.errors import SampleError
+
+FORMATS = (
+    "asf,av1,avi,dv,flv,gif,gxf,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,"
+    "vc1,webm,wtv,yuv4mpegpipe"
+)
+"""Formats that are opened, by FFmpeg's names. Playlists and lists (``concat``, ``hls``, ``dash``) name other files: the
+hash of a list is not that of the footage, and a list could name any file of the machine."""
+
+
+def open_video(path: Path) -> Any:
+    """Opens a video file and returns its ``av`` container, whose first video stream decodes in one thread.
+
+    Raises:
+        SampleError: it is no video that can be opened, or has no video stream.
+    """
+    try:
+        container = av.open(str(path), options={"protocol_whitelist": "file", "format_whitelist": FORMATS})
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise cannot_open(path, error) from error
+    if not container.streams.video:
+        container.close()
+        raise cannot_open(path, "it has no video stream")
+    container.streams.video[0].codec_context.thread_count = 1  # processes work side by side already
+    return container
+
+
+def cannot_open(path: Path, error: object) -> SampleError:
+    """The error of a file that is no video, or one that is not there."""
+    return SampleError(
+        f"The video cannot be opened: {error}",
+        where=path,
+        expected="a video file that FFmpeg reads; no playlist, no list of files",
+        next_step="copy the file again from where it came, then run: fmn-data retry",
+    )
+
+
+def decoded_pictures(container: Any) -> Iterator[tuple[Any, bool]]:
+    """Yields (frame, damaged) from where the container stands, in the order that a player shows them in.
+
+    A frame is damaged if the decoder had to patch it up, or could not decode one before it; so are those after it,
+    which may refer to it, until the next key frame. A packet that cannot be decoded at all is passed over.
+
+    Raises:
+        av.error.FFmpegError: the file cannot be read on.
+    """
+    damaged = False
+    lost_at: int | None = None  # where the last damage is, as far as its packet says
+    for packet in container.demux(container.streams.video[0]):
+        frames: list[Any] = []
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            damaged, lost_at = True, packet.pts
+        for frame in frames:
+            if frame.is_corrupt:
+                damaged, lost_at = True, frame.pts
+            elif damaged and frame.key_frame and (lost_at is None or frame.pts is None or frame.pts > lost_at):
+                damaged = False
+            yield frame, damaged
