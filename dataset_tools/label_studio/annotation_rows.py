@@ -113,7 +113,7 @@ def _too_long(what: str, text: str) -> str:
 def _trim(said: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, str | None, str | None]:
     """The range to keep, drawn or typed, in source frames; how it was changed; and what is wrong with it."""
     first, last = 1, data.frames
-    if data.interval is not None:
+    if data.interval is not None and data.source_frames is None:
         # What is around the clip is there to be seen, not to be kept: it may belong to a neighbor.
         first, last = (min(max(frame - data.first_frame + 1, 1), data.frames) for frame in data.interval)
     ranges = said.ranges("trim")
@@ -137,6 +137,8 @@ def _trim(said: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, 
         changed = (
             f"the range to keep, frames {start} to {end}, was cut to what lies in the clip: {kept[0]} to {kept[1]}"
         )
+    if data.source_frames is not None:  # a clip of variable rate, shown alone
+        return (data.source_frames[kept[0] - 1], data.source_frames[kept[1] - 1]), changed, None
     return (data.first_frame + kept[0] - 1, data.first_frame + kept[1] - 1), changed, None
 
 

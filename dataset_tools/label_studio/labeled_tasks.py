@@ -22,10 +22,15 @@ class TaskData(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     sentence: str | None = None
     interval: tuple[int, int] | None = None
+    source_frames: tuple[int, ...] | None = None
     source_sha256: Text | None = None
     utterance_id: Text | None = None
     utterance_sha256: Text | None = None
     look: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.source_frames is not None and len(self.source_frames) != self.frames:
+            raise ValueError(f"`source_frames` has {len(self.source_frames)} frames, `frames` says {self.frames}")
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+
+from msgspec import UNSET
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
@@ -23,8 +26,10 @@ class ShownVideo:
     Attributes:
         path: relative to the workspace, POSIX.
         first_frame: source frame (1-based) that is the video's first frame. frames: how many it has.
-        fps: frames per second; constant, and the source's, so that one frame is one source frame.
+        fps: frames per second; constant.
         source_sha256: of the source video that the clip was cut from, where that is remembered.
+        source_frames: the source frame of each frame, of a video that was resampled; None: one frame is one source
+            frame.
     """
 
     path: str
@@ -32,12 +37,20 @@ class ShownVideo:
     frames: int
     fps: float
     source_sha256: str | None = None
+    source_frames: tuple[int, ...] | None = None
+
+    def shown_range(self, start_frame: int, end_frame: int) -> tuple[int, int]:
+        """First and last frame, counted from 1, that show source frames; outside of the video where those are."""
+        if self.source_frames is None:
+            return start_frame - self.first_frame + 1, end_frame - self.first_frame + 1
+        return bisect_left(self.source_frames, start_frame) + 1, bisect_right(self.source_frames, end_frame)
 
 
 def clip_alone(clip: ClipRow) -> ShownVideo:
     """The video of a clip whose footage is not at hand: the clip as it was cut."""
     first_frame = clip.start_frame if clip.trim is None else clip.trim[0]
-    return ShownVideo(clip.path, first_frame, clip.frames, clip.fps)
+    source_frames = None if clip.source_frames is UNSET else clip.source_frames
+    return ShownVideo(clip.path, first_frame, clip.frames, clip.fps, source_frames=source_frames)
 
 
 class Addresses:

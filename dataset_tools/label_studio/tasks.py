@@ -124,7 +124,7 @@ def make_task(
         look: counts the times that the clip is shown.
     """
     title = f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}"
-    start, end = clip.start_frame - video.first_frame + 1, clip.end_frame - video.first_frame + 1
+    start, end = video.shown_range(clip.start_frame, clip.end_frame)
     if ((start, end) != (1, video.frames) and clip.trim is None) or start > 1:
         title += f" (here {start}–{end}, what is darker is around it)"
     data: dict[str, Any] = {
@@ -138,6 +138,7 @@ def make_task(
         "fps": video.fps,
         "first_frame": video.first_frame,
         "frames": video.frames,
+        **({} if video.source_frames is None else {"source_frames": list(video.source_frames)}),
         "interval": [clip.start_frame, clip.end_frame],
         "trim": None if clip.trim is None else list(clip.trim),
         "clip_sha256": content_of(clip),
@@ -163,6 +164,6 @@ def _prefilled_trim(clip: ClipRow, video: ShownVideo, controls: Mapping[str, str
     """The range that people kept of a clip, which is shown whole, so that to accept it again keeps that range."""
     if clip.trim is None or "trim" not in controls:
         return []
-    start, end = (frame - video.first_frame + 1 for frame in clip.trim)
+    start, end = video.shown_range(*clip.trim)
     value = {"ranges": [{"start": start, "end": end}], "timelinelabels": [KEEP]}
     return [{"from_name": "trim", "to_name": controls["trim"], "type": "timelinelabels", "value": value}]
