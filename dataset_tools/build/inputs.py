@@ -1,7 +1,7 @@
-"""annotations/inputs.json: which footage and which class file a workspace is built from: no build mixes them up.
+"""cache/inputs.json: which footage and which class file a workspace is built from: no build mixes them up.
 
 The record says where they lie: relative to the workspace where they lie in it, so that a copy uses its own. What they
-were is in build.json, which has no path.
+were is in build.json, which has no path; without the record, a build that is not told its footage is refused.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def own_class_file(workspace: Workspace) -> Path:
 
 
 def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile) -> None:
-    """Writes annotations/inputs.json."""
+    """Writes cache/inputs.json."""
     videos = _written(corpus.root, workspace) if corpus.is_own else None
     footage = Footage(_kind(corpus), _written(_place(corpus), workspace), videos)
     usual = {shipped_file("classes.yaml").resolve(), own_class_file(workspace).resolve()}
@@ -164,17 +164,19 @@ def known_class_file(workspace: Workspace) -> Path | None:
     own = own_class_file(workspace)
     usual = own if own.is_file() else None
     inputs = read_inputs(workspace)
-    if inputs is None or inputs.class_file is None:
-        return usual
-    path = Path(inputs.class_file)
-    if path.is_file():
-        return path
     recorded = read_build(workspace).get("class_file") or {}
+    path = Path(inputs.class_file) if inputs is not None and inputs.class_file is not None else None
+    if path is not None and path.is_file():
+        return path
+    if path is None and (inputs is not None or recorded.get("name", own.name) == own.name):
+        return usual
     if usual is not None and recorded.get("sha256") == sha256_of(usual):
         return usual
     raise InputError(
-        "The class file of the last build is not there any more",
-        where=path,
+        "It is not recorded where the class file of the last build is"
+        if path is None
+        else "The class file of the last build is not there any more",
+        where=path or recorded["name"],
         expected="the class file that the data set was built with",
         next_step=f"name it with --class-file, or put it into {own}",
     )
@@ -187,7 +189,7 @@ def is_class_file_of_build(workspace: Workspace, classes: ClassFile) -> bool:
 
 
 def _record(workspace: Workspace) -> Path:
-    return workspace.annotations / "inputs.json"
+    return workspace.cache / "inputs.json"
 
 
 def _has_data(workspace: Workspace) -> bool:
