@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -99,7 +100,7 @@ def build_dataset(
             plan = _plan_on(opened, classes, options, decisions, set())
         if not plan.clips:
             raise _no_clip(plan, {}, corpus)
-        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, dry_run=True)
+        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.notes(), dry_run=True)
     if options.speech:
         _check_speech(options.voices)
     with Ledger(workspace.ledger) as ledger:
@@ -125,7 +126,7 @@ def build_dataset(
         clips, utterances = with_verdicts(clips, utterances, reviews)
         write_rows(workspace.manifests / "clips.jsonl", clips)
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
-        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed)
+        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, opened.notes())
         write_build(workspace, corpus, classes, options, summary)
         remember_inputs(workspace, corpus, classes)
     return summary
@@ -184,6 +185,17 @@ class _Sources:
         read, unreadable = read_sources(videos, self.memory, jobs=self.jobs, progress=self.progress)
         self.read |= read
         self.unreadable |= unreadable
+
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the corpus and of its videos."""
+        without = {name: source.index for name, source in self.read.items() if not source.index.stamps}
+        said = [
+            f"{name}: {index.no_times}; its clips play at {float(Fraction(index.rate)):.3g} frames per second, "
+            "which is what its header says."
+            for name, index in sorted(without.items())
+        ]
+        more = [f"and {len(said) - _SHOWN_REASONS} more videos without times."] * (len(said) > _SHOWN_REASONS)
+        return (*self.corpus.notes, *said[:_SHOWN_REASONS], *more)
 
     def status(self, failed: Collection[str]) -> SourceStatus:
         frames = {name: source.index.frames for name, source in self.read.items()}
@@ -291,6 +303,7 @@ def _summary(
     utterances: Sequence[UtteranceRow],
     failures: _Failures,
     renamed: Sequence[ReviewRow],
+    notes: Sequence[str],
     *,
     dry_run: bool = False,
 ) -> BuildSummary:
@@ -314,7 +327,7 @@ def _summary(
         reasons=tuple(reason.text() for reason in group_reasons(errors)[:_SHOWN_REASONS]),
         reviewed=dict(sorted(reviewed.items())),
         renamed=sum(row.item == "clip" for row in renamed),
-        notes=corpus.notes,
+        notes=tuple(notes),
         stand_in=corpus.standin,
         dry_run=dry_run,
     )

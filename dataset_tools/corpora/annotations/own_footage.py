@@ -173,12 +173,13 @@ def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], l
     without = [name for name, index in indices.items() if not index.stamps]
     if without:
         shown = ", ".join(f"{files[name]} ({indices[name].no_times})" for name in without[:_SHOWN_PROBLEMS])
-        copy = f"ffmpeg -r RATE -i {files[without[0]].name} -c:v libx264 -crf 12 copy.mkv"
+        name, backward = files[without[0]].name, "backward" in indices[without[0]].no_times
+        how = f"-i {name} -c copy" if backward else f"-r RATE -i {name} -c:v libx264 -crf 12"
         raise InputError(
             f"Seconds cannot be found in {len(without)} of the videos: {shown}",
             where=listing,
             expected="videos whose pictures have time stamps that go forward, or start_frame and end_frame",
-            next_step=f"give frames, or make a copy at the true rate: {copy}",
+            next_step=f"give frames, or list a copy that has times: ffmpeg {how} copy.mkv",
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -187,6 +189,34 @@ def test_a_list_in_seconds_reads_the_videos(
     assert sorted(set(played)) == seen
     assert len(summary.failures) == 2  # past the end; no such video
     assert any("seconds" in note for note in summary.notes)
+
+
+def raw_stream(write_video: Callable[..., Path], folder: Path) -> Path:
+    """An H.264 stream without a container, so without time stamps, of 60 frames; its header says 30 a second."""
+    write_video(folder / "plain.mp4", 60, codec="libx264", rate=Fraction(30))
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(folder / "plain.mp4"), "-c", "copy"]
+    subprocess.run([*command, "-bsf:v", "h264_mp4toannexb", str(folder / "raw.h264")], check=True)
+    return folder / "raw.h264"
+
+
+def test_seconds_of_a_video_without_times_are_refused(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    raw_stream(write_video, tmp_path)
+    with pytest.raises(InputError, match=r"raw\.h264 \(it has no time stamps\)") as caught:
+        listed(tmp_path, HEADER.replace("_frame", "_s") + "raw.h264,0,1,cut,carrot,knife\n")
+    assert "-r RATE -i raw.h264" in str(caught.value.next_step)
+
+
+def test_frames_of_a_video_without_times_are_cut_and_the_rate_is_said(
+    write_video: Callable[..., Path], tmp_path: Path, read_numbers: Callable[[Path], list[int]]
+) -> None:
+    raw_stream(write_video, tmp_path)
+    corpus = listed(tmp_path, HEADER + "raw.h264,21,50,cut,carrot,knife\n")
+    place = Workspace(tmp_path / "workspace")
+    summary = build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
+    (row,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
+    assert read_numbers(place.root / row.path) == list(range(21, 51))
+    assert row.fps == 30
+    assert any("no time stamps; its clips play at 30 frames per second" in note for note in summary.notes)
 
 
 @pytest.mark.parametrize(
