@@ -95,7 +95,8 @@ class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     Attributes:
         class_id: id of the class ("class" in the file).
         clip: id of the clip whose description it speaks, or null.
-        text: the sentence. text_source: where it comes from (``grammar``, ``tacos``, ``review``, ``recording``).
+        text: the sentence. text_source: where it comes from (``grammar``, ``annotations``, ``tacos``, ``review``,
+            ``recording``).
         language: ``en`` or ``zh``. voice: the speaker, human or synthetic.
         source: ``recorded`` or ``synthesized``. engine: name and version of the engine, or null.
         path: the wav (16 kHz mono PCM), relative to the workspace. sha256: of that file.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,3 +103,8 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of the content of ``path``, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def slug(text: str) -> str:
+    """Letters, digits, dots and single hyphens: what a name can be in ids and in names of files."""
+    return re.sub(r"[^\w.]+|_+", "-", text).strip("-.")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
+from dataset_tools.clips.interval_selection import BOUNDARY_FRAMES
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow
@@ -18,7 +19,7 @@ _POOL = 200
 
 
 class Text(NamedTuple):
-    """A sentence, and where it comes from: ``review``, ``tacos`` or ``grammar``."""
+    """A sentence, and where it comes from: ``review``, ``annotations``, ``tacos`` or ``grammar``."""
 
     text: str
     source: str
@@ -38,16 +39,17 @@ def assign_texts(
     What a person wrote for a clip, or agreed to when it was shown with it, goes before everything else, if it is in
     the language.
 
-    A sentence of a person counts if it is English, its span covers the clip and it names the class's subject ("He goes
-    on" does not tell what to retrieve). Each clip's first choice depends on its id and the seed alone, so that another
-    clip in the class changes few of the others'.
+    A sentence of a person counts if it is in the language and stands in a list of intervals beside just this one
+    (``annotations``); or if it is English, its span covers the clip and it names the class's subject ("He goes on" does
+    not tell what to retrieve; ``tacos``). Each clip's first choice depends on its id and the seed alone, so that
+    another clip in the class changes few of the others'.
 
     Args:
         clips: all clips of the data set, in any order.
         classes: the class file that they are from.
         language: ``en`` or ``zh``.
         seed: another seed, other choices.
-        sentences: of TACoS, if there are any.
+        sentences: that people wrote, if there are any.
         agreed: sentences from a review, by clip id, and whether a person wrote them.
 
     Returns:
@@ -64,20 +66,21 @@ def assign_texts(
         members = by_class.get(action_class.id, [])
         if not members:
             continue
-        human = _human(action_class, members, classes, sentences) if language == "en" else {}
+        human = _human(action_class, members, classes, sentences, language)
         every = every_sentence(action_class, classes, language=language, seed=seed)
         pool = every[: max(_POOL, 2 * len(members))]
         fixed = {clip.id: agreed[clip.id] for clip in members if clip.id in agreed}
         fixed = {clip_id: said for clip_id, said in fixed.items() if _language(said[0]) == language}
         for clip_id, (sentence, is_written) in fixed.items():
-            shown_as = "tacos" if sentence in human.get(clip_id, []) else "grammar"
+            shown_as = human.get(clip_id, {}).get(sentence, "grammar")
             assigned[clip_id] = Text(sentence, "review" if is_written else shown_as)
         used = {sentence for sentence, _ in fixed.values()}
         for clip in members:
             if clip.id in fixed:
                 continue
-            text = _unused(human.get(clip.id, []), used, seed, clip)
-            source = "grammar" if text is None else "tacos"
+            written = human.get(clip.id, {})
+            text = _unused(list(written), used, seed, clip)
+            source = "grammar" if text is None else written[text]
             if text is None:
                 start = seed_of(seed, "text", clip.id) % len(pool)
                 text = _unused(pool, used, seed, clip) or pool[start]
@@ -100,17 +103,27 @@ def _unused(choices: Sequence[str], used: set[str], seed: int, clip: ClipRow) ->
 
 
 def _human(
-    action_class: ActionClass, clips: Sequence[ClipRow], classes: ClassFile, sentences: SentenceSpans | None
-) -> dict[str, list[str]]:
-    """The sentences of people that fit each clip, by clip id."""
+    action_class: ActionClass,
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    sentences: SentenceSpans | None,
+    language: str,
+) -> dict[str, dict[str, str]]:
+    """The sentences of people that fit each clip, with their source, by clip id."""
     if sentences is None:
         return {}
     word = classes.things[action_class.subject]
     names = {word.name, word.plural or word.name, *load_grammar().english.names.get(action_class.subject, ())}
     subject = re.compile(r"\b(" + "|".join(re.escape(name) for name in sorted(names)) + r")\b", re.IGNORECASE)
-    fitting = {}
+    fitting: dict[str, dict[str, str]] = {}
     for clip in clips:
         start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
-        covering = sentences.covering(f"{clip.person}-{clip.dish}", start_frame, end_frame)
-        fitting[clip.id] = sorted({text for text in covering if subject.search(text)})
+        covering = sentences.covering(clip.video, start_frame, end_frame)
+        if sentences.is_list(clip.video):
+            # A clip may have lost the frame that it shared with the clip before it.
+            first = clip.start_frame - BOUNDARY_FRAMES
+            own = {text for start, end, text in covering if first <= start and end == clip.end_frame}
+            fitting[clip.id] = dict.fromkeys(sorted(text for text in own if _language(text) == language), "annotations")
+        elif language == "en":
+            fitting[clip.id] = dict.fromkeys(sorted({text for *_, text in covering if subject.search(text)}), "tacos")
     return fitting

@@ -7,6 +7,7 @@ the class file (its keys, names, or MPII's own). ``person`` and ``dish`` may say
 
 from __future__ import annotations
 
+import hashlib
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -15,10 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
@@ -90,7 +94,8 @@ def open_own_footage(
         InputError: the CSV cannot be read, or lacks columns, or has wrong rows (all of them in one message); or times
             are seconds and a video has none.
     """
-    rows, in_seconds = read_interval_list(listing)
+    listed = read_interval_list(listing)
+    rows = listed.rows
     root = listing.parent if videos is None else videos
     if not root.is_dir():
         raise InputError(
@@ -103,10 +108,11 @@ def open_own_footage(
     names = name_videos(videos_by_text.values(), listing)
     files = {name: video.file for video, name in names.items() if video.file is not None}
     indices: dict[str, FrameIndex] = {}
-    if in_seconds and files:
+    if files and (listed.in_seconds or any(row.start is None for row in rows)):
         sources, _ = read_sources(files, memory, jobs=jobs, progress=progress)
         indices = {name: source.index for name, source in sources.items()}
-        _check_times(indices, files, listing)
+        timed = {names[videos_by_text[row.video]] for row in rows if row.start is not None}
+        _check_times({name: indices[name] for name in timed & indices.keys()}, files, listing)
     rate = _usual_rate(indices.values()) if indices else _stated_rate(files.values())
     footage = short_names(names.values())
     words = _Words(classes)
@@ -114,12 +120,10 @@ def open_own_footage(
     for index, row in enumerate(rows):
         video = videos_by_text[row.video]
         name = names[video]
-        if in_seconds:
-            start_frame, end_frame = frames_between(row.start, row.end, indices.get(name), rate)
-        else:
-            start_frame, end_frame = int(row.start), int(row.end)
+        start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
         intervals.append(_interval(index, row, video.path, name, footage[name], start_frame, end_frame, words))
-    notes = _notes(rows, words, in_seconds and bool(indices))
+    notes = (*listed.notes, *_notes(rows, words, listed.in_seconds and bool(indices)))
+    sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
     return Corpus(
         root=root,
         annotations=Annotations(
@@ -133,7 +137,7 @@ def open_own_footage(
         videos=dict(sorted(files.items())),
         splits={},
         standin=None,
-        sentences=None,
+        sentences=sentences,
         notes=notes,
         is_own=True,
     )
@@ -181,6 +185,32 @@ def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], l
             expected="videos whose pictures have time stamps that go forward, or start_frame and end_frame",
             next_step=f"give frames, or list a copy that has times: ffmpeg {how} copy.mkv",
         )
+
+
+def _span(row: ListedInterval, in_seconds: bool, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
+    """First and last frame of a row; of a whole video that cannot be read, its first frame only."""
+    if row.start is None or row.end is None:
+        return 1, 1 if index is None else index.frames
+    return frames_between(row.start, row.end, index, rate) if in_seconds else (int(row.start), int(row.end))
+
+
+def _write_sentences(rows: Sequence[ListedInterval], intervals: Sequence[OwnInterval], folder: Path) -> Path | None:
+    """Writes the list's own sentences in TACoS' form, which is what sentences are read from; None where there are none.
+
+    The file is named by its content, so that a list that changes does not change what an earlier build used.
+    """
+    videos: dict[str, dict[str, Any]] = {}
+    for row, interval in zip(rows, intervals, strict=True):
+        if row.sentence:
+            video = videos.setdefault(interval.video, {"timestamps": [], "sentences": [], "source": "annotations"})
+            video["timestamps"].append([interval.start_frame, interval.end_frame])
+            video["sentences"].append(row.sentence)
+    if not videos:
+        return None
+    content = msgspec.json.encode(dict(sorted(videos.items())))
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.json"
+    write_bytes(path, content)
+    return path
 
 
 class _Words:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.interval_csv import ListedInterval, slug
+from dataset_tools.core.files import slug
+from dataset_tools.corpora.annotations.interval_csv import ListedInterval
 from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES
 
 MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")

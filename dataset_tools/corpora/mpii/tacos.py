@@ -1,12 +1,13 @@
-"""TACoS: sentences that people wrote for spans of MPII Cooking 2's videos.
+"""TACoS: sentences that people wrote for spans of videos; of MPII Cooking 2's, and in the same form of any others.
 
 A file is a JSON object: ``{"s17-d69.avi": {"timestamps": [[start_frame, end_frame], …], "sentences": […],
-"fps": 29.4, "num_frames": n}}``.
+"fps": 29.4, "num_frames": n}}``. A video may be called as in a list of intervals, ``clips/a_01.mp4``, or in ids.
 """
 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import read_input
+from dataset_tools.core.files import read_input, slug
 
 Span = tuple[int, int, str]
 _VIDEO = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*(\.\w+)?")
@@ -22,19 +23,36 @@ _VIDEO = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*(\.\w+)?")
 
 @dataclass(frozen=True)
 class SentenceSpans:
-    """Sentences by sequence.
+    """Sentences by video.
 
     Attributes:
-        spans: for a sequence (``s07-d72``) its (start_frame, end_frame, sentence), sorted by frames.
+        spans: for a video (see `video_key`) its (start_frame, end_frame, sentence), sorted by frames.
         invalid: how many were left out: the end is not after the start, or past the video's last frame.
+        listed: videos whose sentences stand in a list of intervals, one for each, and so tell just that.
     """
 
     spans: dict[str, list[Span]]
     invalid: int
+    listed: frozenset[str] = frozenset()
 
-    def covering(self, sequence: str, start_frame: int, end_frame: int) -> list[str]:
-        """The sentences whose span has all the frames from ``start_frame`` to ``end_frame``."""
-        return [text for start, end, text in self.spans.get(sequence, []) if start <= start_frame and end_frame <= end]
+    def covering(self, video: str, start_frame: int, end_frame: int) -> list[Span]:
+        """The spans of a video that have all the frames from ``start_frame`` to ``end_frame``."""
+        spans = self.spans.get(video_key(video), [])
+        return [span for span in spans if span[0] <= start_frame and end_frame <= span[1]]
+
+    def is_list(self, video: str) -> bool:
+        """Whether the sentences of a video stand in a list of intervals."""
+        return video_key(video) in self.listed
+
+
+def video_key(video: str) -> str:
+    """What sentences know a video by: of a name like MPII's its sequence, ``s07-d72``, else its path as in ids."""
+    name = _VIDEO.fullmatch(video)
+    if name is not None:
+        return name.group(1)
+    path = posixpath.normpath(video.replace("\\", "/"))
+    stem, suffix = posixpath.splitext(path)
+    return slug(stem if re.fullmatch(r"\.\w{2,5}", suffix) else path)
 
 
 def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
@@ -45,12 +63,15 @@ def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
     """
     spans: dict[str, list[Span]] = {}
     invalid = 0
+    listed: set[str] = set()
     for file in sentence_files(paths):
-        for sequence, rows, frames in _read_file(file):
-            valid = [row for row in rows if 0 <= row[0] < row[1] <= frames]
+        for video, rows, frames, is_listed in _read_file(file):
+            valid = [row for row in rows if 0 <= row[0] < row[1] + is_listed and row[1] <= frames]
             invalid += len(rows) - len(valid)
-            spans.setdefault(sequence, []).extend(valid)
-    return SentenceSpans({sequence: sorted(set(rows)) for sequence, rows in sorted(spans.items())}, invalid)
+            spans.setdefault(video, []).extend(valid)
+            listed |= {video} if is_listed else set()
+    by_video = {video: sorted(set(rows)) for video, rows in sorted(spans.items())}
+    return SentenceSpans(by_video, invalid, frozenset(listed))
 
 
 def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
@@ -59,8 +80,8 @@ def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
     return tuple(file for path in given for file in (sorted(path.glob("*.json")) if path.is_dir() else [path]))
 
 
-def _read_file(path: Path) -> list[tuple[str, list[Span], float]]:
-    """Of each video: its sequence, all its spans, its number of frames."""
+def _read_file(path: Path) -> list[tuple[str, list[Span], float, bool]]:
+    """Of each video: its key, all its spans, its number of frames, whether they are of a list of intervals."""
     try:
         content = json.loads(read_input(path))
     except OSError as error:
@@ -77,9 +98,9 @@ def _read_file(path: Path) -> list[tuple[str, list[Span], float]]:
     return [_read_video(path, video, row) for video, row in content.items()]
 
 
-def _read_video(path: Path, video: str, row: Any) -> tuple[str, list[Span], float]:
-    name = _VIDEO.fullmatch(video)
-    if name is None:
+def _read_video(path: Path, video: str, row: Any) -> tuple[str, list[Span], float, bool]:
+    name = video_key(video)
+    if not name:
         raise _refusal(path, f"{video!r} is no video name")
     try:
         times, sentences = row["timestamps"], row["sentences"]
@@ -91,7 +112,7 @@ def _read_video(path: Path, video: str, row: Any) -> tuple[str, list[Span], floa
         ]
     except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
         raise _refusal(path, f"the entry of {video!r} has no timestamps with a sentence each") from error
-    return name.group(1), spans, frames
+    return name, spans, frames, row.get("source") == "annotations"
 
 
 def _frame(value: Any) -> int:

@@ -19,9 +19,11 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.annotations.interval_csv import read_interval_list
 from dataset_tools.corpora.annotations.own_footage import frames_between, open_own_footage
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
-from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.dataset_speech import SpeechOptions
 from dataset_tools.video.frame_index import read_frame_index
 
 CLASSES = load_classes()
@@ -225,7 +227,8 @@ def test_frames_of_a_video_without_times_are_cut_and_the_rate_is_said(
         ("", "the column 'video' is missing"),
         ("video,start,end,action,subject\n", "start_frame and end_frame, or start_s and end_s"),
         (HEADER.replace("end_frame", "end_frame,start_s,end_s"), "not both"),
-        (HEADER.replace("object", "objekt"), "the column 'objekt' is not known"),
+        (HEADER.replace("start_frame,end_frame", "start,end"), "'start' does not say whether"),
+        (HEADER.replace("end_frame", "end_s"), "not both; there are start_frame, end_s"),
         (HEADER.replace("object", "video"), "the column 'video' is there 2 times"),
         (HEADER, "has no rows"),
         (HEADER + "a.mp4,1.5,9,cut,carrot,\n", "line 2: `start_frame`: '1.5' is no number of a frame"),
@@ -247,6 +250,97 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, found: str) -
         listed(tmp_path, text)
     assert found in caught.value.found
     assert "intervals.csv" in str(caught.value.where)
+
+
+TEN_SECONDS = {"codec": "libx264", "rate": Fraction(25), "g": 50}
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "start", "end", "frames"),
+    [
+        (",", "1.2", "2", (31, 50)),
+        (";", "1,2", "2,0", (31, 50)),
+        (",", "00:00:01.20", "0:02", (31, 50)),
+        ("\t", "00:01", "00:00:03.04", (26, 76)),
+        (",", "", "", (1, 100)),  # the whole video
+    ],
+)
+def test_times_may_be_written_as_people_do(
+    delimiter: str, start: str, end: str, frames: tuple[int, int], write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_video(tmp_path / "a.mp4", 100, **TEN_SECONDS)
+    columns = delimiter.join(["video", "start_s", "end_s", "action", "subject"])
+    row = delimiter.join(["a.mp4", start, end, "cut", "carrot"])
+    (interval,) = listed(tmp_path, f"sep={delimiter}\n{columns}\n{row}\n").annotations.intervals
+    assert (interval.start_frame, interval.end_frame) == frames
+
+
+@pytest.mark.parametrize("time", ["1:2:3:4", "1:xx", "1,2,3", "1,000.5", "12h"])
+def test_what_is_no_time_is_refused(time: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 2: `start_s`"):
+        listed(tmp_path, f"video;start_s;end_s;action;subject\na.mp4;{time};9;cut;carrot\n")
+
+
+def test_a_number_of_a_frame_has_no_decimal_comma(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`start_frame`: '1,000' is no number of a frame"):
+        listed(tmp_path, "video;start_frame;end_frame;action;subject\na.mp4;1,000;2,000;cut;carrot\n")
+
+
+def test_without_columns_of_times_whole_videos_are_meant_and_other_columns_are_named_once(
+    write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name, frames in (("a", 60), ("b", 40)):
+        write_video(tmp_path / f"{name}.mp4", frames, **TEN_SECONDS)
+    corpus = listed(tmp_path, "video,action,subject,mood,weather\na.mp4,cut,carrot,x,y\nb,cut,carrot,,\n")
+    assert [(one.start_frame, one.end_frame) for one in corpus.annotations.intervals] == [(1, 60), (1, 40)]
+    assert [note for note in corpus.notes if "ignored" in note] == [
+        "2 columns are not known and ignored: 'mood', 'weather'."
+    ]
+
+
+def test_a_sentence_of_the_list_is_spoken_for_its_clip(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    write_video(tmp_path / "a b.mp4", 100, **TEN_SECONDS)
+    rows = [
+        "a b.mp4,1,40,cut,carrot,knife,Now it gets chopped.",
+        "a b.mp4,40,70,cut,carrot,knife,",
+        "a b.mp4,71,100,cut,carrot,knife,他在切。",
+    ]
+    corpus = listed(tmp_path, "\n".join([HEADER.replace("object", "object,sentence").strip(), *rows, ""]))
+    assert corpus.sentences is not None
+    place = Workspace(tmp_path / "workspace")
+    speech = SpeechOptions(sentences=(corpus.sentences,))
+    build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, voices=speech))
+    said = {row.clip: row for row in read_rows(place.manifests / "utterances.jsonl", UtteranceRow)}
+    own = said["a-b_000001-000040"]
+    assert (own.text, own.text_source) == ("Now it gets chopped.", "annotations")
+    others = [said[clip] for clip in ("a-b_000040-000070", "a-b_000071-000100")]
+    assert [row.text_source for row in others] == ["grammar", "grammar"]  # nothing said; said in Chinese
+
+
+def test_epic_kitchens_is_read_as_published(real_data: Path, tmp_path: Path) -> None:
+    """The first 200 lines of EPIC_100_validation.csv (CC BY-NC 4.0): timestamps, nouns, narrations, participants."""
+    path = real_data / "formats" / "epic_100_validation_200.csv"
+    found = read_interval_list(path)
+    assert found.in_seconds
+    assert len(found.rows) == 200 - 1 or len(found.rows) == 200
+    first = found.rows[0]
+    assert (first.video, first.start, first.end) == ("P01_11", 0.0, 1.89)
+    assert (first.action, first.subject, first.object, first.person) == ("take", "plate", "", "P01")
+    assert first.sentence == "take plate"
+    assert any("EPIC-KITCHENS-100" in note for note in found.notes)
+
+
+def test_the_second_noun_of_epic_kitchens_is_the_object(tmp_path: Path) -> None:
+    path = tmp_path / "epic.csv"
+    path.write_text(
+        "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,"
+        "stop_frame,narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_classes\n"
+        "P02_1_7,P02,P02_1,00:01:00.5,00:01:01.25,01:00:02.00,1,2,"
+        "put knife on board,put-on,1,knife,4,\"['knife', 'board:chopping']\",\"[4, 25]\"\n"
+    )
+    (row,) = read_interval_list(path).rows
+    assert (row.start, row.end) == (61.25, 3602.0)
+    assert (row.action, row.subject, row.object) == ("put on", "knife", "chopping board")
 
 
 def test_all_wrong_rows_come_in_one_message(tmp_path: Path) -> None:

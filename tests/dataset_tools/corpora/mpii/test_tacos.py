@@ -32,8 +32,8 @@ def test_spans_of_several_files_come_together_by_sequence(tmp_path):
     }
     assert read.invalid == 0
     assert read_sentences(tmp_path) == read
-    assert read.covering("s07-d72", 2, 9) == ["He washes.", "She stirs."]
-    assert read.covering("s07-d72", 2, 10) == ["He washes."]
+    assert [text for *_, text in read.covering("s07-d72", 2, 9)] == ["He washes.", "She stirs."]
+    assert [text for *_, text in read.covering("s07-d72-cam-002", 2, 10)] == ["He washes."]
     assert read.covering("s07-d72", 1, 21) == read.covering("s99-d01", 1, 2) == []
 
 
@@ -48,7 +48,7 @@ def test_spans_that_cannot_be_are_counted_and_left_out(tmp_path):
     ("content", "found"),
     [
         ([], "it is not an object"),
-        ({"video": {}}, "'video' is no video name"),
+        ({"...": {}}, "'...' is no video name"),
         ({"s07-d72.avi": {}}, "the entry of 's07-d72.avi' has no timestamps with a sentence each"),
         ({"s07-d72.avi": {"timestamps": [[1, 2]], "sentences": []}}, "has no timestamps"),
         ({"s07-d72.avi": {"timestamps": [[1, 2.5]], "sentences": ["x"]}}, "has no timestamps"),
@@ -106,4 +106,11 @@ def test_the_real_files():
         (video[:7], start, end, " ".join(text.split())) for video, start, end, frames, text in rows if end <= frames
     }
     assert {(sequence, *span) for sequence, spans in read.spans.items() for span in spans} == valid
-    assert "He took out a pan" in read.covering("s17-d69", 224, 358)
+    assert "He took out a pan" in [text for *_, text in read.covering("s17-d69", 224, 358)]
+
+
+@pytest.mark.parametrize("key", ["clips/a_01.mp4", "clips\\a_01.avi", "./clips/a_01", "clips-a-01"])
+def test_any_video_has_sentences_by_its_path_or_its_name_in_ids(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "sentences.json"
+    path.write_text(json.dumps({key: {"timestamps": [[1, 20]], "sentences": ["He signs an A."]}}))
+    assert read_sentences(path).covering("clips-a-01", 3, 9) == [(1, 20, "He signs an A.")]

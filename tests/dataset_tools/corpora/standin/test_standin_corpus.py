@@ -86,7 +86,8 @@ def test_sentences_are_in_tacos_form_and_name_what_is_there(small_corpus: Path, 
     names = {one.id: classes.things[one.subject].name for one in classes.classes}
     named = 0
     for interval in corpus.annotations.intervals:
-        texts = sentences.covering(interval.sequence, interval.start_frame, interval.end_frame)
+        covering = sentences.covering(interval.sequence, interval.start_frame, interval.end_frame)
+        texts = [text for *_, text in covering]
         assert texts
         class_id = classify(interval, classes).class_id
         if class_id:
