@@ -22,8 +22,8 @@ from dataset_tools.manifests import (
     read_rows,
     resolve,
 )
+from dataset_tools.pairs.same_content import interval_of
 from dataset_tools.pairs.split_record import SplitRecord, read_split
-from dataset_tools.pairs.splits import interval_of
 
 LENGTH_TOLERANCE_S = 1e-6
 
