@@ -109,6 +109,26 @@ def test_speakers_who_read_out_everybodys_clips(make_clip: Clips, make_utterance
         assert not others & {row.voice for row in spoken if sides.utterances.get(row.id) == side}
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_share_that_hardly_any_partition_has(make_clip: Clips, seed: int) -> None:
+    """Of 14 persons who show 1, 2, 4, … clips each, one set only has just so many clips."""
+    sizes = {10 + i: 2**i for i in range(10)} | {20: 1, 21: 1, 22: 1, 23: 1}
+    clips = [make_clip("a", person, i % 99, 60 * i + 1) for person, size in sizes.items() for i in range(size)]
+    wanted = [177, 341, 682, 93][seed]
+    sides = split_person(clips, [], test_share=wanted / len(clips), seed=seed)
+    assert list(sides.clips.values()).count("test") == wanted
+
+
+def test_of_equal_shares_the_one_that_loses_nothing(make_clip: Clips, make_utterance: Utterances) -> None:
+    """s10 alone has 3 of 10 clips, and so has s11, but with the voice that speaks for s12 too."""
+    clips = [make_clip("a", person, 1, 100 * i + 1) for i, person in enumerate([10] * 3 + [11] * 3 + [12] * 4)]
+    spoken = [make_utterance("a", clip.id, "alone" if clip.person == "s10" else "both") for clip in clips]
+    for seed in range(8):
+        sides = split_person(clips, spoken, test_share=SHARE, seed=seed)
+        assert sides.dropped == {}
+        assert {clip.person for clip in clips if sides.clips[clip.id] == "test"} == {"s10"}
+
+
 def test_many_persons_of_whom_a_class_needs_just_the_right_ones(make_clip: Clips, make_utterance: Utterances) -> None:
     """24 classes that two persons each show: of the random partitions hardly one splits every pair (2^-24 at best)."""
     clips = [make_clip(f"c{c:02d}", 10 + 2 * c + i, 1, 1) for c in range(24) for i in range(2)]
