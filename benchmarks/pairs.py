@@ -24,7 +24,8 @@ from made_up_rows import clip_row
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
-from dataset_tools.pairs.pairing import PairOptions, make_pairs, pair_rows
+from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pairing import make_pairs, pair_rows
 
 PAPER = (20, 50)  # classes, clips and utterances of each
 

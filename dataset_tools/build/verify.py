@@ -22,8 +22,8 @@ from dataset_tools.manifests import (
     read_rows,
     resolve,
 )
+from dataset_tools.pairs.same_content import Content, content_of, interval_of, read_origins
 from dataset_tools.pairs.split_record import SplitRecord, read_split
-from dataset_tools.pairs.splits import interval_of
 
 LENGTH_TOLERANCE_S = 1e-6
 
@@ -103,26 +103,37 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
         record = read_split(workspace)
     except ManifestError as error:
         problems.append(f"{error.where}: {error.found}")
-    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    seen: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # of each side the first item
+    clips: dict[str, ClipRow] = {}
+    utterances: dict[str, UtteranceRow] = {}
+    sides: dict[str, set[str]] = defaultdict(set)
     counts: Counter[str] = Counter()
     outdated: set[str] = set()
     for side in ("train", "test"):
         for pair in _rows(workspace, side, SplitPairRow, problems):
             counts[side] += 1
-            for kind_and_name in _kinds(pair, record):
-                seen[kind_and_name].add(side)
+            for kind, name, item in _kinds(pair, record):
+                seen[kind, name].setdefault(side, item)
+            clips[pair.clip.id], utterances[pair.utterance.id] = pair.clip, pair.utterance
             for row in (pair.clip, pair.utterance):
+                sides[row.id].add(side)
                 if hashes and hashes.get(row.id) != row.sha256:
                     outdated.add(row.id)
-    by_design = " (as this split deals pairs and not items)" if record is not None and record.split == "pairs" else ""
-    shared: dict[str, list[str]] = defaultdict(list)
-    for (kind, name), sides in seen.items():
-        if len(sides) > 1:
-            shared[kind].append(name)
+    content = _content(workspace, [*clips.values()], [*utterances.values()], problems)
+    for item, same in (*content.clips.items(), *content.utterances.items()):
+        for side in sides[item]:
+            seen["content", same].setdefault(side, item)
+    by_design = record is not None and record.split == "pairs"
+    then = " (as this split deals pairs and not items)" if by_design else "; run fmn-data pairs again"
+    shared: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for (kind, name), items in seen.items():
+        if len(items) > 1:
+            shared[kind].append((name, f"{items['train']} to train on, {items['test']} to test with"))
     problems += [
-        f"leak: {len(names)} {kind}s stand on both sides of the split: {min(names)}{' and others' * (len(names) > 1)}"
-        + by_design
-        for kind, names in shared.items()
+        f"leak: {len(found)} {kind}s stand on both sides of the split: {min(found)[0]} ({min(found)[1]})"
+        + " and others" * (len(found) > 1)
+        + then
+        for kind, found in shared.items()
     ]
     if outdated:
         problems.append(
@@ -137,21 +148,30 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
     return (record.split if record else None), counts.total()
 
 
-def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str, str]]:
-    """What must not stand on both sides: kind and name."""
+def _content(
+    workspace: Workspace, clips: list[ClipRow], utterances: list[UtteranceRow], problems: list[str]
+) -> Content:
+    """Which items are one content; by their rows alone where what they were made from cannot be read."""
+    try:
+        return content_of(clips, utterances, read_origins(workspace))
+    except ManifestError as error:
+        problems.append(f"{error.where}: {error.found}")
+        return content_of(clips, utterances)
+
+
+def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str, str, str]]:
+    """What must not stand on both sides: kind, name, and the id of the item that has it."""
     clip, utterance = pair.clip, pair.utterance
-    yield "clip", clip.id
-    yield "utterance", utterance.id
-    yield "interval", interval_of(clip.id)
+    yield "clip", clip.id, clip.id
+    yield "utterance", utterance.id, utterance.id
+    yield "interval", interval_of(clip.id), clip.id
     if utterance.clip is not None:
-        yield "interval", interval_of(utterance.clip)
-    yield "file", clip.sha256
-    yield "file", utterance.sha256
+        yield "interval", interval_of(utterance.clip), utterance.id
     if record is not None and record.split == "person":
-        yield "person", clip.person
-        yield "voice", utterance.voice
+        yield "person", clip.person, clip.id
+        yield "voice", utterance.voice, utterance.id
     if record is not None and record.split == "mpii":
-        yield "sequence", f"{clip.person}-{clip.dish}"
+        yield "sequence", f"{clip.person}-{clip.dish}", clip.id
 
 
 def _rows(workspace: Workspace, name: str, row_type: type[RowType], problems: list[str]) -> Iterator[RowType]:

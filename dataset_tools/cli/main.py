@@ -43,6 +43,7 @@ FOOTAGE, CLIPS, REVIEW, PAIRS = (
     "3. Review",
     "4. Pairs and splits",
 )  # panels of the help
+MERGED_SHOWN = 5
 
 
 @app.command(rich_help_panel=FOOTAGE)
@@ -162,7 +163,8 @@ def pairs(
     Example: fmn-data pairs --split person
     """
     from dataset_tools.decisions.unread import unread_warning
-    from dataset_tools.pairs.pairing import PairOptions, make_pairs
+    from dataset_tools.pairs.dealing import PairOptions
+    from dataset_tools.pairs.pairing import make_pairs
 
     summary = make_pairs(
         place,
@@ -181,6 +183,12 @@ def pairs(
         terminal.say(f"  {summary.neither} pairs of a training item and a test item belong to neither")
     for what, number in summary.dropped.items():
         terminal.warn(f"{number} {what}: dropped")
+    for same in summary.merged[:MERGED_SHOWN]:
+        terminal.warn(f"one content under {len(same)} names, dealt as one: {', '.join(same)}")
+    if len(summary.merged) > MERGED_SHOWN:
+        terminal.warn(f"and {len(summary.merged) - MERGED_SHOWN} more contents under several names: `merged` of --json")
+    if summary.one_sided:
+        terminal.warn(f"classes with pairs on one side only: {', '.join(summary.one_sided)}")
     if split == "pairs":
         terminal.warn("this split leaks: every clip and every utterance stands on both sides (the paper's reading)")
     for leak in summary.leaks:

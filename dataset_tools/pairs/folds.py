@@ -6,10 +6,13 @@ Fold 0 is the validation split; the others are trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 FOLDS = 5
+VALIDATION_FOLD = 0
+Group = TypeVar("Group", str, tuple[str, str])
 
 
-def deal_folds(order: Sequence[str]) -> dict[str, int]:
+def deal_folds(order: Sequence[Group]) -> dict[Group, int]:
     """The fold (0 to ``FOLDS`` - 1) of every group, dealt in turn; groups are what must not cross a fold."""
     return {name: position % FOLDS for position, name in enumerate(order)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.core.seeds import generator
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import ACCEPTED, with_verdicts
@@ -25,13 +24,13 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.pairs.folds import FOLDS
+from dataset_tools.pairs.dealing import PairOptions, dealer, pairs_of_class
+from dataset_tools.pairs.leak_check import find_leaks
+from dataset_tools.pairs.same_content import Content, content_of, read_origins
 from dataset_tools.pairs.split_record import SplitRecord, write_split
 from dataset_tools.pairs.splits import (
     Side,
     Sides,
-    SplitName,
-    interval_of,
     split_items,
     split_mpii,
     split_person,
@@ -41,33 +40,14 @@ PAPER_PAIRS = 50_000
 
 
 @dataclass(frozen=True)
-class PairOptions:
-    """How pairs are dealt.
+class PairSummary:
+    """What `make_pairs` wrote: counts of rows, the pairs of neither side, what was dropped.
 
     Attributes:
-        split: ``items``, ``person``, ``mpii`` or ``pairs`` (see `dataset_tools.pairs.splits`).
-        test_share: share of the items (for ``pairs``: of the pairs) that test, 0 < share < 1.
-        seed: of everything random in it.
-        reviewed: whether only items that a person accepted take part.
+        dropped: items on neither side, counted by reason.
+        merged: ids of the items that are one content under several names, and so were dealt as one; a tuple for each.
+        one_sided: classes that have pairs on one side only. leaks: what stands on both sides and should not.
     """
-
-    split: SplitName = "items"
-    test_share: float = 0.3
-    seed: int = 0
-    reviewed: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.test_share < 1:
-            raise InputError(
-                f"The test share is {self.test_share}",
-                where="--test-share",
-                expected="a number between 0 and 1, such as 0.3",
-            )
-
-
-@dataclass(frozen=True)
-class PairSummary:
-    """What `make_pairs` wrote: counts of rows, the pairs of neither side, what was dropped, and per class."""
 
     pairs: int
     train: int
@@ -77,6 +57,8 @@ class PairSummary:
     clips: int
     utterances: int
     dropped: Mapping[str, int]
+    merged: tuple[tuple[str, ...], ...]
+    one_sided: tuple[str, ...]
     leaks: tuple[str, ...]
     is_standin: bool
 
@@ -98,7 +80,7 @@ def make_pairs(
 
     Raises:
         InputError: there are no clips or utterances, a class of theirs is not in the class file, or the split is
-            impossible.
+            impossible, or would leave a side without pairs; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     utterances = list(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
@@ -107,14 +89,17 @@ def make_pairs(
     labels = {label.id: label for label in (action_class.label() for action_class in classes.classes)}
     _check_items(workspace, clips, utterances, classes, options)
     built = read_build(workspace)
-    sides = _sides(clips, utterances, options, built.get("official_split", {}))
+    content = content_of(clips, utterances, read_origins(workspace))
+    sides = _sides(clips, utterances, options, content, built.get("official_split", {}))
+    expected = pairs_of_class(clips, utterances, sides, options)
+    _check_sides(workspace, expected, options)
 
     clips_by_id = {clip.id: clip for clip in clips}
     utterances_by_id = {utterance.id: utterance for utterance in utterances}
     clips_in, utterances_in = (Counter(row.class_id for row in rows) for rows in (clips, utterances))
     total = sum(count * utterances_in[class_id] for class_id, count in clips_in.items())
     counts = {"train": 0, "test": 0}
-    deal = _dealer(clips, utterances, sides, options)
+    deal = dealer(clips, utterances, sides, options)
 
     def side_rows(side: Side) -> Iterator[SplitPairRow]:
         for pair in pair_rows(clips, utterances):
@@ -138,6 +123,7 @@ def make_pairs(
             yield row
         progress(stage, expected, expected)
 
+    merged = () if options.split == "pairs" else content.merged
     if dry_run:
         for side in ("train", "test"):
             sum(1 for _ in side_rows(side))
@@ -145,8 +131,8 @@ def make_pairs(
         write_rows(workspace.manifests / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
         write_rows(workspace.manifests / "train.jsonl", shown("train", side_rows("train"), total))
         write_rows(workspace.manifests / "test.jsonl", shown("test", side_rows("test"), total))
-        write_split(workspace, _record(options, counts, sides))
-    leaks = () if options.split == "pairs" else find_leaks(clips_by_id, utterances_by_id, sides, options.split)
+        write_split(workspace, _record(options, counts, sides, merged))
+    leaks = () if options.split == "pairs" else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(
         pairs=total,
         train=counts["train"],
@@ -156,12 +142,16 @@ def make_pairs(
         clips=len(clips),
         utterances=len(utterances),
         dropped=dict(sides.dropped),
+        merged=merged,
+        one_sided=tuple(name for name, of_class in sorted(expected.items()) if len(+of_class) == 1),
         leaks=leaks,
         is_standin=built.get("stand_in") is not None,
     )
 
 
-def _record(options: PairOptions, counts: Mapping[str, int], sides: Sides) -> SplitRecord:
+def _record(
+    options: PairOptions, counts: Mapping[str, int], sides: Sides, merged: tuple[tuple[str, ...], ...]
+) -> SplitRecord:
     return SplitRecord(
         split=options.split,
         test_share=options.test_share,
@@ -170,6 +160,7 @@ def _record(options: PairOptions, counts: Mapping[str, int], sides: Sides) -> Sp
         train=counts["train"],
         test=counts["test"],
         dropped=dict(sides.dropped),
+        merged=merged,
     )
 
 
@@ -193,28 +184,6 @@ def pair_rows(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> I
     for clip in sorted(clips, key=lambda row: row.id + "__"):
         for utterance in by_class[clip.class_id]:
             yield PairRow(id=f"{clip.id}__{utterance.id}", class_id=clip.class_id, clip=clip.id, utterance=utterance.id)
-
-
-def find_leaks(
-    clips: Mapping[str, ClipRow], utterances: Mapping[str, UtteranceRow], sides: Sides, split: SplitName
-) -> tuple[str, ...]:
-    """Names what stands on both sides: intervals, clips with their descriptions; for ``person`` persons and voices."""
-    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for clip_id, side in sides.clips.items():
-        seen["interval", interval_of(clip_id)].add(side)
-        seen["file", clips[clip_id].sha256].add(side)
-        if split == "person":
-            seen["person", clips[clip_id].person].add(side)
-        if split == "mpii":
-            seen["sequence", f"{clips[clip_id].person}-{clips[clip_id].dish}"].add(side)
-    for utterance_id, side in sides.utterances.items():
-        utterance = utterances[utterance_id]
-        seen["file", utterance.sha256].add(side)
-        if utterance.clip is not None:
-            seen["interval", interval_of(utterance.clip)].add(side)
-        if split == "person":
-            seen["voice", utterance.voice].add(side)
-    return tuple(f"{kind} {name}" for (kind, name), where in sorted(seen.items()) if len(where) > 1)
 
 
 def _check_items(
@@ -242,62 +211,29 @@ def _sides(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
     options: PairOptions,
+    content: Content,
     official: Mapping[str, Sequence[str]],
 ) -> Sides:
+    share, seed = options.test_share, options.seed
     match options.split:
         case "items":
-            return split_items(clips, utterances, test_share=options.test_share, seed=options.seed)
+            return split_items(clips, utterances, test_share=share, seed=seed, content=content)
         case "person":
-            return split_person(clips, utterances, test_share=options.test_share, seed=options.seed)
+            return split_person(clips, utterances, test_share=share, seed=seed, content=content)
         case "mpii":
-            return split_mpii(clips, utterances, official=official, test_share=options.test_share, seed=options.seed)
+            return split_mpii(clips, utterances, official=official, test_share=share, seed=seed, content=content)
         case "pairs":
             return Sides({}, {}, {}, {})
 
 
-def _dealer(
-    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
-) -> Callable[[PairRow], tuple[Side, int | None] | None]:
-    """The function that says on which side, and in which fold, a pair stands; None for neither side."""
-    if options.split == "pairs":
-        return _dealer_of_pairs(clips, utterances, options)
-
-    def deal(pair: PairRow) -> tuple[Side, int | None] | None:
-        side = sides.clips.get(pair.clip)
-        if side is None or side != sides.utterances.get(pair.utterance):
-            return None
-        if side == "test":
-            return side, None
-        return side, min(sides.clip_folds[pair.clip], sides.utterance_folds[pair.utterance])
-
-    return deal
-
-
-def _dealer_of_pairs(
-    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], options: PairOptions
-) -> Callable[[PairRow], tuple[Side, int | None]]:
-    """The paper's literal reading: in every class exactly ``test_share`` of the pairs, at random, are for testing."""
-    row_of, row_counts = _positions(clips)
-    column_of, column_counts = _positions(utterances)
-    ranks = {}
-    for class_id, rows in row_counts.items():
-        random = generator(options.seed, "split", "pairs", class_id)
-        columns = column_counts[class_id]
-        ranks[class_id] = random.permutation(rows * columns).reshape(rows, columns)
-
-    def deal(pair: PairRow) -> tuple[Side, int | None]:
-        rank = ranks[pair.class_id]
-        here = int(rank[row_of[pair.clip], column_of[pair.utterance]])
-        return ("test", None) if here < round(options.test_share * rank.size) else ("train", here % FOLDS)
-
-    return deal
-
-
-def _positions(items: Sequence[ItemRow]) -> tuple[dict[str, int], Counter[str]]:
-    """The position of every item within its class, in order of id, and how many items each class has."""
-    positions: dict[str, int] = {}
-    counts: Counter[str] = Counter()
-    for item in sorted(items, key=lambda row: row.id):
-        positions[item.id] = counts[item.class_id]
-        counts[item.class_id] += 1
-    return positions, counts
+def _check_sides(workspace: Workspace, expected: Mapping[str, Counter[Side]], options: PairOptions) -> None:
+    uses: dict[Side, str] = {"train": "train on", "test": "test with"}
+    for side, what in uses.items():
+        if not any(counts[side] for counts in expected.values()):
+            raise InputError(
+                f"There would be no pairs to {what}: no class has a clip and an utterance on that side",
+                where=f"{workspace.manifests}, --split {options.split}, --test-share {options.test_share:g}",
+                expected="a class with clips and utterances on both sides: of n clips, the test share times n, rounded,"
+                " must be more than 0 and less than n (one content under several names counts as one)",
+                next_step="choose another --test-share or --split, or build or record more of a class",
+            )

@@ -13,13 +13,14 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.pairs.splits import SplitName
 
 
-class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.split/1"):
+class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.split/1", omit_defaults=True):
     """manifests/split.json.
 
     Attributes:
         split, test_share, seed, reviewed: the options of `dataset_tools.pairs.pairing.PairOptions`.
         train, test: how many rows the manifests have.
         dropped: items on neither side, counted by reason.
+        merged: ids of the items that are one content under several names, a list for each; left out if none.
     """
 
     split: SplitName
@@ -29,6 +30,7 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
     train: int
     test: int
     dropped: Mapping[str, int]
+    merged: tuple[tuple[str, ...], ...] = ()
 
 
 def split_path(workspace: Workspace) -> Path:

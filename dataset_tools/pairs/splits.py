@@ -1,15 +1,16 @@
-"""Who stands on the training side and who on the test side: the four splits, the folds, and the leak check.
+"""Who stands on the training side and who on the test side: the four splits, and the folds.
 
 A split deals *items* (clips and utterances); a pair belongs to a side when both of its items do. The exception is
-``pairs``, the paper's literal reading, which deals the pairs themselves and so puts every item on both sides.
+``pairs``, the paper's literal reading, which deals the pairs themselves and so puts every item on both sides. Items of
+one content (`dataset_tools.pairs.same_content`) are dealt together, whatever their names.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -17,14 +18,13 @@ import numpy as np
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.pairs.folds import FOLDS, deal_folds
+from dataset_tools.pairs.folds import FOLDS, VALIDATION_FOLD, Group, deal_folds
+from dataset_tools.pairs.person_partition import partition_people
+from dataset_tools.pairs.same_content import Content, content_of, group_by_mark
 
 SplitName = Literal["items", "person", "mpii", "pairs"]
 Side = Literal["train", "test"]
 Item = TypeVar("Item", ClipRow, UtteranceRow)
-
-PERSON_DRAWS = 4000
-_WINDOW = re.compile(r"_w\d+of\d+$")
 
 
 @dataclass(frozen=True)
@@ -38,72 +38,74 @@ class Sides:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def interval_of(clip_id: str) -> str:
-    """The interval that a clip was cut from: all windows of one interval share it, and share a side."""
-    return _WINDOW.sub("", clip_id)
-
-
-def split_items(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], *, test_share: float, seed: int) -> Sides:
+def split_items(
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    *,
+    test_share: float,
+    seed: int,
+    content: Content | None = None,
+) -> Sides:
     """``items``: in every class, ``test_share`` of the intervals and of the utterances, at random, are for testing.
 
     An utterance stands on the side of the clip that it describes; one that describes a class only is dealt so that the
     class's share comes out right.
     """
-    clip_sides: dict[str, Side] = {}
-    clip_folds: dict[str, int] = {}
+    content = content or content_of(clips, utterances)
+    sides: dict[str, Side] = {}
+    folds: dict[str, int] = {}
     for class_id, group in _by_class(clips).items():
         random = generator(seed, "split", "items", class_id)
-        intervals = sorted({interval_of(clip.id) for clip in group})
+        sizes = Counter(content.clips[clip.id] for clip in group)
+        intervals = sorted(sizes)
         order = [intervals[index] for index in random.permutation(len(intervals))]
-        sizes = Counter(interval_of(clip.id) for clip in group)
-        test = _first_until(order, sizes, round(test_share * len(group)))
-        folds = deal_folds([interval for interval in order if interval not in test])
-        for clip in group:
-            interval = interval_of(clip.id)
-            clip_sides[clip.id] = "test" if interval in test else "train"
-            if interval in folds:
-                clip_folds[clip.id] = folds[interval]
-    return _with_utterances(
-        clips, utterances, clip_sides, clip_folds, test_share=test_share, seed=seed, voices_apart=False
-    )
+        undealt = [name for name in order if name not in sides]  # another class may have the same content
+        tested = sum(sizes[name] for name in order if sides.get(name) == "test")
+        test = _first_until(undealt, sizes, round(test_share * len(group)) - tested)
+        sides |= {name: "test" if name in test else "train" for name in undealt}
+        folds |= deal_folds([name for name in undealt if name not in test])
+    clip_sides = {clip.id: sides[content.clips[clip.id]] for clip in clips}
+    clip_folds = {clip.id: folds[content.clips[clip.id]] for clip in clips if content.clips[clip.id] in folds}
+    return _with_utterances(clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed)
 
 
 def split_person(
-    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], *, test_share: float, seed: int
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    *,
+    test_share: float,
+    seed: int,
+    content: Content | None = None,
 ) -> Sides:
-    """``person``: nobody in the footage, and no voice, stands on both sides.
-
-    Of many random sets of persons, the one is taken whose share of every class comes nearest to ``test_share``.
+    """``person``: nobody in the footage, and no voice, stands on both sides (`person_partition`).
 
     Raises:
-        InputError: no set of persons leaves every class on both sides.
+        InputError: no set of persons and voices leaves every class on both sides.
     """
-    persons = sorted({clip.person for clip in clips})
-    classes = sorted({clip.class_id for clip in clips})
-    counts = np.zeros((len(persons), len(classes)))
-    for clip in clips:
-        counts[persons.index(clip.person), classes.index(clip.class_id)] += 1
+    content = content or content_of(clips, utterances)
     random = generator(seed, "split", "person")
-    draws = random.random((PERSON_DRAWS, len(persons))) < test_share
-    shares = (draws @ counts) / counts.sum(axis=0)
-    usable = ((shares > 0) & (shares < 1)).all(axis=1)
-    if not usable.any():
-        alone = [name for name, column in zip(classes, counts.T, strict=True) if (column > 0).sum() < 2]
-        raise InputError(
-            f"The persons cannot be split: of {len(persons)} no set leaves every class on both sides",
-            where=f"classes with one person only: {', '.join(alone) or 'none'}",
-            expected="every class shown by at least two persons",
-            next_step="use --split items, or build more clips with --per-class",
-        )
-    distance = np.where(usable, np.abs(shares - test_share).sum(axis=1), np.inf)
-    test = {person for person, drawn in zip(persons, draws[int(distance.argmin())], strict=True) if drawn}
-    train_persons = [person for person in persons if person not in test]
-    folds = deal_folds([train_persons[index] for index in random.permutation(len(train_persons))])
-    clip_sides: dict[str, Side] = {clip.id: "test" if clip.person in test else "train" for clip in clips}
-    clip_folds = {clip.id: folds[clip.person] for clip in clips if clip.person in folds}
-    return _with_utterances(
-        clips, utterances, clip_sides, clip_folds, test_share=test_share, seed=seed, voices_apart=True
+    people = partition_people(clips, utterances, content, test_share=test_share, random=random)
+    folds = _folds_of_groups({unit for unit in people.persons.values() if unit not in people.test}, random)
+    clip_sides: dict[str, Side] = {
+        clip.id: "test" if people.persons[clip.person] in people.test else "train" for clip in clips
+    }
+    clip_folds = {clip.id: folds[people.persons[clip.person]] for clip in clips if clip_sides[clip.id] == "train"}
+    others = {unit for unit in people.voices.values() if unit not in people.test | folds.keys()}
+    folds |= _folds_of_groups(others, random)
+    sides = _with_utterances(
+        clips,
+        utterances,
+        content,
+        clip_sides,
+        clip_folds,
+        test_share=test_share,
+        seed=seed,
+        voice_sides={voice: "test" if unit in people.test else "train" for voice, unit in people.voices.items()},
+        voice_folds={voice: folds[unit] for voice, unit in people.voices.items() if unit in folds},
     )
+    if not all(VALIDATION_FOLD in dealt.values() for dealt in (sides.clip_folds, sides.utterance_folds)):
+        return _without_validation(sides)  # either persons or voices are too few to keep some apart once more
+    return sides
 
 
 def split_mpii(
@@ -113,8 +115,11 @@ def split_mpii(
     official: Mapping[str, Iterable[str]],
     test_share: float,
     seed: int,
+    content: Content | None = None,
 ) -> Sides:
     """``mpii``: the official lists of sequences (``sNN-dNN``); train and val train, test tests, the rest is dropped.
+
+    Where the lists put one content on both sides, it is left out of the training side.
 
     Raises:
         InputError: the data set was built from footage without the official lists.
@@ -128,41 +133,44 @@ def split_mpii(
             expected="the lists of experimentalSetup/, read by fmn-data build",
             next_step="put experimentalSetup/ beside the videos and build again, or use --split items or person",
         )
+    content = content or content_of(clips, utterances)
+    dropped: Counter[str] = Counter()
     sequences = {clip.id: f"{clip.person}-{clip.dish}" for clip in clips}
+    tested = {content.clips[clip.id] for clip in clips if sequences[clip.id] in test}
     clip_sides: dict[str, Side] = {}
     for clip in clips:
         if sequences[clip.id] in test:
             clip_sides[clip.id] = "test"
-        elif sequences[clip.id] in train:
+        elif sequences[clip.id] not in train:
+            dropped["clips outside the official lists"] += 1
+        elif content.clips[clip.id] in tested:
+            dropped["training clips of the official lists whose content is in the test list"] += 1
+        else:
             clip_sides[clip.id] = "train"
-    random = generator(seed, "split", "mpii")
-    train_sequences = sorted({sequences[clip_id] for clip_id, side in clip_sides.items() if side == "train"})
-    folds = deal_folds([train_sequences[index] for index in random.permutation(len(train_sequences))])
-    clip_folds = {clip_id: folds[sequences[clip_id]] for clip_id, side in clip_sides.items() if side == "train"}
-    sides = _with_utterances(
-        clips, utterances, clip_sides, clip_folds, test_share=test_share, seed=seed, voices_apart=False
-    )
-    outside = len(clips) - len(clip_sides)
-    return Sides(
-        sides.clips,
-        sides.utterances,
-        sides.clip_folds,
-        sides.utterance_folds,
-        {**sides.dropped, **({"clips outside the official lists": outside} if outside else {})},
-    )
+    trained: dict[str, set[str]] = defaultdict(set)
+    for clip_id, side in clip_sides.items():
+        if side == "train":
+            trained[sequences[clip_id]].add(content.clips[clip_id])
+    groups = group_by_mark(trained)
+    folds = _folds_of_groups(set(groups.values()), generator(seed, "split", "mpii"))
+    clip_folds = {clip_id: folds[groups[sequences[clip_id]]] for clip_id, side in clip_sides.items() if side == "train"}
+    sides = _with_utterances(clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed)
+    return replace(sides, dropped={**sides.dropped, **dropped})
 
 
 def _with_utterances(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
+    content: Content,
     clip_sides: Mapping[str, Side],
     clip_folds: Mapping[str, int],
     *,
     test_share: float,
     seed: int,
-    voices_apart: bool,
+    voice_sides: Mapping[str, Side] | None = None,
+    voice_folds: Mapping[str, int] | None = None,
 ) -> Sides:
-    """Deals the utterances: to the side of their clip, else to fill their class's share; voices apart on request."""
+    """Deals the utterances: to the side of their clip, else to that of their voice, or to fill their class's share."""
     all_clips = {clip.id for clip in clips}
     sides: dict[str, Side] = {}
     folds: dict[str, int] = {}
@@ -171,52 +179,62 @@ def _with_utterances(
     for utterance in utterances:
         if utterance.clip is None:
             free.append(utterance)
-        elif utterance.clip in clip_sides:
+        elif utterance.clip not in all_clips:
+            dropped["utterances whose clip is not in the data set"] += 1
+        elif utterance.clip not in clip_sides:
+            dropped["utterances of clips that were left out"] += 1
+        elif voice_sides and voice_sides[utterance.voice] != clip_sides[utterance.clip]:
+            dropped["utterances whose voice stands on the other side"] += 1
+        else:
             sides[utterance.id] = clip_sides[utterance.clip]
             if utterance.clip in clip_folds:
                 folds[utterance.id] = clip_folds[utterance.clip]
-        elif utterance.clip in all_clips:
-            dropped["utterances of clips outside the official lists"] += 1
-        else:
-            dropped["utterances whose clip is not in the data set"] += 1
-    if voices_apart:
-        crossing = _crossing_voices(utterances, sides)
-        for utterance in utterances:
-            if utterance.id in sides and crossing.get(utterance.voice, sides[utterance.id]) != sides[utterance.id]:
-                del sides[utterance.id]
-                folds.pop(utterance.id, None)
-                dropped["utterances whose voice stands on the other side"] += 1
-    voice_sides: dict[str, Side] = {u.voice: sides[u.id] for u in utterances if u.id in sides}
-    voice_folds = {u.voice: folds[u.id] for u in utterances if u.id in folds}
+    of_content = _majority_sides(sides, content)
+    for utterance_id in [name for name, side in sides.items() if side != of_content[content.utterances[name]]]:
+        del sides[utterance_id]
+        folds.pop(utterance_id, None)
+        dropped["utterances whose content stands on the other side"] += 1
+    fold_of = {content.utterances[name]: folds[name] for name in sorted(folds, key=folds.__getitem__, reverse=True)}
     for class_id, group in _by_class(free).items():
         random = generator(seed, "split", "free utterances", class_id)
         wanted = round(test_share * sum(u.class_id == class_id for u in utterances))
         tested = sum(sides.get(u.id) == "test" for u in utterances if u.class_id == class_id)
         for position, index in enumerate(random.permutation(len(group))):
             utterance = group[index]
+            same = content.utterances[utterance.id]
             side: Side = "test" if tested < wanted else "train"
-            fold = position % FOLDS
-            if voices_apart:
-                side = voice_sides.setdefault(utterance.voice, side)
-                fold = voice_folds.setdefault(utterance.voice, fold)
+            side = of_content.setdefault(same, voice_sides[utterance.voice] if voice_sides else side)
             tested += side == "test"
             sides[utterance.id] = side
             if side == "train":
-                folds[utterance.id] = fold
+                folds[utterance.id] = fold_of.setdefault(
+                    same, (voice_folds or {}).get(utterance.voice, position % FOLDS)
+                )
+    folds = {name: fold_of[content.utterances[name]] for name in folds}
     return Sides(dict(clip_sides), sides, dict(clip_folds), folds, dict(dropped))
 
 
-def _crossing_voices(utterances: Sequence[UtteranceRow], sides: Mapping[str, Side]) -> dict[str, Side]:
-    """For every voice that stands on both sides, the side where more of its utterances are (training on a tie)."""
-    heard: dict[str, Counter[Side]] = defaultdict(Counter)
-    for utterance in utterances:
-        if utterance.id in sides:
-            heard[utterance.voice][sides[utterance.id]] += 1
-    return {
-        voice: "test" if count["test"] > count["train"] else "train"
-        for voice, count in heard.items()
-        if len(count) == 2
-    }
+def _without_validation(sides: Sides) -> Sides:
+    clip_folds, utterance_folds = (
+        {name: max(fold, VALIDATION_FOLD + 1) for name, fold in folds.items()}
+        for folds in (sides.clip_folds, sides.utterance_folds)
+    )
+    return replace(sides, clip_folds=clip_folds, utterance_folds=utterance_folds)
+
+
+def _majority_sides(sides: Mapping[str, Side], content: Content) -> dict[str, Side]:
+    """For every content of utterances, the side where more of them stand (training on a tie)."""
+    counts: dict[str, Counter[Side]] = defaultdict(Counter)
+    for utterance_id, side in sides.items():
+        counts[content.utterances[utterance_id]][side] += 1
+    return {name: "test" if count["test"] > count["train"] else "train" for name, count in counts.items()}
+
+
+def _folds_of_groups(groups: AbstractSet[Group], random: np.random.Generator) -> dict[Group, int]:
+    """The fold of every group; one that is alone is trained on, as nothing is left beside a validation fold."""
+    ordered = sorted(groups)
+    order = [ordered[index] for index in random.permutation(len(ordered))]
+    return deal_folds(order) if len(order) != 1 else {order[0]: VALIDATION_FOLD + 1}
 
 
 def _by_class(rows: Sequence[Item]) -> dict[str, list[Item]]:

@@ -27,6 +27,7 @@ from dataset_tools.manifests import ClipRow
 SOUND_SUFFIXES = frozenset(
     [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
 )
+_SHOWN = 3
 _COLUMNS = ("path", "class", "clip", "voice", "text", "licence")
 
 
@@ -70,18 +71,23 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
     """Looks through a folder, or reads a CSV.
 
     Raises:
-        InputError: there is no such folder or file, or the CSV cannot be read or has other columns.
+        InputError: there is no such folder or file, the CSV cannot be read or has other columns, or nothing in it is a
+            recording of this data set.
     """
     names = _Names({one.id for one in classes.classes}, {clip.id: clip.class_id for clip in clips})
+    found = Found()
     if source.is_dir():
-        return _in_folder(source, names)
-    if source.suffix.lower() == ".csv" and source.is_file():
-        return _in_csv(source, names)
+        found = _in_folder(source, names)
+    elif source.suffix.lower() == ".csv" and source.is_file():
+        found = _in_csv(source, names)
+    if found.recordings:
+        return found
+    more = f" and {len(found.mismatches) - _SHOWN} more" if len(found.mismatches) > _SHOWN else ""
     raise InputError(
-        "There are no recordings to import",
+        "; ".join(["There are no recordings to import", *found.mismatches[:_SHOWN]]) + more,
         where=source,
-        expected="a folder of recordings, or a CSV file that lists them",
-        next_step="check the path",
+        expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
+        next_step="check the path and the names; fmn-data classes lists the classes",
     )
 
 

@@ -60,9 +60,10 @@ class ImportSummary:
     """What an import did.
 
     Attributes:
-        added: recordings that are new. known: how many files had been imported before, byte for byte.
+        added: recordings that are new.
+        known: how many files had been imported before, byte for byte, under whatever name, clip, class or voice.
         refused: the files that cannot be used, and why.
-        mismatches: what belongs to no class or clip, a sentence each.
+        mismatches: what belongs to no class or clip, or is known as something else, a sentence each.
     """
 
     added: tuple[RecordingRow, ...]
@@ -113,22 +114,31 @@ def import_recordings(
         progress: is told how far it is.
 
     Raises:
-        InputError: there is nothing to import from.
+        InputError: there is nothing to import.
     """
     found = find_recordings(source, classes, clips)
     rows = {row.id: row for row in read_recordings(workspace)}
+    known_as = {row.original_sha256: row.id for row in rows.values()}
     tasks: dict[str, _Task] = {}
+    task_of: dict[str, _Task] = {}  # by the file's SHA-256
     mismatches = list(found.mismatches)
     known = 0
     for recording in found.recordings:
         task = _task(recording, workspace)
         row_id = f"recording/{task.utterance_id}"
-        if task.utterance_id in tasks:
-            mismatches.append(f"{recording}: the same recording as {tasks[task.utterance_id].found}")
+        if task.sha256 in task_of:
+            same = task_of[task.sha256]
+            mismatches.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
+        elif task.sha256 in known_as and task.utterance_id not in rows:
+            known += 1
+            mismatches.append(
+                f"{recording}: known already, as {known_as[task.sha256]}; to have it as {task.utterance_id} instead, "
+                f"remove that row from {workspace.relative(_listing(workspace))} first"
+            )
         elif task.utterance_id in rows and ledger.finished(row_id, _key(task)) is not None:
             known += 1
         else:
-            tasks[task.utterance_id] = task
+            tasks[task.utterance_id] = task_of[task.sha256] = task
     _forget_mended(ledger, {str(one.path) for one in found.recordings}, tasks)
     refused: dict[str, ToolkitError] = {}
     written: dict[str, Written] = {}

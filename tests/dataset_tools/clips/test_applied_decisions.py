@@ -34,7 +34,8 @@ from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.context_videos import shown_videos
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.pairs.pairing import PairOptions, make_pairs
+from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
 
 CLASSES = load_classes()

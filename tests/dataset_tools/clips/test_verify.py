@@ -15,6 +15,7 @@ from dataset_tools.build.verify import verify_dataset
 from dataset_tools.clips.encoding import encode
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     ClassLabel,
@@ -151,9 +152,9 @@ def in_both(place: Workspace, field: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("split", "field", "leak"),
     [
-        ("person", "person", "leak: 1 persons stand on both sides of the split: s50"),
-        ("person", "voice", "leak: 1 voices stand on both sides of the split: s50"),
-        ("mpii", "person", "leak: 1 sequences stand on both sides of the split: s50-d20"),
+        ("person", "person", "1 persons stand on both sides of the split: s50"),
+        ("person", "voice", "1 voices stand on both sides of the split: s50"),
+        ("mpii", "person", "1 sequences stand on both sides of the split: s50-d20"),
         ("items", "person", None),
         ("items", "voice", None),
     ],
@@ -164,7 +165,11 @@ def test_every_split_is_held_to_what_it_keeps_apart(
     record(workspace, split)
     assert problems(workspace) == ()
     in_both(workspace, field, "s50")
-    assert problems(workspace) == (() if leak is None else (leak,))
+    first, second = "s07-d20_000001-000050", "s09-d20_000041-000090"
+    if field == "voice":
+        first, second = f"{first}_voice0", f"{second}_voice2"
+    named = f"({first} to train on, {second} to test with); run fmn-data pairs again"
+    assert problems(workspace) == (() if leak is None else (f"leak: {leak} {named}",))
     assert verify_dataset(workspace).split == split
 
 
@@ -173,7 +178,21 @@ def test_an_utterance_apart_from_the_clip_that_it_describes_is_a_leak(workspace:
     described = next(read_rows(workspace.manifests / "test.jsonl", SplitPairRow)).clip.id
     spoken = msgspec.structs.replace(train[0].utterance, clip=described)
     write_rows(workspace.manifests / "train.jsonl", [msgspec.structs.replace(train[0], utterance=spoken), train[1]])
-    assert problems(workspace) == (f"leak: 1 intervals stand on both sides of the split: {described}",)
+    assert problems(workspace) == (
+        f"leak: 1 intervals stand on both sides of the split: {described} "
+        f"({spoken.id} to train on, {described} to test with); run fmn-data pairs again",
+    )
+
+
+def test_one_video_under_two_names_is_a_leak_with_its_ids(workspace: Workspace) -> None:
+    ids = [row.id for row in read_rows(workspace.manifests / "clips.jsonl", ClipRow)]
+    with Ledger(workspace.ledger) as ledger:
+        for clip_id in ids:  # frames 1-50, 21-70, 41-90, 61-110: the second and the third have some in common
+            source = "a" * 64 if clip_id in ids[1:3] else clip_id
+            ledger.record(LedgerRow(id=f"clip/{clip_id}", status="ok", stage="cut", values={"source_sha256": source}))
+    (problem,) = problems(workspace)
+    assert problem.startswith("leak: 1 contents stand on both sides")
+    assert f"({ids[1]} to train on, {ids[2]} to test with); run fmn-data pairs again" in problem
 
 
 def test_manifests_of_an_earlier_data_set_are_told(workspace: Workspace) -> None:

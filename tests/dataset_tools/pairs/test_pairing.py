@@ -14,7 +14,10 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.pairs.pairing import PairOptions, find_leaks, make_pairs
+from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.leak_check import find_leaks
+from dataset_tools.pairs.pairing import make_pairs
+from dataset_tools.pairs.same_content import content_of
 from dataset_tools.pairs.split_record import read_split
 from dataset_tools.pairs.splits import Sides
 
@@ -147,8 +150,9 @@ def test_a_leak_is_found(make_clip: Callable[..., ClipRow], make_utterance: Call
     clip_sides = {one: "train", two: "test"}
     utterance_sides = {spoken_one: "train", spoken_two: "test"}
     split = Sides(clip_sides, utterance_sides, {}, {})
-    assert find_leaks(clips, utterances, split, "items") == ("interval s10-d01_000001-000050",)
-    assert find_leaks(clips, utterances, split, "person") == (
+    content = content_of([*clips.values()], [*utterances.values()])
+    assert find_leaks(clips, utterances, content, split, "items") == ("interval s10-d01_000001-000050",)
+    assert find_leaks(clips, utterances, content, split, "person") == (
         "interval s10-d01_000001-000050",
         "person s10",
         "voice v",
@@ -156,7 +160,7 @@ def test_a_leak_is_found(make_clip: Callable[..., ClipRow], make_utterance: Call
     together = dataclasses.replace(
         split, clips=dict.fromkeys(clips, "train"), utterances=dict.fromkeys(utterances, "train")
     )
-    assert find_leaks(clips, utterances, together, "person") == ()
+    assert find_leaks(clips, utterances, content, together, "person") == ()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 30])

@@ -93,8 +93,12 @@ def test_person_drops_and_counts_recordings_that_would_cross(corpus, make_uttera
     by_side = {side: [c for c in clips if before.clips[c.id] == side] for side in ("train", "test")}
     human = [make_utterance(c.class_id, c.id, "human") for c in by_side["train"][:3] + by_side["test"][:2]]
     sides = split_person(clips, utterances + human, test_share=0.3, seed=0)
-    assert [u.id in sides.utterances for u in human] == [True, True, True, False, False]
-    assert sides.dropped == {"utterances whose voice stands on the other side": 2}
+    heard = {sides.utterances[u.id] for u in human if u.id in sides.utterances}
+    lost = [u for u in human if u.id not in sides.utterances]
+    assert len(heard) == 1
+    assert all({sides.clips[u.clip]} != heard for u in lost)
+    assert all(sides.utterances[u.id] == sides.clips[u.clip] for u in human if u not in lost)
+    assert sides.dropped == ({"utterances whose voice stands on the other side": len(lost)} if lost else {})
 
 
 def test_person_refuses_when_one_person_shows_a_class_alone(make_clip: Clips) -> None:
@@ -115,7 +119,7 @@ def test_mpii_follows_the_official_lists(make_clip: Clips, make_utterance: Utter
     assert [sides.utterances.get(u.id) for u in utterances] == ["train", "train", "test", None]
     assert sides.dropped == {
         "clips outside the official lists": 1,
-        "utterances of clips outside the official lists": 1,
+        "utterances of clips that were left out": 1,
     }
     with pytest.raises(InputError, match="official split is not known"):
         split_mpii(clips, utterances, official={}, test_share=0.3, seed=0)

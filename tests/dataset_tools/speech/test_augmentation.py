@@ -24,7 +24,8 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.pairs.pairing import PairOptions, make_pairs
+from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.augmentation import Ranges, augment, changed
 from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
 from dataset_tools.speech.recording_quality import Limits, judge, measure

@@ -115,6 +115,57 @@ def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
     assert all(file.read_bytes() == everything[file] for file in originals)
 
 
+def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    path = take(tmp_path / "rec" / f"{clips[0].id}.wav", 200)
+    (first,) = load(workspace, path.parent, classes, clips).added
+    again = [
+        shutil.copytree(path.parent, tmp_path / "rec2"),  # another folder: another voice
+        tmp_path / "of-a-class",
+        tmp_path / "of-another-clip",
+    ]
+    for copy in (again[1] / CARROT / "ben_01.wav", again[2] / f"{clips[1].id}.wav"):
+        copy.parent.mkdir(parents=True)
+        shutil.copy(path, copy)
+    listing = {file: file.read_bytes() for file in workspace.recordings.iterdir()}
+    for folder in again:
+        summary = load(workspace, folder, classes, clips)
+        assert (summary.added, summary.known) == ((), 1)
+        (said,) = summary.mismatches
+        assert f"known already, as {first.id}" in said
+        assert "recordings/recordings.jsonl" in said
+    assert {file: file.read_bytes() for file in workspace.recordings.iterdir()} == listing
+    assert [file.name for file in workspace.speech.iterdir()] == [f"{first.id}.wav"]
+
+
+def test_one_file_under_two_names_of_one_folder_is_one_recording(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    path = take(tmp_path / "rec" / f"{clips[0].id}.wav", 200)
+    shutil.copy(path, path.with_name(f"{clips[1].id}.wav"))
+    summary = load(workspace, path.parent, classes, clips)
+    assert [row.utterance.clip for row in summary.added] == [clips[0].id]
+    assert f"imported as {summary.added[0].id}" in "".join(summary.mismatches)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("", ""), ("notes.docx", "x"), ("list.csv", "path,class\n"), ("list.csv", "path,class\nx.wav,y")],
+)
+def test_nothing_to_import_is_no_success(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], name: str, content: str
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    if name:
+        (source / name).write_text(content)
+    with pytest.raises(InputError, match="no recordings to import") as caught:
+        load(workspace, source / name if name.endswith("csv") else source, classes, clips)
+    assert ("x.wav" if "x.wav" in content else name.replace("list.csv", "")) in caught.value.found
+    assert not workspace.recordings.exists()
+
+
 def test_every_mismatch_is_named_and_the_rest_is_imported(
     workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
 ) -> None:

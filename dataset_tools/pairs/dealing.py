@@ -1,0 +1,104 @@
+"""From items dealt to pairs dealt: on which side and in which fold each pair stands, and how many come to each side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import generator
+from dataset_tools.manifests import ClipRow, ItemRow, PairRow, UtteranceRow
+from dataset_tools.pairs.folds import FOLDS
+from dataset_tools.pairs.splits import Side, Sides, SplitName
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """How pairs are dealt.
+
+    Attributes:
+        split: ``items``, ``person``, ``mpii`` or ``pairs`` (see `dataset_tools.pairs.splits`).
+        test_share: share of the items (for ``pairs``: of the pairs) that test, 0 < share < 1.
+        seed: of everything random in it.
+        reviewed: whether only items that a person accepted take part.
+    """
+
+    split: SplitName = "items"
+    test_share: float = 0.3
+    seed: int = 0
+    reviewed: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_share < 1:
+            raise InputError(
+                f"The test share is {self.test_share}",
+                where="--test-share",
+                expected="a number between 0 and 1, such as 0.3",
+            )
+
+
+def pairs_of_class(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
+) -> dict[str, Counter[Side]]:
+    """How many pairs of each class come to stand on each side."""
+    sides_of: tuple[Side, Side] = ("train", "test")
+    clips_in = Counter((row.class_id, sides.clips.get(row.id)) for row in clips)
+    utterances_in = Counter((row.class_id, sides.utterances.get(row.id)) for row in utterances)
+    found: dict[str, Counter[Side]] = {}
+    for class_id in {row.class_id for row in clips}:
+        if options.split == "pairs":
+            pairs = clips_in[class_id, None] * utterances_in[class_id, None]
+            test = round(options.test_share * pairs)
+            found[class_id] = Counter({"test": test, "train": pairs - test})
+        else:
+            found[class_id] = Counter({s: clips_in[class_id, s] * utterances_in[class_id, s] for s in sides_of})
+    return found
+
+
+def dealer(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
+) -> Callable[[PairRow], tuple[Side, int | None] | None]:
+    """The function that says on which side, and in which fold, a pair stands; None for neither side."""
+    if options.split == "pairs":
+        return _dealer_of_pairs(clips, utterances, options)
+
+    def deal(pair: PairRow) -> tuple[Side, int | None] | None:
+        side = sides.clips.get(pair.clip)
+        if side is None or side != sides.utterances.get(pair.utterance):
+            return None
+        if side == "test":
+            return side, None
+        return side, min(sides.clip_folds[pair.clip], sides.utterance_folds[pair.utterance])
+
+    return deal
+
+
+def _dealer_of_pairs(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], options: PairOptions
+) -> Callable[[PairRow], tuple[Side, int | None]]:
+    """The paper's literal reading: in every class exactly ``test_share`` of the pairs, at random, are for testing."""
+    row_of, row_counts = _positions(clips)
+    column_of, column_counts = _positions(utterances)
+    ranks = {}
+    for class_id, rows in row_counts.items():
+        random = generator(options.seed, "split", "pairs", class_id)
+        columns = column_counts[class_id]
+        ranks[class_id] = random.permutation(rows * columns).reshape(rows, columns)
+
+    def deal(pair: PairRow) -> tuple[Side, int | None]:
+        rank = ranks[pair.class_id]
+        here = int(rank[row_of[pair.clip], column_of[pair.utterance]])
+        return ("test", None) if here < round(options.test_share * rank.size) else ("train", here % FOLDS)
+
+    return deal
+
+
+def _positions(items: Sequence[ItemRow]) -> tuple[dict[str, int], Counter[str]]:
+    """The position of every item within its class, in order of id, and how many items each class has."""
+    positions: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    for item in sorted(items, key=lambda row: row.id):
+        positions[item.id] = counts[item.class_id]
+        counts[item.class_id] += 1
+    return positions, counts

@@ -1,0 +1,198 @@
+"""Group-disjoint partition: which persons, and which voices, are the test side of a split by person.
+
+A person is a unit that stands on one side as a whole; so is a voice that describes clips of several persons, or classes
+only. A voice of one person's clips alone goes with that person. Persons who share content, and voices that share a
+recording, are one unit. Clips and utterances are counted by class; an utterance whose voice stands on the other side
+than its clip is lost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.pairs.same_content import Content, group_by_mark
+
+MOST_UNITS = 16  # up to so many, every partition is looked at
+DRAWS = 4000  # of more units, so many random partitions are
+_ENTRIES = 4_000_000  # of an array at a time: 32 MB
+
+_Unit = tuple[str, str]  # kind, and the first of its names
+_Bools = NDArray[np.bool_]
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The unit that every person and every voice belongs to, and the units that are for testing.
+
+    Attributes:
+        persons, voices: unit by name; a voice that goes with a person has that person's unit.
+        test: the units of the test side.
+    """
+
+    persons: Mapping[str, _Unit]
+    voices: Mapping[str, _Unit]
+    test: frozenset[_Unit]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """How many items of each class belong to which two units, those of clip and voice: K such pairs of units.
+
+    Attributes:
+        first, second: [K] positions of units, the same where there is one only. counts: [K, classes].
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    counts: _Floats
+
+    def tested_and_trained(self, draws: _Bools) -> tuple[_Floats, _Floats]:
+        """Items with both units on the test side, and on the other, of each class: [draws, classes] each."""
+        first, second = draws[:, self.first], draws[:, self.second]
+        return (first & second) @ self.counts, ~(first | second) @ self.counts
+
+
+def partition_people(
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    content: Content,
+    *,
+    test_share: float,
+    random: np.random.Generator,
+) -> Partition:
+    """The partition that leaves clips and utterances of every class on both sides, nearest to ``test_share``.
+
+    Nearest: summed over the classes, the distance of the test share of the clips and of the utterances from
+    ``test_share``, and the share of utterances lost. Up to `MOST_UNITS` units the best of all partitions is found,
+    beyond them the best of `DRAWS` random ones.
+
+    Raises:
+        InputError: no partition leaves every class on both sides.
+    """
+    persons, voices = _units(clips, utterances, content)
+    units = sorted({*persons.values(), *voices.values()})
+    classes = sorted({clip.class_id for clip in clips})
+    of_clip = {clip.id: persons[clip.person] for clip in clips}
+    spoken = [row for row in utterances if row.clip is None or row.clip in of_clip]
+    tables = [
+        _table(units, classes, ((of_clip[row.id], of_clip[row.id], row.class_id) for row in clips)),
+        _table(units, classes, ((_of(row, of_clip, voices), voices[row.voice], row.class_id) for row in spoken)),
+    ]
+    if len(units) <= MOST_UNITS:
+        draws = np.arange(2 ** len(units))[:, None] >> np.arange(len(units)) & 1 == 1
+        draws = draws[random.permutation(len(draws))]  # so that the seed chooses among equally good ones
+    else:
+        draws = random.random((DRAWS, len(units))) < test_share
+    empty, distance = _rated(draws, tables, test_share)
+    best = int(np.lexsort((distance, empty))[0])
+    test, left = draws[best], int(empty[best])
+    if left and len(units) > MOST_UNITS:
+        test, left = _climbed(test, tables, test_share)
+    if left:
+        raise _impossible(clips, spoken, persons, voices)
+    return Partition(persons, voices, frozenset(unit for unit, drawn in zip(units, test, strict=True) if drawn))
+
+
+def _units(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], content: Content
+) -> tuple[dict[str, _Unit], dict[str, _Unit]]:
+    """The unit of every person and of every voice."""
+    shown: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        shown[clip.person].add(content.clips[clip.id])
+    persons: dict[str, _Unit] = {name: ("person", first) for name, first in group_by_mark(shown).items()}
+    recorded: dict[str, set[str]] = defaultdict(set)
+    for row in utterances:
+        recorded[row.voice] |= {content.utterances[row.id]} if row.source == "recorded" else set()
+    speakers = group_by_mark(recorded)
+    of_clip = {clip.id: persons[clip.person] for clip in clips}
+    described: dict[str, set[_Unit | None]] = defaultdict(set)
+    for row in utterances:
+        if row.clip is None or row.clip in of_clip:
+            described[speakers[row.voice]].add(of_clip[row.clip] if row.clip is not None else None)
+    voices: dict[str, _Unit] = {}
+    for voice, speaker in speakers.items():
+        one, *more = described[speaker] or {None}
+        voices[voice] = ("voice", speaker) if more or one is None else one
+    return persons, voices
+
+
+def _of(row: UtteranceRow, of_clip: Mapping[str, _Unit], voices: Mapping[str, _Unit]) -> _Unit:
+    return voices[row.voice] if row.clip is None else of_clip[row.clip]
+
+
+def _table(units: Sequence[_Unit], classes: Sequence[str], items: Iterable[tuple[_Unit, _Unit, str]]) -> _Table:
+    position = {unit: number for number, unit in enumerate(units)}
+    column = {class_id: number for number, class_id in enumerate(classes)}
+    found = Counter((position[one], position[two], column[name]) for one, two, name in items if name in column)
+    row_of = {pair: number for number, pair in enumerate(sorted({(one, two) for one, two, _ in found}))}
+    counts = np.zeros((len(row_of), len(classes)))
+    for (one, two, class_column), number in found.items():
+        counts[row_of[one, two], class_column] = number
+    pairs = np.array(list(row_of), dtype=np.int64).reshape(-1, 2)
+    return _Table(pairs[:, 0], pairs[:, 1], counts)
+
+
+def _rated(draws: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[NDArray[np.int64], _Floats]:
+    """How many sides of classes each of the partitions [M, units] leaves empty [M], and its distance [M]."""
+    width = max(len(table.first) for table in tables) or 1
+    empty, distance = [], []
+    for part in np.array_split(draws, -(-len(draws) * width // _ENTRIES)):
+        empty.append(np.zeros(len(part), dtype=np.int64))
+        distance.append(np.zeros(len(part)))
+        for table in tables:
+            there = table.counts.sum(axis=0)
+            tested, trained = (counts[:, there > 0] for counts in table.tested_and_trained(part))
+            total = there[there > 0]
+            lost = (total - tested - trained) / total
+            empty[-1] += ((tested == 0).sum(axis=1) + (trained == 0).sum(axis=1)).astype(np.int64)
+            distance[-1] += (np.abs(tested / total - test_share) + lost).sum(axis=1)
+    return np.concatenate(empty), np.concatenate(distance)
+
+
+def _climbed(start: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[_Bools, int]:
+    """Hill climbing: moves one unit, or swaps two, as long as that leaves fewer sides empty, or comes nearer."""
+    current, rating = start, tuple(float(rated[0]) for rated in _rated(start[None], tables, test_share))
+    one = np.eye(len(start), dtype=bool)
+    moves = np.concatenate([one, (one[:, None] | one[None, :])[np.triu_indices(len(start), 1)]])
+    while True:
+        near = current ^ moves
+        empty, distance = _rated(near, tables, test_share)
+        best = int(np.lexsort((distance, empty))[0])
+        if (float(empty[best]), float(distance[best])) >= rating:
+            return current, int(rating[0])
+        current, rating = near[best], (float(empty[best]), float(distance[best]))
+
+
+def _impossible(
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    persons: Mapping[str, _Unit],
+    voices: Mapping[str, _Unit],
+) -> InputError:
+    shown: dict[str, set[_Unit]] = defaultdict(set)
+    heard: dict[str, set[_Unit]] = defaultdict(set)
+    for clip in clips:
+        shown[clip.class_id].add(persons[clip.person])
+    for row in utterances:
+        heard[row.class_id].add(voices[row.voice])
+    seen_once, heard_once = (
+        ", ".join(sorted(name for name, units in of_class.items() if name in shown and len(units) < 2)) or "none"
+        for of_class in (shown, heard)
+    )
+    return InputError(
+        f"The persons cannot be split: of {len(set(persons.values()))} persons and {len({*voices.values()})} voices"
+        " no set leaves clips and utterances of every class on both sides",
+        where=f"classes with one person only: {seen_once}; with one voice only: {heard_once}",
+        expected="every class shown by at least two persons and spoken by at least two voices, that of a recording on"
+        " the side of its clip (persons, or voices, of the same content count once)",
+        next_step="use --split items, build more clips with --per-class, or have more people speak",
+    )
