@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 from dataset_tools.speech.espeak import EspeakEngine
 
@@ -171,9 +172,9 @@ def test_no_command_touches_a_recording(silent_set: Path, incoming: Path, tmp_pa
         assert ended.code == 0, (command, ended.err)
         assert hashes(workspace) == {**before, "recordings.jsonl": listing}, command
     # a retake, under the name of the first one: another file; the first stays
-    of_clips = sorted((incoming / "people").glob("en-us*/*.*"))
-    old, other = next((a, b) for a in of_clips for b in of_clips if a != b and a.suffix == b.suffix)
-    shutil.copy(other, old)
+    old = next(iter(sorted((incoming / "people").glob("en-us*/*.wav"))))
+    samples, rate_hz = soundfile.read(old)
+    soundfile.write(old, 0.5 * samples, rate_hz)
     assert run("fmn-data", "speech", "import", incoming / "people", "-w", workspace).code == 0
     after = hashes(workspace)
     assert {name: after[name] for name in before} == before
