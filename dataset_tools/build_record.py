@@ -65,6 +65,8 @@ class BuildSummary:
         reviewed: clips that a decision of people was applied to, by verdict.
         renamed: decisions recognized by their content where the video has another name now.
         notes: what the reader of the annotations wants said.
+        without_times: the videos that have no times, as full sentences.
+        is_own: whether the footage is of one's own.
         stand_in: what STANDIN.json says, when the footage is made up.
     """
 
@@ -78,6 +80,8 @@ class BuildSummary:
     reviewed: Mapping[str, int] = field(default_factory=dict)
     renamed: int = 0
     notes: tuple[str, ...] = ()
+    without_times: tuple[str, ...] = ()
+    is_own: bool = False
     stand_in: Mapping[str, Any] | None = None
     dry_run: bool = False
 

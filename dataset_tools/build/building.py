@@ -100,7 +100,7 @@ def build_dataset(
             plan = _plan_on(opened, classes, options, decisions, set())
         if not plan.clips:
             raise _no_clip(plan, {}, corpus)
-        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.notes(), dry_run=True)
+        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), dry_run=True)
     if options.speech:
         _check_speech(options.voices)
     with Ledger(workspace.ledger) as ledger:
@@ -126,7 +126,7 @@ def build_dataset(
         clips, utterances = with_verdicts(clips, utterances, reviews)
         write_rows(workspace.manifests / "clips.jsonl", clips)
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
-        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, opened.notes())
+        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, opened.without_times())
         write_build(workspace, corpus, classes, options, summary)
         remember_inputs(workspace, corpus, classes)
     return summary
@@ -186,16 +186,16 @@ class _Sources:
         self.read |= read
         self.unreadable |= unreadable
 
-    def notes(self) -> tuple[str, ...]:
-        """What is to be said of the corpus and of its videos."""
-        without = {name: source.index for name, source in self.read.items() if not source.index.stamps}
+    def without_times(self) -> tuple[str, ...]:
+        """The videos that have no times, as full sentences; not all where they are many."""
         said = [
-            f"{name}: {index.no_times}; its clips play at {float(Fraction(index.rate)):.3g} frames per second, "
-            "which is what its header says."
-            for name, index in sorted(without.items())
+            f"{name}: {source.index.no_times}; its clips play at {float(Fraction(source.index.rate)):.3g} frames per "
+            "second, which is what its header says."
+            for name, source in sorted(self.read.items())
+            if not source.index.stamps
         ]
         more = [f"and {len(said) - _SHOWN_REASONS} more videos without times."] * (len(said) > _SHOWN_REASONS)
-        return (*self.corpus.notes, *said[:_SHOWN_REASONS], *more)
+        return (*said[:_SHOWN_REASONS], *more)
 
     def status(self, failed: Collection[str]) -> SourceStatus:
         frames = {name: source.index.frames for name, source in self.read.items()}
@@ -303,7 +303,7 @@ def _summary(
     utterances: Sequence[UtteranceRow],
     failures: _Failures,
     renamed: Sequence[ReviewRow],
-    notes: Sequence[str],
+    without_times: Sequence[str],
     *,
     dry_run: bool = False,
 ) -> BuildSummary:
@@ -327,7 +327,9 @@ def _summary(
         reasons=tuple(reason.text() for reason in group_reasons(errors)[:_SHOWN_REASONS]),
         reviewed=dict(sorted(reviewed.items())),
         renamed=sum(row.item == "clip" for row in renamed),
-        notes=tuple(notes),
+        notes=corpus.notes,
+        without_times=tuple(without_times),
+        is_own=corpus.is_own,
         stand_in=corpus.standin,
         dry_run=dry_run,
     )

@@ -253,17 +253,26 @@ def main() -> None:
     app()
 
 
+_SHOWN_CLASSES = 3
+
+
 def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> None:
     warn_synthetic(terminal, summary.stand_in is not None)
     for note in summary.notes:
-        logging.getLogger(__name__).info(note)
+        terminal.say(f"  {note}") if summary.is_own else logging.getLogger(__name__).info(note)
+    for video in summary.without_times:
+        terminal.warn(video)
     would = " would be cut" if summary.dry_run else ""
     if not summary.clips:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         terminal.warn("no clip is left: annotators rejected every one")
         terminal.result(summary.as_dict())
         return
-    terminal.closing("clips", f"{summary.clips} of {len(summary.per_class)} classes{would}", place.clips)
+    empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
+    filled = len(summary.per_class) - len(empty)
+    terminal.closing(
+        "clips", f"{summary.clips} of {filled} {'class' if filled == 1 else 'classes'}{would}", place.clips
+    )
     if not summary.dry_run:
         terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
@@ -272,9 +281,13 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     for reason, number in summary.refused.items():
         intervals = "interval" if number == 1 else "intervals"
         terminal.say(f"  {number} {intervals} refused: {reason[0].lower()}{reason[1:]}")
-    if summary.shortfalls:
-        lacking = ", ".join(f"{class_id} {number}" for class_id, number in summary.shortfalls.items())
-        terminal.warn(f"{len(summary.shortfalls)} classes have fewer clips than asked for, by: {lacking}")
+    if empty:
+        more = f" and {len(empty) - _SHOWN_CLASSES} more" if len(empty) > _SHOWN_CLASSES else ""
+        terminal.warn(f"{len(empty)} classes have no clip: {', '.join(empty[:_SHOWN_CLASSES])}{more}")
+    short = {class_id: number for class_id, number in summary.shortfalls.items() if class_id not in empty}
+    if short:
+        lacking = ", ".join(f"{class_id} {number}" for class_id, number in short.items())
+        terminal.warn(f"{len(short)} classes have fewer clips than --per-class asks for, by: {lacking}")
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
