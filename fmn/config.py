@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
-from fmn.config_sections import Cosine, Count, NotNegative, Positive, Proportion, section_from
+from fmn.config_sections import Cosine, Count, NotNegative, Positive, Proportion, Size, section_from
 from fmn.features.config import (
     DEMO_AUDIO,
     DEMO_VIDEO,
@@ -55,13 +55,13 @@ class ModelConfig:
             well, so that next to the agreement it counts for more there than it is worth on new items.
     """
 
-    hidden_size: Count = 1024
-    frame_stack: Count = 1
+    hidden_size: Size = 1024
+    frame_stack: Annotated[int, Meta(ge=1, le=1024)] = 1
     pooling: Literal["max", "mean", "last"] = "max"
-    embed_dim: Count = 2048
+    embed_dim: Size = 2048
     dropout: Proportion = 0.3
     head: Literal["hidden", "linear"] = "hidden"
-    head_hidden_size: Count = 1024
+    head_hidden_size: Size = 1024
     score: Literal["combined", "s1/max", "s1*max", "distance", "s1", "memory", "cosine"] = "combined"
     s1_exponent: NotNegative = 0.02
 
@@ -89,7 +89,7 @@ class MemoryConfig:
             each batch as they come and never anew, as printed.
     """
 
-    capacity: Count = 50
+    capacity: Size = 50
     space: Literal["mapped", "raw"] = "mapped"
     update: Literal["mean"] | Annotated[float, Meta(gt=0, le=1)] = "mean"
     score_threshold: Annotated[float, Meta(ge=0, lt=1)] = 0.5
@@ -117,9 +117,9 @@ class AugmentConfig:
     """
 
     stretch: NotNegative = 0.25
-    time_masks: Annotated[int, Meta(ge=0)] = 2
+    time_masks: Annotated[int, Meta(ge=0, le=1000)] = 2
     time_mask_fraction: Proportion = 0.125
-    coefficient_masks: Annotated[int, Meta(ge=0)] = 2
+    coefficient_masks: Annotated[int, Meta(ge=0, le=1000)] = 2
     coefficient_mask_width: Annotated[int, Meta(ge=0)] = 4
     noise: NotNegative = 0.2
 
@@ -160,7 +160,7 @@ class TrainingConfig:
     """
 
     epochs: Count = 500
-    batch_size: Annotated[int, Meta(ge=2)] = 64
+    batch_size: Annotated[int, Meta(ge=2, le=65_536)] = 64
     pairs_per_epoch: Count | None = None
     learning_rate: Positive = 1e-4
     weight_decay: NotNegative = 0.0

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from fmn.config_sections import Count, check
+from fmn.config_sections import check
 
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
 VideoKind = Literal["backbone", "mean_colour", "duration", "file_size"]
@@ -64,14 +64,14 @@ class VideoFeatureConfig:
 
     kind: VideoKind = "backbone"
     backbone: Literal["i3d", "i3d_r50"] = "i3d"
-    width: Annotated[float, Meta(ge=1 / 16)] = 1.0
+    width: Annotated[float, Meta(ge=1 / 16, le=8)] = 1.0
     weights: Annotated[str, Meta(min_length=1)] = "published"
     seed: int = 0
-    sample_fps: Annotated[float, Meta(ge=0.1)] = 25.0
-    window_frames: Annotated[int, Meta(ge=8)] = 64
-    windows: Count = 4
+    sample_fps: Annotated[float, Meta(ge=0.1, le=1000)] = 25.0
+    window_frames: Annotated[int, Meta(ge=8, le=1024)] = 64
+    windows: Annotated[int, Meta(ge=1, le=1024)] = 4
     frames: Literal["all", "middle"] = "all"
-    resize_px: int = 256
+    resize_px: Annotated[int, Meta(le=2048)] = 256
     resize: Literal["short_side", "square"] = "short_side"
     crop_px: Annotated[int, Meta(ge=32)] = 224
     rgb: bool = True
@@ -138,13 +138,13 @@ class AudioFeatureConfig:
     """
 
     kind: AudioKind = "mfcc"
-    sample_rate_hz: Annotated[int, Meta(ge=8_000)] = 16_000
-    n_mfcc: Count = 20
-    n_mels: int = 40
-    window_ms: float = 25.0
+    sample_rate_hz: Annotated[int, Meta(ge=8_000, le=192_000)] = 16_000
+    n_mfcc: Annotated[int, Meta(ge=1, le=1024)] = 20
+    n_mels: Annotated[int, Meta(le=1024)] = 40
+    window_ms: Annotated[float, Meta(le=10_000)] = 25.0
     hop_ms: Annotated[float, Meta(ge=1)] = 10.0
     deltas: Literal[0, 1, 2] = 2
-    delta_frames: Annotated[int, Meta(ge=3)] = 5
+    delta_frames: Annotated[int, Meta(ge=3, le=999)] = 5
     cmvn: bool = True
 
     def __post_init__(self) -> None:

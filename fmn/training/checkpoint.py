@@ -23,6 +23,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes, written_whole
 from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, as_dict, config_from_dict
+from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import RetrievalModel
 from fmn.renamed_keys import new_tensor_name
 from fmn.systems import find_system
@@ -119,16 +120,47 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
         about = msgspec.json.decode(header["about"], type=About)
     except (KeyError, msgspec.DecodeError, RecursionError) as error:
         raise _unreadable(path, error) from error
+    _check_shapes(path, config, about, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     model = find_system(config.system).build(config, about.video_dim, about.audio_dim).to(device)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise InputError(
-            f"The checkpoint does not fit {CONFIG_FILE} beside it: {error}",
-            where=path,
-            next_step="train again with another --run",
-        ) from error
+        raise _unfitting(path, str(error)) from error
     return LoadedRun(run, config, model.eval(), about)
+
+
+def _check_shapes(path: Path, config: Config, about: About, found: Mapping[str, tuple[int, ...]]) -> None:
+    """Compares a checkpoint with the network that its configuration describes, before memory is taken for that network.
+
+    Raises:
+        InputError: a tensor is missing, or of another shape, or the network would be beyond all bounds.
+    """
+    try:
+        with torch.device("meta"):  # shapes without storage
+            model = find_system(config.system).build(config, about.video_dim, about.audio_dim)
+    except (RuntimeError, OverflowError, ValueError) as error:
+        raise _unfitting(path, str(error)) from error
+    # Some sizes come from the data: those are the checkpoint's to say.
+    free = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in model.named_modules()
+        if isinstance(module, ResizableBuffers)
+        for name in (*module._parameters, *module._buffers)
+    }
+    for name, tensor in model.state_dict().items():
+        if name not in found:
+            raise _unfitting(path, f"it has no tensor {name}")
+        if name not in free and found[name] != tuple(tensor.shape):
+            raise _unfitting(path, f"{name} has the shape {list(found[name])}, expected {list(tensor.shape)}")
+
+
+def _unfitting(path: Path, found: str) -> InputError:
+    return InputError(
+        f"The checkpoint does not fit {CONFIG_FILE} beside it: {found}",
+        where=path,
+        expected="the checkpoint and the configuration of one training",
+        next_step="train again with another --run",
+    )
 
 
 def save_state(

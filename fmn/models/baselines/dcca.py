@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from fmn.config import Config
-from fmn.config_sections import Count, Positive, section_from
+from fmn.config_sections import Positive, Size, section_from
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import (
@@ -43,7 +43,7 @@ class Options:
         ridge: added to both covariances, as a share of their mean variance.
     """
 
-    outputs: Count = 10
+    outputs: Size = 10
     ridge: Positive = 0.1
 
 

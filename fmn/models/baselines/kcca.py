@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fmn.config import Config
-from fmn.config_sections import Count, Positive, section_from
+from fmn.config_sections import Positive, Size, section_from
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
@@ -39,7 +39,7 @@ class Options:
 
     ridge: Positive = 1.0
     bandwidth: Positive = 1.0
-    dims: Count = 1024
+    dims: Size = 1024
 
 
 class KernelComponents(ResizableBuffers):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
-from fmn.config_sections import Count, NotNegative, section_from
+from fmn.config_sections import NotNegative, Size, section_from
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
@@ -41,7 +41,7 @@ class Options:
         margin: of the triplet loss.
     """
 
-    embedding: Count = 128
+    embedding: Size = 128
     margin: NotNegative = 0.3
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
-from fmn.config_sections import Count, NotNegative, section_from
+from fmn.config_sections import NotNegative, Size, section_from
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.batch_norm import BatchNorm1d
 from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
@@ -48,7 +48,7 @@ class Options:
     """
 
     margin: NotNegative = 0.1
-    negatives: Count = 100
+    negatives: Size = 100
     hardest_positive: bool = False
     to_audio: NotNegative = 3.0
     to_video: NotNegative = 1.0

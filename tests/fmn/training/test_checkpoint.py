@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,59 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, small:
     save_config(tmp_path, with_values(small, {"model.embed_dim": 9}))
     with pytest.raises(InputError, match=r"does not fit config\.json beside it"):
         load_run(tmp_path, CPU)
+
+
+BOUNDED = """
+import resource, sys
+from pathlib import Path
+import torch
+from dataset_tools.core.errors import InputError
+from fmn.training.checkpoint import load_run
+torch.zeros(1) + 1  # what torch itself takes
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load_run(Path(sys.argv[1]), torch.device("cpu"))
+except InputError as error:
+    print(error.found)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "video_dim", "found"),
+    [
+        ({"model.hidden_size": 8192}, 12, "has the shape"),  # two gigabytes of weights
+        ({}, 2**33, "does not fit config.json"),
+        ({}, 2**62, "does not fit config.json"),
+    ],
+)
+def test_a_network_that_the_checkpoint_does_not_hold_is_never_built(
+    values: dict[str, int], video_dim: int, found: str, tmp_path: Path, small: Config
+) -> None:
+    """A configuration or a header that asks for gigabytes costs none."""
+    save_config(tmp_path, with_values(small, values))
+    save_checkpoint(tmp_path, trained(small), About("fmn", CLASSES, video_dim, 8, ("a", "b"), 1))
+    command = [sys.executable, "-c", BOUNDED, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert found in said[0]
+    assert int(said[-1]) < 100  # MiB
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.hidden_size", 10**6),
+        ("memory.capacity", 10**7),
+        ("model.head_hidden_size", 10**10),
+        ("video.window_frames", 10**9),
+        ("video.windows", 10**6),
+        ("audio.n_mfcc", 10**6),
+        ("training.batch_size", 10**9),
+    ],
+)
+def test_sizes_have_upper_bounds(key: str, value: int, small: Config) -> None:
+    with pytest.raises(InputError, match=f"{key.split('.')[1]} is {value}: Expected"):
+        with_values(small, {key: value})
 
 
 def test_a_configuration_that_cannot_be_read_names_its_file(tmp_path: Path, small: Config) -> None:
