@@ -73,5 +73,7 @@ def _written(path: Path, picture: Image) -> Path:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     for sheet in write_sheets(Path(sys.argv[1]), Path(sys.argv[2])):
         print(sheet)

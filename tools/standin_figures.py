@@ -18,6 +18,8 @@ from fmn.comparison.output_files import write_files
 from fmn.comparison.rendering import markdown
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     out, *folders = map(Path, sys.argv[1:])
     try:
         values = over_corpora(folders)

@@ -121,6 +121,8 @@ def _look(root: Path) -> list[_Seen]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     scores = trivial_scores(Path(sys.argv[1]))
     print(f"{scores.intervals} intervals; percent right, persons held out")
     for name in ("chance", "length", "mean_color", "size"):

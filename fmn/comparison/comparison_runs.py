@@ -14,18 +14,18 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
-from dataset_tools.core.files import write_bytes, written_whole
+from dataset_tools.core.files import write_bytes
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import CONFIG_FILE, load_run
+from fmn.training.checkpoint import CONFIG_FILE, load_run, save_tensors
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
 from fmn.training.run_state import read_run_state, validation_score
 from fmn.training.train import train
@@ -187,8 +187,7 @@ def _score(task: Task, test: Path) -> None:
         "clips": json.dumps([row.id for row in prepared.items.clips]),
         "utterances": json.dumps([row.id for row in prepared.items.utterances]),
     }
-    with written_whole(task.run / SCORES_FILE) as partial:
-        save_file({"scores": np.ascontiguousarray(scores)}, partial, header)
+    save_tensors(task.run / SCORES_FILE, {"scores": torch.from_numpy(scores)}, header)
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:

@@ -97,7 +97,7 @@ def load_config(run: Path) -> Config:
 def save_checkpoint(run: Path, model: RetrievalModel, about: About) -> None:
     """Writes runs/NAME/checkpoint.safetensors: weights and memories, and ``about`` in its header."""
     header = {"format": CHECKPOINT_FORMAT, "about": msgspec.json.encode(about).decode()}
-    _save(run / CHECKPOINT_FILE, model.state_dict(), header)
+    save_tensors(run / CHECKPOINT_FILE, model.state_dict(), header)
 
 
 def load_run(run: Path, device: torch.device) -> LoadedRun:
@@ -170,7 +170,7 @@ def save_state(
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, entries in (optimizer.state_dict()["state"] if optimizer else {}).items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entries.items()}
-    _save(run / STATE_FILE, tensors, {"format": STATE_FORMAT, "state": json.dumps(values)})
+    save_tensors(run / STATE_FILE, tensors, {"format": STATE_FORMAT, "state": json.dumps(values)})
     write_bytes(run / STATE_COPY_FILE, _json(values))
 
 
@@ -224,7 +224,8 @@ def _values(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _save(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    """Writes a safetensors file: the same content gives the same bytes."""
     with written_whole(path) as partial:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial, header)
         _order_header(partial)

@@ -24,6 +24,7 @@ from fmn.training.checkpoint import (
     save_checkpoint,
     save_config,
     save_state,
+    save_tensors,
 )
 
 CPU = torch.device("cpu")
@@ -201,3 +202,14 @@ def test_a_configuration_that_cannot_be_read_names_its_file(tmp_path: Path, smal
     with pytest.raises(InputError, match="modle is unknown") as raised:
         load_config(tmp_path)
     assert raised.value.where == str(path)
+
+
+def test_the_same_content_is_the_same_file(tmp_path: Path) -> None:
+    """safetensors writes what a header says beside the tensors in any order, another one in each call."""
+    header = dict.fromkeys(["format", "test_sha256", "clips", "utterances", "more", "of", "them", "and", "others"], "x")
+    files = [tmp_path / f"{n}.safetensors" for n in range(8)]
+    for file in files:
+        save_tensors(file, {"scores": torch.arange(6.0)}, header)
+    assert len({file.read_bytes() for file in files}) == 1
+    with safe_open(files[0], framework="pt") as opened:
+        assert opened.metadata() == header
