@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from dataset_tools.video.decoding import Picture
-from dataset_tools.video.frame_index import FrameIndex
+from dataset_tools.video.frame_index import FrameIndex, simple_rate
 
 MOST_RESAMPLED_FPS = 60
 """The highest rate that a clip is resampled to, unless its video's mean rate is higher."""
@@ -41,12 +41,11 @@ def clip_timing(index: FrameIndex, start_frame: int, end_frame: int) -> ClipTimi
     if not index.stamps or start_frame == end_frame or end_frame > index.frames:
         return ClipTiming(video_rate)
     times_s = index.times_s(start_frame, end_frame)
-    mean_rate = ((len(times_s) - 1) / times_s[-1]).limit_denominator(1001)
-    for rate in (video_rate, mean_rate):
+    for rate in (video_rate, simple_rate((len(times_s) - 1) / times_s[-1])):
         if _is_even(times_s, rate):
             return ClipTiming(rate)
     steps_s = sorted(following - time for time, following in pairwise(times_s))
-    rate = min(1 / steps_s[len(steps_s) // 4], max(Fraction(MOST_RESAMPLED_FPS), video_rate)).limit_denominator(1001)
+    rate = simple_rate(min(1 / steps_s[len(steps_s) // 4], max(Fraction(MOST_RESAMPLED_FPS), video_rate)))
     frames = max(1, round(times_s[-1] * rate))
     shown = (bisect_right(times_s, (place + Fraction(1, 2)) / rate, hi=len(times_s) - 1) for place in range(frames))
     return ClipTiming(rate, tuple(start_frame + place - 1 for place in shown))

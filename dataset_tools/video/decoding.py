@@ -24,16 +24,22 @@ import av.filter
 from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import FrameIndex, read_frame_index
 from dataset_tools.video.orientation import upright_filters
-from dataset_tools.video.video_file import decoded_pictures, open_video
+from dataset_tools.video.video_file import decoded_pictures, open_video, video_stream
 
 Numbered = Iterator[tuple[int, Any, bool]]
 """Number, frame, and whether it is damaged."""
 
-SCALING_VERSION = 2
+SCALING_VERSION = 3
 """Counts the ways in which frames were scaled: clips of an older one are cut anew."""
+
+SAME_ASPECT = 0.02
+"""By so little the aspect may change within a clip, as it does by rounding where a call's quality changes."""
 
 AREA_FROM = 3
 """So many times larger than the clip, a frame is scaled by area averaging."""
+
+FORMATS_WITHOUT_ASPECT = frozenset({"h264", "hevc", "m4v", "mpeg", "mpegts", "mpegvideo"})
+"""Formats, by FFmpeg's names, that leave the aspect of pixels to the coded stream."""
 
 SEEK_BACK_S = Fraction(1, 2)
 """How much earlier a seek is tried again that ended behind its key frame; doubled each time."""
@@ -91,9 +97,11 @@ class SourceVideo:
         mirroring and non-square pixels are applied.
 
         Raises:
-            SampleError: the video ends before ``end_frame``, or is damaged there or in what these frames refer to.
+            SampleError: the video ends before ``end_frame``, or is damaged there or in what these frames refer to, or
+                the aspect of its pictures changes there.
         """
         scaler: Any = None
+        aspect = Fraction(1)
         number = 0
         try:
             # No use in decoding what comes before an end that is known not to be there.
@@ -108,7 +116,17 @@ class SourceVideo:
                     reason = "no picture comes for the next one"
                     break
                 number = found
-                scaler = scaler or _scaler(frame, self._stream, short_side)
+                now = self._aspect_of(frame)
+                if scaler is None:
+                    aspect, scaler = now, _scaler(frame, self._stream, now, short_side)
+                elif abs(now / aspect - 1) > SAME_ASPECT:
+                    raise SampleError(
+                        f"The shape of the pictures changes at frame {number}: "
+                        f"{float(aspect):.2f} times as wide as high before, {float(now):.2f} from there",
+                        where=self.path,
+                        expected=f"frames {start_frame} to {end_frame} of one shape",
+                        next_step=f"let the interval end at frame {number - 1}, or begin at {number}",
+                    )
                 scaler.push(frame)
                 scaled = scaler.pull()
                 yield Picture(number, scaled.width, scaled.height, scaled.to_ndarray().tobytes())
@@ -144,7 +162,14 @@ class SourceVideo:
 
     @property
     def _stream(self) -> Any:
-        return self._container.streams.video[0]
+        return video_stream(self._container)
+
+    def _aspect_of(self, frame: Any) -> Fraction:
+        """Width by height of a frame as it is shown, but for its rotation."""
+        # Broadcasts change from 4:3 to 16:9. Where no container states an aspect, the decoder's is the one of now.
+        states_none = self._container.format.name in FORMATS_WITHOUT_ASPECT
+        of_pixels = (self._stream.codec_context if states_none else self._stream).sample_aspect_ratio
+        return Fraction(frame.width, frame.height) * (of_pixels or 1)
 
     def _open(self) -> None:
         self._close()
@@ -218,10 +243,9 @@ def decoder_version() -> str:
     return ", ".join([*versions, f"scaling {SCALING_VERSION}"])
 
 
-def _scaler(frame: Any, stream: Any, short_side: int) -> Any:
+def _scaler(frame: Any, stream: Any, aspect: Fraction, short_side: int) -> Any:
     """A filter graph: square pixels, short side, upright, yuv420p; bit-exact on every processor."""
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    sides = float(frame.width * aspect), float(frame.height)
+    sides = float(frame.height * aspect), float(frame.height)
     scale = short_side / min(sides)
     width, height = (2 * round(side * scale / 2) for side in sides)
     # Of many pixels that become one, their mean is as good as a cubic's weights and takes half the time.

@@ -20,7 +20,7 @@ import av.error
 import msgspec
 
 from dataset_tools.video.orientation import is_mirrored
-from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video
+from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video, video_stream
 
 FALLBACK_RATE = Fraction(147, 5)
 """MPII Cooking 2's 29.4 frames per second, for a video of one frame that states no rate."""
@@ -111,7 +111,7 @@ def read_frame_index(path: Path) -> FrameIndex:
     """
     try:
         with closing(open_video(path)) as container:
-            stream = container.streams.video[0]
+            stream = video_stream(container)
             packets = [
                 _Packet(packet.pts, packet.is_keyframe, packet.size, packet.is_corrupt)
                 for packet in container.demux(stream)
@@ -179,7 +179,7 @@ def _from_pictures(path: Path) -> FrameIndex:
     pictures: list[tuple[int | None, int | None, bool]] = []
     mirrored = False
     with closing(open_video(path)) as container:
-        stream = container.streams.video[0]
+        stream = video_stream(container)
         with suppress(av.error.FFmpegError):  # cut short: what comes before is there
             for frame, _ in decoded_pictures(container):
                 pictures.append((frame.pts, frame.dts, frame.key_frame))
@@ -254,7 +254,12 @@ def _rate(stamps: Sequence[int], stream: Any) -> Fraction:
         # A container that counts in milliseconds rounds each stamp, by less than one tick up or down.
         if all(abs((stamp - stamps[0]) * tick_s - place / rate) <= tick_s for place, stamp in enumerate(stamps)):
             return rate
-    return ((len(stamps) - 1) / ((stamps[-1] - stamps[0]) * tick_s)).limit_denominator(1001)
+    return simple_rate((len(stamps) - 1) / ((stamps[-1] - stamps[0]) * tick_s))
+
+
+def simple_rate(rate: Fraction) -> Fraction:
+    """A rate (per second, more than 0) as a fraction of small numbers; that of a picture an hour is not 0 either."""
+    return rate.limit_denominator(1001) if rate > 1 else 1 / (1 / rate).limit_denominator(1001)
 
 
 def _steps(stamps: Sequence[int]) -> set[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import av.error
+from av.codec.context import Flags
 
 from dataset_tools.core.errors import SampleError
 
@@ -20,7 +21,7 @@ hash of a list is not that of the footage, and a list could name any file of the
 
 
 def open_video(path: Path) -> Any:
-    """Opens a video file and returns its ``av`` container, whose first video stream decodes in one thread.
+    """Opens a video file and returns its ``av`` container, whose `video_stream` is ready to decode, in one thread.
 
     Raises:
         SampleError: it is no video that can be opened, or has no video stream.
@@ -32,8 +33,15 @@ def open_video(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise cannot_open(path, "it has no video stream")
-    container.streams.video[0].codec_context.thread_count = 1  # processes work side by side already
+    context = video_stream(container).codec_context
+    context.thread_count = 1  # processes work side by side already
+    context.flags |= Flags.unaligned  # else what is cropped at the left stays
     return container
+
+
+def video_stream(container: Any) -> Any:
+    """The video stream that the ffmpeg program and players show: the default one, no cover picture."""
+    return container.streams.best("video")
 
 
 def cannot_open(path: Path, error: object) -> SampleError:
@@ -57,7 +65,7 @@ def decoded_pictures(container: Any) -> Iterator[tuple[Any, bool]]:
     """
     damaged = False
     lost_at: int | None = None  # where the last damage is, as far as its packet says
-    for packet in container.demux(container.streams.video[0]):
+    for packet in container.demux(video_stream(container)):
         frames: list[Any] = []
         try:
             frames = packet.decode()

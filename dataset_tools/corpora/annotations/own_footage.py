@@ -12,7 +12,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list
@@ -30,6 +30,7 @@ from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
 from dataset_tools.video.source_videos import read_sources
+from dataset_tools.video.video_file import open_video, video_stream
 
 _SHOWN_PROBLEMS = 20
 _TOLERANCE_S = Fraction(1, 1000)
@@ -255,13 +256,12 @@ def _usual_rate(indices: Iterable[FrameIndex]) -> Fraction:
 
 def _stated_rate(files: Iterable[Path]) -> Fraction:
     """The rate that most videos state; good enough for lengths that are only shown."""
-    import av
     import av.error
 
     rates: Counter[Fraction] = Counter()
     for path in files:
-        with suppress(av.error.FFmpegError, IndexError, OSError), av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with suppress(av.error.FFmpegError, SampleError), closing(open_video(path)) as container:
+            stream = video_stream(container)
             rates[Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)] += 1
     return rates.most_common(1)[0][0] if rates else FALLBACK_RATE
 
