@@ -14,6 +14,7 @@ import msgspec
 
 from dataset_tools.core.errors import ManifestError
 from dataset_tools.core.files import written_whole
+from dataset_tools.core.path_parts import in_words
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
@@ -52,9 +53,9 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
                     tagged.decode(line)
                 if previous_id is not None and row.id <= previous_id:
                     raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
-            except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise ManifestError(
-                    f"The row cannot be read: {error}",
+                    f"The row cannot be read: {in_words(error)}",
                     where=f"{path}, line {number}",
                     expected=f"one {schema} object a line, sorted by id, each id once",
                     next_step=next_step,
