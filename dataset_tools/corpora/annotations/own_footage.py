@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.media_formats import OPENED_ALONE
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
@@ -229,7 +230,7 @@ def _stated_rate(files: Iterable[Path]) -> Fraction:
 
     rates: Counter[Fraction] = Counter()
     for path in files:
-        with suppress(av.error.FFmpegError, IndexError, OSError), av.open(str(path)) as container:
+        with suppress(av.error.FFmpegError, IndexError, OSError), av.open(str(path), options=OPENED_ALONE) as container:
             stream = container.streams.video[0]
             rates[Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)] += 1
     return rates.most_common(1)[0][0] if rates else FALLBACK_RATE
