@@ -111,7 +111,7 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
         if record.get("schema", BUILD_SCHEMA) != BUILD_SCHEMA:
             raise msgspec.ValidationError(f"`schema`: found {record['schema']!r}, expected {BUILD_SCHEMA}")
         return record
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"The build record cannot be read: {error}",
             where=path,

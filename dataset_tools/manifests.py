@@ -15,12 +15,22 @@ import msgspec
 
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.jsonl import Row, RowType, read_jsonl, write_jsonl
+from dataset_tools.core.path_parts import FileName, RelativePath, Sha256, checked_length
 
 
 class ItemRow(Row, frozen=True, kw_only=True):
     """A row that belongs to one class ("class" in the file)."""
 
-    class_id: str = msgspec.field(name="class")
+    class_id: FileName = msgspec.field(name="class")
+
+
+class FileRow(ItemRow, frozen=True, kw_only=True):
+    """A row about a file that is named by its ``id``; names of further files are formed of it."""
+
+    id: FileName
+
+    def __post_init__(self) -> None:
+        checked_length(self.id)
 
 
 class IntervalOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
@@ -34,7 +44,7 @@ class WindowOrigin(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     of: int
 
 
-class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
+class ClipRow(FileRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     """manifests/clips.jsonl: a video file cut from an interval.
 
     Attributes:
@@ -55,9 +65,9 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
             it is the same: the clip was trimmed since, or encoded anew from the same frames.
     """
 
-    person: str
-    dish: str
-    video: str
+    person: FileName
+    dish: FileName
+    video: FileName
     start_frame: int
     end_frame: int
     trim: tuple[int, int] | None
@@ -66,11 +76,11 @@ class ClipRow(ItemRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     width: int
     height: int
     duration_s: float
-    path: str
-    sha256: str
+    path: RelativePath
+    sha256: Sha256
     origin: IntervalOrigin | WindowOrigin
     review: str | None = None
-    decided_sha256: str | msgspec.UnsetType = msgspec.UNSET
+    decided_sha256: Sha256 | msgspec.UnsetType = msgspec.UNSET
     source_frames: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -82,14 +92,14 @@ class Augmentation(msgspec.Struct, frozen=True, kw_only=True):
         room_s: reverberation time of the made-up room. snr_db: power of the speech to that of the noise put to it.
     """
 
-    original: str
+    original: FileName
     speed: float
     gain_db: float
     room_s: float
     snr_db: float
 
 
-class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
+class UtteranceRow(FileRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     """manifests/utterances.jsonl: a spoken description, an audio file.
 
     Attributes:
@@ -106,22 +116,23 @@ class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
         augmented: of a copy only: what it was copied from, and what was done to it.
     """
 
-    clip: str | None
+    clip: FileName | None
     text: str
     text_source: str
     language: str
-    voice: str
+    voice: FileName
     source: Literal["recorded", "synthesized"]
     engine: str | None
-    path: str
+    path: RelativePath
     sample_rate_hz: int
     duration_s: float
-    sha256: str
+    sha256: Sha256
     quality: dict[str, Any]
     review: str | None = None
     augmented: Augmentation | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
+        FileRow.__post_init__(self)
         warnings, loudness = self.quality.get("warnings", []), self.quality.get("loudness_lufs")
         if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
             raise ValueError(f"`quality.warnings` is {warnings!r}, expected a list of texts")
@@ -132,14 +143,14 @@ class UtteranceRow(ItemRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
 class PairRow(ItemRow, frozen=True, kw_only=True, tag="fmn.pair/1"):
     """manifests/pairs.jsonl: clip × utterance of one class; both are ids."""
 
-    clip: str
-    utterance: str
+    clip: FileName
+    utterance: FileName
 
 
 class ClassLabel(msgspec.Struct, frozen=True, kw_only=True):
     """A class as its triplet; ``object`` may be null."""
 
-    id: str
+    id: FileName
     action: str
     subject: str
     object: str | None
@@ -173,7 +184,8 @@ class PredictionRow(ItemRow, frozen=True, kw_only=True, tag="fmn.prediction/1"):
         model: its name and version.
     """
 
-    clip_sha256: str
+    id: FileName
+    clip_sha256: Sha256
     confidence: float
     uncertainty: float
     model: str

@@ -27,6 +27,7 @@ from dataset_tools.cli.report import report
 from dataset_tools.cli.speech import speech_app
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -205,11 +206,18 @@ def verify(
     terminal: Terminal,
     place: Workspace,
     jobs: JobsOption = DEFAULT_JOBS,
+    untrusted: Annotated[
+        Path | None,
+        typer.Option("--untrusted", help="Check whether a data set from elsewhere, in this folder, is safe to use."),
+    ] = None,
 ) -> None:
     """Verify manifests, file hashes and decoding, and check for leaks between train and test.
 
     Example: fmn-data verify
     """
+    if untrusted is not None:
+        _verify_untrusted(terminal, untrusted, jobs)
+        return
     from dataset_tools.build.verify import verify_dataset
 
     report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
@@ -251,6 +259,25 @@ def retry(
 def main() -> None:
     """Run ``fmn-data`` (the console script)."""
     app()
+
+
+def _verify_untrusted(terminal: Terminal, folder: Path, jobs: int) -> None:
+    from dataset_tools.build.untrusted import check_untrusted
+
+    report = check_untrusted(folder, jobs=jobs, progress=terminal.progress)
+    terminal.say(f"  {report.files} files: known kinds, bounded sizes, no links, no pickles")
+    terminal.say(f"  {report.rows} rows: names, paths and hashes")
+    terminal.say(
+        f"  {report.media} media files: hash, format, size and length" if report.media else "  media: not opened"
+    )
+    for problem in report.problems:
+        terminal.warn(problem)
+    terminal.result(report.as_dict())
+    if report.problems:
+        terminal.warn(f"not safe to use, {len(report.problems)} problems: {folder}")
+        terminal.exit_code = InputError.exit_code
+    else:
+        terminal.closing("untrusted", "safe to use", folder)
 
 
 _SHOWN_CLASSES = 3

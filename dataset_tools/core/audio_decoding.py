@@ -80,7 +80,8 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
     decoded = _Decoded(path, longest_s)
     try:
         # Absolute, or "concat:…" would be a protocol. Probing decodes, too: its frames are bounded as well.
-        with av.open(str(path.absolute()), options={"max_samples": str(MOST_VALUES // MOST_CHANNELS)}) as container:
+        options = {"protocol_whitelist": "file", "max_samples": str(MOST_VALUES // MOST_CHANNELS)}
+        with av.open(str(path.absolute()), options=options) as container:
             if container.format.name in _OTHER_FILES:
                 raise _undecodable(path, f"is a list of other files ({container.format.name})")
             if not container.streams.audio:

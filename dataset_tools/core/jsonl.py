@@ -14,6 +14,7 @@ import msgspec
 
 from dataset_tools.core.errors import ManifestError
 from dataset_tools.core.files import written_whole
+from dataset_tools.core.path_parts import in_words
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"):
@@ -41,6 +42,14 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
         ManifestError: a line is not JSON, misses a field, has a field of the wrong type or an unknown major, or
             repeats or disorders the ids; file, line and field are named.
     """
+    for row in read_lines(path, row_type, next_step=next_step):
+        if isinstance(row, ManifestError):
+            raise row
+        yield row
+
+
+def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> Iterator[RowType | ManifestError]:
+    """Yield, for each line, its row, or the error that `read_jsonl` raises: for who wants to know them all."""
     schema = row_type.__struct_config__.tag
     decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None
@@ -52,13 +61,16 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
                     tagged.decode(line)
                 if previous_id is not None and row.id <= previous_id:
                     raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
-            except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                raise ManifestError(
-                    f"The row cannot be read: {error}",
+            except (ValueError, RecursionError) as error:
+                cannot_be_read = ManifestError(
+                    f"The row cannot be read: {in_words(error)}",
                     where=f"{path}, line {number}",
                     expected=f"one {schema} object a line, sorted by id, each id once",
                     next_step=next_step,
-                ) from error
+                )
+                cannot_be_read.__cause__ = error
+                yield cannot_be_read
+                continue
             previous_id = row.id
             yield row
 

@@ -21,6 +21,7 @@ import msgspec
 from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError
 from dataset_tools.core.files import clear_partial
 from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
+from dataset_tools.core.path_parts import RelativePath, Sha256
 from dataset_tools.core.workspace_lock import workspace_lock
 
 
@@ -41,8 +42,8 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
     stage: str
     reason: dict[str, str] | None = None
     key: str | None = None
-    path: str | None = None
-    sha256: str | None = None
+    path: RelativePath | None = None
+    sha256: Sha256 | None = None
     size_bytes: int | None = None
     values: dict[str, Any] = msgspec.field(default_factory=dict)
 
@@ -107,7 +108,8 @@ class Ledger:
             self.rows = read_ledger(self.path)
             if self._journal_path.exists():
                 self._compact()
-            self._journal = self._journal_path.open("wb", buffering=0)
+            self._journal_path.unlink(missing_ok=True)  # of a workspace of others it may be a link to another file
+            self._journal = self._journal_path.open("xb", buffering=0)
             self._held = entered.pop_all()
         return self
 
@@ -189,7 +191,7 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
         for line in journal.read_bytes().splitlines(keepends=True):
             try:
                 row = decoder.decode(line)
-            except msgspec.DecodeError:
+            except (ValueError, RecursionError):
                 continue  # the line that the kill tore
             rows[row.id] = row
     return rows

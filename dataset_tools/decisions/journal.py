@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from dataset_tools.core.errors import ManifestError, StoppedError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.jsonl import Row
+from dataset_tools.core.path_parts import FileName, Sha256, in_words
 from dataset_tools.core.workspace import Workspace
 
 Verdict = Literal["accept", "trim", "reject", "skip"]
@@ -66,7 +67,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     first_frame: int
     frames: int
     interval: tuple[int, int] | None = None
-    source_sha256: str | None = None
+    source_sha256: Sha256 | None = None
 
 
 class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):
@@ -91,8 +92,9 @@ class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):
         lead_time_s: seconds that the annotator took, or null.
     """
 
+    id: FileName
     item: Literal["clip", "utterance"]
-    content_sha256: str
+    content_sha256: Sha256
     verdict: Verdict | None
     reasons: tuple[Text, ...] = ()
     trim: tuple[int, int] | None = None
@@ -150,9 +152,9 @@ def read_reviews(path: Path) -> list[ReviewRow]:
             if b'"schema"' not in line:  # msgspec takes a missing tag for the right one
                 raise ValueError("the field `schema` is missing, expected 'fmn.review/1'")
             rows.append(decoder.decode(line))
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ManifestError(
-                f"The row cannot be read: {error}",
+                f"The row cannot be read: {in_words(error)}",
                 where=f"{path}, line {number}",
                 expected="one fmn.review/1 object a line",
                 next_step="correct or remove that line by hand; pulling again brings back what Label Studio still has",
@@ -216,7 +218,7 @@ def reviews_lock(workspace: Workspace, wait_s: float = 30) -> Iterator[None]:
 def _is_row(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=ReviewRow)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False
     return b'"schema"' in line
 

@@ -36,5 +36,5 @@ def _path(workspace: Workspace) -> Path:
 def _read(workspace: Workspace) -> dict[str, int]:
     try:
         return msgspec.json.decode(_path(workspace).read_bytes(), type=dict[str, int])
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}  # a memory only: the next pull counts anew

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from dataset_tools.core.path_parts import in_words
 from dataset_tools.decisions.journal import MOST_CHARACTERS, LabelStudioIds, ReviewRow, Shown, utc
 from dataset_tools.label_studio.labeled_tasks import Annotation, ControlValues, LabeledTask, TaskData
 from dataset_tools.label_studio.labeling_config import NO_OBJECT, OTHER
@@ -25,7 +26,10 @@ def rows_of(task: Mapping[str, Any], *, server: str | None, names: Mapping[int, 
     Raises:
         ValueError: the task or an annotation lacks a field or has one of another type; the place in it is named.
     """
-    read = msgspec.convert(task, LabeledTask)
+    try:
+        read = msgspec.convert(task, LabeledTask)
+    except msgspec.ValidationError as error:
+        raise ValueError(in_words(error)) from error
     for annotation in read.annotations or []:
         yield from _rows_of_annotation(read, annotation, server, names)
 

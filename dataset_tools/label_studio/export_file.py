@@ -46,7 +46,7 @@ def _exported(export: Path) -> list[dict[str, Any]]:
         tasks = msgspec.json.decode(export.read_bytes(), type=list[dict[str, Any]])
     except FileNotFoundError as error:
         raise _not_an_export(export, "there is no such file") from error
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _not_an_export(export, str(error)) from error
     ours = [task for task in tasks if is_ours(task)]
     if tasks and not ours:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.decisions.journal import VERDICTS, Text, Verdict
 
 _Number = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
@@ -15,17 +16,17 @@ _Number = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 class TaskData(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a task that a decision refers to, as `dataset_tools.label_studio.tasks.make_task` wrote them."""
 
-    clip_id: Text
-    clip_sha256: Text
+    clip_id: FileName
+    clip_sha256: Sha256
     class_id: Text = msgspec.field(name="class")
     first_frame: int
     frames: int
     sentence: str | None = None
     interval: tuple[int, int] | None = None
     source_frames: tuple[int, ...] | None = None
-    source_sha256: Text | None = None
-    utterance_id: Text | None = None
-    utterance_sha256: Text | None = None
+    source_sha256: Sha256 | None = None
+    utterance_id: FileName | None = None
+    utterance_sha256: Sha256 | None = None
     look: int | None = None
 
     def __post_init__(self) -> None:

@@ -210,7 +210,7 @@ def _read(workspace: Workspace) -> _Links:
         return _Links()
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Links)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"What is remembered of the Label Studio projects cannot be read: {error}",
             where=path,

@@ -190,7 +190,7 @@ def _read(workspace: Workspace) -> ServerRecord | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=ServerRecord)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"The record of the workspace's server cannot be read: {error}",
             where=path,

@@ -54,7 +54,7 @@ def read_split(workspace: Workspace) -> SplitRecord | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=SplitRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"The record of the split cannot be read: {error}",
             where=path,

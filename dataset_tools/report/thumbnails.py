@@ -11,6 +11,7 @@ from pathlib import Path
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import written_whole
+from dataset_tools.core.media_formats import OPENED_ALONE
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, resolve
 
@@ -66,7 +67,7 @@ def _draw(task: _Task) -> None:
     import av
 
     path = resolve(task.workspace, task.clip.path)
-    with av.open(str(path)) as container:
+    with av.open(str(path), options=OPENED_ALONE) as container:
         frames = deque(islice(container.decode(video=0), task.clip.frames // 2 + 1), maxlen=1)
     if not frames:
         raise SampleError("The clip has no picture", where=path)

@@ -177,7 +177,7 @@ def _copy(task: _Task) -> UtteranceRow:
     return msgspec.structs.replace(
         task.original,
         id=task.copy_id,
-        path=f"{Path(task.original.path).parent.as_posix()}/{task.target.name}",
+        path=f"speech/{task.target.name}",
         duration_s=int(segment.frame_count()) / SAMPLE_RATE_HZ,
         sha256=sha256_of(task.target),
         quality=quality.as_dict(warnings),

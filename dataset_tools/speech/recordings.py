@@ -22,6 +22,7 @@ from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
@@ -47,8 +48,9 @@ class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
         utterance: the row that a manifest gets.
     """
 
-    original: str
-    original_sha256: str
+    id: FileName
+    original: RelativePath
+    original_sha256: Sha256
     name: str
     licence: str
     take: int

@@ -105,7 +105,7 @@ def _read(task: _Task) -> Source:
 def _recall(note: Path) -> Source | None:
     try:
         remembered = msgspec.json.decode(note.read_bytes(), type=_Remembered)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return None
     return remembered.source if remembered.reader == READER else None
 

@@ -11,13 +11,7 @@ import av.error
 from av.codec.context import Flags
 
 from dataset_tools.core.errors import SampleError
-
-FORMATS = (
-    "asf,av1,avi,dv,flv,gif,gxf,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,"
-    "vc1,webm,wtv,yuv4mpegpipe"
-)
-"""Formats that are opened, by FFmpeg's names. Playlists and lists (``concat``, ``hls``, ``dash``) name other files: the
-hash of a list is not that of the footage, and a list could name any file of the machine."""
+from dataset_tools.core.media_formats import OPENED_ALONE
 
 
 def open_video(path: Path) -> Any:
@@ -27,7 +21,7 @@ def open_video(path: Path) -> Any:
         SampleError: it is no video that can be opened, or has no video stream.
     """
     try:
-        container = av.open(str(path), options={"protocol_whitelist": "file", "format_whitelist": FORMATS})
+        container = av.open(str(path), options=OPENED_ALONE)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise cannot_open(path, error) from error
     if not container.streams.video:

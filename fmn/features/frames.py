@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import SampleError
+from dataset_tools.core.media_formats import OPENED_ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def _decode(
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its first video stream; whatever FFmpeg complains about becomes a SampleError."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=OPENED_ALONE) as container:
             if not container.streams.video:
                 raise _damaged(path, "The file holds no video stream")
             stream = container.streams.video[0]

@@ -290,7 +290,7 @@ def _read_records(root: Path) -> dict[str, _Record]:
         return {}
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, _Record])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"The note on earlier downloads cannot be read: {error}",
             where=path,

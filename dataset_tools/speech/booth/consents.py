@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.jsonl import Row
+from dataset_tools.core.path_parts import FileName
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import read_rows, write_rows
 from dataset_tools.speech.recording_files import voice_slug
@@ -27,6 +28,7 @@ class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
         name: as the speaker gave it. text: what was agreed to. time: when, UTC.
     """
 
+    id: FileName
     name: str
     text: str
     time: str

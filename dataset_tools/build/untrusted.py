@@ -1,0 +1,208 @@
+"""Whether a data set from elsewhere is safe to use: what lies in its folder, what its rows say, what its files are."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.build.verify import check_files
+from dataset_tools.build_record import read_build
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.jsonl import Row, read_lines
+from dataset_tools.core.ledger import LedgerRow
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews
+from dataset_tools.manifests import ClipRow, PairRow, PredictionRow, SplitPairRow, UtteranceRow, resolve
+from dataset_tools.pairs.split_record import read_split
+from dataset_tools.speech.booth.consents import ConsentRow
+from dataset_tools.speech.recording_files import SOUND_SUFFIXES
+from dataset_tools.speech.recordings import RecordingRow
+
+MIB = 2**20
+MOST_LISTED = 100
+"""Problems of one manifest that are listed."""
+LONGEST_LINE = MIB
+"""Bytes of a row: a reader holds one row at a time."""
+
+KNOWN: Mapping[str, int] = {  # a pattern of paths (* also stands for /), and the most bytes of such a file
+    "manifests/*.jsonl": 4096 * MIB,
+    "manifests/*.json": 64 * MIB,
+    "clips/*.mp4": 1024 * MIB,
+    "speech/*.wav": 64 * MIB,
+    **{f"recordings/*{suffix}": 256 * MIB for suffix in sorted(SOUND_SUFFIXES)},
+    "recordings/*.jsonl": 256 * MIB,
+    "annotations/reviews.jsonl": 1024 * MIB,
+    **{f"annotations/*{suffix}": 64 * MIB for suffix in (".csv", ".json", ".txt", ".xml", ".yaml")},
+    "runs/*.safetensors": 16384 * MIB,
+    "runs/*tfevents*": 1024 * MIB,
+    **{f"runs/*{suffix}": 256 * MIB for suffix in (".csv", ".json", ".jsonl", ".md", ".png", ".tex")},
+    "ledger.jsonl": 1024 * MIB,
+    "workspace.json": MIB,
+    **{f"*{name}": MIB for name in ("README.md", "README", "LICENSE", "NOTICE", "CITATION.cff", "LICENSE.md")},
+}
+NOT_FROM_OTHERS = {
+    "cache": "features and notes in it are taken without a look; the toolkit makes them anew",
+    "annotations/label-studio": "it names a server, and an account there",
+}
+ROWS: tuple[tuple[str, type[Row]], ...] = (
+    ("manifests/clips.jsonl", ClipRow),
+    ("manifests/utterances.jsonl", UtteranceRow),
+    ("manifests/pairs.jsonl", PairRow),
+    ("manifests/train.jsonl", SplitPairRow),
+    ("manifests/test.jsonl", SplitPairRow),
+    ("ledger.jsonl", LedgerRow),
+    ("recordings/recordings.jsonl", RecordingRow),
+    ("recordings/consents.jsonl", ConsentRow),
+    ("runs/*/predictions.jsonl", PredictionRow),
+)
+
+
+@dataclass(frozen=True)
+class UntrustedReport:
+    """What was checked of a data set from elsewhere, and every problem, a sentence each.
+
+    Attributes:
+        files: that lie in the folder. rows: of manifests and the like.
+        media: files that were compared with their rows and decoded; 0 where a problem came before.
+        problems: what is wrong; none: the data set is safe to use.
+    """
+
+    files: int
+    rows: int
+    media: int
+    problems: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"safe": not self.problems, **asdict(self)}
+
+
+def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -> UntrustedReport:
+    """Checks a data set that somebody else made, before anything else is done with it; writes nothing.
+
+    First what lies there: nothing but files of a data set, of bounded sizes; no links, no pickles. Then the rows. Then,
+    unless something was wrong before, the media: hash, format, size and length are what the rows say.
+
+    Raises:
+        InputError: there is no such folder, or no data set in it.
+    """
+    if not (root / "manifests" / "clips.jsonl").is_file():
+        raise InputError(
+            "There is no data set to check",
+            where=root,
+            expected="a folder with manifests/clips.jsonl",
+            next_step="name the folder that holds manifests/, clips/ and speech/",
+        )
+    problems: list[str] = []
+    files = 0
+    for path in _entries(root):
+        files += 1
+        problem = _problem_of(path, root)
+        if problem is not None:
+            problems.append(f"{path.relative_to(root).as_posix()}: {problem}")
+    rows: list[Row] = []
+    counts: Counter[str] = Counter()
+    if not problems:
+        for pattern, row_type in ROWS:
+            for path in sorted(root.glob(pattern)):
+                for row in _rows(path, row_type, problems):
+                    counts[pattern] += 1
+                    if isinstance(row, ClipRow | UtteranceRow | RecordingRow):
+                        rows.append(row)
+        problems += _unreadable(Workspace(root))
+    media = 0
+    if not problems:
+        problems += [problem for row in rows if isinstance(row, RecordingRow) for problem in _original(row, root)]
+        items = [row for row in rows if isinstance(row, ClipRow | UtteranceRow)]
+        problems += check_files(items, root, jobs=jobs, progress=progress)
+        media = len(items)
+    return UntrustedReport(files, counts.total(), media, tuple(problems))
+
+
+def _entries(root: Path) -> Iterator[Path]:
+    """Every file below a folder, and every link; links are not followed."""
+    for folder, folders, files in os.walk(root, followlinks=False):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        yield from (Path(folder) / name for name in sorted([*links, *files]))
+
+
+def _problem_of(path: Path, root: Path) -> str | None:
+    """Why a file has no place in a data set from elsewhere; None: it may lie there."""
+    name = path.relative_to(root).as_posix()
+    for folder, reason in NOT_FROM_OTHERS.items():
+        if name.startswith(f"{folder}/"):
+            return f"{folder}/ of others is not to be used: {reason}; remove the folder"
+    if path.is_symlink():
+        inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+        return f"it is a link{'' if inside else ' that leads out of the folder'}; put the file itself there"
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no file but a pipe, a socket or a device"
+    if not name.isprintable():
+        return f"its name has characters that cannot be printed: {name!r}"
+    most = next((size for pattern, size in KNOWN.items() if fnmatchcase(name, pattern)), None)
+    if most is None:
+        return "a data set has no such file; it could hold code (pickles, scripts, pages); remove it"
+    if status.st_size > most:
+        return f"it has {status.st_size:,} bytes, at most {most:,} are taken"
+    if path.suffix == ".jsonl" and _longest_line(path) > LONGEST_LINE:
+        return f"it has a line of more than {LONGEST_LINE:,} bytes"
+    return None
+
+
+def _longest_line(path: Path) -> int:
+    """Bytes of the longest line, or a number above `LONGEST_LINE` as soon as there is one."""
+    longest = length = 0
+    with path.open("rb") as file:
+        while longest <= LONGEST_LINE and (part := file.readline(MIB)):
+            length += len(part)
+            longest = max(longest, length)
+            if part.endswith(b"\n"):
+                length = 0
+    return longest
+
+
+def _rows(path: Path, row_type: type[Row], problems: list[str]) -> Iterator[Row]:
+    """The rows that can be read; the others become problems, up to `MOST_LISTED`."""
+    errors = 0
+    for row in read_lines(path, row_type):
+        if not isinstance(row, ManifestError):
+            yield row
+            continue
+        errors += 1
+        problems.append(f"{row.where}: {row.found}")
+        if errors == MOST_LISTED:
+            problems.append(f"{path}: the lines after that were not read")
+            return
+
+
+def _unreadable(workspace: Workspace) -> Iterator[str]:
+    """Problems of the files that are no lists of rows."""
+    readers: list[Callable[[], object]] = [
+        lambda: read_build(workspace),
+        lambda: read_split(workspace),
+        lambda: read_reviews(workspace.annotations / "reviews.jsonl"),
+    ]
+    if (workspace.annotations / "classes.yaml").is_file():
+        readers.append(lambda: load_classes(workspace.annotations / "classes.yaml"))
+    for read in readers:
+        try:
+            read()
+        except ToolkitError as error:
+            yield f"{error.where}: {error.found}"
+
+
+def _original(row: RecordingRow, root: Path) -> Iterator[str]:
+    try:
+        if sha256_of(resolve(root, row.original)) != row.original_sha256:
+            yield f"{row.original}: its content is not what recordings.jsonl says"
+    except ManifestError as error:
+        yield f"{row.original}: {error.found}"

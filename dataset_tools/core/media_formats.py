@@ -1,0 +1,16 @@
+"""Video formats that are opened: those that hold their footage themselves.
+
+Playlists and lists (``concat``, ``hls``, ``dash``) name other files: the hash of a list is not that of the footage, and
+a list could name any file of the machine, or of the network.
+"""
+
+from __future__ import annotations
+
+FORMATS = (
+    "asf,av1,avi,dv,flv,gif,gxf,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,"
+    "vc1,webm,wtv,yuv4mpegpipe"
+)
+"""By FFmpeg's names."""
+
+OPENED_ALONE = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+"""Options of ``av.open``, for every video that the toolkit did not write itself in the same breath."""

@@ -1,0 +1,160 @@
+"""A data set of somebody else: what is safe is said to be, and every way to harm who uses it is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dataset_tools.build.untrusted import LONGEST_LINE, check_untrusted
+from dataset_tools.cli.main import app
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.workspace import Workspace
+
+
+def verdict(place: Workspace) -> tuple[int, str]:
+    ended = CliRunner().invoke(app, ["verify", "--untrusted", str(place.root), "--jobs", "1"])
+    return ended.exit_code, ended.output
+
+
+def change(place: Workspace, manifest: str, **fields: object) -> None:
+    path = place.manifests / manifest
+    first, *others = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(first) | fields), *others]) + "\n", "utf-8")
+
+
+def test_a_data_set_as_the_toolkit_writes_it_is_safe(dataset: Workspace) -> None:
+    report = check_untrusted(dataset.root, jobs=2)
+    assert report.problems == ()
+    assert (report.files, report.rows, report.media) == (12, 12, 8)
+    code, said = verdict(dataset)
+    assert code == 0
+    assert "safe to use" in said
+    assert "8 media files" in said
+
+
+def test_nothing_is_written(dataset: Workspace) -> None:
+    before = {path: path.stat().st_mtime_ns for path in dataset.root.rglob("*")}
+    verdict(dataset)
+    assert {path: path.stat().st_mtime_ns for path in dataset.root.rglob("*")} == before
+
+
+def link_out(root: Path) -> None:
+    (root.parent / "secret").write_text("secret")
+    (root / "clips" / "x.mp4").symlink_to(root.parent / "secret")
+
+
+def folder_out(root: Path) -> None:
+    (root / "recordings").symlink_to("/etc")
+
+
+def link_to_itself(root: Path) -> None:
+    (root / "speech" / "x.wav").symlink_to("x.wav")
+
+
+def a_pickle(root: Path) -> None:
+    (root / "runs" / "fmn").mkdir(parents=True)
+    (root / "runs" / "fmn" / "model.pt").write_bytes(pickle.dumps({"a": 1}))
+
+
+def a_feature(root: Path) -> None:
+    (root / "cache" / "features").mkdir(parents=True)
+    (root / "cache" / "features" / "x.npy").write_bytes(b"\x93NUMPY")
+
+
+def a_server(root: Path) -> None:
+    (root / "annotations" / "label-studio").mkdir(parents=True)
+    (root / "annotations" / "label-studio" / "projects.json").write_text("{}")
+
+
+def a_pipe(root: Path) -> None:
+    os.mkfifo(root / "manifests" / "pairs.jsonl")
+
+
+def a_long_line(root: Path) -> None:
+    (root / "manifests" / "pairs.jsonl").write_bytes(b" " * (LONGEST_LINE + 1))
+
+
+def a_huge_file(root: Path) -> None:
+    with (root / "speech" / "x.wav").open("wb") as file:
+        file.truncate(2**33)  # a hole: it takes no room
+
+
+def a_page(root: Path) -> None:
+    (root / "report.html").write_text("<script>")
+
+
+@pytest.mark.parametrize(
+    ("harm", "named", "said"),
+    [
+        (link_out, "clips/x.mp4", "leads out"),
+        (folder_out, "recordings", "leads out"),
+        (link_to_itself, "speech/x.wav", "link"),
+        (a_pickle, "runs/fmn/model.pt", "no such file"),
+        (a_feature, "cache/features/x.npy", "remove the folder"),
+        (a_server, "annotations/label-studio/projects.json", "remove the folder"),
+        (a_pipe, "manifests/pairs.jsonl", "pipe"),
+        (a_long_line, "manifests/pairs.jsonl", "line"),
+        (a_huge_file, "speech/x.wav", "bytes"),
+        (a_page, "report.html", "no such file"),
+    ],
+)
+def test_what_does_not_belong_into_a_data_set(
+    dataset: Workspace, harm: Callable[[Path], None], named: str, said: str
+) -> None:
+    harm(dataset.root)
+    (problem,) = check_untrusted(dataset.root).problems
+    assert problem.startswith(f"{named}: ")
+    assert said in problem
+    code, output = verdict(dataset)
+    assert code == 2
+    assert problem in output
+    assert "not safe to use, 1 problem" in output
+
+
+def test_every_wrong_row_is_listed(dataset: Workspace) -> None:
+    path = dataset.manifests / "clips.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    rows[0]["path"], rows[2]["sha256"] = "../../etc/passwd", "../x"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (dataset.manifests / "build.json").write_text("[" * 100_000)
+    problems = check_untrusted(dataset.root).problems
+    assert [f"{path}, line {number}" in problem for number, problem in zip((1, 3), problems, strict=False)] == [
+        True
+    ] * 2
+    assert "build.json" in problems[2]
+    assert len(problems) == 3
+
+
+def test_a_file_that_is_not_what_its_row_says(dataset: Workspace) -> None:
+    changed = sorted(dataset.speech.iterdir())[0]
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    (problem,) = check_untrusted(dataset.root).problems
+    assert f"speech/{changed.name}" in problem
+
+
+def test_a_list_of_files_is_no_clip(dataset: Workspace) -> None:
+    """FFmpeg takes it for a video of the other file: its hash would be that of the list."""
+    clip, other = sorted(dataset.clips.iterdir())[:2]
+    clip.write_text(f"ffconcat version 1.0\nfile {other.name}\n")
+    change(dataset, "clips.jsonl", sha256=sha256_of(clip))
+    (problem,) = check_untrusted(dataset.root).problems
+    assert f"clips/{clip.name}" in problem
+    assert "cannot be opened" in problem
+
+
+def test_a_picture_that_is_larger_than_its_row_is_not_decoded(dataset: Workspace) -> None:
+    change(dataset, "clips.jsonl", width=2**14, height=2**14)
+    (problem,) = check_untrusted(dataset.root).problems
+    assert "(0," in problem  # no frame was decoded
+
+
+def test_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data set"):
+        check_untrusted(tmp_path)
