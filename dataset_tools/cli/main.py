@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -248,7 +247,7 @@ def main() -> None:
 def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> None:
     warn_synthetic(terminal, summary.stand_in is not None)
     for note in summary.notes:
-        logging.getLogger(__name__).info(note)
+        terminal.say(f"  {note}")
     would = " would be cut" if summary.dry_run else ""
     if not summary.clips:
         terminal.exit_code = SOME_FAILED_EXIT_CODE

@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
+from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.progress import Progress, silent
@@ -120,7 +121,8 @@ def open_own_footage(
         else:
             start_frame, end_frame = int(row.start), int(row.end)
         intervals.append(_interval(index, row, video.path, name, footage[name], start_frame, end_frame, words))
-    notes = _notes(rows, words, in_seconds and bool(indices))
+    of_none = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
+    notes = _notes(rows, words, of_none, in_seconds and bool(indices))
     return Corpus(
         root=root,
         annotations=Annotations(
@@ -271,11 +273,20 @@ def _attribute_names(intervals: Iterable[Interval]) -> tuple[str, ...]:
     return tuple(sorted(names | {f"{interval.verb}V" for interval in intervals}))
 
 
-def _notes(rows: Sequence[ListedInterval], words: _Words, in_seconds: bool) -> tuple[str, ...]:
+def _notes(
+    rows: Sequence[ListedInterval], words: _Words, of_none: Sequence[ListedInterval], in_seconds: bool
+) -> tuple[str, ...]:
     notes = ["Times are seconds: frames were found by the videos' own time stamps."] if in_seconds else []
     if not any(row.person for row in rows):
         notes.append("No column says who is seen: every video counts as a person of its own, unless its name says so.")
     if words.unknown:
-        listed = ", ".join(f"{word!r} ({count})" for word, count in sorted(words.unknown.items())[:_SHOWN_PROBLEMS])
-        notes.append(f"The class file does not know {len(words.unknown)} of the words: {listed}.")
+        notes.append(f"The class file does not know {len(words.unknown)} of the words: {_counted(words.unknown)}.")
+    if of_none:
+        kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in of_none)
+        notes.append(f"{len(of_none)} of {len(rows)} intervals are of none of the classes: {_counted(kinds)}.")
     return tuple(notes)
+
+
+def _counted(names: Counter[str]) -> str:
+    shown = [f"{name!r} ({count})" for name, count in sorted(names.items())[:_SHOWN_PROBLEMS]]
+    return ", ".join(shown + [f"and {len(names) - _SHOWN_PROBLEMS} more"] * (len(names) > _SHOWN_PROBLEMS))
