@@ -150,7 +150,7 @@ def _number(text: str, name: str, *, whole: bool) -> float:
     if whole and not (value.is_integer() and abs(value) < _MOST_FRAMES):
         raise ValueError(f"`{name}`: {text[:40]!r} is no number of a frame")
     if not 0 <= value < _MOST_FRAMES and not whole:
-        raise ValueError(f"`{name}`: {text[:40]!r} is no time in seconds")
+        raise ValueError(f"`{name}`: {text[:40]!r} is no time in seconds, such as 12.5")
     return value
 
 
