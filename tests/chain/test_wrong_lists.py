@@ -73,3 +73,19 @@ def test_the_first_of_many_reasons_are_shown(run: Callable, small_corpus: Path, 
     assert "of 147" in ended.err
     assert "3 ×" in ended.err
     assert "mine.csv" in ended.err.split("next:")[1]
+
+
+def test_rows_of_none_of_the_classes_are_said(run: Callable, small_corpus: Path, tmp_path: Path) -> None:
+    """A build of the rest is right, and ends with 0; that rows are not in it is said by it and by what comes before."""
+    source = list_of(small_corpus / "videos", FRAMES, GOOD[FRAMES])
+    source.write_text(
+        source.read_text()
+        + f"{VIDEO},61,90,cut,carot,knife\n{VIDEO},91,120,wash,carrot,\n{VIDEO},121,140,wash,carrot,\n"
+    )
+    place = ("-w", tmp_path / "w", "--short-side", 64, "--no-speech")
+    for command in (("classes", "-w", tmp_path / "w"), ("build", *place, "--dry-run"), ("build", *place)):
+        ended = run("fmn-data", command[0], "--annotations", source, *command[1:])
+        assert ended.code == 0, ended.err
+        said = " ".join((ended.out + ended.err).split())
+        assert "The class file does not know 1 of the words: 'carot' (1)." in said
+        assert "3 of 4 intervals are of none of the classes: 'cut carot knife' (1), 'wash carrot' (2)." in said

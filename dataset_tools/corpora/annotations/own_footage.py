@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import write_bytes
@@ -123,7 +124,8 @@ def open_own_footage(
         name = names[video]
         start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
         intervals.append(_interval(index, row, video.path, name, footage[name], start_frame, end_frame, words))
-    notes = (*listed.notes, *_notes(rows, words, listed.in_seconds and bool(indices)))
+    of_none = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
+    notes = (*listed.notes, *_notes(rows, words, of_none, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
     return Corpus(
         root=root,
@@ -301,11 +303,20 @@ def _attribute_names(intervals: Iterable[Interval]) -> tuple[str, ...]:
     return tuple(sorted(names | {f"{interval.verb}V" for interval in intervals}))
 
 
-def _notes(rows: Sequence[ListedInterval], words: _Words, in_seconds: bool) -> tuple[str, ...]:
+def _notes(
+    rows: Sequence[ListedInterval], words: _Words, of_none: Sequence[ListedInterval], in_seconds: bool
+) -> tuple[str, ...]:
     notes = ["Times are seconds: frames were found by the videos' own time stamps."] if in_seconds else []
     if not any(row.person for row in rows):
         notes.append("No column says who is seen: every video counts as a person of its own, unless its name says so.")
     if words.unknown:
-        listed = ", ".join(f"{word!r} ({count})" for word, count in sorted(words.unknown.items())[:_SHOWN_PROBLEMS])
-        notes.append(f"The class file does not know {len(words.unknown)} of the words: {listed}.")
+        notes.append(f"The class file does not know {len(words.unknown)} of the words: {_counted(words.unknown)}.")
+    if of_none:
+        kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in of_none)
+        notes.append(f"{len(of_none)} of {len(rows)} intervals are of none of the classes: {_counted(kinds)}.")
     return tuple(notes)
+
+
+def _counted(names: Counter[str]) -> str:
+    shown = [f"{name!r} ({count})" for name, count in sorted(names.items())[:_SHOWN_PROBLEMS]]
+    return ", ".join(shown + [f"and {len(names) - _SHOWN_PROBLEMS} more"] * (len(names) > _SHOWN_PROBLEMS))
