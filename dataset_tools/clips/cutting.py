@@ -230,7 +230,14 @@ def _with_dark_margin(pictures: Iterator[Picture], bright: tuple[int, int]) -> I
 def _span(clip: PlannedClip, source: Source, workspace: Workspace, short_side: int) -> Span:
     path = workspace.clips / f"{clip.id}.mp4"
     start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
-    timing = clip_timing(source.index, start_frame, end_frame)
+    interval, seconds = clip.interval, clip.interval.seconds or (None, None)
+    timing = clip_timing(
+        source.index,
+        start_frame,
+        end_frame,
+        start_s=seconds[0] if start_frame == interval.start_frame else None,
+        end_s=seconds[1] if end_frame == interval.end_frame else None,
+    )
     key = cut_key(source, start_frame, end_frame, short_side, timing=timing)
     return Span(clip.id, start_frame, end_frame, path, key, timing=timing)
 
@@ -255,7 +262,7 @@ def cut_key(
         "options": ENCODER_OPTIONS,
         **({} if bright is None else {"bright": bright}),
         # What was cut before these were known showed other frames, or them otherwise.
-        **({"resampled": True} if timing is not None and timing.source_frames is not None else {}),
+        **({"resampled": timing.source_frames} if timing is not None and timing.source_frames is not None else {}),
         **({"decoded": True} if source.index.decoded else {}),
         **({"mirrored": True} if source.index.mirrored else {}),
     }

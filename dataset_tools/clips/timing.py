@@ -12,6 +12,9 @@ from itertools import pairwise
 from dataset_tools.video.decoding import Picture
 from dataset_tools.video.frame_index import FrameIndex, simple_rate
 
+LONG_S = Fraction(1, 10)
+"""A first or last frame is shown in part only if more than this was not asked for: less is a frame of a usual rate."""
+
 MOST_RESAMPLED_FPS = 60
 """The highest rate that a clip is resampled to, unless its video's mean rate is higher."""
 
@@ -29,18 +32,31 @@ class ClipTiming:
     source_frames: tuple[int, ...] | None = None
 
 
-def clip_timing(index: FrameIndex, start_frame: int, end_frame: int) -> ClipTiming:
+def clip_timing(
+    index: FrameIndex,
+    start_frame: int,
+    end_frame: int,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> ClipTiming:
     """The timing of the frames from ``start_frame`` to ``end_frame`` (1-based, both included), by their time stamps.
 
     The frames stay as they are where a constant rate, the video's or else their own mean, shows each within half a
     frame of its time. Otherwise they are resampled, so that what happens at 0.4 s plays at 0.4 s: frame k of the clip,
     from 0, shows what the source shows at (k + ½) / rate, at the rate of the first quartile of the steps between them,
     so that quick parts keep their frames. Without time stamps, the header's rate is all there is.
+
+    Where seconds after the video's first frame were asked for, ``start_s`` and ``end_s``, a first or last frame that is
+    seen for long, as in a recording of a screen, is shown only as long as it was asked for.
     """
     video_rate = Fraction(index.rate)
-    if not index.stamps or start_frame == end_frame or end_frame > index.frames:
+    if not index.stamps or end_frame > index.frames:
         return ClipTiming(video_rate)
-    times_s = index.times_s(start_frame, end_frame)
+    whole_s = index.times_s(start_frame, end_frame)
+    times_s = _within(whole_s, index.appears_s(start_frame), start_s, end_s)
+    if start_frame == end_frame and times_s == whole_s:
+        return ClipTiming(video_rate)
     for rate in (video_rate, simple_rate((len(times_s) - 1) / times_s[-1])):
         if _is_even(times_s, rate):
             return ClipTiming(rate)
@@ -49,6 +65,16 @@ def clip_timing(index: FrameIndex, start_frame: int, end_frame: int) -> ClipTimi
     frames = max(1, round(times_s[-1] * rate))
     shown = (bisect_right(times_s, (place + Fraction(1, 2)) / rate, hi=len(times_s) - 1) for place in range(frames))
     return ClipTiming(rate, tuple(start_frame + place - 1 for place in shown))
+
+
+def _within(times_s: list[Fraction], first_s: Fraction, start_s: float | None, end_s: float | None) -> list[Fraction]:
+    """The times of a span whose first frame appears at ``first_s``, without what of its ends was not asked for."""
+    skipped_s = Fraction(start_s) - first_s if start_s is not None else Fraction(0)
+    skipped_s = skipped_s if LONG_S < skipped_s < times_s[1] else Fraction(0)
+    beyond_s = first_s + times_s[-1] - Fraction(end_s) if end_s is not None else Fraction(0)
+    last_s = times_s[-1] - times_s[-2]
+    beyond_s = beyond_s if LONG_S < beyond_s < last_s else Fraction(0)
+    return [Fraction(0), *(time_s - skipped_s for time_s in times_s[1:-1]), times_s[-1] - beyond_s - skipped_s]
 
 
 def resampled(pictures: Iterator[Picture], source_frames: Sequence[int]) -> Iterator[Picture]:

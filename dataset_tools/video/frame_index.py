@@ -79,6 +79,10 @@ class FrameIndex(msgspec.Struct, frozen=True):
         """The last frame, ``frame`` itself included, that decoding can start at to reach it; 1 when none is known."""
         return self.key_frames[bisect_right(self.key_frames, frame) - 1] if self.key_frames else 1
 
+    def appears_s(self, frame: int) -> Fraction:
+        """Seconds from the first frame until ``frame`` is shown, of a video that has times."""
+        return (self.stamps[frame - 1] - self.stamps[0]) * Fraction(self.tick_s)
+
     def times_s(self, start_frame: int, end_frame: int) -> list[Fraction]:
         """Seconds from frame ``start_frame`` until each to ``end_frame`` is shown, and last until that one's end.
 

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ class OwnInterval(Interval):
 
     Attributes:
         footage: names the video in the interval's id. who, what: person and dish.
+        start_s, end_s: of a list whose times are seconds.
         listed_as: the video as the list names it, with the suffix that a row left out.
     """
 
@@ -53,6 +54,12 @@ class OwnInterval(Interval):
     listed_as: str = ""
     who: str = ""
     what: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        return None if self.start_s is None or self.end_s is None else (self.start_s, self.end_s)
 
     @property
     def sequence(self) -> str:
@@ -123,7 +130,8 @@ def open_own_footage(
         video = videos_by_text[row.video]
         name = names[video]
         start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
-        intervals.append(_interval(index, row, video.path, name, footage[name], start_frame, end_frame, words))
+        interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
+        intervals.append(replace(interval, start_s=row.start, end_s=row.end) if listed.in_seconds else interval)
     of_none = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     notes = (*listed.notes, *_notes(rows, words, of_none, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")

@@ -41,6 +41,11 @@ class Interval:
     containers: frozenset[str] | None = None
 
     @property
+    def seconds(self) -> tuple[float, float] | None:
+        """Start and end in seconds after the first frame appears, where they were annotated so."""
+        return None
+
+    @property
     def sequence(self) -> str:
         """Person and dish: ``s07-d72``."""
         return "-".join(self.video.split("-", 2)[:2])
