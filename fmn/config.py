@@ -267,7 +267,8 @@ def config_from_dict(values: Mapping[str, Any]) -> Config:
     Raises:
         InputError: keys are unknown, or values of the wrong type or range; all of them are named at once.
     """
-    return section_from(Config, with_new_keys(values), expected="the keys and values that fmn/config.py describes")
+    known = with_new_keys(values) if isinstance(values, Mapping) else values  # the latter is refused there
+    return section_from(Config, known, expected="the keys and values that fmn/config.py describes")
 
 
 def with_values(config: Config, changes: Mapping[str, Any]) -> Config:

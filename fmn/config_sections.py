@@ -15,7 +15,7 @@ from msgspec import Meta
 from dataset_tools.core.errors import InputError, ToolkitError
 
 Section = TypeVar("Section")
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=10**8)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Proportion = Annotated[float, Meta(ge=0, lt=1)]

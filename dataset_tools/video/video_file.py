@@ -23,9 +23,10 @@ def open_video(path: Path) -> Any:
         container = av.open(str(path), options=OPENED_ALONE)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise cannot_open(path, error) from error
-    if not container.streams.video:
+    if not container.streams.video or container.streams.video[0].codec_context is None:
+        found = "its codec is not known" if container.streams.video else "it has no video stream"
         container.close()
-        raise cannot_open(path, "it has no video stream")
+        raise cannot_open(path, found)
     container.streams.video[0].codec_context.thread_count = 1  # processes work side by side already
     return container
 

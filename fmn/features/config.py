@@ -68,12 +68,12 @@ class VideoFeatureConfig:
     weights: Annotated[str, Meta(min_length=1)] = "published"
     seed: int = 0
     sample_fps: Annotated[float, Meta(ge=0.1)] = 25.0
-    window_frames: Annotated[int, Meta(ge=8)] = 64
+    window_frames: Annotated[int, Meta(ge=8, le=1024)] = 64
     windows: Count = 4
     frames: Literal["all", "middle"] = "all"
     resize_px: int = 256
     resize: Literal["short_side", "square"] = "short_side"
-    crop_px: Annotated[int, Meta(ge=32)] = 224
+    crop_px: Annotated[int, Meta(ge=32, le=1024)] = 224
     rgb: bool = True
     flow: FlowMethod | Literal["none"] = "dis"
     flow_bound_px: Annotated[float, Meta(ge=0.1)] = 20.0

@@ -109,6 +109,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             if not container.streams.video:
                 raise _damaged(path, "The file holds no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise _damaged(path, "The codec of the video is not known")
             stream.codec_context.thread_count = 1  # clips are decoded side by side, which wastes nothing
             yield container, stream
     except FileNotFoundError as error:

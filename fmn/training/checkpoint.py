@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -49,8 +49,8 @@ class About:
 
     system: str
     classes: tuple[ClassLabel, ...]
-    video_dim: int
-    audio_dim: int
+    video_dim: Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+    audio_dim: Annotated[int, msgspec.Meta(ge=1, le=10**6)]
     sources: tuple[str, str]
     epoch: int
 
@@ -117,10 +117,14 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     tensors, header = _load(path, CHECKPOINT_FORMAT, device)
     try:
         about = msgspec.json.decode(header["about"], type=About)
-    except (KeyError, msgspec.DecodeError, RecursionError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
-    model = find_system(config.system).build(config, about.video_dim, about.audio_dim).to(device)
+    system = find_system(config.system)
     try:
+        with torch.device("meta"):  # takes no memory, whatever sizes the configuration and the header claim
+            claimed = system.build(config, about.video_dim, about.audio_dim)
+            claimed.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
+        model = system.build(config, about.video_dim, about.audio_dim).to(device)
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(
@@ -170,15 +174,18 @@ def load_state(
         InputError: the file cannot be read.
     """
     tensors, header = _load(run / STATE_FILE, STATE_FORMAT, device)
-    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
-    if optimizer is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind == "optimizer":
-                index, _, entry = rest.partition(".")
-                state.setdefault(int(index), {})[entry] = tensor
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+        if optimizer is not None:
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in tensors.items():
+                kind, _, rest = name.partition(".")
+                if kind == "optimizer":
+                    index, _, entry = rest.partition(".")
+                    state.setdefault(int(index), {})[entry] = tensor
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise _unreadable(run / STATE_FILE, error) from error
     return _values(run / STATE_FILE, header)
 
 
