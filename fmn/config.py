@@ -261,7 +261,7 @@ def as_dict(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def config_from_dict(values: Mapping[str, Any]) -> Config:
+def config_from_dict(values: Any) -> Config:
     """Reads a configuration; what is left out has its default (the preset ``paper``).
 
     Raises:

@@ -20,7 +20,7 @@ def open_video(path: Path) -> Any:
         SampleError: it is no video that can be opened, or has no video stream.
     """
     try:
-        container = av.open(str(path), options=OPENED_ALONE)
+        container = av.open(str(path), **OPENED_ALONE)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise cannot_open(path, error) from error
     if not container.streams.video or container.streams.video[0].codec_context is None:

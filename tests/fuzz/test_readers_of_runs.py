@@ -173,6 +173,7 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
 }
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_any_change_gives_a_result_or_names_the_file(fuzz: Callable[..., None], name: str) -> None:
     fuzz(*TARGETS[name])

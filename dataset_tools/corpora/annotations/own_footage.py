@@ -230,7 +230,7 @@ def _stated_rate(files: Iterable[Path]) -> Fraction:
 
     rates: Counter[Fraction] = Counter()
     for path in files:
-        with suppress(av.error.FFmpegError, IndexError, OSError), av.open(str(path), options=OPENED_ALONE) as container:
+        with suppress(av.error.FFmpegError, IndexError, OSError), av.open(str(path), **OPENED_ALONE) as container:
             stream = container.streams.video[0]
             rates[Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)] += 1
     return rates.most_common(1)[0][0] if rates else FALLBACK_RATE
