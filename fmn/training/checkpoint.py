@@ -86,7 +86,9 @@ def load_config(run: Path) -> Config:
         )
     try:
         values = json.loads(path.read_bytes())
-        return config_from_dict(values)
+        config = config_from_dict(values)
+        find_system(config.system)
+        return config
     except (ValueError, RecursionError) as error:
         raise InputError(f"It is not JSON: {error}", where=path, next_step="train again with --run") from error
     except InputError as error:
