@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -110,6 +110,7 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
         record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         if record.get("schema", BUILD_SCHEMA) != BUILD_SCHEMA:
             raise msgspec.ValidationError(f"`schema`: found {record['schema']!r}, expected {BUILD_SCHEMA}")
+        msgspec.convert(record, _Record)  # what is there has to be of the type that its readers take for granted
         return record
     except (ValueError, RecursionError) as error:
         raise InputError(
@@ -118,6 +119,34 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
             expected="the JSON object that fmn-data build writes",
             next_step="run fmn-data build again",
         ) from error
+
+
+class _File(TypedDict):
+    name: str
+    sha256: str
+
+
+class _Annotations(_File):
+    intervals: int
+    frame_rate: float
+
+
+class _Options(TypedDict, total=False):
+    per_class: int
+
+
+class _Record(TypedDict, total=False):
+    """build.json, as far as it is read; a record of another version may lack some of it."""
+
+    stand_in: dict[str, Any] | None
+    own_footage: bool
+    options: _Options
+    class_file: _File
+    annotations: _Annotations
+    official_split: dict[str, list[str]]
+    versions: dict[str, Any]
+    licences: list[str]
+    notes: list[str]
 
 
 @dataclass(frozen=True)

@@ -261,13 +261,14 @@ def as_dict(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def config_from_dict(values: Mapping[str, Any]) -> Config:
+def config_from_dict(values: Any) -> Config:
     """Reads a configuration; what is left out has its default (the preset ``paper``).
 
     Raises:
         InputError: keys are unknown, or values of the wrong type or range; all of them are named at once.
     """
-    return section_from(Config, with_new_keys(values), expected="the keys and values that fmn/config.py describes")
+    known = with_new_keys(values) if isinstance(values, Mapping) else values  # the latter is refused there
+    return section_from(Config, known, expected="the keys and values that fmn/config.py describes")
 
 
 def with_values(config: Config, changes: Mapping[str, Any]) -> Config:

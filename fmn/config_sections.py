@@ -15,7 +15,7 @@ from msgspec import Meta
 from dataset_tools.core.errors import InputError, ToolkitError
 
 Section = TypeVar("Section")
-Count = Annotated[int, Meta(ge=1, le=10**9)]
+Count = Annotated[int, Meta(ge=1, le=10**8)]
 Size = Annotated[int, Meta(ge=1, le=65_536)]
 """A dimension of something that is held in memory: many times the paper's largest, 2048."""
 NotNegative = Annotated[float, Meta(ge=0)]

@@ -6,11 +6,16 @@ a list could name any file of the machine, or of the network.
 
 from __future__ import annotations
 
+from typing import Any
+
 FORMATS = (
     "asf,av1,avi,dv,flv,gif,gxf,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,"
     "vc1,webm,wtv,yuv4mpegpipe"
 )
 """By FFmpeg's names."""
 
-OPENED_ALONE = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-"""Options of ``av.open``, for every video that the toolkit did not write itself in the same breath."""
+OPENED_ALONE: dict[str, Any] = {
+    "options": {"protocol_whitelist": "file", "format_whitelist": FORMATS},
+    "metadata_errors": "replace",  # a title in Latin-1 is no reason to refuse the footage
+}
+"""Arguments of ``av.open``, for every video that the toolkit did not write itself in the same breath."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import written_whole
-from dataset_tools.core.media_formats import OPENED_ALONE
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, resolve
 
@@ -66,8 +65,10 @@ def _draw(task: _Task) -> None:
     """Runs in a worker process."""
     import av
 
+    from dataset_tools.video.video_file import open_video
+
     path = resolve(task.workspace, task.clip.path)
-    with av.open(str(path), options=OPENED_ALONE) as container:
+    with open_video(path) as container:
         frames = deque(islice(container.decode(video=0), task.clip.frames // 2 + 1), maxlen=1)
     if not frames:
         raise SampleError("The clip has no picture", where=path)

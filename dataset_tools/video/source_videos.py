@@ -36,7 +36,7 @@ class Source(msgspec.Struct, frozen=True):
         """Whether the file still is what was read, as far as can be told without reading it again."""
         try:
             return self.marks == _marks(Path(self.path))
-        except OSError:
+        except (OSError, ValueError):
             return False
 
 

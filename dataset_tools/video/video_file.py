@@ -21,13 +21,14 @@ def open_video(path: Path) -> Any:
         SampleError: it is no video that can be opened, or has no video stream.
     """
     try:
-        container = av.open(str(path), options=OPENED_ALONE)
+        container = av.open(str(path), **OPENED_ALONE)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise cannot_open(path, error) from error
-    if not container.streams.video:
+    stream = video_stream(container)
+    if stream is None or stream.codec_context is None:
         container.close()
-        raise cannot_open(path, "it has no video stream")
-    context = video_stream(container).codec_context
+        raise cannot_open(path, "it has no video stream" if stream is None else "its codec is not known")
+    context = stream.codec_context
     context.thread_count = 1  # processes work side by side already
     context.flags |= Flags.unaligned  # else what is cropped at the left stays
     return container

@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -160,8 +161,10 @@ def read_scores(run: Path, test_sha256: str) -> Scores | None:
             header = file.metadata() or {}
             if header.get("format") != SCORES_FORMAT or header.get("test_sha256") != test_sha256:
                 return None
-            return Scores(file.get_tensor("scores"), json.loads(header["clips"]), json.loads(header["utterances"]))
-    except (SafetensorError, OSError):
+            clips, utterances = (msgspec.json.decode(header[name], type=list[str]) for name in ("clips", "utterances"))
+            values = file.get_tensor("scores")
+            return Scores(values, clips, utterances) if values.shape == (len(clips), len(utterances)) else None
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError):  # not one that `_score` wrote
         return None
 
 

@@ -8,11 +8,14 @@ both: what differs from corpus to corpus, and from class to class in all corpora
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
@@ -83,7 +86,7 @@ class _Corpus:
 
     def __init__(self, folder: Path, values: Mapping[str, Any]) -> None:
         test = Path(values["test"])
-        if not test.is_file() or sha256_of(test) != values["test_sha256"]:
+        if not os.path.isfile(test) or sha256_of(test) != values["test_sha256"]:  # noqa: PTH113 - takes any name
             raise InputError(
                 "The test manifest of the comparison is not there any more, or has changed",
                 where=test,
@@ -210,13 +213,57 @@ def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+class _System(TypedDict):
+    """What is read of a system in compare.json."""
+
+    summary: str
+    footnote: str
+    configurations: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+    chosen: Any
+    runs: Annotated[list[str], Meta(min_length=1)]
+    seeds: int
+    parameters: int | None
+    seconds: float | None
+    cpu_seconds: float | None
+    tuning_seconds: float | None
+    tuning_cpu_seconds: float | None
+
+
+class _Sizes(TypedDict):
+    audio_to_video: int
+    video_to_audio: int
+
+
+class _Compared(TypedDict):
+    """What is read of a compare.json."""
+
+    test: str
+    test_sha256: str
+    preset: Any
+    changes: Any
+    stand_in: Any
+    budget: int
+    seeds: list[int]
+    device: str
+    queries: _Sizes
+    gallery: _Sizes
+    notes: list[str]
+    systems: dict[str, _System]
+    references: dict[str, dict[str, dict[str, dict[str, float | None]]]]
+
+
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "compare.json"
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        msgspec.convert(values, _Compared)  # checks the types; what is shown stays as it was written
+        for figures in values["references"].values():
+            _each_metric(lambda direction, metric, k, figures=figures: figures[direction][metric][k])
+    except (OSError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
-            f"The comparison cannot be read: {error}",
+            f"The comparison lacks {error}"
+            if isinstance(error, KeyError)
+            else f"The comparison cannot be read: {error}",
             where=path,
             expected="the compare.json of a finished fmn compare",
             next_step="run fmn compare into this folder first",
@@ -230,7 +277,9 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
     for folder, values in zip(folders, found, strict=True):
         lost = [name for name, system in values["systems"].items() if "metrics" not in system]
         other = [key for key in SAME if values[key] != found[0][key]]
-        other += ["systems"] if list(values["systems"]) != list(found[0]["systems"]) else []
+        other += [
+            key for key in ("systems", "references", "queries", "gallery") if list(values[key]) != list(found[0][key])
+        ]
         if lost or other:
             raise InputError(
                 f"Systems without results: {', '.join(lost)}" if lost else f"It differs in {', '.join(other)}",

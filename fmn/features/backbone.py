@@ -7,8 +7,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib.resources import as_file, files
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -224,11 +227,20 @@ def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
     path = Path(config.weights).expanduser()
     if path.suffix != ".safetensors" or not path.is_file():
         return frozenset()
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
-        told = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-    return frozenset(content for stream in config.streams for content in told.get(stream, {}).get(CONTENTS, ()))
+    try:
+        with safe_open(path, "pt") as file:
+            told = msgspec.json.decode((file.metadata() or {}).get(METADATA_KEY, "{}"), type=dict[str, dict[str, Any]])
+        each = [told.get(stream, {}).get(CONTENTS, []) for stream in config.streams]
+        return frozenset(chain.from_iterable(msgspec.convert(each, list[list[str]])))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"What the file of weights says of itself cannot be read: {error}",
+            where=path,
+            expected="a .safetensors file that fmn wrote, or one that says nothing of itself",
+            next_step="fetch or make the file again, or choose other weights",
+        ) from error
 
 
 def _source(config: VideoFeatureConfig, origin: str) -> str:

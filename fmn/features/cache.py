@@ -38,7 +38,7 @@ class FeatureCache:
         """The feature, or null when it was not computed yet or its file is not whole."""
         try:
             value = np.load(self.path(sha256), allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # missing, or torn by a machine that went down
+        except Exception:  # missing, or torn: numpy reads its header as Python source, and raises what that raises
             return None
         return value if self.fits(value) else None
 

@@ -73,7 +73,7 @@ class VideoFeatureConfig:
     frames: Literal["all", "middle"] = "all"
     resize_px: Annotated[int, Meta(le=2048)] = 256
     resize: Literal["short_side", "square"] = "short_side"
-    crop_px: Annotated[int, Meta(ge=32)] = 224
+    crop_px: Annotated[int, Meta(ge=32, le=1024)] = 224
     rgb: bool = True
     flow: FlowMethod | Literal["none"] = "dis"
     flow_bound_px: Annotated[float, Meta(ge=0.1)] = 20.0

@@ -105,18 +105,20 @@ def _decode(
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its first video stream; whatever FFmpeg complains about becomes a SampleError."""
     try:
-        with av.open(str(path), options=OPENED_ALONE) as container:
+        with av.open(str(path), **OPENED_ALONE) as container:
             if not container.streams.video:
                 raise _damaged(path, "The file holds no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise _damaged(path, "The codec of the video is not known")
             stream.codec_context.thread_count = 1  # clips are decoded side by side, which wastes nothing
             yield container, stream
     except FileNotFoundError as error:
         raise SampleError(
             "The video file is missing", where=path, next_step="run fmn-data build again: it redoes what is missing"
         ) from error
-    except (av.FFmpegError, OSError) as error:
-        raise _damaged(path, f"The video cannot be decoded: {error.strerror or error}") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _damaged(path, f"The video cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _damaged(path: Path, found: str) -> SampleError:

@@ -270,6 +270,8 @@ class FeatureMemory(nn.Module):
 
 def _look_over(memory: FeatureMemory, _: object = None) -> None:
     """Counts the slots in use, and gives slots of one class one number, each of the others a number of its own."""
+    if memory.counts.is_meta:
+        return  # a model without values: only its shapes are asked for
     memory._size = int((memory.counts > 0).sum())
     classes = memory.slot_classes[: memory._size].cpu()
     names = torch.where(classes < 0, -1 - torch.arange(len(classes)), classes)

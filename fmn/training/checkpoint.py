@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -23,7 +23,6 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes, written_whole
 from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, as_dict, config_from_dict
-from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import RetrievalModel
 from fmn.renamed_keys import new_tensor_name
 from fmn.systems import find_system
@@ -50,8 +49,8 @@ class About:
 
     system: str
     classes: tuple[ClassLabel, ...]
-    video_dim: int
-    audio_dim: int
+    video_dim: Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+    audio_dim: Annotated[int, msgspec.Meta(ge=1, le=10**6)]
     sources: tuple[str, str]
     epoch: int
 
@@ -87,7 +86,9 @@ def load_config(run: Path) -> Config:
         )
     try:
         values = json.loads(path.read_bytes())
-        return config_from_dict(values)
+        config = config_from_dict(values)
+        find_system(config.system)
+        return config
     except (ValueError, RecursionError) as error:
         raise InputError(f"It is not JSON: {error}", where=path, next_step="train again with --run") from error
     except InputError as error:
@@ -118,40 +119,18 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     tensors, header = _load(path, CHECKPOINT_FORMAT, device)
     try:
         about = msgspec.json.decode(header["about"], type=About)
-    except (KeyError, msgspec.DecodeError, RecursionError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
-    _check_shapes(path, config, about, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    model = find_system(config.system).build(config, about.video_dim, about.audio_dim).to(device)
+    system = find_system(config.system)
     try:
+        with torch.device("meta"):  # takes no memory, whatever sizes the configuration and the header claim
+            claimed = system.build(config, about.video_dim, about.audio_dim)
+            claimed.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
+        model = system.build(config, about.video_dim, about.audio_dim).to(device)
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise _unfitting(path, str(error)) from error
-    return LoadedRun(run, config, model.eval(), about)
-
-
-def _check_shapes(path: Path, config: Config, about: About, found: Mapping[str, tuple[int, ...]]) -> None:
-    """Compares a checkpoint with the network that its configuration describes, before memory is taken for that network.
-
-    Raises:
-        InputError: a tensor is missing, or of another shape, or the network would be beyond all bounds.
-    """
-    try:
-        with torch.device("meta"):  # shapes without storage
-            model = find_system(config.system).build(config, about.video_dim, about.audio_dim)
     except (RuntimeError, OverflowError, ValueError) as error:
         raise _unfitting(path, str(error)) from error
-    # Some sizes come from the data: those are the checkpoint's to say.
-    free = {
-        f"{prefix}.{name}".lstrip(".")
-        for prefix, module in model.named_modules()
-        if isinstance(module, ResizableBuffers)
-        for name in (*module._parameters, *module._buffers)
-    }
-    for name, tensor in model.state_dict().items():
-        if name not in found:
-            raise _unfitting(path, f"it has no tensor {name}")
-        if name not in free and found[name] != tuple(tensor.shape):
-            raise _unfitting(path, f"{name} has the shape {list(found[name])}, expected {list(tensor.shape)}")
+    return LoadedRun(run, config, model.eval(), about)
 
 
 def _unfitting(path: Path, found: str) -> InputError:
@@ -202,15 +181,18 @@ def load_state(
         InputError: the file cannot be read.
     """
     tensors, header = _load(run / STATE_FILE, STATE_FORMAT, device)
-    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
-    if optimizer is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind == "optimizer":
-                index, _, entry = rest.partition(".")
-                state.setdefault(int(index), {})[entry] = tensor
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+        if optimizer is not None:
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in tensors.items():
+                kind, _, rest = name.partition(".")
+                if kind == "optimizer":
+                    index, _, entry = rest.partition(".")
+                    state.setdefault(int(index), {})[entry] = tensor
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise _unreadable(run / STATE_FILE, error) from error
     return _values(run / STATE_FILE, header)
 
 

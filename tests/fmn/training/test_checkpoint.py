@@ -158,9 +158,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.parametrize(
     ("values", "video_dim", "found"),
     [
-        ({"model.hidden_size": 8192}, 12, "has the shape"),  # two gigabytes of weights
-        ({}, 2**33, "does not fit config.json"),
-        ({}, 2**62, "does not fit config.json"),
+        ({"model.hidden_size": 8192}, 12, "does not fit config.json"),  # two gigabytes of weights
+        ({}, 1_000_000, "does not fit config.json"),
+        ({}, 2**33, "video_dim"),
     ],
 )
 def test_a_network_that_the_checkpoint_does_not_hold_is_never_built(
