@@ -277,7 +277,7 @@ def _ledger_row(span: Span, source: Source, result: Cut | ToolkitError | None, w
 
 
 def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
-    encoded = msgspec.convert(done.values, Encoded)
+    encoded = done.values_as(Encoded)
     source_frames = None if span.timing is None else span.timing.source_frames
     return ClipRow(
         id=clip.id,

@@ -14,15 +14,17 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError
 from dataset_tools.core.files import clear_partial
 from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
-from dataset_tools.core.path_parts import RelativePath, Sha256
+from dataset_tools.core.path_parts import RelativePath, Sha256, in_words
 from dataset_tools.core.workspace_lock import workspace_lock
+
+Value = TypeVar("Value")
 
 
 class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
@@ -47,20 +49,37 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
     size_bytes: int | None = None
     values: dict[str, Any] = msgspec.field(default_factory=dict)
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str, kind: type[Value]) -> Value:
         """One of `values`.
 
         Raises:
-            ManifestError: the row does not have it.
+            ManifestError: the row does not have it, or it is of another type.
         """
         if name not in self.values:
-            raise ManifestError(
-                f"The row {self.id!r} has no value `{name}`",
-                where="ledger.jsonl",
-                expected="the row as the toolkit wrote it",
-                next_step="remove that line from ledger.jsonl: its sample is made again",
-            )
-        return self.values[name]
+            raise self._unusable(f"has no value `{name}`")
+        return self._as(self.values[name], kind, f"the value `{name}`")
+
+    def values_as(self, kind: type[Value]) -> Value:
+        """All of `values` that ``kind`` has.
+
+        Raises:
+            ManifestError: some are missing, or of another type.
+        """
+        return self._as(self.values, kind, "`values`")
+
+    def _as(self, value: Any, kind: type[Value], what: str) -> Value:
+        try:
+            return msgspec.convert(value, kind)
+        except ValueError as error:
+            raise self._unusable(f"cannot be used: {what}: {in_words(error)}") from error
+
+    def _unusable(self, why: str) -> ManifestError:
+        return ManifestError(
+            f"The row {self.id!r} {why}",
+            where="ledger.jsonl",
+            expected="the row as the toolkit wrote it",
+            next_step="remove that line from ledger.jsonl: its sample is made again",
+        )
 
 
 def ok(row_id: str, stage: str, key: str, file: Path, root: Path, sha256: str, **values: Any) -> LedgerRow:

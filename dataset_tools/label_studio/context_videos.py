@@ -97,7 +97,7 @@ def shown_videos(
                 frames, fps = span.end_frame - span.start_frame + 1, float(Fraction(source.index.rate))
                 shown[clip.id] = ShownVideo(workspace.relative(span.path), span.start_frame, frames, fps)
         elif row is not None and _source_of(row) == _source_of(rows.get(f"clip/{clip.id}")) and _file(row, workspace):
-            frames, fps = row.value("frames"), row.value("fps")
+            frames, fps = row.value("frames", int), row.value("fps", float)
             shown[clip.id] = ShownVideo(str(row.path), _first_frame(clip), frames, fps)
     alone = {clip.id: clip_alone(clip) for clip in clips if clip.id not in shown}
     cut_from = _sources(rows, clips)

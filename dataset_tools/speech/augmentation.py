@@ -107,7 +107,7 @@ def augment(
         if done is None:
             todo.append(task)
         else:
-            rows.append(msgspec.convert(done.value("row"), UtteranceRow))
+            rows.append(done.value("row", UtteranceRow))
     if tasks:
         progress(_STAGE, len(rows), len(tasks))
     for outcome in run_each(_copy, todo, jobs=jobs):

@@ -122,7 +122,7 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
     class_of = {clip.id: clip.class_id for clip in clips}
     class_ids = {one.id for one in classes.classes}
     agreed = _agreed(workspace, clips)
-    spoken = [msgspec.convert(row.value("row"), UtteranceRow) for row in ledger.status("ok", "utterance/")]
+    spoken = [row.value("row", UtteranceRow) for row in ledger.status("ok", "utterance/")]
     recordings = []
     for row in read_recordings(workspace):
         clip_id = row.utterance.clip
@@ -140,7 +140,7 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
             recordings.append(row)
     originals = merge_recordings([row for row in spoken if row.clip in class_of], recordings)
     there = {row.id for row in originals}
-    copies = [msgspec.convert(row.value("row"), UtteranceRow) for row in ledger.status("ok", "copy/")]
+    copies = [row.value("row", UtteranceRow) for row in ledger.status("ok", "copy/")]
     kept = [row for row in copies if row.augmented is not UNSET and row.augmented.original in there]
     return sorted([*originals, *kept], key=lambda row: row.id)
 

@@ -118,7 +118,7 @@ def synthesize(
         if done is None:
             todo.append(task)
         else:
-            rows.append(msgspec.convert(done.value("row"), UtteranceRow))
+            rows.append(done.value("row", UtteranceRow))
     note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: they share"
     progress(_STAGE, len(rows), len(tasks), note)
     for outcome in run_each(_speak, todo, jobs=jobs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from typer.testing import CliRunner
@@ -21,6 +23,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.corpora.mpii.annotations import read_annotations
 from fmn.cli.main import app as fmn_app
+from fmn.training.checkpoint import load_run, load_state
 
 OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
 DEEP = "[" * 200_000
@@ -174,3 +177,61 @@ def test_an_annotation_file_that_somebody_locked_is_read(small_corpus: Path) -> 
             assert len(read_annotations(path).intervals) == 12
         except InputError as error:
             pytest.fail(str(error))
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '"x"', '{"system": "no such"}'])
+def test_a_configuration_that_is_none(workspace: Path, content: str) -> None:
+    path = workspace / "runs" / "fmn" / "config.json"
+    path.write_text(content)
+    assert str(path) in told(fmn_app, "eval", workspace / "runs" / "fmn")
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [
+        ("config.json", ("model", "hidden_size"), 60_000),  # weights of 57 GB
+        ("config.json", ("memory", "capacity"), 10**8),
+        ("config.json", ("model", "head_hidden_size"), 10**8),
+        ("config.json", ("video", "window_frames"), 10**9),
+        ("checkpoint.safetensors", ("video_dim",), 10**6),
+        ("checkpoint.safetensors", ("audio_dim",), 10**12),
+    ],
+)
+def test_sizes_that_no_machine_has_are_refused_before_memory_is_asked_for(
+    workspace: Path, file: str, field: tuple[str, ...], value: int
+) -> None:
+    path = workspace / "runs" / "fmn" / file
+
+    def change(values: dict[str, Any]) -> dict[str, Any]:
+        place = values
+        for name in field[:-1]:
+            place = place[name]
+        place[field[-1]] = value
+        return values
+
+    if file == "config.json":
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    else:
+        header_of(path, lambda header: header.update(about=json.dumps(change(json.loads(header["about"])))))
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**30, hard))
+    try:
+        message = told(fmn_app, "eval", workspace / "runs" / "fmn")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert str(path.parent) in message
+    assert "memory: " not in message
+
+
+@pytest.mark.parametrize("name", ["optimizer.x.exp_avg", "model.video_mean"])
+def test_a_state_of_tensors_that_do_not_fit(workspace: Path, name: str) -> None:
+    run = workspace / "runs" / "fmn"
+    model = load_run(run, torch.device("cpu")).model
+    path = run / "state.safetensors"
+    with safe_open(path, "pt") as file:
+        header, tensors = file.metadata(), {one: file.get_tensor(one) for one in file.keys()}  # noqa: SIM118
+    save_file({**tensors, name: torch.zeros(3)}, path, header)
+    with pytest.raises(InputError) as caught:
+        load_state(run, model, torch.optim.Adam(model.parameters()), torch.device("cpu"))
+    assert caught.value.where == str(path)

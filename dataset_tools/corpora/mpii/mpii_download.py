@@ -193,6 +193,10 @@ _WRONG_NAMES = {None, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EIS
 """Errors of files whose names an archive gives: too long, or one a file and a folder."""
 
 
+_MOST_UNPACKED = 2**30
+"""Bytes of all sentences, which have some megabytes: a small archive can hold terabytes of nothing."""
+
+
 def _unpacked(file: Published, path: Path, root: Path, record: _Record, progress: Progress) -> int:
     """Unpacks an archive into ``root``; how many files it had.
 
@@ -260,6 +264,8 @@ def _unpack_folder(path: Path, staging: Path, final: Path, progress: Progress) -
     count = 0
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
+        if (size := sum(member.file_size for member in members)) > _MOST_UNPACKED:
+            raise ValueError(f"it would unpack to {size:,} bytes, more than {_MOST_UNPACKED:,}")
         for done, member in enumerate(members, start=1):
             parts = PurePosixPath(member.filename.replace("\\", "/")).parts
             parts = parts[1:] if parts[:1] == (path.stem,) else parts

@@ -14,6 +14,7 @@ import pytest
 
 from dataset_tools.core.errors import ManifestError, SampleError, StoppedError
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok, read_ledger
+from dataset_tools.manifests import PairRow
 
 
 @pytest.fixture
@@ -147,3 +148,12 @@ def test_a_full_disk_stops(path: Path) -> None:
             ledger.record(failed("clip/a", "cut", SampleError("It broke")))
         assert os.strerror(28) in caught.value.found
         assert "clip/a" not in ledger.rows
+
+
+@pytest.mark.parametrize("values", [{}, {"row": 3}, {"row": {"id": "a"}}])
+def test_a_row_whose_values_are_not_what_the_toolkit_writes_is_named(values: dict[str, object]) -> None:
+    row = LedgerRow(id="utterance/a", status="ok", stage="speak", values=values)
+    for read in (lambda: row.value("row", PairRow), lambda: row.values_as(PairRow)):
+        with pytest.raises(ManifestError, match="utterance/a") as caught:
+            read()
+        assert caught.value.where == "ledger.jsonl"

@@ -115,3 +115,12 @@ def test_a_range_that_was_cut_to_the_clip_is_told_by_name(place: Workspace) -> N
     code, output = pulled(place, [exported(data_of(place), result=[trim, drawn])])
     assert code == 0
     assert "frames 30 to 200, was cut to what lies in the clip: 30 to 60 (task 3)" in output
+
+
+@pytest.mark.parametrize("changed", [{"clip_id": "../x"}, {"clip_sha256": "../../o"}, {"utterance_id": "a/b"}])
+def test_an_export_whose_names_lead_elsewhere_adds_nothing(place: Workspace, changed: dict[str, str]) -> None:
+    code, said = pulled(place, [exported(data_of(place, **changed))])
+    assert code == 2
+    assert next(iter(changed)) in said
+    assert "regex" not in said
+    assert not reviews_path(place).exists()

@@ -300,3 +300,16 @@ def test_a_damaged_real_recording_gives_what_is_whole_and_fails_the_rest(real_da
         assert len(list(video.pictures(1, 20, 64))) == 20
         with pytest.raises(SampleError, match=r"damaged after frame 2\d"):
             list(video.pictures(20, 40, 64))
+
+
+def test_a_title_that_is_not_utf_8_is_no_reason_to_refuse_a_video(
+    write_video: Callable[..., Path], read_numbers: Callable[[Path], list[int]], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "a.mp4", 10)
+    content = path.read_bytes()
+    assert content[8:12] == b"isom"  # the brand, which is metadata too
+    path.write_bytes(content[:8] + "isöm".encode("latin-1") + content[12:])
+    with pytest.raises(UnicodeDecodeError):
+        read_numbers(path)  # the plain way to open it
+    with SourceVideo(path) as video:
+        assert video.index.frames == 10

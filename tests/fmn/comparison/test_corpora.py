@@ -195,3 +195,23 @@ def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[P
     (workspace / "manifests" / "test.jsonl").write_text("")
     with pytest.raises(InputError, match="not there any more, or has changed"):
         over_corpora(comparisons)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: None,
+        lambda values: values | {"test": "\0"},
+        lambda values: values | {"test": "x" * 5000},
+        lambda values: values | {"systems": {name: {"metrics": {}} for name in values["systems"]}},
+        lambda values: values | {"queries": {"audio_to_video": 1}},
+        lambda values: values | {"references": {"chance": {}}},
+        lambda values: {name: value for name, value in values.items() if name != "notes"},
+    ],
+)
+def test_a_comparison_that_lacks_something_is_refused_by_name(comparisons: list[Path], change: Any) -> None:
+    path = comparisons[1] / "compare.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(InputError) as caught:
+        over_corpora(comparisons)
+    assert str(comparisons[1]) in str(caught.value)

@@ -22,6 +22,7 @@ import pytest
 from dataset_tools.core import download as http_files
 from dataset_tools.core.download import fetch
 from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.corpora.mpii import mpii_download
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
 from dataset_tools.corpora.mpii.mpii_download import download_corpus
 
@@ -327,3 +328,12 @@ def test_unpacking_goes_on_where_it_stopped(home: Server, tmp_path: Path, monkey
     assert download(home, root, parts=("videos",)).unpacked == 3
     assert len(home.asked) == asked
     assert staged.items() <= {path.name: path.stat().st_ino for path in (root / "videos").iterdir()}.items()
+
+
+def test_a_zip_that_would_fill_the_disk_is_not_unpacked(
+    home: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mpii_download, "_MOST_UNPACKED", 10)
+    with pytest.raises(InputError, match="more than 10"):
+        download(home, tmp_path / "root", parts=("sentences",))
+    assert not (tmp_path / "root" / "TACoS-Multi-Level-1.0").exists()
