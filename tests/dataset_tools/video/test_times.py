@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dataset_tools.corpora.annotations.own_footage import frames_between
 from dataset_tools.video import decoding
 from dataset_tools.video.decoding import SourceVideo
 from dataset_tools.video.frame_index import read_frame_index
+from dataset_tools.video.video_file import decoded_pictures, open_video
 
 Write = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]
@@ -230,6 +232,9 @@ def test_one_lost_packet_fails_what_needs_it_and_nothing_after(
             assert numbers_of(video, start, end, number_of) == list(range(start, end + 1))
         with pytest.raises(SampleError, match=r"damaged after frame 1[12]\d"):
             list(video.pictures(100, 140, 96))
+    with closing(open_video(tmp_path / f"lost.{suffix}")) as container:  # as where nothing can be sought
+        damaged = [number for number, (_, is_damaged) in enumerate(decoded_pictures(container), 1) if is_damaged]
+    assert 110 < damaged[0] <= damaged[-1] < damaged[0] + 12  # up to the next key frame
 
 
 @pytest.mark.parametrize("vflip", [0, 1])
