@@ -125,6 +125,6 @@ def _damaged(path: Path, found: str) -> SampleError:
     return SampleError(
         found,
         where=path,
-        expected="a video file that FFmpeg reads to its end",
+        expected="a video file that FFmpeg reads to its end; no sound alone, no list of files",
         next_step="cut the clip again (fmn-data retry), or leave it out",
     )
