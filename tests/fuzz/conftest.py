@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from dataset_tools.core.errors import ToolkitError
 
 OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
-EXAMPLES = int(os.environ.get("FMN_FUZZ_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("FMN_FUZZ_EXAMPLES", "10"))
 MOST_CPU_S = 8.0
 MOST_BYTES = 768 * 2**20
 
