@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -172,7 +172,7 @@ class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
     clip: ClipRow
     utterance: UtteranceRow
     split: Literal["train", "test"]
-    fold: int | None
+    fold: Annotated[int, msgspec.Meta(ge=0, le=127)] | None
 
 
 class PredictionRow(ItemRow, frozen=True, kw_only=True, tag="fmn.prediction/1"):

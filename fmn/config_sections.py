@@ -73,7 +73,7 @@ def _problem(name: str, value: Any, hint: Any) -> str | None:
     """What is wrong with a value, for people; null when nothing is."""
     try:
         msgspec.convert(value, hint)
-    except msgspec.ValidationError as error:
+    except ValueError as error:
         parts = [hint] if get_origin(hint) is Literal else get_args(hint)
         words = [part for part in parts if get_origin(part) is Literal]
         if words and (words == list(parts) or isinstance(value, str)):  # msgspec does not say which there are

@@ -191,8 +191,8 @@ def load_state(
                     index, _, entry = rest.partition(".")
                     state.setdefault(int(index), {})[entry] = tensor
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (RuntimeError, ValueError) as error:
-        raise _unreadable(run / STATE_FILE, error) from error
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise _unreadable(run / STATE_FILE, ValueError(f"its tensors do not fit the run: {error}")) from error
     return _values(run / STATE_FILE, header)
 
 

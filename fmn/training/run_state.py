@@ -115,7 +115,7 @@ def read_run_state(run: Path) -> RunState | None:
             return None
         msgspec.convert(values, RunState)  # checks the types; what is shown stays as it was written
         return RunState(**values)
-    except (TypeError, msgspec.ValidationError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"The state of the run cannot be understood: {error}",
             where=run,

@@ -71,6 +71,15 @@ def test_a_wrong_row_is_refused_with_file_line_and_field(tmp_path: Path, change:
     assert named in caught.value.found
 
 
+@pytest.mark.parametrize("fold", [-1, 128, 10**18, 10**30, 1.5])
+def test_a_fold_that_is_none(tmp_path: Path, fold: float) -> None:
+    row = json.loads((EXAMPLES / "train.jsonl").read_text("utf-8").splitlines()[0])
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(row | {"fold": fold}) + "\n", "utf-8")
+    with pytest.raises(ManifestError, match="fold"):
+        list(read_rows(path, SplitPairRow))
+
+
 def test_a_newer_minor_with_one_more_field_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps({**GOOD, "mood": "good"}) + "\n")
