@@ -167,6 +167,8 @@ def pairs(
     from dataset_tools.pairs.dealing import PairOptions
     from dataset_tools.pairs.pairing import make_pairs
 
+    if reviewed and (warning := unread_warning(place)):
+        terminal.warn(warning)  # first: what is missing may be why there are too few
     summary = make_pairs(
         place,
         class_file_of(class_file, place),
@@ -194,8 +196,6 @@ def pairs(
         terminal.warn("this split leaks: every clip and every utterance stands on both sides (the paper's reading)")
     for leak in summary.leaks:
         terminal.warn(f"leak: {leak} stands on both sides")
-    if reviewed and (warning := unread_warning(place)):
-        terminal.warn(warning)
     terminal.result(summary.as_dict())
     if not dry_run:
         terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")

@@ -180,6 +180,7 @@ def sign_in(page: Page, name: str) -> None:
     page.check("#agreed")
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#booth")).to_be_visible()
+    expect(page.locator("#sentence")).not_to_be_empty()  # before there is a line, there is nothing to record
 
 
 def record(page: Page, seconds: float) -> None:
