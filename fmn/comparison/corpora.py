@@ -93,7 +93,7 @@ class _Corpus:
                 next_step=f"compare again into {folder}",
             )
         scores = {
-            name: [_scores(Path(run), values["test_sha256"]) for run in system["runs"]]
+            name: [_scores(Path(run), values["test_sha256"], folder) for run in system["runs"]]
             for name, system in values["systems"].items()
         }
         items: Items = common_items(load_items(test), scores)
@@ -289,13 +289,13 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def _scores(run: Path, test_sha256: str) -> Scores:
+def _scores(run: Path, test_sha256: str, comparison: Path) -> Scores:
     found = read_scores(run, test_sha256)
     if found is None:
         raise InputError(
-            "The run has no scores of the test manifest",
-            where=run,
-            expected="a run of a finished fmn compare",
+            f"The run {run} has no scores of the test manifest",
+            where=comparison,
+            expected="a finished fmn compare",
             next_step="run fmn compare again: it scores what is missing",
         )
     return found
