@@ -31,6 +31,7 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engine_registry import open_engine
+from dataset_tools.speech.sentences import check_words
 from dataset_tools.video.source_videos import Source, read_sources
 
 _SHOWN_REASONS = 5
@@ -102,7 +103,7 @@ def build_dataset(
             raise _no_clip(plan, {}, corpus)
         return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), dry_run=True)
     if options.speech:
-        _check_speech(options.voices)
+        _check_speech(options.voices, classes)
     with Ledger(workspace.ledger) as ledger:
         if built_from(workspace) is None:
             remember_inputs(workspace, corpus, classes)  # a first build that is stopped is of this footage, too
@@ -143,12 +144,14 @@ def _contents(
     return {name: source.sha256 for name, source in sources.items()}
 
 
-def _check_speech(options: SpeechOptions) -> None:
+def _check_speech(options: SpeechOptions, classes: ClassFile) -> None:
     """Finds out before the clips are cut, which takes long, that they could not be spoken afterwards.
 
     Raises:
-        InputError: there is no such engine, or a file of sentences cannot be read.
+        InputError: there is no such engine, the class file lacks words of the language, or a file of sentences cannot
+            be read.
     """
+    check_words(classes, options.language)
     open_engine(options.engine)
     if options.sentences:
         read_sentences(options.sentences)

@@ -7,8 +7,8 @@ found, what was expected.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -23,14 +23,17 @@ from dataset_tools.classes.triplets import (
     make_class,
     usual_phrase,
 )
+from dataset_tools.classes.usual_words import usual_action, usual_phrase_of, usual_thing
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.yaml_text import read_yaml_text
 
 _KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_ACTION_FIELDS = ("name", "zh", "verbs", "third_person", "past", "participle", "gerund")
-_THING_FIELDS = ("name", "zh", "attributes", "measure_zh")
+_ACTION_TEXTS = ("name", "third_person", "past", "participle", "gerund")
+_ACTION_FIELDS = (*_ACTION_TEXTS, "verbs")
+_THING_FIELDS = ("name", "attributes", "measure_zh", "plural")
 _PHRASE_FIELDS = ("role", "preposition", "phrase_zh")
+_NO_OBJECT = (None, "", "null", "~")
 
 
 def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
@@ -81,12 +84,12 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
         problems.note("schema", top.get("schema"), SCHEMA)
     _known_keys(top, ("schema", "actions", "things", "objects", "classes"), "", problems)
     actions = {
-        key: _action(_row(row, f"actions.{key}", problems), f"actions.{key}", problems)
-        for key, row in _words(top, "actions", problems).items()
+        key: _action(key, _mapping(row, f"actions.{key}", problems), f"actions.{key}", problems)
+        for key, row in _words(top, "actions", problems, "action").items()
     }
     things = {
-        key: _thing(_row(row, f"things.{key}", problems), f"things.{key}", problems)
-        for key, row in _words(top, "things", problems).items()
+        key: _thing(key, _mapping(row, f"things.{key}", problems), f"things.{key}", problems)
+        for key, row in _words(top, "things", problems, "subject", "object").items()
     }
     for key, action in actions.items():
         for verb, subjects in action.also_verbs.items():
@@ -115,38 +118,48 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
     return ClassFile(path, tuple(classes.values()), actions, things, frozenset(objects))
 
 
-def _action(row: dict[str, Any], place: str, problems: _Problems) -> ActionWord:
-    _known_keys(row, (*_ACTION_FIELDS, "also_verbs", "with_object"), place, problems)
+def _action(key: str, row: dict[str, Any], place: str, problems: _Problems) -> ActionWord:
+    _known_keys(row, (*_ACTION_FIELDS, "zh", "also_verbs", "with_object"), place, problems)
     also = _mapping(row.get("also_verbs", {}), f"{place}.also_verbs", problems)
+    row = _completed(row, _ACTION_FIELDS, usual_action, key)
     return ActionWord(
-        name=_text(row, "name", place, problems),
-        zh=_text(row, "zh", place, problems),
+        **{name: _text(row, name, place, problems) for name in _ACTION_TEXTS},
+        zh=_text(row, "zh", place, problems) if "zh" in row else "",
         verbs=_texts(row, "verbs", place, problems),
-        third_person=_text(row, "third_person", place, problems),
-        past=_text(row, "past", place, problems),
-        participle=_text(row, "participle", place, problems),
-        gerund=_text(row, "gerund", place, problems),
         also_verbs={verb: _texts(also, verb, f"{place}.also_verbs", problems) for verb in also},
         with_object=_object_phrase(row, "with_object", place, problems),
     )
 
 
-def _thing(row: dict[str, Any], place: str, problems: _Problems) -> ThingWord:
-    _known_keys(row, (*_THING_FIELDS, "mass", "plural", "as_object"), place, problems)
-    mass = row.get("mass", "false")
-    if mass not in ("true", "false"):
+def _thing(key: str, row: dict[str, Any], place: str, problems: _Problems) -> ThingWord:
+    _known_keys(row, (*_THING_FIELDS, "zh", "mass", "as_object"), place, problems)
+    mass = row.get("mass", "false" if "plural" in row else None)
+    if mass not in ("true", "false", None):
         problems.note(f"{place}.mass", mass, "true or false")
     if mass == "true" and "plural" in row:
         problems.note(f"{place}.plural", row["plural"], "no plural, as the thing is not counted (mass: true)")
+    row = _completed(row, _THING_FIELDS, usual_thing, key)
     return ThingWord(
         name=_text(row, "name", place, problems),
-        zh=_text(row, "zh", place, problems),
+        zh=_text(row, "zh", place, problems) if "zh" in row else "",
         attributes=_texts(row, "attributes", place, problems),
-        mass=mass == "true",
+        mass=None if mass is None else mass == "true",
         plural=None if mass == "true" else _text(row, "plural", place, problems),
         measure_zh=_text(row, "measure_zh", place, problems),
         as_object=_object_phrase(row, "as_object", place, problems),
     )
+
+
+def _completed(
+    row: dict[str, Any], fields: tuple[str, ...], usual: Callable[[str, str | None], ActionWord | ThingWord], key: str
+) -> dict[str, Any]:
+    """The row of a word with the usual forms where it leaves a field out."""
+    if not set(fields) - row.keys():
+        return row
+    name = row.get("name")
+    word = usual(key, name if isinstance(name, str) and name.strip() else None)
+    values = {field: getattr(word, field) for field in fields}
+    return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()} | row
 
 
 def _object_phrase(row: dict[str, Any], field: str, place: str, problems: _Problems) -> ObjectPhrase | None:
@@ -155,16 +168,21 @@ def _object_phrase(row: dict[str, Any], field: str, place: str, problems: _Probl
     place = f"{place}.{field}"
     phrase = _mapping(row[field], place, problems)
     _known_keys(phrase, _PHRASE_FIELDS, place, problems)
+    phrase = asdict(_usual_phrase_of(phrase.get("role"))) | phrase if "role" in phrase else phrase
     return _checked_phrase({name: _text(phrase, name, place, problems) for name in _PHRASE_FIELDS}, place, problems)
 
 
-def _checked_phrase(texts: dict[str, str], place: str, problems: _Problems) -> ObjectPhrase:
-    role, phrase_zh = texts["role"], texts["phrase_zh"]
+def _usual_phrase_of(role: str | None) -> ObjectPhrase:
+    return usual_phrase_of(cast(Role, role) if role in get_args(Role) else None)
+
+
+def _checked_phrase(texts: Mapping[str, str | None], place: str, problems: _Problems) -> ObjectPhrase:
+    role, preposition, phrase_zh = (texts[name] for name in _PHRASE_FIELDS)
     if role and role not in get_args(Role):
         problems.note(f"{place}.role", role, "one of " + ", ".join(get_args(Role)))
     if phrase_zh and not re.fullmatch(r"[^{}]*\{object\}[^{}]*", phrase_zh):
         problems.note(f"{place}.phrase_zh", phrase_zh, "a phrase with {object} in it, once, and no other braces")
-    return ObjectPhrase(cast(Role, role), texts["preposition"], phrase_zh)
+    return ObjectPhrase(cast(Role | None, role), preposition or "", phrase_zh or "")
 
 
 def _class(
@@ -179,7 +197,7 @@ def _class(
     action = _reference(row, "action", actions, place, problems)
     subject = _reference(row, "subject", things, place, problems)
     own = {name: _text(row, name, place, problems) for name in _PHRASE_FIELDS if name in row}
-    if row.get("object") in (None, "", "null", "~"):
+    if row.get("object") in _NO_OBJECT:
         for name, text in own.items():
             problems.note(f"{place}.{name}", text, "nothing, as the class has no object")
         return make_class(actions, things, action, subject) if action and subject else None
@@ -188,11 +206,7 @@ def _class(
         return None
     if thing == subject:
         problems.note(f"{place}.object", thing, "another thing than the subject")
-    phrase = usual_phrase(actions[action], things[thing])
-    if phrase is None and len(own) < len(_PHRASE_FIELDS):
-        lacking = ", ".join(name for name in _PHRASE_FIELDS if name not in own)
-        problems.note(place, f"no {lacking}", f"them here, or in things.{thing}.as_object")
-        return None
+    phrase = usual_phrase(actions[action], things[thing]) or _usual_phrase_of(own.get("role"))
     texts = {name: own.get(name) or getattr(phrase, name) for name in _PHRASE_FIELDS}
     return make_class(actions, things, action, subject, thing, _checked_phrase(texts, place, problems))
 
@@ -211,9 +225,17 @@ def _row(value: object, place: str, problems: _Problems) -> dict[str, Any]:
     return _mapping(value, place, problems)
 
 
-def _words(top: dict[str, Any], name: str, problems: _Problems) -> dict[str, object]:
-    """The rows of ``actions`` or ``things``, of which each needs a key that can stand in a class id."""
-    rows = _mapping(top.get(name), name, problems)
+def _words(top: dict[str, Any], name: str, problems: _Problems, *fields: str) -> dict[str, object]:
+    """The rows of ``actions`` or ``things``, of which each needs a key that can stand in a class id.
+
+    Where the file has no such rows, the words that the ``fields`` of its classes name, in their usual forms.
+    """
+    if name in top:
+        rows = _mapping(top[name], name, problems)
+    else:
+        classes = [row for row in top.get("classes") or () if isinstance(row, dict)]
+        named = [row.get(field) for row in classes for field in fields]
+        rows = {key: {} for key in named if isinstance(key, str) and key.strip() and key not in _NO_OBJECT}
     for key in rows:
         if not _KEY.fullmatch(key):
             problems.note(f"{name}.{key}", key, "a key of a-z, 0-9 and single hyphens, as in take-out")

@@ -17,12 +17,12 @@ class ObjectPhrase:
     """What an object is to an action, and how a sentence says so.
 
     Attributes:
-        role: its part in the action.
+        role: its part in the action; None: the file does not say.
         preposition: the English one (with a knife).
         phrase_zh: the object in a Chinese sentence, with ``{object}`` for its word.
     """
 
-    role: Role
+    role: Role | None
     preposition: str
     phrase_zh: str
 
@@ -32,7 +32,7 @@ class ActionWord:
     """An action of the paper, in words and in MPII Cooking 2's verbs.
 
     Attributes:
-        name, zh: the English and the Chinese word.
+        name, zh: the English and the Chinese word; the Chinese one is empty where the file has none.
         verbs: activities of MPII Cooking 2, without their final V, that count as the action; the usual one first.
         third_person, past, participle, gerund: forms of the English verb (takes out, took out, taken out, taking out).
         also_verbs: further verbs, each with the things that it counts for when they are the subject.
@@ -55,10 +55,10 @@ class ThingWord:
     """A subject or object of the paper, in words and in MPII Cooking 2's attributes.
 
     Attributes:
-        name, zh: the English and the Chinese word.
+        name, zh: the English and the Chinese word; the Chinese one is empty where the file has none.
         attributes: attributes of MPII Cooking 2 that count as the thing; the usual one first.
-        mass: whether it is not counted (some oil).
-        plural: of a thing that is counted, else None.
+        mass: whether it is not counted (some oil); None: the file does not say, so it is always "the" thing.
+        plural: None of a thing that is not counted.
         measure_zh: the Chinese measure word.
         as_object: what the thing is to an action as its object, unless the action says otherwise.
     """
@@ -66,7 +66,7 @@ class ThingWord:
     name: str
     zh: str
     attributes: tuple[str, ...]
-    mass: bool
+    mass: bool | None
     plural: str | None
     measure_zh: str
     as_object: ObjectPhrase | None
@@ -79,7 +79,7 @@ class ActionClass:
     Attributes:
         id: the keys joined by ``_``: ``cut_carrot_knife``, ``take-out_frying-pan_plate``, ``wash_apple``.
         action: key of the class file's actions. subject, object: keys of its things.
-        role: what the object is to the action. None without an object.
+        role: what the object is to the action. None without an object, or where the file does not say.
         preposition: of the object in an English sentence (with a knife). None without an object.
         phrase_zh: the object in a Chinese sentence, with ``{object}`` for its word. None without an object.
         verbs: all verbs that count as the action for this subject.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.classes.triplets import SCHEMA, ActionClass, ActionWord, ClassFile, ThingWord, usual_phrase
+from dataset_tools.classes.usual_words import usual_action, usual_phrase_of, usual_thing
 from dataset_tools.core.files import write_bytes
 
 
@@ -27,10 +28,15 @@ def write_classes(
     def dumped(name: str, value: object) -> str:
         return yaml.safe_dump({name: value}, allow_unicode=True, sort_keys=False, width=120, default_flow_style=None)
 
+    actions = {key: _said(key, word, usual_action(key, word.name)) for key, word in classes.actions.items()}
+    things = {key: _said(key, word, usual_thing(key, word.name)) for key, word in classes.things.items()}
+    of_actions = {one.action for one in classes.classes}
+    of_things = {thing for one in classes.classes for thing in (one.subject, one.object)}
     lines = [f"# {line}".rstrip() for line in heading.splitlines()]
     lines += [f"schema: {SCHEMA}", ""]
-    lines += [dumped("actions", {key: _without_defaults(word) for key, word in classes.actions.items()})]
-    lines += [dumped("things", {key: _without_defaults(word) for key, word in classes.things.items()})]
+    for name, words, named in (("actions", actions, of_actions), ("things", things, of_things)):
+        if any(words.values()) or words.keys() - named:  # else the classes alone tell it
+            lines.append(dumped(name, words))
     lines += [f"objects: [{', '.join(sorted(classes.objects))}]", ""] if classes.objects else []
     lines += ["classes:"]
     for one in classes.classes:
@@ -47,14 +53,15 @@ def _row(one: ActionClass, classes: ClassFile) -> dict[str, str]:
     if one.object is not None:
         row["object"] = one.object
         own = {"role": one.role, "preposition": one.preposition, "phrase_zh": one.phrase_zh}
-        usual = usual_phrase(classes.actions[one.action], classes.things[one.object])
-        row |= {name: text for name, text in own.items() if text and text != getattr(usual, name, None)}
+        usual = usual_phrase(classes.actions[one.action], classes.things[one.object]) or usual_phrase_of(None)
+        row |= {name: text for name, text in own.items() if text and text != getattr(usual, name)}
     return row
 
 
-def _without_defaults(word: ActionWord | ThingWord) -> dict[str, Any]:
-    """The fields of a word that say something, tuples as lists."""
-    return {name: _plain(value) for name, value in asdict(word).items() if value not in (None, False, {})}
+def _said(key: str, word: ActionWord | ThingWord, usual: ActionWord | ThingWord) -> dict[str, Any]:
+    """The fields of a word that do not follow from its key, tuples as lists."""
+    usually = asdict(usual) | {"name": key.replace("-", " ")}
+    return {name: _plain(value) for name, value in asdict(word).items() if value is not None and value != usually[name]}
 
 
 def _plain(value: Any) -> Any:

@@ -24,6 +24,12 @@ def classes(
     options: ClassOptions,
     footage: FootageOptions,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips required per class.")] = 50,
+    draft_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Draft a class file from annotations: the N most frequent triplets, N given by --classes."
+        ),
+    ] = None,
     propose: Annotated[
         int | None,
         typer.Option(
@@ -32,12 +38,14 @@ def classes(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write the proposed class file here; an existing file is never replaced."),
+        typer.Option(
+            "--out", "-o", help="Write the drafted or proposed class file here; an existing file is never replaced."
+        ),
     ] = None,
 ) -> None:
-    """Count intervals, seconds, persons and dishes per class, or propose a class file.
+    """Count intervals, seconds, persons and dishes per class; draft a class file from annotations, or propose one.
 
-    Example: fmn-data classes --mpii /data/mpii-cooking-2 --propose 20 -o annotations/classes.yaml
+    Example: fmn-data classes --from intervals.csv --classes 20 -o annotations/classes.yaml
     """
     from dataset_tools.build.opened_videos import with_opened_videos
     from dataset_tools.classes.interval_counts import audit, support_table
@@ -49,6 +57,9 @@ def classes(
             expected="a new file",
             next_step="give another name with --out, or move the file away",
         )
+    if draft_from is not None:
+        _draft(terminal, draft_from, options.count, out)
+        return
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
     corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS)
     corpus = with_opened_videos(corpus, place.cache / "sources", jobs=DEFAULT_JOBS, progress=terminal.progress)
@@ -67,6 +78,37 @@ def classes(
     terminal.result(
         {"classes": [row.as_dict() for row in support], "stand_in": corpus.standin, "notes": list(corpus.notes)}
     )
+
+
+def _draft(terminal: Terminal, listing: Path, count: int | None, out: Path | None) -> None:
+    """Drafts a class file from annotations, without opening a video."""
+    from dataset_tools.classes.writer import write_classes
+    from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
+    from dataset_tools.corpora.annotations.interval_csv import read_interval_list
+
+    listed = read_interval_list(listing)
+    draft = draft_classes(listed.rows, listing, count=count)
+    for note in listed.notes:
+        terminal.say(f"  {note}")
+    terminal.say(draft_table(draft))
+    for cluster in draft.clusters:
+        terminal.say(f"  one word: {cluster}")
+    if draft.left_out:
+        terminal.say(f"  {draft.left_out:,} of {len(listed.rows):,} intervals are of other triplets.")
+    terminal.result(
+        {
+            "classes": [row.as_dict() for row in draft.counts],
+            "clusters": list(draft.clusters),
+            "left_out": draft.left_out,
+            "notes": list(listed.notes),
+        }
+    )
+    if out is None:
+        terminal.say("Write the class file with -o annotations/classes.yaml.")
+        return
+    remarks = {row.class_id: f"{row.intervals} interval{'s' * (row.intervals != 1)}" for row in draft.counts}
+    write_classes(out, draft.classes, heading=f"Drafted by fmn-data classes --from {listing.name}.", remarks=remarks)
+    terminal.closing("classes", f"{len(draft.counts)} classes", out)
 
 
 def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None) -> None:

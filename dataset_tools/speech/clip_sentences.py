@@ -13,7 +13,7 @@ from dataset_tools.core.seeds import seed_of
 from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow
 from dataset_tools.speech.grammar import load_grammar
-from dataset_tools.speech.sentences import every_sentence
+from dataset_tools.speech.sentences import check_words, every_sentence
 
 _POOL = 200
 
@@ -56,8 +56,9 @@ def assign_texts(
         The sentence by clip id.
 
     Raises:
-        InputError: the language has no grammar.
+        InputError: the language has no grammar, or the class file none of its words.
     """
+    check_words(classes, language)
     by_class: dict[str, list[ClipRow]] = {}
     for clip in sorted(clips, key=lambda clip: clip.id):
         by_class.setdefault(clip.class_id, []).append(clip)

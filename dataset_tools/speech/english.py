@@ -174,7 +174,8 @@ def _nouns(key: str, classes: ClassFile, grammar: EnglishGrammar) -> list[tuple[
     nouns = []
     for name in (word.name, *grammar.names.get(key, ())):
         nouns.append(("the", f"the {name}"))
-        nouns.append(("a", f"some {name}" if word.mass else f"{_article(name)} {name}"))
+        if word.mass is not None:
+            nouns.append(("a", f"some {name}" if word.mass else f"{_article(name)} {name}"))
     return nouns
 
 

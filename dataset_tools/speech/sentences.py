@@ -65,6 +65,24 @@ def every_sentence(action_class: ActionClass, classes: ClassFile, *, language: s
     return list(dict.fromkeys(_in_turns(orders)))
 
 
+def check_words(classes: ClassFile, language: str) -> None:
+    """Makes sure that a class file has the words of a language.
+
+    Raises:
+        InputError: Chinese words are lacking; all such keys are named.
+    """
+    keys = [key for one in classes.classes for key in (one.action, one.subject, one.object) if key]
+    words = classes.actions | classes.things
+    lacking = sorted({key for key in keys if not words[key].zh})
+    if language == "zh" and lacking:
+        raise InputError(
+            f"The class file has no Chinese word for: {', '.join(lacking)}",
+            where=classes.path,
+            expected="`zh` at each action and thing of its classes",
+            next_step="add them, or leave --language zh out",
+        )
+
+
 def _phrases(action_class: ActionClass, classes: ClassFile, language: str) -> dict[str, list[Phrase]]:
     """All sentences, by the frame (viewpoint and tense) they are in."""
     grammar = load_grammar()

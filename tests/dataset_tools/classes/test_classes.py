@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.manifests import ClassLabel
+from dataset_tools.speech.sentences import check_words, every_sentence
 
 # Table 1 of the paper.
 ACTIONS = {"pour", "cut", "sprinkle", "squeeze", "stir", "take out", "wash", "grate", "peel"}
@@ -227,7 +229,7 @@ def _del(*keys: Any) -> Callable[[Any], None]:
         (_del("schema"), "`schema`: found nothing, expected fmn.classes/1"),
         (_set("class", 3), "`class`: it is no known key, expected one of schema, actions"),
         (_set("classes", []), "`classes`: found [], expected a list of classes"),
-        (_del("things"), "`things`: found nothing, expected keys with values"),
+        (_set("things", []), "`things`: found [], expected keys with values"),
         (_set("actions", "cut", "verb", "x"), "`actions.cut.verb`: it is no known key"),
         (_set("actions", "cut", "verbs", []), "`actions.cut.verbs`: found [], expected a list of texts"),
         (_set("actions", "cut", "verbs", "cut"), "`actions.cut.verbs`: found 'cut', expected a list"),
@@ -241,14 +243,14 @@ def _del(*keys: Any) -> Callable[[Any], None]:
         (_set("classes", [{}]), "`classes[1]`: found {}, expected keys with values"),
         (_set("things", "apple", "mass", "maybe"), "`things.apple.mass`: found 'maybe', expected true or false"),
         (_set("things", "milk", "plural", "milks"), "`things.milk.plural`: found 'milks', expected no plural"),
-        (_del("things", "apple", "plural"), "`things.apple.plural`: found nothing, expected a text"),
+        (_set("things", "apple", "plural", ""), "`things.apple.plural`: found '', expected a text"),
         (
             _set("things", "knife", "as_object", "role", "hero"),
             "`things.knife.as_object.role`: found 'hero', expected one",
         ),
         (_set("things", "knife", "as_object", "phrase_zh", "用"), "`things.knife.as_object.phrase_zh`: found '用'"),
         (_set("things", "knife", "as_object", "phrase_zh", "{}{object}"), "and no other braces"),
-        (_del("things", "knife", "as_object"), "`classes[1]`: found 'no role, preposition, phrase_zh'"),
+        (_del("things", "knife", "as_object", "role"), "`things.knife.as_object.role`: found nothing, expected a text"),
         (_set("classes", 0, "action", "chop"), "`classes[1].action`: found 'chop', expected one of cut, wash"),
         (_set("classes", 0, "object", "carrot"), "`classes[1].object`: found 'carrot', expected another thing"),
         (_set("classes", 1, "role", "tool"), "`classes[2].role`: found 'tool', expected nothing, as the class has no"),
@@ -263,6 +265,53 @@ def test_what_is_wrong_is_named(own_file, change, found):
         load_classes(path, count=2)
     assert found in str(refused.value)
     assert refused.value.where == str(path)
+
+
+MINIMAL = """
+schema: fmn.classes/1
+classes:
+  - {action: take-out, subject: milk, object: fridge, role: source}
+  - {action: stop, subject: leaf}
+"""
+
+
+def test_a_class_alone_is_enough(tmp_path):
+    path = tmp_path / "minimal.yaml"
+    path.write_text(MINIMAL)
+    classes = load_classes(path, count=None)
+    assert [one.id for one in classes.classes] == ["take-out_milk_fridge", "stop_leaf"]
+    assert (classes.classes[0].role, classes.classes[0].preposition) == ("source", "from")
+    take, stop = classes.actions["take-out"], classes.actions["stop"]
+    assert (take.third_person, take.past, take.participle, take.gerund) == (
+        *("takes out", "took out", "taken out", "taking out"),
+    )
+    assert (stop.verbs, stop.past, stop.gerund) == (("stop",), "stopped", "stopping")
+    assert {key: word.plural for key, word in classes.things.items()} == {
+        **{"milk": "milks", "fridge": "fridges", "leaf": "leaves"}
+    }
+    # Whether milk is counted was not said: neither "a milk" nor "some leaf" may be heard.
+    said = {text for one in classes.classes for text in every_sentence(one, classes)}
+    assert any("takes the milk out from the fridge" in text for text in said)
+    assert not [text for text in said if re.search(r"\b(a|an|some) (milk|leaf|fridge)\b", text)]
+
+
+def test_words_of_one_language_are_enough_and_the_other_is_refused_by_key(tmp_path):
+    path = tmp_path / "minimal.yaml"
+    path.write_text(MINIMAL)
+    classes = load_classes(path, count=None)
+    with pytest.raises(InputError, match="no Chinese word for: fridge, leaf, milk, stop, take-out"):
+        check_words(classes, "zh")
+    check_words(classes, "en")
+    check_words(load_classes(), "zh")
+
+
+def test_what_is_minimal_is_written_as_it_was(tmp_path):
+    path, again = tmp_path / "minimal.yaml", tmp_path / "again.yaml"
+    path.write_text(MINIMAL)
+    classes = load_classes(path, count=None)
+    write_classes(again, classes)
+    assert replace(load_classes(again, count=None), path=path) == classes
+    assert list(yaml.safe_load(again.read_text())) == ["schema", "objects", "classes"]
 
 
 def test_all_problems_come_in_one_message(own_file):

@@ -1,0 +1,183 @@
+"""Drafts a class file from an annotation file: every (action, subject, object) that it names, the most frequent first.
+
+Words are clustered by lemma (``cuts`` and ``cutting``, ``red pepper`` and ``red peppers``). A cluster of verbs is
+named by the lemma, one of nouns by its most frequent spelling; all its spellings count as the word. Videos are not
+opened: what can become a clip is counted by `dataset_tools.classes.interval_counts` once the class file is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile, ThingWord, make_class
+from dataset_tools.classes.usual_words import noun_lemma, usual_action, usual_phrase_of, usual_thing, verb_lemma
+from dataset_tools.core.files import slug
+from dataset_tools.corpora.annotations.interval_csv import ListedInterval
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class TripletCount:
+    """How often a triplet is annotated.
+
+    Attributes:
+        class_id: of the class that it becomes.
+        intervals, videos, persons: how many; persons as far as the file names them.
+        with_sentence: how many of the intervals have a sentence of their own.
+    """
+
+    class_id: str
+    intervals: int
+    videos: int
+    persons: int
+    with_sentence: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The attributes by name (for ``--json``)."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClassDraft:
+    """A class file that was made from annotations.
+
+    Attributes:
+        classes: the triplets, the most frequent first.
+        counts: of each, in that order.
+        clusters: words of several spellings, as full sentences.
+        left_out: intervals of triplets beyond the number asked for.
+    """
+
+    classes: ClassFile
+    counts: tuple[TripletCount, ...]
+    clusters: tuple[str, ...]
+    left_out: int
+
+
+def draft_classes(rows: Sequence[ListedInterval], listing: Path, *, count: int | None = None) -> ClassDraft:
+    """Makes classes of the triplets that rows name.
+
+    Args:
+        rows: of the annotation file.
+        listing: that file.
+        count: how many classes at most; None takes every triplet.
+    """
+    verbs = _Clusters((row.action for row in rows), verb_lemma, "action", by_lemma=True)
+    nouns = _Clusters((text for row in rows for text in (row.subject, row.object) if text), noun_lemma, "thing")
+    actions = {key: _action(key, spellings) for key, spellings in verbs.spellings.items()}
+    things = {key: _thing(key, spellings) for key, spellings in nouns.spellings.items()}
+    members: dict[ActionClass, list[ListedInterval]] = defaultdict(list)
+    for row in rows:
+        action, subject = verbs.key(row.action), nouns.key(row.subject)
+        other = nouns.key(row.object) if row.object else subject
+        thing = None if other == subject else other
+        phrase = None if thing is None else usual_phrase_of(None)
+        members[make_class(actions, things, action, subject, thing, phrase)].append(row)
+    ranked = sorted(members, key=lambda one: (-len(members[one]), one.id))
+    taken = ranked[:count]
+    of_actions = {one.action for one in taken}
+    of_things = {thing for one in taken for thing in (one.subject, one.object) if thing}
+    return ClassDraft(
+        ClassFile(
+            listing,
+            tuple(taken),
+            {key: word for key, word in actions.items() if key in of_actions},
+            {key: word for key, word in things.items() if key in of_things},
+            frozenset(one.object for one in taken if one.object),
+        ),
+        tuple(_count(one, members[one]) for one in taken),
+        (*verbs.sentences(of_actions), *nouns.sentences(of_things)),
+        sum(len(members[one]) for one in ranked[len(taken) :]),
+    )
+
+
+def draft_table(draft: ClassDraft, *, most: int = 50) -> Table:
+    """What a draft has, the first ``most`` classes."""
+    from rich.table import Table
+
+    table = Table("class", "intervals", "videos", "persons", "with a sentence")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in draft.counts[:most]:
+        numbers = (row.intervals, row.videos, row.persons, row.with_sentence)
+        table.add_row(row.class_id, *(f"{number:,}" for number in numbers))
+    if len(draft.counts) > most:
+        table.add_row(f"and {len(draft.counts) - most:,} more", "", "", "", "")
+    return table
+
+
+def _count(one: ActionClass, rows: Sequence[ListedInterval]) -> TripletCount:
+    return TripletCount(
+        one.id,
+        len(rows),
+        len({row.video for row in rows}),
+        len({row.person for row in rows if row.person}),
+        sum(bool(row.sentence) for row in rows),
+    )
+
+
+class _Clusters:
+    """Texts that are one word.
+
+    Attributes:
+        spellings: of each key of the class file, in lower case, with their counts, the most frequent first.
+    """
+
+    def __init__(self, texts: Iterable[str], lemma: Callable[[str], str], kind: str, *, by_lemma: bool = False) -> None:
+        groups: dict[str, Counter[str]] = defaultdict(Counter)
+        for text in texts:
+            groups[lemma(text)][_plain(text)] += 1
+        self.spellings: dict[str, dict[str, int]] = {}
+        self._keys: dict[str, str] = {}
+        for base, counts in groups.items():
+            ranked = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+            name = base if by_lemma else next(iter(ranked))
+            key = self._free(re.sub(r"[^a-z0-9]+", "-", slug(name).lower()).strip("-"), kind)
+            self.spellings[key] = ranked
+            self._keys |= dict.fromkeys(ranked, key)
+
+    def key(self, text: str) -> str:
+        """The key of the class file for a text."""
+        return self._keys[_plain(text)]
+
+    def _free(self, key: str, kind: str) -> str:
+        """A key that no other cluster has: ``thing-2`` of a word without a letter from a to z."""
+        if key and key not in self.spellings:
+            return key
+        number = next(n for n in range(1, len(self.spellings) + 2) if f"{key or kind}-{n}" not in self.spellings)
+        return f"{key or kind}-{number}"
+
+    def sentences(self, keys: set[str]) -> Iterable[str]:
+        """What was clustered."""
+        for key, spellings in self.spellings.items():
+            if key in keys and len(spellings) > 1:
+                yield f"{key}: " + ", ".join(f"{text!r} ({count})" for text, count in spellings.items())
+
+
+def _action(key: str, spellings: Iterable[str]) -> ActionWord:
+    texts = tuple(spellings)
+    name = verb_lemma(texts[0])
+    usual = usual_action(key, name)
+    return replace(usual, verbs=tuple(dict.fromkeys((*usual.verbs, *texts))), zh=_chinese(name))
+
+
+def _thing(key: str, spellings: Iterable[str]) -> ThingWord:
+    texts = tuple(spellings)
+    usual = usual_thing(key, texts[0])
+    return replace(usual, attributes=tuple(dict.fromkeys((*usual.attributes, *texts))), zh=_chinese(texts[0]))
+
+
+def _plain(text: str) -> str:
+    """A text as the words of a class file are compared."""
+    return text.lower().replace("-", " ")
+
+
+def _chinese(name: str) -> str:
+    return name if re.search("[\u3400-\u9fff]", name) else ""

@@ -1,0 +1,82 @@
+"""A class file that is drafted from an annotation file: its triplets, counted by hand; and what it is good for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dataset_tools.classes.matching import classify
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.classes.writer import write_classes
+from dataset_tools.cli.main import app
+from dataset_tools.corpora.annotations.class_draft import draft_classes
+from dataset_tools.corpora.annotations.interval_csv import read_interval_list
+from dataset_tools.corpora.annotations.own_footage import open_own_footage
+
+ROWS = """video,start_frame,end_frame,action,subject,object,person,sentence
+a.mp4,1,20,Cutting,Carrots,knife,p1,He cuts it.
+a.mp4,21,40,cut,carrot,knife,p1,
+b.mp4,1,20,cuts,carrots,,p2,
+b.mp4,21,40,take out,red pepper,fridge,,
+b.mp4,41,60,took out,red-peppers,fridge,p2,
+b.mp4,61,80,takes out,red peppers,fridge,p3,
+c.mp4,1,20,挥,手,,,
+c.mp4,21,40,举,手,,,
+"""
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS, "utf-8")
+    return path
+
+
+def test_triplets_are_counted_over_all_spellings_of_their_words(listing):
+    draft = draft_classes(read_interval_list(listing).rows, listing)
+    counts = [(row.class_id, row.intervals, row.videos, row.persons, row.with_sentence) for row in draft.counts]
+    assert counts == [
+        ("take-out_red-peppers_fridge", 3, 1, 2, 0),
+        ("cut_carrots_knife", 2, 1, 1, 1),
+        ("action-1_thing-1", 1, 1, 0, 0),
+        ("action-2_thing-1", 1, 1, 0, 0),
+        ("cut_carrots", 1, 1, 1, 0),
+    ]
+    assert any(sentence.startswith("cut: ") for sentence in draft.clusters)
+
+
+def test_the_most_frequent_are_taken_and_the_others_counted(listing):
+    draft = draft_classes(read_interval_list(listing).rows, listing, count=2)
+    assert [one.id for one in draft.classes.classes] == ["take-out_red-peppers_fridge", "cut_carrots_knife"]
+    assert draft.left_out == 3
+    assert set(draft.classes.actions) == {"take-out", "cut"}
+    assert set(draft.classes.things) == {"red-peppers", "fridge", "carrots", "knife"}
+
+
+def test_every_row_belongs_to_its_class_once_the_draft_is_written(listing, tmp_path):
+    draft = draft_classes(read_interval_list(listing).rows, listing)
+    path = tmp_path / "classes.yaml"
+    write_classes(path, draft.classes)
+    classes = load_classes(path, count=None)
+    assert classes.classes == draft.classes.classes
+    corpus = open_own_footage(listing, classes, memory=tmp_path / "cache" / "sources")
+    assert [classify(interval, classes).class_id for interval in corpus.annotations.intervals] == [
+        *("cut_carrots_knife", "cut_carrots_knife", "cut_carrots"),
+        *("take-out_red-peppers_fridge",) * 3,
+        *("action-1_thing-1", "action-2_thing-1"),
+    ]
+    assert not [note for note in corpus.notes if "does not know" in note]
+    assert (classes.actions["action-1"].zh, classes.things["thing-1"].zh) == ("挥", "手")
+    assert classes.actions["cut"].gerund == "cutting"
+
+
+def test_the_command_writes_the_file_and_never_replaces_one(listing, tmp_path):
+    out = tmp_path / "classes.yaml"
+    command = ["classes", "-w", str(tmp_path), "--from", str(listing), "-o", str(out)]
+    done = CliRunner().invoke(app, [*command, "--classes", "2"])
+    assert done.exit_code == 0
+    assert "take-out_red-peppers_fridge" in done.output
+    assert len(load_classes(out, count=None).classes) == 2
+    assert CliRunner().invoke(app, command).exit_code == 2
