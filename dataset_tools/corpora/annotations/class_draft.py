@@ -102,9 +102,9 @@ def draft_table(draft: ClassDraft, *, most: int = 50) -> Table:
     """What a draft has, the first ``most`` classes."""
     from rich.table import Table
 
-    table = Table("class", "intervals", "videos", "persons", "with a sentence")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table("class")
+    for column in ("intervals", "videos", "persons", "with a sentence"):
+        table.add_column(column, justify="right")
     for row in draft.counts[:most]:
         numbers = (row.intervals, row.videos, row.persons, row.with_sentence)
         table.add_row(row.class_id, *(f"{number:,}" for number in numbers))
