@@ -57,6 +57,5 @@ def download(
         f"the publisher names no hashes: {len(summary.unchecked)} files were trusted as they came first; "
         "what was found is in DOWNLOADS.json, and later downloads must match it"
     )
-    terminal.say("  the official split (experimentalSetup/) is not among the downloads: put it into the folder")
     terminal.result(summary.as_dict())
     terminal.next(f"fmn-data build --classes 20 --mpii {folder}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.annotations import Annotations, read_annotations
+from dataset_tools.corpora.mpii.official_split import read_official_split
 
 MAT_NAME = "attributesAnnotations_MPII-Cooking-2.mat"
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv")
-_SPLIT_FILES = {"train": "sequencesTrainAttr.txt", "val": "sequencesVal.txt", "test": "sequencesTest.txt"}
-_SEQUENCE = re.compile(r"s\d{2,3}-d\d{2,3}")
 _LAYOUT = "a folder with attributesAnnotations_MPII-Cooking-2.mat, videos/ and experimentalSetup/"
 
 
@@ -27,8 +25,8 @@ class Corpus:
         root: its folder.
         annotations: the annotation file.
         videos: video file by name without suffix.
-        splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, as in experimentalSetup; empty if there is
-            none.
+        splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, as in experimentalSetup, else as in the lists
+            that ship; empty of a stand-in without.
         standin: content of STANDIN.json if this is a stand-in corpus, else None.
         sentences: a file, or folder of files, of sentences in TACoS' form, if there is one.
         notes: what was found where the data leave room, as full sentences.
@@ -56,7 +54,9 @@ def open_corpus(root: Path) -> Corpus:
     """
     annotations = read_annotations(find_mat(root))
     videos = _find_videos(root)
-    splits, notes = _read_splits(root)
+    standin = _read_standin(root)
+    sequences = {interval.sequence for interval in annotations.intervals}
+    splits, notes = read_official_split(root, sequences if standin is None else ())
     if not videos:
         notes += ("There are no videos in the folder.",)
     return Corpus(
@@ -64,7 +64,7 @@ def open_corpus(root: Path) -> Corpus:
         annotations=annotations,
         videos=videos,
         splits=splits,
-        standin=_read_standin(root),
+        standin=standin,
         sentences=next((root / name for name in ("tacos", "tacos.json") if (root / name).exists()), None),
         notes=annotations.notes + notes,
     )
@@ -110,43 +110,6 @@ def _find_videos(root: Path) -> dict[str, Path]:
         for path in sorted(files):
             videos.setdefault(path.stem, path)
     return dict(sorted(videos.items()))
-
-
-def _read_splits(root: Path) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
-    """The official lists; a sequence in two of them stays in the later of train, val, test."""
-    setup = root / "experimentalSetup"
-    if (setup / setup.name).is_dir():  # some archives have it nested
-        setup = setup / setup.name
-    splits = {name: _read_sequences(setup / file) for name, file in _SPLIT_FILES.items() if (setup / file).is_file()}
-    notes = []
-    for earlier, later in (("train", "val"), ("train", "test"), ("val", "test")):
-        shared = splits.get(earlier, frozenset()) & splits.get(later, frozenset())
-        if shared:
-            splits[earlier] -= shared
-            notes.append(
-                f"{len(shared)} sequences are in the official lists of {earlier} and {later}: kept in {later}."
-            )
-    return splits, tuple(notes)
-
-
-def _read_sequences(path: Path) -> frozenset[str]:
-    """The sequences of a list: one ``sNN-dNN`` a line, ``#`` starts a comment."""
-    sequences = set()
-    wrong = []
-    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
-        sequence = line.split("#", 1)[0].strip()
-        if _SEQUENCE.fullmatch(sequence):
-            sequences.add(sequence)
-        elif sequence:
-            wrong.append(f"line {number}: {sequence[:40]!r}")
-    if wrong:
-        raise InputError(
-            f"The list has {len(wrong)} lines that are no sequence: " + ", ".join(wrong[:3]),
-            where=path,
-            expected="one sequence such as s07-d72 a line, comments after #",
-            next_step="correct the lines, or take the list out of the folder to go on without official splits",
-        )
-    return frozenset(sequences)
 
 
 def _read_standin(root: Path) -> dict[str, Any] | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, find_mat, open_corpus
+from dataset_tools.corpora.mpii.official_split import read_official_split
 
 
 @pytest.fixture
@@ -45,6 +48,21 @@ def test_a_folder_with_nothing_but_annotations_can_be_looked_at(root):
     corpus = open_corpus(root)
     assert (corpus.videos, corpus.splits, corpus.standin, corpus.sentences) == ({}, {}, None, None)
     assert "There are no videos in the folder." in corpus.notes
+
+
+def test_without_experimental_setup_the_shipped_lists_count_and_other_persons_train(root):
+    sequences = {"s21-d21", "s21-d99", "s22-d23", "s34-d73", "s28-d99", "s07-d72", "s20-d01"}
+    splits, notes = read_official_split(root, sequences)
+    assert splits == {
+        "train": {"s07-d72", "s20-d01"},
+        "val": {"s21-d21"},
+        "test": {"s22-d23", "s34-d73"},  # s21-d99 and s28-d99 are of the persons of the lists, and in no list
+    }
+    assert "1 sequences for validation and 2 for testing; the 2 of other persons train" in notes[0]
+    assert read_official_split(root, {"s07-d72"}) == ({}, ())  # none of the test list is there
+    listed = yaml.safe_load(shipped_file("mpii-cooking-2-split.yaml").read_text())
+    assert {name: len(set(listed[name])) for name in ("val", "test")} == {"val": 17, "test": 42}
+    assert {sequence[:3] for sequence in listed["test"]} == {"s22", "s28", "s29", "s33", "s34"}
 
 
 @pytest.mark.parametrize("setup", ["experimentalSetup", "experimentalSetup/experimentalSetup"])
