@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dataset_tools.cli.options import ClassOptions, SeedOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.corpora.mpii.mpii_download import DownloadSummary
 
 
 class PartOption(StrEnum):
@@ -21,6 +27,8 @@ class PartOption(StrEnum):
 
 def download(
     terminal: Terminal,
+    place: Workspace,
+    classes: ClassOptions,
     folder: Annotated[Path, typer.Argument(help="Folder for the data set.", file_okay=False)] = Path("mpii-cooking-2"),
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the licence: scientific use only, no redistribution.")
@@ -29,6 +37,19 @@ def download(
         list[PartOption] | None,
         typer.Option("--only", help="Download only this part. Repeatable."),
     ] = None,
+    videos: Annotated[
+        Literal["all", "needed"],
+        typer.Option(
+            "--videos", help="All videos, as one archive; or only those that a build with the same options cuts."
+        ),
+    ] = "all",
+    per_class: Annotated[
+        int, typer.Option("--per-class", min=1, help="With --videos needed: maximum number of clips per class.")
+    ] = 50,
+    shortfall: Annotated[
+        Literal["accept", "windows", "stop"], typer.Option(help="With --videos needed: as for fmn-data build.")
+    ] = "accept",
+    seed: SeedOption = 0,
     home: Annotated[str | None, typer.Option("--home", help="Base URL of a mirror of the data set.")] = None,
     verify_hashes: Annotated[
         bool,
@@ -37,25 +58,53 @@ def download(
 ) -> None:
     """Download and unpack MPII Cooking 2; an interrupted download resumes.
 
-    Example: fmn-data download /data/mpii-cooking-2 --accept-licence
+    Example: fmn-data download /data/mpii-cooking-2 --accept-licence --videos needed --classes 20
     """
     from dataset_tools.corpora.mpii.mpii_download import HOME, download_corpus
 
-    summary = download_corpus(
-        folder,
-        accept_licence=accept_licence,
-        parts=[part.value for part in only or PartOption],
-        home=HOME if home is None else home.rstrip("/") + "/",
-        hash_again=verify_hashes,
-        progress=terminal.progress,
-    )
-    count = f"{len(summary.fetched)} files fetched, {len(summary.files)} known"
-    terminal.closing("download", count, folder)
+    parts = {part.value for part in only or PartOption}
+
+    def get(parts: set[str], names: tuple[str, ...] | None = None) -> DownloadSummary:
+        return download_corpus(
+            folder,
+            accept_licence=accept_licence,
+            parts=parts,
+            videos=names,
+            home=HOME if home is None else home.rstrip("/") + "/",
+            hash_again=verify_hashes,
+            progress=terminal.progress,
+        )
+
+    if videos == "needed" and "videos" in parts:
+        from dataset_tools.build.needed_videos import needed_videos
+        from dataset_tools.build_record import BuildOptions
+
+        summary = get((parts - {"videos"}) | {"annotations"})
+        options = BuildOptions(per_class=per_class, shortfall=shortfall, seed=seed)
+        names = needed_videos(folder, classes.load(place), options)
+        terminal.say(f"  {len(names)} videos are needed")
+        later = get({"videos"}, names)
+        fetched = len(summary.fetched) + len(later.fetched)
+        summary = later
+    else:
+        summary = get(parts)
+        fetched = len(summary.fetched)
+    terminal.closing("download", f"{fetched} files fetched, {len(summary.files)} known", folder)
     if summary.unpacked:
         terminal.closing("unpack", f"{summary.unpacked} files", folder)
-    terminal.warn(
-        f"the publisher names no hashes: {len(summary.unchecked)} files were trusted as they came first; "
-        "what was found is in DOWNLOADS.json, and later downloads must match it"
-    )
+    for sentence in summary.differing:
+        terminal.warn(sentence)
+    if summary.unchecked:
+        terminal.warn(
+            f"the publisher names no hashes: {len(summary.unchecked)} files were trusted as they came first; "
+            "what was found is in DOWNLOADS.json, and later downloads must match it"
+        )
     terminal.result(summary.as_dict())
+    if summary.refused:
+        raise InputError(
+            f"The server does not give {len(summary.refused)} videos: {', '.join(summary.refused[:5])}",
+            where=home or HOME,
+            expected="each at its address",
+            next_step="run the command again; if it stays so, get the archive of all videos: --videos all",
+        )
     terminal.next(f"fmn-data build --classes 20 --mpii {folder}")

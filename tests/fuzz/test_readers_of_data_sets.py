@@ -31,6 +31,7 @@ from dataset_tools.corpora.mpii import mpii_download
 from dataset_tools.corpora.mpii.annotations import read_annotations
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
 from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.corpora.mpii.unpacking import unpack_archive
 from dataset_tools.decisions.journal import read_reviews
 from dataset_tools.decisions.unread import unread_warning
 from dataset_tools.decisions.verdicts import with_verdicts
@@ -169,11 +170,8 @@ def tarred() -> bytes:
 
 
 def unpack(part: str) -> Callable[[Path], object]:
-    file = next(one for one in mpii_download.FILES if one.part == part)
-    record = mpii_download._Record("https://example.org/x", SHA256, 1)
-
     def read(root: Path) -> object:
-        return mpii_download._unpacked(file, root / "in" / "archive", root / "out", record, silent)
+        return unpack_archive(root / "in" / "archive", part, root / "out", "https://example.org/x", "again", silent)
 
     return read
 

@@ -2,31 +2,26 @@
 
 The publisher names no sizes and no hashes. So a file is checked against the size that the server announces and the
 format that its name promises, its archive's own checksums decide when it is unpacked, and the SHA-256 that was found is
-noted in DOWNLOADS.json: from then on a file must be that one.
+noted in DOWNLOADS.json: from then on a file must be that one. Of a few files somebody published what they had: a
+difference from that is told, and refuses nothing.
 """
 
 from __future__ import annotations
 
-import errno
-import gzip
-import shutil
-import struct
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 from filelock import FileLock
 
 from dataset_tools.core.download import TIMEOUT_S, fetch
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of, write_bytes, written_whole
+from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, VIDEO_SUFFIXES
+from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME
+from dataset_tools.corpora.mpii.unpacking import UNPACKED, unpack_archive
 
 HOME = "https://datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2/"
 LICENCE = "MPII Cooking 2 may be used for scientific purposes only, and may not be passed on"
@@ -46,6 +41,10 @@ class Published:
     magic: bytes | None = None
     magic_at: tuple[int, ...] = (0,)
 
+    @property
+    def is_archive(self) -> bool:
+        return self.part in UNPACKED and "/" not in self.name
+
 
 FILES = (
     Published("annotations", f"annos/{MAT_NAME}", MAT_NAME, b"\x89HDF\r\n\x1a\n", (0, 512)),
@@ -53,6 +52,14 @@ FILES = (
     Published("sentences", "TACoS-Multi-Level-1.0.zip", "TACoS-Multi-Level-1.0.zip", b"PK"),
     Published("videos", "MPII-Cooking-2-videos.tar.gz", "MPII-Cooking-2-videos.tar.gz", b"\x1f\x8b"),
 )
+
+
+KNOWN = {
+    MAT_NAME: (114_303_918, "3019d20a8ee198f03b76d6fc23e8f8c44aa931c8eb91d4df3df8d192753268fb"),
+    "videos/s07-d72-cam-002.avi": (*(19_839_824, "2d56fe960f1fcf78a970aefb53b9cf51b43064d47ff15dbb1019da852a597134"),),
+    "videos/s22-d23-cam-002.avi": (*(39_468_178, "53c201e259a09f51b60f8aa5fa7c02c7b769ae6c90cfe29e793112c6494f5bec"),),
+}
+"""Bytes and SHA-256 of files as somebody else had them in September 2026 (github.com/Team-Cyan/material-agent)."""
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -71,6 +78,8 @@ class DownloadSummary:
     Attributes:
         files: SHA-256 by name. fetched: names of those that came now. unpacked: files taken out of archives, in all.
         unchecked: names that no published hash vouches for: they were trusted on first use.
+        differing: what differs from the files that somebody else had, as full sentences.
+        refused: names of single videos that the server does not give.
     """
 
     root: str
@@ -78,6 +87,8 @@ class DownloadSummary:
     fetched: tuple[str, ...]
     unpacked: int
     unchecked: tuple[str, ...]
+    differing: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,6 +99,7 @@ def download_corpus(
     *,
     accept_licence: bool,
     parts: Collection[str] = ("annotations", "videos", "sentences"),
+    videos: Sequence[str] | None = None,
     home: str = HOME,
     hash_again: bool = False,
     attempts: int = ATTEMPTS,
@@ -100,6 +112,7 @@ def download_corpus(
         root: the corpus' folder, for ``--mpii``.
         accept_licence: whether the user accepts the licence; nothing is fetched otherwise.
         parts: what to fetch.
+        videos: names of single videos (``s07-d72-cam-002``), fetched one by one in place of the archive of all.
         home: address of the data set, or of a mirror.
         hash_again: read files that are there again, and compare their hash; otherwise their size is compared.
         attempts: in a row without anything coming, before it gives up.
@@ -120,23 +133,31 @@ def download_corpus(
         )
     root.mkdir(parents=True, exist_ok=True)
     fetched: list[str] = []
+    refused: list[str] = []
     with FileLock(root / ".download.lock"):
         records = _read_records(root)
-        for file in (file for file in FILES if file.part in parts):
+        for file in _files(parts, videos):
             path = root / file.name
+            path.parent.mkdir(exist_ok=True)
             record = records.get(file.name)
             if record is not None and record.unpacked is not None and not path.exists():
                 continue  # unpacked, and the archive was removed since: there is nothing to do
             if record is None or not path.is_file() or _is_changed(path, record, hash_again):
-                _fetch(file, path, record, home, attempts, timeout_s, progress)
+                try:
+                    _fetch(file, path, record, home, attempts, timeout_s, progress)
+                except InputError:
+                    if videos is None:
+                        raise
+                    refused.append(file.name)  # one video that is not there keeps none of the others back
+                    continue
                 fetched.append(file.name)
                 if record is None:
                     record = _Record(home + file.address, sha256_of(path), path.stat().st_size)
                     records[file.name] = record
                     _write_records(root, records)
-            if file.part in _UNPACK and record.unpacked is None:
+            if file.is_archive and record.unpacked is None:
                 try:
-                    count = _unpacked(file, path, root, record, progress)
+                    count = unpack_archive(path, file.part, root, record.url, COMMAND, progress)
                 except InputError:
                     del records[file.name]  # what is damaged is not what later downloads must match
                     _write_records(root, records)
@@ -148,8 +169,31 @@ def download_corpus(
         files={name: record.sha256 for name, record in sorted(records.items())},
         fetched=tuple(fetched),
         unpacked=sum(record.unpacked or 0 for record in records.values()),
-        unchecked=tuple(sorted(records)),
+        unchecked=tuple(
+            sorted(name for name, record in records.items() if KNOWN.get(name, (0, ""))[1] != record.sha256)
+        ),
+        differing=tuple(_differing(records)),
+        refused=tuple(refused),
     )
+
+
+def _files(parts: Collection[str], videos: Sequence[str] | None) -> list[Published]:
+    files = [file for file in FILES if file.part in parts and (file.part != "videos" or videos is None)]
+    for name in videos or () if "videos" in parts else ():
+        files.append(Published("videos", f"videos/{name}.avi", f"videos/{name}.avi", b"RIFF"))
+    return files
+
+
+def _differing(records: Mapping[str, _Record]) -> Iterator[str]:
+    for name in sorted(KNOWN.keys() & records.keys()):
+        size, sha256 = KNOWN[name]
+        found = records[name]
+        if found.sha256 != sha256:
+            yield (
+                f"{name} is not the file that others had in September 2026: {found.size_bytes:,} bytes in place of "
+                f"{size:,}, SHA-256 {found.sha256[:12]}… in place of {sha256[:12]}…. It may be a newer version or a "
+                "mirror's; frame numbers of annotations are only sure for the version that they were made on."
+            )
 
 
 def _fetch(
@@ -187,107 +231,6 @@ def _fetch(
 
 def _is_changed(path: Path, record: _Record, hash_again: bool) -> bool:
     return path.stat().st_size != record.size_bytes or (hash_again and sha256_of(path) != record.sha256)
-
-
-_WRONG_NAMES = {None, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EINVAL}
-"""Errors of files whose names an archive gives: too long, or one a file and a folder."""
-
-
-_MOST_UNPACKED = 2**30
-"""Bytes of all sentences, which have some megabytes: a small archive can hold terabytes of nothing."""
-
-
-def _unpacked(file: Published, path: Path, root: Path, record: _Record, progress: Progress) -> int:
-    """Unpacks an archive into ``root``; how many files it had.
-
-    They come to a place of their own first: only the end of an archive tells whether all of it was whole.
-    """
-    name, unpack = _UNPACK[file.part]
-    staging, final = root / ".unpacking" / file.name, root / name
-    try:
-        count = unpack(path, staging, final, progress)
-        if not count:
-            raise ValueError("there is nothing in it that belongs to the data set")
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        gzip.BadGzipFile,
-        EOFError,
-        IndexError,
-        struct.error,
-        ValueError,
-        RuntimeError,
-        OSError,
-    ) as error:
-        if isinstance(error, OSError) and error.errno not in _WRONG_NAMES:
-            raise  # of the disk, not of the archive
-
-        path.unlink()
-        shutil.rmtree(staging, ignore_errors=True)
-        raise InputError(
-            f"The archive is damaged, and was removed: {error}",
-            where=path,
-            expected=f"the archive {record.url}",
-            next_step=f"fetch it again: {COMMAND}; if it stays so, tell those who publish it",
-        ) from error
-    for staged in sorted(one for one in staging.rglob("*") if one.is_file()):
-        target = final / staged.relative_to(staging)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(target)
-    shutil.rmtree(staging.parent, ignore_errors=True)
-    return count
-
-
-def _unpack_videos(path: Path, staging: Path, final: Path, progress: Progress) -> int:
-    """Takes the videos out of a tar, whatever folders they are in there; those that are there stay."""
-    total = path.stat().st_size
-    count = 0
-    with path.open("rb") as raw, gzip.open(raw) as content, tarfile.open(fileobj=content, mode="r|") as archive:
-        for member in archive:
-            name = PurePosixPath(member.name).name
-            if not member.isfile() or name.startswith(".") or not name.lower().endswith(VIDEO_SUFFIXES):
-                continue
-            count += 1
-            there = (one for one in (staging / name, final / name) if one.is_file())
-            video = archive.extractfile(member)
-            if video is not None and all(one.stat().st_size != member.size for one in there):
-                _write(staging / name, video)
-            progress("unpack", min(raw.tell(), total), total, name)
-        while content.read(1 << 20):
-            pass  # to the end, where the checksum of the whole is
-    return count
-
-
-def _unpack_folder(path: Path, staging: Path, final: Path, progress: Progress) -> int:
-    """Takes everything out of a zip; a folder around it that has its name is left out."""
-    count = 0
-    with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        if (size := sum(member.file_size for member in members)) > _MOST_UNPACKED:
-            raise ValueError(f"it would unpack to {size:,} bytes, more than {_MOST_UNPACKED:,}")
-        for done, member in enumerate(members, start=1):
-            parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-            parts = parts[1:] if parts[:1] == (path.stem,) else parts
-            if not parts or ".." in parts or parts[0] == "/" or "__MACOSX" in parts:
-                continue
-            with archive.open(member) as content:
-                _write(staging / Path(*parts), content)  # reading to the end checks the member's checksum
-            count += 1
-            progress("unpack", done, len(members), parts[-1])
-    return count
-
-
-_UNPACK: dict[str, tuple[str, Callable[[Path, Path, Path, Progress], int]]] = {
-    "videos": ("videos", _unpack_videos),
-    "sentences": ("TACoS-Multi-Level-1.0", _unpack_folder),
-}
-
-
-def _write(target: Path, content: IO[bytes]) -> None:
-    with written_whole(target) as partial, partial.open("wb") as file:
-        while chunk := content.read(1 << 20):
-            file.write(chunk)
 
 
 def _read_records(root: Path) -> dict[str, _Record]:

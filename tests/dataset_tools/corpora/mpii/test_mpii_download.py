@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from dataset_tools.cli.main import app
 from dataset_tools.core import download as http_files
 from dataset_tools.core.download import fetch
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.corpora.mpii import mpii_download
-from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
+from dataset_tools.corpora.mpii import mpii_download, unpacking
+from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, find_mat, open_corpus
 from dataset_tools.corpora.mpii.mpii_download import download_corpus
 
 CONTENT = np.random.default_rng(0).bytes(500_001)
@@ -333,7 +335,54 @@ def test_unpacking_goes_on_where_it_stopped(home: Server, tmp_path: Path, monkey
 def test_a_zip_that_would_fill_the_disk_is_not_unpacked(
     home: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mpii_download, "_MOST_UNPACKED", 10)
+    monkeypatch.setattr(unpacking, "_MOST_UNPACKED", 10)
     with pytest.raises(InputError, match="more than 10"):
         download(home, tmp_path / "root", parts=("sentences",))
     assert not (tmp_path / "root" / "TACoS-Multi-Level-1.0").exists()
+
+
+def test_single_videos_come_one_by_one_and_one_that_is_missing_keeps_none_back(home: Server, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    content = {name: b"RIFF" + data for name, data in VIDEOS.items()}
+    home.files |= {f"videos/{name}": data for name, data in content.items()}
+    names = ["s07-d20-cam-002", "s99-d99-cam-002", "s10-d20-cam-002"]
+    summary = download(home, root, parts=("videos",), videos=names)
+    assert {path.name for path in (root / "videos").iterdir()} == {f"{name}.avi" for name in (names[0], names[2])}
+    assert (root / "videos" / f"{names[0]}.avi").read_bytes() == content[f"{names[0]}.avi"]
+    assert summary.refused == ("videos/s99-d99-cam-002.avi",)
+    assert not [path for path, _ in home.asked if path.endswith(".gz")]
+    asked = len(home.asked)
+    assert download(home, root, parts=("videos",), videos=names[:1]).fetched == ()
+    assert len(home.asked) == asked
+
+
+def test_a_file_that_others_had_otherwise_is_told_and_taken(
+    home: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = home.files[f"annos/{MAT_NAME}"]
+    assert MAT_NAME in mpii_download.KNOWN
+    differing = download(home, tmp_path / "a", parts=("annotations",)).differing
+    assert len(differing) == 1
+    assert f"{len(content):,} bytes in place of 114,303,918" in differing[0]
+    known = {MAT_NAME: (len(content), hashlib.sha256(content).hexdigest())}
+    monkeypatch.setattr(mpii_download, "KNOWN", known)
+    assert download(home, tmp_path / "b", parts=("annotations",)).differing == ()
+
+
+def test_the_command_fetches_the_videos_that_the_build_cuts(
+    home: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_corpus: Path
+) -> None:
+    home.files[f"annos/{MAT_NAME}"] = find_mat(small_corpus).read_bytes()
+    for path in (small_corpus / "videos").iterdir():
+        home.files[f"videos/{path.name}"] = path.read_bytes()
+    root, place = tmp_path / "mpii", tmp_path / "workspace"
+    chosen = ["--classes", "2", "--per-class", "1"]
+    command = ["download", str(root), "-w", str(place), "--accept-licence", "--home", home.url, "--videos", "needed"]
+    done = CliRunner().invoke(app, [*command, *chosen])
+    assert done.exit_code == 0, done.output
+    there = {path.name for path in (root / "videos").iterdir()}
+    assert 1 <= len(there) < len(list((small_corpus / "videos").iterdir()))
+    built = CliRunner().invoke(app, ["build", "-w", str(place), "--mpii", str(root), "--no-speech", *chosen])
+    assert built.exit_code == 0, built.output
+    clips = [json.loads(line) for line in (place / "manifests" / "clips.jsonl").read_text().splitlines()[1:]]
+    assert {f"{clip['video']}.avi" for clip in clips} == there

@@ -1,0 +1,34 @@
+"""Which videos of MPII Cooking 2 a build needs: those of the intervals that it would choose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from dataset_tools.build_record import BuildOptions
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.clips.planning import plan_clips
+from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
+
+
+def needed_videos(root: Path, classes: ClassFile, options: BuildOptions) -> tuple[str, ...]:
+    """Names of the videos (``s07-d72-cam-002``) that a build with these options cuts, sorted.
+
+    Videos that are not there yet are taken to be readable and as long as their intervals say. One that turns out
+    shorter makes a build choose another interval, perhaps of a video that was not needed before.
+
+    Raises:
+        InputError: there is no annotation file, or no interval belongs to any of the classes.
+    """
+    corpus = open_corpus(root)
+    named = {interval.video for interval in corpus.annotations.intervals}
+    videos = {name: root / "videos" / f"{name}.avi" for name in named} | corpus.videos
+    plan = plan_clips(
+        replace(corpus, videos=videos),
+        classes,
+        per_class=options.per_class,
+        shortfall=options.shortfall,
+        seed=options.seed,
+        min_frames=options.min_frames,
+    )
+    return tuple(sorted({clip.interval.video for clip in plan.clips}))
