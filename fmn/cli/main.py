@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -155,30 +156,56 @@ def search(
     clip: Annotated[
         Path | None, typer.Option("--clip", help="Query video file: find utterances.", dir_okay=False)
     ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Query text: spoken by a voice, then as --speech.")] = None,
+    by_words: Annotated[
+        bool, typer.Option("--by-words", help="Compare --text with the words of the clips' sentences instead.")
+    ] = False,
+    voices: Annotated[str, typer.Option("--voices", help="Speech engine that speaks --text.")] = "espeak",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Search all of the data set, not only the test manifest.")
+    ] = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
 ) -> None:
-    """Search for the clips that match a spoken description, or the utterances that match a clip.
+    """Search for the clips that match a spoken or typed description, or the utterances that match a clip.
 
     Example: fmn search runs/fmn-demo --speech question.wav --top 10
     """
+    from tempfile import TemporaryDirectory
+
     from dataset_tools.core.errors import InputError
     from fmn.search.gallery_search import search as search_run
 
-    if (speech is None) == (clip is None):
+    queries = [query for query in (speech, clip, text) if query is not None]
+    if len(queries) != 1 or (by_words and text is None):
         raise InputError(
-            "The query is missing" if speech is None else "There are two queries",
-            expected="either --speech FILE or --clip FILE",
+            "--by-words goes with --text" if by_words else "There are several queries" if queries else "No query",
+            expected="one of --speech FILE, --clip FILE and --text TEXT",
             next_step="give one of them: fmn search RUN --speech q.wav",
         )
-    result = search_run(
-        options.folder(),
-        speech or clip or Path(),
-        "speech" if speech else "clip",
-        options.manifest_or("test.jsonl"),
-        top=top,
-        **options.compute,
-        progress=terminal.progress,
-    )
+    manifest = options.manifest_or("test.jsonl")
+    if text is not None and by_words:
+        from fmn.search.text_query import search_words
+
+        _show_search(terminal, search_words(text, manifest, top=top, everything=everything, root=options.root))
+        return
+    with TemporaryDirectory() as folder:
+        query, said = speech or clip or Path(), ""
+        if text is not None:
+            from fmn.search.text_query import speak_query
+
+            query, said = speak_query(text, Path(folder), engine=voices)
+        result = search_run(
+            options.folder(),
+            query,
+            "speech" if clip is None else "clip",
+            manifest,
+            top=top,
+            everything=everything,
+            **options.compute,
+            progress=terminal.progress,
+        )
+    if text is not None:
+        result = replace(result, query=text, notes=(said, *result.notes))
     _show_search(terminal, result)
 
 
@@ -242,13 +269,13 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
 def _show_search(terminal: Terminal, result: SearchResult) -> None:
     from rich.table import Table
 
-    found = "clips" if result.kind == "speech" else "utterances"
+    found = "utterances" if result.kind == "clip" else "clips"
     from rich.text import Text
 
-    table = Table(title=f"{found} for {titled(result.query)}, of {result.gallery}", title_justify="left")
+    table = Table(title=f"{found} for {titled(Path(result.query))}, of {result.gallery}", title_justify="left")
     for name in ("rank", "score"):
         table.add_column(name, justify="right")
-    for name in ("class", "path") + (() if result.kind == "speech" else ("text",)):
+    for name in ("class", "path") + (("text",) if result.kind == "clip" else ()):
         table.add_column(name, overflow="fold")
     for hit in result.hits:
         text = () if hit.text is None else (hit.text,)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,13 @@ Noted = TypeVar("Noted", ClipRow, UtteranceRow, ClassLabel)
 
 NO_FOLD = -1
 VALIDATION_FOLD = 0
+
+
+class ItemIds(NamedTuple):
+    """Ids of clips and utterances."""
+
+    clips: Set[str]
+    utterances: Set[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +64,10 @@ class Items:
     partners: NDArray[np.int64]
     split: str
     standin: Any
+
+    @property
+    def ids(self) -> ItemIds:
+        return ItemIds({row.id for row in self.clips}, {row.id for row in self.utterances})
 
     @property
     def relevant(self) -> NDArray[np.bool_]:
@@ -213,7 +225,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         folds=np.array([fold for _, _, fold in pairs], dtype=np.int8),
         partners=np.array([clip_index.get(clip, -1) if clip else -1 for clip in spoken]),
         split=splits.pop(),
-        standin=_standin_of(manifest),
+        standin=standin_of(manifest),
     )
 
 
@@ -226,7 +238,7 @@ def _wrong(found: str, where: str) -> ManifestError:
     return ManifestError(found, where=where, next_step="write the manifest again with fmn-data pairs")
 
 
-def _standin_of(manifest: Path) -> Any:
+def standin_of(manifest: Path) -> Any:
     """What build.json beside the manifest says under ``stand_in``; null when there is none, or no such file."""
     path = manifest.parent / "build.json"
     try:

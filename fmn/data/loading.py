@@ -57,7 +57,7 @@ def load_features(
         InputError: a file is missing, or not one clip or not one utterance has a feature.
         StoppedError: the cache cannot be written, or the device fails.
     """
-    cache = feature_cache(items)
+    cache = feature_cache(items.workspace)
     jobs = jobs or default_jobs()
     clips, utterances = items.clip_media(), items.utterance_media()
     video = extract_video(clips, config.video, cache=cache, device=str(device), jobs=jobs, progress=progress)
@@ -103,9 +103,9 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
     )
 
 
-def feature_cache(items: Items) -> Path:
+def feature_cache(workspace: Path) -> Path:
     """The folder that features are kept in: cache/features in the workspace."""
-    return items.workspace / "cache" / "features"
+    return workspace / "cache" / "features"
 
 
 def default_jobs() -> int:

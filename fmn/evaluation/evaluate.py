@@ -14,7 +14,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
-from fmn.data.items import Items, load_items
+from fmn.data.items import ItemIds, Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
@@ -132,7 +132,7 @@ def evaluate(
         classes=len(prepared.items.classes),
         is_standin=items.standin is not None,
         failures={name: error.found for name, error in prepared.failures.items()},
-        notes=notes_of(loaded, prepared.items, prepared.sources, prepared.notes),
+        notes=notes_of(loaded, prepared.items.standin, prepared.items.ids, prepared.sources, prepared.notes),
     )
 
 
@@ -196,29 +196,30 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
 
 
 def notes_of(
-    loaded: LoadedRun, items: Items, sources: tuple[str, str], feature_notes: tuple[str, ...]
+    loaded: LoadedRun, standin: Any, ids: ItemIds, sources: tuple[str, str], feature_notes: tuple[str, ...]
 ) -> tuple[str, ...]:
     """What must be said wherever results of the run on these items are shown.
 
     Args:
         loaded: the run.
-        items: what it is used on.
+        standin: what build.json says of a stand-in corpus, or None.
+        ids: of the items that it is used on.
         sources: digests of what decided their features.
         feature_notes: what must be said of the features.
     """
     notes = list(feature_notes)
     state = read_run_state(loaded.path)
-    if items.standin is not None:
+    if standin is not None:
         notes.insert(0, "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.")
     if sources != loaded.about.sources:
         notes.append("The features were computed otherwise than in training (other weights or versions of libraries).")
     if state is not None:
         notes += [note for note in state.notes if note not in notes]
-        known_clips = {row.id for row in items.clips} & set(state.fitted_clips)
-        known_utterances = {row.id for row in items.utterances} & set(state.fitted_utterances)
+        known_clips = ids.clips & set(state.fitted_clips)
+        known_utterances = ids.utterances & set(state.fitted_utterances)
         if known_clips or known_utterances:
             notes.append(
-                f"{len(known_clips)} of these {len(items.clips)} clips and {len(known_utterances)} of these "
-                f"{len(items.utterances)} utterances were trained on: the figures are too high."
+                f"{len(known_clips)} of these {len(ids.clips)} clips and {len(known_utterances)} of these "
+                f"{len(ids.utterances)} utterances were trained on: the figures are too high."
             )
     return tuple(notes)

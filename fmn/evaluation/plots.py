@@ -101,7 +101,9 @@ def plot_run(
         counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
         files.append(drawing.slots(folder / "slots.png", held, counts, slot_classes, used, names, title))
     failures = {name: error.found for name, error in prepared.failures.items()}
-    return Pictures(tuple(files), notes_of(loaded, items, prepared.sources, prepared.notes), failures)
+    return Pictures(
+        tuple(files), notes_of(loaded, items.standin, items.ids, prepared.sources, prepared.notes), failures
+    )
 
 
 def class_ids(items: Items) -> list[str]:

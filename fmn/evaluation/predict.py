@@ -73,7 +73,7 @@ def predict(
     config = loaded.config
     items = load_items(manifest, root)
     rows = list(read_rows(clips or manifest.parent / "clips.jsonl", ClipRow))
-    cache, workers = feature_cache(items), jobs or default_jobs()
+    cache, workers = feature_cache(items.workspace), jobs or default_jobs()
     media = [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
     video = extract_video(media, config.video, cache=cache, device=str(chosen), jobs=workers, progress=progress)
     audio = extract_audio(items.utterance_media(), config.audio, cache=cache, jobs=workers, progress=progress)

@@ -1,7 +1,8 @@
-"""Searching a gallery: speech finds clips, a clip finds speech."""
+"""Searching a gallery: speech finds clips, a clip finds speech. It is encoded once, for any number of queries."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +13,16 @@ import torch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, workspace_of
 from fmn.data.batches import ItemTensors
-from fmn.data.items import load_items
+from fmn.data.items import ItemIds, load_items, standin_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit, notes_of
 from fmn.features.extract import extract_audio, extract_video
-from fmn.features.media import Media
-from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.features.media import FeatureSet, Media
+from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import load_run
+from fmn.training.checkpoint import LoadedRun, load_run
 
 QueryKind = Literal["speech", "clip"]
 
@@ -33,7 +34,7 @@ class Hit:
     Attributes:
         rank: from 1. score: the higher, the better; comparable within one search only.
         id: of the clip or the utterance. class_id: its class. path: its file, relative to the workspace.
-        text: what an utterance says; null for a clip.
+        text: what an utterance says; None for a clip.
     """
 
     rank: int
@@ -46,16 +47,21 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What `search` found: the query's file and kind, the best hits, the size of the gallery, notes."""
+    """What `search` found.
 
-    query: Path
-    kind: QueryKind
+    Attributes:
+        query: the file, or the text. kind: what was asked with, or ``words``.
+        hits: the best, in order. gallery: how many items were ranked. notes: what must be said of the result.
+    """
+
+    query: str
+    kind: QueryKind | Literal["words"]
     hits: tuple[Hit, ...]
     gallery: int
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"query": str(self.query)}
+        return asdict(self)
 
 
 def search(
@@ -65,6 +71,7 @@ def search(
     manifest: Path,
     *,
     top: int = 10,
+    everything: bool = False,
     root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
@@ -78,9 +85,11 @@ def search(
         kind: ``speech`` or ``clip``: what the query is.
         manifest: whose distinct clips or utterances are the gallery.
         top: how many to give.
+        everything: the gallery is what clips.jsonl or utterances.jsonl beside the manifest have, whichever split it is
+            in.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         progress: told how far it is.
 
     Raises:
@@ -90,55 +99,133 @@ def search(
         raise InputError("There is no such file", where=query, expected=f"a file with {kind}")
     chosen = find_device(device)
     loaded = load_run(run, chosen)
-    config = loaded.config
-    items = load_items(manifest, root)
-    asked = Media(sha256_of(query), query, query.name)
-    cache = feature_cache(items)
-    workers = jobs or default_jobs()
-    speech = kind == "speech"
-    video = extract_video(
-        items.clip_media() if speech else [asked],
-        config.video,
-        cache=cache,
-        device=str(chosen),
-        jobs=workers,
-        progress=progress,
-    )
-    audio = extract_audio(
-        [asked] if speech else items.utterance_media(), config.audio, cache=cache, jobs=workers, progress=progress
-    )
-    of_query, of_gallery = (audio, video) if speech else (video, audio)
-    if error := of_query.failures.get(asked.sha256):
-        raise InputError(error.found, where=query, expected=f"a file with {kind}", next_step=error.next_step)
-    rows: list[ClipRow | UtteranceRow] = [
-        row for row in (items.clips if speech else items.utterances) if row.sha256 in of_gallery.values
-    ]
-    if not rows:
-        raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
-    query_feature, gallery_features = [of_query.values[asked.sha256]], [of_gallery.values[row.sha256] for row in rows]
-    videos, audios = (gallery_features, query_feature) if speech else (query_feature, gallery_features)
-    classes_unknown = np.zeros(len(rows), dtype=np.int64)
-    data = ItemTensors(videos, audios, classes_unknown[: len(videos)], classes_unknown[: len(audios)], chosen)
-    check_fit(loaded, data)
-    with threads(config.training.threads):
-        scores = score_matrix(
-            loaded.model,
-            encode_all_clips(loaded.model, data, np.arange(len(videos))),
-            encode_all_utterances(loaded.model, data, np.arange(len(audios))),
-        ).flatten()
-    order = torch.argsort(scores, descending=True, stable=True)[:top].tolist()
-    hits = tuple(
-        Hit(
-            rank=rank,
-            score=float(scores[index]),
-            id=rows[index].id,
-            class_id=rows[index].class_id,
-            path=rows[index].path,
-            text=getattr(rows[index], "text", None),
+    rows = gallery_rows(manifest, kind, everything=everything, root=root)
+    gallery = Gallery(loaded, rows, kind, manifest, device=chosen, root=root, jobs=jobs, progress=progress)
+    return gallery.search(query, top=top)
+
+
+def gallery_rows(
+    manifest: Path, kind: QueryKind, *, everything: bool = False, root: Path | None = None
+) -> Sequence[ClipRow | UtteranceRow]:
+    """The distinct clips (for speech) or utterances (for a clip) of a manifest, or of the whole data set beside it.
+
+    Raises:
+        InputError: there is no such manifest.
+        ManifestError: a row is wrong.
+    """
+    if not everything:
+        items = load_items(manifest, root)
+        return items.clips if kind == "speech" else items.utterances
+    if kind == "speech":
+        return sorted(read_rows(manifest.parent / "clips.jsonl", ClipRow), key=lambda row: row.id)
+    return sorted(read_rows(manifest.parent / "utterances.jsonl", UtteranceRow), key=lambda row: row.id)
+
+
+class Gallery:
+    """Clips or utterances that are searched.
+
+    Attributes:
+        rows: those that have features, N of them.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedRun,
+        rows: Sequence[ClipRow | UtteranceRow],
+        kind: QueryKind,
+        manifest: Path,
+        *,
+        device: torch.device,
+        root: Path | None = None,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Extracts the features of the rows, as far as the workspace's cache lacks them, and encodes them.
+
+        Args:
+            loaded: the run.
+            rows: clips where the queries are speech, utterances where they are clips.
+            kind: what the queries are.
+            manifest: where the rows are from.
+            device: that the run was loaded on.
+            root: the workspace, when it is not the parent of the manifest's folder.
+            jobs: workers for features; None: one a core.
+            progress: told how far it is.
+
+        Raises:
+            InputError: none of the rows has features, or features of another size than the run was trained with.
+        """
+        self._loaded, self._kind, self._manifest = loaded, kind, manifest
+        self._workspace = workspace_of(manifest, root)
+        self._device = device
+        self._jobs, self._progress = jobs or default_jobs(), progress
+        media = [Media(row.sha256, resolve(self._workspace, row.path), row.id) for row in rows]
+        self._features = self._extract(media, is_clip=kind == "speech")
+        self.rows = [row for row in rows if row.sha256 in self._features.values]
+        if not self.rows:
+            raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
+        self._embeddings: Embeddings | None = None
+
+    def search(self, query: Path, *, top: int = 10) -> SearchResult:
+        """Ranks the rows by how well they match a file.
+
+        Raises:
+            InputError: the query cannot be read.
+        """
+        kind = self._kind
+        asked = Media(sha256_of(query), query, query.name)
+        found = self._extract([asked], is_clip=kind == "clip")
+        if error := found.failures.get(asked.sha256):
+            raise InputError(error.found, where=query, expected=f"a file with {kind}", next_step=error.next_step)
+        scores = self._scores(found, asked.sha256)
+        order = np.argsort(-scores, kind="stable")[:top].tolist()
+        hits = tuple(hit_of(self.rows[index], rank, float(scores[index])) for rank, index in enumerate(order, start=1))
+        return SearchResult(str(query), kind, hits, len(self.rows), self._notes(found))
+
+    def _extract(self, media: list[Media], *, is_clip: bool) -> FeatureSet:
+        config, cache = self._loaded.config, feature_cache(self._workspace)
+        if is_clip:
+            return extract_video(
+                media,
+                config.video,
+                cache=cache,
+                device=str(self._device),
+                jobs=self._jobs,
+                progress=self._progress,
+            )
+        return extract_audio(media, config.audio, cache=cache, jobs=self._jobs, progress=self._progress)
+
+    def _scores(self, query: FeatureSet, sha256: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """[N] of the query and each row."""
+        loaded, model = self._loaded, self._loaded.model
+        asked, rows = [query.values[sha256]], [self._features.values[row.sha256] for row in self.rows]
+        videos, audios = (rows, asked) if self._kind == "speech" else (asked, rows)
+        classes_unknown = np.zeros(len(rows), dtype=np.int64)
+        data = ItemTensors(videos, audios, classes_unknown[: len(videos)], classes_unknown[: len(audios)], self._device)
+        check_fit(loaded, data)
+        with threads(loaded.config.training.threads):
+            if self._embeddings is None:
+                encode = encode_all_clips if self._kind == "speech" else encode_all_utterances
+                self._embeddings = encode(model, data, np.arange(len(rows)))
+            if self._kind == "speech":
+                scores = score_matrix(model, self._embeddings, encode_all_utterances(model, data, np.arange(1)))
+            else:
+                scores = score_matrix(model, encode_all_clips(model, data, np.arange(1)), self._embeddings)
+        flat: np.ndarray[Any, np.dtype[np.float32]] = scores.flatten().numpy()
+        return flat
+
+    def _notes(self, query: FeatureSet) -> tuple[str, ...]:
+        both = (self._features, query) if self._kind == "speech" else (query, self._features)
+        ids = {row.id for row in self.rows}
+        return notes_of(
+            self._loaded,
+            standin_of(self._manifest),
+            ItemIds(ids, set()) if self._kind == "speech" else ItemIds(set(), ids),
+            (both[0].source, both[1].source),
+            tuple(feature.note for feature in both if feature.note),
         )
-        for rank, index in enumerate(order, start=1)
-    )
-    feature_notes = tuple(note for note in (video.note, audio.note) if note)
-    return SearchResult(
-        query, kind, hits, len(rows), notes_of(loaded, items, (video.source, audio.source), feature_notes)
-    )
+
+
+def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float) -> Hit:
+    """A row as a hit."""
+    return Hit(rank, score, row.id, row.class_id, row.path, getattr(row, "text", None))

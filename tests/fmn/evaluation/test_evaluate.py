@@ -12,7 +12,6 @@ from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate, measure
-from fmn.search.gallery_search import search
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
@@ -105,31 +104,3 @@ def test_features_of_another_size_are_refused(workspace: Path, run: Path, monkey
     monkeypatch.setattr(fmn.data.loading, "extract_video", wider)
     with pytest.raises(InputError, match="The features have 13 and 8 numbers, in training they had 12 and 8"):
         evaluate(run, workspace / "manifests" / "test.jsonl")
-
-
-@pytest.mark.parametrize("kind", ["speech", "clip"])
-def test_search_ranks_as_evaluation_does(
-    workspace: Path, run: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifest = workspace / "manifests" / "test.jsonl"
-    items = load_items(manifest)
-    loaded = load_run(run, CPU)
-    scores = all_scores(loaded, load_features(items, loaded.config, device=CPU))
-    asked = items.utterances[5] if kind == "speech" else items.clips[5]
-    gallery = items.clips if kind == "speech" else items.utterances
-    column = scores[:, 5] if kind == "speech" else scores[5]
-    # The made-up features go by content hash, and the files here are empty.
-    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
-    result = search(run, workspace / asked.path, kind, manifest, top=4)  # type: ignore[arg-type]
-    best = np.argsort(-column, kind="stable")[:4]
-    assert [hit.id for hit in result.hits] == [gallery[index].id for index in best]
-    assert [hit.rank for hit in result.hits] == [1, 2, 3, 4]
-    np.testing.assert_allclose([hit.score for hit in result.hits], column[best], atol=1e-5)
-    assert result.gallery == 12
-    assert all((hit.text is None) == (kind == "speech") for hit in result.hits)
-    assert result.hits[0].path == gallery[best[0]].path
-
-
-def test_search_for_a_file_that_is_not_there(workspace: Path, run: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
-        search(run, workspace / "none.wav", "speech", workspace / "manifests" / "test.jsonl")

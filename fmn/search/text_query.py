@@ -1,0 +1,111 @@
+"""Typed queries: spoken by a voice and searched as speech, or compared with the words of the sentences (no model).
+
+TF-IDF and cosine stand here in a few lines: scikit-learn, which has them, would be a dependency for this alone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.speech.engine_registry import open_engine
+from dataset_tools.speech.loudness_normalization import Finish
+from dataset_tools.speech.recording_quality import Limits
+from dataset_tools.speech.utterance_writer import write_utterance
+from fmn.search.gallery_search import SearchResult, gallery_rows, hit_of
+
+_CHINESE = re.compile("[\u3400-\u9fff]")
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
+
+
+def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Path, str]:
+    """Speaks a text as `fmn-data build` speaks descriptions, in the first voice of its language.
+
+    Args:
+        text: English, or Chinese if it has a Chinese character.
+        folder: where the wav goes.
+        engine: as `fmn-data build --voices` names it.
+
+    Returns:
+        The wav, and a sentence that says who speaks.
+
+    Raises:
+        InputError: there is no such engine, or it has no voice of the language.
+        SampleError: the text cannot be spoken.
+    """
+    language = "zh" if _CHINESE.search(text) else "en"
+    chosen = open_engine(engine)
+    voices = chosen.voices(language)
+    if not voices:
+        raise InputError(
+            f"The engine {chosen.name} has no voice of the language {language!r}",
+            expected="a voice that speaks the query",
+            next_step="choose another engine with --voices, or search by words: --by-words",
+        )
+    raw, wav = folder / "spoken.wav", folder / "query.wav"
+    chosen.speak(text, voices[0], path=raw, seed=0)
+    write_utterance(raw, wav, limits=Limits(), settings=Finish())
+    return wav, f"The text was spoken by {chosen.name}'s voice {voices[0].id}, and searched as speech."
+
+
+def search_words(
+    text: str, manifest: Path, *, top: int = 10, everything: bool = False, root: Path | None = None
+) -> SearchResult:
+    """Ranks clips by the words of their sentences: TF-IDF, cosine. A clip counts by its best sentence.
+
+    Args:
+        text: what to look for; a Chinese character is a word.
+        manifest: whose clips and utterances are searched.
+        top: how many to give.
+        everything: what clips.jsonl and utterances.jsonl beside the manifest have.
+        root: the workspace, when it is not the parent of the manifest's folder.
+
+    Raises:
+        InputError: there is no such manifest, or no word in the text.
+    """
+    asked = _words(text)
+    if not asked:
+        raise InputError("The query has no word", expected="a text with letters", next_step="type what is to be seen")
+    clips = gallery_rows(manifest, "speech", everything=everything, root=root)
+    utterances = gallery_rows(manifest, "clip", everything=everything, root=root)
+    scores = _scores(asked, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
+    ranked = sorted((row for row in clips if row.id in scores), key=lambda row: (-scores[row.id], row.id))
+    hits = tuple(hit_of(row, rank, scores[row.id]) for rank, row in enumerate(ranked[:top], start=1))
+    notes = ["Ranked by the words of the clips' sentences; the model took no part."]
+    if not hits:
+        notes.append("No sentence has any of these words.")
+    return SearchResult(text, "words", hits, len(clips), tuple(notes))
+
+
+def _scores(
+    asked: Counter[str], clips: Sequence[ClipRow | UtteranceRow], utterances: Sequence[UtteranceRow]
+) -> dict[str, float]:
+    """The best cosine of each clip that shares a word with the query."""
+    sentences: dict[str, dict[str, Counter[str]]] = defaultdict(dict)
+    for row in utterances:
+        if row.clip is not None:
+            sentences[row.clip][row.text] = _words(row.text)
+    documents = [words for one in sentences.values() for words in one.values()]
+    found_in = Counter(word for words in documents for word in words)
+    weights = {word: math.log((1 + len(documents)) / (1 + number)) + 1 for word, number in found_in.items()}
+    scores = {}
+    for clip in clips:
+        best = max((_cosine(asked, words, weights) for words in sentences.get(clip.id, {}).values()), default=0.0)
+        if best:
+            scores[clip.id] = best
+    return scores
+
+
+def _cosine(one: Mapping[str, int], other: Mapping[str, int], weights: Mapping[str, float]) -> float:
+    shared = sum(count * other[word] * weights[word] ** 2 for word, count in one.items() if word in other)
+    lengths = [math.sqrt(sum((count * weights.get(word, 1.0)) ** 2 for word, count in v.items())) for v in (one, other)]
+    return shared / (lengths[0] * lengths[1]) if shared else 0.0
+
+
+def _words(text: str) -> Counter[str]:
+    return Counter(_WORD.findall(text.lower()))

@@ -1,0 +1,144 @@
+"""Search: it ranks as evaluation does; the whole data set; typed queries, spoken or by their words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from dataset_tools.core.audio_decoding import decode
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.cli.main import app
+from fmn.config import Config, with_values
+from fmn.data.items import load_items
+from fmn.data.loading import load_features
+from fmn.evaluation.evaluate import all_scores
+from fmn.search import gallery_search
+from fmn.search.gallery_search import Gallery, gallery_rows, search
+from fmn.search.text_query import search_words, speak_query
+from fmn.training.checkpoint import load_run
+from fmn.training.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(workspace: Path, small: Config, made_features: dict[str, int]) -> Path:
+    folder = workspace / "runs" / "one"
+    train(workspace / "manifests" / "train.jsonl", with_values(small, {"training.epochs": 8}), folder)
+    return folder
+
+
+@pytest.fixture
+def whole(workspace: Path) -> Path:
+    """The workspace with clips.jsonl and utterances.jsonl of both splits; every utterance has words of its own."""
+    rows = [row for name in ("train", "test") for row in read_rows(workspace / f"manifests/{name}.jsonl", SplitPairRow)]
+    clips, utterances = {row.clip.id: row.clip for row in rows}, {row.utterance.id: row.utterance for row in rows}
+    write_rows(workspace / "manifests" / "clips.jsonl", [clips[name] for name in sorted(clips)])
+    write_rows(workspace / "manifests" / "utterances.jsonl", [utterances[name] for name in sorted(utterances)])
+    return workspace
+
+
+@pytest.mark.parametrize("kind", ["speech", "clip"])
+def test_search_ranks_as_evaluation_does(
+    workspace: Path, run: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    items = load_items(manifest)
+    loaded = load_run(run, CPU)
+    scores = all_scores(loaded, load_features(items, loaded.config, device=CPU))
+    asked = items.utterances[5] if kind == "speech" else items.clips[5]
+    gallery = items.clips if kind == "speech" else items.utterances
+    column = scores[:, 5] if kind == "speech" else scores[5]
+    # The made-up features go by content hash, and the files here are empty.
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    result = search(run, workspace / asked.path, kind, manifest, top=4)  # type: ignore[arg-type]
+    best = np.argsort(-column, kind="stable")[:4]
+    assert [hit.id for hit in result.hits] == [gallery[index].id for index in best]
+    assert [hit.rank for hit in result.hits] == [1, 2, 3, 4]
+    np.testing.assert_allclose([hit.score for hit in result.hits], column[best], atol=1e-5)
+    assert result.gallery == 12
+    assert all((hit.text is None) == (kind == "speech") for hit in result.hits)
+    assert result.hits[0].path == gallery[best[0]].path
+
+
+def test_search_for_a_file_that_is_not_there(workspace: Path, run: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        search(run, workspace / "none.wav", "speech", workspace / "manifests" / "test.jsonl")
+
+
+def test_everything_of_the_data_set_can_be_searched(whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = whole / "manifests" / "test.jsonl"
+    asked = load_items(whole / "manifests" / "train.jsonl").utterances[0]
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    result = search(run, whole / asked.path, "speech", manifest, top=50, everything=True)
+    assert result.gallery == len(result.hits) == 4 * 8
+    assert result.hits[0].class_id == asked.class_id
+    assert any("were trained on" in note for note in result.notes)
+    assert search(run, whole / asked.path, "speech", manifest, top=50).gallery == 4 * 3
+
+
+@pytest.mark.parametrize("kind", ["speech", "clip"])
+def test_a_gallery_is_encoded_once_for_all_its_queries(
+    workspace: Path, run: Path, kind: gallery_search.QueryKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    items = load_items(manifest)
+    asked = (items.utterances if kind == "speech" else items.clips)[:3]
+    encoded = {"gallery": 0}
+    for name in ("encode_all_clips", "encode_all_utterances"):
+        encode = getattr(gallery_search, name)
+
+        def counted(model, data, indices, encode=encode):  # type: ignore[no-untyped-def]
+            encoded["gallery"] += len(indices) > 1
+            return encode(model, data, indices)
+
+        monkeypatch.setattr(gallery_search, name, counted)
+    gallery = Gallery(load_run(run, CPU), gallery_rows(manifest, kind), kind, manifest, device=CPU)
+    for row in asked:
+        monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path, row=row: row.sha256)
+        alone = search(run, workspace / row.path, kind, manifest, top=12)
+        encoded["gallery"] -= 1
+        assert gallery.search(workspace / row.path, top=12) == alone
+    assert encoded["gallery"] == 1
+
+
+def test_words_find_the_clips_whose_sentences_have_them(whole: Path) -> None:
+    manifest = whole / "manifests" / "test.jsonl"
+    result = search_words("THING 2!", manifest, top=50)
+    # All 12 sentences have "thing", three have "2": those come first, alike and in order of their ids.
+    assert [hit.class_id for hit in result.hits[:3]] == [load_items(manifest).classes[2].id] * 3
+    assert result.hits[0].score == pytest.approx(result.hits[2].score)
+    assert result.hits[2].score > result.hits[3].score + 0.01
+    assert [hit.id for hit in result.hits[:3]] == sorted(hit.id for hit in result.hits[:3])
+    assert result.gallery == len(result.hits) == 12
+    assert search_words("thing 2", manifest, top=50, everything=True).gallery == 32
+    nothing = search_words("zebra", manifest)
+    assert (nothing.hits, nothing.notes[-1]) == ((), "No sentence has any of these words.")
+    with pytest.raises(InputError, match="no word"):
+        search_words("?!", manifest)
+
+
+def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
+    for text, voice in (("he cuts the carrot", "en"), ("他在切萝卜", "cmn")):
+        wav, said = speak_query(text, tmp_path)
+        sound = decode(wav, longest_s=30)
+        assert sound.sample_rate_hz == 16_000
+        assert 0.4 < len(sound.samples) / sound.sample_rate_hz < 5
+        assert np.abs(sound.samples).max() > 0.05
+        assert said == f"The text was spoken by espeak's voice {voice}, and searched as speech."
+
+
+def test_the_command_takes_one_query(whole: Path, run: Path) -> None:
+    test = str(whole / "manifests" / "test.jsonl")
+    common = ["search", str(run), "--manifest", test]
+    words = CliRunner().invoke(app, [*common, "--text", "thing 2", "--by-words", "--all"])
+    assert words.exit_code == 0
+    assert "of 32" in words.output
+    for wrong in ([], ["--by-words"], ["--text", "a", "--speech", test], ["--by-words", "--speech", test]):
+        assert CliRunner().invoke(app, [*common, *wrong]).exit_code == 2
