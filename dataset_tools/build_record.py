@@ -36,6 +36,7 @@ class BuildOptions:
         per_class: clips of each class, at most.
         shortfall: what to do when a class has fewer (see `dataset_tools.clips.planning.plan_clips`).
         short_side: of the clips, pixels.
+        keep_audio: whether clips have the sound of their video.
         min_frames: shorter intervals are refused.
         speech: whether descriptions are spoken.
         voices: who speaks what, in which language.
@@ -45,6 +46,7 @@ class BuildOptions:
     per_class: int = 50
     shortfall: Shortfall = "accept"
     short_side: int = 256
+    keep_audio: bool = False
     min_frames: int = MIN_FRAMES
     speech: bool = True
     voices: SpeechOptions = field(default_factory=SpeechOptions)
@@ -66,6 +68,7 @@ class BuildSummary:
         renamed: decisions recognized by their content where the video has another name now.
         notes: what the reader of the annotations wants said.
         without_times: the videos that have no times, as full sentences.
+        with_sound: clips that have the sound of their video; None unless it was to be kept.
         is_own: whether the footage is of one's own.
         stand_in: what STANDIN.json says, when the footage is made up.
     """
@@ -81,6 +84,7 @@ class BuildSummary:
     renamed: int = 0
     notes: tuple[str, ...] = ()
     without_times: tuple[str, ...] = ()
+    with_sound: int | None = None
     is_own: bool = False
     stand_in: Mapping[str, Any] | None = None
     dry_run: bool = False

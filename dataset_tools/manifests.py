@@ -61,6 +61,7 @@ class ClipRow(FileRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
         path: the mp4, relative to the workspace. sha256: of that file.
         source_frames: of a clip of variable rate: the source frame that each frame of the clip shows; left out where
             each frame of the span is shown once.
+        sound: true of a clip that has the sound of its video; else left out.
         review: verdict of the decision that counts and that the clip follows, or null.
         decided_sha256: the SHA-256 that the file had when it was decided on, which decisions refer to; left out where
             it is the same: the clip was trimmed since, or encoded anew from the same frames.
@@ -82,6 +83,7 @@ class ClipRow(FileRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     origin: IntervalOrigin | WindowOrigin
     review: str | None = None
     decided_sha256: Sha256 | msgspec.UnsetType = msgspec.UNSET
+    sound: bool | msgspec.UnsetType = msgspec.UNSET
     source_frames: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 

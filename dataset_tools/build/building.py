@@ -101,7 +101,7 @@ def build_dataset(
             plan = _plan_on(opened, classes, options, decisions, set())
         if not plan.clips:
             raise _no_clip(plan, {}, corpus)
-        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), dry_run=True)
+        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
     if options.speech:
         _check_speech(options.voices, classes)
     with Ledger(workspace.ledger) as ledger:
@@ -127,7 +127,8 @@ def build_dataset(
         clips, utterances = with_verdicts(clips, utterances, reviews)
         write_rows(workspace.manifests / "clips.jsonl", clips)
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
-        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, opened.without_times())
+        without_times = opened.without_times()
+        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, without_times, options)
         write_build(workspace, corpus, classes, options, summary)
         remember_inputs(workspace, corpus, classes)
     return summary
@@ -245,7 +246,14 @@ def _cut(
                 contents[clip.id] = clip.decision.content_sha256  # the same frames, whatever they are encoded with
         unknown = [clip for clip in decided if clip.id not in contents]
         found, failures_now = untrimmed_contents(
-            unknown, sources, workspace, short_side=options.short_side, jobs=jobs, ledger=ledger, progress=progress
+            unknown,
+            sources,
+            workspace,
+            short_side=options.short_side,
+            keep_audio=options.keep_audio,
+            jobs=jobs,
+            ledger=ledger,
+            progress=progress,
         )
         contents |= found
         stale = {clip.id for clip in decided if clip.decision and contents.get(clip.id) != clip.decision.content_sha256}
@@ -255,6 +263,7 @@ def _cut(
                 sources,
                 workspace,
                 short_side=options.short_side,
+                keep_audio=options.keep_audio,
                 jobs=jobs,
                 ledger=ledger,
                 progress=progress,
@@ -307,9 +316,9 @@ def _summary(
     failures: _Failures,
     renamed: Sequence[ReviewRow],
     without_times: Sequence[str],
-    *,
-    dry_run: bool = False,
+    options: BuildOptions | None,  # None: a dry run
 ) -> BuildSummary:
+    dry_run = options is None
     refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
     counts = Counter(clip.class_id for clip in (plan.clips if dry_run else clips))
     reviewed = Counter(clip.decision.verdict for clip in (*plan.clips, *plan.left_out) if clip.decision is not None)
@@ -332,6 +341,7 @@ def _summary(
         renamed=sum(row.item == "clip" for row in renamed),
         notes=corpus.notes,
         without_times=tuple(without_times),
+        with_sound=sum(clip.sound is True for clip in clips) if options and options.keep_audio else None,
         is_own=corpus.is_own,
         stand_in=corpus.standin,
         dry_run=dry_run,

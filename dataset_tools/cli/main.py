@@ -92,6 +92,9 @@ def build(
         typer.Option(help="If a class has fewer: accept, fill up with windows of long intervals, or stop."),
     ] = "accept",
     short_side: Annotated[int, typer.Option("--short-side", min=16, help="Short side of the clips in pixels.")] = 256,
+    keep_audio: Annotated[
+        bool, typer.Option("--keep-audio", help="Keep the sound of the video in its clips (default: silent clips).")
+    ] = False,
     speech: Annotated[
         bool, typer.Option("--speech/--no-speech", help="Synthesize a spoken description of every clip.")
     ] = True,
@@ -124,6 +127,7 @@ def build(
         per_class=per_class,
         shortfall=shortfall,
         short_side=short_side,
+        keep_audio=keep_audio,
         speech=speech,
         voices=synthesis.speech(() if no_sentences else own_sentences(corpus)),
         seed=synthesis.seed,
@@ -295,6 +299,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.warn("no clip is left: annotators rejected every one")
         terminal.result(summary.as_dict())
         return
+    if summary.with_sound is not None:
+        terminal.say(f"  {summary.with_sound} of {summary.clips} clips have sound; the videos of the others have none")
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
     terminal.closing(

@@ -19,6 +19,7 @@ class Span:
         kind: what it is; with the id it names the row in the ledger.
         bright: frames that are shown as they are, the others darker; None: all of them.
         timing: how it plays; None: every frame once, at the video's mean rate.
+        keep_audio: whether the video's sound is put to it.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Span:
     kind: str = "clip"
     bright: tuple[int, int] | None = None
     timing: ClipTiming | None = None
+    keep_audio: bool = False
 
     @property
     def sample(self) -> str:

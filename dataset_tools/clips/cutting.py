@@ -9,14 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from dataset_tools.clips.clip_plan import PlannedClip
+from dataset_tools.clips.clip_sound import write_clip_sound
 from dataset_tools.clips.cut_tasks import CutTask, Span, divide_spans
-from dataset_tools.clips.encoding import ENCODER_OPTIONS, Encoded, encode, encoder_version, read_encoded
+from dataset_tools.clips.encoding import (
+    ENCODER_OPTIONS,
+    SOUND_OPTIONS,
+    Encoded,
+    encode,
+    encoder_version,
+    read_encoded,
+)
 from dataset_tools.clips.timing import ClipTiming, clip_timing, resampled
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
 from dataset_tools.core.execution import run_each
@@ -46,6 +55,7 @@ def cut_clips(
     workspace: Workspace,
     *,
     short_side: int,
+    keep_audio: bool = False,
     jobs: int,
     ledger: Ledger,
     progress: Progress = silent,
@@ -57,6 +67,7 @@ def cut_clips(
         sources: the source of every video, by its name.
         workspace: where to.
         short_side: of the clips, pixels.
+        keep_audio: whether the video's sound is put to them.
         jobs: processes at once.
         ledger: knows what is there, and is told what becomes of every clip.
         progress: is told how far it is.
@@ -67,7 +78,7 @@ def cut_clips(
     Raises:
         StoppedError: the disk is full.
     """
-    spans = {clip.id: _span(clip, sources[clip.interval.video], workspace, short_side) for clip in clips}
+    spans = {clip.id: _span(clip, sources[clip.interval.video], workspace, short_side, keep_audio) for clip in clips}
     wanted = [(sources[clip.interval.video], spans[clip.id]) for clip in clips]
     done, failures = cut_spans(wanted, workspace, short_side=short_side, jobs=jobs, ledger=ledger, progress=progress)
     rows = [
@@ -82,6 +93,7 @@ def untrimmed_contents(
     workspace: Workspace,
     *,
     short_side: int,
+    keep_audio: bool = False,
     jobs: int,
     ledger: Ledger,
     progress: Progress = silent,
@@ -97,7 +109,7 @@ def untrimmed_contents(
     unknown: list[PlannedClip] = []
     keys: dict[str, str] = {}
     for clip in clips:
-        span = _span(clip.untrimmed(), sources[clip.interval.video], workspace, short_side)
+        span = _span(clip.untrimmed(), sources[clip.interval.video], workspace, short_side, keep_audio)
         keys[clip.id] = span.key
         row = ledger.finished(f"reviewed/{clip.id}", span.key) or ledger.finished(span.sample, span.key)
         if row is None:
@@ -107,7 +119,14 @@ def untrimmed_contents(
     failures: dict[str, ToolkitError] = {}
     if unknown:
         rows, failures = cut_clips(
-            unknown, sources, workspace, short_side=short_side, jobs=jobs, ledger=ledger, progress=progress
+            unknown,
+            sources,
+            workspace,
+            short_side=short_side,
+            keep_audio=keep_audio,
+            jobs=jobs,
+            ledger=ledger,
+            progress=progress,
         )
         contents |= {row.id: row.sha256 for row in rows}
     for clip_id, sha256 in contents.items():
@@ -200,8 +219,18 @@ def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut
             pictures = resampled(pictures, timing.source_frames)
         if span.bright is not None:
             pictures = _with_dark_margin(pictures, span.bright)
-        encoded = encode(_of_unchanged(source, pictures), timing.rate, span.path, span.key)
+        with TemporaryDirectory() as folder:
+            sound = _sound(source, span, timing, Path(folder)) if span.keep_audio else None
+            encoded = encode(_of_unchanged(source, pictures), timing.rate, span.path, span.key, sound=sound)
     return Cut(encoded, sha256_of(span.path))
+
+
+def _sound(source: Source, span: Span, timing: ClipTiming, folder: Path) -> Path | None:
+    """The sound of a span as a wav; None where its video has none."""
+    frames = span.end_frame - span.start_frame + 1 if timing.source_frames is None else len(timing.source_frames)
+    wav = folder / "sound.wav"
+    path, index = Path(source.path), source.index
+    return wav if write_clip_sound(path, index, span.start_frame, frames / timing.rate, wav) else None
 
 
 def _of_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
@@ -227,7 +256,7 @@ def _with_dark_margin(pictures: Iterator[Picture], bright: tuple[int, int]) -> I
             yield replace(picture, yuv420p=picture.yuv420p[:luma].translate(darker) + picture.yuv420p[luma:])
 
 
-def _span(clip: PlannedClip, source: Source, workspace: Workspace, short_side: int) -> Span:
+def _span(clip: PlannedClip, source: Source, workspace: Workspace, short_side: int, keep_audio: bool) -> Span:
     path = workspace.clips / f"{clip.id}.mp4"
     start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
     interval, seconds = clip.interval, clip.interval.seconds or (None, None)
@@ -238,8 +267,8 @@ def _span(clip: PlannedClip, source: Source, workspace: Workspace, short_side: i
         start_s=seconds[0] if start_frame == interval.start_frame else None,
         end_s=seconds[1] if end_frame == interval.end_frame else None,
     )
-    key = cut_key(source, start_frame, end_frame, short_side, timing=timing)
-    return Span(clip.id, start_frame, end_frame, path, key, timing=timing)
+    key = cut_key(source, start_frame, end_frame, short_side, timing=timing, keep_audio=keep_audio)
+    return Span(clip.id, start_frame, end_frame, path, key, timing=timing, keep_audio=keep_audio)
 
 
 def cut_key(
@@ -250,6 +279,7 @@ def cut_key(
     *,
     bright: tuple[int, int] | None = None,
     timing: ClipTiming | None = None,
+    keep_audio: bool = False,
 ) -> str:
     """The identity of a cut's content: of contents and options, never of paths, times or the number of jobs."""
     inputs: dict[str, Any] = {
@@ -265,6 +295,7 @@ def cut_key(
         **({"resampled": timing.source_frames} if timing is not None and timing.source_frames is not None else {}),
         **({"decoded": True} if source.index.decoded else {}),
         **({"mirrored": True} if source.index.mirrored else {}),
+        **({"sound": SOUND_OPTIONS} if keep_audio else {}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -296,6 +327,7 @@ def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
         path=str(done.path),
         sha256=str(done.sha256),
         origin=clip.origin,
+        sound=encoded.sound or UNSET,
         source_frames=UNSET if source_frames is None else source_frames,
         review=None if clip.decision is None else clip.decision.verdict,
         decided_sha256=UNSET if clip.decision is None else _unless_same(clip.decision.content_sha256, str(done.sha256)),

@@ -43,13 +43,21 @@ PIPE_BYTES = 1 << 20
 """The largest pipe that Linux gives everybody."""
 
 
-class Encoded(msgspec.Struct, frozen=True):
-    """A clip that was written: frames per second, frames, and pixels of a frame."""
+SOUND_OPTIONS = {
+    "acodec": "flac",
+    "lpc_type": "fixed",  # of integers only: the same bytes on every processor
+    "flags:a": "+bitexact",
+}
+
+
+class Encoded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A clip that was written: frames per second, frames, pixels of a frame, and whether it has sound."""
 
     fps: float
     frames: int
     width: int
     height: int
+    sound: bool = False
 
 
 @functools.cache
@@ -72,7 +80,7 @@ def encoder_version() -> str:
     return said.splitlines()[0].split(" Copyright")[0]
 
 
-def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str) -> Encoded:
+def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *, sound: Path | None = None) -> Encoded:
     """Writes pictures, all of one size, as a clip of ``rate`` frames per second; it appears only when complete.
 
     Args:
@@ -80,6 +88,7 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str) ->
         rate: frames per second.
         path: the mp4 to write.
         key: names what the clip is made from; it is written into the file.
+        sound: a wav as long as the clip, which is put to it; None: the clip is silent.
 
     Raises:
         SampleError: the pictures could not be had (their own error), or there is none, or the encoder refused them.
@@ -91,9 +100,13 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str) ->
         raise SampleError("There is no picture to encode", where=path, expected="at least one frame")
     with written_whole(path) as partial:
         size = f"{first.width}x{first.height}"
+        streams = [ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(rate))]
+        options = {**ENCODER_OPTIONS, "metadata": f"comment={key}"}
+        if sound is not None:
+            streams.append(ffmpeg.input(str(sound), format="wav"))
+            options |= SOUND_OPTIONS
         process = (
-            ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(rate))
-            .output(str(partial), **ENCODER_OPTIONS, metadata=f"comment={key}")
+            ffmpeg.output(*streams, str(partial), **options)
             .global_args("-loglevel", "error")
             .overwrite_output()
             .run_async(cmd=imageio_ffmpeg.get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True)
@@ -119,7 +132,7 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str) ->
             process.wait()
         if process.returncode != 0:
             raise _refusal(said, path)
-    return Encoded(float(rate), frames, first.width, first.height)
+    return Encoded(float(rate), frames, first.width, first.height, sound is not None)
 
 
 def _widen(pipe: IO[bytes]) -> None:
@@ -137,7 +150,7 @@ def read_encoded(path: Path, key: str, rate: Fraction) -> Encoded | None:
             if container.metadata.get("comment") != key:
                 return None
             stream = container.streams.video[0]
-            return Encoded(float(rate), stream.frames, stream.width, stream.height)
+            return Encoded(float(rate), stream.frames, stream.width, stream.height, bool(container.streams.audio))
     except (av.error.FFmpegError, IndexError, OSError):
         return None
 

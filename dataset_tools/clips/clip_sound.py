@@ -1,0 +1,122 @@
+"""A clip's own sound (``--keep-audio``): what is heard in the video while the clip's pictures are seen, as a wav."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.core.audio_decoding import MOST_CHANNELS, SAMPLE_RATES_HZ
+from dataset_tools.core.errors import SampleError
+from dataset_tools.video.frame_index import FrameIndex
+from dataset_tools.video.video_file import open_video
+
+_SEEK_BEFORE_S = 1
+_MOST_OUT = 2  # channels: more are mixed to stereo
+
+
+def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration_s: Fraction, wav: Path) -> bool:
+    """Writes what is heard while a clip is seen, as 16-bit PCM of the source's rate, mono or stereo.
+
+    It has the clip's length; where the video's sound begins later, ends earlier or has a gap, there is silence.
+
+    Args:
+        source: the video.
+        index: its frames and their times.
+        start_frame: the clip's first frame, 1-based.
+        duration_s: of the clip.
+        wav: where to.
+
+    Returns:
+        Whether the video has sound; else nothing was written.
+
+    Raises:
+        SampleError: the sound cannot be decoded.
+    """
+    try:
+        with closing(open_video(source)) as container:
+            if not container.streams.audio:
+                return False
+            stream = container.streams.audio[0]
+            rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+            if not SAMPLE_RATES_HZ[0] <= rate_hz <= SAMPLE_RATES_HZ[1] or not 1 <= channels <= MOST_CHANNELS:
+                raise SampleError(
+                    f"The video's sound has {channels} channels at {rate_hz} Hz",
+                    where=source,
+                    expected=f"1 to {MOST_CHANNELS} channels at {SAMPLE_RATES_HZ[0]} to {SAMPLE_RATES_HZ[1]} Hz",
+                    next_step="leave --keep-audio out, or give a copy of the video with another sound",
+                )
+            start_s = _shown_at_s(index, start_frame)
+            samples = round(duration_s * rate_hz)
+            _write(wav, _samples(container, stream, start_s, samples), samples, rate_hz, min(channels, _MOST_OUT))
+    except (av.error.FFmpegError, OSError) as error:
+        raise SampleError(
+            f"The video's sound cannot be decoded: {error}", where=source, next_step="leave --keep-audio out"
+        ) from error
+    return True
+
+
+def _shown_at_s(index: FrameIndex, frame: int) -> Fraction:
+    """When a frame is shown, on the container's clock."""
+    if index.stamps:
+        return index.stamps[frame - 1] * Fraction(index.tick_s)
+    return (frame - 1) / Fraction(index.rate)
+
+
+def _samples(container: Any, stream: Any, start_s: Fraction, samples: int) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    """Blocks [n, channels] of the span, each with the place of its first sample, which may lie outside of the span."""
+    rate_hz = stream.codec_context.sample_rate
+    layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+    resampler = av.AudioResampler(format="s16", layout=layout, rate=rate_hz)
+    container.seek(max(0, int((start_s - _SEEK_BEFORE_S) * av.time_base)), backward=True, any_frame=False)
+    place: int | None = None
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            continue  # what is damaged is silent
+        for frame in frames:
+            if frame.pts is not None:
+                stamped = round((frame.pts * Fraction(frame.time_base) - start_s) * rate_hz)
+                if place is None or abs(stamped - place) > rate_hz // 50:  # a gap; less is rounding of stamps
+                    place = stamped
+            if place is None:
+                place = -round(start_s * rate_hz)
+            if place >= samples:
+                return
+            for converted in resampler.resample(frame):
+                block = converted.to_ndarray().astype(np.int16).reshape(-1, 1 if layout == "mono" else 2)
+                yield place, block
+                place += len(block)
+
+
+def _write(
+    wav: Path, blocks: Iterator[tuple[int, NDArray[np.int16]]], samples: int, rate_hz: int, channels: int
+) -> None:
+    with wave.open(str(wav), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        written = 0
+        for place, block in blocks:
+            begin, end = max(place, written), min(place + len(block), samples)
+            if end > begin:
+                _write_silence(file, begin - written, channels)
+                file.writeframesraw(np.ascontiguousarray(block[begin - place : end - place]).astype("<i2").tobytes())
+                written = end
+        _write_silence(file, samples - written, channels)
+
+
+def _write_silence(file: wave.Wave_write, samples: int, channels: int) -> None:
+    second = file.getframerate()
+    for _ in range(0, samples, second):
+        file.writeframesraw(bytes(2 * channels * min(second, samples)))
+        samples -= second

@@ -1,0 +1,120 @@
+"""The sound of clips: sample by sample what the video's sound has at the times of the pictures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from dataset_tools.cli.main import app
+from dataset_tools.clips.clip_sound import write_clip_sound
+from dataset_tools.video.frame_index import read_frame_index
+
+RATE_HZ, FPS, SECONDS = 16_000, 25, 6
+
+
+def _ffmpeg(*arguments: object) -> None:
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *map(str, arguments)], check=True)
+
+
+def _sound(channels: int) -> NDArray[np.int16]:
+    """Noise, of which no part is like another."""
+    return np.random.default_rng(channels).integers(-9000, 9000, (SECONDS * RATE_HZ, channels)).astype("<i2")
+
+
+def _video(path: Path, samples: NDArray[np.int16] | None, *options: object, delay_s: float = 0, codec: str) -> Path:
+    """Six seconds of pictures with the samples as their sound, which begins ``delay_s`` after the pictures."""
+    pictures = ("-f", "lavfi", "-i", f"testsrc=d={SECONDS}:s=64x48:r={FPS}")
+    if samples is None:
+        _ffmpeg(*pictures, "-c:v", "mpeg4", *options, path)
+        return path
+    sound = path.with_suffix(".wav")
+    with wave.open(str(sound), "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(samples.tobytes())
+    heard = ("-itsoffset", delay_s, "-i", sound)
+    _ffmpeg(*pictures, *heard, "-c:v", "mpeg4", "-g", 12, "-c:a", codec, *options, path)
+    return path
+
+
+def _read(wav: Path) -> NDArray[np.int16]:
+    with wave.open(str(wav)) as file:
+        assert (file.getsampwidth(), file.getframerate()) == (2, RATE_HZ)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "avi"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("start_frame", "frames"), [(1, 25), (60, 40), (149, 2), (1, 150)])
+def test_the_samples_are_those_of_the_times_of_the_pictures(
+    tmp_path: Path, container: str, channels: int, start_frame: int, frames: int
+) -> None:
+    samples = _sound(channels)
+    video = _video(tmp_path / f"a.{container}", samples, codec="pcm_s16le")
+    wav = tmp_path / "clip.wav"
+    assert write_clip_sound(video, read_frame_index(video), start_frame, Fraction(frames, FPS), wav)
+    begin = (start_frame - 1) * RATE_HZ // FPS
+    np.testing.assert_array_equal(_read(wav), samples[begin : begin + frames * RATE_HZ // FPS])
+
+
+def test_where_the_sound_begins_later_or_ends_earlier_there_is_silence(tmp_path: Path) -> None:
+    samples = _sound(1)[: 3 * RATE_HZ]
+    video = _video(tmp_path / "a.mkv", samples, delay_s=1.5, codec="pcm_s16le")
+    wav = tmp_path / "clip.wav"
+    assert write_clip_sound(video, read_frame_index(video), 26, Fraction(5), wav)  # from 1 s to 6 s
+    expected = np.zeros((5 * RATE_HZ, 1), np.int16)
+    expected[RATE_HZ // 2 : RATE_HZ // 2 + 3 * RATE_HZ] = samples
+    np.testing.assert_array_equal(_read(wav), expected)
+
+
+def test_lossy_sound_is_in_its_place_and_many_channels_become_two(tmp_path: Path) -> None:
+    clicks = np.zeros((SECONDS * RATE_HZ, 6), np.int16)
+    clicks[4 * RATE_HZ, :] = 30_000
+    video = _video(tmp_path / "a.mp4", clicks, codec="aac")
+    wav = tmp_path / "clip.wav"
+    assert write_clip_sound(video, read_frame_index(video), 3 * FPS + 1, Fraction(2), wav)
+    heard = _read(wav)
+    assert heard.shape == (2 * RATE_HZ, 2)
+    assert abs(int(np.abs(heard[:, 0].astype(int)).argmax()) - RATE_HZ) < RATE_HZ // 100
+
+
+def test_a_build_keeps_the_sound_where_there_is_one(tmp_path: Path) -> None:
+    samples = _sound(2)
+    _video(tmp_path / "with.mkv", samples, codec="pcm_s16le")
+    _video(tmp_path / "without.mkv", None, codec="")
+    (tmp_path / "rows.csv").write_text(
+        "video,start_frame,end_frame,action,subject,object\n"
+        "with.mkv,51,100,cut,carrot,knife\nwithout.mkv,51,100,cut,carrot,knife\n"
+    )
+    place = tmp_path / "workspace"
+    command = ["build", "-w", str(place), "--annotations", str(tmp_path / "rows.csv"), "--no-speech"]
+    done = CliRunner().invoke(app, [*command, "--keep-audio"])
+    assert done.exit_code == 0, done.output
+    assert "1 of 2 clips have sound" in done.output
+    rows = {row["video"]: row for row in map(json.loads, (place / "manifests/clips.jsonl").read_text().splitlines())}
+    assert (rows["with"].get("sound"), rows["without"].get("sound")) == (True, None)
+    with av.open(str(place / rows["with"]["path"])) as clip:
+        assert clip.streams.video[0].frames == 50
+        heard = np.concatenate([frame.to_ndarray().reshape(-1, 2) for frame in clip.decode(audio=0)])
+    np.testing.assert_array_equal(heard[: 2 * RATE_HZ], samples[2 * RATE_HZ : 4 * RATE_HZ])
+    sha256 = rows["with"]["sha256"]
+    # Another option is another clip; and the same one again is the same file.
+    assert CliRunner().invoke(app, command).exit_code == 0
+    silent = {row["video"]: row for row in map(json.loads, (place / "manifests/clips.jsonl").read_text().splitlines())}
+    assert silent["with"]["sha256"] != sha256
+    with av.open(str(place / silent["with"]["path"])) as clip:
+        assert not clip.streams.audio
+    assert CliRunner().invoke(app, [*command, "--keep-audio"]).exit_code == 0
+    again = {row["video"]: row for row in map(json.loads, (place / "manifests/clips.jsonl").read_text().splitlines())}
+    assert again["with"]["sha256"] == sha256
