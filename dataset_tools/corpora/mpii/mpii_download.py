@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from dataset_tools.core.download import TIMEOUT_S, fetch
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of, write_bytes, written_whole
+from dataset_tools.core.files import clear_partial, sha256_of, write_bytes, written_whole
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, VIDEO_SUFFIXES
 
@@ -204,6 +204,7 @@ def _unpacked(file: Published, path: Path, root: Path, record: _Record, progress
     """
     name, unpack = _UNPACK[file.part]
     staging, final = root / ".unpacking" / file.name, root / name
+    clear_partial(staging, "**/")  # else what a killed command left would pass for a file of the archive
     try:
         count = unpack(path, staging, final, progress)
         if not count:
