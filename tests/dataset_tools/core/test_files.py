@@ -95,7 +95,7 @@ def test_what_a_killed_writer_left_is_cleared_and_what_a_live_one_writes_is_not(
         assert process.stdout.readline() == "writes\n"
     assert clear_partial(tmp_path) == []
     dead.send_signal(signal.SIGKILL)
-    dead.wait()
+    dead.communicate()
     assert len(clear_partial(tmp_path)) == 1
     live.communicate("")
     assert live.returncode == 0
