@@ -25,8 +25,8 @@ def clean(
         list[str] | None,
         typer.Option(
             "--kind",
-            help="Remove only files of this kind: clips, speech, shown, standin, features, partial. Repeatable (default:"
-            " all kinds).",
+            help="Remove only files of this kind: clips, speech, shown, standin, features, partial. Repeatable"
+            " (default: all kinds).",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
@@ -43,7 +43,9 @@ def clean(
     found = unnamed_files(place, kind or ())
     counts = _counts(found)
     for name, (files, size_bytes) in counts.items():
-        terminal.say(f"  {name:<9} {files:>7} files {_size(size_bytes):>9}   {KINDS[name]}")
+        terminal.say(
+            f"  {name:<9} {files:>7} {'files' if files != 1 else 'file '} {_size(size_bytes):>9}   {KINDS[name]}"
+        )
     if not dry_run and found:
         if not yes:
             _ask(terminal, len(found))
@@ -51,7 +53,7 @@ def clean(
         counts = _counts(found)
     size_bytes = sum(size for _, size in counts.values())
     would = " would be removed" if dry_run else " removed"
-    terminal.closing("clean", f"{len(found)} files, {_size(size_bytes)}{would}" if found else "nothing to remove")
+    terminal.closing("clean", f"{_number(len(found))}, {_size(size_bytes)}{would}" if found else "nothing to remove")
     kinds = {name: {"files": files, "bytes": size} for name, (files, size) in counts.items()}
     terminal.result({"dry_run": dry_run, "files": len(found), "bytes": size_bytes, "kinds": kinds})
 
@@ -64,7 +66,7 @@ def _ask(terminal: Terminal, files: int) -> None:
     """
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(
-            f"{files} files would be removed, and nobody can be asked here",
+            f"{_number(files)} would be removed, and nobody can be asked here",
             expected="--yes",
             next_step="look at what would go with --dry-run, then add --yes",
         )
@@ -78,6 +80,10 @@ def _counts(found: Sequence[UnnamedFile]) -> dict[str, tuple[int, int]]:
         files, size_bytes = counts[file.kind]
         counts[file.kind] = (files + 1, size_bytes + file.size_bytes)
     return dict(counts)
+
+
+def _number(files: int) -> str:
+    return f"{files} {'file' if files == 1 else 'files'}"
 
 
 def _size(size_bytes: int) -> str:
