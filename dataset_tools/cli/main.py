@@ -10,6 +10,7 @@ import typer
 
 from dataset_tools.cli.annotate import annotate_app
 from dataset_tools.cli.classes import classes
+from dataset_tools.cli.clean import clean
 from dataset_tools.cli.download import download
 from dataset_tools.cli.footage import FootageOptions
 from dataset_tools.cli.options import (
@@ -258,6 +259,9 @@ def retry(
     with execution.running():
         summary = build_dataset(place, corpus, class_words, options, jobs=execution.jobs, progress=terminal.progress)
     _show_build(terminal, summary, place)
+
+
+app.command(rich_help_panel=PAIRS)(clean)
 
 
 def main() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError, StoppedError
@@ -18,38 +20,52 @@ os.umask(_UMASK)
 _FILE_MODE = 0o666 & ~_UMASK
 
 PARTIAL = ".partial-"
-"""How the names of files begin that are not complete."""
+"""How the names of folders begin that hold files that are not complete."""
+_LOCK = ".lock"
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path``; on a clean exit it is flushed to disk and takes the final name.
+    """Gives a temporary path of the same name; on a clean exit it is flushed to disk and replaces ``path``.
 
-    The temporary name keeps the suffix of ``path`` (encoders choose the container by it) and starts with a
-    dot. On an error, or an interrupt, it is removed and ``path`` is as it was.
+    It lies in a hidden folder beside ``path``, with whatever the writer makes beside it (safetensors writes to a file
+    of its own first). On an error, or an interrupt, that folder is removed and ``path`` is as it was; of a command that
+    was killed, `clear_partial` removes it.
 
     Raises:
         StoppedError: the disk is full or read-only.
     """
-    partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
-        yield partial
-        # mkstemp makes files that only their owner reads; a data set is shared.
-        partial.chmod(_FILE_MODE)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
+        with partial_folder(path.parent) as folder:
+            partial = folder / path.name
+            yield partial
+            # Some writers make files that only their owner reads; a data set is shared.
+            partial.chmod(_FILE_MODE)
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
     except BaseException as error:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
         stopped = disk_error(error, path)
         if stopped is not None:
             raise stopped from error
         raise
+
+
+@contextmanager
+def partial_folder(parent: Path) -> Iterator[Path]:
+    """A new hidden folder in ``parent`` for temporary files: locked as long as this process needs it, then removed."""
+    with ExitStack() as held:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=parent))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                handle = held.enter_context((folder / _LOCK).open("w"))
+                with suppress(OSError):  # a file system without locks: `clear_partial` cannot lock it, either
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+            if (folder / _LOCK).exists():  # else it was cleared before it was locked
+                break
+        yield folder
 
 
 def disk_error(error: BaseException, path: str | Path | None = None) -> StoppedError | None:
@@ -93,10 +109,32 @@ def read_input(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def clear_partial(folder: Path) -> None:
-    """Removes what killed commands left half written in a folder; call it only while nobody else writes there."""
-    for path in folder.glob(f"{PARTIAL}*"):
-        path.unlink(missing_ok=True)
+def clear_partial(folder: Path, pattern: str = "") -> list[Path]:
+    """Removes what killed commands left half written in a folder; what a live one is writing is locked, and stays.
+
+    Args:
+        folder: where to look; it need not be there.
+        pattern: of folders below it to look in instead, such as ``*/*/``.
+
+    Returns:
+        What was removed.
+    """
+    return [path for path in folder.glob(f"{pattern}{PARTIAL}*") if remove_partial(path)]
+
+
+def remove_partial(path: Path) -> bool:
+    """Removes one `PARTIAL` folder (or file, of an earlier version), unless a live process writes in it."""
+    if path.is_symlink():
+        return False
+    with suppress(OSError):
+        if not path.is_dir():
+            path.unlink()
+            return True
+        with (path / _LOCK).open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+            return True
+    return False
 
 
 def sha256_of(path: Path) -> str:

@@ -185,7 +185,7 @@ class Ledger:
         return [row for _, row in sorted(self.rows.items()) if row.status == status and row.id.startswith(kind)]
 
     def _clear_partial(self) -> None:
-        for folder in ("", "clips", "speech", "manifests", "recordings", "cache/sources"):
+        for folder in ("", "clips", "clips/in-context", "speech", "manifests", "recordings", "cache/sources"):
             clear_partial(self.root / folder)
 
     @property

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from dataset_tools.core.files import clear_partial
 from dataset_tools.core.ledger import Ledger, LedgerRow, read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -74,7 +73,6 @@ def shown_videos(
         clip.id: clip for clip in clips if clip.id in spans and not _is_there(rows, workspace, spans[clip.id][1])
     }
     if missing and not dry_run:
-        clear_partial(workspace.clips / FOLDER)
         with Ledger(workspace.ledger) as ledger:
             for short_side in sorted({_short_side(clip) for clip in missing.values()}):
                 cut_spans(

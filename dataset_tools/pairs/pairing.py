@@ -11,6 +11,7 @@ from dataset_tools.build_record import read_build
 from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import clear_partial
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
@@ -128,6 +129,7 @@ def make_pairs(
         for side in ("train", "test"):
             sum(1 for _ in side_rows(side))
     else:
+        clear_partial(workspace.manifests)
         write_rows(workspace.manifests / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
         write_rows(workspace.manifests / "train.jsonl", shown("train", side_rows("train"), total))
         write_rows(workspace.manifests / "test.jsonl", shown("test", side_rows("test"), total))

@@ -13,7 +13,7 @@ from dataset_tools.build_record import read_build
 from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -78,6 +78,8 @@ def write_report(
         clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
     )
     folder = workspace.root / "report" if folder is None else folder
+    for place in (folder, folder / "thumbnails"):
+        clear_partial(place)
     shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
     failures = write_thumbnails(shown, workspace.root, folder / "thumbnails", jobs=jobs, progress=progress)
     media = {row.path for row in clips} | {row.path for row in utterances}

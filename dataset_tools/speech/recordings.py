@@ -31,7 +31,7 @@ from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.recording_quality import Limits
-from dataset_tools.speech.utterance_writer import Written, remove_half_written, write_utterance
+from dataset_tools.speech.utterance_writer import Written, write_utterance
 
 _STAGE = "import"
 
@@ -155,7 +155,6 @@ def import_recordings(
             refused[str(task.found.path)] = outcome.error
             ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
         progress(_STAGE, len(written) + len(refused), len(tasks))
-    remove_half_written(workspace.speech, workspace.recordings)
 
     takes = Counter((row.utterance.clip, row.utterance.voice) for row in rows.values())
     added = []

@@ -13,6 +13,7 @@ import msgspec
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.execution import run_each
+from dataset_tools.core.files import partial_folder
 from dataset_tools.core.ledger import Ledger, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
@@ -25,7 +26,7 @@ from dataset_tools.speech.engine_interface import Engine, Voice
 from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_quality import Limits
-from dataset_tools.speech.utterance_writer import Written, remove_half_written, write_utterance
+from dataset_tools.speech.utterance_writer import Written, write_utterance
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
 _FORM = 1  # of what is done here; another number, and every utterance is made anew
@@ -133,7 +134,6 @@ def synthesize(
             ledger.record(failed(row_id, _STAGE, outcome.error, key))
             failures[task.utterance_id] = outcome.error
         progress(_STAGE, len(rows) + len(failures), len(tasks), note)
-    remove_half_written(workspace.speech)
     return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
 
 
@@ -177,13 +177,11 @@ def _task(
 
 def _speak(task: _Task) -> Written:
     """Runs in a worker process."""
-    spoken = task.target.with_name(f".spoken-{task.target.name}")
-    try:
-        spoken.parent.mkdir(parents=True, exist_ok=True)
+    task.target.parent.mkdir(parents=True, exist_ok=True)
+    with partial_folder(task.target.parent) as folder:
+        spoken = folder / f"spoken-{task.target.name}"
         task.engine.speak(task.text.text, task.voice, path=spoken, seed=task.seed)
         return write_utterance(spoken, task.target, limits=task.limits, settings=task.settings)
-    finally:
-        spoken.unlink(missing_ok=True)
 
 
 def _row(task: _Task, written: Written, workspace: Workspace, language: str, engine: str) -> UtteranceRow:

@@ -44,11 +44,3 @@ def write_utterance(sound: Path, target: Path, *, limits: Limits, settings: Fini
         quality=quality.as_dict(warnings, gain_db=gain_db),
         sha256=sha256_of(target),
     )
-
-
-def remove_half_written(*folders: Path) -> None:
-    """Removes the hidden files that killed processes left. Only for the one command that holds the ledger."""
-    for folder in folders:
-        for pattern in (".partial-*", ".spoken-*"):
-            for file in folder.glob(pattern):
-                file.unlink(missing_ok=True)

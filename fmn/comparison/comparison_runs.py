@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
-from dataset_tools.core.files import write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import find_device, load_features
@@ -183,6 +183,7 @@ def _score(task: Task, test: Path) -> None:
     with threads(loaded.config.training.threads):
         scores = all_scores(loaded, prepared)
     metrics = measure(scores, prepared.items)  # refuses NaN
+    clear_partial(task.run)
     write_bytes(task.run / METRICS_FILE, json.dumps(metrics, indent=2).encode() + b"\n")
     header = {
         "format": SCORES_FORMAT,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.files import write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from fmn.comparison.comparison_plot import write_plot
 from fmn.comparison.rendering import csv_text, latex_text, markdown
 
@@ -26,6 +26,7 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
     Raises:
         StoppedError: the disk is full.
     """
+    clear_partial(folder)
     texts = {
         "compare.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
         "compare.md": markdown(values),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
 from fmn.data.items import ItemIds, Items, load_items
@@ -120,6 +120,7 @@ def evaluate(
                 done=lambda done, total: progress("updating", done, total),
             )
     path = run / (METRICS_FILE if items.split == "test" else f"metrics-{items.split}.json")
+    clear_partial(run)
     write_bytes(path, json.dumps(metrics, indent=2).encode() + b"\n")
     return Evaluation(
         run=run,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.core.files import written_whole
+from dataset_tools.core.files import clear_partial, written_whole
 
 
 class FeatureCache:
@@ -27,6 +27,7 @@ class FeatureCache:
     """
 
     def __init__(self, root: Path, source: str, *, dim: int, axes: int) -> None:
+        clear_partial(root, "*/*/")
         self._folder = root / source
         self.dim, self._axes = dim, axes
 

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dataset_tools.core.errors import InputError, ToolkitError
-from dataset_tools.core.files import sha256_of, written_whole
+from dataset_tools.core.files import clear_partial, sha256_of, written_whole
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, read_rows, resolve, workspace_of
 from fmn.features.backbone import METADATA_KEY
@@ -83,6 +83,8 @@ def pretrain(
         InputError: a clip cannot be decoded, or there are fewer than two labels.
         StoppedError: the disk is full, or the loss became NaN.
     """
+    for folder in (cache, out.parent):
+        clear_partial(folder)
     store = SampleStore(cache, config)
     failures = store.fill([clip.media for clip in (*clips, *validation)], jobs=jobs, progress=progress)
     if failures:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import SampleError, ToolkitError
-from dataset_tools.core.files import written_whole
+from dataset_tools.core.files import clear_partial, written_whole
 from dataset_tools.core.progress import Progress, silent
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.media import Media
@@ -62,6 +62,7 @@ class SampleStore:
         """
         last = self._config.streams[-1]  # written after the other, so it tells that both are whole
         missing = list({item.sha256: item for item in items if not self.path(item.sha256, last).is_file()}.values())
+        clear_partial(self._folder)
         failures: dict[str, ToolkitError] = {}
         for done, (item, error) in enumerate(overlapped(self._decode, missing, jobs), start=1):
             if error is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.items import load_items
@@ -125,6 +125,7 @@ def ablate(
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
         "notes": [*notes_of_harness(bench), *NOTES],
     }
+    clear_partial(folder)
     write_bytes(folder / "ablation.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "ablation.md", ablation_text(values).encode())
     return Ablation(values, folder, trainer.trainings, trainer.reused, failures)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
@@ -123,6 +123,7 @@ def learn_new_classes(
         "rows": [_summary(name, rows) for name, rows in found.items()],
         "notes": [*notes_of_harness(bench), *NOTES],
     }
+    clear_partial(folder)
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "newclasses.md", new_classes_text(values).encode())
     return NewClasses(values, folder, failures)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
 from fmn.studies.ablate import Trainer, harness_of, notes_of_harness
@@ -168,6 +168,7 @@ def tune(
     told = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": sha256_of(manifest), "config": as_dict(config)}
     told["seeds"] = [config.training.seed + number for number in range(seeds)]
     del told["path"]
+    clear_partial(folder)
     write_bytes(tuning.path, json.dumps(told, indent=2).encode() + b"\n")
     return tuning
 

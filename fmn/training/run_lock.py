@@ -9,6 +9,7 @@ from pathlib import Path
 import filelock
 
 from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.files import clear_partial
 
 
 @contextmanager
@@ -22,6 +23,7 @@ def run_lock(run: Path) -> Iterator[None]:
     lock = run / ".lock"
     try:
         with filelock.FileLock(lock, timeout=0):
+            clear_partial(run)
             try:
                 yield
             finally:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import written_whole
+from dataset_tools.core.files import clear_partial, written_whole
 from dataset_tools.core.progress import Progress
 from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES
 
@@ -36,6 +36,7 @@ def unpack_archive(path: Path, part: str, root: Path, url: str, command: str, pr
     """
     name, unpack = UNPACKED[part]
     staging, final = root / ".unpacking" / path.name, root / name
+    clear_partial(staging, "**/")  # else what a killed command left would pass for a file of the archive
     try:
         count = unpack(path, staging, final, progress)
         if not count:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.core.files import write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.standin.cast import FRAME_RATE, sequences, split_of_persons
 from dataset_tools.corpora.standin.difficulty import difficulty_named
@@ -168,8 +168,7 @@ def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
     from dataset_tools.core.execution import run_each
     from dataset_tools.corpora.standin.render import draw_video
 
-    for leftover in (tasks[0].path.parent).glob(".partial-*"):  # of a run that was killed
-        leftover.unlink()
+    clear_partial(tasks[0].path.parent)
     missing = [task for task in tasks if not task.path.is_file()]
     done = len(tasks) - len(missing)
     progress("standin", done, len(tasks))

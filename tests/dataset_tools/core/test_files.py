@@ -3,7 +3,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from safetensors import SafetensorError
 
 from dataset_tools.core.errors import StoppedError
-from dataset_tools.core.files import sha256_of, write_bytes, written_whole
+from dataset_tools.core.files import clear_partial, sha256_of, write_bytes, written_whole
 
 
 def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
@@ -20,7 +23,7 @@ def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
         partial.write_bytes(b"half")
         assert not target.exists()
         assert partial.suffix == ".mp4"
-        assert partial.name.startswith(".")
+        assert partial.parent.name.startswith(".")
     assert target.read_bytes() == b"half"
     assert os.listdir(target.parent) == ["a.mp4"]
 
@@ -55,7 +58,7 @@ def test_a_disk_without_room_for_names_stops_with_what_to_do(tmp_path: Path, mon
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "mkstemp", full)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(StoppedError, match="No space left"):
         write_bytes(tmp_path / "a.bin", b"a")
 
@@ -69,3 +72,44 @@ def test_others_may_read_what_was_written(tmp_path: Path) -> None:
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc" * 100_000)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dataset_tools.core.files import written_whole
+with written_whole(Path(sys.argv[1])) as partial:
+    partial.write_bytes(b"half")
+    partial.with_name(".tmpX").write_bytes(b"what the writer makes beside it")
+    print("writes", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_writer_left_is_cleared_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    dead, live = (subprocess.Popen([*command, str(tmp_path / name)], **pipes) for name in ("dead", "live"))
+    for process in (dead, live):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writes\n"
+    assert clear_partial(tmp_path) == []
+    dead.send_signal(signal.SIGKILL)
+    dead.communicate()
+    assert len(clear_partial(tmp_path)) == 1
+    live.communicate("")
+    assert live.returncode == 0
+    assert os.listdir(tmp_path) == ["live"]
+    assert (tmp_path / "live").read_bytes() == b"half"
+
+
+def test_what_an_earlier_version_left_half_written_is_a_file_and_links_are_left_alone(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / ".partial-abc.npy").write_bytes(b"half")
+    (place / ".partial-link").symlink_to(outside)
+    assert clear_partial(place) == [place / ".partial-abc.npy"]
+    assert outside.is_dir()
+    assert clear_partial(tmp_path / "missing") == []

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -338,3 +341,30 @@ def test_training_and_using_a_run_take_the_threads_that_its_configuration_names(
     evaluate(run, workspace / "manifests" / "test.jsonl")
     assert set(found) == {3}
     assert torch.get_num_threads() == 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from fmn.training import checkpoint
+from fmn.training.run_lock import run_lock
+
+def half(tensors, path, header):
+    path.with_name(".tmpAb12Cd").write_bytes(b"half")  # safetensors writes to a file of its own first
+    os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoint.save_file = half
+with run_lock(Path(sys.argv[1])):
+    checkpoint.save_tensors(Path(sys.argv[1]) / checkpoint.STATE_FILE, {"weights": torch.zeros(4)}, {})
+"""
+
+
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(run)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(run.glob(".partial-*/.tmp*"))) == 1
+    train(manifest_of(workspace), with_values(small, {"training.epochs": 1}), run)
+    assert not list(run.rglob(".partial-*"))
+    assert not list(run.rglob(".tmp*"))

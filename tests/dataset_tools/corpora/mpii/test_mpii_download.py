@@ -332,6 +332,16 @@ def test_unpacking_goes_on_where_it_stopped(home: Server, tmp_path: Path, monkey
     assert staged.items() <= {path.name: path.stat().st_ino for path in (root / "videos").iterdir()}.items()
 
 
+def test_a_half_unpacked_video_of_a_killed_download_is_no_video(home: Server, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for left in (".partial-abc/half.avi", ".partial-abc.avi"):
+        path = root / ".unpacking" / "MPII-Cooking-2-videos.tar.gz" / left
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    download(home, root, parts=("videos",))
+    assert {path.name for path in (root / "videos").rglob("*") if path.is_file()} == set(VIDEOS)
+
+
 def test_a_zip_that_would_fill_the_disk_is_not_unpacked(
     home: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

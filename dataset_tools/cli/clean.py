@@ -1,0 +1,90 @@
+"""``fmn-data clean``: garbage collection of a workspace."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataset_tools.core.command import DryRunOption
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.build.unnamed_files import UnnamedFile
+
+
+def clean(
+    terminal: Terminal,
+    place: Workspace,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            help="Remove only files of this kind: clips, speech, shown, standin, features, partial. Repeatable"
+            " (default: all kinds).",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Remove files that no manifest names: rejected clips, older builds, caches of them. Lists them first, and asks.
+
+    Recordings, annotations, manifests, runs and files that the toolkit did not make are never removed.
+
+    Example: fmn-data clean --dry-run
+    """
+    from dataset_tools.build.unnamed_files import KINDS, remove_unnamed, unnamed_files
+
+    found = unnamed_files(place, kind or ())
+    counts = _counts(found)
+    for name, (files, size_bytes) in counts.items():
+        terminal.say(
+            f"  {name:<9} {files:>7} {'files' if files != 1 else 'file '} {_size(size_bytes):>9}   {KINDS[name]}"
+        )
+    if not dry_run and found:
+        if not yes:
+            _ask(terminal, len(found))
+        found = remove_unnamed(place, kind or (), progress=terminal.progress)
+        counts = _counts(found)
+    size_bytes = sum(size for _, size in counts.values())
+    would = " would be removed" if dry_run else " removed"
+    terminal.closing("clean", f"{_number(len(found))}, {_size(size_bytes)}{would}" if found else "nothing to remove")
+    kinds = {name: {"files": files, "bytes": size} for name, (files, size) in counts.items()}
+    terminal.result({"dry_run": dry_run, "files": len(found), "bytes": size_bytes, "kinds": kinds})
+
+
+def _ask(terminal: Terminal, files: int) -> None:
+    """Ends the command unless the user agrees.
+
+    Raises:
+        InputError: nobody is there to be asked.
+    """
+    if terminal.as_json or not sys.stdin.isatty():
+        raise InputError(
+            f"{_number(files)} would be removed, and nobody can be asked here",
+            expected="--yes",
+            next_step="look at what would go with --dry-run, then add --yes",
+        )
+    typer.confirm("Remove them?", abort=True)
+
+
+def _counts(found: Sequence[UnnamedFile]) -> dict[str, tuple[int, int]]:
+    """Files and bytes by kind."""
+    counts: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for file in found:
+        files, size_bytes = counts[file.kind]
+        counts[file.kind] = (files + 1, size_bytes + file.size_bytes)
+    return dict(counts)
+
+
+def _number(files: int) -> str:
+    return f"{files} {'file' if files == 1 else 'files'}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
