@@ -213,12 +213,16 @@ def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+class _Configuration(TypedDict):
+    changes: dict[str, Any]
+
+
 class _System(TypedDict):
     """What is read of a system in compare.json."""
 
     summary: str
     footnote: str
-    configurations: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+    configurations: Annotated[list[_Configuration], Meta(min_length=1)]
     chosen: Any
     runs: Annotated[list[str], Meta(min_length=1)]
     seeds: int

@@ -205,6 +205,9 @@ def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[P
         lambda values: values | {"test": "x" * 5000},
         lambda values: values | {"systems": {name: {"metrics": {}} for name in values["systems"]}},
         lambda values: values | {"queries": {"audio_to_video": 1}},
+        lambda values: (
+            values | {"systems": {name: each | {"configurations": [{}]} for name, each in values["systems"].items()}}
+        ),
         lambda values: values | {"references": {"chance": {}}},
         lambda values: {name: value for name, value in values.items() if name != "notes"},
     ],
