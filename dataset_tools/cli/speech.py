@@ -103,9 +103,9 @@ def speech_record(
     """
     from dataset_tools.core.errors import InputError
     from dataset_tools.core.web_server import Address
-    from dataset_tools.speech.booth.consents import CONSENT
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
+    from dataset_tools.speech.consents import CONSENT
 
     if consent is not None and not consent.is_file():
         raise InputError("There is no such file", where=consent, expected="a text that speakers agree to")
