@@ -74,6 +74,11 @@ def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
     return lambda voice: bool(hashes) and voice not in rows and voice_sha256(voice) in hashes
 
 
+def consented_voices(workspace: Workspace) -> set[str]:
+    """The voices whose speakers agreed, and did not withdraw since."""
+    return {row.id for row in _read(workspace).values() if row.withdrawn is msgspec.UNSET}
+
+
 def withdraw(workspace: Workspace, voice: str) -> None:
     """Puts a tombstone in the place of a voice's consent, in one write; a barred voice gets no second one.
 
