@@ -44,7 +44,8 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
     would = "would be removed" if dry_run else "removed"
     terminal.closing("forget", f"{voice.name}: {files} files and {rows} rows {would}", place.root)
-    left = own_files(place, voice, sizes)
+    going = tuple(trace.where for trace in traces if dry_run and trace.where != "./")
+    left = [name for name in own_files(place, voice, sizes) if not name.startswith(going)]
     _show_rest(terminal, runs, tasks, left)
     terminal.result(
         {

@@ -137,7 +137,7 @@ def _rows(
         write_rows(path, (row for row in read_rows(path, row_type) if not is_of(row)))
 
     if count:
-        yield Trace("rows", workspace.relative(path), 0, 0, count, remove)
+        yield Trace("of the voice", workspace.relative(path), 0, 0, count, remove)
 
 
 def _files(workspace: Workspace, what: str, folder: Path, paths: Iterable[Path]) -> Trace:
