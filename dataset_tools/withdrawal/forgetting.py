@@ -113,8 +113,11 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     if decided:
         yield Trace("decisions", workspace.relative(path), 0, 0, decided, lambda: drop_reviews(path, is_about))
     for export, tasks in kept_exports(workspace, voice.owns):
-        clear = partial(clear_export, export, voice.owns)
-        yield Trace("tasks as Label Studio sent them", workspace.relative(export), 0, 0, tasks, clear)
+        clear, where = partial(clear_export, export, voice.owns), workspace.relative(export)
+        if export.suffix == ".json":
+            yield Trace("tasks as Label Studio sent them", where, 0, 0, tasks, clear)
+        else:
+            yield Trace("a torn decision", where, 1, export.stat().st_size, 0, clear)
     yield _files(workspace, "cached speech features", workspace.cache / "features", _features(workspace, voice))
     booth = workspace.cache / "booth"
     yield _files(workspace, "takes of the booth not kept", booth, booth.glob("*.wav"))

@@ -47,7 +47,7 @@ def of(place: Workspace, voice: str) -> list[UtteranceRow]:
 
 def run(place: Workspace, *arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, [*arguments, "-w", str(place.root)])
-    return result.exit_code, result.output
+    return result.exit_code, result.stdout if "--json" in arguments else result.output
 
 
 @pytest.fixture
@@ -250,7 +250,9 @@ def test_a_recording_that_a_killed_import_left_without_a_row_goes_too(place: Wor
     contents = contents_of(place, VOICE)
     for listing in ("recordings/recordings.jsonl", "manifests/utterances.jsonl", "ledger.jsonl"):
         path = place.root / listing
-        path.write_text("".join(line for line in path.open(encoding="utf-8") if VOICE not in line), "utf-8")
+        path.write_text(
+            "".join(line + "\n" for line in path.read_text("utf-8").splitlines() if VOICE not in line), "utf-8"
+        )
     forget_voice(place, VOICE)
     assert found(place, contents) == []
 
