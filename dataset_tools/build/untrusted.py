@@ -23,7 +23,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews
 from dataset_tools.manifests import ClipRow, PairRow, PredictionRow, SplitPairRow, UtteranceRow, resolve
 from dataset_tools.pairs.split_record import read_split
-from dataset_tools.speech.booth.consents import ConsentRow
+from dataset_tools.speech.consents import ConsentRow
 from dataset_tools.speech.recording_files import SOUND_SUFFIXES
 from dataset_tools.speech.recordings import RecordingRow
 

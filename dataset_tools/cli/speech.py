@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
-from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, JobsOption
+from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
@@ -53,6 +53,12 @@ def speech_import(
     ],
     language: LanguageOption = "en",
     licence: LicenceOption = "",
+    renewed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--renewed-consent", help="A voice that was forgotten and whose speaker has agreed anew; may be repeated."
+        ),
+    ] = None,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
     """Import recordings; each replaces a synthesized utterance in the data set.
@@ -67,6 +73,7 @@ def speech_import(
         classes.load(place),
         language=language,
         licence=licence,
+        renewed=renewed or (),
         jobs=jobs,
         progress=terminal.progress,
     )
@@ -103,9 +110,9 @@ def speech_record(
     """
     from dataset_tools.core.errors import InputError
     from dataset_tools.core.web_server import Address
-    from dataset_tools.speech.booth.consents import CONSENT
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
+    from dataset_tools.speech.consents import CONSENT
 
     if consent is not None and not consent.is_file():
         raise InputError("There is no such file", where=consent, expected="a text that speakers agree to")
@@ -122,6 +129,23 @@ def speech_record(
     terminal.closing("record", said, place.recordings)
     terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines)})
     terminal.next("fmn-data pairs")
+
+
+@speech_app.command("forget")
+def speech_forget(
+    terminal: Terminal,
+    place: Workspace,
+    voice: Annotated[str, typer.Argument(help="Voice of the speaker who withdraws, as the report names it.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Remove everything of a recorded speaker who withdraws consent; a tombstone stays.
+
+    Example: fmn-data speech forget anna --dry-run
+    """
+    from dataset_tools.cli.forget import forget
+
+    forget(terminal, place, voice, yes=yes, dry_run=dry_run)
 
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:

@@ -18,6 +18,7 @@ from dataset_tools.label_studio.labeling_config import control_targets, labeling
 from dataset_tools.label_studio.media_urls import Addresses
 from dataset_tools.label_studio.tasks import Task, classes_by_id, make_task, utterances_to_show
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.withdrawn_recordings import with_consent
 
 
 def own_template(workspace: Workspace) -> Path | None:
@@ -41,7 +42,7 @@ def read_items(workspace: Workspace) -> tuple[list[ClipRow], list[UtteranceRow]]
             next_step="run fmn-data build",
         )
     spoken = workspace.manifests / "utterances.jsonl"
-    return clips, list(read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    return clips, with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
 
 
 @dataclass(frozen=True)

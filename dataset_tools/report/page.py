@@ -21,6 +21,8 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
+from dataset_tools.speech.consents import Withdrawal, read_withdrawals
+from dataset_tools.speech.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 THUMBNAILS_A_CLASS = 12
@@ -29,7 +31,7 @@ SHOWN_OF_A_REASON = 200
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """The page that was written, and what it is about."""
+    """The page that was written, and what it is about; ``withdrawn``: the tombstones of speakers who withdrew."""
 
     page: str
     clips: int
@@ -38,6 +40,7 @@ class ReportSummary:
     persons: int
     failed: int
     missing: tuple[str, ...]
+    withdrawn: tuple[Withdrawal, ...]
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def write_report(
         )
     clips = list(read_rows(manifest, ClipRow))
     spoken = workspace.manifests / "utterances.jsonl"
-    utterances = list(read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    utterances = with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
     check_known((row.class_id for row in (*clips, *utterances)), classes, workspace.manifests)
     built = read_build(workspace)
     statistics = describe_dataset(
@@ -94,6 +97,7 @@ def write_report(
         persons=len(statistics.persons),
         failed=statistics.failed,
         missing=tuple(missing),
+        withdrawn=read_withdrawals(workspace),
         is_standin=built.get("stand_in") is not None,
     )
 
@@ -129,6 +133,7 @@ def _page(
             built=built,
             stand_in=built.get("stand_in"),
             missing=missing,
+            withdrawn=read_withdrawals(workspace),
             media=lambda path: quote(f"{to_workspace}/{path}"),
             picture=lambda clip: None if clip.id in without_picture else f"thumbnails/{thumbnail_name(clip)}",
             strip=lambda clips: spread(clips, THUMBNAILS_A_CLASS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,13 +180,15 @@ def import_dataset(
     *,
     language: str = "en",
     licence: str = "",
+    renewed: Collection[str] = (),
     jobs: int = 1,
     progress: Progress = silent,
 ) -> SpeechSummary:
     """Imports the recordings of a folder or a CSV and writes utterances.jsonl, recordings in their places.
 
     Raises:
-        InputError: there are no clips yet, or nothing to import from; nothing was written.
+        InputError: there are no clips yet, or nothing to import from, or a voice that withdrew its consent is not among
+            ``renewed``; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     with Ledger(workspace.ledger) as ledger:
@@ -198,6 +200,7 @@ def import_dataset(
             ledger=ledger,
             language=language,
             licence=licence,
+            renewed=renewed,
             jobs=jobs,
             progress=progress,
         )

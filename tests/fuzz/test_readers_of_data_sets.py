@@ -42,7 +42,7 @@ from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow
 from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.pairs.split_record import read_split
 from dataset_tools.report.page import write_report
-from dataset_tools.speech.booth.consents import Consents
+from dataset_tools.speech.consents import Consents
 from dataset_tools.speech.recording_files import find_recordings
 from dataset_tools.speech.recordings import read_recordings
 from dataset_tools.video.frame_index import read_frame_index

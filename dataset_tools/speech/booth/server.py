@@ -98,8 +98,11 @@ class _Page:
         async with self._writing:
             if given.same is None and (known := self._booth.consents.known(given.name)):
                 return web.json_response({"voice": None, "known": known})
-            other = given.same is False
-            voice = await asyncio.to_thread(self._booth.consents.admit, given.name, agreed=given.agreed, other=other)
+            if given.same is None and (withdrawn := self._booth.consents.withdrawn(given.name)):
+                return web.json_response({"voice": None, "withdrawn": withdrawn})
+            other, anew = given.same is False, given.same is True
+            admit = self._booth.consents.admit
+            voice = await asyncio.to_thread(admit, given.name, agreed=given.agreed, other=other, anew=anew)
         return web.json_response({"voice": voice})
 
     async def shown(self, request: web.Request) -> web.StreamResponse:
