@@ -53,6 +53,9 @@ def speech_import(
     ],
     language: LanguageOption = "en",
     licence: LicenceOption = "",
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again recordings whose worker process died (out of memory, say).")
+    ] = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
     """Import recordings; each replaces a synthesized utterance in the data set.
@@ -67,6 +70,7 @@ def speech_import(
         classes.load(place),
         language=language,
         licence=licence,
+        retry_died=retry,
         jobs=jobs,
         progress=terminal.progress,
     )
