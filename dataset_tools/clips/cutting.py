@@ -18,7 +18,7 @@ from dataset_tools.clips.clip_plan import PlannedClip
 from dataset_tools.clips.cut_tasks import CutTask, Span, divide_spans
 from dataset_tools.clips.encoding import ENCODER_OPTIONS, Encoded, encode, encoder_version, read_encoded
 from dataset_tools.clips.timing import ClipTiming, clip_timing, resampled
-from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
+from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each, sample_error
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok

@@ -131,7 +131,8 @@ class Ledger:
             self._clear_partial()
             self.rows = read_ledger(self.path)
             if self._retry_died:
-                self._changed = any([row.values.pop(_WORKER_DIED, False) for row in self.status("failed")])
+                for row in self.status("failed"):
+                    self._changed |= row.values.pop(_WORKER_DIED, None) is not None
             if self._journal_path.exists():
                 self._compact()
             self._journal_path.unlink(missing_ok=True)  # of a workspace of others it may be a link to another file
