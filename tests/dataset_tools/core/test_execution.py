@@ -93,14 +93,14 @@ def test_what_cannot_travel_fails_its_item_only() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_dying_worker_fails_only_the_item_that_kills_it(jobs: int, tmp_path: Path) -> None:
-    items = [(n, "no") for n in range(12)]
+    items = [(n, "no") for n in range(30)]
     items[2] = (2, "always")
-    items[5] = (5, str(tmp_path / "once"))
-    items[8] = (8, "always")
+    items[15] = (15, str(tmp_path / "once"))  # too far from the others to be in flight with them
+    items[28] = (28, "always")
     outcomes = {one.item[0]: one for one in run_each(die_on, items, jobs=jobs)}
-    assert sorted(outcomes) == list(range(12))
-    assert [n for n, one in sorted(outcomes.items()) if one.error] == [2, 8]
-    assert all(outcomes[n].result == n for n in outcomes if n not in (2, 8))
+    assert sorted(outcomes) == list(range(30))
+    assert [n for n, one in sorted(outcomes.items()) if one.error] == [2, 28]
+    assert all(outcomes[n].result == n for n in outcomes if n not in (2, 28))
     assert "killed by signal 9 (SIGKILL)" in outcomes[2].error.found
 
 
