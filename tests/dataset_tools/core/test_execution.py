@@ -95,13 +95,15 @@ def test_what_cannot_travel_fails_its_item_only() -> None:
 def test_a_dying_worker_fails_only_the_item_that_kills_it(jobs: int, tmp_path: Path) -> None:
     items = [(n, "no") for n in range(30)]
     items[2] = (2, "always")
-    items[15] = (15, str(tmp_path / "once"))  # too far from the others to be in flight with them
     items[28] = (28, "always")
     outcomes = {one.item[0]: one for one in run_each(die_on, items, jobs=jobs)}
     assert sorted(outcomes) == list(range(30))
     assert [n for n, one in sorted(outcomes.items()) if one.error] == [2, 28]
     assert all(outcomes[n].result == n for n in outcomes if n not in (2, 28))
     assert "killed by signal 9 (SIGKILL)" in outcomes[2].error.found
+    items = [(n, str(tmp_path / "once") if n == 15 else "no") for n in range(30)]  # the second attempt succeeds
+    assert sorted(one.result for one in run_each(die_on, items, jobs=jobs)) == list(range(30))
+    assert (tmp_path / "once").exists()
 
 
 def count_and_meet_its_end(item: tuple[int, str, str]) -> int:
