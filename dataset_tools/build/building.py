@@ -54,6 +54,7 @@ def build_dataset(
     jobs: int = 1,
     dry_run: bool = False,
     replace_footage: bool = False,
+    retry_died: bool = False,
     progress: Progress = silent,
 ) -> BuildSummary:
     """Cuts the clips of the classes, speaks their descriptions, writes clips.jsonl, utterances.jsonl and build.json.
@@ -62,7 +63,8 @@ def build_dataset(
     long as it refers to the clip as it is: trims, other classes and sentences, rejections. A clip that cannot be cut is
     replaced by another interval of its class where there is one; it keeps its row in the ledger, as failed. Files of
     clips that are no longer in the data set are left where they are: another build may want them. A data set of other
-    footage is replaced only with ``replace_footage``.
+    footage is replaced only with ``replace_footage``. What killed its worker process the last time is tried again only
+    with ``retry_died``.
 
     Raises:
         InputError: an input is wrong; nothing was written.
@@ -104,14 +106,14 @@ def build_dataset(
         return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
     if options.speech:
         _check_speech(options.voices, classes)
-    with Ledger(workspace.ledger) as ledger:
+    with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
             remember_inputs(workspace, corpus, classes)  # a first build that is stopped is of this footage, too
         if renamed:
             with reviews_lock(workspace):
                 append_reviews(reviews_path(workspace), renamed)
         failures = _Failures()
-        opened = _Sources(corpus, workspace.cache / "sources", jobs, progress)
+        opened = _Sources(corpus, workspace.cache / "sources", jobs, progress, retry_died)
         plan, clips = _cut(workspace, opened, classes, options, decisions, ledger, failures)
         if not clips and not plan.left_out:
             _note_refusals(plan, ledger)
@@ -181,12 +183,15 @@ class _Sources:
     memory: Path
     jobs: int
     progress: Progress
+    retry_died: bool = False
     read: dict[str, Source] = field(default_factory=dict)
     unreadable: dict[str, ToolkitError] = field(default_factory=dict)
 
     def open(self, names: Collection[str]) -> None:
         videos = {name: self.corpus.videos[name] for name in names}
-        read, unreadable = read_sources(videos, self.memory, jobs=self.jobs, progress=self.progress)
+        read, unreadable = read_sources(
+            videos, self.memory, jobs=self.jobs, retry_died=self.retry_died, progress=self.progress
+        )
         self.read |= read
         self.unreadable |= unreadable
 

@@ -257,7 +257,9 @@ def retry(
     corpus = footage.corpus(class_words, place, terminal, execution.jobs)
     options = last.options_with([*(sentences or ()), *own_sentences(corpus)])
     with execution.running():
-        summary = build_dataset(place, corpus, class_words, options, jobs=execution.jobs, progress=terminal.progress)
+        summary = build_dataset(
+            place, corpus, class_words, options, jobs=execution.jobs, retry_died=True, progress=terminal.progress
+        )
     _show_build(terminal, summary, place)
 
 

@@ -59,6 +59,9 @@ def speech_import(
             "--renewed-consent", help="A voice that was forgotten and whose speaker has agreed anew; may be repeated."
         ),
     ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again recordings whose worker process died (out of memory, say).")
+    ] = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
     """Import recordings; each replaces a synthesized utterance in the data set.
@@ -74,6 +77,7 @@ def speech_import(
         language=language,
         licence=licence,
         renewed=renewed or (),
+        retry_died=retry,
         jobs=jobs,
         progress=terminal.progress,
     )

@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio.connection import require_sdk
+from dataset_tools.label_studio.connection import parsed_page, require_sdk
 from dataset_tools.label_studio.context_videos import shown_videos
 from dataset_tools.label_studio.labeling_config import control_targets, labeling_config
 from dataset_tools.label_studio.media_urls import Addresses
@@ -112,9 +111,7 @@ def _check_prefill(config: str, tasks: Sequence[Task]) -> None:
     Raises:
         InputError: the page does not offer what a task is prefilled with.
     """
-    from label_studio_sdk.label_interface.interface import LabelInterface
-
-    page: Any = LabelInterface(config)
+    page = parsed_page(config)
     for task in {json.dumps(task.prefill): task for task in tasks}.values():
         prediction = task.request()["predictions"][0] if task.prefill else None
         wrong = page.validate_prediction(prediction, return_errors=True) if prediction else []

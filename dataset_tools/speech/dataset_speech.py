@@ -181,17 +181,20 @@ def import_dataset(
     language: str = "en",
     licence: str = "",
     renewed: Collection[str] = (),
+    retry_died: bool = False,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> SpeechSummary:
     """Imports the recordings of a folder or a CSV and writes utterances.jsonl, recordings in their places.
+
+    A recording that killed its worker process the last time is tried again only with ``retry_died``.
 
     Raises:
         InputError: there are no clips yet, or nothing to import from, or a voice that withdrew its consent is not among
             ``renewed``; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
-    with Ledger(workspace.ledger) as ledger:
+    with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         imported = import_recordings(
             workspace,
             source,

@@ -129,6 +129,7 @@ def import_recordings(
     tasks: dict[str, _Task] = {}
     task_of: dict[str, _Task] = {}  # by the file's SHA-256
     mismatches = list(found.mismatches)
+    refused: dict[str, ToolkitError] = {}
     known = 0
     for recording in found.recordings:
         task = _task(recording, workspace)
@@ -144,10 +145,12 @@ def import_recordings(
             )
         elif task.utterance_id in rows and ledger.finished(row_id, _key(task)) is not None:
             known += 1
+        elif (died := ledger.died(row_id, _key(task))) is not None:
+            refused[str(recording.path)] = died
         else:
             tasks[task.utterance_id] = task_of[task.sha256] = task
-    _forget_mended(ledger, {str(one.path) for one in found.recordings}, tasks)
-    refused: dict[str, ToolkitError] = {}
+    untried = len(refused)
+    _forget_mended(ledger, {str(one.path) for one in found.recordings} - refused.keys(), tasks)
     written: dict[str, Written] = {}
     progress(_STAGE, 0, len(tasks))
     for outcome in run_each(_import, list(tasks.values()), jobs=jobs):
@@ -159,7 +162,7 @@ def import_recordings(
         elif outcome.error is not None:
             refused[str(task.found.path)] = outcome.error
             ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
-        progress(_STAGE, len(written) + len(refused), len(tasks))
+        progress(_STAGE, len(written) + len(refused) - untried, len(tasks))
 
     takes = Counter((row.utterance.clip, row.utterance.voice) for row in rows.values())
     added = []
