@@ -26,7 +26,7 @@ from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import silent
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.annotations.interval_csv import read_interval_list
+from dataset_tools.corpora.annotations.formats import read_annotations as read_intervals
 from dataset_tools.corpora.mpii import mpii_download
 from dataset_tools.corpora.mpii.annotations import read_annotations
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
@@ -215,7 +215,7 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
     "intervals": (
         "csv",
         "in/a.csv",
-        lambda root: read_interval_list(root / "in" / "a.csv"),
+        lambda root: read_intervals(root / "in" / "a.csv"),
         lambda: b"video,start_frame,end_frame,action,subject,object\na.mp4,1,40,cut,carrot,knife\nb,5,9,wash,apple,\n",
     ),
     "class file": (

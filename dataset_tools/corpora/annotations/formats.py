@@ -1,0 +1,110 @@
+"""Formats of annotation files: tells which one a file has by its content, and reads it as a list of intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.class_folders import read_class_folders
+from dataset_tools.corpora.annotations.epic_kitchens import read_epic_kitchens
+from dataset_tools.corpora.annotations.interval_csv import read_interval_csv, read_table
+from dataset_tools.corpora.annotations.interval_list import IntervalList
+
+
+class ListOptions(msgspec.Struct, frozen=True):
+    """The options of `read_annotations`, as a workspace remembers them."""
+
+    format: str | None = None
+    tier: str | None = None
+    frame_base: int | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: how it is read, and what its frames count from, if it has frames."""
+
+    read: Callable[[Path, ListOptions], IntervalList]
+    frame_base: int | None = None
+    has_tiers: bool = False
+
+
+FORMATS: Mapping[str, Format] = {
+    "csv": Format(lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0), frame_base=1),
+    "epic-kitchens": Format(lambda path, options: read_epic_kitchens(path)),
+    "folder": Format(lambda path, options: read_class_folders(path)),
+}
+
+
+def read_annotations(
+    path: Path,
+    *,
+    format: str | None = None,
+    tier: str | None = None,
+    frame_base: int | None = None,
+    fps: float | None = None,
+) -> IntervalList:
+    """Reads an annotation file, or a folder a class.
+
+    Args:
+        path: the file, or the folder.
+        format: its name in `FORMATS`, where it is not to be told by the content.
+        tier: which of several tiers holds the label.
+        frame_base: the number of a video's first frame, 0 or 1, where it is not as usual in the format.
+        fps: frames per second of the copies that frames are of.
+
+    Returns:
+        The intervals. With ``fps``, frames have become seconds: frame *n* of the copy begins at (n − base) / fps.
+
+    Raises:
+        InputError: the format cannot be told, an option does not go with it, or the content is wrong.
+    """
+    options = ListOptions(format, tier, frame_base, fps)
+    name = format or format_of(path)
+    if name not in FORMATS:
+        raise _refused(path, f"There is no format {name!r}", f"one of {', '.join(FORMATS)}", "correct --format")
+    kind = FORMATS[name]
+    if tier is not None and not kind.has_tiers:
+        with_tiers = ", ".join(name for name, kind in FORMATS.items() if kind.has_tiers)
+        raise _refused(path, f"--tier does not go with the format {name}", f"one of {with_tiers}", "leave it out")
+    if fps is not None and not 0 < fps <= 1000:
+        raise _refused(path, f"--fps {fps:g} is no frame rate", "from 0 to 1000", "correct --fps")
+    base = kind.frame_base if frame_base is None else frame_base
+    if base not in (None, 0, 1):
+        raise _refused(path, f"--frame-base {base} is no number of a first frame", "0 or 1", "correct it")
+    listed = kind.read(path, msgspec.structs.replace(options, frame_base=base))
+    has_frames = not listed.in_seconds and any(row.start is not None for row in listed.rows)
+    if not has_frames and (frame_base is not None or fps is not None):
+        found = "--frame-base and --fps are of lists in frames; this one has " + (
+            "seconds" if listed.in_seconds else "whole videos"
+        )
+        raise _refused(path, found, "a list in frames", "leave them out")
+    return listed if fps is None else _as_seconds(listed, fps)
+
+
+def format_of(path: Path) -> str:
+    """The name of the format that a file or folder has, by its content; a suffix can be wrong.
+
+    Raises:
+        InputError: it is none, or cannot be told.
+    """
+    if path.is_dir():
+        return "folder"
+    return "epic-kitchens" if "narration_id" in read_table(path).columns else "csv"
+
+
+def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:
+    rows = tuple(
+        row if row.start is None or row.end is None else replace(row, start=(row.start - 1) / fps, end=row.end / fps)
+        for row in listed.rows
+    )
+    note = f"The list's frames are of copies with {fps:g} frames per second (--fps): they were taken as seconds."
+    return replace(listed, rows=rows, in_seconds=True, notes=(*listed.notes, note))
+
+
+def _refused(path: Path, found: str, expected: str, next_step: str) -> InputError:
+    return InputError(found, where=path, expected=expected, next_step=next_step)
