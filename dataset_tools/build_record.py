@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -204,6 +205,17 @@ def read_last_build(workspace: Workspace) -> LastBuild:
         ) from error
 
 
+def sha256_of_annotations(path: Path) -> str:
+    """SHA-256 of an annotation file; of a folder a class, whose names are the annotations, of its names and texts."""
+    if not path.is_dir():
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.glob("[!.]*/[!.]*") if file.is_file()):
+        text = sha256_of(file) if file.suffix.lower() == ".txt" else ""
+        digest.update(f"{file.relative_to(path).as_posix()}\n{text}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
 def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary) -> dict[str, Any]:
     settings = asdict(options)
     files = sentence_files(options.voices.sentences) if options.speech else ()
@@ -217,7 +229,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
         "class_file": {"name": classes.path.name, "sha256": sha256_of(classes.path)},
         "annotations": {
             "name": corpus.annotations.path.name,
-            "sha256": sha256_of(corpus.annotations.path),
+            "sha256": sha256_of_annotations(corpus.annotations.path),
             "intervals": len(corpus.annotations.intervals),
             "frame_rate": corpus.annotations.frame_rate,
         },

@@ -15,7 +15,7 @@ from dataset_tools.corpora.annotations.interval_csv import read_interval_csv, re
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 
 
-class ListOptions(msgspec.Struct, frozen=True):
+class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """The options of `read_annotations`, as a workspace remembers them."""
 
     format: str | None = None
