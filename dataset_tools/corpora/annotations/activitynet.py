@@ -5,7 +5,6 @@ A video is named by its id, ``v_QOlSCBRmfWY`` or without ``v_``; its file may ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,8 @@ def read_activitynet(path: Path) -> IntervalList:
     """ActivityNet 1.3: the label of each segment. YouCook2: its sentence, whose words the class is guessed from.
 
     Raises:
-        InputError: it cannot be read, or a segment is wrong. Segments that end before they start are left out.
+        InputError: it cannot be read, or a segment is wrong. Segments that cannot be used (an end before the
+            start, no word) are left out.
     """
     rows = _Segments(path, _EXPECTED)
     for video, entry in read_json(path, _EXPECTED, _Database).database.items():
@@ -63,7 +63,7 @@ def read_activitynet_captions(path: Path) -> IntervalList:
 
     Raises:
         InputError: it cannot be read, or is TACoS, whose times are frames, or a video has another number of sentences
-            than of times. Segments that end before they start are left out.
+            than of times. Segments that cannot be used are left out.
     """
     rows = _Segments(path, _EXPECTED_CAPTIONS)
     for video, entry in read_json(path, _EXPECTED_CAPTIONS, dict[str, Any]).items():
@@ -80,27 +80,22 @@ def read_activitynet_captions(path: Path) -> IntervalList:
 
 
 class _Segments(IntervalRows):
-    """Rows of published files, whose few wrong segments are left out and counted: they are not the user's."""
+    """Rows of published files, whose few unusable segments are left out and named: they are not the user's."""
 
     def __init__(self, path: Path, expected: str) -> None:
         super().__init__(path, expected)
-        self._reversed: list[str] = []
+        self._left_out: list[str] = []
 
-    def add_segment(
-        self, video: str, number: int, times: tuple[float, float], text: str, *, is_sentence: bool
-    ) -> None:
-        place = f"{video!r}, segment {number}"
-        if times[1] < times[0]:
-            self._reversed.append(place)
-            return
-        words = self.words_of(text, is_sentence=is_sentence)
-        self.add(place, video, *times, words, sentences=[text] if is_sentence else [])
+    def add_segment(self, video: str, number: int, times: tuple[float, float], text: str, *, is_sentence: bool) -> None:
+        place = f"{video[:60]!r}, segment {number}"
+        text = "".join(character for character in text if character.isprintable() or character.isspace())
+        try:
+            words = self.words_of(text, is_sentence=is_sentence)
+            self.add(place, video, *times, words, sentences=[text] if is_sentence else [])
+        except ValueError as error:
+            self._left_out.append(f"{place} ({error})")
 
     def list_of_segments(self) -> IntervalList:
-        self.notes.extend(self._left_out())
+        if self._left_out:
+            self.notes.append(f"{len(self._left_out)} segments are left out: {', '.join(shown_of(self._left_out))}.")
         return self.finished(in_seconds=True, file_prefix=FILE_PREFIX)
-
-    def _left_out(self) -> Iterator[str]:
-        if self._reversed:
-            places = ", ".join(shown_of(self._reversed))
-            yield f"{len(self._reversed)} segments end before they start, and are left out: {places}."

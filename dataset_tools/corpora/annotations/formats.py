@@ -9,10 +9,17 @@ from pathlib import Path
 import msgspec
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.activitynet import read_activitynet, read_activitynet_captions
 from dataset_tools.corpora.annotations.class_folders import read_class_folders
+from dataset_tools.corpora.annotations.cvat import read_cvat
+from dataset_tools.corpora.annotations.elan import read_elan
 from dataset_tools.corpora.annotations.epic_kitchens import read_epic_kitchens
 from dataset_tools.corpora.annotations.interval_csv import read_interval_csv, read_table
-from dataset_tools.corpora.annotations.interval_list import IntervalList
+from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content
+from dataset_tools.corpora.annotations.json_content import read_json
+from dataset_tools.corpora.annotations.label_studio import read_label_studio
+from dataset_tools.corpora.annotations.via import read_via
+from dataset_tools.corpora.annotations.xml_content import root_tag
 
 
 class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,8 +43,21 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "csv": Format(lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0), frame_base=1),
     "epic-kitchens": Format(lambda path, options: read_epic_kitchens(path)),
+    "activitynet": Format(lambda path, options: read_activitynet(path)),
+    "activitynet-captions": Format(lambda path, options: read_activitynet_captions(path)),
+    "youcook2": Format(lambda path, options: read_activitynet(path)),
+    "elan": Format(lambda path, options: read_elan(path, tier=options.tier), has_tiers=True),
+    "via": Format(lambda path, options: read_via(path, tier=options.tier), has_tiers=True),
+    "cvat": Format(lambda path, options: read_cvat(path, frame_base=options.frame_base or 0), frame_base=0),
+    "label-studio": Format(
+        lambda path, options: read_label_studio(path, tier=options.tier, frame_base=options.frame_base or 0),
+        frame_base=1,
+        has_tiers=True,
+    ),
     "folder": Format(lambda path, options: read_class_folders(path)),
 }
+_JSON: tuple[str, ...] = ("activitynet", "activitynet-captions", "youcook2", "via", "label-studio")
+_XML = {"ANNOTATION_DOCUMENT": "elan", "annotations": "cvat"}
 
 
 def read_annotations(
@@ -94,7 +114,38 @@ def format_of(path: Path) -> str:
     """
     if path.is_dir():
         return "folder"
-    return "epic-kitchens" if "narration_id" in read_table(path).columns else "csv"
+    expected = f"a folder, or a file of one of the formats {', '.join(name for name in FORMATS if name != 'folder')}"
+    start = read_content(path, expected).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if start in (b"{", b"["):
+        found = _format_of_json(read_json(path, expected, object))
+        candidates = _JSON
+    elif start == b"<":
+        found = _XML.get(root_tag(path, expected))
+        candidates = tuple(_XML.values())
+    else:
+        return "epic-kitchens" if "narration_id" in read_table(path).columns else "csv"
+    if found is None:
+        raise _refused(
+            path,
+            "The format of the annotation file cannot be told by its content",
+            f"one of {', '.join(candidates)}",
+            "name its format with --format, or export it in one of these",
+        )
+    return found
+
+
+def _format_of_json(content: object) -> str | None:
+    if isinstance(content, list):
+        return "label-studio" if any(isinstance(task, dict) and "data" in task for task in content) else None
+    if not isinstance(content, dict):
+        return None
+    if isinstance(content.get("database"), dict):
+        entries = [entry for entry in content["database"].values() if isinstance(entry, dict)]
+        return "youcook2" if any("recipe_type" in entry for entry in entries) else "activitynet"
+    if {"metadata", "file", "view"} <= content.keys():
+        return "via"
+    has_captions = any(isinstance(entry, dict) and "timestamps" in entry for entry in content.values())
+    return "activitynet-captions" if has_captions else None
 
 
 def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:

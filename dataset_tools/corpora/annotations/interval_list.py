@@ -141,17 +141,29 @@ class IntervalRows:
         Raises:
             InputError: there were problems, or there is no interval.
         """
-        if self._problems or not self._rows:
-            shown = shown_of(self._problems)
+        self.check()
+        if not self._rows:
             raise InputError(
-                "The list of intervals cannot be used" + "".join(f"\n  - {problem}" for problem in shown)
-                if self._problems
-                else "The list of intervals has no rows",
+                "The list of intervals has no rows",
                 where=self.path,
                 expected=self.expected,
-                next_step="correct these" if self._problems else "add an entry for every interval",
+                next_step="add an entry for every interval",
             )
         return IntervalList(tuple(self._rows), in_seconds, (*self.notes, *self._guesses()), file_prefix, is_folder)
+
+    def check(self) -> None:
+        """Refuses the list if there were problems.
+
+        Raises:
+            InputError: it names them all, or the first `SHOWN_PROBLEMS`.
+        """
+        if self._problems:
+            raise InputError(
+                "The list of intervals cannot be used" + "".join(f"\n  - {text}" for text in shown_of(self._problems)),
+                where=self.path,
+                expected=self.expected,
+                next_step="correct these",
+            )
 
     def _guesses(self) -> Iterator[str]:
         if self._parsed:

@@ -22,7 +22,9 @@ def read_json(path: Path, expected: str, type_: type[Part]) -> Part:
         return msgspec.json.decode(read_content(path, expected).removeprefix(b"\xef\xbb\xbf"), type=type_)
     except (ValueError, RecursionError) as error:
         found = f"is no JSON that can be used: {str(error)[:200]}"
-        raise refusal(path, found, expected, "export it again; if it is of another format, --format names it") from error
+        raise refusal(
+            path, found, expected, "export it again; if it is of another format, --format names it"
+        ) from error
 
 
 def part(value: Any, type_: type[Part]) -> Part:
