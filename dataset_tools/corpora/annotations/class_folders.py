@@ -35,10 +35,10 @@ def read_class_folders(path: Path) -> IntervalList:
         others += [f"{folder}/{name}" for name in files if name not in {*videos, *(texts[stem] for stem in used)}]
         empty += [] if videos else [folder]
         for name in videos:
-            with rows.at(f"{folder}/{name}"):
-                text = texts.get(os.path.splitext(name)[0])  # noqa: PTH122
+            video, text = f"{folder}/{name}", texts.get(os.path.splitext(name)[0])  # noqa: PTH122
+            with rows.at(video if text is None else f"{video} with {text}"):
                 said = [] if text is None else _lines(path / folder / text)
-                rows.add(f"{folder}/{name}", f"{folder}/{name}", None, None, rows.words_of(folder), sentences=said)
+                rows.add(video, video, None, None, rows.words_of(folder), sentences=said)
     if nested:
         found = f"has {len(nested)} folders within the folders of classes: {', '.join(shown_of(nested))}"
         raise refusal(path, found, _EXPECTED, "put the videos into the folder of their class, and take these out")

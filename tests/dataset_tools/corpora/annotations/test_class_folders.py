@@ -61,7 +61,7 @@ def test_other_layouts_are_refused(names: tuple[str, ...], found: str, tmp_path:
 def test_a_text_that_is_no_list_of_sentences_is_refused(content: bytes, tmp_path: Path) -> None:
     touch(tmp_path, "cut_carrot/a.mp4")
     (tmp_path / "cut_carrot" / "a.txt").write_bytes(content)
-    with pytest.raises(InputError, match=r"cut_carrot/a\.mp4: "):
+    with pytest.raises(InputError, match=r"cut_carrot/a\.mp4 with a\.txt: "):
         read_annotations(tmp_path)
 
 
