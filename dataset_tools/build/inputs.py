@@ -126,7 +126,7 @@ def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | N
         + ("and it is not recorded where that is" if footage is None else "which is not there any more"),
         where=workspace.root if footage is None else footage.path,
         expected="the footage that the data set is of",
-        next_step=f"name it: --{'annotations FILE.csv' if kind == 'annotations' else 'mpii DIR'};"
+        next_step=f"name it: --{'annotations FILE' if kind == 'annotations' else 'mpii DIR'};"
         " or name another workspace: -w DIR",
     )
 

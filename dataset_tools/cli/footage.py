@@ -49,20 +49,21 @@ class FootageOptions:
         str | None,
         typer.Option(
             "--format",
-            help="Format of --annotations, where its content does not tell: csv, epic-kitchens, folder.",
+            help="Format of --annotations, where its content does not tell: csv, epic-kitchens, activitynet,"
+            " activitynet-captions, youcook2, elan, via, cvat, label-studio, folder.",
         ),
     ] = None
     tier: Annotated[
         str | None,
-        typer.Option("--tier", help="Which tier of --annotations holds the label, where there are several."),
+        typer.Option("--tier", help="Which tier (VIA: attribute, Label Studio: control) holds the label, if several."),
     ] = None
     frame_base: Annotated[
         int | None,
-        typer.Option("--frame-base", help="Number of a video's first frame in --annotations: 0 or 1."),
+        typer.Option("--frame-base", help="First frame's number in --annotations, 0 or 1 (default: the format's)."),
     ] = None
     fps: Annotated[
         float | None,
-        typer.Option("--fps", help="The frames in --annotations are of copies of the videos with this frame rate."),
+        typer.Option("--fps", help="Frames in --annotations are of copies of the videos with this many per second."),
     ] = None
 
     def source(self, place: Workspace) -> Footage | None:

@@ -44,7 +44,8 @@ def read_class_folders(path: Path) -> IntervalList:
         raise refusal(path, found, _EXPECTED, "put the videos into the folder of their class, and take these out")
     if len(empty) == len(folders):
         found = f"has no folder with videos in it; it has {len(folders)} folders and {len(others)} files"
-        raise refusal(path, found, _EXPECTED, "name the folder that holds a folder for every class")
+        next_step = "name the folder that holds a folder for every class, or an annotation file"
+        raise refusal(path, found, _EXPECTED, next_step)
     if others:
         rows.notes.append(f"{len(others)} files are no videos of a class, and ignored: {', '.join(shown_of(others))}.")
     if empty:
