@@ -123,7 +123,7 @@ def format_of(path: Path) -> str:
         found = _XML.get(root_tag(path, expected))
         candidates = tuple(_XML.values())
     else:
-        return "epic-kitchens" if "narration_id" in read_table(path).columns else "csv"
+        return "epic-kitchens" if "narration_id" in read_table(path, expected).columns else "csv"
     if found is None:
         raise _refused(
             path,
