@@ -28,6 +28,8 @@ OWN_LICENCE = "footage of one's own: its licence is not known to the toolkit"
 STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
 SPEECH_LICENCES = {"espeak": "spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)"}
 
+_ANNOTATION_SUFFIXES = {".csv", ".eaf", ".json", ".txt", ".xml"}
+
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -206,12 +208,13 @@ def read_last_build(workspace: Workspace) -> LastBuild:
 
 
 def sha256_of_annotations(path: Path) -> str:
-    """SHA-256 of an annotation file; of a folder a class, whose names are the annotations, of its names and texts."""
+    """SHA-256 of an annotation file; of a folder, of the annotation files and texts in it, and of names."""
     if not path.is_dir():
         return sha256_of(path)
     digest = hashlib.sha256()
-    for file in sorted(file for file in path.glob("[!.]*/[!.]*") if file.is_file()):
-        text = sha256_of(file) if file.suffix.lower() == ".txt" else ""
+    files = [file for pattern in ("[!.]*", "[!.]*/[!.]*") for file in path.glob(pattern) if file.is_file()]
+    for file in sorted(files):
+        text = sha256_of(file) if file.suffix.lower() in _ANNOTATION_SUFFIXES else ""
         digest.update(f"{file.relative_to(path).as_posix()}\n{text}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -33,28 +33,29 @@ class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how it is read, and what its frames count from, if it has frames."""
+    """A format: how a file is read, what its name usually ends with, and what its frames count from, if it has some."""
 
     read: Callable[[Path, ListOptions], IntervalList]
+    suffix: str = ".json"
     frame_base: int | None = None
     has_tiers: bool = False
 
 
 FORMATS: Mapping[str, Format] = {
-    "csv": Format(lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0), frame_base=1),
-    "epic-kitchens": Format(lambda path, options: read_epic_kitchens(path)),
+    "csv": Format(lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0), ".csv", 1),
+    "epic-kitchens": Format(lambda path, options: read_epic_kitchens(path), ".csv"),
     "activitynet": Format(lambda path, options: read_activitynet(path)),
     "activitynet-captions": Format(lambda path, options: read_activitynet_captions(path)),
     "youcook2": Format(lambda path, options: read_activitynet(path)),
-    "elan": Format(lambda path, options: read_elan(path, tier=options.tier), has_tiers=True),
+    "elan": Format(lambda path, options: read_elan(path, tier=options.tier), ".eaf", has_tiers=True),
     "via": Format(lambda path, options: read_via(path, tier=options.tier), has_tiers=True),
-    "cvat": Format(lambda path, options: read_cvat(path, frame_base=options.frame_base or 0), frame_base=0),
+    "cvat": Format(lambda path, options: read_cvat(path, frame_base=options.frame_base or 0), ".xml", 0),
     "label-studio": Format(
         lambda path, options: read_label_studio(path, tier=options.tier, frame_base=options.frame_base or 0),
         frame_base=1,
         has_tiers=True,
     ),
-    "folder": Format(lambda path, options: read_class_folders(path)),
+    "folder": Format(lambda path, options: read_class_folders(path), ""),
 }
 _JSON: tuple[str, ...] = ("activitynet", "activitynet-captions", "youcook2", "via", "label-studio")
 _XML = {"ANNOTATION_DOCUMENT": "elan", "annotations": "cvat"}
@@ -68,7 +69,7 @@ def read_annotations(
     frame_base: int | None = None,
     fps: float | None = None,
 ) -> IntervalList:
-    """Reads an annotation file, or a folder a class.
+    """Reads an annotation file, a folder of such files of one format, or a folder a class.
 
     Args:
         path: the file, or the folder.
@@ -96,7 +97,9 @@ def read_annotations(
     base = kind.frame_base if frame_base is None else frame_base
     if base not in (None, 0, 1):
         raise _refused(path, f"--frame-base {base} is no number of a first frame", "0 or 1", "correct it")
-    listed = kind.read(path, msgspec.structs.replace(options, frame_base=base))
+    options = msgspec.structs.replace(options, frame_base=base)
+    listed = kind.read(path, options) if name == "folder" or not path.is_dir() else _read_each(path, kind, options)
+    listed = replace(listed, notes=(*listed.notes, *_note_on_guesses(listed.guessed)))
     has_frames = not listed.in_seconds and any(row.start is not None for row in listed.rows)
     if not has_frames and (frame_base is not None or fps is not None):
         found = "--frame-base and --fps are of lists in frames; this one has " + (
@@ -113,7 +116,7 @@ def format_of(path: Path) -> str:
         InputError: it is none, or cannot be told.
     """
     if path.is_dir():
-        return "folder"
+        return "elan" if _files_in(path, FORMATS["elan"]) else "folder"
     expected = f"a folder, or a file of one of the formats {', '.join(name for name in FORMATS if name != 'folder')}"
     start = read_content(path, expected).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start in (b"{", b"["):
@@ -146,6 +149,40 @@ def _format_of_json(content: object) -> str | None:
         return "via"
     has_captions = any(isinstance(entry, dict) and "timestamps" in entry for entry in content.values())
     return "activitynet-captions" if has_captions else None
+
+
+def _files_in(folder: Path, kind: Format) -> list[Path]:
+    return sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() == kind.suffix and file.is_file())
+
+
+def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList:
+    """The intervals of all files of a format in a folder, as those of one list."""
+    files = _files_in(folder, kind)
+    if not files:
+        found = f"There are no files {kind.suffix} in the folder"
+        raise _refused(folder, found, "annotation files of one format", "check the folder, and --format")
+    lists = {file.name: kind.read(file, options) for file in files}
+    if len({one.in_seconds for one in lists.values()}) > 1:
+        found = "The times are frames in some of the files, and seconds in others"
+        raise _refused(
+            folder, found, "one of them in all files", "write them in the same way, or name files one by one"
+        )
+    return replace(
+        next(iter(lists.values())),
+        rows=tuple(replace(row, place=f"{name}, {row.place}") for name, one in lists.items() for row in one.rows),
+        notes=tuple(dict.fromkeys(note for one in lists.values() for note in one.notes)),
+        guessed={label: words for one in lists.values() for label, words in one.guessed.items()},
+    )
+
+
+def _note_on_guesses(guessed: Mapping[str, tuple[str, str, str]]) -> tuple[str, ...]:
+    if not guessed:
+        return ()
+    label, (action, subject, object_) = next(iter(guessed.items()))
+    return (
+        f"Action, subject and object were guessed from the words of {len(guessed)} labels, such as {label[:60]!r}: "
+        f"{action!r}, {subject!r}, {object_!r}.",
+    )
 
 
 def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
@@ -52,6 +52,7 @@ class IntervalList:
         rows: one interval or more, in the file's order.
         in_seconds: whether times are seconds, with the end not included; else frames.
         notes: what is to be said of the file, as full sentences.
+        guessed: action, subject and object by label, of the labels that were taken apart.
         file_prefix: what the name of a video's file may have before the name in the list: ``v_`` of ActivityNet.
         is_folder: whether the names of videos are relative to the annotated folder itself.
     """
@@ -59,6 +60,7 @@ class IntervalList:
     rows: tuple[ListedInterval, ...]
     in_seconds: bool
     notes: tuple[str, ...] = ()
+    guessed: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     file_prefix: str = ""
     is_folder: bool = False
 
@@ -149,7 +151,7 @@ class IntervalRows:
                 expected=self.expected,
                 next_step="add an entry for every interval",
             )
-        return IntervalList(tuple(self._rows), in_seconds, (*self.notes, *self._guesses()), file_prefix, is_folder)
+        return IntervalList(tuple(self._rows), in_seconds, tuple(self.notes), self._parsed, file_prefix, is_folder)
 
     def check(self) -> None:
         """Refuses the list if there were problems.
@@ -163,14 +165,6 @@ class IntervalRows:
                 where=self.path,
                 expected=self.expected,
                 next_step="correct these",
-            )
-
-    def _guesses(self) -> Iterator[str]:
-        if self._parsed:
-            label, (action, subject, object_) = next(iter(self._parsed.items()))
-            yield (
-                f"Action, subject and object were guessed from the words of {len(self._parsed)} labels, such as"
-                f" {label[:60]!r}: {action!r}, {subject!r}, {object_!r}."
             )
 
 

@@ -162,7 +162,7 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
     Raises:
         InputError: there is none, or it is another than the folder that is the list.
     """
-    root = listing if listed.is_folder else listing.parent
+    root = listing if listing.is_dir() else listing.parent
     if videos is None or (listed.is_folder and videos.resolve() == listing.resolve()):
         return root
     if listed.is_folder or not videos.is_dir():

@@ -89,7 +89,9 @@ def read_via(path: Path, *, tier: str | None = None) -> IntervalList:
                 segment = segments[key]
                 label = _label(project.attribute[number], segment.av[number])
                 words, sentences = rows.words_of(label), said.get(segment.span, [])
-                rows.add(place, _video(project, str(segment.vid)), segment.z[0], segment.z[1], words, sentences=sentences)
+                rows.add(
+                    place, _video(project, str(segment.vid)), segment.z[0], segment.z[1], words, sentences=sentences
+                )
     if others:
         rows.notes.append(f"{others} regions and points of time are no temporal segments, and left out.")
     return rows.finished(in_seconds=True)

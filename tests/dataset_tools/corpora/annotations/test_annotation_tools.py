@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dataset_tools.build_record import sha256_of_annotations
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import format_of, read_annotations
+from dataset_tools.corpora.annotations.formats import ListOptions, format_of, read_annotations
 from dataset_tools.corpora.annotations.interval_list import IntervalList
+from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
 # As pympi-ling 1.71 writes it (add_linked_file, add_tier, add_annotation, add_ref_annotation).
 ELAN = """<?xml version='1.0' encoding='UTF-8'?>
@@ -271,6 +274,8 @@ def test_label_studio_counts_frames_from_1_with_both_ends(tmp_path: Path) -> Non
     ]
     assert [row.sentences for row in listed.rows] == [("He opens the door.",), ()]
     assert any("frameRate" in note for note in listed.notes)
+    (row,) = read(tmp_path, label_studio(timeline(0, 14, "wave")), frame_base=0).rows
+    assert (row.start, row.end) == (1, 15)
 
 
 @pytest.mark.parametrize(
@@ -344,3 +349,38 @@ def test_candidates_are_named_where_a_format_cannot_be_told(content: str, candid
     assert "cannot be told" in caught.value.found
     assert candidates in str(caught.value.expected)
     assert "--format" in str(caught.value.next_step)
+
+
+def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
+    (tmp_path / "a.eaf").write_text(ELAN.replace("kitchen.mp4", "hall.mp4"))
+    (tmp_path / "B.EAF").write_text(ELAN)
+    (tmp_path / ".c.eaf").write_text("")
+    (tmp_path / "kitchen.mp4").touch()
+    listed = read_annotations(tmp_path, tier="action")
+    assert sorted({row.video for row in listed.rows}) == ["hall.mp4", "kitchen.mp4"]
+    assert len(listed.rows) == 4
+    assert listed.rows[0].place.startswith("B.EAF, annotation ")
+    assert len([note for note in listed.notes if "guessed from the words of 2 labels" in note]) == 1
+    corpus = open_own_footage(
+        tmp_path, load_classes(), read_with=ListOptions(tier="action"), memory=tmp_path / "memory"
+    )
+    assert corpus.videos == {"kitchen": tmp_path / "kitchen.mp4"}
+    before = sha256_of_annotations(tmp_path)
+    (tmp_path / "a.eaf").write_text(ELAN)
+    assert sha256_of_annotations(tmp_path) != before
+    (tmp_path / "a.eaf").write_text(ELAN.replace("cut carrot", "-"))
+    with pytest.raises(InputError) as caught:
+        read_annotations(tmp_path, tier="action")
+    assert caught.value.where == str(tmp_path / "a.eaf")
+
+
+def test_a_folder_of_files_of_other_formats_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(CVAT.format(boxes=BOX.format(3, 0)))
+    (tmp_path / "b.xml").write_text(CVAT.format(boxes=BOX.format(5, 0)))
+    assert [row.start for row in read_annotations(tmp_path, format="cvat").rows] == [4, 6]
+    with pytest.raises(InputError, match=r"no files \.json in the folder"):
+        read_annotations(tmp_path, format="via")
+    (tmp_path / "a.csv").write_text("video,start_frame,end_frame,label\na,1,2,wave\n")
+    (tmp_path / "b.csv").write_text("video,start_s,end_s,label\na,1,2,wave\n")
+    with pytest.raises(InputError, match="frames in some of the files, and seconds in others"):
+        read_annotations(tmp_path, format="csv")
