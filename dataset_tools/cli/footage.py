@@ -17,6 +17,7 @@ from dataset_tools.core.workspace import Workspace
 if TYPE_CHECKING:
     from dataset_tools.build.inputs import Footage
     from dataset_tools.classes.triplets import ClassFile
+    from dataset_tools.corpora.annotations.formats import ListOptions
     from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
@@ -65,6 +66,19 @@ class FootageOptions:
         float | None,
         typer.Option("--fps", help="Frames in --annotations are of copies of the videos with this many per second."),
     ] = None
+    person: Annotated[
+        str | None,
+        typer.Option(
+            "--person", help="Regular expression whose first group, in the name of a video, is the person that is seen."
+        ),
+    ] = None
+
+    @property
+    def read_with(self) -> ListOptions:
+        """How --annotations is read."""
+        from dataset_tools.corpora.annotations.formats import ListOptions
+
+        return ListOptions(self.format, self.tier, self.frame_base, self.fps, self.person)
 
     def source(self, place: Workspace) -> Footage | None:
         """The footage that is named, else the workspace's, else the environment's; None: the stand-in is to be drawn.
@@ -75,9 +89,8 @@ class FootageOptions:
         from msgspec.structs import asdict
 
         from dataset_tools.build.inputs import Footage, known_footage
-        from dataset_tools.corpora.annotations.formats import ListOptions
 
-        read_with = ListOptions(self.format, self.tier, self.frame_base, self.fps)
+        read_with = self.read_with
         for name, value in {"videos": self.videos, **asdict(read_with)}.items():
             if value is not None and self.annotations is None:
                 raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +11,14 @@ from pathlib import Path
 import msgspec
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import slug
 from dataset_tools.corpora.annotations.activitynet import read_activitynet, read_activitynet_captions
 from dataset_tools.corpora.annotations.class_folders import read_class_folders
 from dataset_tools.corpora.annotations.cvat import read_cvat
 from dataset_tools.corpora.annotations.elan import read_elan
 from dataset_tools.corpora.annotations.epic_kitchens import read_epic_kitchens
 from dataset_tools.corpora.annotations.interval_csv import read_interval_csv, read_table
-from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content
+from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content, shown_of
 from dataset_tools.corpora.annotations.json_content import read_json
 from dataset_tools.corpora.annotations.label_studio import read_label_studio
 from dataset_tools.corpora.annotations.via import read_via
@@ -29,6 +32,7 @@ class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     tier: str | None = None
     frame_base: int | None = None
     fps: float | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def read_annotations(
     tier: str | None = None,
     frame_base: int | None = None,
     fps: float | None = None,
+    person: str | None = None,
 ) -> IntervalList:
     """Reads an annotation file, a folder of such files of one format, or a folder a class.
 
@@ -77,6 +82,8 @@ def read_annotations(
         tier: which of several tiers holds the label.
         frame_base: the number of a video's first frame, 0 or 1, where it is not as usual in the format.
         fps: frames per second of the copies that frames are of.
+        person: a regular expression whose first group, in the name of a video, is the person that is seen; it counts
+            where the file does not say who.
 
     Returns:
         The intervals. With ``fps``, frames have become seconds: frame *n* of the copy begins at (n − base) / fps.
@@ -84,7 +91,7 @@ def read_annotations(
     Raises:
         InputError: the format cannot be told, an option does not go with it, or the content is wrong.
     """
-    options = ListOptions(format, tier, frame_base, fps)
+    options = ListOptions(format, tier, frame_base, fps, person)
     name = format or format_of(path)
     if name not in FORMATS:
         raise _refused(path, f"There is no format {name!r}", f"one of {', '.join(FORMATS)}", "correct --format")
@@ -106,7 +113,33 @@ def read_annotations(
             "seconds" if listed.in_seconds else "whole videos"
         )
         raise _refused(path, found, "a list in frames", "leave them out")
+    if person is not None:
+        listed = _with_persons(path, listed, person)
     return listed if fps is None else _as_seconds(listed, fps)
+
+
+def _with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList:
+    """The list with the persons that the names of its videos tell, where it does not tell them itself."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise _refused(
+            path, f"--person {pattern!r} is no regular expression: {error}", r"such as '(p\d+)_'", ""
+        ) from error
+    if expression.groups < 1:
+        found = f"--person {pattern!r} has no group"
+        raise _refused(path, found, r"a group for the person, such as '(p\d+)_'", "put it into brackets")
+    rows, unknown = [], []
+    for row in listed.rows:
+        found_person = expression.search(posixpath.basename(row.video.replace("\\", "/")))
+        said = slug(found_person[1] or "") if found_person else ""
+        if not (row.person or said):
+            unknown.append(f"{row.place}: {row.video}")
+        rows.append(row if row.person else replace(row, person=said))
+    if unknown:
+        found = f"--person {pattern!r} finds nobody in {len(unknown)} names: {', '.join(shown_of(unknown))}"
+        raise _refused(path, found, "the person in the name of every video", "correct the expression")
+    return replace(listed, rows=tuple(rows))
 
 
 def format_of(path: Path) -> str:

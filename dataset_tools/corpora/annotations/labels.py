@@ -60,6 +60,20 @@ def parse_label(text: str, *, is_sentence: bool = False) -> tuple[str, str, str]
     return action, named[0], "" if named[0] == named[-1] else named[-1]
 
 
+def preposition_of(label: str, object_: str) -> str:
+    """What stands before the object in a label, ``into`` in "pour milk into a glass"; an empty text if no preposition.
+
+    Args:
+        label: the text that `parse_label` took apart.
+        object_: the object that it found.
+    """
+    words, thing = _words(label), object_.split()
+    for place in range(1, len(words)):
+        if words[place : place + len(thing)] == thing and words[place - 1] in _PREPOSITIONS:
+            return words[place - 1]
+    return ""
+
+
 def _underscored(text: str) -> tuple[str, str, str] | None:
     """Two or three parts with ``_`` between them, ``cut_bell-pepper_knife``; unless they are a verb of two words."""
     text = text.strip()
