@@ -17,6 +17,8 @@ from dataset_tools.core.files import write_bytes
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.agreement import agreement
+from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
@@ -124,6 +126,7 @@ def _page(
     try:
         return environment.from_string(TEMPLATE.read_text("utf-8")).render(
             data=statistics,
+            agreement=agreement(read_reviews(reviews_path(workspace))),
             built=built,
             stand_in=built.get("stand_in"),
             missing=missing,
