@@ -31,6 +31,7 @@ def speech_synthesize(
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
     from dataset_tools.speech.dataset_speech import synthesize_dataset
+    from dataset_tools.speech.engine_registry import voice_licences
 
     summary = synthesize_dataset(
         place,
@@ -39,6 +40,8 @@ def speech_synthesize(
         jobs=jobs,
         progress=terminal.progress,
     )
+    for licence in voice_licences(synthesis.voices):
+        terminal.say(f"  {licence}")
     _show_speech(terminal, "speak", summary, place)
 
 
