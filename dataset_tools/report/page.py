@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
+from dataset_tools.speech.transcripts import transcript_warnings
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 THUMBNAILS_A_CLASS = 12
@@ -79,6 +81,8 @@ def write_report(
     statistics = describe_dataset(
         clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
     )
+    doubts = Counter(text.split(":")[0] for text in transcript_warnings(workspace, utterances).values())
+    statistics = replace(statistics, warnings={**statistics.warnings, **doubts})
     folder = workspace.root / "report" if folder is None else folder
     shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
     failures = write_thumbnails(shown, workspace.root, folder / "thumbnails", jobs=jobs, progress=progress)
