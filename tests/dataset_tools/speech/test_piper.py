@@ -25,7 +25,9 @@ from dataset_tools.speech.espeak import phonemes
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.piper import PiperEngine
 from dataset_tools.speech.recording_quality import Limits
+from dataset_tools.speech.sentences import describe
 from dataset_tools.speech.synthesis import synthesize
+from dataset_tools.speech.transcripts import DOUBTFUL_SCORE, recognize_phones, transcript_score
 from dataset_tools.speech.utterance_writer import write_utterance
 
 SENTENCE = "Cut the carrot, then wash it with a knife."
@@ -60,6 +62,22 @@ def test_the_seed_decides_and_the_order_does_not(tmp_path: Path) -> None:
         sound = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     assert 1.5 < len(sound) / 22050 < 4
     assert 1000 < np.abs(sound).max() < 32767
+
+
+def test_what_is_spoken_is_the_sentence(tmp_path: Path, classes: ClassFile) -> None:
+    sentences = [describe(one, classes, count=1)[0] for one in classes.classes[::3]]
+    engine = open_engine("piper")
+    (voice,) = engine.voices("en")
+    for seed, sentence in enumerate(sentences[:3]):
+        engine.speak(sentence, voice, path=tmp_path / "spoken", seed=seed)
+        write_utterance(tmp_path / "spoken", tmp_path / "a.wav", limits=Limits(), settings=Finish())
+        heard = recognize_phones(tmp_path / "a.wav")
+        others = [other for other in sentences if other != sentence]
+        scores = {
+            one: transcript_score(heard, one, [other for other in sentences if other != one]) for one in sentences
+        }
+        assert transcript_score(heard, sentence, others) >= DOUBTFUL_SCORE
+        assert max(scores, key=scores.__getitem__) == sentence
 
 
 def test_a_sentence_as_the_model_was_trained_on_it() -> None:
