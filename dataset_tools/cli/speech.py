@@ -64,6 +64,7 @@ def speech_import(
 
     Example: fmn-data speech import recordings-of-monday/
     """
+    from dataset_tools.speech.booth.consents import Consents
     from dataset_tools.speech.dataset_speech import import_dataset
 
     summary = import_dataset(
@@ -75,6 +76,7 @@ def speech_import(
         jobs=jobs,
         progress=terminal.progress,
     )
+    Consents(place, text="").note(summary.speakers)
     for mismatch in summary.mismatches:
         terminal.warn(mismatch)
     if summary.added:

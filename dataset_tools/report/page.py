@@ -24,6 +24,8 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
+from dataset_tools.speech.booth.consents import Consents
+from dataset_tools.speech.speaker_facts import count_speakers
 from dataset_tools.speech.transcripts import transcript_warnings
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -130,6 +132,10 @@ def _page(
     try:
         return environment.from_string(TEMPLATE.read_text("utf-8")).render(
             data=statistics,
+            speakers=count_speakers(
+                (row.voice for row in statistics.utterances if row.source == "recorded"),
+                Consents(workspace, text="").speakers(),
+            ),
             agreement=agreement(read_reviews(reviews_path(workspace))),
             built=built,
             stand_in=built.get("stand_in"),

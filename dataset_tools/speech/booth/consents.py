@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
+
+import msgspec
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.jsonl import Row
@@ -13,6 +16,7 @@ from dataset_tools.core.path_parts import FileName
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import read_rows, write_rows
 from dataset_tools.speech.recording_files import voice_slug
+from dataset_tools.speech.speaker_facts import NOTHING_SAID, SpeakerFacts
 
 CONSENT = (
     "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "
@@ -25,13 +29,16 @@ class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
     """recordings/consents.jsonl: what a speaker agreed to; ``id`` is the voice in the manifests.
 
     Attributes:
-        name: as the speaker gave it. text: what was agreed to. time: when, UTC.
+        name: as the speaker gave it. text: what was agreed to. time: when, UTC. Both are empty for the speaker of
+            imported recordings, whose consent the toolkit does not know.
+        speaker: what they say of themselves.
     """
 
     id: FileName
     name: str
     text: str
     time: str
+    speaker: SpeakerFacts = NOTHING_SAID
 
 
 class Consents:
@@ -51,12 +58,13 @@ class Consents:
         row = self._rows().get(_slug(_one_line(name)))
         return None if row is None else row.name
 
-    def admit(self, name: str, *, agreed: bool, other: bool = False) -> str:
+    def admit(self, name: str, *, agreed: bool, other: bool = False, speaker: SpeakerFacts = NOTHING_SAID) -> str:
         """Notes that a speaker agrees to the consent text; gives the voice's name in the manifests.
 
         Args:
             name: as the speaker gives it.
             agreed: to the text.
+            speaker: what they say of themselves.
             other: whether this is somebody else than the one who came by that name before; the voice gets a number.
 
         Raises:
@@ -69,16 +77,32 @@ class Consents:
         slug = _slug(name)
         if other:
             slug = next(one for one in chain([slug], (f"{slug}-{n}" for n in count(2))) if one not in rows)
-        if slug not in rows or rows[slug].text != self.text:
+        if not self.is_admitted(slug):
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            rows[slug] = ConsentRow(id=slug, name=name, text=self.text, time=now)
+            earlier = rows[slug].speaker if slug in rows else NOTHING_SAID
+            rows[slug] = ConsentRow(id=slug, name=name, text=self.text, time=now, speaker=earlier)
             write_rows(self._path, (rows[voice] for voice in sorted(rows)))
+        self.note({slug: speaker})
         return slug
+
+    def note(self, speakers: Mapping[str, SpeakerFacts]) -> None:
+        """Notes what is said of speakers, by voice; what was said before and is not said now stays."""
+        rows = self._rows()
+        before = dict(rows)
+        for voice, facts in speakers.items():
+            row = rows.get(voice) or ConsentRow(id=voice, name=voice, text="", time="")
+            rows[voice] = msgspec.structs.replace(row, speaker=facts.filled_from(row.speaker))
+        if rows != before:
+            write_rows(self._path, (rows[voice] for voice in sorted(rows)))
+
+    def speakers(self) -> dict[str, SpeakerFacts]:
+        """What speakers say of themselves, by voice."""
+        return {voice: row.speaker for voice, row in self._rows().items()}
 
     def is_admitted(self, voice: str) -> bool:
         """Whether a speaker agreed to the text as it is now."""
         row = self._rows().get(voice)
-        return row is not None and row.text == self.text
+        return row is not None and row.time != "" and row.text == self.text
 
     @property
     def _path(self) -> Path:
