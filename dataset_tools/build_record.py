@@ -21,12 +21,12 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import sentence_files
 from dataset_tools.speech.dataset_speech import SpeechOptions
+from dataset_tools.speech.engine_registry import voice_licences
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"
 OWN_LICENCE = "footage of one's own: its licence is not known to the toolkit"
 STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
-SPEECH_LICENCES = {"espeak": "spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)"}
 
 _ANNOTATION_SUFFIXES = {".csv", ".eaf", ".json", ".txt", ".xml"}
 
@@ -254,7 +254,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
         "versions": {"fmn-toolkit": _version("fmn-toolkit"), "av": _version("av"), "encoder": encoder_version()},
         "licences": [
             STANDIN_LICENCE if corpus.standin is not None else OWN_LICENCE if corpus.is_own else FOOTAGE_LICENCE,
-            *([SPEECH_LICENCES[options.voices.engine]] if options.voices.engine in SPEECH_LICENCES else []),
+            *(voice_licences(options.voices.engine) if options.speech else ()),
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.speech.dataset_speech import SpeechSummary
+    from dataset_tools.speech.transcripts import TranscriptSummary
 
 speech_app = CommandLine(help="Synthesize, import or record spoken descriptions.", no_args_is_help=True)
 
@@ -31,6 +33,7 @@ def speech_synthesize(
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
     from dataset_tools.speech.dataset_speech import synthesize_dataset
+    from dataset_tools.speech.engine_registry import voice_licences
 
     summary = synthesize_dataset(
         place,
@@ -39,6 +42,8 @@ def speech_synthesize(
         jobs=jobs,
         progress=terminal.progress,
     )
+    for licence in voice_licences(synthesis.voices):
+        terminal.say(f"  {licence}")
     _show_speech(terminal, "speak", summary, place)
 
 
@@ -68,6 +73,7 @@ def speech_import(
 
     Example: fmn-data speech import recordings-of-monday/
     """
+    from dataset_tools.speech.consents import Consents
     from dataset_tools.speech.dataset_speech import import_dataset
 
     summary = import_dataset(
@@ -81,9 +87,55 @@ def speech_import(
         jobs=jobs,
         progress=terminal.progress,
     )
+    Consents(place, text="").note(summary.speakers)
     for mismatch in summary.mismatches:
         terminal.warn(mismatch)
+    if summary.added:
+        _check_imported(terminal, place, jobs)
     _show_speech(terminal, "import", summary, place)
+
+
+@speech_app.command("check")
+def speech_check(
+    terminal: Terminal,
+    place: Workspace,
+    synthesized: Annotated[bool, typer.Option("--synthesized", help="Check synthesized utterances, too.")] = False,
+    jobs: JobsOption = DEFAULT_JOBS,
+) -> None:
+    """Check that recordings say their sentences (English; the extra transcripts); only warns.
+
+    Example: fmn-data speech check
+    """
+    from dataset_tools.speech.transcripts import check_transcripts
+
+    found = check_transcripts(place, recorded=not synthesized, jobs=jobs, progress=terminal.progress)
+    _show_check(terminal, found, place)
+    terminal.result(found.as_dict())
+    terminal.some_failed(len(found.failures), "mend those files, then run fmn-data speech check again")
+
+
+def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:
+    from dataset_tools.core.errors import InputError
+    from dataset_tools.speech.transcripts import check_transcripts
+
+    try:
+        found = check_transcripts(place, jobs=jobs, progress=terminal.progress)
+    except InputError as error:
+        terminal.say(f"  whether the sentences were said was not checked: {error.next_step}")
+        return
+    _show_check(terminal, found, place)
+
+
+def _show_check(terminal: Terminal, found: TranscriptSummary, place: Workspace) -> None:
+    doubtful = [row for row in found.rows if row.warning is not None]
+    for row in doubtful:
+        terminal.warn(f"{row.id}: {row.warning} ({row.text})")
+    for reason, number in Counter(found.skipped.values()).items():
+        terminal.say(f"  {number} not checked: {reason}")
+    for name, error in found.failures.items():
+        terminal.warn(f"{name}: {error.found}")
+    said = f"{len(found.rows)} utterances, {len(doubtful)} perhaps of another sentence"
+    terminal.closing("check", said, place.manifests / "transcripts.jsonl")
 
 
 @speech_app.command("record")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,11 +18,15 @@ from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.agreement import agreement
+from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
-from dataset_tools.speech.consents import Withdrawal, read_withdrawals
+from dataset_tools.speech.consents import Consents, Withdrawal, read_withdrawals
+from dataset_tools.speech.speaker_facts import count_speakers
+from dataset_tools.speech.transcripts import transcript_warnings
 from dataset_tools.speech.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -80,6 +85,8 @@ def write_report(
     statistics = describe_dataset(
         clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
     )
+    doubts = Counter(text.split(":")[0] for text in transcript_warnings(workspace, utterances).values())
+    statistics = replace(statistics, warnings={**statistics.warnings, **doubts})
     folder = workspace.root / "report" if folder is None else folder
     for place in (folder, folder / "thumbnails"):
         clear_partial(place)
@@ -130,6 +137,11 @@ def _page(
     try:
         return environment.from_string(TEMPLATE.read_text("utf-8")).render(
             data=statistics,
+            speakers=count_speakers(
+                (row.voice for row in statistics.utterances if row.source == "recorded"),
+                Consents(workspace, text="").speakers(),
+            ),
+            agreement=agreement(read_reviews(reviews_path(workspace))),
             built=built,
             stand_in=built.get("stand_in"),
             missing=missing,

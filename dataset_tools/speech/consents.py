@@ -8,7 +8,7 @@ has no row of its own: what is left of it is not used, and nothing new of it is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -22,6 +22,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import read_rows, write_rows
 from dataset_tools.speech.recording_files import voice_slug
+from dataset_tools.speech.speaker_facts import NOTHING_SAID, SpeakerFacts
 
 CONSENT = (
     "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "
@@ -35,7 +36,8 @@ class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
 
     Attributes:
         name: as the speaker gave it. text: what was agreed to. Both are empty in a tombstone.
-        time: when, UTC.
+        time: when, UTC. It and the text are empty for the speaker of imported recordings, whose consent is not known.
+        speaker: what they say of themselves.
         withdrawn: only of a tombstone: SHA-256 of the voice's name.
     """
 
@@ -43,7 +45,12 @@ class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
     name: str
     text: str
     time: str
+    speaker: SpeakerFacts = NOTHING_SAID
     withdrawn: Sha256 | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def is_consent(self) -> bool:
+        return self.withdrawn is msgspec.UNSET and self.time != ""
 
 
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,12 +78,13 @@ def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
     """Tells, of a voice's name, whether its consent was withdrawn and not given anew; as of now."""
     rows = _read(workspace)
     hashes = {row.withdrawn for row in rows.values()} - {msgspec.UNSET}
-    return lambda voice: bool(hashes) and voice not in rows and voice_sha256(voice) in hashes
+    agreed = {row.id for row in rows.values() if row.is_consent}
+    return lambda voice: bool(hashes) and voice not in agreed and voice_sha256(voice) in hashes
 
 
 def consented_voices(workspace: Workspace) -> set[str]:
     """The voices whose speakers agreed, and did not withdraw since."""
-    return {row.id for row in _read(workspace).values() if row.withdrawn is msgspec.UNSET}
+    return {row.id for row in _read(workspace).values() if row.is_consent}
 
 
 def withdraw(workspace: Workspace, voice: str) -> None:
@@ -151,7 +159,15 @@ class Consents:
         digest = voice_sha256(voice)
         return next(one.time[:10] for one in reversed(read_withdrawals(self._workspace)) if one.voice_sha256 == digest)
 
-    def admit(self, name: str, *, agreed: bool, other: bool = False, anew: bool = False) -> str:
+    def admit(
+        self,
+        name: str,
+        *,
+        agreed: bool,
+        other: bool = False,
+        anew: bool = False,
+        speaker: SpeakerFacts = NOTHING_SAID,
+    ) -> str:
         """Notes that a speaker agrees to the consent text; gives the voice's name in the manifests.
 
         Args:
@@ -159,6 +175,7 @@ class Consents:
             agreed: to the text.
             other: whether this is somebody else than the one who came by that name before; the voice gets a number.
             anew: whether this is who withdrew the consent for that voice, and gives it again.
+            speaker: what they say of themselves.
 
         Raises:
             InputError: there is no name, or the speaker did not agree, or withdrew and does not say ``anew``.
@@ -169,7 +186,8 @@ class Consents:
             raise InputError("Please give a name and agree to the text above", expected="both")
         slug = _slug(name)
         rows = _read(self._workspace)
-        if slug in rows and rows[slug].text == self.text and not other:
+        known = rows.get(slug)
+        if known is not None and self.is_admitted(slug) and not other and known.speaker == _facts(speaker, known):
             return slug
         with workspace_lock(self._workspace.root):  # or a withdrawal beside it would be undone
             rows, is_barred = _read(self._workspace), barred_voices(self._workspace)
@@ -182,13 +200,42 @@ class Consents:
                     expected="consent that is given anew",
                     next_step="say that you are the same person and agree again, or come by another name",
                 )
-            _write(self._workspace, {**rows, slug: ConsentRow(id=slug, name=name, text=self.text, time=_now())})
+            known = rows.get(slug)
+            time = known.time if known is not None and self.is_admitted(slug) else _now()
+            row = ConsentRow(id=slug, name=name, text=self.text, time=time, speaker=_facts(speaker, known))
+            _write(self._workspace, {**rows, slug: row})
         return slug
+
+    def note(self, speakers: Mapping[str, SpeakerFacts]) -> None:
+        """Notes what is said of speakers, by voice; what was said before and is not said now stays.
+
+        Raises:
+            StoppedError: another command is working in the workspace.
+        """
+        said = {voice: facts for voice, facts in speakers.items() if facts != NOTHING_SAID}
+        if not said:
+            return
+        with workspace_lock(self._workspace.root):
+            rows, is_barred = _read(self._workspace), barred_voices(self._workspace)
+            for voice, facts in said.items():
+                if not is_barred(voice):
+                    row = rows.get(voice) or ConsentRow(id=voice, name=voice, text="", time="")
+                    rows[voice] = msgspec.structs.replace(row, speaker=_facts(facts, row))
+            _write(self._workspace, rows)
+
+    def speakers(self) -> dict[str, SpeakerFacts]:
+        """What speakers say of themselves, by voice."""
+        rows = _read(self._workspace).values()
+        return {row.id: row.speaker for row in rows if row.withdrawn is msgspec.UNSET}
 
     def is_admitted(self, voice: str) -> bool:
         """Whether a speaker agreed to the text as it is now."""
         row = _read(self._workspace).get(voice)
-        return row is not None and row.withdrawn is msgspec.UNSET and row.text == self.text
+        return row is not None and row.is_consent and row.text == self.text
+
+
+def _facts(said: SpeakerFacts, known: ConsentRow | None) -> SpeakerFacts:
+    return said if known is None else said.filled_from(known.speaker)
 
 
 def _path(workspace: Workspace) -> Path:

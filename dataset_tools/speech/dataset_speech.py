@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
 from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
+from dataset_tools.speech.speaker_facts import SpeakerFacts
 from dataset_tools.speech.synthesis import synthesize
 
 
@@ -53,6 +54,7 @@ class SpeechSummary:
         added: recordings that were new. known: that had been imported before.
         failures: what failed and why, by id or file.
         mismatches: recordings that belong to no clip or class, a sentence each.
+        speakers: what an import says of speakers, by voice; it is not written yet.
     """
 
     utterances: int
@@ -61,6 +63,7 @@ class SpeechSummary:
     added: int = 0
     known: int = 0
     mismatches: tuple[str, ...] = ()
+    speakers: Mapping[str, SpeakerFacts] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -210,9 +213,10 @@ def import_dataset(
         rows = assemble(workspace, clips, classes, ledger)
         _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
         write_rows(workspace.manifests / "utterances.jsonl", rows)
-    return _summary(
+    summary = _summary(
         rows, imported.refused, added=len(imported.added), known=imported.known, mismatches=imported.mismatches
     )
+    return replace(summary, speakers=imported.speakers)
 
 
 def _summary(

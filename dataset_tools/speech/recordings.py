@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from dataset_tools.speech.consents import barred_voices, check_consent
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.recording_quality import Limits
+from dataset_tools.speech.speaker_facts import SpeakerFacts, facts_by_voice
 from dataset_tools.speech.utterance_writer import Written, write_utterance
 
 _STAGE = "import"
@@ -68,12 +69,14 @@ class ImportSummary:
         known: how many files had been imported before, byte for byte, under whatever name, clip, class or voice.
         refused: the files that cannot be used, and why.
         mismatches: what belongs to no class or clip, or is known as something else, a sentence each.
+        speakers: what is said of speakers, by voice.
     """
 
     added: tuple[RecordingRow, ...]
     known: int
     refused: dict[str, ToolkitError]
     mismatches: tuple[str, ...]
+    speakers: Mapping[str, SpeakerFacts]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ def import_recordings(
     known_as = {row.original_sha256: row.id for row in rows.values()}
     tasks: dict[str, _Task] = {}
     task_of: dict[str, _Task] = {}  # by the file's SHA-256
-    mismatches = list(found.mismatches)
+    speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
+    mismatches = [*found.mismatches, *contradictions]
     refused: dict[str, ToolkitError] = {}
     known = 0
     for recording in found.recordings:
@@ -177,7 +181,7 @@ def import_recordings(
             added.append(rows[utterance_id])
     if written:
         write_rows(_listing(workspace), (rows[name] for name in sorted(rows)))
-    return ImportSummary(tuple(added), known, dict(sorted(refused.items())), tuple(mismatches))
+    return ImportSummary(tuple(added), known, dict(sorted(refused.items())), tuple(mismatches), speakers)
 
 
 def add_recording(

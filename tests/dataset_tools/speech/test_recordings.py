@@ -22,6 +22,7 @@ from dataset_tools.speech.recordings import (
     merge_recordings,
     read_recordings,
 )
+from dataset_tools.speech.speaker_facts import SpeakerFacts
 
 CARROT = "cut_carrot_knife"
 Ffmpeg = Callable[..., None]
@@ -251,6 +252,26 @@ def test_a_list(
     assert f"is a clip of squeeze_lemon, not of {CARROT}" in summary.mismatches[0]
     assert "there is no file 'gone.wav'" in summary.mismatches[1]
     assert "(is squeeze_lemon meant?)" in summary.mismatches[2]
+
+
+def test_what_a_list_says_of_its_speakers(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    for number, name in enumerate(("a", "b", "c", "d")):
+        take(tmp_path / "in" / f"{name}.wav", 200 + 30 * number)
+    listing = tmp_path / "in" / "list.csv"
+    listing.write_text(
+        "path,class,voice,accent,age_band\n"
+        f"a.wav,{CARROT},Anna,Scottish,\n"
+        f"b.wav,{CARROT},Anna,Irish,30-44\n"
+        f"c.wav,{CARROT},Ben,,\n"
+        f"d.wav,{CARROT},Dan,,young\n"
+    )
+    summary = load(workspace, listing, classes, clips)
+    assert summary.speakers == {"anna": SpeakerFacts("Scottish", "30-44")}
+    assert len(summary.added) == 3
+    assert "line 5: the age band is 'young'" in summary.mismatches[0]
+    assert summary.mismatches[1:] == ("speaker anna: accent is 'Scottish' and 'Irish'; the first counts",)
 
 
 @pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])
