@@ -130,7 +130,7 @@ def check_transcripts(
             failures[one.id] = outcome.error
         progress("check", done, len(todo))
     found = tuple(rows[name] for name in sorted(rows))
-    write_rows(_listing(workspace), found)
+    write_rows(transcripts_path(workspace), found)
     return TranscriptSummary(found, skipped, failures)
 
 
@@ -215,11 +215,12 @@ def _score(task: _Task) -> float:
 
 
 def _read(workspace: Workspace) -> list[TranscriptRow]:
-    path = _listing(workspace)
+    path = transcripts_path(workspace)
     return list(read_rows(path, TranscriptRow)) if path.is_file() else []
 
 
-def _listing(workspace: Workspace) -> Path:
+def transcripts_path(workspace: Workspace) -> Path:
+    """manifests/transcripts.jsonl."""
     return workspace.manifests / "transcripts.jsonl"
 
 

@@ -28,6 +28,7 @@ from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow
 from dataset_tools.pairs.split_record import read_split, write_split
 from dataset_tools.speech.consents import consented_voices, read_withdrawals, withdraw
 from dataset_tools.speech.recordings import RecordingRow
+from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
 
 _STAGE = "forget"
@@ -96,6 +97,7 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     if voice.name in consented_voices(workspace):
         yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", 0, 0, 1, lambda: None)
     yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
+    yield from _rows(workspace, transcripts_path(workspace), TranscriptRow, lambda row: voice.owns(row.id))
     yield from _rows(workspace, manifests / "pairs.jsonl", PairRow, lambda row: voice.owns(row.utterance))
     for side in ("train", "test"):
         yield from _rows(

@@ -28,6 +28,7 @@ from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, import_dataset, synthesize_dataset
+from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
 from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 from dataset_tools.withdrawal.forgetting import forget_voice
 
@@ -100,6 +101,10 @@ def place(
             path = place.cache / "features" / folder / digest[:2] / f"{digest}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(digest.encode())
+    checked = [
+        TranscriptRow(id=row.id, sha256=row.sha256, text=row.text, checker="none", score=3.0) for row in rows(place)
+    ]
+    write_rows(transcripts_path(place), checked)
     (place.cache / "booth").mkdir()
     (place.cache / "booth" / "left.wav").write_bytes(b"a take that was not kept")
     (place.root / "report").mkdir()
