@@ -73,7 +73,6 @@ def speech_import(
 
     Example: fmn-data speech import recordings-of-monday/
     """
-    from dataset_tools.speech.consents import Consents
     from dataset_tools.speech.dataset_speech import import_dataset
 
     summary = import_dataset(
@@ -87,7 +86,6 @@ def speech_import(
         jobs=jobs,
         progress=terminal.progress,
     )
-    Consents(place, text="").note(summary.speakers)
     for mismatch in summary.mismatches:
         terminal.warn(mismatch)
     if summary.added:

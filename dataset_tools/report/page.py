@@ -24,7 +24,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
-from dataset_tools.speech.consents import Consents, Withdrawal, read_withdrawals
+from dataset_tools.speech.consents import Withdrawal, read_speakers, read_withdrawals
 from dataset_tools.speech.speaker_facts import count_speakers
 from dataset_tools.speech.transcripts import transcript_warnings
 from dataset_tools.speech.withdrawn_recordings import with_consent
@@ -139,7 +139,7 @@ def _page(
             data=statistics,
             speakers=count_speakers(
                 (row.voice for row in statistics.utterances if row.source == "recorded"),
-                Consents(workspace, text="").speakers(),
+                read_speakers(workspace),
             ),
             agreement=agreement(read_reviews(reviews_path(workspace))),
             built=built,

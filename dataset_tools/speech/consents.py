@@ -20,9 +20,9 @@ from dataset_tools.core.jsonl import Row
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
-from dataset_tools.manifests import read_rows, write_rows
+from dataset_tools.manifests import SpeakerFacts, read_rows, write_rows
 from dataset_tools.speech.recording_files import voice_slug
-from dataset_tools.speech.speaker_facts import NOTHING_SAID, SpeakerFacts
+from dataset_tools.speech.speaker_facts import NOTHING_SAID
 
 CONSENT = (
     "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "
@@ -134,6 +134,26 @@ def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collec
         _write(workspace, _read(workspace) | agreed)
 
 
+def note_speakers(workspace: Workspace, speakers: Mapping[str, SpeakerFacts]) -> None:
+    """Notes what is said of speakers, by voice; what was said before and is not said now stays.
+
+    The caller holds the lock of the workspace.
+    """
+    rows, is_barred = _read(workspace), barred_voices(workspace)
+    before = dict(rows)
+    for voice, facts in speakers.items():
+        if facts != NOTHING_SAID and not is_barred(voice):
+            row = rows.get(voice) or ConsentRow(id=voice, name=voice, text="", time="")
+            rows[voice] = msgspec.structs.replace(row, speaker=_facts(facts, row))
+    if rows != before:
+        _write(workspace, rows)
+
+
+def read_speakers(workspace: Workspace) -> dict[str, SpeakerFacts]:
+    """What speakers say of themselves, by voice."""
+    return {row.id: row.speaker for row in _read(workspace).values() if row.withdrawn is msgspec.UNSET}
+
+
 class Consents:
     """Those of one workspace.
 
@@ -205,28 +225,6 @@ class Consents:
             row = ConsentRow(id=slug, name=name, text=self.text, time=time, speaker=_facts(speaker, known))
             _write(self._workspace, {**rows, slug: row})
         return slug
-
-    def note(self, speakers: Mapping[str, SpeakerFacts]) -> None:
-        """Notes what is said of speakers, by voice; what was said before and is not said now stays.
-
-        Raises:
-            StoppedError: another command is working in the workspace.
-        """
-        said = {voice: facts for voice, facts in speakers.items() if facts != NOTHING_SAID}
-        if not said:
-            return
-        with workspace_lock(self._workspace.root):
-            rows, is_barred = _read(self._workspace), barred_voices(self._workspace)
-            for voice, facts in said.items():
-                if not is_barred(voice):
-                    row = rows.get(voice) or ConsentRow(id=voice, name=voice, text="", time="")
-                    rows[voice] = msgspec.structs.replace(row, speaker=_facts(facts, row))
-            _write(self._workspace, rows)
-
-    def speakers(self) -> dict[str, SpeakerFacts]:
-        """What speakers say of themselves, by voice."""
-        rows = _read(self._workspace).values()
-        return {row.id: row.speaker for row in rows if row.withdrawn is msgspec.UNSET}
 
     def is_admitted(self, voice: str) -> bool:
         """Whether a speaker agreed to the text as it is now."""

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
-from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.speaker_facts import NOTHING_SAID, SpeakerFacts
+from dataset_tools.manifests import ClipRow, SpeakerFacts
+from dataset_tools.speech.speaker_facts import NOTHING_SAID
 
 SOUND_SUFFIXES = frozenset(
     [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]

@@ -5,36 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
-AGE_BANDS = ("under 18", "18-29", "30-44", "45-59", "60 and over")
-_LONGEST = 80  # characters
-
-
-class SpeakerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a speaker says of themselves; empty where it was not said.
-
-    Attributes:
-        accent: in their own words, ``Scottish``. device: what they record with, ``headset``.
-        age_band: one of `AGE_BANDS`.
-    """
-
-    accent: str = ""
-    age_band: str = ""
-    device: str = ""
-
-    def __post_init__(self) -> None:
-        if self.age_band not in ("", *AGE_BANDS):
-            raise ValueError(f"the age band is {self.age_band!r}, expected one of {', '.join(AGE_BANDS)}, or nothing")
-        for name in ("accent", "device"):
-            text = getattr(self, name)
-            if len(text) > _LONGEST or not text.isprintable():
-                raise ValueError(f"{name} is {text[:_LONGEST]!r}, expected a line of at most {_LONGEST} characters")
-
-    def filled_from(self, earlier: SpeakerFacts) -> SpeakerFacts:
-        """These facts, and of ``earlier`` ones what is not said here."""
-        return SpeakerFacts(*(getattr(self, name) or getattr(earlier, name) for name in self.__struct_fields__))
-
+from dataset_tools.manifests import SpeakerFacts
 
 NOTHING_SAID = SpeakerFacts()
 

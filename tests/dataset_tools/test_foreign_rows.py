@@ -32,14 +32,15 @@ OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "example"
 SHA256 = "0123456789abcdef" * 4
 
+SPEAKER = {"speaker.accent", "speaker.age_band", "speaker.device"}
 FREE = {  # texts that are shown, spoken or compared, and of which no path is formed
     ClipRow: {"review"},
-    UtteranceRow: {"text", "text_source", "language", "engine", "review"},
+    UtteranceRow: {"text", "text_source", "language", "engine", "review", *SPEAKER},
     SplitPairRow: {"id", "class.action", "class.subject", "class.object"},
     PairRow: {"id"},
     PredictionRow: {"model"},
     LedgerRow: {"id", "stage", "key"},
-    ConsentRow: {"name", "text", "time", "speaker.accent", "speaker.age_band", "speaker.device"},
+    ConsentRow: {"name", "text", "time", *SPEAKER},
     RecordingRow: {"name", "licence"},
     TranscriptRow: {"text", "checker"},
     ReviewRow: {

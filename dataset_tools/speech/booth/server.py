@@ -18,9 +18,8 @@ from aiohttp import web
 from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.web_application import guarded_application, json_body
 from dataset_tools.core.web_server import Address, serve
-from dataset_tools.manifests import resolve
+from dataset_tools.manifests import SpeakerFacts, resolve
 from dataset_tools.speech.booth.sessions import Booth, as_json
-from dataset_tools.speech.speaker_facts import SpeakerFacts
 
 MOST_BYTES = 8 * 2**20
 """Of an upload: half a minute at 96 kHz, 16 bits, and something to spare."""

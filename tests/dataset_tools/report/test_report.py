@@ -23,11 +23,10 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, failed
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.page import write_report
-from dataset_tools.speech.consents import Consents
-from dataset_tools.speech.speaker_facts import SpeakerFacts
+from dataset_tools.speech.consents import note_speakers
 from dataset_tools.speech.transcripts import TranscriptRow
 from dataset_tools.video.decoding import Picture
 
@@ -144,7 +143,7 @@ def test_doubted_sentences_speakers_and_agreement(workspace: Workspace, make_rev
     ]
     checked[3] = msgspec.structs.replace(checked[3], text="as it was before")
     write_rows(workspace.manifests / "transcripts.jsonl", checked)
-    Consents(workspace, "").note({rows[0].voice: SpeakerFacts("Scottish")})
+    note_speakers(workspace, {rows[0].voice: SpeakerFacts("Scottish")})
     said = [make_review(minute=n, annotation=n, annotator=who) for n, who in ((1, "ann"), (2, "bob"))]
     append_reviews(reviews_path(workspace), said)
     rows_shown = report_of(workspace).rows

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.speech.consents import Consents
-from dataset_tools.speech.speaker_facts import AGE_BANDS, SpeakerFacts, count_speakers, facts_by_voice
+from dataset_tools.manifests import SpeakerFacts
+from dataset_tools.speech.consents import Consents, note_speakers, read_speakers
+from dataset_tools.speech.speaker_facts import count_speakers, facts_by_voice
 
 BOOTH = Path(__file__).parents[3] / "dataset_tools" / "speech" / "booth" / "booth.html"
 
@@ -21,7 +22,7 @@ def test_what_is_not_a_fact_is_refused() -> None:
 
 
 def test_the_booth_offers_the_age_bands() -> None:
-    assert all(f"<option>{band}</option>" in BOOTH.read_text() for band in AGE_BANDS)
+    assert all(f"<option>{band}</option>" in BOOTH.read_text() for band in SpeakerFacts.AGE_BANDS)
 
 
 def test_the_first_of_two_contradicting_facts_counts() -> None:
@@ -36,12 +37,12 @@ def test_consents_keep_what_was_said_once(tmp_path: Path) -> None:
     Consents(place, "first text").admit("Ann", agreed=True, speaker=SpeakerFacts("Scottish", device="headset"))
     again = Consents(place, "second text")
     again.admit("Ann", agreed=True, speaker=SpeakerFacts(age_band="30-44"))
-    assert again.speakers() == {"ann": SpeakerFacts("Scottish", "30-44", "headset")}
+    assert read_speakers(place) == {"ann": SpeakerFacts("Scottish", "30-44", "headset")}
     assert again.is_admitted("ann")
-    again.note({"bob": SpeakerFacts("Irish")})  # imported: nobody agreed to anything here
+    note_speakers(place, {"bob": SpeakerFacts("Irish")})  # imported: nobody agreed to anything here
     assert not again.is_admitted("bob")
     assert not Consents(place, "").is_admitted("bob")
-    assert again.speakers()["bob"] == SpeakerFacts("Irish")
+    assert read_speakers(place)["bob"] == SpeakerFacts("Irish")
 
 
 def test_consents_of_the_version_before_are_read(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_consents_of_the_version_before_are_read(tmp_path: Path) -> None:
     line = '{"schema":"fmn.consent/1","id":"ann","name":"Ann","text":"t","time":"2026-11-22T07:00:00Z"}\n'
     (place.recordings / "consents.jsonl").write_text(line)
     assert Consents(place, "t").is_admitted("ann")
-    assert Consents(place, "t").speakers() == {"ann": SpeakerFacts()}
+    assert read_speakers(place) == {"ann": SpeakerFacts()}
 
 
 def test_speakers_are_counted_once_each() -> None:
