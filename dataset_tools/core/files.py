@@ -130,11 +130,16 @@ def remove_partial(path: Path) -> bool:
         if not path.is_dir():
             path.unlink()
             return True
-        with (path / _LOCK).open("w") as handle:
+        # In a workspace of others it may be a link to another file, or a pipe: neither is followed, both stay.
+        with open(path / _LOCK, "a", opener=_plain_file) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path)
             return True
     return False
+
+
+def _plain_file(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def sha256_of(path: Path) -> str:

@@ -113,3 +113,17 @@ def test_what_an_earlier_version_left_half_written_is_a_file_and_links_are_left_
     assert clear_partial(place) == [place / ".partial-abc.npy"]
     assert outside.is_dir()
     assert clear_partial(tmp_path / "missing") == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_lock_that_somebody_else_made_is_not_followed(tmp_path: Path, kind: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("text")
+    folder = tmp_path / "workspace" / ".partial-abcdefgh"
+    folder.mkdir(parents=True)
+    if kind == "link":
+        (folder / ".lock").symlink_to(precious)
+    else:
+        os.mkfifo(folder / ".lock")
+    assert clear_partial(folder.parent) == []  # at once: a pipe is not waited for
+    assert precious.read_text() == "text"
