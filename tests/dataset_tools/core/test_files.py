@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from dataset_tools.core.errors import StoppedError
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes, written_whole
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import clear_partial, read_input, sha256_of, write_bytes, written_whole
 
 
 def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
@@ -127,3 +127,10 @@ def test_a_lock_that_somebody_else_made_is_not_followed(tmp_path: Path, kind: st
         os.mkfifo(folder / ".lock")
     assert clear_partial(folder.parent) == []  # at once: a pipe is not waited for
     assert precious.read_text() == "text"
+
+
+def test_no_more_than_the_limit_of_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"12345")
+    assert read_input(tmp_path / "a.csv", 5) == b"12345"
+    with pytest.raises(InputError, match="5 bytes"):
+        read_input(tmp_path / "a.csv", 4)
