@@ -14,6 +14,7 @@ from typing import Any
 from dataset_tools.build.verify import check_files
 from dataset_tools.build_record import read_build
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.core import yaml_text
 from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.jsonl import Row, read_lines
@@ -42,7 +43,8 @@ KNOWN: Mapping[str, int] = {  # a pattern of paths (* also stands for /), and th
     **{f"recordings/*{suffix}": 256 * MIB for suffix in sorted(SOUND_SUFFIXES)},
     "recordings/*.jsonl": 256 * MIB,
     "annotations/reviews.jsonl": 1024 * MIB,
-    **{f"annotations/*{suffix}": 64 * MIB for suffix in (".csv", ".json", ".txt", ".xml", ".yaml")},
+    **{f"annotations/*{suffix}": 64 * MIB for suffix in (".csv", ".json", ".txt", ".xml")},
+    "annotations/*.yaml": yaml_text.MOST_BYTES,
     "runs/*.safetensors": 16384 * MIB,
     "runs/*tfevents*": 1024 * MIB,
     **{f"runs/*{suffix}": 256 * MIB for suffix in (".csv", ".json", ".jsonl", ".md", ".png", ".tex")},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -219,10 +219,16 @@ def _check_clip(row: ClipRow, path: Path) -> None:
     from dataset_tools.video.video_file import open_video
 
     with open_video(path) as container:
+        kinds = sorted(stream.type for stream in container.streams)
+        if kinds != ["audio"] * (row.sound is True) + ["video"]:
+            raise SampleError(  # other commands may take another stream than the one that is checked here
+                f"It has the streams {', '.join(kinds)}, expected one video{' and its sound' * (row.sound is True)}"
+            )
         stream = container.streams.video[0]
-        frames = 0
-        if (stream.width, stream.height) == (row.width, row.height) and row.width * row.height <= MOST_PIXELS:
-            frames = sum(1 for _ in islice(container.decode(stream), row.frames + 1))
+        frames, size = 0, (row.width, row.height)
+        if (stream.width, stream.height) == size and row.width * row.height <= MOST_PIXELS:
+            pictures = takewhile(lambda frame: (frame.width, frame.height) == size, container.decode(stream))
+            frames = sum(1 for _ in islice(pictures, row.frames + 1))
         measured = (frames, stream.width, stream.height, float(stream.average_rate or 0))
     if measured != (row.frames, row.width, row.height, row.fps):
         raise SampleError(

@@ -27,12 +27,10 @@ def usual_action(key: str, name: str | None = None) -> ActionWord:
         key: a key of ``actions``.
         name: the verb where it is not the key, its particle behind it.
     """
-    from lemminflect import getInflection
-
     name = name or key.replace("-", " ")
     verb, _, particle = name.partition(" ")
     third_person, past, participle, gerund = (
-        f"{(getInflection(verb, tag) or (verb,))[0]} {particle}".strip() for tag in ("VBZ", "VBD", "VBN", "VBG")
+        f"{_inflected(verb, tag)} {particle}".strip() for tag in ("VBZ", "VBD", "VBN", "VBG")
     )
     return ActionWord(name, "", (name,), third_person, past, participle, gerund, {}, None)
 
@@ -44,11 +42,9 @@ def usual_thing(key: str, name: str | None = None) -> ThingWord:
         key: a key of ``things``.
         name: the noun where it is not the key.
     """
-    from lemminflect import getInflection
-
     name = name or key.replace("-", " ")
     before, space, noun = name.rpartition(" ")
-    plural = before + space + (getInflection(_lemma(noun, "NOUN"), "NNS") or (noun,))[0]
+    plural = before + space + _inflected(_lemma(noun, "NOUN"), "NNS")
     return ThingWord(name, "", tuple(dict.fromkeys((name, key))), None, plural, _MEASURE_ZH, None)
 
 
@@ -75,6 +71,13 @@ def _lemma(word: str, part_of_speech: str) -> str:
     if not re.fullmatch("[a-z]+", word):
         return word
     return (getLemma(word, part_of_speech) or (word,))[0]
+
+
+def _inflected(word: str, tag: str) -> str:
+    from lemminflect import getInflection
+
+    forms = getInflection(word, tag) if word else ()  # there is none where a key begins or ends with a hyphen
+    return str(forms[0]) if forms else word
 
 
 def _plain(text: str) -> str:

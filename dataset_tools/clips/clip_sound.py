@@ -6,6 +6,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from dataset_tools.core.audio_decoding import MOST_CHANNELS, SAMPLE_RATES_HZ
 from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import FrameIndex
 from dataset_tools.video.video_file import open_video
+
+Block = tuple[int, NDArray[np.int16]]
+"""Samples [n, channels], and the place of the first of them, which may lie outside of the span."""
 
 _SEEK_BEFORE_S = 1
 _MOST_OUT = 2  # channels: more are mixed to stereo
@@ -56,7 +60,7 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
                 )
             start_s = _shown_at_s(index, start_frame)
             samples = round(duration_s * rate_hz)
-            _write(wav, _samples(container, stream, start_s, samples), samples, rate_hz, min(channels, _MOST_OUT))
+            _write(wav, _samples(source, start_s, samples), samples, rate_hz, min(channels, _MOST_OUT))
     except (av.error.FFmpegError, OSError) as error:
         raise SampleError(
             f"The video's sound cannot be decoded: {error}", where=source, next_step="leave --keep-audio out"
@@ -71,12 +75,31 @@ def _shown_at_s(index: FrameIndex, frame: int) -> Fraction:
     return (frame - 1) / Fraction(index.rate)
 
 
-def _samples(container: Any, stream: Any, start_s: Fraction, samples: int) -> Iterator[tuple[int, NDArray[np.int16]]]:
-    """Blocks [n, channels] of the span, each with the place of its first sample, which may lie outside of the span."""
+def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:
+    """Blocks of the span, the first of which reach back to its beginning where the sound does.
+
+    A seek may fail or end behind the span, as in FLV without a list of key frames: then all is read from the start.
+    """
+    for seek in (start_s > _SEEK_BEFORE_S, False):
+        with closing(open_video(source)) as container:
+            blocks = _placed(container, start_s, samples, seek=seek)
+            first = next(blocks, None)
+            if not seek or (first is not None and first[0] <= 0):
+                yield from (one for one in chain([first], blocks) if one is not None)
+                return
+
+
+def _placed(container: Any, start_s: Fraction, samples: int, *, seek: bool) -> Iterator[Block]:
+    """Blocks up to the end of the span; none where nothing says where a seek ended."""
+    stream = container.streams.audio[0]
     rate_hz = stream.codec_context.sample_rate
     layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-    resampler = av.AudioResampler(format="s16", layout=layout, rate=rate_hz)
-    container.seek(max(0, int((start_s - _SEEK_BEFORE_S) * av.time_base)), backward=True, any_frame=False)
+    if seek:
+        try:
+            container.seek(int((start_s - _SEEK_BEFORE_S) * av.time_base), backward=True, any_frame=False)
+        except av.error.FFmpegError:
+            return
+    resamplers: dict[tuple[str, str, int], Any] = {}  # a broadcast may change channels or rate midway
     place: int | None = None
     for packet in container.demux(stream):
         try:
@@ -88,19 +111,22 @@ def _samples(container: Any, stream: Any, start_s: Fraction, samples: int) -> It
                 stamped = round((frame.pts * Fraction(frame.time_base) - start_s) * rate_hz)
                 if place is None or abs(stamped - place) > rate_hz // 50:  # a gap; less is rounding of stamps
                     place = stamped
+            if place is None and seek:
+                return
             if place is None:
                 place = -round(start_s * rate_hz)
             if place >= samples:
                 return
-            for converted in resampler.resample(frame):
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if kind not in resamplers:
+                resamplers[kind] = av.AudioResampler(format="s16", layout=layout, rate=rate_hz)
+            for converted in resamplers[kind].resample(frame):
                 block = converted.to_ndarray().astype(np.int16).reshape(-1, 1 if layout == "mono" else 2)
                 yield place, block
                 place += len(block)
 
 
-def _write(
-    wav: Path, blocks: Iterator[tuple[int, NDArray[np.int16]]], samples: int, rate_hz: int, channels: int
-) -> None:
+def _write(wav: Path, blocks: Iterator[Block], samples: int, rate_hz: int, channels: int) -> None:
     with wave.open(str(wav), "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SOME_FAILED_EXIT_CODE = 1
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # the last two turn directions around
 WIDE_TERMINAL = 150  # columns: bar, counts, times and the longest note side by side
 
 
@@ -112,7 +114,7 @@ class Terminal:
         """A line, or a table."""
         self.close_bars()
         is_line = isinstance(text, str)
-        self.console.print(text, soft_wrap=is_line, markup=not is_line)
+        self.console.print(printable(text) if isinstance(text, str) else text, soft_wrap=is_line, markup=not is_line)
 
     def warn(self, text: str) -> None:
         """A line that must not be overlooked."""
@@ -134,9 +136,7 @@ class Terminal:
             self.warn(f"{count} failed: the reasons are in ledger.jsonl; {then}")
 
     def _print_marked(self, sign: str, text: str) -> None:
-        from rich.markup import escape
-
-        self.console.print(f"{sign} {escape(text)}", soft_wrap=True)
+        self.console.print(f"{sign} {_shown(text)}", soft_wrap=True)
 
     def print_json(self) -> None:
         _print_json({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result})
@@ -145,8 +145,6 @@ class Terminal:
 @contextmanager
 def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Iterator[Terminal]:
     """Runs the body of a command; turns its errors into a message and an exit code, SIGTERM into an interrupt."""
-    from rich.markup import escape
-
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
     terminal = Terminal(as_json=as_json)
     previous = signal.signal(signal.SIGTERM, _interrupt)
@@ -166,10 +164,10 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
             _print_json({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()})
         else:
             errors = _stderr()
-            errors.print(f"[red]error:[/red] {escape(error.found)}", soft_wrap=True)
+            errors.print(f"[red]error:[/red] {_shown(error.found)}", soft_wrap=True)
             for name, text in error.as_dict().items():
                 if name != "found":
-                    errors.print(f"  {name + ':':<10}{escape(text)}", soft_wrap=True)
+                    errors.print(f"  {name + ':':<10}{_shown(text)}", soft_wrap=True)
         raise typer.Exit(error.exit_code) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -214,6 +212,18 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
         f"Unexpected error: {type(raised).__name__}: {raised}",
         next_step="run it again with --debug and report what it prints",
     )
+
+
+def printable(text: str) -> str:
+    """A text in which terminals find no commands: control characters other than line breaks and tabs are escaped."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def _shown(text: str) -> str:
+    """A text as rich shows it as it is."""
+    from rich.markup import escape
+
+    return escape(printable(text))
 
 
 def tolerate_any_terminal() -> None:

@@ -22,6 +22,8 @@ _FILE_MODE = 0o666 & ~_UMASK
 PARTIAL = ".partial-"
 """How the names of folders begin that hold files that are not complete."""
 _LOCK = ".lock"
+MOST_INPUT_BYTES = 64 * 2**20
+"""Of a table or a text that is read as a whole; lists of intervals have some million."""
 
 
 @contextmanager
@@ -92,11 +94,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def read_input(path: Path) -> bytes:
+def read_input(path: Path, most_bytes: int = MOST_INPUT_BYTES) -> bytes:
     """The content of a file that a user names. It is read again later, for its hash, so it has to be one.
 
     Raises:
-        InputError: it is a pipe or a device, which might never end.
+        InputError: it is a pipe or a device, which might never end, or has more than ``most_bytes``.
         OSError: it cannot be read.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -105,6 +107,13 @@ def read_input(path: Path) -> bytes:
             where=path,
             expected="a file",
             next_step="write the content to a file first",
+        )
+    if path.is_file() and (size_bytes := path.stat().st_size) > most_bytes:
+        raise InputError(
+            f"The file has {size_bytes:,} bytes",
+            where=path,
+            expected=f"at most {most_bytes:,} bytes: what is made of it takes a multiple of that in memory",
+            next_step="check that it is the right file; if it is, divide it",
         )
     return path.read_bytes()
 
@@ -130,11 +139,16 @@ def remove_partial(path: Path) -> bool:
         if not path.is_dir():
             path.unlink()
             return True
-        with (path / _LOCK).open("w") as handle:
+        # In a workspace of others it may be a link to another file, or a pipe: neither is followed, both stay.
+        with open(path / _LOCK, "a", opener=_plain_file) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path)
             return True
     return False
+
+
+def _plain_file(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def sha256_of(path: Path) -> str:

@@ -14,6 +14,8 @@ import yaml
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
 
+MOST_BYTES = 2**22
+"""Of a YAML file: it is read slowly. 20 classes and their words have 10 thousand."""
 _OPENING = (
     yaml.FlowSequenceStartToken,
     yaml.FlowMappingStartToken,
@@ -53,7 +55,7 @@ def read_yaml_text(path: Path, expected: str) -> object:
         InputError: there is no such file, or it is not YAML, or it has a key twice, or an alias.
     """
     try:
-        content = read_input(path)
+        content = read_input(path, MOST_BYTES)
         _refuse_bombs(content)
         return yaml.load(content, Loader=_TextLoader)  # it makes texts, lists and dicts only
     except OSError as error:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import os
 import re
 import unicodedata
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input
 from dataset_tools.manifests import ClipRow, SpeakerFacts
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
 
@@ -30,6 +32,7 @@ SOUND_SUFFIXES = frozenset(
     [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
 )
 _SHOWN = 3
+_MOST_SENTENCE_BYTES = 2**16
 _COLUMNS = ("path", "class", "clip", "voice", "text", "licence", *SpeakerFacts.__struct_fields__)
 
 
@@ -133,7 +136,9 @@ def _in_folder(folder: Path, names: _Names) -> Found:
 
 def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
     text = path.with_suffix(".txt")
-    sentence = " ".join(text.read_text(encoding="utf-8", errors="replace").split()) if text.is_file() else ""
+    sentence = (
+        " ".join(read_input(text, _MOST_SENTENCE_BYTES).decode(errors="replace").split()) if text.is_file() else ""
+    )
     if path.stem in names.clip_classes:
         return FoundRecording(
             path, names.clip_classes[path.stem], path.stem, voice_slug(path.parent.resolve().name), sentence
@@ -145,10 +150,10 @@ def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
 
 def _in_csv(path: Path, names: _Names) -> Found:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", strict=True)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
+        text = read_input(path).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+        columns = reader.fieldnames or []
+        rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"The CSV cannot be read: {error}", where=path, expected="UTF-8, commas", next_step="export it again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from dataset_tools.withdrawal.recorded_voice import RecordedVoice
 
 MOST_BYTES = 64 * 2**20
 """Of a file that is searched for the name of a voice."""
+_WRITTEN = re.compile(
+    r"ledger\.jsonl|manifests/((clips|utterances|pairs|train|test)\.jsonl|(split|build)\.json)"
+    r"|recordings/((recordings|consents)\.jsonl|[0-9a-f]{64}\.\w+)"
+)
+"""What the toolkit writes where users may put files of their own: these are cleared of the voice."""
 _NOT_SEARCHED = ("clips", "speech", "runs", "cache", ".git", ".venv")
 
 
@@ -47,14 +53,11 @@ def sizes_of(workspace: Workspace, voice: RecordedVoice) -> dict[int, set[str]]:
 def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> list[str]:
     """Files in the workspace that the toolkit did not write and that hold the voice, or its name as a word.
 
-    Looked for everywhere but in clips/, speech/, cache/ and runs/; the name in files of 64 MiB at most.
+    Looked for everywhere but in clips/, speech/, cache/ and runs/; the name in files of 64 MiB at most. Copies of
+    manifests that lie beside them are the user's, too.
     """
-    written = {workspace.ledger, workspace.recordings, workspace.manifests}
-    return [
-        workspace.relative(path)
-        for path in _files(workspace.root)
-        if not written & {path, *path.parents} and _is_of(path, voice, sizes)
-    ]
+    names = (workspace.relative(path) for path in _files(workspace.root))
+    return [name for name in names if not _WRITTEN.fullmatch(name) and _is_of(workspace.root / name, voice, sizes)]
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -237,3 +237,15 @@ def test_a_state_of_tensors_that_do_not_fit(workspace: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         load_state(run, model, torch.optim.Adam(model.parameters()), torch.device("cpu"))
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(("option", "mib"), [("--sentences", 65), ("--class-file", 5), ("--annotations", 65)])
+def test_a_file_that_would_take_gigabytes_is_not_read(
+    small_corpus: Path, tmp_path: Path, option: str, mib: int
+) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(mib * 2**20)  # takes no room on the disk
+    source = () if option == "--annotations" else ("--mpii", small_corpus)
+    said = told(data_app, "build", "-w", tmp_path / "w", *source, option, tmp_path / "huge")
+    assert str(tmp_path / "huge") in said
+    assert f"{mib * 2**20:,} bytes" in said

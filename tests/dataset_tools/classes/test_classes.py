@@ -418,3 +418,13 @@ def test_any_bytes_are_read_or_refused(own_file, data):
         assert load_classes(path, count=None).classes
     except InputError as error:
         assert "mine.yaml" in str(error)
+
+
+@pytest.mark.parametrize("key", ["-rf", "cut-", "-"])
+def test_a_key_without_a_word_before_or_behind_its_hyphen_is_named(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"schema: fmn.classes/1\nclasses:\n  - {{action: '{key}', subject: '{key}'}}\n", "utf-8")
+    with pytest.raises(InputError) as raised:
+        load_classes(path)
+    assert f"actions.{key}" in str(raised.value)
+    assert f"things.{key}" in str(raised.value)

@@ -89,6 +89,43 @@ def test_lossy_sound_is_in_its_place_and_many_channels_become_two(tmp_path: Path
     assert abs(int(np.abs(heard[:, 0].astype(int)).argmax()) - RATE_HZ) < RATE_HZ // 100
 
 
+@pytest.mark.parametrize("start_frame", [1, 20, 60, 120])
+def test_where_no_seek_ends_before_the_clip_the_sound_is_read_from_the_start(tmp_path: Path, start_frame: int) -> None:
+    video, whole, wav = tmp_path / "a.flv", tmp_path / "whole.wav", tmp_path / "clip.wav"  # FLV: no list of key frames
+    pictures = ("-f", "lavfi", "-i", f"testsrc=d={SECONDS}:s=64x48:r={FPS}")
+    noise = ("-f", "lavfi", "-i", f"anoisesrc=r=22050:d={SECONDS}:seed=1")
+    _ffmpeg(*pictures, *noise, "-c:v", "flv1", "-c:a", "libmp3lame", video)
+    _ffmpeg("-i", video, whole)
+    assert write_clip_sound(video, read_frame_index(video), start_frame, Fraction(1), wav)
+    begin = (start_frame - 1) * 22050 // FPS
+    with wave.open(str(whole)) as all_of_it, wave.open(str(wav)) as clip:
+        expected, heard = (np.frombuffer(each.readframes(7 * 22050), "<i2") for each in (all_of_it, clip))
+    part = heard[2000:20000]  # noise is like itself in one place only; 1105 samples of the encoder precede the pictures
+    likeness = [np.corrcoef(part, expected[begin + at :][:18000])[0, 1] for at in range(3005, 3205)]
+    assert max(likeness) > 0.95
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(RATE_HZ, 2), (32_000, 1)])
+def test_sound_that_changes_midway_goes_on_in_its_place(tmp_path: Path, rate_hz: int, channels: int) -> None:
+    """As a broadcast does: three seconds at 16 kHz in mono, then of another rate or another number of channels."""
+    tone = "0.4*sin(2*PI*{}*t)"
+    for name, rate, sound, after_s in (
+        ("one.ts", RATE_HZ, tone.format(500), 0),
+        ("two.ts", rate_hz, "|".join([tone.format(1500)] * channels), 3),
+    ):
+        pictures = ("-f", "lavfi", "-i", f"testsrc=d=3:s=64x48:r={FPS}")
+        heard = ("-f", "lavfi", "-i", f"aevalsrc={sound}:s={rate}:d=3")
+        _ffmpeg(*pictures, *heard, "-c:v", "mpeg2video", "-c:a", "mp2", "-output_ts_offset", after_s, tmp_path / name)
+    video = tmp_path / "both.ts"
+    video.write_bytes((tmp_path / "one.ts").read_bytes() + (tmp_path / "two.ts").read_bytes())
+    wav = tmp_path / "clip.wav"
+    assert write_clip_sound(video, read_frame_index(video), 2 * FPS + 1, Fraction(2), wav)
+    samples = _read(wav)[:, 0]
+    for begin_s, frequency_hz in ((0.2, 500), (1.4, 1500)):
+        part = samples[round(begin_s * RATE_HZ) :][: RATE_HZ // 2].astype(float)
+        assert abs(2 * np.abs(np.fft.rfft(part)).argmax() - frequency_hz) <= 4
+
+
 def test_a_build_keeps_the_sound_where_there_is_one(tmp_path: Path) -> None:
     samples = _sound(2)
     _video(tmp_path / "with.mkv", samples, codec="pcm_s16le")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import av
+import imageio_ffmpeg
 import pytest
 from typer.testing import CliRunner
 
@@ -158,3 +162,48 @@ def test_a_picture_that_is_larger_than_its_row_is_not_decoded(dataset: Workspace
 def test_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data set"):
         check_untrusted(tmp_path)
+
+
+def _change_clip(place: Workspace, make: Callable[[Path, Path, dict[str, Any]], None]) -> tuple[int, str]:
+    """The verdict when the first clip is another file, of which its row says what is true."""
+    row = json.loads((place.manifests / "clips.jsonl").read_text("utf-8").splitlines()[0])
+    clip, changed = place.root / row["path"], place.root.parent / "changed.mp4"
+    make(clip, changed, row)
+    changed.replace(clip)
+    change(place, "clips.jsonl", sha256=sha256_of(clip))
+    with av.open(str(clip)) as container:  # as before, for who looks at the first stream and its header
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, float(stream.average_rate)) == (row["width"], row["height"], row["fps"])
+        assert sum(1 for _ in container.decode(stream)) == row["frames"]
+    return verdict(place)
+
+
+def _ffmpeg(*arguments: object) -> None:
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *map(str, arguments)], check=True)
+
+
+def test_a_second_video_beside_the_one_that_is_checked_is_not_safe(dataset: Workspace) -> None:
+    def make(clip: Path, changed: Path, row: dict[str, Any]) -> None:
+        large = ("-f", "lavfi", "-i", f"color=s=2000x2000:r={row['fps']}:d={row['frames'] / row['fps']}")
+        streams = ("-map", "0:v", "-map", "1:v", "-c:v:0", "copy", "-c:v:1", "mpeg4", "-disposition:v:0", "0")
+        _ffmpeg("-i", clip, *large, *streams, "-disposition:v:1", "default", changed)
+
+    code, said = _change_clip(dataset, make)
+    assert code == 2
+    assert "video, video" in said
+
+
+def test_pictures_that_grow_in_between_are_not_safe(dataset: Workspace) -> None:
+    def make(clip: Path, changed: Path, row: dict[str, Any]) -> None:
+        raw = changed.with_suffix(".h264")
+        content = b""
+        size = f"{row['width']}x{row['height']}"
+        for pictures, of_size in ((row["frames"] - 2, size), (1, "2000x2000"), (1, size)):
+            _ffmpeg("-f", "lavfi", "-i", f"color=s={of_size}:r={row['fps']}", "-frames:v", pictures, "-bf", 0, raw)
+            content += raw.read_bytes()
+        raw.write_bytes(content)
+        _ffmpeg("-r", row["fps"], "-i", raw, "-c", "copy", changed)
+
+    code, said = _change_clip(dataset, make)
+    assert code == 2
+    assert "frames" in said

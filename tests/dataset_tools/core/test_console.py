@@ -14,6 +14,7 @@ from rich.table import Table
 from safetensors import SafetensorError
 
 from dataset_tools.core.console import Terminal, command_context
+from dataset_tools.core.errors import InputError
 
 NOTE = "epoch 12/60  loss 1.234  5,678 pairs/s  validation hit@1 61/63, best epoch 10"
 
@@ -142,3 +143,16 @@ def test_a_table_has_its_markup(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "a title (of a corpus)" in " ".join(shown.split())
     assert "yellow" not in shown
+
+
+def test_control_characters_of_others_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names and texts may come from somebody else, and a terminal takes an escape sequence for a command."""
+    evil = "a\x1b]0;title\x07b\x9b2Jc\u202ed\re"
+    with pytest.raises(typer.Exit), command_context(as_json=False) as terminal:
+        terminal.say(evil)
+        terminal.warn(evil)
+        terminal.closing("pairs", evil, evil)
+        raise InputError(evil, where=evil)
+    said = capsys.readouterr()
+    assert (said.out + said.err).count(r"a\x1b]0;title\x07b\x9b2Jc\u202ed\re") == 6
+    assert not set(said.out + said.err) & set("\x1b\x07\x9b\u202e\r")

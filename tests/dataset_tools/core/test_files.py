@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from dataset_tools.core.errors import StoppedError
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes, written_whole
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import clear_partial, read_input, sha256_of, write_bytes, written_whole
 
 
 def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
@@ -113,3 +113,24 @@ def test_what_an_earlier_version_left_half_written_is_a_file_and_links_are_left_
     assert clear_partial(place) == [place / ".partial-abc.npy"]
     assert outside.is_dir()
     assert clear_partial(tmp_path / "missing") == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_lock_that_somebody_else_made_is_not_followed(tmp_path: Path, kind: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("text")
+    folder = tmp_path / "workspace" / ".partial-abcdefgh"
+    folder.mkdir(parents=True)
+    if kind == "link":
+        (folder / ".lock").symlink_to(precious)
+    else:
+        os.mkfifo(folder / ".lock")
+    assert clear_partial(folder.parent) == []  # at once: a pipe is not waited for
+    assert precious.read_text() == "text"
+
+
+def test_no_more_than_the_limit_of_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"12345")
+    assert read_input(tmp_path / "a.csv", 5) == b"12345"
+    with pytest.raises(InputError, match="5 bytes"):
+        read_input(tmp_path / "a.csv", 4)

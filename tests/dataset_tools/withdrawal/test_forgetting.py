@@ -300,6 +300,9 @@ def test_what_label_studio_still_shows_comes_back_without_the_voice(place: Works
 def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, source: Path) -> None:
     contents = contents_of(place, VOICE)
     shutil.copytree(source.parent, place.root / "monday")
+    of_mine = ["manifests/train-v1.jsonl", "recordings/backup.wav"]  # beside those that the command mends and removes
+    shutil.copy(place.manifests / "train.jsonl", place.root / of_mine[0])
+    shutil.copy(source.parent / "0.wav", place.root / of_mine[1])
     digest = hashlib.sha256((place.manifests / "train.jsonl").read_bytes()).hexdigest()
     states: dict[str, dict[str, object] | None] = {
         "trained": {"fitted_utterances": [row.id for row in rows(place)], "manifest_sha256": digest},
@@ -332,7 +335,11 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
         "runs/validated": ("validated", 0),
         "runs/silent": ("unknown", 0),
     }
-    assert done["left"] == sorted(["monday/list.csv", *(f"monday/{number}.wav" for number in range(0, 12, 2))])
+    assert done["left"] == sorted(
+        ["monday/list.csv", *(f"monday/{number}.wav" for number in range(0, 12, 2)), *of_mine]
+    )
+    for name in of_mine:
+        (place.root / name).unlink()
     shutil.rmtree(place.root / "monday")
     assert found(place, contents) == []
     code, said = run(place, "speech", "forget", VOICE, "--yes")
