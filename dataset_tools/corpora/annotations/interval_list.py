@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import read_input, slug
+from dataset_tools.core.files import MOST_INPUT_BYTES, read_input, slug
 from dataset_tools.corpora.annotations.labels import parse_label
 
-MOST_BYTES = 256 * 2**20
+MOST_BYTES = MOST_INPUT_BYTES
 """Of an annotation file; the largest published ones have a tenth of it."""
 MOST_FRAMES = 10**8
 """Frames, or seconds, that a time may have."""
