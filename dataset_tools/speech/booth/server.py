@@ -48,7 +48,7 @@ def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], Non
         InputError: the address cannot be used.
     """
     with suppress(StoppedError):  # another command is working, maybe another booth
-        booth.clear_unkept()
+        booth.clean_up()
     serve(lambda token: make_app(booth, token), address, booth.folder / "address", announce)
 
 
