@@ -29,11 +29,17 @@ _FILES = {"": ("booth.html", "text/html"), "booth.js": ("booth.js", "text/javasc
 
 
 class _Speaker(msgspec.Struct):
-    """Who wants to record. ``same``: whether they are the one of that name who recorded here before."""
+    """Who wants to record.
+
+    Attributes:
+        same: whether they are the one of that name who recorded here before.
+        anew: whether they know that they withdrew their consent, and give it again.
+    """
 
     name: str
     agreed: bool
     same: bool | None = None
+    anew: bool = False
 
 
 def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], None]) -> None:
@@ -100,9 +106,8 @@ class _Page:
                 return web.json_response({"voice": None, "known": known})
             if given.same is None and (withdrawn := self._booth.consents.withdrawn(given.name)):
                 return web.json_response({"voice": None, "withdrawn": withdrawn})
-            other, anew = given.same is False, given.same is True
-            admit = self._booth.consents.admit
-            voice = await asyncio.to_thread(admit, given.name, agreed=given.agreed, other=other, anew=anew)
+            admit, other = self._booth.consents.admit, given.same is False
+            voice = await asyncio.to_thread(admit, given.name, agreed=given.agreed, other=other, anew=given.anew)
         return web.json_response({"voice": voice})
 
     async def shown(self, request: web.Request) -> web.StreamResponse:
