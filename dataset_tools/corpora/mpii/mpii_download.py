@@ -120,8 +120,8 @@ def download_corpus(
         progress: is told the bytes of downloads and of archives.
 
     Raises:
-        InputError: the licence is not accepted; or the address holds a password; or the server refuses or sends something else; or an archive is
-            damaged (it is removed); or a file is another than at first.
+        InputError: the licence is not accepted; or the address holds a password; or the server refuses or sends
+            something else; or an archive is damaged (it is removed); or a file is another than at first.
         StoppedError: no connection, or it broke, or the disk is full.
     """
     if not accept_licence:
