@@ -164,7 +164,8 @@ class _Decoded:
             if self._damage is not None:
                 raise _undecodable(self._path, "cannot be decoded: all of it is damaged") from self._damage
             raise SampleError("The file has no sound in it", where=self._path, next_step="record it again")
-        samples = np.concatenate(self._blocks, axis=0, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # a signaling NaN becomes a quiet one
+            samples = np.concatenate(self._blocks, axis=0, dtype=np.float64)
         kind = self._blocks[0].dtype
         if kind == np.uint8:
             samples -= 128

@@ -12,13 +12,21 @@ Every message says what was found, where, what was expected, and what to do next
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 
+_PASSWORD = re.compile(r"(?<=://)[^/\s]*@")
+
+
+def without_passwords(text: str) -> str:
+    """A text as people and logs may see it: in its URLs nothing is left of what is before an @."""
+    return _PASSWORD.sub("…@", text)
+
 
 class ToolkitError(Exception):
-    """Root of every error that the toolkit raises on purpose.
+    """Root of every error that the toolkit raises on purpose. It shows no user names and passwords of URLs.
 
     Args:
         found: What was found, as a full sentence without the final full stop.
@@ -37,11 +45,11 @@ class ToolkitError(Exception):
         expected: str | None = None,
         next_step: str | None = None,
     ) -> None:
-        super().__init__(found)
-        self.found = found
-        self.where = None if where is None else str(where)
-        self.expected = expected
-        self.next_step = next_step
+        self.found = without_passwords(found)
+        super().__init__(self.found)
+        self.where = None if where is None else without_passwords(str(where))
+        self.expected = None if expected is None else without_passwords(expected)
+        self.next_step = None if next_step is None else without_passwords(next_step)
 
     def as_dict(self) -> dict[str, str]:
         """The parts that are present, by name (for ``--json`` and for ledger rows)."""

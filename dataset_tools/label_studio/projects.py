@@ -1,12 +1,15 @@
 """The Label Studio project of a workspace: remembered, found again, made, and kept on the right page.
 
-What is remembered lies in annotations/label-studio/projects.json, one entry a server. Losing the file loses nothing:
-the project is found again by its title, and a pull goes over all annotations once more.
+What is remembered lies in annotations/label-studio/projects.json: of each server the workspace's own project, which
+a push goes to, and the others (of ``--project``, and former ones), of which a pull brings decisions as well. Losing
+the file loses nothing that was pulled: the project is found again by its title, and a pull goes over all annotations
+once more.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Links(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.label-studio/1"):
     servers: dict[str, ProjectLink] = msgspec.field(default_factory=dict)
+    others: dict[str, list[ProjectLink]] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,36 @@ def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
     return _read(workspace).servers.get(server_name(url))
 
 
-def remember(workspace: Workspace, url: str, link: ProjectLink) -> None:
-    """Remembers the workspace's project on a server."""
-    servers = {**_read(workspace).servers, server_name(url): link}
-    content = msgspec.json.encode(_Links(servers=dict(sorted(servers.items()))))
-    write_bytes(_path(workspace), msgspec.json.format(content) + b"\n")
+def other_projects(workspace: Workspace, url: str) -> list[ProjectLink]:
+    """What is remembered of the workspace's further projects on a server: those of ``--project``, and former ones."""
+    return _read(workspace).others.get(server_name(url), [])
+
+
+def remember(workspace: Workspace, url: str, link: ProjectLink, *, as_own: bool = True) -> None:
+    """Remembers a project on a server: as the workspace's own, or, where it has another one, beside that."""
+    links, server = _read(workspace), server_name(url)
+    own = links.servers.get(server)
+    others = {one.project: one for one in [*links.others.get(server, []), *([own] if own else []), link]}
+    if as_own or own is None or own.project == link.project:
+        own = link
+    del others[own.project]
+    links.servers[server] = own
+    links.others[server] = [others[project] for project in sorted(others)]
+    _write(workspace, links)
+
+
+def forget_project(workspace: Workspace, url: str, link: ProjectLink) -> None:
+    """Remembers a further project no more."""
+    links, server = _read(workspace), server_name(url)
+    links.others[server] = [one for one in links.others.get(server, []) if one.project != link.project]
+    _write(workspace, links)
 
 
 def remembered_projects(workspace: Workspace) -> list[str]:
     """The addresses of the workspace's projects on all servers."""
-    return [f"{server}/projects/{link.project}" for server, link in sorted(_read(workspace).servers.items())]
+    links = _read(workspace)
+    found = [*links.servers.items(), *((server, one) for server, several in links.others.items() for one in several)]
+    return sorted(f"{server}/projects/{link.project}" for server, link in found)
 
 
 def default_title(workspace: Workspace) -> str:
@@ -87,8 +111,10 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
     Raises:
         InputError: the remembered project was deleted, or several have the title.
     """
-    link = remembered(workspace, url)
-    if link is not None and title in (None, link.title):
+    own = remembered(workspace, url)
+    known = [*([own] if own else []), *other_projects(workspace, url)]
+    link = own if title is None else next((one for one in known if one.title == title), None)
+    if link is not None:
         gone = InputError(
             f"The project {link.title!r} is gone from the server",
             where=f"{url}/projects/{link.project}",
@@ -96,9 +122,7 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
             next_step="make a new one with: fmn-data annotate push --project 'A NEW TITLE'"
             " (decisions that were pulled are kept)",
         )
-        with answers(url, missing=gone):
-            found = client.projects.get(link.project)
-        return Project(found.id, found.title or link.title, found.label_config or "", link, model_version=_model(found))
+        return _open(client, url, link, gone)
     title = title or default_title(workspace)
     with answers(url):
         same = [one for one in client.projects.list(title=title, page_size=100) if one.title == title]
@@ -115,6 +139,24 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
     page = found.label_config or ""
     link = ProjectLink(project=found.id, title=title, config=page)
     return Project(found.id, title, page, link, model_version=_model(found))
+
+
+def find_others(client: Any, workspace: Workspace, url: str) -> Iterator[Project]:
+    """The workspace's further projects on a server. One that was deleted is remembered no more."""
+    for link in other_projects(workspace, url):
+        gone = InputError("The project is gone from the server", where=url)
+        try:
+            yield _open(client, url, link, gone)
+        except InputError as error:
+            if error is not gone:
+                raise
+            forget_project(workspace, url, link)
+
+
+def _open(client: Any, url: str, link: ProjectLink, gone: InputError) -> Project:
+    with answers(url, missing=gone):
+        found = client.projects.get(link.project)
+    return Project(found.id, found.title or link.title, found.label_config or "", link, model_version=_model(found))
 
 
 def _model(found: Any) -> str:
@@ -203,6 +245,13 @@ def _instructions(workspace: Workspace) -> str:
     own = workspace.annotations / "instructions.html"
     path = own if own.is_file() else shipped_file("instructions.html")
     return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _write(workspace: Workspace, links: _Links) -> None:
+    servers = dict(sorted(links.servers.items()))
+    others = {server: several for server, several in sorted(links.others.items()) if several}
+    content = msgspec.json.encode(_Links(servers=servers, others=others))
+    write_bytes(_path(workspace), msgspec.json.format(content) + b"\n")
 
 
 def _path(workspace: Workspace) -> Path:

@@ -32,7 +32,7 @@ from dataset_tools.label_studio.annotation_rows import rows_of
 from dataset_tools.label_studio.connection import connect, server_name
 from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.labeling_config import control_targets
-from dataset_tools.label_studio.projects import Project, find_project, remember
+from dataset_tools.label_studio.projects import Project, find_others, find_project, remember
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
@@ -54,7 +54,7 @@ def pull(
         workspace: the workspace.
         url: address of the server.
         api_key: a token of it.
-        project: title of the project; None for the workspace's own.
+        project: title of the one project to ask; None for all that the workspace was pushed to or pulled from.
         progress: told when it starts and ends.
 
     Raises:
@@ -62,37 +62,45 @@ def pull(
             verdict any more.
         StoppedError: the server cannot be reached, or the disk is full.
     """
-    server = server_name(url)
     progress(_STAGE, 0, 1, "asks the server")
     with connect(url, api_key) as client, reviews_lock(workspace):
-        reviews = read_reviews(reviews_path(workspace))
-        found = _found(client, workspace, url, project)
-        earlier = [row for row in reviews if (row.label_studio.server, row.label_studio.project) == (server, found.id)]
-        known = live(earlier)
-        news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
-        withdrawn = withdrawn_utterances(workspace)
-        tasks = {task_id: without_withdrawn(task, withdrawn) for task_id, task in news.tasks.items()}
-        news = replace(news, tasks=tasks)
-        gone = _gone_from_tasks(known, news)
-        names = annotator_names(client, url)
-        rows, unreadable = _read(news.tasks.values(), server, names)
-        here, late, missing = _annotations(known) | _annotations_of(news.tasks.values()), {}, 0
-        # A pull that brings something looks whether it is all: a deletion can hide that something is missing.
-        if gone or new_rows(rows, reviews, present=True) or len(here) != news.annotations:
-            ids = annotation_ids(client, url, found.id)
-            gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
-            late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in here})
-            missing = max(0, news.annotations - len(ids))
-        sent = [without_withdrawn(task, withdrawn) for task in {**news.tasks, **late}.values()]
-        if late:
-            rows, unreadable = _read(sent, server, names)
-        new = new_rows(rows, reviews, present=True)
-        summary = keep(workspace, f"project-{found.id}", sent, new, [as_deleted(row) for row in gone])
-        summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
-        remember_unread(workspace, f"{server}/projects/{found.id}", summary.unread)
-        if news.cursor != found.link.cursor:
-            remember(workspace, url, msgspec.structs.replace(found.link, cursor=news.cursor))
+        summary = _pull(client, workspace, url, _found(client, workspace, url, project))
+        if project is None:
+            for other in find_others(client, workspace, url):
+                summary = summary.and_also(_pull(client, workspace, url, _with_verdict(other, url)))
     progress(_STAGE, 1, 1)
+    return summary
+
+
+def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSummary:
+    """Brings the decisions of one project."""
+    server = server_name(url)
+    reviews = read_reviews(reviews_path(workspace))
+    earlier = [row for row in reviews if (row.label_studio.server, row.label_studio.project) == (server, found.id)]
+    known = live(earlier)
+    news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
+    withdrawn = withdrawn_utterances(workspace)
+    tasks = {task_id: without_withdrawn(task, withdrawn) for task_id, task in news.tasks.items()}
+    news = replace(news, tasks=tasks)
+    gone = _gone_from_tasks(known, news)
+    names = annotator_names(client, url)
+    rows, unreadable = _read(news.tasks.values(), server, names)
+    here, late, missing = _annotations(known) | _annotations_of(news.tasks.values()), {}, 0
+    # A pull that brings something looks whether it is all: a deletion can hide that something is missing.
+    if gone or new_rows(rows, reviews, present=True) or len(here) != news.annotations:
+        ids = annotation_ids(client, url, found.id)
+        gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
+        late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in here})
+        missing = max(0, news.annotations - len(ids))
+    sent = [without_withdrawn(task, withdrawn) for task in {**news.tasks, **late}.values()]
+    if late:
+        rows, unreadable = _read(sent, server, names)
+    new = new_rows(rows, reviews, present=True)
+    summary = keep(workspace, f"project-{found.id}", sent, new, [as_deleted(row) for row in gone])
+    summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
+    remember_unread(workspace, f"{server}/projects/{found.id}", summary.unread)
+    if news.cursor != found.link.cursor:
+        remember(workspace, url, msgspec.structs.replace(found.link, cursor=news.cursor), as_own=False)
     return summary
 
 
@@ -117,6 +125,10 @@ def _found(client: Any, workspace: Workspace, url: str, title: str | None) -> Pr
             expected="a project that fmn-data annotate push made",
             next_step="run fmn-data annotate push first, or name the project with --project",
         )
+    return _with_verdict(found, url)
+
+
+def _with_verdict(found: Project, url: str) -> Project:
     if "verdict" not in control_targets(found.page):
         raise InputError(
             "The page of the project has no control `verdict` any more: decisions cannot be read",
@@ -161,5 +173,5 @@ def _read(
             rows += rows_of(task, server=server, names=names)
         except ValueError as error:
             place = f"{server}/projects/{task['project']}/data?task={task['id']}"
-            unreadable.append((str(task["data"]["clip_id"])[:MOST_CHARACTERS], "?", f"{error} ({place})"))
+            unreadable.append((str(task["data"].get("clip_id", "?"))[:MOST_CHARACTERS], "?", f"{error} ({place})"))
     return rows, unreadable

@@ -28,6 +28,18 @@ class PullSummary:
     changed: tuple[tuple[str, str, str], ...] = ()
     unread: int = 0
 
+    def and_also(self, other: PullSummary) -> PullSummary:
+        """What this pull brought and another one after it; `raw` is the last file."""
+        return PullSummary(
+            decided=self.decided + other.decided,
+            deleted=self.deleted + other.deleted,
+            rows=self.rows + other.rows,
+            problems=self.problems + other.problems,
+            raw=other.raw or self.raw,
+            changed=self.changed + other.changed,
+            unread=self.unread + other.unread,
+        )
+
     def text(self) -> str:
         """One line for people."""
         said = [f"{self.decided:,} decision{'' if self.decided == 1 else 's'}"] if self.rows else []

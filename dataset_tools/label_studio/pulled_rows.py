@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -26,7 +26,8 @@ def new_rows(rows: Iterable[ReviewRow], reviews: Sequence[ReviewRow], *, present
     new = [row for row in rows if row.key not in keys]
     if present:
         back = [row for row in rows if row.key in keys and row.source not in standing]
-        new += [msgspec.structs.replace(row, time=_now()) for row in back]
+        last = {row.source: row.time for row in reviews}  # by time: this machine's clock may be behind what it was
+        new += [msgspec.structs.replace(row, time=max(_now(), _after(last[row.source]))) for row in back]
     return new
 
 
@@ -64,6 +65,10 @@ def _place(row: ReviewRow) -> str:
     """Where people find the task of a row, to answer it again."""
     at = row.label_studio
     return f"task {at.task}" if at.server is None else f"{at.server}/projects/{at.project}/data?task={at.task}"
+
+
+def _after(time: str) -> str:
+    return utc(datetime.fromisoformat(time) + timedelta(microseconds=1))
 
 
 def _now() -> str:

@@ -21,6 +21,7 @@ from dataset_tools.label_studio.predictions import read_guesses, show_guesses, w
 from dataset_tools.label_studio.projects import (
     Project,
     default_title,
+    find_others,
     find_project,
     make_project,
     remember,
@@ -31,6 +32,7 @@ from dataset_tools.label_studio.push_plan import PresentTask, PushPlan, plan_pus
 from dataset_tools.label_studio.push_summary import PushSummary
 from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
 from dataset_tools.label_studio.withdrawn_tasks import without_speech
+from dataset_tools.speech.consents import read_withdrawals
 from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "push"
@@ -117,6 +119,12 @@ def push(
         )
         if not dry_run:
             found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
+            if read_withdrawals(workspace):
+                for other in find_others(client, workspace, url):
+                    there = _present(client, url, other)
+                    withdrawn += [
+                        without_speech(one) for one in there if is_withdrawn(str(one.data.get("utterance_id")))
+                    ]
             with answers(url):  # first, and whoever worked on them: nobody is to hear them any more
                 for one in withdrawn:
                     client.tasks.update(str(one.id), data=dict(one.data))

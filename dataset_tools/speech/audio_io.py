@@ -5,6 +5,7 @@ The one module that imports pydub.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from functools import lru_cache
@@ -15,15 +16,16 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.core.audio_decoding import Samples
-from dataset_tools.core.files import written_whole
+from dataset_tools.core.files import write_bytes
 
 SAMPLE_RATE_HZ = 16000
 
 
 def write_wav(path: Path, segment: Any) -> None:
     """Writes a pydub segment as PCM wav, whole or not at all."""
-    with written_whole(path) as partial:
-        segment.export(str(partial), format="wav").close()
+    content = io.BytesIO()  # not to the file: on a full disk, wave's writer prints a traceback as it is collected
+    segment.export(content, format="wav")
+    write_bytes(path, content.getvalue())
 
 
 @lru_cache(maxsize=1)

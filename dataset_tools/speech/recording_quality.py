@@ -20,6 +20,7 @@ DECODED_S = 60.0
 _FLOOR_DBFS = -120.0
 _FULL_SCALE = 1 - 2**-11  # an 8- or 16-bit converter's highest values, and what a lossy codec makes of them
 _FRAME_S = 0.02
+_NO_SOUND = 1e9  # times full scale: squares of what is beyond would overflow
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Quality:
             low one too.
         clipped_share: share of the samples that stand at full scale for three samples or longer, 0-1.
         dc_offset: mean of the samples of the channel with the largest one, -1 to 1.
-        not_finite: how many samples are NaN or infinite; all other values are then of the rest.
+        not_finite: how many samples are NaN, infinite or beyond 1e9 times full scale; other values are of the rest.
         missing_s: seconds that the file says that it has and that are not there, or damaged.
         cancelled: whether the channels cancel each other; then the loudest one stands for their mean.
     """
@@ -87,7 +88,8 @@ class Limits:
 
 def measure(sound: Sound) -> Quality:
     """Measures decoded sound; it must have one sample at least."""
-    finite = np.isfinite(sound.samples)
+    with np.errstate(invalid="ignore"):  # signaling NaN
+        finite = np.abs(sound.samples) < _NO_SOUND
     samples = sound.samples if finite.all() else np.where(finite, sound.samples, 0.0)
     heard = replace(sound, samples=samples)
     mono = heard.mono()

@@ -17,7 +17,7 @@ import msgspec
 from filelock import FileLock
 
 from dataset_tools.core.download import TIMEOUT_S, fetch
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, without_passwords
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME
@@ -120,8 +120,8 @@ def download_corpus(
         progress: is told the bytes of downloads and of archives.
 
     Raises:
-        InputError: the licence is not accepted; or the server refuses or sends something else; or an archive is
-            damaged (it is removed); or a file is another than at first.
+        InputError: the licence is not accepted; or the address holds a password; or the server refuses or sends
+            something else; or an archive is damaged (it is removed); or a file is another than at first.
         StoppedError: no connection, or it broke, or the disk is full.
     """
     if not accept_licence:
@@ -130,6 +130,13 @@ def download_corpus(
             where=home,
             expected="your consent to the terms on that page",
             next_step=f"read them there, then run: {COMMAND}",
+        )
+    if without_passwords(home) != home:
+        raise InputError(
+            f"The address of the mirror holds a user name or a password: {home}",
+            where="--home",
+            expected="an address without: DOWNLOADS.json keeps it beside the data, for everybody who gets them",
+            next_step=f"fetch the files from there by hand, put them into {root}, and run the command without --home",
         )
     root.mkdir(parents=True, exist_ok=True)
     fetched: list[str] = []

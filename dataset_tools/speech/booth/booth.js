@@ -187,7 +187,10 @@ $("welcome").addEventListener("submit", async (event) => {
   try {
     let answer = await sign({});
     if (answer.known) answer = await sign({ same: confirm(`${answer.known} has recorded here before. Are you the same person?`) });
-    if (answer.withdrawn) answer = await sign({ same: confirm(`The recordings of ${who} were removed on ${answer.withdrawn}, as they had asked. Are you the same person, and do you give your consent anew?`) });
+    if (answer.withdrawn) {
+      const same = confirm(`The recordings of ${who} were removed on ${answer.withdrawn}, as they had asked. Are you the same person, and do you give your consent anew?`);
+      answer = await sign({ same, anew: same });
+    }
     voice = answer.voice;
     localStorage.setItem("voice", voice); localStorage.setItem("who", who);
     await enter();

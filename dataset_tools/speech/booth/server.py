@@ -30,14 +30,18 @@ _FILES = {"": ("booth.html", "text/html"), "booth.js": ("booth.js", "text/javasc
 
 
 class _Speaker(msgspec.Struct):
-    """Who wants to record. ``same``: whether they are the one of that name who recorded here before.
+    """Who wants to record.
 
-    ``speaker``: what they say of themselves.
+    Attributes:
+        same: whether they are the one of that name who recorded here before.
+        anew: whether they know that they withdrew their consent, and give it again.
+        speaker: what they say of themselves.
     """
 
     name: str
     agreed: bool
     same: bool | None = None
+    anew: bool = False
     speaker: SpeakerFacts = SpeakerFacts()
 
 
@@ -53,7 +57,7 @@ def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], Non
         InputError: the address cannot be used.
     """
     with suppress(StoppedError):  # another command is working, maybe another booth
-        booth.clear_unkept()
+        booth.clean_up()
     serve(lambda token: make_app(booth, token), address, booth.folder / "address", announce)
 
 
@@ -109,7 +113,7 @@ class _Page:
                 self._booth.consents.admit,
                 agreed=given.agreed,
                 other=given.same is False,
-                anew=given.same is True,
+                anew=given.anew,
                 speaker=given.speaker,
             )
             voice = await asyncio.to_thread(admit, given.name)

@@ -18,7 +18,6 @@ from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import with_verdicts
@@ -28,7 +27,7 @@ from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import assemble
 from dataset_tools.speech.recording_files import FoundRecording
 from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
-from dataset_tools.speech.recordings import RecordingRow, add_recording, read_recordings
+from dataset_tools.speech.recordings import RecordingRow, add_recording, merge_recordings, read_recordings
 
 HELD_S = 180.0
 """How long a line that a speaker sees is not given to others."""
@@ -98,9 +97,7 @@ class Booth:
 
     def _lines(self) -> dict[str, Line]:
         """What to say, by clip id: one of every class, then the second of every class, and so on."""
-        listing = self.workspace.manifests / "utterances.jsonl"
-        rows = list(read_rows(listing, UtteranceRow)) if listing.is_file() else []
-        said = {row.clip: row.text for row in rows if row.clip is not None and row.text}
+        said = {row.clip: row.text for row in _utterances(self.workspace) if row.clip is not None and row.text}
         chosen = assign_texts(list(self.clips.values()), self.classes, language=self.language, seed=0)
         by_class: dict[str, list[Line]] = defaultdict(list)
         for clip in self.clips.values():
@@ -124,15 +121,18 @@ class Booth:
         """Where takes lie that are not kept yet, and the secret of the address."""
         return self.workspace.cache / "booth"
 
-    def clear_unkept(self) -> None:
-        """Removes the takes that a killed booth left.
+    def clean_up(self) -> None:
+        """Removes the takes that a killed booth left unkept, and completes what it had begun to keep.
 
         Raises:
             StoppedError: another command is working in the workspace; the takes may be its.
         """
-        with workspace_lock(self.workspace.root):
+        with Ledger(self.workspace.ledger) as ledger:
             for path in self.folder.glob("*.wav"):
                 path.unlink(missing_ok=True)
+            used = {row.id for row in _utterances(self.workspace)}
+            if any(row.id not in used for row in merge_recordings((), read_recordings(self.workspace))):
+                self._use_recordings(ledger)
 
     def hold(self, clip_id: str, voice: str) -> None:
         """Notes that a speaker sees a line: others are given other ones for a while."""
@@ -206,11 +206,20 @@ class Booth:
             file.flush()
             found = FoundRecording(Path(file.name), line.clip.class_id, clip_id, voice, line.sentence, self.licence)
             row = add_recording(self.workspace, found, ledger=ledger, language=self.language, name=f"{voice}.wav")
-            clips = list(self.clips.values())
-            utterances = assemble(self.workspace, clips, self.classes, ledger)
-            _, utterances = with_verdicts(clips, utterances, read_reviews(reviews_path(self.workspace)))
-            write_rows(self.workspace.manifests / "utterances.jsonl", utterances)
+            self._use_recordings(ledger)
         return row
+
+    def _use_recordings(self, ledger: Ledger) -> None:
+        """Puts the recordings in their places in utterances.jsonl."""
+        clips = list(self.clips.values())
+        utterances = assemble(self.workspace, clips, self.classes, ledger)
+        _, utterances = with_verdicts(clips, utterances, read_reviews(reviews_path(self.workspace)))
+        write_rows(self.workspace.manifests / "utterances.jsonl", utterances)
+
+
+def _utterances(workspace: Workspace) -> list[UtteranceRow]:
+    path = workspace.manifests / "utterances.jsonl"
+    return list(read_rows(path, UtteranceRow)) if path.is_file() else []
 
 
 def _check(path: Path) -> Checked:

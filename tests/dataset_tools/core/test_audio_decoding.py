@@ -378,3 +378,14 @@ def test_channels_that_cancel_each_other_leave_the_loudest() -> None:
         sound = Sound(ordinary, 16000)
         assert not sound.cancelled
         np.testing.assert_array_equal(sound.mono(), ordinary.mean(axis=1))
+
+
+def test_signaling_nan_is_read_without_a_warning(tmp_path: Path) -> None:
+    payload = struct.pack("<3I", 0x7FA00000, 0x3F000000, 0xFFA00001)  # NaN, 0.5, NaN as 32-bit floats
+    layout = struct.pack("<HHIIHH", 3, 1, 48000, 192000, 4, 32)
+    body = b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + struct.pack("<I", len(payload)) + payload
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    samples = decode(path).samples[:, 0]
+    assert np.isnan(samples[[0, 2]]).all()
+    assert samples[1] == 0.5

@@ -26,3 +26,21 @@ def test_an_error_comes_back_whole_from_a_worker_process() -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is SampleError
     assert copy.as_dict() == {"found": "It is broken", "where": "clip 3", "next": "retry"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:s3cret@mirror.example/a", "http://…@mirror.example/a"),
+        ("ray://:s3c@ret@10.0.0.1:10001", "ray://…@10.0.0.1:10001"),
+        ("https://s3cret@host", "https://…@host"),
+        ("https://host/a@b", "https://host/a@b"),
+        ("mail owner@localhost", "mail owner@localhost"),
+    ],
+)
+def test_no_part_of_an_error_shows_a_password_of_a_url(url: str, shown: str) -> None:
+    error = InputError(f"No {url}", where=url, expected=f"not {url}", next_step=f"ask {url}")
+    expected = {"found": f"No {shown}", "where": shown, "expected": f"not {shown}", "next": f"ask {shown}"}
+    assert error.as_dict() == expected
+    assert pickle.loads(pickle.dumps(error)).as_dict() == expected
+    assert "s3c" not in repr(error) + str(error)

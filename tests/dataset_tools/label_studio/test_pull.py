@@ -211,7 +211,7 @@ def test_a_pull_killed_before_or_amid_the_rows_ends_right(
     for task in label_studio.tasks_of(project).values():
         label_studio.client().annotations.create(id=task.id, result=[verdict("accept")])
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

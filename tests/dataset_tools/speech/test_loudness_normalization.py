@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -96,3 +98,24 @@ def test_the_wav_is_the_same_every_time(sine: Sine, tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "a.wav")) as file:
         assert file.getparams()[:3] == (1, 2, 16000)
         assert file.getnframes() / 16000 == pytest.approx(1.2, abs=0.011)
+
+
+def test_on_a_full_disk_a_wav_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    script = f"""
+import resource, signal
+from pathlib import Path
+import numpy as np
+from dataset_tools.core.errors import StoppedError
+from dataset_tools.speech.audio_io import segment_of, write_wav
+segment = segment_of(np.zeros(16000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_wav(Path({str(tmp_path / "a.wav")!r}), segment)
+except StoppedError as error:
+    print(error.found)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cannot be written: File too large" in done.stdout
+    assert list(tmp_path.iterdir()) == []

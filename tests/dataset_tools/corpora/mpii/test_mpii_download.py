@@ -235,6 +235,16 @@ def test_nothing_is_asked_for_without_consent(home: Server, tmp_path: Path) -> N
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize("home", ["http://owner:s3cret@127.0.0.1:9/", "ftp://s3cret@127.0.0.1:9/"])
+def test_a_password_in_the_address_is_refused_and_neither_shown_nor_kept(home: str, tmp_path: Path) -> None:
+    command = ["download", str(tmp_path / "there"), "--accept-licence", "--only", "sentences", "--home", home]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert "holds a user name or a password" in done.output
+    assert "s3cret" not in done.output
+    assert not (tmp_path / "there").exists()
+
+
 def test_a_corpus_is_fetched_unpacked_and_recorded_through_every_trouble(home: Server, tmp_path: Path) -> None:
     root = tmp_path / "root"
     home.behavior = [700, "serve", "503", "serve", 50, "ignore", 5_000, "stall", "shifted", 90_000, "serve"]

@@ -18,11 +18,12 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.speech.booth.server import MOST_BYTES, make_app
 from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.recordings import read_recordings
@@ -82,6 +83,28 @@ def test_nothing_is_served_without_the_secret_and_no_path_is_taken_from_a_client
     assert re.fullmatch(r"recordings/[0-9a-f]{64}\.wav", row.original)
     assert not list(tmp_path.glob("*Ann*"))
     assert not list((workspace.cache / "booth").iterdir())
+
+
+def test_a_take_that_a_killed_booth_had_begun_to_keep_is_used_by_the_next(
+    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booth = Booth(workspace, CLASSES)
+    clip, listing = next(iter(booth.lines)), workspace.manifests / "utterances.jsonl"
+    voice = booth.consents.admit("Ann", agreed=True)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = listing.read_bytes()
+    with monkeypatch.context() as patched:  # between recordings.jsonl and utterances.jsonl
+        patched.setattr("dataset_tools.speech.booth.sessions.assemble", killed)
+        with pytest.raises(KeyboardInterrupt):
+            booth.keep(clip, voice, stage.wav_bytes(tmp_path))
+    assert listing.read_bytes() == before
+    (row,) = read_recordings(workspace)
+    with stage.open_booth(workspace):
+        pass
+    assert {one.clip: one.id for one in read_rows(listing, UtteranceRow)}[clip] == row.id
 
 
 def raw_answer(host: str, port: int, content: bytes) -> bytes:

@@ -1,0 +1,167 @@
+"""No decision that is on a server is passed over in silence, and none about a voice that withdrew comes back."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.cli.main import app
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import live
+from dataset_tools.decisions.unread import unread_warning
+from dataset_tools.label_studio import pulled_rows
+from dataset_tools.label_studio.projects import remembered_projects
+from dataset_tools.label_studio.pull import pull
+from dataset_tools.label_studio.pulled_rows import as_deleted, new_rows
+from dataset_tools.manifests import UtteranceRow, read_rows
+from dataset_tools.speech.booth.sessions import Booth
+
+CLASSES = load_classes()
+THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
+MakeWorkspace = Callable[..., Workspace]
+
+with_a_server = pytest.mark.label_studio
+on_one_worker = pytest.mark.xdist_group("label_studio")
+
+
+def choice(control: str, of: str, value: str) -> dict[str, Any]:
+    return {"from_name": control, "to_name": of, "type": "choices", "value": {"choices": [value]}}
+
+
+ACCEPT = choice("verdict", "video", "accept")
+GOOD_SPEECH = choice("speech_verdict", "speech", "accept")
+
+
+def reviewed(workspace: Workspace, item: str) -> set[str]:
+    return {row.id for row in read_reviews(reviews_path(workspace)) if row.item == item and not row.deleted}
+
+
+@with_a_server
+@on_one_worker
+@pytest.mark.parametrize("field", ["frames", "clip_sha256", "clip_id"])
+def test_a_decision_on_a_task_that_lost_a_field_is_missed(
+    label_studio: Any, make_workspace: MakeWorkspace, field: str
+) -> None:
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace).project
+    client = label_studio.client()
+    first, second, _ = label_studio.tasks_of(project).values()
+    for task in (first, second):
+        client.annotations.create(id=task.id, result=[ACCEPT])
+    client.tasks.update(str(first.id), data={name: one for name, one in first.data.items() if name != field})
+    news = pull(workspace, **label_studio.login)
+    assert (news.decided, news.unread) == (1, 1)
+    assert f"`{field}`" in news.problems[0][2]
+    assert "1 decisions" in str(unread_warning(workspace))
+
+    client.tasks.update(str(first.id), data=first.data)
+    assert pull(workspace, **label_studio.login).decided == 1
+    assert unread_warning(workspace) is None
+
+
+@with_a_server
+@on_one_worker
+def test_decisions_of_a_former_project_come_as_well(label_studio: Any, make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace(THREE)
+    former = label_studio.push_all(workspace).project
+    client = label_studio.client()
+    first, second, third = label_studio.tasks_of(former).values()
+    now = label_studio.push_all(workspace, project="the second of one workspace").project
+    assert now != former
+    client.annotations.create(id=first.id, result=[ACCEPT])
+    assert pull(workspace, **label_studio.login).decided == 1
+    # … whichever of them was asked in between; pushes go where they went
+    client.annotations.create(id=second.id, result=[ACCEPT])
+    title = client.projects.get(former).title
+    assert pull(workspace, **label_studio.login, project=title).decided == 1
+    assert label_studio.push_all(workspace).project == now
+    client.annotations.create(id=third.id, result=[ACCEPT])
+    client.annotations.create(id=label_studio.tasks_of(now)[third.data["clip_id"]].id, result=[ACCEPT])
+    assert pull(workspace, **label_studio.login).rows == 4
+    assert reviewed(workspace, "clip") == {task.data["clip_id"] for task in (first, second, third)}
+    assert pull(workspace, **label_studio.login).rows == 0
+
+    client.projects.delete(former)
+    assert pull(workspace, **label_studio.login).rows == 0
+    assert remembered_projects(workspace) == [f"{label_studio.target.url}/projects/{now}"]
+    assert len(reviewed(workspace, "clip")) == 3
+
+
+def speech_bytes(path: Path, tone_hz: float) -> bytes:
+    """A second of a tone that swells and fades, as a wav."""
+    time_s = np.arange(16000) / 16000
+    samples = 9000 * np.sin(2 * np.pi * tone_hz * time_s) * np.sin(2 * np.pi * 2 * time_s) ** 2
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path.read_bytes()
+
+
+@with_a_server
+@on_one_worker
+def test_a_voice_that_withdrew_leaves_all_tasks_and_never_comes_back(
+    label_studio: Any, make_workspace: MakeWorkspace, tmp_path: Path
+) -> None:
+    workspace = make_workspace(THREE)
+    booth = Booth(workspace, CLASSES)
+    voices = {"anna": 300.0, "bob": 500.0}
+    for clip, (name, tone_hz) in zip(booth.clips, voices.items(), strict=False):
+        voice = booth.consents.admit(name.title(), agreed=True)
+        booth.keep(clip, voice, speech_bytes(tmp_path / f"{name}.wav", tone_hz))
+    spoken = {row.voice: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+    assert set(spoken) == set(voices)
+    client = label_studio.client()
+    projects = [
+        label_studio.push_all(workspace).project,
+        label_studio.push_all(workspace, project="a second with voices").project,
+    ]
+    tasks = label_studio.tasks_of(projects[0])
+    for row in spoken.values():  # before the withdrawal, pulled …
+        client.annotations.create(id=tasks[row.clip].id, result=[ACCEPT, GOOD_SPEECH])
+    pull(workspace, **label_studio.login)
+    assert reviewed(workspace, "utterance") == {row.id for row in spoken.values()}
+    client.annotations.create(id=tasks[spoken["anna"].clip].id, result=[ACCEPT, GOOD_SPEECH])  # … and not
+
+    command = ["speech", "forget", "anna", "--yes", "--workspace", str(workspace.root)]
+    forgotten = CliRunner().invoke(app, command)
+    assert forgotten.exit_code == 0, forgotten.output
+    assert reviewed(workspace, "utterance") == {spoken["bob"].id}
+
+    assert pull(workspace, **label_studio.login).rows == 1  # what was said of the clip
+    pushed = label_studio.push_all(workspace)
+    assert pushed.withdrawn == 2
+    for project in projects:
+        data = {clip: task.data for clip, task in label_studio.tasks_of(project).items()}
+        assert "anna" not in str(data)
+        assert {data[spoken["anna"].clip][name] for name in ("utterance_id", "utterance_sha256")} == {None}
+        assert data[spoken["anna"].clip]["speech"] == ""
+        assert data[spoken["bob"].clip]["utterance_id"] == spoken["bob"].id
+    assert label_studio.push_all(workspace).withdrawn == 0
+    client.annotations.create(id=tasks[spoken["anna"].clip].id, result=[ACCEPT, GOOD_SPEECH])
+    assert pull(workspace, **label_studio.login).rows == 1
+    assert pull(workspace, **label_studio.login).rows == 0
+    assert reviewed(workspace, "utterance") == {spoken["bob"].id}
+    for path in workspace.annotations.rglob("*"):
+        assert path.is_dir() or b"anna" not in path.read_bytes(), path
+
+
+def test_a_decision_that_is_back_counts_though_the_clock_was_set_back(
+    make_review: Callable[..., ReviewRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = make_review(minute=1, annotation=1)
+    monkeypatch.setattr(pulled_rows, "_now", lambda: "2030-01-01T12:00:00.000000Z")
+    deleted = as_deleted(row)
+    monkeypatch.setattr(pulled_rows, "_now", lambda: "2030-01-01T11:00:00.000000Z")
+    back = new_rows([row], [row, deleted], present=True)
+    assert live([row, deleted, *back]) == back
+    assert [msgspec.structs.replace(one, time=row.time) for one in back] == [row]
+    assert new_rows([row], [row, deleted, *back], present=True) == []
