@@ -111,7 +111,9 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
         done = 0
         for clips, frames, lengths, classes in loader:
             clips, frames, lengths, classes = (part.to(device) for part in (clips, frames, lengths, classes))
-            sequences = augmented(Sequences(frames, lengths), config.training.augment, config.audio.band)
+            sequences = augmented(
+                Sequences(frames, lengths), config.training.augment, config.audio.band(config.audio.dim)
+            )
             rows_of_pair = torch.arange(len(clips), device=device)
             batch = Batch(
                 video=clips,

@@ -106,6 +106,18 @@ class TrainingOptions(ComputeOptions):
             "--set", metavar="KEY=VALUE", help="Set a configuration value, e.g. memory.capacity=100. Repeatable."
         ),
     ] = None
+    video_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--video-encoder", metavar="NAME", help="Pretrained encoder of clips: timm:NAME, transformers:NAME, …"
+        ),
+    ] = None
+    speech_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--speech-encoder", metavar="NAME", help="Pretrained encoder of speech: hubert_base, whisper:tiny, …"
+        ),
+    ] = None
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Maximum number of epochs (default: the preset's).")
     ] = None
@@ -129,13 +141,19 @@ class TrainingOptions(ComputeOptions):
         return default_run(self.manifest, self.root, name)
 
     def changes(self) -> dict[str, Any]:
-        """What ``--config``, then ``--set``, then ``--epochs``, ``--seed`` and ``--threads`` change in a preset."""
+        """What ``--config``, then ``--set``, then the options of single values change in a preset."""
         from fmn.config import values_in
 
         changes = values_in(self.config_file) if self.config_file else {}
         changes |= settings_of(self.settings or [])
-        own = {"epochs": self.epochs, "seed": self.seed, "threads": self.threads}
-        return changes | {f"training.{name}": value for name, value in own.items() if value is not None}
+        own = {
+            "video.encoder": self.video_encoder,
+            "audio.encoder": self.speech_encoder,
+            "training.epochs": self.epochs,
+            "training.seed": self.seed,
+            "training.threads": self.threads,
+        }
+        return changes | {name: value for name, value in own.items() if value is not None}
 
     def config(
         self, model: str = "fmn", form: Literal["standard", "as-published"] = "standard", **changes: Any

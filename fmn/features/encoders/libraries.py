@@ -1,0 +1,54 @@
+"""Optional libraries (timm, transformers, onnxruntime), and the licence that a model card states."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core import torch_compat
+from dataset_tools.core.errors import InputError
+from fmn.features.encoders.interface import NO_LICENCE
+
+
+def library(name: str, extra: str = "encoders") -> Any:
+    """An optional library, imported.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        if name in ("timm", "transformers"):  # both import these two, which may need a repair first
+            torch_compat.torchaudio()
+            torch_compat.torchvision()
+        module = importlib.import_module(name)
+    except (ImportError, InputError) as error:
+        raise InputError(
+            f"The library {name} cannot be imported: {error}",
+            expected=f"the extra {extra!r} of this package",
+            next_step=f"pip install 'fmn-toolkit[{extra}]'",
+        ) from error
+    if name == "transformers":
+        module.utils.logging.disable_progress_bar()
+    return module
+
+
+def licence_on_card(folder: Path) -> str:
+    """The licence in the header of the model card README.md beside the weights, as model hubs have it."""
+    card = folder / "README.md"
+    if card.is_file():
+        header = card.read_text("utf-8", errors="replace").partition("---")[2].partition("\n---")[0]
+        if found := re.search(r"^license:\s*['\"]?([\w.+-]+)", header, flags=re.MULTILINE):
+            return found[1]
+    return NO_LICENCE
+
+
+def absent(encoder: str, error: Exception, *, expected: str, next_step: str) -> InputError:
+    """The refusal of an encoder whose weights cannot be loaded."""
+    return InputError(
+        f"The weights of the encoder cannot be loaded: {str(error).splitlines()[0] if str(error) else error!r}",
+        where=encoder,
+        expected=expected,
+        next_step=next_step,
+    )
