@@ -111,9 +111,8 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
         done = 0
         for clips, frames, lengths, classes in loader:
             clips, frames, lengths, classes = (part.to(device) for part in (clips, frames, lengths, classes))
-            sequences = augmented(
-                Sequences(frames, lengths), config.training.augment, config.audio.band(config.audio.dim)
-            )
+            band = config.audio.band(config.audio.dim)
+            sequences = augmented(Sequences(frames, lengths), config.training.augment, band)
             rows_of_pair = torch.arange(len(clips), device=device)
             batch = Batch(
                 video=clips,

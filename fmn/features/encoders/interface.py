@@ -1,7 +1,7 @@
 """The interface of an encoder, and what an adapter needs: a digest of weights, the cache key, a choice of layer.
 
-A package adds an encoder by an entry point in the group ``fmn.video_encoders`` or ``fmn.speech_encoders``: a function
-that makes one (`VideoFactory`, `SpeechFactory`). docs/encoders.md has an example.
+A package adds an encoder by an entry point in one of the two groups that fmn/features/encoders/registry.py names: a
+function that makes one (`VideoFactory`, `SpeechFactory`). docs/encoders.md has an example.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class SpeechEncoder(Encoder, Protocol):
 
 
 class VideoFactory(Protocol):
-    """What an entry point of the group ``fmn.video_encoders`` names."""
+    """What an entry point for video names."""
 
     def __call__(self, argument: str, *, device: str) -> VideoEncoder:
         """Loads the encoder: ``argument`` is what follows the colon in ``--video-encoder NAME:ARGUMENT``, or empty."""
@@ -81,7 +81,7 @@ class VideoFactory(Protocol):
 
 
 class SpeechFactory(Protocol):
-    """What an entry point of the group ``fmn.speech_encoders`` names."""
+    """What an entry point for speech names."""
 
     def __call__(self, argument: str, *, device: str, layer: Layer) -> SpeechEncoder:
         """Loads the encoder; ``layer`` is ``audio.layer`` of the configuration."""

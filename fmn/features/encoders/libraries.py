@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ def library(name: str, extra: str = "encoders") -> Any:
         InputError: it is not installed.
     """
     try:
-        if name in ("timm", "transformers"):  # both import these two, which may need a repair first
+        if name in ("timm", "transformers"):  # both import what may need a repair first
             torch_compat.torchaudio()
-            torch_compat.torchvision()
+            if importlib.util.find_spec("torchvision"):
+                torch_compat.torchvision()
         module = importlib.import_module(name)
     except (ImportError, InputError) as error:
         raise InputError(
@@ -46,8 +48,9 @@ def licence_on_card(folder: Path) -> str:
 
 def absent(encoder: str, error: Exception, *, expected: str, next_step: str) -> InputError:
     """The refusal of an encoder whose weights cannot be loaded."""
+    reason = " ".join(str(error).split())[:300] or repr(error)
     return InputError(
-        f"The weights of the encoder cannot be loaded: {str(error).splitlines()[0] if str(error) else error!r}",
+        f"The weights of the encoder cannot be loaded: {reason}",
         where=encoder,
         expected=expected,
         next_step=next_step,
