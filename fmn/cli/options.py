@@ -118,6 +118,10 @@ class TrainingOptions(ComputeOptions):
             "--speech-encoder", metavar="NAME", help="Pretrained encoder of speech: hubert_base, whisper:tiny, …"
         ),
     ] = None
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", metavar="DIR", help="Read features from DIR/video and DIR/audio instead."),
+    ] = None
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Maximum number of epochs (default: the preset's).")
     ] = None
@@ -146,6 +150,8 @@ class TrainingOptions(ComputeOptions):
 
         changes = values_in(self.config_file) if self.config_file else {}
         changes |= settings_of(self.settings or [])
+        if self.features is not None:
+            changes |= features_in(self.features)
         own = {
             "video.encoder": self.video_encoder,
             "audio.encoder": self.speech_encoder,
@@ -165,6 +171,25 @@ class TrainingOptions(ComputeOptions):
         system = find_system(model)
         adapted = system.adapt(preset(self.preset, FORMS[form]))
         return with_values(adapted, {"system": system.name, **self.changes(), **changes})
+
+
+def features_in(folder: Path) -> dict[str, Any]:
+    """What ``--features`` changes: ``video.features`` and ``audio.features``, of which one may be missing."""
+    from dataset_tools.core.errors import InputError
+
+    found = {}
+    for part in ("video", "audio"):
+        places = [folder / part, *(folder / f"{part}{suffix}" for suffix in (".npz", ".parquet"))]
+        if there := next((place for place in places if place.exists()), None):
+            found[f"{part}.features"] = str(there.resolve())
+    if not found:
+        raise InputError(
+            "There are no features",
+            where=folder,
+            expected="video or audio in it: a folder, a .npz or a .parquet",
+            next_step="check the path, or write them with fmn features export",
+        )
+    return found
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, Any]:

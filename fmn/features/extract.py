@@ -60,6 +60,10 @@ def extract_video(
     """
     from fmn.features.simple_features import clip_measures
 
+    if config.kind == "features":
+        from fmn.features.feature_files import load_feature_files
+
+        return load_feature_files(items, Path(config.features), axes=1, pooling=config.pooling)
     if config.kind == "encoder":
         from fmn.features.encoding import ClipEncoding
 
@@ -115,6 +119,10 @@ def extract_audio(
     from fmn.features.mfcc import Mfcc
     from fmn.features.simple_features import utterance_measures
 
+    if config.kind == "features":
+        from fmn.features.feature_files import load_feature_files
+
+        return load_feature_files(items, Path(config.features), axes=2)
     if config.kind == "encoder":
         from fmn.features.encoding import UtteranceEncoding
 

@@ -81,8 +81,8 @@ def test_another_failure_is_a_message_and_no_repair(tmp_path: Path) -> None:
 
 def test_operators_that_torchvision_lacks_are_declared(tmp_path: Path) -> None:
     code = "from dataset_tools.core import torch_compat as tc; print(tc.torchvision().there)"
-    fake = "import torch\nfor name in ('made_up', 'another'):\n    torch.library.register_fake('torchvision::' + name)(len)"
-    (tmp_path / "torchvision.py").write_text(fake + "\nthere = True")
+    declared = "for name in ('made_up', 'another'):\n    torch.library.register_fake('torchvision::' + name)(len)"
+    (tmp_path / "torchvision.py").write_text(f"import torch\n{declared}\nthere = True")
     assert in_a_fresh_process(code, tmp_path) == "True"
 
 
