@@ -199,9 +199,10 @@ class AudioFeatureConfig:
             return TRIVIAL_DIMS[self.kind]
         return self.n_mels if self.kind == "log_mel" else self.n_mfcc * (1 + self.deltas)
 
-    def band(self, dim: int) -> int:
-        """Of the ``dim`` values of a frame, neighbors that belong together: the coefficients of one order, or all."""
-        return self.n_mfcc if self.kind == "mfcc" else dim
+    @property
+    def band(self) -> int | None:
+        """Neighboring values of a frame that belong together: the coefficients of one order; None: all of them."""
+        return self.n_mfcc if self.kind == "mfcc" else None
 
     @property
     def digest(self) -> str:

@@ -139,16 +139,9 @@ def extract_audio(
         def whole(item: Media) -> Feature | ToolkitError:
             return _isolated(item, lambda media: sequence(read_audio(media.path, config.sample_rate_hz)).numpy())
 
-        return _collect(
-            "audio features",
-            items,
-            results,
-            overlapped(whole, missing, jobs),
-            store,
-            progress,
-            note=None,
-            source=source,
-        )
+        computed = overlapped(whole, missing, jobs)
+        found = _collect("audio features", items, results, computed, store, progress, note=None, source=source)
+        return replace(found, band=config.band)
 
 
 def _encoded(

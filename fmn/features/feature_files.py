@@ -37,6 +37,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
         source: digest of what decided the values.
         note: what must be said of them.
         trained_on: SHA-256 of clips that the network behind them was trained on.
+        band: of an audio frame, how many neighboring values belong together; None: all.
         content: digest of all the files.
     """
 
@@ -44,6 +45,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
     source: str
     note: str | None
     trained_on: list[str]
+    band: int | None
     content: str
 
 
@@ -124,7 +126,8 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     dim = values[first].shape[-1] if first else 0
     about = _about(path)
     if about is not None and about.content == files.content:
-        return FeatureSet(dim, values, failures, about.source, 0, about.note, frozenset(about.trained_on))
+        known = frozenset(about.trained_on)
+        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band)
     return FeatureSet(dim, values, failures, f"files-{files.content[:16]}", 0, f"Features are read from {path.name}.")
 
 
@@ -151,6 +154,7 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
         source=found.source,
         note=found.note,
         trained_on=sorted(found.trained_on),
+        band=found.band,
         content=_folder(folder).content,
     )
     write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")

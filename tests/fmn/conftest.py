@@ -166,7 +166,8 @@ def made_features(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def extraction(kind: str, dim: int) -> Callable[..., FeatureSet]:
         def extract(items: Sequence[Media], config: object, **_: object) -> FeatureSet:
             calls[kind] += 1
-            return FeatureSet(dim=dim, values={item.sha256: rows[item.sha256] for item in items}, source=kind)
+            values = {item.sha256: rows[item.sha256] for item in items}
+            return FeatureSet(dim=dim, values=values, source=kind, band=SMALL.audio.band if kind == "audio" else None)
 
         return extract
 
