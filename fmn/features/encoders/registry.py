@@ -12,10 +12,12 @@ from fmn.features.encoders.interface import Layer, SpeechEncoder, SpeechFactory,
 VIDEO, SPEECH = "fmn.video_encoders", "fmn.speech_encoders"
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     VIDEO: {
+        "efficientnet_lite0": "fmn.features.encoders.light_images:EfficientNetLite0",
         "timm": "fmn.features.encoders.timm_images:TimmImages",
         "transformers": "fmn.features.encoders.transformers_vision:TransformersVision",
     },
     SPEECH: {
+        "openwakeword": "fmn.features.encoders.light_speech:OpenWakeWord",
         "torchaudio": "fmn.features.encoders.torchaudio_speech:TorchaudioSpeech",
         "whisper": "fmn.features.encoders.whisper_speech:WhisperSpeech",
     },
@@ -61,7 +63,7 @@ def _find(group: str, text: str) -> tuple[Any, str]:
         raise InputError(
             f"There is no encoder {name!r}",
             where="video.encoder" if group == VIDEO else "audio.encoder",
-            expected=f"one of {', '.join([*(f'{prefix}:…' for prefix in known), *short])}",
+            expected=f"one of {', '.join([*known, *short])}",
             next_step="see docs/encoders.md; a package adds one by an entry point in the group " + group,
         )
     return known[name].load(), argument

@@ -34,14 +34,17 @@ class TimmImages:
             InputError: there is no such model, or its weights are not there or do not fit.
         """
         timm = library("timm")
-        model = _load(timm, argument)
+        self._use(timm, _load(timm, argument), device, _licence_in(argument))
+
+    def _use(self, timm: Any, model: Any, device: str, licence: str) -> None:
+        """Takes a loaded model; ``licence`` counts where timm states none."""
         settings = timm.data.resolve_model_data_config(model)
         classes = getattr(model, "num_classes", 0)
         if classes:  # what is left is what the classifier would have been given
             model.reset_classifier(0)
         architecture = model.pretrained_cfg.get("architecture") or type(model).__name__
         self.name = f"timm:{architecture}"
-        self.licence = model.pretrained_cfg.get("license") or _licence_in(argument)
+        self.licence = model.pretrained_cfg.get("license") or licence
         self.size_px = int(settings["input_size"][1])
         self.source = source_of(
             self.name,
