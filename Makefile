@@ -1,12 +1,15 @@
 # make demo   the whole chain on the stand-in corpus, from an empty machine to a table of results
 # make test   every test, real components included
 # DEMO=DIR, DEMO_PER_CLASS=N choose where the demo lives and how many clips a class has.
-# VENV=DIR chooses the virtual environment (default .venv), PYTHON=… the interpreter it is made from.
+# VENV=DIR chooses the virtual environment (default .venv), PYTHON=… the interpreter it is made from; CONSTRAINTS= (empty)
+# installs the newest versions that pyproject.toml allows.
 # make gpu    everything that needs a GPU, where there is one (docs/benchmarks-gpu.md); gpu-wheels and gpu-inputs beforehand
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
+CONSTRAINED := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 DEMO ?= demo
 DEMO_PER_CLASS ?= 20
 DEMO_DIFFICULTY ?= standard
@@ -34,11 +37,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable '.[dev]'
 	@touch $(VENV)/.installed $@
 
 # Five commands, the ones that a user types for real footage; each goes on where it was stopped.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -20,12 +21,14 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import sentence_files
 from dataset_tools.speech.dataset_speech import SpeechOptions
+from dataset_tools.speech.engine_registry import voice_licences
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"
 OWN_LICENCE = "footage of one's own: its licence is not known to the toolkit"
 STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
-SPEECH_LICENCES = {"espeak": "spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)"}
+
+_ANNOTATION_SUFFIXES = {".csv", ".eaf", ".json", ".txt", ".xml"}
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,18 @@ def read_last_build(workspace: Workspace) -> LastBuild:
         ) from error
 
 
+def sha256_of_annotations(path: Path) -> str:
+    """SHA-256 of an annotation file; of a folder, of the annotation files and texts in it, and of names."""
+    if not path.is_dir():
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    files = [file for pattern in ("[!.]*", "[!.]*/[!.]*") for file in path.glob(pattern) if file.is_file()]
+    for file in sorted(files):
+        text = sha256_of(file) if file.suffix.lower() in _ANNOTATION_SUFFIXES else ""
+        digest.update(f"{file.relative_to(path).as_posix()}\n{text}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
 def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary) -> dict[str, Any]:
     settings = asdict(options)
     files = sentence_files(options.voices.sentences) if options.speech else ()
@@ -221,7 +236,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
         "class_file": {"name": classes.path.name, "sha256": sha256_of(classes.path)},
         "annotations": {
             "name": corpus.annotations.path.name,
-            "sha256": sha256_of(corpus.annotations.path),
+            "sha256": sha256_of_annotations(corpus.annotations.path),
             "intervals": len(corpus.annotations.intervals),
             "frame_rate": corpus.annotations.frame_rate,
         },
@@ -239,7 +254,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
         "versions": {"fmn-toolkit": _version("fmn-toolkit"), "av": _version("av"), "encoder": encoder_version()},
         "licences": [
             STANDIN_LICENCE if corpus.standin is not None else OWN_LICENCE if corpus.is_own else FOOTAGE_LICENCE,
-            *([SPEECH_LICENCES[options.voices.engine]] if options.voices.engine in SPEECH_LICENCES else []),
+            *(voice_licences(options.voices.engine) if options.speech else ()),
         ],
     }
 

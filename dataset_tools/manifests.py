@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -87,6 +87,39 @@ class ClipRow(FileRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     source_frames: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
+_LONGEST_FACT = 80  # characters
+
+
+class SpeakerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a speaker says of themselves; empty where it was not said.
+
+    Attributes:
+        accent: in their own words, ``Scottish``. device: what they record with, ``headset``.
+        age_band: one of ``AGE_BANDS``.
+    """
+
+    AGE_BANDS: ClassVar = ("under 18", "18-29", "30-44", "45-59", "60 and over")
+
+    accent: str = ""
+    age_band: str = ""
+    device: str = ""
+
+    def __post_init__(self) -> None:
+        if self.age_band not in ("", *self.AGE_BANDS):
+            bands = ", ".join(self.AGE_BANDS)
+            raise ValueError(f"the age band is {self.age_band!r}, expected one of {bands}, or nothing")
+        for name in ("accent", "device"):
+            text = getattr(self, name)
+            if len(text) > _LONGEST_FACT or not text.isprintable():
+                raise ValueError(
+                    f"{name} is {text[:_LONGEST_FACT]!r}, expected a line of at most {_LONGEST_FACT} characters"
+                )
+
+    def filled_from(self, earlier: SpeakerFacts) -> SpeakerFacts:
+        """These facts, and of ``earlier`` ones what is not said here."""
+        return SpeakerFacts(*(getattr(self, name) or getattr(earlier, name) for name in self.__struct_fields__))
+
+
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True):
     """What was done to an utterance to make a copy of it.
 
@@ -116,6 +149,7 @@ class UtteranceRow(FileRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
         duration_s: samples / sample_rate_hz.
         quality: measured values by name, and ``warnings``.
         review: verdict of the decision that counts, or null.
+        speaker: of a recorded voice: what its speaker says of themselves; left out where nothing is known.
         augmented: of a copy only: what it was copied from, and what was done to it.
     """
 
@@ -132,6 +166,7 @@ class UtteranceRow(FileRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
     sha256: Sha256
     quality: dict[str, Any]
     review: str | None = None
+    speaker: SpeakerFacts | msgspec.UnsetType = msgspec.UNSET
     augmented: Augmentation | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:

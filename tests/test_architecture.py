@@ -152,6 +152,39 @@ def test_a_command_line_is_imported_without_anything_heavy(module: str) -> None:
     assert not set(loaded.stdout.split()) & set(HEAVY)
 
 
+IMPORT_NAMES = {"ffmpeg-python": "ffmpeg", "label-studio-sdk": "label_studio_sdk"}
+
+
+def required_packages() -> dict[str, str]:
+    """The packages that docs/architecture.md names with one file, and that file."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Required packages")[2]
+    return dict(re.findall(r"^\| ([\w-]+).*\| `([\w/]+\.py)` \|$", text, flags=re.MULTILINE))
+
+
+def every_import(tree: ast.AST) -> Iterator[str]:
+    """Modules that a file imports by a statement or by name (``import_module("…")``)."""
+    yield from imported(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (str(one.value) for one in node.args if isinstance(one, ast.Constant))
+
+
+def test_the_packages_that_may_have_to_be_replaced_are_listed() -> None:
+    named = {"pytorchvideo", "torchaudio", "TTS", "pydub", "ffmpeg-python", "label-studio-sdk"}
+    assert set(required_packages()) == named | {"lemminflect", "onnxruntime", "pocketsphinx"}
+
+
+@pytest.mark.parametrize(("package", "path"), required_packages().items())
+def test_a_package_is_imported_in_the_one_file_that_is_said(package: str, path: str) -> None:
+    name = IMPORT_NAMES.get(package, package)
+    users = {
+        str(file.relative_to(ROOT))
+        for file, tree in FILES.items()
+        if any(module.split(".")[0] == name for module in every_import(tree))
+    }
+    assert users == {path}
+
+
 def test_the_wheel_holds_every_package() -> None:
     declared = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     assert declared == IS_PACKAGE | {"dataset_tools.annotations"}

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 
 from dataset_tools.build.inputs import built_from, check_same_footage, remember_inputs
+from dataset_tools.build.planning_on_sources import OpenedSources, plan_on_sources, plan_with
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan, PlannedClip
 from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
-from dataset_tools.clips.interval_selection import NOTHING_KNOWN, SourceStatus
-from dataset_tools.clips.planning import plan_clips
+from dataset_tools.clips.interval_selection import NOTHING_KNOWN
 from dataset_tools.clips.renamed_videos import rows_under_new_ids
 from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
 from dataset_tools.core.files import sha256_of
@@ -32,7 +31,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.sentences import check_words
-from dataset_tools.video.source_videos import Source, read_sources
+from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5
 
@@ -54,6 +53,7 @@ def build_dataset(
     jobs: int = 1,
     dry_run: bool = False,
     replace_footage: bool = False,
+    retry_died: bool = False,
     progress: Progress = silent,
 ) -> BuildSummary:
     """Cuts the clips of the classes, speaks their descriptions, writes clips.jsonl, utterances.jsonl and build.json.
@@ -62,7 +62,8 @@ def build_dataset(
     long as it refers to the clip as it is: trims, other classes and sentences, rejections. A clip that cannot be cut is
     replaced by another interval of its class where there is one; it keeps its row in the ledger, as failed. Files of
     clips that are no longer in the data set are left where they are: another build may want them. A data set of other
-    footage is replaced only with ``replace_footage``.
+    footage is replaced only with ``replace_footage``. What killed its worker process the last time is tried again only
+    with ``retry_died``.
 
     Raises:
         InputError: an input is wrong; nothing was written.
@@ -76,7 +77,7 @@ def build_dataset(
     )
     reviews += renamed
     decisions = decide(reviews, "clip")
-    plan = _plan(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
+    plan = plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     if not corpus.videos:
         raise InputError(
             "None of the videos is in the folder" if corpus.is_own else "There are no videos in the folder",
@@ -97,21 +98,21 @@ def build_dataset(
             memory = Path(nowhere) / "sources"
             if (workspace.cache / "sources").is_dir():
                 copytree(workspace.cache / "sources", memory)  # a dry run writes nothing
-            opened = _Sources(corpus, memory, jobs, progress)
-            plan = _plan_on(opened, classes, options, decisions, set())
+            opened = OpenedSources(corpus, memory, jobs, progress)
+            plan = plan_on_sources(opened, classes, options, decisions, set())
         if not plan.clips:
             raise _no_clip(plan, {}, corpus)
         return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
     if options.speech:
         _check_speech(options.voices, classes)
-    with Ledger(workspace.ledger) as ledger:
+    with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
             remember_inputs(workspace, corpus, classes)  # a first build that is stopped is of this footage, too
         if renamed:
             with reviews_lock(workspace):
                 append_reviews(reviews_path(workspace), renamed)
         failures = _Failures()
-        opened = _Sources(corpus, workspace.cache / "sources", jobs, progress)
+        opened = OpenedSources(corpus, workspace.cache / "sources", jobs, progress, retry_died)
         plan, clips = _cut(workspace, opened, classes, options, decisions, ledger, failures)
         if not clips and not plan.left_out:
             _note_refusals(plan, ledger)
@@ -158,73 +159,9 @@ def _check_speech(options: SpeechOptions, classes: ClassFile) -> None:
         read_sentences(options.sentences)
 
 
-def _plan(
-    corpus: Corpus, classes: ClassFile, options: BuildOptions, known: SourceStatus, decisions: Mapping[str, Decision]
-) -> Plan:
-    return plan_clips(
-        corpus,
-        classes,
-        per_class=options.per_class,
-        shortfall=options.shortfall,
-        seed=options.seed,
-        min_frames=options.min_frames,
-        known=known,
-        decisions=decisions,
-    )
-
-
-@dataclass
-class _Sources:
-    """The videos of a corpus, opened as plans need them."""
-
-    corpus: Corpus
-    memory: Path
-    jobs: int
-    progress: Progress
-    read: dict[str, Source] = field(default_factory=dict)
-    unreadable: dict[str, ToolkitError] = field(default_factory=dict)
-
-    def open(self, names: Collection[str]) -> None:
-        videos = {name: self.corpus.videos[name] for name in names}
-        read, unreadable = read_sources(videos, self.memory, jobs=self.jobs, progress=self.progress)
-        self.read |= read
-        self.unreadable |= unreadable
-
-    def without_times(self) -> tuple[str, ...]:
-        """The videos that have no times, as full sentences; not all where they are many."""
-        said = [
-            f"{name}: {source.index.no_times}; its clips play at {float(Fraction(source.index.rate)):.3g} frames per "
-            "second, which is what its header says."
-            for name, source in sorted(self.read.items())
-            if not source.index.stamps
-        ]
-        more = [f"and {len(said) - _SHOWN_REASONS} more videos without times."] * (len(said) > _SHOWN_REASONS)
-        return (*said[:_SHOWN_REASONS], *more)
-
-    def status(self, failed: Collection[str]) -> SourceStatus:
-        frames = {name: source.index.frames for name, source in self.read.items()}
-        return SourceStatus(frames, self.unreadable, failed)
-
-
-def _plan_on(
-    opened: _Sources,
-    classes: ClassFile,
-    options: BuildOptions,
-    decisions: Mapping[str, Decision],
-    failed: Collection[str],
-) -> Plan:
-    """Plans, opens the videos of the plan, and plans again with what turned out, until all of them are known."""
-    while True:
-        plan = _plan(opened.corpus, classes, options, opened.status(failed), decisions)
-        unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - opened.read.keys()
-        if not unread:
-            return plan
-        opened.open(unread)
-
-
 def _cut(
     workspace: Workspace,
-    opened: _Sources,
+    opened: OpenedSources,
     classes: ClassFile,
     options: BuildOptions,
     decisions: Mapping[str, Decision],
@@ -239,7 +176,7 @@ def _cut(
     failed: set[str] = set()
     contents: dict[str, str] = {}
     while True:
-        plan = _plan_on(opened, classes, options, decisions, failed)
+        plan = plan_on_sources(opened, classes, options, decisions, failed)
         decided = [clip for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
         for clip in decided:
             if clip.decision and clip.decision.row.shown.source_sha256 == sources[clip.interval.video].sha256:

@@ -11,12 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from dataset_tools.build_record import read_build
+from dataset_tools.build_record import read_build, sha256_of_annotations
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.annotations.formats import ListOptions
+from dataset_tools.corpora.annotations.own_footage import OwnCorpus
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 INPUTS_SCHEMA = "fmn.inputs/1"
@@ -29,11 +31,16 @@ _NAMES: dict[Kind, str] = {
 
 
 class Footage(msgspec.Struct, frozen=True):
-    """Where footage is: ``path`` is the annotation file of footage of one's own, else the folder of the corpus."""
+    """Where footage is: ``path`` is the annotation file of footage of one's own, else the folder of the corpus.
+
+    Attributes:
+        read_with: how the annotation file is read.
+    """
 
     kind: Kind
     path: str
     videos: str | None = None
+    read_with: ListOptions = ListOptions()
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -57,7 +64,8 @@ def own_class_file(workspace: Workspace) -> Path:
 def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile) -> None:
     """Writes cache/inputs.json."""
     videos = _written(corpus.root, workspace) if corpus.is_own else None
-    footage = Footage(_kind(corpus), _written(_place(corpus), workspace), videos)
+    read_with = corpus.read_with if isinstance(corpus, OwnCorpus) else ListOptions()
+    footage = Footage(_kind(corpus), _written(_place(corpus), workspace), videos, read_with)
     usual = {shipped_file("classes.yaml").resolve(), own_class_file(workspace).resolve()}
     class_file = None if classes.path.resolve() in usual else _written(classes.path, workspace)
     record = msgspec.json.encode(Inputs(INPUTS_SCHEMA, footage, class_file))
@@ -87,7 +95,8 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
     root, footage = workspace.root, inputs.footage
     videos = None if footage.videos is None else str(root / footage.videos)
     class_file = None if inputs.class_file is None else str(root / inputs.class_file)
-    return Inputs(inputs.schema, Footage(footage.kind, str(root / footage.path), videos), class_file)
+    found = Footage(footage.kind, str(root / footage.path), videos, footage.read_with)
+    return Inputs(inputs.schema, found, class_file)
 
 
 def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | None:
@@ -117,7 +126,7 @@ def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | N
         + ("and it is not recorded where that is" if footage is None else "which is not there any more"),
         where=workspace.root if footage is None else footage.path,
         expected="the footage that the data set is of",
-        next_step=f"name it: --{'annotations FILE.csv' if kind == 'annotations' else 'mpii DIR'};"
+        next_step=f"name it: --{'annotations FILE' if kind == 'annotations' else 'mpii DIR'};"
         " or name another workspace: -w DIR",
     )
 
@@ -144,7 +153,9 @@ def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
     recorded = read_build(workspace).get("annotations") or {}
     inputs = read_inputs(workspace)
     is_same_place = inputs is None or Path(inputs.footage.path).resolve() == _place(corpus).resolve()
-    if built == _kind(corpus) and (is_same_place or recorded.get("sha256") == sha256_of(corpus.annotations.path)):
+    if built == _kind(corpus) and (
+        is_same_place or recorded.get("sha256") == sha256_of_annotations(corpus.annotations.path)
+    ):
         return
     place = "" if inputs is None else f": {inputs.footage.path}"
     raise InputError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from dataset_tools.build.planning_on_sources import plan_with
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.clips.planning import plan_clips
+from dataset_tools.clips.interval_selection import NOTHING_KNOWN
 from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
 
@@ -23,12 +24,5 @@ def needed_videos(root: Path, classes: ClassFile, options: BuildOptions) -> tupl
     corpus = open_corpus(root)
     named = {interval.video for interval in corpus.annotations.intervals}
     videos = {name: root / "videos" / f"{name}.avi" for name in named} | corpus.videos
-    plan = plan_clips(
-        replace(corpus, videos=videos),
-        classes,
-        per_class=options.per_class,
-        shortfall=options.shortfall,
-        seed=options.seed,
-        min_frames=options.min_frames,
-    )
+    plan = plan_with(replace(corpus, videos=videos), classes, options, NOTHING_KNOWN, {})
     return tuple(sorted({clip.interval.video for clip in plan.clips}))

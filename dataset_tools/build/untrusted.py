@@ -23,9 +23,10 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews
 from dataset_tools.manifests import ClipRow, PairRow, PredictionRow, SplitPairRow, UtteranceRow, resolve
 from dataset_tools.pairs.split_record import read_split
-from dataset_tools.speech.booth.consents import ConsentRow
+from dataset_tools.speech.consents import ConsentRow
 from dataset_tools.speech.recording_files import SOUND_SUFFIXES
 from dataset_tools.speech.recordings import RecordingRow
+from dataset_tools.speech.transcripts import TranscriptRow
 
 MIB = 2**20
 MOST_LISTED = 100
@@ -59,6 +60,7 @@ ROWS: tuple[tuple[str, type[Row]], ...] = (
     ("manifests/pairs.jsonl", PairRow),
     ("manifests/train.jsonl", SplitPairRow),
     ("manifests/test.jsonl", SplitPairRow),
+    ("manifests/transcripts.jsonl", TranscriptRow),
     ("ledger.jsonl", LedgerRow),
     ("recordings/recordings.jsonl", RecordingRow),
     ("recordings/consents.jsonl", ConsentRow),

@@ -16,6 +16,7 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.classes.proposal import Proposal
+    from dataset_tools.corpora.annotations.formats import ListOptions
 
 
 def classes(
@@ -58,7 +59,7 @@ def classes(
             next_step="give another name with --out, or move the file away",
         )
     if draft_from is not None:
-        _draft(terminal, draft_from, options.count, out)
+        _draft(terminal, draft_from, footage.read_with, options.count, out)
         return
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
     corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS)
@@ -80,14 +81,16 @@ def classes(
     )
 
 
-def _draft(terminal: Terminal, listing: Path, count: int | None, out: Path | None) -> None:
+def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int | None, out: Path | None) -> None:
     """Drafts a class file from annotations, without opening a video."""
+    from msgspec.structs import asdict
+
     from dataset_tools.classes.writer import write_classes
     from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
-    from dataset_tools.corpora.annotations.interval_csv import read_interval_list
+    from dataset_tools.corpora.annotations.formats import read_annotations
 
-    listed = read_interval_list(listing)
-    draft = draft_classes(listed.rows, listing, count=count)
+    listed = read_annotations(listing, **asdict(read_with))
+    draft = draft_classes(listed, listing, count=count)
     for note in listed.notes:
         terminal.say(f"  {note}")
     terminal.say(draft_table(draft))

@@ -17,6 +17,7 @@ from dataset_tools.core.workspace import Workspace
 if TYPE_CHECKING:
     from dataset_tools.build.inputs import Footage
     from dataset_tools.classes.triplets import ClassFile
+    from dataset_tools.corpora.annotations.formats import ListOptions
     from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
@@ -39,12 +40,45 @@ class FootageOptions:
         typer.Option(
             "--annotations",
             help="Annotations of your own footage: a CSV video,start_frame,end_frame,action,subject,object"
-            " (or start_s,end_s).",
+            " (or start_s,end_s), a file of another format (docs/own-footage.md), or a folder with a folder a class.",
         ),
     ] = None
     videos: Annotated[
         Path | None, typer.Option("--videos", help="Folder of the videos of --annotations (default: beside the file).")
     ] = None
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Format of --annotations, where its content does not tell: csv, epic-kitchens, activitynet,"
+            " activitynet-captions, youcook2, elan, via, cvat, label-studio, folder.",
+        ),
+    ] = None
+    tier: Annotated[
+        str | None,
+        typer.Option("--tier", help="Which tier (VIA: attribute, Label Studio: control) holds the label, if several."),
+    ] = None
+    frame_base: Annotated[
+        int | None,
+        typer.Option("--frame-base", help="First frame's number in --annotations, 0 or 1 (default: the format's)."),
+    ] = None
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", help="Frames in --annotations are of copies of the videos with this many per second."),
+    ] = None
+    person: Annotated[
+        str | None,
+        typer.Option(
+            "--person", help="Regular expression whose first group, in the name of a video, is the person that is seen."
+        ),
+    ] = None
+
+    @property
+    def read_with(self) -> ListOptions:
+        """How --annotations is read."""
+        from dataset_tools.corpora.annotations.formats import ListOptions
+
+        return ListOptions(self.format, self.tier, self.frame_base, self.fps, self.person)
 
     def source(self, place: Workspace) -> Footage | None:
         """The footage that is named, else the workspace's, else the environment's; None: the stand-in is to be drawn.
@@ -52,15 +86,19 @@ class FootageOptions:
         Raises:
             InputError: options contradict each other, or the workspace's footage is not there any more.
         """
+        from msgspec.structs import asdict
+
         from dataset_tools.build.inputs import Footage, known_footage
 
-        if self.videos is not None and self.annotations is None:
-            raise InputError(
-                "--videos goes with --annotations",
-                where=self.videos,
-                expected="a CSV of intervals for these videos",
-                next_step="give it with --annotations; MPII Cooking 2 is found by --mpii alone",
-            )
+        read_with = self.read_with
+        for name, value in {"videos": self.videos, **asdict(read_with)}.items():
+            if value is not None and self.annotations is None:
+                raise InputError(
+                    f"--{name.replace('_', '-')} goes with --annotations",
+                    where=str(value),
+                    expected="annotations for these videos",
+                    next_step="give them with --annotations; MPII Cooking 2 is found by --mpii alone",
+                )
         if self.annotations is not None and self.mpii is not None:
             raise InputError(
                 "--annotations and --mpii name two sources of footage",
@@ -70,7 +108,7 @@ class FootageOptions:
             )
         if self.annotations is not None:
             videos = None if self.videos is None else str(self.videos)
-            return Footage("annotations", str(self.annotations), videos)
+            return Footage("annotations", str(self.annotations), videos, read_with)
         if self.mpii is not None:
             return Footage("mpii", str(self.mpii))
         corpus_root = os.environ.get(CORPUS_ENVIRONMENT)
@@ -95,6 +133,7 @@ class FootageOptions:
             return open_own_footage(
                 Path(source.path),
                 classes,
+                read_with=source.read_with,
                 videos=None if source.videos is None else Path(source.videos),
                 memory=Path(nowhere) if dry_run else place.cache / "sources",
                 jobs=jobs,

@@ -114,6 +114,7 @@ def build(
     from dataset_tools.build.building import build_dataset
     from dataset_tools.build.inputs import drawn_standin, known_class_file, own_class_file
     from dataset_tools.build_record import BuildOptions
+    from dataset_tools.speech.engine_registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
     class_file = classes.load(place)
@@ -144,6 +145,8 @@ def build(
             replace_footage=replace_footage,
             progress=terminal.progress,
         )
+    for licence in voice_licences(synthesis.voices) if speech else ():
+        terminal.say(f"  {licence}")
     _show_build(terminal, summary, place)
 
 
@@ -257,7 +260,9 @@ def retry(
     corpus = footage.corpus(class_words, place, terminal, execution.jobs)
     options = last.options_with([*(sentences or ()), *own_sentences(corpus)])
     with execution.running():
-        summary = build_dataset(place, corpus, class_words, options, jobs=execution.jobs, progress=terminal.progress)
+        summary = build_dataset(
+            place, corpus, class_words, options, jobs=execution.jobs, retry_died=True, progress=terminal.progress
+        )
     _show_build(terminal, summary, place)
 
 

@@ -84,7 +84,9 @@ class ExecutionOptions:
 class SynthesisOptions:
     """How descriptions are spoken."""
 
-    voices: Annotated[str, typer.Option("--voices", help="Speech engine: espeak, coqui:MODEL, or your own.")] = "espeak"
+    voices: Annotated[
+        str, typer.Option("--voices", help="Speech engine: espeak, piper[:VOICE], coqui:MODEL, or your own.")
+    ] = "espeak"
     language: LanguageOption = "en"
     sentences: SentencesOption = None
     augment: Annotated[

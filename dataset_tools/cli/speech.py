@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
-from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, JobsOption
+from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.speech.dataset_speech import SpeechSummary
+    from dataset_tools.speech.transcripts import TranscriptSummary
 
 speech_app = CommandLine(help="Synthesize, import or record spoken descriptions.", no_args_is_help=True)
 
@@ -31,6 +33,7 @@ def speech_synthesize(
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
     from dataset_tools.speech.dataset_speech import synthesize_dataset
+    from dataset_tools.speech.engine_registry import voice_licences
 
     summary = synthesize_dataset(
         place,
@@ -39,6 +42,8 @@ def speech_synthesize(
         jobs=jobs,
         progress=terminal.progress,
     )
+    for licence in voice_licences(synthesis.voices):
+        terminal.say(f"  {licence}")
     _show_speech(terminal, "speak", summary, place)
 
 
@@ -53,6 +58,15 @@ def speech_import(
     ],
     language: LanguageOption = "en",
     licence: LicenceOption = "",
+    renewed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--renewed-consent", help="A voice that was forgotten and whose speaker has agreed anew; may be repeated."
+        ),
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again recordings whose worker process died (out of memory, say).")
+    ] = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
     """Import recordings; each replaces a synthesized utterance in the data set.
@@ -67,12 +81,59 @@ def speech_import(
         classes.load(place),
         language=language,
         licence=licence,
+        renewed=renewed or (),
+        retry_died=retry,
         jobs=jobs,
         progress=terminal.progress,
     )
     for mismatch in summary.mismatches:
         terminal.warn(mismatch)
+    if summary.added:
+        _check_imported(terminal, place, jobs)
     _show_speech(terminal, "import", summary, place)
+
+
+@speech_app.command("check")
+def speech_check(
+    terminal: Terminal,
+    place: Workspace,
+    synthesized: Annotated[bool, typer.Option("--synthesized", help="Check synthesized utterances, too.")] = False,
+    jobs: JobsOption = DEFAULT_JOBS,
+) -> None:
+    """Check that recordings say their sentences (English; the extra transcripts); only warns.
+
+    Example: fmn-data speech check
+    """
+    from dataset_tools.speech.transcripts import check_transcripts
+
+    found = check_transcripts(place, recorded=not synthesized, jobs=jobs, progress=terminal.progress)
+    _show_check(terminal, found, place)
+    terminal.result(found.as_dict())
+    terminal.some_failed(len(found.failures), "mend those files, then run fmn-data speech check again")
+
+
+def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:
+    from dataset_tools.core.errors import InputError
+    from dataset_tools.speech.transcripts import check_transcripts
+
+    try:
+        found = check_transcripts(place, jobs=jobs, progress=terminal.progress)
+    except InputError as error:
+        terminal.say(f"  whether the sentences were said was not checked: {error.next_step}")
+        return
+    _show_check(terminal, found, place)
+
+
+def _show_check(terminal: Terminal, found: TranscriptSummary, place: Workspace) -> None:
+    doubtful = [row for row in found.rows if row.warning is not None]
+    for row in doubtful:
+        terminal.warn(f"{row.id}: {row.warning} ({row.text})")
+    for reason, number in Counter(found.skipped.values()).items():
+        terminal.say(f"  {number} not checked: {reason}")
+    for name, error in found.failures.items():
+        terminal.warn(f"{name}: {error.found}")
+    said = f"{len(found.rows)} utterances, {len(doubtful)} perhaps of another sentence"
+    terminal.closing("check", said, place.manifests / "transcripts.jsonl")
 
 
 @speech_app.command("record")
@@ -103,9 +164,9 @@ def speech_record(
     """
     from dataset_tools.core.errors import InputError
     from dataset_tools.core.web_server import Address
-    from dataset_tools.speech.booth.consents import CONSENT
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
+    from dataset_tools.speech.consents import CONSENT
 
     if consent is not None and not consent.is_file():
         raise InputError("There is no such file", where=consent, expected="a text that speakers agree to")
@@ -122,6 +183,23 @@ def speech_record(
     terminal.closing("record", said, place.recordings)
     terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines)})
     terminal.next("fmn-data pairs")
+
+
+@speech_app.command("forget")
+def speech_forget(
+    terminal: Terminal,
+    place: Workspace,
+    voice: Annotated[str, typer.Argument(help="Voice of the speaker who withdraws, as the report names it.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Remove everything of a recorded speaker who withdraws consent; a tombstone stays.
+
+    Example: fmn-data speech forget anna --dry-run
+    """
+    from dataset_tools.cli.forget import forget
+
+    forget(terminal, place, voice, yes=yes, dry_run=dry_run)
 
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:

@@ -49,6 +49,10 @@ class CutTask:
     def __str__(self) -> str:
         return Path(self.source.path).name
 
+    def parts(self) -> tuple[CutTask, ...]:
+        """A task for each span."""
+        return tuple(CutTask(self.source, (span,), self.short_side) for span in self.spans)
+
     @property
     def decoded_frames(self) -> int:
         """How many frames have to be decoded for it."""

@@ -27,8 +27,8 @@ from dataset_tools.clips.encoding import (
     read_encoded,
 )
 from dataset_tools.clips.timing import ClipTiming, clip_timing, resampled
-from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
-from dataset_tools.core.execution import run_each
+from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.execution import run_each, sample_error
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
@@ -160,33 +160,29 @@ def cut_spans(
     missing: dict[str, list[Span]] = defaultdict(list)
     for source, span in wanted:
         row = ledger.finished(span.sample, span.key)
-        if row is None:
-            missing[source.path].append(span)
-        else:
+        if row is not None:
             done[span.id] = row
-    progress(stage, len(done), len(wanted))
+        elif (died := ledger.died(span.sample, span.key)) is not None:
+            failures[span.id] = died
+        else:
+            missing[source.path].append(span)
+    progress(stage, len(done) + len(failures), len(wanted))
     frames = sum(span.end_frame - span.start_frame + 1 for spans in missing.values() for span in spans)
     large = frames / (TASKS_A_JOB * jobs)
     tasks = [task for path in missing for task in divide_spans(sources[path], missing[path], short_side, large)]
-    while tasks:
-        tasks.sort(key=lambda task: task.decoded_frames, reverse=True)  # what takes longest first
-        alone: list[CutTask] = []
-        with closing(run_each(cut_task, tasks, jobs=jobs)) as outcomes:
-            for outcome in outcomes:
-                if outcome.result is None and len(outcome.item.spans) > 1:
-                    # The decoder crashed, on one span perhaps: the others must not suffer from it.
-                    alone += [CutTask(outcome.item.source, (span,), short_side) for span in outcome.item.spans]
-                    continue
-                for span in outcome.item.spans:
-                    result = outcome.result[span.id] if outcome.result is not None else outcome.error
-                    row = _ledger_row(span, outcome.item.source, result, workspace)
-                    ledger.record(row)
-                    if row.status == "ok":
-                        done[span.id] = row
-                    elif isinstance(result, ToolkitError):
-                        failures[span.id] = result
-                    progress(stage, len(done) + len(failures), len(wanted), span.id)
-        tasks = alone
+    tasks.sort(key=lambda task: task.decoded_frames, reverse=True)  # what takes longest first
+    # The decoder may crash on one span: the others of its task must not suffer from it.
+    with closing(run_each(cut_task, tasks, jobs=jobs, parts=CutTask.parts)) as outcomes:
+        for outcome in outcomes:
+            for span in outcome.item.spans:
+                result = outcome.result[span.id] if outcome.result is not None else outcome.error
+                row = _ledger_row(span, outcome.item.source, result, workspace)
+                ledger.record(row)
+                if row.status == "ok":
+                    done[span.id] = row
+                elif isinstance(result, ToolkitError):
+                    failures[span.id] = result
+                progress(stage, len(done) + len(failures), len(wanted), span.id)
     return done, failures
 
 
@@ -202,10 +198,8 @@ def cut_task(task: CutTask) -> dict[str, Cut | ToolkitError]:
         for span in task.spans:
             try:
                 results[span.id] = _cut(video, task.source, span, task.short_side)
-            except StoppedError:
-                raise
-            except ToolkitError as error:
-                results[span.id] = error
+            except Exception as error:
+                results[span.id] = sample_error(error, span.id)
     return results
 
 

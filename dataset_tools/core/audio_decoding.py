@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import SampleError
+from dataset_tools.core.media_formats import ANY_METADATA
 
 Samples = NDArray[np.float64]
 
@@ -81,7 +82,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
     try:
         # Absolute, or "concat:…" would be a protocol. Probing decodes, too: its frames are bounded as well.
         options = {"protocol_whitelist": "file", "max_samples": str(MOST_VALUES // MOST_CHANNELS)}
-        with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
+        with av.open(str(path.absolute()), options=options, **ANY_METADATA) as container:
             if container.format.name in _OTHER_FILES:
                 raise _undecodable(path, f"is a list of other files ({container.format.name})")
             if not container.streams.audio:

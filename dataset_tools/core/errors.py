@@ -4,6 +4,7 @@ ToolkitError                 2
 ├── InputError               2   an input or a way of use is wrong; nothing was written
 │   └── ManifestError        2   a manifest row is wrong: file, line and field are named
 ├── SampleError              1   one sample failed; the others went on (``fmn-data retry``)
+│   └── WorkerDiedError      1   it takes its worker process with it; not tried again unless asked for
 └── StoppedError             3   stopped from outside: interrupt, server, disk, device; run again to go on
 
 Every message says what was found, where, what was expected, and what to do next.
@@ -77,6 +78,10 @@ class SampleError(ToolkitError):
     """One sample (a clip, an utterance, a feature) failed; the others are not touched by it."""
 
     exit_code = 1
+
+
+class WorkerDiedError(SampleError):
+    """The worker process died (killed, out of memory, crashed) each time that it worked on the sample."""
 
 
 class StoppedError(ToolkitError):

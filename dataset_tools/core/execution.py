@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -24,9 +24,7 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
-from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
-
-ATTEMPTS_ALONE = 2
+from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError, WorkerDiedError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,7 +49,7 @@ class Outcome(Generic[T, R]):
 
 @contextmanager
 def running_elsewhere(run: Callable[..., Any]) -> Iterator[None]:
-    """Within it, `run_each` hands its work to ``run(function, items, key)``, which keeps the same promises."""
+    """Within it, `run_each` hands its work to ``run(function, items, key, parts)``, which keeps the same promises."""
     token = _elsewhere.set(run)
     try:
         yield
@@ -59,13 +57,24 @@ def running_elsewhere(run: Callable[..., Any]) -> Iterator[None]:
         _elsewhere.reset(token)
 
 
+def undivided(item: T) -> Sequence[T]:
+    """An item that has no parts: itself."""
+    return (item,)
+
+
 def run_each(
-    function: Callable[[T], R], items: Iterable[T], *, jobs: int, key: Callable[[T], str] = str
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    jobs: int,
+    key: Callable[[T], str] = str,
+    parts: Callable[[T], Sequence[T]] = undivided,
 ) -> Generator[Outcome[T, R], None, None]:
     """Calls ``function`` on every item and yields the outcomes as they finish, in no particular order.
 
     Any exception becomes the `SampleError` of its item. A worker that dies (killed, out of memory, crashed) takes
-    others' items with it: each of them is run again, alone, and only one that then kills its worker twice fails.
+    others' items with it: each of them is tried once more, alone, with no other worker beside it; one that kills its
+    worker again fails, with a `WorkerDiedError`.
     Items are taken from ``items`` as they are needed. Leaving the loop early, or an interrupt, ends the workers and
     their children at once; wrap the call in `contextlib.closing` where the loop itself may raise.
 
@@ -74,6 +83,8 @@ def run_each(
         items: what to call it on; they travel to the worker by pickling.
         jobs: worker processes.
         key: names an item in messages.
+        parts: divides an item that is to be tried alone, so that only the part fails that kills its worker; such an
+            item has an outcome for each part.
 
     Raises:
         StoppedError: the function raised it (a full disk), so that going on is useless; outcomes that were ready
@@ -83,7 +94,7 @@ def run_each(
         raise ValueError(f"jobs ({jobs}) must be 1 or more")
     elsewhere = _elsewhere.get()
     if elsewhere is not None:
-        yield from elsewhere(function, items, key)
+        yield from elsewhere(function, items, key, parts)
         return
     remaining = iter(items)
     pending: dict[Future[R], T] = {}
@@ -96,24 +107,63 @@ def run_each(
             if not pending:
                 break
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            whole = [future for future in done if not isinstance(future.exception(), BrokenProcessPool)]
-            yield from _outcomes([(pending.pop(future), future) for future in whole], key)
-            if len(whole) < len(done):
+            if any(_broke(future) for future in done):
+                done, _ = wait(pending)
+            suspects = [pending.pop(future) for future in list(pending) if future in done and _broke(future)]
+            yield from _outcomes([(pending.pop(future), future) for future in list(pending) if future in done], key)
+            if suspects:
                 # Everything in flight broke, and nobody knows whose fault it was: each alone will show.
-                wait(pending)
-                suspects, pending = pending, {}
-                for item in suspects.values():
-                    for _ in range(ATTEMPTS_ALONE):
-                        workers = workers.renewed()
-                        alone = workers.submit(function, item)
-                        wait([alone])
-                        if not isinstance(alone.exception(), BrokenProcessPool):
-                            break
-                    yield from _outcomes([(item, alone)], key)
-                workers = workers.renewed()
+                workers.kill()
+                for item in (part for suspect in suspects for part in parts(suspect)):
+                    yield from _outcomes([(item, _tried_alone(function, item))], key)
+                workers = _Workers(jobs)
         workers.finish()
     finally:
         workers.kill()
+
+
+def _broke(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
+    """Calls the function in a process of its own; the future tells how that one ended, if it did."""
+    others = set(multiprocessing.active_children())
+    workers = _Workers(1)
+    try:
+        future = workers.submit(function, item)
+        own = set(multiprocessing.active_children()) - others
+        wait([future])
+    finally:
+        workers.kill()
+    if _broke(future):
+        died: Future[R] = Future()
+        died.set_exception(_death(next(iter(own)).exitcode if own else None))
+        return died
+    return future
+
+
+def _death(exit_code: int | None) -> WorkerDiedError:
+    """Says how a process ended; a negative code is the number of the signal that killed it."""
+    how, why = "died", ""
+    if exit_code is not None and exit_code >= 0:
+        how = f"ended with exit code {exit_code}"
+    elif exit_code is not None:
+        number = -exit_code
+        name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+        how = f"was killed by signal {number} ({name})"
+        why = ": memory probably ran out" if name == "SIGKILL" else ": a library crashed on it, or memory ran out"
+    return worker_died(f"{how}, with no other at work beside it{why}")
+
+
+def worker_died(how: str) -> WorkerDiedError:
+    """The error of a sample whose worker process died again when it was tried alone."""
+    return WorkerDiedError(
+        f"The process that worked on it {how}",
+        expected="a worker process that lives until the sample is done",
+        next_step="leave the sample out, take a smaller or whole copy of its file, or make room in memory (fewer other "
+        "programs, fewer --jobs); it is tried again only by fmn-data retry, a recording by speech import --retry",
+    )
 
 
 def _outcomes(finished: Iterable[tuple[T, Future[R]]], key: Callable[[T], str]) -> Iterator[Outcome[T, R]]:
@@ -134,8 +184,15 @@ def outcome_of(item: T, result: R | None, raised: BaseException | None, name: st
     Raises:
         StoppedError: the function raised it, or there is no room on the disk.
     """
-    if raised is None:
-        return Outcome(item, result, None)
+    return Outcome(item, result, None) if raised is None else Outcome(item, None, sample_error(raised, name))
+
+
+def sample_error(raised: BaseException, name: str) -> SampleError:
+    """``raised`` as the error of one sample, with ``raised`` as its cause.
+
+    Raises:
+        StoppedError: it is one, or there is no room on the disk.
+    """
     if isinstance(raised, StoppedError):
         raise raised
     if isinstance(raised, OSError) and raised.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -144,23 +201,19 @@ def outcome_of(item: T, result: R | None, raised: BaseException | None, name: st
             where=raised.filename,
             next_step="make room, then run the same command again: it goes on where it stopped",
         )
-    return Outcome(item, None, _sample_error(raised, name))
-
-
-def _sample_error(raised: BaseException, name: str) -> SampleError:
-    """``raised`` as the error of one sample, with ``raised`` as its cause."""
+    if isinstance(raised, WorkerDiedError):
+        raised.where = name
     if isinstance(raised, SampleError):
         return raised
     if isinstance(raised, ToolkitError):
         error = SampleError(
             raised.found, where=raised.where or name, expected=raised.expected, next_step=raised.next_step
         )
-    elif isinstance(raised, BrokenProcessPool):
+    elif isinstance(raised, MemoryError):
         error = SampleError(
-            "The process that worked on it died, twice",
+            f"There is not enough memory for it{f': {raised}' if str(raised) else ''}",
             where=name,
-            expected="a worker process that lives until the item is done",
-            next_step="see whether memory ran out (fewer --jobs), then run fmn-data retry",
+            next_step="make room in memory (fewer other programs, fewer --jobs), then run fmn-data retry",
         )
     else:
         error = SampleError(f"{type(raised).__name__}: {raised}", where=name)
@@ -180,34 +233,21 @@ class _Workers:
         # The fork server imports once what this process has imported, so that not every worker has to.
         own = sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
         context.set_forkserver_preload(["__main__", *own])
-        self._jobs = jobs
         self._worker_end, self._lifeline = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
             jobs, mp_context=context, initializer=_begin_worker, initargs=(self._worker_end,)
         )
-        self._broken = False
 
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         try:
-            future = self._executor.submit(function, item)
+            return self._executor.submit(function, item)
         except (BrokenProcessPool, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             # A pool that breaks at this moment has closed the pipe that a new worker was to get ("handle is closed").
-            future = Future()
+            future: Future[R] = Future()
             future.set_exception(BrokenProcessPool(str(error)))
-        future.add_done_callback(self._look_at)
-        return future
-
-    def _look_at(self, future: Future[R]) -> None:
-        self._broken |= not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
-
-    def renewed(self) -> _Workers:
-        """These workers, or new ones in place of a pool that broke."""
-        if not self._broken:
-            return self
-        self.kill()
-        return _Workers(self._jobs)
+            return future
 
     def finish(self) -> None:
         """Lets the workers end by themselves."""

@@ -18,13 +18,14 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError
+from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError, WorkerDiedError
 from dataset_tools.core.files import clear_partial
 from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
 from dataset_tools.core.path_parts import RelativePath, Sha256, in_words
 from dataset_tools.core.workspace_lock import workspace_lock
 
 Value = TypeVar("Value")
+_WORKER_DIED = "worker_died"
 
 
 class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
@@ -97,7 +98,9 @@ def ok(row_id: str, stage: str, key: str, file: Path, root: Path, sha256: str, *
 
 
 def failed(row_id: str, stage: str, error: ToolkitError, key: str | None = None, **values: Any) -> LedgerRow:
-    """The row of a sample that could not be made."""
+    """The row of a sample that could not be made; it says so when the sample kills its worker process."""
+    if isinstance(error, WorkerDiedError):
+        values[_WORKER_DIED] = True
     return LedgerRow(id=row_id, status="failed", stage=stage, key=key, reason=error.as_dict(), values=values)
 
 
@@ -106,14 +109,16 @@ class Ledger:
 
     Args:
         path: ``ledger.jsonl`` in the workspace's folder.
+        retry_died: samples that killed their worker process are to be tried again (see `died`).
 
     Raises:
         StoppedError: another command holds it (on entering), or the disk is full.
         ManifestError: the file cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, retry_died: bool = False) -> None:
         self.path = path
+        self._retry_died = retry_died
         self.root = path.parent
         self.rows: dict[str, LedgerRow] = {}
         self._held = ExitStack()  # the lock of the workspace
@@ -125,6 +130,9 @@ class Ledger:
             entered.enter_context(workspace_lock(self.root))
             self._clear_partial()
             self.rows = read_ledger(self.path)
+            if self._retry_died:
+                for row in self.status("failed"):
+                    self._changed |= row.values.pop(_WORKER_DIED, None) is not None
             if self._journal_path.exists():
                 self._compact()
             self._journal_path.unlink(missing_ok=True)  # of a workspace of others it may be a link to another file
@@ -155,6 +163,16 @@ class Ledger:
             if size_bytes != row.size_bytes:
                 return None
         return row
+
+    def died(self, row_id: str, key: str) -> WorkerDiedError | None:
+        """Why a sample is not to be tried again: made from the same inputs it killed its worker process last time."""
+        row = self.rows.get(row_id)
+        if row is None or row.status != "failed" or row.key != key:
+            return None
+        if row.reason is None or not row.values.get(_WORKER_DIED):
+            return None
+        said = {name: row.reason.get(name) for name in ("where", "expected")}
+        return WorkerDiedError(row.reason.get("found", ""), **said, next_step=row.reason.get("next"))
 
     def record(self, row: LedgerRow) -> None:
         """Notes what became of a sample; it is not forgotten when the command is killed.

@@ -6,6 +6,7 @@ a list could name any file of the machine, or of the network.
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 FORMATS = (
@@ -14,8 +15,14 @@ FORMATS = (
 )
 """By FFmpeg's names."""
 
+_BYTES_KEPT_SINCE = 19
+ANY_METADATA: dict[str, Any] = (
+    {} if int(version("av").split(".")[0]) >= _BYTES_KEPT_SINCE else {"metadata_errors": "replace"}
+)
+"""Arguments of ``av.open``: a title in Latin-1 is no reason to refuse a file. PyAV takes it by itself since 19."""
+
 OPENED_ALONE: dict[str, Any] = {
     "options": {"protocol_whitelist": "file", "format_whitelist": FORMATS},
-    "metadata_errors": "replace",  # a title in Latin-1 is no reason to refuse the footage
+    **ANY_METADATA,
 }
 """Arguments of ``av.open``, for every video that the toolkit did not write itself in the same breath."""

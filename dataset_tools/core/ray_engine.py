@@ -1,7 +1,8 @@
 """Ray: runs one function over many items on a cluster, as `dataset_tools.core.execution.run_each` does on one machine.
 
 Every node has the toolkit, of the same version, and sees the workspace and the footage under the same paths. A task
-whose worker or node dies is given to another by Ray; running one twice does no harm, as files appear only when whole.
+whose node dies is given to another; one whose worker dies is tried once more, alone. Ray itself retries nothing: it
+would start what ran out of memory again and again. Running one twice does no harm, as files appear only when whole.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import importlib
 import os
 import pickle
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError
-from dataset_tools.core.execution import Outcome, outcome_of, running_elsewhere
+from dataset_tools.core.execution import Outcome, outcome_of, running_elsewhere, worker_died
 
 RETRIES = 3
-"""How often a task is tried again whose worker or node died."""
+"""How often a task is tried again whose node died."""
 
 KNOCK_S = 5.0
 
@@ -86,26 +88,52 @@ def _ray() -> Any:
     return importlib.import_module("ray")  # typed only in part
 
 
+@dataclass(frozen=True)
+class _Try(Generic[T]):
+    item: T
+    nodes_lost: int = 0
+    alone: bool = False
+
+
 def _run_each(
-    function: Callable[[T], R], items: Iterable[T], key: Callable[[T], str]
+    function: Callable[[T], R], items: Iterable[T], key: Callable[[T], str], parts: Callable[[T], Sequence[T]]
 ) -> Generator[Outcome[T, R], None, None]:
-    """`run_each` on the cluster that this process is connected to."""
+    """`run_each` on the cluster that this process is connected to; what killed its worker comes last, one by one."""
     ray = _ray()
-    task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(_call)
-    remaining = iter(items)
-    pending: dict[Any, T] = {}
+    task = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_call)
+    remaining = (_Try(item) for item in items)
+    suspects: list[_Try[T]] = []
+    pending: dict[Any, _Try[T]] = {}
     try:
         while True:
             # Two items a processor: one at work, one waiting. Nodes may come and go, so it is asked each time.
             room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-            for item in islice(remaining, max(0, room - len(pending))):
-                pending[task.remote(function, item)] = item
+            tries = list(islice(remaining, max(0, room - len(pending))))
+            if not tries and not pending:
+                tries, suspects = suspects[:1], suspects[1:]
+            for one in tries:
+                pending[task.remote(function, one.item)] = one
             if not pending:
                 return
             done, _ = ray.wait(list(pending), num_returns=1)
             for reference in done:
-                item = pending.pop(reference)
-                yield outcome_of(item, *_answer(reference), key(item))
+                one = pending.pop(reference)
+                try:
+                    result, raised = _answer(reference)
+                except ray.exceptions.RaySystemError:
+                    raise
+                except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+                    if not one.alone:
+                        suspects += [replace(one, item=item, alone=True) for item in parts(one.item)]
+                        continue
+                    why = f", with no other at work beside it: {type(error).__name__}; memory probably ran out"
+                    result, raised = None, worker_died(f"died{why}")
+                except ray.exceptions.RayError as error:
+                    if one.nodes_lost < RETRIES:
+                        pending[task.remote(function, one.item)] = replace(one, nodes_lost=one.nodes_lost + 1)
+                        continue
+                    result, raised = None, _node_lost(error)
+                yield outcome_of(one.item, result, raised, key(one.item))
     finally:
         for reference in pending:
             with suppress(Exception):
@@ -125,16 +153,14 @@ def _call(function: Callable[[T], R], item: T) -> tuple[bytes | None, bytes]:
 
 
 def _answer(reference: Any) -> tuple[Any, BaseException | None]:
-    """What a task gave, or why it gave nothing."""
-    ray = _ray()
-    try:
-        result, error = ray.get(reference)
-    except ray.exceptions.RaySystemError:
-        raise
-    except ray.exceptions.RayError as lost:
-        return None, SampleError(
-            f"The process that worked on it died, {RETRIES + 1} times: {type(lost).__name__}",
-            expected="a worker process that lives until the item is done",
-            next_step="see whether memory ran out on the nodes, then run fmn-data retry",
-        )
+    """What a task gave, or what it raised."""
+    result, error = _ray().get(reference)
     return (pickle.loads(result), None) if result is not None else (None, pickle.loads(error))
+
+
+def _node_lost(lost: Exception) -> SampleError:
+    return SampleError(
+        f"The node that worked on it was lost, {RETRIES + 1} times: {type(lost).__name__}",
+        expected="a node that lives until the sample is done",
+        next_step="see what ends the nodes, then run fmn-data retry",
+    )

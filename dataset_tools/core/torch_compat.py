@@ -73,7 +73,7 @@ def pytorchvideo_resnet() -> ModuleType:
         sys.modules["torchvision"], sys.modules["torchvision.ops"] = _torchvision_stand_in(broken)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # iopath's pkg_resources; nothing that a user of this toolkit can act on
+            warnings.simplefilter("ignore")  # fvcore's torch.jit.script, which torch calls deprecated
             return importlib.import_module("pytorchvideo.models.hub.resnet")
     except (ImportError, OSError) as error:
         raise _unusable("pytorchvideo", error) from error

@@ -1,14 +1,18 @@
-"""How far annotators agree, field by field: Cohen's kappa for two, Krippendorff's alpha for more.
+"""How far annotators agree, field by field: Cohen's kappa for two, Krippendorff's alpha for more, and Gwet's AC1.
+
+Kappa and alpha fall to 0 and below when nearly all decisions are the same, however few differ; AC1 does not.
 
 Sources: J. Cohen, "A coefficient of agreement for nominal scales", 1960; K. Krippendorff, "Computing Krippendorff's
-alpha-reliability", 2011 (nominal data, any number of annotators, missing values). Not the packages krippendorff and
-scikit-learn: two formulas of a few lines, for nominal values only, are no reason to install them with the toolkit.
+alpha-reliability", 2011 (nominal data, any number of annotators, missing values); K. L. Gwet, "Computing inter-rater
+reliability and its variance in the presence of high agreement", 2008, and "Handbook of Inter-Rater Reliability", 4th
+edition, 2014 (missing values). Not the packages krippendorff, irrCAC and scikit-learn: three formulas of a few lines,
+for nominal values only, are no reason to install them with the toolkit.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -30,6 +34,7 @@ class Agreement:
         measure: what ``value`` is. ``mean IoU`` is the mean overlap of the frames that two annotators keep.
         value: 1 for full agreement, 0 for that of chance; None when it is not defined (nothing was judged twice, or
             only one value was ever given).
+        ac1: Gwet's AC1; None where it is not defined, and for overlaps.
     """
 
     field: str
@@ -37,6 +42,7 @@ class Agreement:
     items: int
     measure: Literal["Cohen's kappa", "Krippendorff's alpha", "mean IoU"]
     value: float | None
+    ac1: float | None
 
 
 def agreement(rows: Iterable[ReviewRow]) -> tuple[Agreement, ...]:
@@ -51,7 +57,8 @@ def agreement(rows: Iterable[ReviewRow]) -> tuple[Agreement, ...]:
     for position, name in enumerate(("action", "subject", "object")):
         fields[name] = _ratings(clips, partial(_word, position=position))
     fields["speech verdict"] = _ratings(utterances, lambda row: row.verdict)
-    found = [_nominal(name, ratings) for name, ratings in fields.items()]
+    choices = {"verdict": ("accept", "trim", "reject"), "speech verdict": ("accept", "reject")}
+    found = [_nominal(name, ratings, choices.get(name, ())) for name, ratings in fields.items()]
     found.append(_overlap(clips))
     return tuple(one for one in found if one.items)
 
@@ -85,15 +92,43 @@ def krippendorffs_alpha(items: Iterable[Sequence[str]]) -> float | None:
     return None if expected == 0 else 1 - (n - 1) * observed / expected
 
 
-def _nominal(name: str, ratings: Ratings) -> Agreement:
+def gwets_ac1(items: Iterable[Sequence[str]], choices: Collection[str] = ()) -> float | None:
+    """(p_a - p_e) / (1 - p_e) for nominal values, given by item, any number of annotators, missing values left out.
+
+    p_a is the share of agreeing pairs of an item's values, averaged over the items with two values or more; p_e =
+    Σ_k π_k (1 - π_k) / (q - 1), with π_k the share of value k of an item's values, averaged over all items, and q the
+    number of values that could be given.
+
+    Args:
+        items: the values of each. Items with a single value count in π_k, as Gwet has it.
+        choices: values that could be given, whether or not they were; those that were given count, too.
+
+    Returns:
+        None where no item has two values, or only one value could be given.
+    """
+    units = [Counter(values) for values in items if values]
+    pairs = [unit for unit in units if unit.total() >= 2]
+    values = {value for unit in units for value in unit} | set(choices)
+    if not pairs or len(values) < 2:
+        return None
+    observed = sum(
+        sum(count * (count - 1) for count in unit.values()) / (unit.total() * (unit.total() - 1)) for unit in pairs
+    ) / len(pairs)
+    shares = [sum(unit[value] / unit.total() for unit in units) / len(units) for value in values]
+    expected = sum(share * (1 - share) for share in shares) / (len(values) - 1)
+    return (observed - expected) / (1 - expected)
+
+
+def _nominal(name: str, ratings: Ratings, choices: Collection[str]) -> Agreement:
+    ac1 = gwets_ac1([list(values.values()) for values in ratings.values()], choices)
     twice = {item: values for item, values in ratings.items() if len(values) >= 2}
     annotators = sorted({who for values in twice.values() for who in values})
     if len(annotators) == 2:
         one, other = annotators
         value = cohens_kappa([(values[one], values[other]) for values in twice.values()])
-        return Agreement(name, 2, len(twice), "Cohen's kappa", value)
+        return Agreement(name, 2, len(twice), "Cohen's kappa", value, ac1)
     value = krippendorffs_alpha([list(values.values()) for values in twice.values()])
-    return Agreement(name, len(annotators), len(twice), "Krippendorff's alpha", value)
+    return Agreement(name, len(annotators), len(twice), "Krippendorff's alpha", value, ac1)
 
 
 def _overlap(clips: Mapping[str, Mapping[str, ReviewRow]]) -> Agreement:
@@ -105,9 +140,8 @@ def _overlap(clips: Mapping[str, Mapping[str, ReviewRow]]) -> Agreement:
     kept = {clip: ranges for clip, ranges in kept.items() if len(ranges) >= 2}
     overlaps = [_iou(a, b) for ranges in kept.values() for a, b in combinations(ranges.values(), 2)]
     annotators = {who for ranges in kept.values() for who in ranges}
-    return Agreement(
-        "frames kept", len(annotators), len(kept), "mean IoU", sum(overlaps) / len(overlaps) if overlaps else None
-    )
+    mean = sum(overlaps) / len(overlaps) if overlaps else None
+    return Agreement("frames kept", len(annotators), len(kept), "mean IoU", mean, ac1=None)
 
 
 def _kept(row: ReviewRow) -> tuple[int, int]:

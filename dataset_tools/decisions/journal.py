@@ -1,4 +1,4 @@
-"""annotations/reviews.jsonl: every decision that people made, appended and never rewritten.
+"""annotations/reviews.jsonl: every decision that people made, appended and never rewritten (but see `drop_reviews`).
 
 A pull appends the rows of the annotations that are new or have changed. Nothing is ever taken out: an annotation that
 is deleted in Label Studio gets one more row, with ``deleted``. Rows are appended in the order of their times; since an
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -193,6 +193,20 @@ def append_reviews(path: Path, rows: Sequence[ReviewRow]) -> None:
                     next_step="make room, then run fmn-data annotate pull again: it goes on where it stopped",
                 ) from error
             raise
+
+
+def drop_reviews(path: Path, is_dropped: Callable[[ReviewRow], bool]) -> None:
+    """Takes rows out, for speakers who withdrew their consent; the others stay byte for byte.
+
+    The caller holds `reviews_lock`.
+    """
+    lines = path.read_bytes().splitlines(keepends=True)
+    write_bytes(
+        path,
+        b"".join(
+            line for line in lines if not (_is_row(line) and is_dropped(msgspec.json.decode(line, type=ReviewRow)))
+        ),
+    )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dataset_tools.decisions.journal import utc
-from dataset_tools.label_studio.connection import answers
+from dataset_tools.label_studio.connection import answers, is_forbidden
 from dataset_tools.label_studio.labeled_tasks import is_ours
 
 _TASKS_PER_PAGE = 100
@@ -90,13 +90,11 @@ def tasks_with(client: Any, url: str, project: int, annotations: Collection[int]
 
 def annotator_names(client: Any, url: str) -> dict[int, str]:
     """E-mail addresses of the server's users by id; none where the account may not see them."""
-    from label_studio_sdk.core.api_error import ApiError
-
     with answers(url):
         try:
             return {user.id: user.email for user in client.users.list() if user.email}
-        except ApiError as error:
-            if error.status_code == 403:
+        except Exception as error:
+            if is_forbidden(error):
                 return {}
             raise
 

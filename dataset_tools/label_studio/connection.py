@@ -1,4 +1,4 @@
-"""Talking to a Label Studio server: the client, and its errors as sentences.
+"""Talking to a Label Studio server: the client, and its errors as sentences. The one module that imports its SDK.
 
 The SDK's own error texts hold response headers, with the session cookie: only status and body are ever shown.
 """
@@ -136,6 +136,20 @@ def answers(url: str, *, missing: ToolkitError | None = None) -> Iterator[None]:
             expected="a running Label Studio",
             next_step="start it (fmn-data annotate serve) or check LABEL_STUDIO_URL, then run the same command again",
         ) from error
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether the server says that the account may not do this (403)."""
+    from label_studio_sdk.core.api_error import ApiError
+
+    return isinstance(error, ApiError) and error.status_code == 403
+
+
+def parsed_page(config: str) -> Any:
+    """A labeling configuration as the SDK reads it (``LabelInterface``), to check tasks and predictions with."""
+    from label_studio_sdk.label_interface.interface import LabelInterface
+
+    return LabelInterface(config)
 
 
 def body_text(body: object) -> str:

@@ -6,18 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio.connection import require_sdk
+from dataset_tools.label_studio.connection import parsed_page, require_sdk
 from dataset_tools.label_studio.context_videos import shown_videos
 from dataset_tools.label_studio.labeling_config import control_targets, labeling_config
 from dataset_tools.label_studio.media_urls import Addresses
 from dataset_tools.label_studio.tasks import Task, classes_by_id, make_task, utterances_to_show
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.withdrawn_recordings import with_consent
 
 
 def own_template(workspace: Workspace) -> Path | None:
@@ -41,7 +41,7 @@ def read_items(workspace: Workspace) -> tuple[list[ClipRow], list[UtteranceRow]]
             next_step="run fmn-data build",
         )
     spoken = workspace.manifests / "utterances.jsonl"
-    return clips, list(read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    return clips, with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,7 @@ def _check_prefill(config: str, tasks: Sequence[Task]) -> None:
     Raises:
         InputError: the page does not offer what a task is prefilled with.
     """
-    from label_studio_sdk.label_interface.interface import LabelInterface
-
-    page: Any = LabelInterface(config)
+    page = parsed_page(config)
     for task in {json.dumps(task.prefill): task for task in tasks}.values():
         prediction = task.request()["predictions"][0] if task.prefill else None
         wrong = page.validate_prediction(prediction, return_errors=True) if prediction else []

@@ -16,7 +16,9 @@ from dataset_tools.label_studio.context_videos import source_videos
 from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import keep, new_rows
+from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
 from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 
 
 def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
@@ -27,7 +29,8 @@ def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
     Raises:
         InputError: the file is not a JSON export of tasks that a push of this data set made.
     """
-    tasks = _exported(export)
+    withdrawn = withdrawn_utterances(workspace)
+    tasks = [without_withdrawn(task, withdrawn) for task in _exported(export)]
     rows = [row for task in tasks for row in _rows(export, task)]
     with reviews_lock(workspace):
         reviews = read_reviews(reviews_path(workspace))

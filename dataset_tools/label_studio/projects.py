@@ -70,6 +70,11 @@ def remember(workspace: Workspace, url: str, link: ProjectLink) -> None:
     write_bytes(_path(workspace), msgspec.json.format(content) + b"\n")
 
 
+def remembered_projects(workspace: Workspace) -> list[str]:
+    """The addresses of the workspace's projects on all servers."""
+    return [f"{server}/projects/{link.project}" for server, link in sorted(_read(workspace).servers.items())]
+
+
 def default_title(workspace: Workspace) -> str:
     """Title of a workspace's project: its folder's name, and a mark that tells folders of one name apart."""
     folder = workspace.root.resolve()

@@ -35,6 +35,8 @@ from dataset_tools.label_studio.labeling_config import control_targets
 from dataset_tools.label_studio.projects import Project, find_project, remember
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
+from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
+from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "pull"
 
@@ -68,6 +70,9 @@ def pull(
         earlier = [row for row in reviews if (row.label_studio.server, row.label_studio.project) == (server, found.id)]
         known = live(earlier)
         news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
+        withdrawn = withdrawn_utterances(workspace)
+        tasks = {task_id: without_withdrawn(task, withdrawn) for task_id, task in news.tasks.items()}
+        news = replace(news, tasks=tasks)
         gone = _gone_from_tasks(known, news)
         names = annotator_names(client, url)
         rows, unreadable = _read(news.tasks.values(), server, names)
@@ -78,7 +83,7 @@ def pull(
             gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
             late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in here})
             missing = max(0, news.annotations - len(ids))
-        sent = {**news.tasks, **late}.values()
+        sent = [without_withdrawn(task, withdrawn) for task in {**news.tasks, **late}.values()]
         if late:
             rows, unreadable = _read(sent, server, names)
         new = new_rows(rows, reviews, present=True)

@@ -30,6 +30,8 @@ from dataset_tools.label_studio.projects import (
 from dataset_tools.label_studio.push_plan import PresentTask, PushPlan, plan_push
 from dataset_tools.label_studio.push_summary import PushSummary
 from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
+from dataset_tools.label_studio.withdrawn_tasks import without_speech
+from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000
@@ -57,7 +59,8 @@ def push(
     """Makes the workspace's project hold one task per clip, up to date.
 
     Pushing twice changes nothing. Killed on the way, the next push completes it. A task that somebody has worked on is
-    never changed: when its clip has changed since, other than by what was decided, the clip gets another task.
+    never changed: when its clip has changed since, other than by what was decided, the clip gets another task. Only
+    speech whose speaker withdrew is taken out of every task.
 
     Args:
         workspace: with manifests/clips.jsonl and, if there is speech, utterances.jsonl.
@@ -99,6 +102,9 @@ def push(
         reviews = read_reviews(reviews_path(workspace))
         found = find_project(client, workspace, url, project)
         present = [] if found is None else list(_present(client, url, found))
+        is_withdrawn = withdrawn_utterances(workspace)
+        withdrawn = [without_speech(one) for one in present if is_withdrawn(str(one.data.get("utterance_id")))]
+        present = list({one.id: one for one in (*present, *withdrawn)}.values())
         sources = {task.clip_id: task.data["source_sha256"] for task in wanted.tasks}
         decisions = standing(reviews, wanted.clips, wanted.utterances, sources)
         plan = plan_push(
@@ -111,6 +117,9 @@ def push(
         )
         if not dry_run:
             found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
+            with answers(url):  # first, and whoever worked on them: nobody is to hear them any more
+                for one in withdrawn:
+                    client.tasks.update(str(one.id), data=dict(one.data))
             _write(client, url, found, plan, progress)
             if guesses:
                 by_clip = {task.clip_id: task for task in wanted.tasks}
@@ -132,6 +141,7 @@ def push(
         removed=len(plan.remove),
         reopened=len(plan.reopen),
         gone=plan.gone,
+        withdrawn=len(withdrawn),
         without_margin=wanted.without_margin,
         dry_run=dry_run,
     )

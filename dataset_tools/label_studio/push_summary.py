@@ -20,6 +20,7 @@ class PushSummary:
         removed: tasks that a killed push had left twice.
         reopened: clips in conflict that one more annotator is asked to look at.
         gone: tasks whose clip is not in the data set any more; they stay.
+        withdrawn: tasks whose speech was taken out, as its speaker withdrew.
         without_margin: clips that are shown without footage around them, as it is not at hand.
         dry_run: whether nothing was written.
     """
@@ -36,6 +37,7 @@ class PushSummary:
     removed: int
     reopened: int
     gone: int
+    withdrawn: int
     without_margin: int
     dry_run: bool
 
@@ -51,6 +53,7 @@ class PushSummary:
             "in conflict and shown to one more": self.reopened,
             "doubled and removed": self.removed,
             "no longer in the data set": self.gone,
+            "with withdrawn speech taken out": self.withdrawn,
         }
         said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to push"
         return f"{'would push: ' if self.dry_run else ''}{said}"

@@ -151,10 +151,17 @@ def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
         tables.append(table("annotators", ("annotator", *work, "s per clip"), people))
     if found.agreement:
         values = [
-            (one.field, one.items, one.annotators, one.measure, "–" if one.value is None else f"{one.value:.2f}")
+            (
+                one.field,
+                one.items,
+                one.annotators,
+                one.measure,
+                *("–" if value is None else f"{value:.2f}" for value in (one.value, one.ac1)),
+            )
             for one in found.agreement
         ]
-        tables.append(table("agreement", ("field", "items", "annotators", "measure", "value"), values))
+        columns = ("field", "items", "annotators", "measure", "value", "Gwet's AC1")
+        tables.append(table("agreement", columns, values))
     return tuple(tables)
 
 

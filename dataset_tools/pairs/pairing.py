@@ -36,6 +36,8 @@ from dataset_tools.pairs.splits import (
     split_mpii,
     split_person,
 )
+from dataset_tools.speech.consents import Withdrawal, read_withdrawals
+from dataset_tools.speech.withdrawn_recordings import with_consent
 
 PAPER_PAIRS = 50_000
 
@@ -84,7 +86,7 @@ def make_pairs(
             impossible, or would leave a side without pairs; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
-    utterances = list(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
+    utterances = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
     if options.reviewed:
         clips, utterances = _reviewed(workspace, clips, utterances)
     labels = {label.id: label for label in (action_class.label() for action_class in classes.classes)}
@@ -133,7 +135,7 @@ def make_pairs(
         write_rows(workspace.manifests / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
         write_rows(workspace.manifests / "train.jsonl", shown("train", side_rows("train"), total))
         write_rows(workspace.manifests / "test.jsonl", shown("test", side_rows("test"), total))
-        write_split(workspace, _record(options, counts, sides, merged))
+        write_split(workspace, _record(options, counts, sides, merged, read_withdrawals(workspace)))
     leaks = () if options.split == "pairs" else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(
         pairs=total,
@@ -152,7 +154,11 @@ def make_pairs(
 
 
 def _record(
-    options: PairOptions, counts: Mapping[str, int], sides: Sides, merged: tuple[tuple[str, ...], ...]
+    options: PairOptions,
+    counts: Mapping[str, int],
+    sides: Sides,
+    merged: tuple[tuple[str, ...], ...],
+    withdrawn: tuple[Withdrawal, ...],
 ) -> SplitRecord:
     return SplitRecord(
         split=options.split,
@@ -163,6 +169,7 @@ def _record(
         test=counts["test"],
         dropped=dict(sides.dropped),
         merged=merged,
+        withdrawn=withdrawn,
     )
 
 

@@ -11,6 +11,7 @@ from dataset_tools.core.errors import ManifestError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.pairs.splits import SplitName
+from dataset_tools.speech.consents import Withdrawal
 
 
 class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.split/1", omit_defaults=True):
@@ -21,6 +22,7 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
         train, test: how many rows the manifests have.
         dropped: items on neither side, counted by reason.
         merged: ids of the items that are one content under several names, a list for each; left out if none.
+        withdrawn: the speakers who withdrew their consent, as tombstones name them; left out if none.
     """
 
     split: SplitName
@@ -31,6 +33,7 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
     test: int
     dropped: Mapping[str, int]
     merged: tuple[tuple[str, ...], ...] = ()
+    withdrawn: tuple[Withdrawal, ...] = ()
 
 
 def split_path(workspace: Workspace) -> Path:

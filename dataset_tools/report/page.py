@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,10 +18,16 @@ from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.agreement import agreement
+from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
+from dataset_tools.speech.consents import Withdrawal, read_speakers, read_withdrawals
+from dataset_tools.speech.speaker_facts import count_speakers
+from dataset_tools.speech.transcripts import transcript_warnings
+from dataset_tools.speech.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 THUMBNAILS_A_CLASS = 12
@@ -29,7 +36,7 @@ SHOWN_OF_A_REASON = 200
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """The page that was written, and what it is about."""
+    """The page that was written, and what it is about; ``withdrawn``: the tombstones of speakers who withdrew."""
 
     page: str
     clips: int
@@ -38,6 +45,7 @@ class ReportSummary:
     persons: int
     failed: int
     missing: tuple[str, ...]
+    withdrawn: tuple[Withdrawal, ...]
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,12 +79,14 @@ def write_report(
         )
     clips = list(read_rows(manifest, ClipRow))
     spoken = workspace.manifests / "utterances.jsonl"
-    utterances = list(read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    utterances = with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
     check_known((row.class_id for row in (*clips, *utterances)), classes, workspace.manifests)
     built = read_build(workspace)
     statistics = describe_dataset(
         clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
     )
+    doubts = Counter(text.split(":")[0] for text in transcript_warnings(workspace, utterances).values())
+    statistics = replace(statistics, warnings={**statistics.warnings, **doubts})
     folder = workspace.root / "report" if folder is None else folder
     for place in (folder, folder / "thumbnails"):
         clear_partial(place)
@@ -94,6 +104,7 @@ def write_report(
         persons=len(statistics.persons),
         failed=statistics.failed,
         missing=tuple(missing),
+        withdrawn=read_withdrawals(workspace),
         is_standin=built.get("stand_in") is not None,
     )
 
@@ -126,9 +137,15 @@ def _page(
     try:
         return environment.from_string(TEMPLATE.read_text("utf-8")).render(
             data=statistics,
+            speakers=count_speakers(
+                (row.voice for row in statistics.utterances if row.source == "recorded"),
+                read_speakers(workspace),
+            ),
+            agreement=agreement(read_reviews(reviews_path(workspace))),
             built=built,
             stand_in=built.get("stand_in"),
             missing=missing,
+            withdrawn=read_withdrawals(workspace),
             media=lambda path: quote(f"{to_workspace}/{path}"),
             picture=lambda clip: None if clip.id in without_picture else f"thumbnails/{thumbnail_name(clip)}",
             strip=lambda clips: spread(clips, THUMBNAILS_A_CLASS),

@@ -1,4 +1,7 @@
-"""Audio output: samples to 16 kHz, to a pydub segment, to a wav. Input: `dataset_tools.core.audio_decoding`."""
+"""Audio output: samples to 16 kHz, to a pydub segment, to a wav. Input: `dataset_tools.core.audio_decoding`.
+
+The one module that imports pydub.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,13 @@ def segment_of(samples: Samples) -> Any:
     """A mono 16 kHz segment; samples beyond full scale are clipped."""
     quantized = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
     return _audio_segment()(data=quantized.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE_HZ, channels=1)
+
+
+def leading_silence_ms(segment: Any, silence_dbfs: float) -> int:
+    """How long the start of a pydub segment is below a level, in steps of 5 ms."""
+    from pydub.silence import detect_leading_silence
+
+    return int(detect_leading_silence(segment, silence_dbfs, chunk_size=5))
 
 
 def resampled(samples: Samples, sample_rate_hz: int) -> Samples:

@@ -104,12 +104,14 @@ def augment(
     todo: list[_Task] = []
     for task in tasks:
         done = ledger.finished(f"copy/{task.copy_id}", task.key())
-        if done is None:
-            todo.append(task)
-        else:
+        if done is not None:
             rows.append(done.value("row", UtteranceRow))
+        elif (died := ledger.died(f"copy/{task.copy_id}", task.key())) is not None:
+            failures[task.copy_id] = died
+        else:
+            todo.append(task)
     if tasks:
-        progress(_STAGE, len(rows), len(tasks))
+        progress(_STAGE, len(rows) + len(failures), len(tasks))
     for outcome in run_each(_copy, todo, jobs=jobs):
         task = outcome.item
         if outcome.result is not None:

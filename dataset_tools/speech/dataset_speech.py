@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from dataset_tools.corpora.mpii.tacos import read_sentences
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
+from dataset_tools.speech.consents import note_speakers, read_speakers
 from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
+from dataset_tools.speech.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.synthesis import synthesize
 
 
@@ -139,10 +141,17 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
         if fits:
             recordings.append(row)
     originals = merge_recordings([row for row in spoken if row.clip in class_of], recordings)
+    speakers = read_speakers(workspace)
     there = {row.id for row in originals}
     copies = [row.value("row", UtteranceRow) for row in ledger.status("ok", "copy/")]
     kept = [row for row in copies if row.augmented is not UNSET and row.augmented.original in there]
-    return sorted([*originals, *kept], key=lambda row: row.id)
+    return sorted((_with_speaker(row, speakers) for row in (*originals, *kept)), key=lambda row: row.id)
+
+
+def _with_speaker(row: UtteranceRow, speakers: Mapping[str, SpeakerFacts]) -> UtteranceRow:
+    """The row of a recorded voice with what its speaker says of themselves, as of now."""
+    facts = speakers.get(row.voice, NOTHING_SAID) if row.source == "recorded" else NOTHING_SAID
+    return msgspec.structs.replace(row, speaker=UNSET if facts == NOTHING_SAID else facts)
 
 
 def _agreed(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, tuple[str, bool]]:
@@ -180,16 +189,21 @@ def import_dataset(
     *,
     language: str = "en",
     licence: str = "",
+    renewed: Collection[str] = (),
+    retry_died: bool = False,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> SpeechSummary:
     """Imports the recordings of a folder or a CSV and writes utterances.jsonl, recordings in their places.
 
+    A recording that killed its worker process the last time is tried again only with ``retry_died``.
+
     Raises:
-        InputError: there are no clips yet, or nothing to import from; nothing was written.
+        InputError: there are no clips yet, or nothing to import from, or a voice that withdrew its consent is not among
+            ``renewed``; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
-    with Ledger(workspace.ledger) as ledger:
+    with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         imported = import_recordings(
             workspace,
             source,
@@ -198,9 +212,11 @@ def import_dataset(
             ledger=ledger,
             language=language,
             licence=licence,
+            renewed=renewed,
             jobs=jobs,
             progress=progress,
         )
+        note_speakers(workspace, imported.speakers)
         rows = assemble(workspace, clips, classes, ledger)
         _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
         write_rows(workspace.manifests / "utterances.jsonl", rows)

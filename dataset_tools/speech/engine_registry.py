@@ -1,4 +1,4 @@
-"""The registry of voice engines: espeak, coqui, and those that other packages declare.
+"""The registry of voice engines: espeak, coqui, piper, and those that other packages declare.
 
 A new engine is a class with the members of `dataset_tools.speech.engine_interface.Engine` in an installed package, as
 an entry point of it::
@@ -20,6 +20,15 @@ from dataset_tools.speech.engine_interface import Engine
 ENTRY_POINT_GROUP = "fmn_data.engines"
 
 
+def voice_licences(spec: str) -> tuple[str, ...]:
+    """What an engine says of the licences of its voices, a sentence each; none where it does not say.
+
+    Raises:
+        InputError: as in `open_engine`.
+    """
+    return tuple(getattr(open_engine(spec), "licences", ()))
+
+
 def open_engine(spec: str) -> Engine:
     """Finds an engine by its name, ``espeak``, or ``name:options``, ``coqui:tts_models/en/vctk/vits``.
 
@@ -35,11 +44,15 @@ def open_engine(spec: str) -> Engine:
         from dataset_tools.speech.coqui import CoquiEngine
 
         return CoquiEngine.from_options(options)
+    if name == "piper":
+        from dataset_tools.speech.piper import PiperEngine
+
+        return PiperEngine.from_options(options)
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if name not in found:
         raise InputError(
             f"There is no speech engine {name!r}",
-            expected="one of " + ", ".join(["espeak", "coqui", *sorted(found)]),
+            expected="one of " + ", ".join(["espeak", "coqui", "piper", *sorted(found)]),
             next_step=f"install the package that has it (entry point group {ENTRY_POINT_GROUP}), or choose another",
         )
     engine = found[name].load()

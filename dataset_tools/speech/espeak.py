@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import dataset_tools.speech.espeak_server as server
 from dataset_tools.core.errors import InputError, SampleError
@@ -75,6 +77,7 @@ class EspeakEngine:
     """espeak-ng's voices: every accent with every variant, each with a pitch and a rate of its own."""
 
     name: str = "espeak"
+    licences: ClassVar[tuple[str, ...]] = ("spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)",)
 
     @cached_property
     def version(self) -> str:
@@ -108,6 +111,21 @@ class EspeakEngine:
         with wave.open(str(path), "wb") as file:
             file.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
             file.writeframes(sound)
+
+
+def phonemes(text: str, voice: str) -> str:
+    """Grapheme-to-phoneme conversion: the text in IPA with stress marks, words apart by spaces, without punctuation.
+
+    Args:
+        text: words or a sentence.
+        voice: an accent as espeak-ng knows it, ``en-us``.
+
+    Raises:
+        SampleError: espeak-ng does not know the voice, or finds nothing to say in the text.
+        InputError: espeak-ng is not installed.
+    """
+    spoken = _server(os.getpid()).ask({"text": text, "voice": voice})[0].decode()
+    return re.sub(r"\([a-z-]+\)", "", spoken)  # where it changes to another language and back, as "(en)"
 
 
 def _voice(language: str, accent: str, variant: str) -> EspeakVoice:
@@ -158,7 +176,7 @@ class _Server:
         atexit.register(self.close)
 
     def ask(self, request: dict[str, object]) -> tuple[bytes, int]:
-        """The 16-bit mono samples of an utterance, and their rate.
+        """The 16-bit mono samples of an utterance (or its phonemes), and their rate.
 
         Raises:
             SampleError: espeak-ng failed, or took too long.
@@ -172,7 +190,7 @@ class _Server:
             answer = json.loads(header)
             if "error" in answer:
                 raise SampleError(answer["error"], where=str(request["text"]), next_step="choose another voice or text")
-            return self._read(rest, 2 * answer["samples"], deadline), answer["sample_rate_hz"]
+            return self._read(rest, answer["size"], deadline), answer["sample_rate_hz"]
         except (EOFError, BrokenPipeError, TimeoutError) as error:
             self.close()
             _server.cache_clear()  # the next utterance gets a new one

@@ -2,8 +2,8 @@
 
 A program, not a module: ``python -I -S espeak_server.py LIBRARY DATA``. It reads requests from standard input, one
 JSON object a line with ``text``, ``voice`` (``en-us+f3``), ``rate`` (words per minute), ``pitch`` (0-99), ``volume``
-(percent) and ``seed``, and answers each with a line of JSON: ``{"samples": n, "sample_rate_hz": r}``, followed by n
-16-bit samples, or ``{"error": "…"}``.
+(percent) and ``seed``, and answers each with a line of JSON: ``{"size": n, "sample_rate_hz": r}``, followed by n bytes
+of 16-bit samples, or ``{"error": "…"}``. A request with ``text`` and ``voice`` only gets the phonemes, IPA in UTF-8.
 
 espeak-ng keeps state from one utterance to the next, and seeds its own random numbers with the time. So the library is
 initialized once here and used never: for each request the process forks, the child sets the seed, speaks, and ends.
@@ -21,6 +21,7 @@ from typing import Any
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: no sound device, no thread
 _RATE, _VOLUME, _PITCH = 1, 2, 3  # espeak_PARAMETER
 _UTF8 = 1  # espeakCHARS_UTF8
+_IPA = 2  # espeakPHONEMES_IPA
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -38,7 +39,7 @@ def main(library_path: str, data_path: str) -> None:
         elif ended != 0 or not sound:
             answer = {"error": f"espeak-ng said nothing as {request['voice']} (its process ended with {ended})"}
         else:
-            answer = {"samples": len(sound) // 2, "sample_rate_hz": sample_rate_hz}
+            answer = {"size": len(sound), "sample_rate_hz": sample_rate_hz}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + (b"" if "error" in answer else sound))
         sys.stdout.buffer.flush()
 
@@ -52,7 +53,7 @@ def _in_child(library: ctypes.CDLL, request: dict[str, Any]) -> tuple[bytes, int
         try:
             os.close(reading)
             with os.fdopen(writing, "wb") as pipe:
-                pipe.write(_speak(library, request))
+                pipe.write(_speak(library, request) if "seed" in request else _phonemes(library, request))
             code = 0
         finally:
             os._exit(code)  # in whatever case the child must not go on with the parent's loop
@@ -82,6 +83,18 @@ def _speak(library: ctypes.CDLL, request: dict[str, Any]) -> bytes:
         raise ValueError(request["text"])
     library.espeak_Synchronize()
     return b"".join(chunks)
+
+
+def _phonemes(library: ctypes.CDLL, request: dict[str, Any]) -> bytes:
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
+        raise ValueError(request["voice"])
+    text = ctypes.create_string_buffer(request["text"].encode())
+    rest = ctypes.c_void_p(ctypes.addressof(text))
+    clauses = []
+    while rest.value:  # it takes one clause at a time, and moves on
+        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA))
+    return b" ".join(clauses)
 
 
 if __name__ == "__main__":

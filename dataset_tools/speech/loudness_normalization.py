@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.core.audio_decoding import Sound
-from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, resampled, segment_of
+from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, leading_silence_ms, resampled, segment_of
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,8 @@ def finish(sound: Sound, settings: Finish, *, loudness_lufs: float) -> tuple[Any
     peak_dbfs = 20 * np.log10(max(float(np.abs(samples).max(initial=0.0)), 1e-6))
     gain_db = float(min(settings.loudness_lufs - loudness_lufs, settings.peak_dbfs - peak_dbfs))
     segment = segment_of(samples * 10 ** (gain_db / 20))
-    from pydub.silence import detect_leading_silence  # after segment_of, which imports pydub without its warnings
-
-    head_ms = detect_leading_silence(segment, settings.silence_dbfs, chunk_size=5)
-    tail_ms = detect_leading_silence(segment.reverse(), settings.silence_dbfs, chunk_size=5)
+    head_ms = leading_silence_ms(segment, settings.silence_dbfs)
+    tail_ms = leading_silence_ms(segment.reverse(), settings.silence_dbfs)
     if head_ms + tail_ms < len(segment):
         segment = segment[head_ms : len(segment) - tail_ms]
     segment = segment.fade_in(3).fade_out(3)  # no click where it was cut

@@ -4,8 +4,8 @@ Three ways to say it:
 
 - ``DIR/<class id>/<voice>_….wav``, with the sentence in a ``.txt`` of the same name beside it, if there is one;
 - ``DIR/<clip id>.wav`` or ``DIR/<voice>/<clip id>.wav``, likewise;
-- a CSV with the columns ``path,class,clip,voice,text,licence``; a path is relative to the CSV's folder, and of the
-  others a row needs ``class`` or ``clip`` only.
+- a CSV with the columns ``path,class,clip,voice,text,licence,accent,age_band,device``; a path is relative to the CSV's
+  folder, and of the others a row needs ``class`` or ``clip`` only.
 
 wav stands for whatever ffmpeg reads. What fits nowhere is named, and does not stop the rest.
 """
@@ -23,13 +23,14 @@ from pathlib import Path
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
-from dataset_tools.manifests import ClipRow
+from dataset_tools.manifests import ClipRow, SpeakerFacts
+from dataset_tools.speech.speaker_facts import NOTHING_SAID
 
 SOUND_SUFFIXES = frozenset(
     [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
 )
 _SHOWN = 3
-_COLUMNS = ("path", "class", "clip", "voice", "text", "licence")
+_COLUMNS = ("path", "class", "clip", "voice", "text", "licence", *SpeakerFacts.__struct_fields__)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class FoundRecording:
         class_id: its class. clip_id: the clip that it describes, if it was said.
         voice: the speaker: a-z, 0-9 and hyphens.
         text: the sentence, empty if it was not said.
-        licence: empty if it was not said.
+        licence: empty if it was not said. speaker: what is said of the speaker.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class FoundRecording:
     voice: str
     text: str = ""
     licence: str = ""
+    speaker: SpeakerFacts = NOTHING_SAID
 
     def __str__(self) -> str:
         return str(self.path)
@@ -186,4 +188,5 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
     elif class_id not in names.class_ids:
         raise ValueError(f"{class_id!r} is no class of this data set{names.like(class_id)}")
     voice = voice_slug(values["voice"] or file.stem.partition("_")[0])
-    return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"])
+    speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
+    return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker)

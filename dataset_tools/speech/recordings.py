@@ -1,8 +1,9 @@
 """Utterances that people recorded: importing their files, and putting them in the place of synthesized ones.
 
 An imported recording is kept as it came, ``recordings/<sha256>.<suffix>``, and has a row in
-``recordings/recordings.jsonl``. No command changes or removes either. What the data set uses is made from it, mono,
-16 kHz, normalized, and written to ``speech/`` like every utterance.
+``recordings/recordings.jsonl``. No command changes or removes either, but for the speaker who withdraws
+(`dataset_tools.withdrawal`). What the data set uses is made from it, mono, 16 kHz, normalized, and written to
+``speech/`` like every utterance.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,11 +27,13 @@ from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
+from dataset_tools.speech.consents import barred_voices, check_consent
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.recording_quality import Limits
+from dataset_tools.speech.speaker_facts import facts_by_voice
 from dataset_tools.speech.utterance_writer import Written, write_utterance
 
 _STAGE = "import"
@@ -66,12 +69,14 @@ class ImportSummary:
         known: how many files had been imported before, byte for byte, under whatever name, clip, class or voice.
         refused: the files that cannot be used, and why.
         mismatches: what belongs to no class or clip, or is known as something else, a sentence each.
+        speakers: what is said of speakers, by voice.
     """
 
     added: tuple[RecordingRow, ...]
     known: int
     refused: dict[str, ToolkitError]
     mismatches: tuple[str, ...]
+    speakers: Mapping[str, SpeakerFacts]
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ def import_recordings(
     ledger: Ledger,
     language: str = "en",
     licence: str = "",
+    renewed: Collection[str] = (),
     jobs: int = 1,
     progress: Progress = silent,
 ) -> ImportSummary:
@@ -112,18 +118,22 @@ def import_recordings(
         ledger: open; gets a row ``recording/<utterance id>`` for each.
         language: what is spoken.
         licence: of those recordings that do not state one.
+        renewed: voices that withdrew their consent and gave it anew.
         jobs: processes at once; never changes a byte.
         progress: is told how far it is.
 
     Raises:
-        InputError: there is nothing to import.
+        InputError: there is nothing to import, or a voice withdrew its consent; nothing was written.
     """
     found = find_recordings(source, classes, clips)
-    rows = {row.id: row for row in read_recordings(workspace)}
+    check_consent(workspace, {one.voice for one in found.recordings}, renewed)
+    rows = {row.id: row for row in listed_recordings(workspace)}
     known_as = {row.original_sha256: row.id for row in rows.values()}
     tasks: dict[str, _Task] = {}
     task_of: dict[str, _Task] = {}  # by the file's SHA-256
-    mismatches = list(found.mismatches)
+    speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
+    mismatches = [*found.mismatches, *contradictions]
+    refused: dict[str, ToolkitError] = {}
     known = 0
     for recording in found.recordings:
         task = _task(recording, workspace)
@@ -139,10 +149,12 @@ def import_recordings(
             )
         elif task.utterance_id in rows and ledger.finished(row_id, _key(task)) is not None:
             known += 1
+        elif (died := ledger.died(row_id, _key(task))) is not None:
+            refused[str(recording.path)] = died
         else:
             tasks[task.utterance_id] = task_of[task.sha256] = task
-    _forget_mended(ledger, {str(one.path) for one in found.recordings}, tasks)
-    refused: dict[str, ToolkitError] = {}
+    untried = len(refused)
+    _forget_mended(ledger, {str(one.path) for one in found.recordings} - refused.keys(), tasks)
     written: dict[str, Written] = {}
     progress(_STAGE, 0, len(tasks))
     for outcome in run_each(_import, list(tasks.values()), jobs=jobs):
@@ -154,7 +166,7 @@ def import_recordings(
         elif outcome.error is not None:
             refused[str(task.found.path)] = outcome.error
             ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
-        progress(_STAGE, len(written) + len(refused), len(tasks))
+        progress(_STAGE, len(written) + len(refused) - untried, len(tasks))
 
     takes = Counter((row.utterance.clip, row.utterance.voice) for row in rows.values())
     added = []
@@ -169,7 +181,7 @@ def import_recordings(
             added.append(rows[utterance_id])
     if written:
         write_rows(_listing(workspace), (rows[name] for name in sorted(rows)))
-    return ImportSummary(tuple(added), known, dict(sorted(refused.items())), tuple(mismatches))
+    return ImportSummary(tuple(added), known, dict(sorted(refused.items())), tuple(mismatches), speakers)
 
 
 def add_recording(
@@ -185,12 +197,14 @@ def add_recording(
         name: to be noted as the file's name where it came from; its own by default.
 
     Raises:
+        InputError: the voice withdrew its consent.
         SampleError: it cannot be used; nothing is kept.
     """
+    check_consent(workspace, [found.voice])
     task = _task(found, workspace)
     written = _import(task)
     ledger.record(ok(f"recording/{task.utterance_id}", _STAGE, _key(task), task.target, workspace.root, written.sha256))
-    rows = {row.id: row for row in read_recordings(workspace)}
+    rows = {row.id: row for row in listed_recordings(workspace)}
     same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == (found.clip_id, found.voice)]
     take = max((row.take for row in same), default=0) + 1
     row = _row(task, written, workspace, language, found.licence, take)
@@ -200,7 +214,17 @@ def add_recording(
 
 
 def read_recordings(workspace: Workspace) -> list[RecordingRow]:
-    """The recordings that were imported into a workspace, sorted by id.
+    """The recordings that were imported into a workspace and may be used, sorted by id: none of a barred voice.
+
+    Raises:
+        ManifestError: recordings.jsonl cannot be read.
+    """
+    is_barred = barred_voices(workspace)
+    return [row for row in listed_recordings(workspace) if not is_barred(row.utterance.voice)]
+
+
+def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
+    """All rows of recordings.jsonl, sorted by id; also of voices that are being forgotten.
 
     Raises:
         ManifestError: recordings.jsonl cannot be read.

@@ -116,12 +116,14 @@ def synthesize(
     todo: list[_Task] = []
     for task in tasks:
         done = ledger.finished(f"utterance/{task.utterance_id}", keys[task.utterance_id])
-        if done is None:
-            todo.append(task)
-        else:
+        if done is not None:
             rows.append(done.value("row", UtteranceRow))
+        elif (died := ledger.died(f"utterance/{task.utterance_id}", keys[task.utterance_id])) is not None:
+            failures[task.utterance_id] = died
+        else:
+            todo.append(task)
     note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: they share"
-    progress(_STAGE, len(rows), len(tasks), note)
+    progress(_STAGE, len(rows) + len(failures), len(tasks), note)
     for outcome in run_each(_speak, todo, jobs=jobs):
         task, key = outcome.item, keys[outcome.item.utterance_id]
         row_id = f"utterance/{task.utterance_id}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import msgspec
 
-from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.errors import ToolkitError, WorkerDiedError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
@@ -45,22 +45,42 @@ class _Remembered(msgspec.Struct, frozen=True):
     source: Source
 
 
+class _Died(msgspec.Struct, frozen=True):
+    """What became of a video that killed its worker process, and the state of the file then."""
+
+    reader: str
+    marks: Marks
+    found: str
+    expected: str | None
+    next_step: str | None
+
+
 @dataclass(frozen=True)
 class _Task:
     path: Path
     note: Path
+
+    @property
+    def death_note(self) -> Path:
+        return self.note.with_suffix(".died")
 
     def __str__(self) -> str:
         return self.path.name
 
 
 def read_sources(
-    videos: Mapping[str, Path], memory: Path, *, jobs: int, progress: Progress = silent
+    videos: Mapping[str, Path],
+    memory: Path,
+    *,
+    jobs: int,
+    retry_died: bool = False,
+    progress: Progress = silent,
 ) -> tuple[dict[str, Source], dict[str, ToolkitError]]:
     """Reads the content hash and the frames of every video, by name.
 
     A file that has the size, times and inode it had last time is not read again: the folder ``memory`` holds a note on
-    it. That is a memory only: without it, or with clocks set back, the same comes out, later.
+    it. That is a memory only: without it, or with clocks set back, the same comes out, later. A file that killed the
+    worker process that read it is not read again either, except with ``retry_died``.
 
     Returns:
         The sources, and the errors of the videos that cannot be read.
@@ -74,6 +94,8 @@ def read_sources(
         known = _recall(task.note)
         if known is not None and known.is_unchanged():
             sources[name] = known
+        elif not retry_died and (died := _recall_death(task)) is not None:
+            failures[name] = died
         else:
             unread[task] = name
     with closing(run_each(_read, unread, jobs=jobs)) as outcomes:
@@ -83,6 +105,8 @@ def read_sources(
                 sources[name] = outcome.result
             elif outcome.error is not None:
                 failures[name] = outcome.error
+                if isinstance(outcome.error, WorkerDiedError):
+                    _note_death(outcome.item, outcome.error)
             progress("sources", done, len(unread), name)
     return sources, failures
 
@@ -108,6 +132,22 @@ def _recall(note: Path) -> Source | None:
     except (OSError, ValueError, RecursionError):
         return None
     return remembered.source if remembered.reader == READER else None
+
+
+def _note_death(task: _Task, error: WorkerDiedError) -> None:
+    died = _Died(READER, _marks(task.path), error.found, error.expected, error.next_step)
+    write_bytes(task.death_note, msgspec.json.encode(died))
+
+
+def _recall_death(task: _Task) -> WorkerDiedError | None:
+    try:
+        died = msgspec.json.decode(task.death_note.read_bytes(), type=_Died)
+        known = died.reader == READER and died.marks == _marks(task.path)
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not known:
+        return None
+    return WorkerDiedError(died.found, where=task.path, expected=died.expected, next_step=died.next_step)
 
 
 def _marks(path: Path) -> Marks:

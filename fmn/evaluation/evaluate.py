@@ -218,9 +218,8 @@ def notes_of(
         notes += [note for note in state.notes if note not in notes]
         known_clips = ids.clips & set(state.fitted_clips)
         known_utterances = ids.utterances & set(state.fitted_utterances)
+        counts = ((known_clips, ids.clips, "clips"), (known_utterances, ids.utterances, "utterances"))
+        seen = [f"{len(known)} of these {len(of)} {name}" for known, of, name in counts if of]
         if known_clips or known_utterances:
-            notes.append(
-                f"{len(known_clips)} of these {len(ids.clips)} clips and {len(known_utterances)} of these "
-                f"{len(ids.utterances)} utterances were trained on: the figures are too high."
-            )
+            notes.append(f"{' and '.join(seen)} were trained on: results on them are too good.")
     return tuple(notes)

@@ -23,23 +23,26 @@ from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import LedgerRow, read_ledger
 from dataset_tools.decisions.journal import ReviewRow, read_reviews
 from dataset_tools.manifests import ClipRow, PairRow, PredictionRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.speech.booth.consents import ConsentRow
+from dataset_tools.speech.consents import ConsentRow
 from dataset_tools.speech.recordings import RecordingRow
+from dataset_tools.speech.transcripts import TranscriptRow
 from fmn.cli.main import app as fmn_app
 
 OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "example"
 SHA256 = "0123456789abcdef" * 4
 
+SPEAKER = {"speaker.accent", "speaker.age_band", "speaker.device"}
 FREE = {  # texts that are shown, spoken or compared, and of which no path is formed
     ClipRow: {"review"},
-    UtteranceRow: {"text", "text_source", "language", "engine", "review"},
+    UtteranceRow: {"text", "text_source", "language", "engine", "review", *SPEAKER},
     SplitPairRow: {"id", "class.action", "class.subject", "class.object"},
     PairRow: {"id"},
     PredictionRow: {"model"},
     LedgerRow: {"id", "stage", "key"},
-    ConsentRow: {"name", "text", "time"},
+    ConsentRow: {"name", "text", "time", *SPEAKER},
     RecordingRow: {"name", "licence"},
+    TranscriptRow: {"text", "checker"},
     ReviewRow: {
         *("corrected_class", "sentence", "note", "annotator", "time", "problem", "changed"),
         *("shown.class", "shown.sentence", "label_studio.server", "label_studio.created"),
@@ -96,6 +99,7 @@ def valid(kind: type[Row]) -> dict[str, Any]:
         RecordingRow: {"original": "recordings/a.wav", "original_sha256": SHA256, "name": "a", "licence": "", "take": 1}
         | {"utterance": utterance},
         ConsentRow: {"name": "N", "text": "t", "time": "now"},
+        TranscriptRow: {"sha256": SHA256, "text": "t", "checker": "c", "score": 1.0},
         ReviewRow: {"item": "clip", "content_sha256": SHA256, "verdict": "accept", "annotator": "a", "time": "2026"}
         | {"shown": shown, "label_studio": created},
     }

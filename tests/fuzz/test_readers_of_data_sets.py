@@ -26,7 +26,7 @@ from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import silent
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.annotations.interval_csv import read_interval_list
+from dataset_tools.corpora.annotations.formats import read_annotations as read_intervals
 from dataset_tools.corpora.mpii import mpii_download
 from dataset_tools.corpora.mpii.annotations import read_annotations
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
@@ -42,7 +42,7 @@ from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow
 from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.pairs.split_record import read_split
 from dataset_tools.report.page import write_report
-from dataset_tools.speech.booth.consents import Consents
+from dataset_tools.speech.consents import Consents
 from dataset_tools.speech.recording_files import find_recordings
 from dataset_tools.speech.recordings import read_recordings
 from dataset_tools.video.frame_index import read_frame_index
@@ -208,13 +208,83 @@ GUESS = {"class": CLIP["class"], "clip_sha256": SHA256, "confidence": 0.5, "unce
 LINKS = {"schema": "fmn.label-studio/1", "servers": {}}
 ACCOUNT = {"email": "a@x", "password": "p", "api_key": "k"}
 
+VIA = {
+    "attribute": {"1": {"aname": "label", "type": 4, "options": {"0": "cut it"}}},
+    "file": {"1": {"fname": "a.mp4"}},
+    "view": {"1": {"fid_list": ["1"]}},
+    "metadata": {"a": {"vid": "1", "z": [1, 2.5], "av": {"1": "0"}}},
+}
+TIMELINE = [
+    {
+        "type": "timelinelabels",
+        "from_name": "label",
+        "id": "r",
+        "value": {"ranges": [{"start": 1, "end": 9}], "timelinelabels": ["cut it"]},
+    },
+    {"type": "textarea", "id": "r", "value": {"text": ["He cuts it."]}},
+]
+ELAN = b"""<?xml version="1.0"?><ANNOTATION_DOCUMENT><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="a.mp4"/></HEADER>
+<TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="9"/></TIME_ORDER>
+<TIER TIER_ID="label"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="c" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b">
+<ANNOTATION_VALUE>cut it</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+<TIER TIER_ID="said"><ANNOTATION><REF_ANNOTATION ANNOTATION_ID="d" ANNOTATION_REF="c">
+<ANNOTATION_VALUE>He cuts it.</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+CVAT = b"""<annotations><meta><task><source>a.mp4</source></task></meta><track label="cut it">
+<box frame="1" outside="0"/><box frame="2" outside="0"/><box frame="3" outside="1"/></track></annotations>"""
+
 
 TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes] | None]] = {
     "intervals": (
         "csv",
         "in/a.csv",
-        lambda root: read_interval_list(root / "in" / "a.csv"),
+        lambda root: read_intervals(root / "in" / "a.csv"),
         lambda: b"video,start_frame,end_frame,action,subject,object\na.mp4,1,40,cut,carrot,knife\nb,5,9,wash,apple,\n",
+    ),
+    "intervals of EPIC-KITCHENS-100": (
+        "csv",
+        "in/a.csv",
+        lambda root: read_intervals(root / "in" / "a.csv"),
+        lambda: (
+            b"narration_id,participant_id,video_id,start_timestamp,stop_timestamp,narration,verb,noun,all_nouns\n"
+            b"P01_11_0,P01,P01_11,00:00:00.00,00:00:01.89,take plate,take,plate,['plate']\n"
+        ),
+    ),
+    "intervals of ActivityNet": (
+        "json",
+        "in/a.json",
+        lambda root: read_intervals(root / "in" / "a.json"),
+        lambda: json.dumps({"database": {"x": {"annotations": [{"segment": [1, 2.5], "label": "Cut it"}]}}}).encode(),
+    ),
+    "intervals of ActivityNet Captions": (
+        "json",
+        "in/a.json",
+        lambda root: read_intervals(root / "in" / "a.json"),
+        lambda: json.dumps({"v_x": {"timestamps": [[1, 2.5]], "sentences": ["He cuts it."]}}).encode(),
+    ),
+    "intervals of VIA": (
+        "json",
+        "in/a.json",
+        lambda root: read_intervals(root / "in" / "a.json", tier="label"),
+        lambda: json.dumps(VIA).encode(),
+    ),
+    "intervals of Label Studio": (
+        "json",
+        "in/a.json",
+        lambda root: read_intervals(root / "in" / "a.json", tier="label"),
+        lambda: json.dumps([{"id": 1, "data": {"video": "a.mp4"}, "annotations": [{"result": TIMELINE}]}]).encode(),
+    ),
+    "intervals of ELAN": (
+        "bytes",
+        "in/a.eaf",
+        lambda root: read_intervals(root / "in" / "a.eaf", tier="label"),
+        lambda: ELAN,
+    ),
+    "intervals of CVAT": ("bytes", "in/a.xml", lambda root: read_intervals(root / "in" / "a.xml"), lambda: CVAT),
+    "sentences beside a video": (
+        "bytes",
+        "in/cut_it/a.txt",
+        lambda root: [(root / "in" / "cut_it" / "a.mp4").touch(), read_intervals(root / "in")],
+        lambda: b"Cut it.\nNow cut it.\n",
     ),
     "class file": (
         "bytes",

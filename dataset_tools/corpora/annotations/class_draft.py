@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile, ThingWord, make_class
 from dataset_tools.classes.usual_words import noun_lemma, usual_action, usual_phrase_of, usual_thing, verb_lemma
 from dataset_tools.core.files import slug
-from dataset_tools.corpora.annotations.interval_csv import ListedInterval
+from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
+from dataset_tools.corpora.annotations.labels import preposition_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,25 +62,33 @@ class ClassDraft:
     left_out: int
 
 
-def draft_classes(rows: Sequence[ListedInterval], listing: Path, *, count: int | None = None) -> ClassDraft:
-    """Makes classes of the triplets that rows name.
+def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = None) -> ClassDraft:
+    """Makes classes of the triplets that an annotation file names.
 
     Args:
-        rows: of the annotation file.
-        listing: that file.
+        listed: what it has.
+        listing: the file.
         count: how many classes at most; None takes every triplet.
     """
+    rows = listed.rows
     verbs = _Clusters((row.action for row in rows), verb_lemma, "action", by_lemma=True)
     nouns = _Clusters((text for row in rows for text in (row.subject, row.object) if text), noun_lemma, "thing")
     actions = {key: _action(key, spellings) for key, spellings in verbs.spellings.items()}
     things = {key: _thing(key, spellings) for key, spellings in nouns.spellings.items()}
+    prepositions = {
+        (verbs.key(action), nouns.key(object_)): preposition_of(label, object_)
+        for label, (action, _, object_) in listed.guessed.items()
+        if object_
+    }
     members: dict[ActionClass, list[ListedInterval]] = defaultdict(list)
     for row in rows:
         action, subject = verbs.key(row.action), nouns.key(row.subject)
         other = nouns.key(row.object) if row.object else subject
         thing = None if other == subject else other
-        phrase = None if thing is None else usual_phrase_of(None)
-        members[make_class(actions, things, action, subject, thing, phrase)].append(row)
+        phrase = usual_phrase_of(None)
+        if preposition := prepositions.get((action, thing or "")):
+            phrase = replace(phrase, preposition=preposition)
+        members[make_class(actions, things, action, subject, thing, phrase if thing else None)].append(row)
     ranked = sorted(members, key=lambda one: (-len(members[one]), one.id))
     taken = ranked[:count]
     of_actions = {one.action for one in taken}
@@ -119,7 +128,7 @@ def _count(one: ActionClass, rows: Sequence[ListedInterval]) -> TripletCount:
         len(rows),
         len({row.video for row in rows}),
         len({row.person for row in rows if row.person}),
-        sum(bool(row.sentence) for row in rows),
+        sum(bool(row.sentences) for row in rows),
     )
 
 

@@ -1,8 +1,7 @@
-"""Footage of one's own: a CSV of intervals takes the place of MPII Cooking 2's annotation file.
+"""Footage of one's own: another annotation file, or a folder a class, takes the place of MPII Cooking 2's file.
 
-A row is an interval: ``video,start_frame,end_frame,action,subject,object``, or ``start_s,end_s`` for the times. Frames
-count from 1, both ends included; seconds count from the first frame, and the end is not included. Words are those of
-the class file (its keys, names, or MPII's own). ``person`` and ``dish`` may say who is seen and what is prepared.
+Whatever its format, it becomes a list of intervals. Frames count from 1, both ends included; seconds count from the
+first frame, and the end is not included. Words are those of the class file (its keys, names, or MPII's own).
 """
 
 from __future__ import annotations
@@ -13,19 +12,21 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from dataset_tools.classes.matching import classify
-from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.corpora.annotations.interval_csv import ListedInterval, read_interval_list
+from dataset_tools.corpora.annotations.class_words import ClassWords
+from dataset_tools.corpora.annotations.formats import ListOptions, read_annotations
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, ListedInterval
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -33,11 +34,8 @@ from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
 from dataset_tools.video.source_videos import read_sources
 from dataset_tools.video.video_file import open_video, video_stream
 
-_SHOWN_PROBLEMS = 20
 _TOLERANCE_S = Fraction(1, 1000)
 """Times are written with a few decimals: a frame that begins a millisecond later is still the one that is meant."""
-
-Word = TypeVar("Word", ActionWord, ThingWord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +76,45 @@ class OwnInterval(Interval):
         return self.what
 
 
+@dataclass(frozen=True)
+class OwnCorpus(Corpus):
+    """Footage of one's own, and the options that its annotation file was read with."""
+
+    read_with: ListOptions = field(default_factory=ListOptions)
+
+
 def open_own_footage(
     listing: Path,
     classes: ClassFile,
     *,
+    read_with: ListOptions | None = None,
     videos: Path | None = None,
     memory: Path,
     jobs: int = 1,
     progress: Progress = silent,
-) -> Corpus:
-    """Reads a CSV of intervals; what comes out is used like MPII Cooking 2.
+) -> OwnCorpus:
+    """Reads an annotation file of any format, or a folder a class; what comes out is used like MPII Cooking 2.
 
     Where times are seconds, the videos are read to find the frames: a variable rate is followed, not averaged.
 
     Args:
-        listing: the CSV, UTF-8, separated by commas, semicolons or tabs.
+        listing: the annotation file, or the folder.
         classes: whose words the actions, subjects and objects are.
-        videos: folder that the names of videos are relative to; the CSV's own by default.
+        read_with: how it is read (`dataset_tools.corpora.annotations.formats.read_annotations`).
+        videos: folder that the names of videos are relative to; that of the annotation file by default.
         memory: where is remembered what was read from videos (`dataset_tools.video.source_videos.read_sources`).
         jobs: processes at once.
         progress: is told how far it is.
 
     Raises:
-        InputError: the CSV cannot be read, or lacks columns, or has wrong rows (all of them in one message); or times
-            are seconds and a video has none.
+        InputError: the annotation file cannot be read, or has wrong rows (all of them in one message); or times are
+            seconds and a video has none.
     """
-    listed = read_interval_list(listing)
+    read_with = read_with or ListOptions()
+    listed = read_annotations(listing, **msgspec.structs.asdict(read_with))
     rows = listed.rows
-    root = listing.parent if videos is None else videos
-    if not root.is_dir():
-        raise InputError(
-            "There is no such folder",
-            where=root,
-            expected="the folder that the videos' names are relative to",
-            next_step="check --videos",
-        )
-    videos_by_text = find_videos(rows, root, listing)
+    root = _root_of(listed, listing, videos)
+    videos_by_text = find_videos(rows, root, listing, listed.file_prefix)
     names = name_videos(videos_by_text.values(), listing)
     files = {name: video.file for video, name in names.items() if video.file is not None}
     indices: dict[str, FrameIndex] = {}
@@ -124,7 +125,7 @@ def open_own_footage(
         _check_times({name: indices[name] for name in timed & indices.keys()}, files, listing)
     rate = _usual_rate(indices.values()) if indices else _stated_rate(files.values())
     footage = short_names(names.values())
-    words = _Words(classes)
+    words = ClassWords(classes)
     intervals = []
     for index, row in enumerate(rows):
         video = videos_by_text[row.video]
@@ -135,7 +136,7 @@ def open_own_footage(
     of_none = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     notes = (*listed.notes, *_notes(rows, words, of_none, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
-    return Corpus(
+    return OwnCorpus(
         root=root,
         annotations=Annotations(
             path=listing,
@@ -151,7 +152,27 @@ def open_own_footage(
         sentences=sentences,
         notes=notes,
         is_own=True,
+        read_with=read_with,
     )
+
+
+def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
+    """The folder that the names of videos are relative to.
+
+    Raises:
+        InputError: there is none, or it is another than the folder that is the list.
+    """
+    root = listing if listing.is_dir() else listing.parent
+    if videos is None or (listed.is_folder and videos.resolve() == listing.resolve()):
+        return root
+    if listed.is_folder or not videos.is_dir():
+        raise InputError(
+            "The videos lie in the annotated folder itself" if listed.is_folder else "There is no such folder",
+            where=videos,
+            expected="the folder that the videos' names are relative to",
+            next_step="leave --videos out" if listed.is_folder else "check --videos",
+        )
+    return videos
 
 
 def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
@@ -187,7 +208,7 @@ def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], l
     """
     without = [name for name, index in indices.items() if not index.stamps]
     if without:
-        shown = ", ".join(f"{files[name]} ({indices[name].no_times})" for name in without[:_SHOWN_PROBLEMS])
+        shown = ", ".join(f"{files[name]} ({indices[name].no_times})" for name in without[:SHOWN_PROBLEMS])
         name, backward = files[without[0]].name, "backward" in indices[without[0]].no_times
         how = f"-i {name} -c copy" if backward else f"-r RATE -i {name} -c:v libx264 -crf 12"
         raise InputError(
@@ -212,52 +233,16 @@ def _write_sentences(rows: Sequence[ListedInterval], intervals: Sequence[OwnInte
     """
     videos: dict[str, dict[str, Any]] = {}
     for row, interval in zip(rows, intervals, strict=True):
-        if row.sentence:
+        for sentence in row.sentences:
             video = videos.setdefault(interval.video, {"timestamps": [], "sentences": [], "source": "annotations"})
             video["timestamps"].append([interval.start_frame, interval.end_frame])
-            video["sentences"].append(row.sentence)
+            video["sentences"].append(sentence)
     if not videos:
         return None
     content = msgspec.json.encode(dict(sorted(videos.items())))
     path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.json"
     write_bytes(path, content)
     return path
-
-
-class _Words:
-    """What the words of a CSV are in MPII's terms, and which of them the class file does not know."""
-
-    def __init__(self, classes: ClassFile) -> None:
-        self._actions = _by_any_name(classes.actions, {key: word.verbs for key, word in classes.actions.items()})
-        self._things = _by_any_name(classes.things, {key: word.attributes for key, word in classes.things.items()})
-        self.unknown: Counter[str] = Counter()
-
-    def verb(self, text: str) -> str:
-        action = self._actions.get(_plain(text))
-        if action is None:
-            self.unknown[text] += 1
-        return text if action is None or text in action.verbs else action.verbs[0]
-
-    def thing(self, text: str) -> str:
-        thing = self._things.get(_plain(text))
-        if thing is None:
-            self.unknown[text] += 1
-        return text if thing is None or text in thing.attributes else thing.attributes[0]
-
-
-def _by_any_name(words: Mapping[str, Word], mpii: Mapping[str, Sequence[str]]) -> dict[str, Word]:
-    """The words by MPII's names for them, by their own, and by key; what comes later counts."""
-    known: dict[str, Word] = {}
-    for key, word in words.items():
-        for name in mpii[key]:
-            known.setdefault(_plain(name), word)
-    known.update({_plain(word.name): word for word in words.values()})
-    known.update({_plain(key): word for key, word in words.items()})
-    return known
-
-
-def _plain(text: str) -> str:
-    return text.lower().replace("-", " ")
 
 
 def _usual_rate(indices: Iterable[FrameIndex]) -> Fraction:
@@ -284,7 +269,7 @@ def _interval(
     footage: str,
     start_frame: int,
     end_frame: int,
-    words: _Words,
+    words: ClassWords,
 ) -> OwnInterval:
     verb, subject = words.verb(row.action), words.thing(row.subject)
     things = {subject, words.thing(row.object)} if row.object else {subject}
@@ -312,11 +297,11 @@ def _attribute_names(intervals: Iterable[Interval]) -> tuple[str, ...]:
 
 
 def _notes(
-    rows: Sequence[ListedInterval], words: _Words, of_none: Sequence[ListedInterval], in_seconds: bool
+    rows: Sequence[ListedInterval], words: ClassWords, of_none: Sequence[ListedInterval], in_seconds: bool
 ) -> tuple[str, ...]:
     notes = ["Times are seconds: frames were found by the videos' own time stamps."] if in_seconds else []
     if not any(row.person for row in rows):
-        notes.append("No column says who is seen: every video counts as a person of its own, unless its name says so.")
+        notes.append("Nothing says who is seen: every video counts as a person of its own, unless its name says so.")
     if words.unknown:
         notes.append(f"The class file does not know {len(words.unknown)} of the words: {_counted(words.unknown)}.")
     if of_none:
@@ -326,5 +311,5 @@ def _notes(
 
 
 def _counted(names: Counter[str]) -> str:
-    shown = [f"{name!r} ({count})" for name, count in sorted(names.items())[:_SHOWN_PROBLEMS]]
-    return ", ".join(shown + [f"and {len(names) - _SHOWN_PROBLEMS} more"] * (len(names) > _SHOWN_PROBLEMS))
+    shown = [f"{name!r} ({count})" for name, count in sorted(names.items())[:SHOWN_PROBLEMS]]
+    return ", ".join(shown + [f"and {len(names) - SHOWN_PROBLEMS} more"] * (len(names) > SHOWN_PROBLEMS))

@@ -6,17 +6,17 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import slug
-from dataset_tools.corpora.annotations.interval_csv import ListedInterval
+from dataset_tools.corpora.annotations.interval_list import ListedInterval
 from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES
 
 MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")
-_SUFFIXES = {*VIDEO_SUFFIXES, ".m2ts", ".m4v", ".mov", ".mpg", ".mpeg", ".mts", ".ts", ".webm", ".wmv"}
+SUFFIXES = {*VIDEO_SUFFIXES, ".m2ts", ".m4v", ".mov", ".mpg", ".mpeg", ".mts", ".ts", ".webm", ".wmv"}
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class ListedVideo:
     """A video as rows write it.
 
     Attributes:
-        line: where it is first named. path: POSIX, with the suffix that a row left out.
+        place: where it is first named. path: POSIX, with the suffix that a row left out.
         file: None where there is no such file.
         same: equal for two ways to write one file, absolute or relative, with or without suffix.
     """
 
-    line: int
+    place: str
     path: str
     file: Path | None
     same: str
@@ -39,11 +39,11 @@ class ListedVideo:
         """The slug of the path without a known suffix, and the suffix; an absolute path counts by its last part."""
         path = posixpath.basename(self.path) if posixpath.isabs(self.path) else self.path
         stem, suffix = posixpath.splitext(path)
-        return (slug(stem), suffix) if suffix.lower() in _SUFFIXES else (slug(path), "")
+        return (slug(stem), suffix) if suffix.lower() in SUFFIXES else (slug(path), "")
 
 
-def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path) -> dict[str, ListedVideo]:
-    """The video that each text in the column ``video`` stands for.
+def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefix: str = "") -> dict[str, ListedVideo]:
+    """The video that each name in the list stands for; ``prefix`` may be left out there, or stand there in vain.
 
     Raises:
         InputError: a suffix is left out, and several files would fit.
@@ -58,21 +58,18 @@ def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path) -> di
             parent, name = posixpath.split(path)
             if parent not in folders:
                 folders[parent] = _files_in(root / parent)
-            fitting = [
-                file
-                for file in folders[parent]
-                if file.startswith(name) and file.removeprefix(name).lower() in _SUFFIXES
-            ]
+            names = {name} | ({prefix + name, name.removeprefix(prefix)} if prefix else set())
+            fitting = [file for file in folders[parent] if _is_named(file, names)]
             if len(fitting) > 1:
                 raise InputError(
                     f"{row.video!r} could be several videos: {', '.join(fitting)}",
-                    where=f"{listing}, line {row.line}",
+                    where=f"{listing}, {row.place}",
                     expected="the name of one file",
                     next_step="add the suffix",
                 )
             path = posixpath.join(parent, *(fitting or [name]))
         file = root / path
-        videos[row.video] = ListedVideo(row.line, path, file if _is_file(file) else None, os.path.realpath(file))
+        videos[row.video] = ListedVideo(row.place, path, file if _is_file(file) else None, os.path.realpath(file))
     return videos
 
 
@@ -95,7 +92,7 @@ def name_videos(videos: Iterable[ListedVideo], listing: Path) -> dict[ListedVide
         if not name or owner.same != video.same:
             raise InputError(
                 f"Two videos would both be called {short!r}: {owner.path!r} and {video.path!r}",
-                where=f"{listing}, line {video.line}",
+                where=f"{listing}, {video.place}",
                 expected="videos whose names differ in letters or digits",
                 next_step="rename one of them",
             )
@@ -109,6 +106,11 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     matched = {name: match.group(1) for name in distinct if (match := MPII_NAME.fullmatch(name))}
     counts = Counter(matched.values())
     return {name: matched[name] if counts[matched.get(name, "")] == 1 else name for name in distinct}
+
+
+def _is_named(file: str, names: Collection[str]) -> bool:
+    stem, suffix = posixpath.splitext(file)
+    return stem in names and suffix.lower() in SUFFIXES
 
 
 def _is_file(path: Path) -> bool:

@@ -182,10 +182,12 @@ function wav(chunks, rate) {
 $("welcome").addEventListener("submit", async (event) => {
   event.preventDefault();
   who = $("name").value.trim();
-  const sign = (more) => ask("api/speakers", { method: "POST", body: JSON.stringify({ name: who, agreed: $("agreed").checked, ...more }) });
+  const speaker = { accent: $("accent").value.trim(), age_band: $("age-band").value, device: $("device").value.trim() };
+  const sign = (more) => ask("api/speakers", { method: "POST", body: JSON.stringify({ name: who, agreed: $("agreed").checked, speaker, ...more }) });
   try {
     let answer = await sign({});
     if (answer.known) answer = await sign({ same: confirm(`${answer.known} has recorded here before. Are you the same person?`) });
+    if (answer.withdrawn) answer = await sign({ same: confirm(`The recordings of ${who} were removed on ${answer.withdrawn}, as they had asked. Are you the same person, and do you give your consent anew?`) });
     voice = answer.voice;
     localStorage.setItem("voice", voice); localStorage.setItem("who", who);
     await enter();

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from aiohttp import web
 from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.web_application import guarded_application, json_body
 from dataset_tools.core.web_server import Address, serve
-from dataset_tools.manifests import resolve
+from dataset_tools.manifests import SpeakerFacts, resolve
 from dataset_tools.speech.booth.sessions import Booth, as_json
 
 MOST_BYTES = 8 * 2**20
@@ -29,11 +30,15 @@ _FILES = {"": ("booth.html", "text/html"), "booth.js": ("booth.js", "text/javasc
 
 
 class _Speaker(msgspec.Struct):
-    """Who wants to record. ``same``: whether they are the one of that name who recorded here before."""
+    """Who wants to record. ``same``: whether they are the one of that name who recorded here before.
+
+    ``speaker``: what they say of themselves.
+    """
 
     name: str
     agreed: bool
     same: bool | None = None
+    speaker: SpeakerFacts = SpeakerFacts()
 
 
 def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], None]) -> None:
@@ -98,8 +103,16 @@ class _Page:
         async with self._writing:
             if given.same is None and (known := self._booth.consents.known(given.name)):
                 return web.json_response({"voice": None, "known": known})
-            other = given.same is False
-            voice = await asyncio.to_thread(self._booth.consents.admit, given.name, agreed=given.agreed, other=other)
+            if given.same is None and (withdrawn := self._booth.consents.withdrawn(given.name)):
+                return web.json_response({"voice": None, "withdrawn": withdrawn})
+            admit = partial(
+                self._booth.consents.admit,
+                agreed=given.agreed,
+                other=given.same is False,
+                anew=given.same is True,
+                speaker=given.speaker,
+            )
+            voice = await asyncio.to_thread(admit, given.name)
         return web.json_response({"voice": voice})
 
     async def shown(self, request: web.Request) -> web.StreamResponse:

@@ -23,8 +23,8 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, write_rows
-from dataset_tools.speech.booth.consents import CONSENT, Consents
 from dataset_tools.speech.clip_sentences import assign_texts
+from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import assemble
 from dataset_tools.speech.recording_files import FoundRecording
 from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure

@@ -19,7 +19,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.annotations.interval_csv import read_interval_list
+from dataset_tools.corpora.annotations.formats import read_annotations
 from dataset_tools.corpora.annotations.own_footage import frames_between, open_own_footage
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
@@ -320,13 +320,13 @@ def test_a_sentence_of_the_list_is_spoken_for_its_clip(write_video: Callable[...
 def test_epic_kitchens_is_read_as_published(real_data: Path, tmp_path: Path) -> None:
     """The first 200 lines of EPIC_100_validation.csv (CC BY-NC 4.0): timestamps, nouns, narrations, participants."""
     path = real_data / "formats" / "epic_100_validation_200.csv"
-    found = read_interval_list(path)
+    found = read_annotations(path)
     assert found.in_seconds
     assert len(found.rows) == 200 - 1 or len(found.rows) == 200
     first = found.rows[0]
     assert (first.video, first.start, first.end) == ("P01_11", 0.0, 1.89)
     assert (first.action, first.subject, first.object, first.person) == ("take", "plate", "", "P01")
-    assert first.sentence == "take plate"
+    assert first.sentences == ("take plate",)
     assert any("EPIC-KITCHENS-100" in note for note in found.notes)
 
 
@@ -338,7 +338,7 @@ def test_the_second_noun_of_epic_kitchens_is_the_object(tmp_path: Path) -> None:
         "P02_1_7,P02,P02_1,00:01:00.5,00:01:01.25,01:00:02.00,1,2,"
         "put knife on board,put-on,1,knife,4,\"['knife', 'board:chopping']\",\"[4, 25]\"\n"
     )
-    (row,) = read_interval_list(path).rows
+    (row,) = read_annotations(path).rows
     assert (row.start, row.end) == (61.25, 3602.0)
     assert (row.action, row.subject, row.object) == ("put on", "knife", "chopping board")
 

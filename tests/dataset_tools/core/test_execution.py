@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.core.errors import InputError, SampleError, StoppedError
+from dataset_tools.core.errors import InputError, SampleError, StoppedError, WorkerDiedError
 from dataset_tools.core.execution import Outcome, run_each
 
 
@@ -92,15 +93,81 @@ def test_what_cannot_travel_fails_its_item_only() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_dying_worker_fails_only_the_item_that_kills_it(jobs: int, tmp_path: Path) -> None:
-    items = [(n, "no") for n in range(12)]
+    items = [(n, "no") for n in range(30)]
     items[2] = (2, "always")
-    items[5] = (5, str(tmp_path / "once"))
-    items[8] = (8, "always")
+    items[28] = (28, "always")
     outcomes = {one.item[0]: one for one in run_each(die_on, items, jobs=jobs)}
-    assert sorted(outcomes) == list(range(12))
-    assert [n for n, one in sorted(outcomes.items()) if one.error] == [2, 8]
-    assert all(outcomes[n].result == n for n in outcomes if n not in (2, 8))
-    assert "died" in outcomes[2].error.found
+    assert sorted(outcomes) == list(range(30))
+    assert [n for n, one in sorted(outcomes.items()) if one.error] == [2, 28]
+    assert all(outcomes[n].result == n for n in outcomes if n not in (2, 28))
+    assert "killed by signal 9 (SIGKILL)" in outcomes[2].error.found
+    items = [(n, str(tmp_path / "once") if n == 15 else "no") for n in range(30)]  # the second attempt succeeds
+    assert sorted(one.result for one in run_each(die_on, items, jobs=jobs)) == list(range(30))
+    assert (tmp_path / "once").exists()
+
+
+def count_and_meet_its_end(item: tuple[int, str, str]) -> int:
+    """Notes the attempt, and which workers live beside it; then ends its process in the way asked for."""
+    number, how, folder = item
+    workers = Path(folder, "workers")
+    Path(workers, str(os.getpid())).touch()
+    with Path(folder, f"attempts-{number}").open("a") as attempts:
+        attempts.write(f"{sum(alive(int(path.name)) for path in workers.iterdir())}\n")
+    time.sleep(0.02)
+    if how == "memory":
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (2**31, hard))
+        try:
+            bytearray(2**32)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    elif how == "exit":
+        os._exit(7)
+    elif how:
+        os.kill(os.getpid(), getattr(signal, how))
+    return number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("how", "attempts", "said"),
+    [
+        ("SIGKILL", 2, "was killed by signal 9 (SIGKILL), with no other at work beside it: memory probably ran out"),
+        ("SIGSEGV", 2, "was killed by signal 11 (SIGSEGV), with no other at work beside it: a library crashed on it"),
+        ("exit", 2, "ended with exit code 7"),
+        ("memory", 1, "There is not enough memory for it"),
+    ],
+)
+def test_only_the_culprit_fails_and_it_is_tried_twice_at_most(
+    jobs: int, how: str, attempts: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "workers").mkdir()
+    items = [(n, how if n == 20 else "", str(tmp_path)) for n in range(40)]
+    outcomes = list(run_each(count_and_meet_its_end, items, jobs=jobs, key=lambda item: f"sample {item[0]}"))
+    assert sorted(one.item[0] for one in outcomes) == list(range(40))
+    assert all(one.result == one.item[0] for one in outcomes if one.item[0] != 20)
+    (culprit,) = (one for one in outcomes if one.item[0] == 20)
+    assert said in culprit.error.found
+    assert culprit.error.where == "sample 20"
+    assert "fewer --jobs" in culprit.error.next_step
+    assert isinstance(culprit.error, WorkerDiedError) == (how != "memory")
+    beside = {n: (tmp_path / f"attempts-{n}").read_text().split() for n in range(40)}
+    assert max(map(len, beside.values())) <= 2
+    assert len(beside[20]) == attempts
+    assert all(second == "1" for _, *others in beside.values() for second in others)  # itself, and no other
+
+
+def dies_on_three(numbers: tuple[int, ...]) -> list[int]:
+    if 3 in numbers:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return list(numbers)
+
+
+def test_of_an_item_with_parts_only_the_part_fails_that_kills() -> None:
+    items = [(0, 1), (2, 3, 4), (5,)]
+    outcomes = list(run_each(dies_on_three, items, jobs=1, parts=lambda item: [(n,) for n in item]))
+    assert [one.item for one in outcomes if one.error is not None] == [(3,)]
+    assert sorted(n for one in outcomes for n in one.result or ()) == [0, 1, 2, 4, 5]
 
 
 def test_a_pool_that_breaks_while_it_is_given_work_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +236,7 @@ def test_workers_and_their_children_end_with_the_command(number: signal.Signals,
 def test_the_children_of_a_worker_that_is_terminated_end_with_it(tmp_path: Path) -> None:
     (outcome,) = run_each(start_a_child_and_be_terminated, [str(tmp_path)], jobs=1)
     assert outcome.error is not None
-    assert "died" in outcome.error.found
+    assert "killed by signal 9 (SIGKILL)" in outcome.error.found
     pids = [int(path.name) for path in tmp_path.iterdir()]
     assert len(pids) >= 2  # it was tried more than once
     wait_for(lambda: not any(alive(pid) for pid in pids))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.core.errors import ManifestError, SampleError, StoppedError
+from dataset_tools.core.errors import ManifestError, SampleError, StoppedError, WorkerDiedError
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok, read_ledger
 from dataset_tools.manifests import PairRow
 
@@ -46,6 +46,27 @@ def test_what_is_finished(path: Path) -> None:
     assert lines[0]["schema"] == "fmn.ledger/1"
     assert (lines[0]["path"], lines[0]["size_bytes"], lines[0]["values"]) == ("a", 3, {"frames": 3})
     assert lines[2]["reason"] == {"found": "It broke", "where": "c.avi"}
+
+
+def test_what_killed_its_worker_is_known_until_its_inputs_change_or_it_is_asked_for(path: Path) -> None:
+    died = WorkerDiedError("Killed by signal 9", where="c.avi", expected="life", next_step="fewer --jobs")
+    with Ledger(path) as ledger:
+        ledger.record(failed("clip/c", "cut", died, key="k"))
+        ledger.record(failed("clip/d", "cut", SampleError("It broke"), key="k"))
+    with Ledger(path) as ledger:
+        known = ledger.died("clip/c", "k")
+        assert known is not None
+        assert known.as_dict() == died.as_dict()
+        ledger.record(failed("clip/c", "cut", known, key="k"))  # as the next run notes it
+        assert ledger.died("clip/c", "k") is not None
+        assert ledger.died("clip/c", "other") is None
+        assert ledger.died("clip/d", "k") is None
+        assert ledger.died("clip/e", "k") is None
+    with Ledger(path, retry_died=True) as ledger:
+        assert ledger.died("clip/c", "k") is None
+        assert len(ledger.status("failed")) == 2
+    with Ledger(path) as ledger:
+        assert ledger.died("clip/c", "k") is None
 
 
 def test_rows_are_the_same_when_read_again_and_in_any_order(path: Path) -> None:

@@ -73,6 +73,7 @@ def test_the_tables_add_up(reviewed: Workspace) -> None:
     ]
     assert "bob@example.com" in text
     assert "agreement" in text
+    assert "Gwet's AC1" in text
 
 
 @pytest.mark.parametrize("name", ["[/]@x.org", "[red]ann[/red]", "[link=https://x.org]bob"])

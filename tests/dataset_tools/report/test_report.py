@@ -22,9 +22,12 @@ from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, failed
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.page import write_report
+from dataset_tools.speech.consents import note_speakers
+from dataset_tools.speech.transcripts import TranscriptRow
 from dataset_tools.video.decoding import Picture
 
 CUT, WASH = "cut_carrot_knife", "wash_apple"
@@ -127,6 +130,26 @@ def test_the_numbers_are_those_of_the_manifests(workspace: Workspace) -> None:
     assert "quiet: <b>very</b>" in page.text
     assert "Sentence 2 <script>alert(1)</script> & more" in page.text
     assert not page.tags & {"script", "link", "iframe"}
+
+
+def test_doubted_sentences_speakers_and_agreement(workspace: Workspace, make_review: Callable[..., ReviewRow]) -> None:
+    path = workspace.manifests / "utterances.jsonl"
+    rows = [msgspec.structs.replace(row, source="recorded") for row in read_rows(path, UtteranceRow)]
+    write_rows(path, rows)
+    scores = (-0.2, 0.4, 3.0, -1.0)
+    checked = [
+        TranscriptRow(id=row.id, sha256=row.sha256, text=row.text, checker="x", score=score)
+        for row, score in zip(rows, scores, strict=True)
+    ]
+    checked[3] = msgspec.structs.replace(checked[3], text="as it was before")
+    write_rows(workspace.manifests / "transcripts.jsonl", checked)
+    note_speakers(workspace, {rows[0].voice: SpeakerFacts("Scottish")})
+    said = [make_review(minute=n, annotation=n, annotator=who) for n, who in ((1, "ann"), (2, "bob"))]
+    append_reviews(reviews_path(workspace), said)
+    rows_shown = report_of(workspace).rows
+    assert ["perhaps another sentence", "2 utterances"] in rows_shown
+    assert ["accent", "not said 3, Scottish 1"] in rows_shown
+    assert ["verdict", "1", "Cohen's kappa", "–", "1.00"] in rows_shown
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

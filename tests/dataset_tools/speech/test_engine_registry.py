@@ -29,7 +29,7 @@ def test_an_unknown_engine_is_refused_with_those_there_are(plain_engine: Callabl
     plain_engine("plain")
     with pytest.raises(InputError, match="festival") as caught:
         open_engine("festival")
-    assert caught.value.expected == "one of espeak, coqui, plain"
+    assert caught.value.expected == "one of espeak, coqui, piper, plain"
 
 
 def test_the_entry_point_of_the_docs_is_the_one_in_use() -> None:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
+from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recordings import (
     ImportSummary,
@@ -251,6 +253,41 @@ def test_a_list(
     assert f"is a clip of squeeze_lemon, not of {CARROT}" in summary.mismatches[0]
     assert "there is no file 'gone.wav'" in summary.mismatches[1]
     assert "(is squeeze_lemon meant?)" in summary.mismatches[2]
+
+
+def test_what_a_list_says_of_its_speakers(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    for number, name in enumerate(("a", "b", "c", "d")):
+        take(tmp_path / "in" / f"{name}.wav", 200 + 30 * number)
+    listing = tmp_path / "in" / "list.csv"
+    listing.write_text(
+        "path,class,voice,accent,age_band\n"
+        f"a.wav,{CARROT},Anna,Scottish,\n"
+        f"b.wav,{CARROT},Anna,Irish,30-44\n"
+        f"c.wav,{CARROT},Ben,,\n"
+        f"d.wav,{CARROT},Dan,,young\n"
+    )
+    summary = load(workspace, listing, classes, clips)
+    assert summary.speakers == {"anna": SpeakerFacts("Scottish", "30-44")}
+    assert len(summary.added) == 3
+    assert "line 5: the age band is 'young'" in summary.mismatches[0]
+    assert summary.mismatches[1:] == ("speaker anna: accent is 'Scottish' and 'Irish'; the first counts",)
+
+
+def test_utterances_of_a_recorded_voice_have_what_its_speaker_says(
+    workspace: Workspace, classes: ClassFile, clips: list[ClipRow], tmp_path: Path, take: Callable[..., Path]
+) -> None:
+    take(tmp_path / "in" / "a.wav", 200)
+    take(tmp_path / "in" / "b.wav", 260)
+    (tmp_path / "in" / "list.csv").write_text(
+        f"path,class,voice,accent\na.wav,{clips[0].class_id},Ann,Scottish\nb.wav,{clips[0].class_id},Ben,\n"
+    )
+    write_rows(workspace.manifests / "clips.jsonl", sorted(clips, key=lambda clip: clip.id))
+    import_dataset(workspace, tmp_path / "in" / "list.csv", classes)
+    rows = {row.voice: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+    assert rows["ann"].speaker == SpeakerFacts("Scottish")
+    assert rows["ben"].speaker is msgspec.UNSET
 
 
 @pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])

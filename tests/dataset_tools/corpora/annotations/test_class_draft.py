@@ -11,9 +11,11 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.writer import write_classes
 from dataset_tools.cli.main import app
+from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.class_draft import draft_classes
-from dataset_tools.corpora.annotations.interval_csv import read_interval_list
+from dataset_tools.corpora.annotations.formats import read_annotations
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
+from dataset_tools.speech.sentences import every_sentence
 
 ROWS = """video,start_frame,end_frame,action,subject,object,person,sentence
 a.mp4,1,20,Cutting,Carrots,knife,p1,He cuts it.
@@ -35,7 +37,7 @@ def listing(tmp_path: Path) -> Path:
 
 
 def test_triplets_are_counted_over_all_spellings_of_their_words(listing):
-    draft = draft_classes(read_interval_list(listing).rows, listing)
+    draft = draft_classes(read_annotations(listing), listing)
     counts = [(row.class_id, row.intervals, row.videos, row.persons, row.with_sentence) for row in draft.counts]
     assert counts == [
         ("take-out_red-peppers_fridge", 3, 1, 2, 0),
@@ -48,7 +50,7 @@ def test_triplets_are_counted_over_all_spellings_of_their_words(listing):
 
 
 def test_the_most_frequent_are_taken_and_the_others_counted(listing):
-    draft = draft_classes(read_interval_list(listing).rows, listing, count=2)
+    draft = draft_classes(read_annotations(listing), listing, count=2)
     assert [one.id for one in draft.classes.classes] == ["take-out_red-peppers_fridge", "cut_carrots_knife"]
     assert draft.left_out == 3
     assert set(draft.classes.actions) == {"take-out", "cut"}
@@ -56,7 +58,7 @@ def test_the_most_frequent_are_taken_and_the_others_counted(listing):
 
 
 def test_every_row_belongs_to_its_class_once_the_draft_is_written(listing, tmp_path):
-    draft = draft_classes(read_interval_list(listing).rows, listing)
+    draft = draft_classes(read_annotations(listing), listing)
     path = tmp_path / "classes.yaml"
     write_classes(path, draft.classes)
     classes = load_classes(path, count=None)
@@ -80,3 +82,33 @@ def test_the_command_writes_the_file_and_never_replaces_one(listing, tmp_path):
     assert "take-out_red-peppers_fridge" in done.output
     assert len(load_classes(out, count=None).classes) == 2
     assert CliRunner().invoke(app, command).exit_code == 2
+
+
+def test_the_preposition_of_a_label_stays_with_its_object(tmp_path):
+    for label in ("pour milk into the glass", "take out plate", "stir soup with a spoon"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        (tmp_path / "clips" / label / "one.mp4").write_bytes(b"")
+    draft = draft_classes(read_annotations(tmp_path / "clips"), tmp_path / "clips")
+    said = {one.id: (one.object, one.preposition) for one in draft.classes.classes}
+    assert said == {
+        "pour_milk_glass": ("glass", "into"),
+        "stir_soup_spoon": ("spoon", "with"),
+        "take-out_plate": (None, None),
+    }
+    write_classes(tmp_path / "classes.yaml", draft.classes)
+    assert load_classes(tmp_path / "classes.yaml", count=None).classes == draft.classes.classes
+    assert "I poured the milk into the glass." in every_sentence(draft.classes.classes[0], draft.classes)
+
+
+def test_persons_are_told_by_the_names_of_videos(tmp_path):
+    for name in ("p1_1.mp4", "p1_2.mp4", "p2_1.mp4"):
+        (tmp_path / "wave").mkdir(exist_ok=True)
+        (tmp_path / "wave" / name).write_bytes(b"")
+    listed = read_annotations(tmp_path, person=r"^(p\d+)_")
+    assert [row.person for row in listed.rows] == ["p1", "p1", "p2"]
+    (tmp_path / "wave" / "other.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match=r"finds nobody in 1 names: .*other\.mp4"):
+        read_annotations(tmp_path, person=r"^(p\d+)_")
+    for wrong in ("(", "p"):
+        with pytest.raises(InputError, match="--person"):
+            read_annotations(tmp_path, person=wrong)

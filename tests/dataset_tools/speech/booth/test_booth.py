@@ -72,7 +72,7 @@ def test_what_a_speaker_says_arrives_and_takes_the_place_of_the_synthesized_voic
     ("sound", "said"),
     [
         (lambda melody: 0 * melody, "it is silent"),
-        (lambda melody: 0.005 * melody, "quiet"),
+        (lambda melody: 0.008 * melody, "quiet"),
         (lambda melody: np.clip(40 * melody, -1, 1), "it is clipped"),
     ],
 )

@@ -1,0 +1,93 @@
+"""Planning of clips with what opening their videos tells: a plan opens videos, and what turns out changes the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from dataset_tools.build_record import BuildOptions
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.clips.clip_plan import Plan
+from dataset_tools.clips.interval_selection import SourceStatus
+from dataset_tools.clips.planning import plan_clips
+from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.progress import Progress
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.decisions.majority_rule import Decision
+from dataset_tools.video.source_videos import Source, read_sources
+
+_SHOWN_VIDEOS = 5
+
+
+def plan_with(
+    corpus: Corpus, classes: ClassFile, options: BuildOptions, known: SourceStatus, decisions: Mapping[str, Decision]
+) -> Plan:
+    """The plan of a build's options, with what is ``known`` of the videos.
+
+    Raises:
+        InputError: as of `plan_clips`.
+    """
+    return plan_clips(
+        corpus,
+        classes,
+        per_class=options.per_class,
+        shortfall=options.shortfall,
+        seed=options.seed,
+        min_frames=options.min_frames,
+        known=known,
+        decisions=decisions,
+    )
+
+
+@dataclass
+class OpenedSources:
+    """The videos of a corpus, opened as plans need them."""
+
+    corpus: Corpus
+    memory: Path
+    jobs: int
+    progress: Progress
+    retry_died: bool = False
+    read: dict[str, Source] = field(default_factory=dict)
+    unreadable: dict[str, ToolkitError] = field(default_factory=dict)
+
+    def open(self, names: Collection[str]) -> None:
+        videos = {name: self.corpus.videos[name] for name in names}
+        read, unreadable = read_sources(
+            videos, self.memory, jobs=self.jobs, retry_died=self.retry_died, progress=self.progress
+        )
+        self.read |= read
+        self.unreadable |= unreadable
+
+    def without_times(self) -> tuple[str, ...]:
+        """The videos that have no times, as full sentences; not all where they are many."""
+        said = [
+            f"{name}: {source.index.no_times}; its clips play at {float(Fraction(source.index.rate)):.3g} frames per "
+            "second, which is what its header says."
+            for name, source in sorted(self.read.items())
+            if not source.index.stamps
+        ]
+        more = [f"and {len(said) - _SHOWN_VIDEOS} more videos without times."] * (len(said) > _SHOWN_VIDEOS)
+        return (*said[:_SHOWN_VIDEOS], *more)
+
+    def status(self, failed: Collection[str]) -> SourceStatus:
+        frames = {name: source.index.frames for name, source in self.read.items()}
+        return SourceStatus(frames, self.unreadable, failed)
+
+
+def plan_on_sources(
+    opened: OpenedSources,
+    classes: ClassFile,
+    options: BuildOptions,
+    decisions: Mapping[str, Decision],
+    failed: Collection[str],
+) -> Plan:
+    """Plans, opens the videos of the plan, and plans again with what turned out, until all of them are known."""
+    while True:
+        plan = plan_with(opened.corpus, classes, options, opened.status(failed), decisions)
+        unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - opened.read.keys()
+        if not unread:
+            return plan
+        opened.open(unread)

@@ -1,0 +1,98 @@
+"""``fmn-data speech forget``: shows what there is of a voice, asks, removes it, and says what is left to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.withdrawal.forgetting import Trace
+    from dataset_tools.withdrawal.trained_runs import LinkedRun
+
+_SHOWN = 5
+_LINKS = {
+    "trained": "its weights were fitted to {0} utterances of the voice: delete the run and train again",
+    "validated": "its training manifest held the voice, which chose the best epoch: delete the run and train again",
+    "named": "its files name utterances of the voice: delete it, or evaluate it again",
+    "unknown": "it does not say what it was trained with: if that was this data set, delete it and train again",
+}
+
+
+def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
+    """The body of the command."""
+    from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
+    from dataset_tools.withdrawal.recorded_voice import find_voice
+    from dataset_tools.withdrawal.remains import own_files, shown_tasks, sizes_of
+    from dataset_tools.withdrawal.trained_runs import linked_runs
+
+    voice = find_voice(place, name)
+    traces = find_traces(place, voice)
+    sizes, runs, tasks = sizes_of(place, voice), linked_runs(place, voice), shown_tasks(place, voice)
+    _show_traces(terminal, voice.name, traces)
+    if not dry_run:
+        if not yes:
+            _ask(terminal, voice.name)
+        forget_voice(place, voice.name, progress=terminal.progress)
+    files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
+    would = "would be removed" if dry_run else "removed"
+    terminal.closing("forget", f"{voice.name}: {files} files and {rows} rows {would}", place.root)
+    going = tuple(trace.where for trace in traces if dry_run and trace.where != "./")
+    left = [name for name in own_files(place, voice, sizes) if not name.startswith(going)]
+    _show_rest(terminal, runs, tasks, left)
+    terminal.result(
+        {
+            "voice": voice.name,
+            "dry_run": dry_run,
+            "files": files,
+            "size_bytes": sum(trace.size_bytes for trace in traces),
+            "rows": rows,
+            "removed": [{name: value for name, value in vars(trace).items() if name != "remove"} for trace in traces],
+            "runs": [asdict(run) for run in runs],
+            "label_studio": tasks,
+            "left": left,
+        }
+    )
+    if not dry_run:
+        terminal.next("fmn-data build (or fmn-data speech synthesize) fills the places, then fmn-data pairs")
+
+
+def _ask(terminal: Terminal, voice: str) -> None:
+    if terminal.as_json or not sys.stdin.isatty():
+        raise InputError(
+            "Nobody can be asked whether all of this is to be removed",
+            where="the standard input" if not terminal.as_json else "--json",
+            expected="a terminal, or --yes",
+            next_step="look at it with --dry-run, then run it with --yes",
+        )
+    typer.confirm(f"Remove all of this for good? {voice} cannot be brought back", abort=True)
+
+
+def _show_traces(terminal: Terminal, voice: str, traces: Sequence[Trace]) -> None:
+    terminal.say(f"  {voice}: {'what there is of the voice' if traces else 'nothing is left of the voice'}")
+    for trace in traces:
+        size = f"{trace.files} files, {trace.size_bytes / 1e6:.2f} MB" if trace.files else f"{trace.rows} rows"
+        terminal.say(f"  {trace.where:<32} {size:<22} {trace.what}")
+
+
+def _show_rest(
+    terminal: Terminal, runs: Sequence[LinkedRun], tasks: Mapping[str, Sequence[str]], left: Sequence[str]
+) -> None:
+    for run in runs:
+        terminal.warn(f"{run.run}: {_LINKS[run.link].format(run.utterances)}")
+    for address, clips in tasks.items():
+        terminal.warn(f"{address}: tasks of {_listed(clips)} may show it; fmn-data annotate push takes it out of them")
+    if left:
+        terminal.warn(f"files of your own that hold the voice or its name, for you to look at: {_listed(left)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more (--json lists all)" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

@@ -1,0 +1,101 @@
+"""Reads ActivityNet 1.3 (labels), ActivityNet Captions (sentences) and YouCook2 (sentences), JSON as published.
+
+A video is named by its id, ``v_QOlSCBRmfWY`` or without ``v_``; its file may have ``v_``, too, and any known suffix.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, shown_of
+from dataset_tools.corpora.annotations.json_content import part, read_json
+
+FILE_PREFIX = "v_"
+_EXPECTED = '{"database": {ID: {"annotations": [{"segment": [start_s, end_s], "label" or "sentence": …}]}}}'
+_EXPECTED_CAPTIONS = '{ID: {"duration": s, "timestamps": [[start_s, end_s], …], "sentences": […]}}'
+
+
+class _Segment(msgspec.Struct):
+    segment: tuple[float, float]
+    label: str = ""
+    sentence: str = ""
+
+
+class _Entry(msgspec.Struct):
+    annotations: list[Any] = []
+
+
+class _Database(msgspec.Struct):
+    database: dict[str, Any]
+
+
+class _Captions(msgspec.Struct):
+    timestamps: list[tuple[float, float]]
+    sentences: list[str]
+    fps: float | None = None
+    num_frames: float | None = None
+
+
+def read_activitynet(path: Path) -> IntervalList:
+    """ActivityNet 1.3: the label of each segment. YouCook2: its sentence, whose words the class is guessed from.
+
+    Raises:
+        InputError: it cannot be read, or a segment is wrong. Segments that cannot be used (an end before the
+            start, no word) are left out.
+    """
+    rows = _Segments(path, _EXPECTED)
+    for video, entry in read_json(path, _EXPECTED, _Database).database.items():
+        with rows.at(repr(video[:60])):
+            annotations = part(entry, _Entry).annotations
+            for number, annotation in enumerate(annotations, start=1):
+                with rows.at(f"{video[:60]!r}, segment {number}"):
+                    segment = part(annotation, _Segment)
+                    text = segment.label or segment.sentence
+                    rows.add_segment(video, number, segment.segment, text, is_sentence=not segment.label)
+    return rows.list_of_segments()
+
+
+def read_activitynet_captions(path: Path) -> IntervalList:
+    """ActivityNet Captions: sentences, whose words the class is guessed from.
+
+    Raises:
+        InputError: it cannot be read, or is TACoS, whose times are frames, or a video has another number of sentences
+            than of times. Segments that cannot be used are left out.
+    """
+    rows = _Segments(path, _EXPECTED_CAPTIONS)
+    for video, entry in read_json(path, _EXPECTED_CAPTIONS, dict[str, Any]).items():
+        with rows.at(repr(video[:60])):
+            captions = part(entry, _Captions)
+            if captions.fps is not None or captions.num_frames is not None:
+                raise ValueError("its times are frames, as in TACoS: give that with --sentences, beside other classes")
+            if len(captions.timestamps) != len(captions.sentences):
+                raise ValueError(f"{len(captions.timestamps)} timestamps, {len(captions.sentences)} sentences")
+            for number, (times, text) in enumerate(zip(captions.timestamps, captions.sentences, strict=True), start=1):
+                with rows.at(f"{video[:60]!r}, segment {number}"):
+                    rows.add_segment(video, number, times, text, is_sentence=True)
+    return rows.list_of_segments()
+
+
+class _Segments(IntervalRows):
+    """Rows of published files, whose few unusable segments are left out and named: they are not the user's."""
+
+    def __init__(self, path: Path, expected: str) -> None:
+        super().__init__(path, expected)
+        self._left_out: list[str] = []
+
+    def add_segment(self, video: str, number: int, times: tuple[float, float], text: str, *, is_sentence: bool) -> None:
+        place = f"{video[:60]!r}, segment {number}"
+        text = "".join(character for character in text if character.isprintable() or character.isspace())
+        try:
+            words = self.words_of(text, is_sentence=is_sentence)
+            self.add(place, video, *times, words, sentences=[text] if is_sentence else [])
+        except ValueError as error:
+            self._left_out.append(f"{place} ({error})")
+
+    def list_of_segments(self) -> IntervalList:
+        if self._left_out:
+            self.notes.append(f"{len(self._left_out)} segments are left out: {', '.join(shown_of(self._left_out))}.")
+        return self.finished(in_seconds=True, file_prefix=FILE_PREFIX)

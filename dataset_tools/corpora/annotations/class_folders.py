@@ -1,0 +1,81 @@
+"""Reads a folder a class: ``DIR/<label>/*.mp4``, every video one clip of its folder's class.
+
+What people said of a video may lie beside it, in a ``.txt`` of its name, a sentence a line.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, refusal, shown_of
+from dataset_tools.corpora.annotations.video_names import SUFFIXES
+
+_EXPECTED = "a folder for every class, with its videos: DIR/open_door/one.mp4"
+_SUFFIXES = {*SUFFIXES, ".3gp", ".asf", ".dv", ".flv", ".mxf", ".ogv", ".vob"}
+_MOST_TEXT_BYTES = 2**20
+
+
+def read_class_folders(path: Path) -> IntervalList:
+    """Every video of every class folder, as a whole. Hidden files count as not there; others are counted in the notes.
+
+    Raises:
+        InputError: there is no class folder, a folder lies in one, or a text cannot be used.
+    """
+    folders, others = _entries(path)
+    rows = IntervalRows(path, _EXPECTED)
+    nested: list[str] = []
+    empty: list[str] = []
+    for folder in folders:
+        inner, files = _entries(path / folder)
+        nested += [f"{folder}/{name}" for name in inner]
+        videos = [name for name in files if _suffix(name) in _SUFFIXES]
+        texts = {os.path.splitext(name)[0]: name for name in files if _suffix(name) == ".txt"}  # noqa: PTH122
+        used = {os.path.splitext(name)[0] for name in videos} & texts.keys()  # noqa: PTH122
+        others += [f"{folder}/{name}" for name in files if name not in {*videos, *(texts[stem] for stem in used)}]
+        empty += [] if videos else [folder]
+        for name in videos:
+            video, text = f"{folder}/{name}", texts.get(os.path.splitext(name)[0])  # noqa: PTH122
+            with rows.at(video if text is None else f"{video} with {text}"):
+                said = [] if text is None else _lines(path / folder / text)
+                rows.add(video, video, None, None, rows.words_of(folder), sentences=said)
+    if nested:
+        found = f"has {len(nested)} folders within the folders of classes: {', '.join(shown_of(nested))}"
+        raise refusal(path, found, _EXPECTED, "put the videos into the folder of their class, and take these out")
+    if len(empty) == len(folders):
+        found = f"has no folder with videos in it; it has {len(folders)} folders and {len(others)} files"
+        next_step = "name the folder that holds a folder for every class, or an annotation file"
+        raise refusal(path, found, _EXPECTED, next_step)
+    if others:
+        rows.notes.append(f"{len(others)} files are no videos of a class, and ignored: {', '.join(shown_of(others))}.")
+    if empty:
+        rows.notes.append(f"{len(empty)} folders have no videos, and are no classes: {', '.join(shown_of(empty))}.")
+    return rows.finished(in_seconds=False, is_folder=True)
+
+
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in a folder, sorted; hidden ones are left out."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
+    except OSError as error:
+        raise refusal(folder, f"cannot be read: {error.strerror}", _EXPECTED, "check the path") from error
+    folders = [name for name in names if (folder / name).is_dir()]
+    return folders, [name for name in names if name not in set(folders)]
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122
+
+
+def _lines(path: Path) -> list[str]:
+    """The sentences in a text beside a video.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_TEXT_BYTES:
+            raise ValueError(f"{path.name} is no file of at most {_MOST_TEXT_BYTES:,} bytes")
+        return path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} is no text in UTF-8 that can be read: {error}") from error

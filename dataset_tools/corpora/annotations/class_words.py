@@ -1,0 +1,47 @@
+"""Words of an annotation file as those of the class file, by any of their names; counts those that it does not know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
+
+Word = TypeVar("Word", ActionWord, ThingWord)
+
+
+class ClassWords:
+    """What the words of a list are in MPII's terms, and which of them the class file does not know."""
+
+    def __init__(self, classes: ClassFile) -> None:
+        self._actions = _by_any_name(classes.actions, {key: word.verbs for key, word in classes.actions.items()})
+        self._things = _by_any_name(classes.things, {key: word.attributes for key, word in classes.things.items()})
+        self.unknown: Counter[str] = Counter()
+
+    def verb(self, text: str) -> str:
+        action = self._actions.get(_plain(text))
+        if action is None:
+            self.unknown[text] += 1
+        return text if action is None or text in action.verbs else action.verbs[0]
+
+    def thing(self, text: str) -> str:
+        thing = self._things.get(_plain(text))
+        if thing is None:
+            self.unknown[text] += 1
+        return text if thing is None or text in thing.attributes else thing.attributes[0]
+
+
+def _by_any_name(words: Mapping[str, Word], mpii: Mapping[str, Sequence[str]]) -> dict[str, Word]:
+    """The words by MPII's names for them, by their own, and by key; what comes later counts."""
+    known: dict[str, Word] = {}
+    for key, word in words.items():
+        for name in mpii[key]:
+            known.setdefault(_plain(name), word)
+    known.update({_plain(word.name): word for word in words.values()})
+    known.update({_plain(key): word for key, word in words.items()})
+    return known
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("-", " ")

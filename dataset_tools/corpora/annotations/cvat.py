@@ -1,0 +1,80 @@
+"""Reads "CVAT for video 1.1" (XML): every stretch in which a track is seen is an interval of the track's label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from dataset_tools.corpora.annotations.interval_list import MOST_FRAMES, IntervalList, IntervalRows, refusal
+from dataset_tools.corpora.annotations.video_addresses import video_of_address
+from dataset_tools.corpora.annotations.xml_content import attribute, read_xml
+
+_EXPECTED = "an export of a task as CVAT for video 1.1 (XML), with tracks"
+
+
+def read_cvat(path: Path, *, frame_base: int = 0) -> IntervalList:
+    """Tracks: from the first frame in which one is not ``outside`` to the last before it is.
+
+    Args:
+        path: the XML.
+        frame_base: the number of the first frame; CVAT counts from 0.
+
+    Raises:
+        InputError: it cannot be read, is of several tasks or of images, names no video, or a track is wrong.
+    """
+    document = read_xml(path, _EXPECTED, "annotations")
+    tracks = document.findall("track")
+    if not tracks:
+        what = "images" if document.find("image") is not None else "no tracks"
+        raise refusal(path, f"has {what}", _EXPECTED, "export the task as CVAT for video 1.1")
+    rows = IntervalRows(path, _EXPECTED)
+    video = _video(document, path)
+    for number, track in enumerate(tracks):
+        place = f"track {track.get('id', str(number))[:20]!r}"
+        with rows.at(place):
+            words = rows.words_of(attribute(track, "label"))
+            for first, last in _seen(track):
+                start, end = (frame + 1 - frame_base for frame in (first, last))
+                if start < 1:
+                    raise ValueError(f"frame {first} is before the first frame: frames count from {frame_base}")
+                rows.add(f"{place}, frame {first}", video, start, end, words)
+    rows.notes.append(f"The list is of CVAT: its frames count from {frame_base}.")
+    return rows.finished(in_seconds=False)
+
+
+def _seen(track: Element) -> Iterator[tuple[int, int]]:
+    """First and last frame of each stretch in which the track is seen."""
+    shapes = sorted((_frame(shape), attribute(shape, "outside") == "1") for shape in track if "frame" in shape.attrib)
+    if len({frame for frame, _ in shapes}) < len(shapes):
+        raise ValueError("it has a frame twice")
+    stretch: list[int] = []
+    for frame, is_outside in shapes:
+        if not is_outside:
+            stretch.append(frame)
+        elif stretch:
+            yield stretch[0], stretch[-1]
+            stretch = []
+    if stretch:
+        yield stretch[0], stretch[-1]
+
+
+def _frame(shape: Element) -> int:
+    text = attribute(shape, "frame")
+    if not (text.isdecimal() and text.isascii() and len(text) < 10 and int(text) < MOST_FRAMES):
+        raise ValueError(f"`frame`: {text[:40]!r} is no number of a frame")
+    return int(text)
+
+
+def _video(document: Element, path: Path) -> str:
+    """What ``<source>`` says; an export of a job has none: the XML's own name, unless it is CVAT's ``annotations``."""
+    sources = {(source.text or "").strip() for source in document.iterfind("meta//source")} - {""}
+    if len(sources) > 1 or len(document.findall("meta//task")) > 1:
+        raise refusal(path, "is of several tasks", _EXPECTED, "export each task for itself")
+    try:
+        if not sources and path.stem == "annotations":
+            raise ValueError("it does not say which video it is of (<source>)")
+        return video_of_address(next(iter(sources), path.stem))
+    except ValueError as error:
+        next_step = "export the whole task, or give the file the name of the video: kitchen.xml beside kitchen.mp4"
+        raise refusal(path, f"cannot be used: {error}", _EXPECTED, next_step) from error

@@ -1,0 +1,231 @@
+"""Formats of annotation files: tells which one a file has by its content, and reads it as a list of intervals."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import slug
+from dataset_tools.corpora.annotations.activitynet import read_activitynet, read_activitynet_captions
+from dataset_tools.corpora.annotations.class_folders import read_class_folders
+from dataset_tools.corpora.annotations.cvat import read_cvat
+from dataset_tools.corpora.annotations.elan import read_elan
+from dataset_tools.corpora.annotations.epic_kitchens import read_epic_kitchens
+from dataset_tools.corpora.annotations.interval_csv import read_interval_csv, read_table
+from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content, shown_of
+from dataset_tools.corpora.annotations.json_content import read_json
+from dataset_tools.corpora.annotations.label_studio import read_label_studio
+from dataset_tools.corpora.annotations.via import read_via
+from dataset_tools.corpora.annotations.xml_content import root_tag
+
+
+class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The options of `read_annotations`, as a workspace remembers them."""
+
+    format: str | None = None
+    tier: str | None = None
+    frame_base: int | None = None
+    fps: float | None = None
+    person: str | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: how a file is read, what its name usually ends with, and what its frames count from, if it has some."""
+
+    read: Callable[[Path, ListOptions], IntervalList]
+    suffix: str = ".json"
+    frame_base: int | None = None
+    has_tiers: bool = False
+
+
+FORMATS: Mapping[str, Format] = {
+    "csv": Format(lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0), ".csv", 1),
+    "epic-kitchens": Format(lambda path, options: read_epic_kitchens(path), ".csv"),
+    "activitynet": Format(lambda path, options: read_activitynet(path)),
+    "activitynet-captions": Format(lambda path, options: read_activitynet_captions(path)),
+    "youcook2": Format(lambda path, options: read_activitynet(path)),
+    "elan": Format(lambda path, options: read_elan(path, tier=options.tier), ".eaf", has_tiers=True),
+    "via": Format(lambda path, options: read_via(path, tier=options.tier), has_tiers=True),
+    "cvat": Format(lambda path, options: read_cvat(path, frame_base=options.frame_base or 0), ".xml", 0),
+    "label-studio": Format(
+        lambda path, options: read_label_studio(path, tier=options.tier, frame_base=options.frame_base or 0),
+        frame_base=1,
+        has_tiers=True,
+    ),
+    "folder": Format(lambda path, options: read_class_folders(path), ""),
+}
+_JSON: tuple[str, ...] = ("activitynet", "activitynet-captions", "youcook2", "via", "label-studio")
+_XML = {"ANNOTATION_DOCUMENT": "elan", "annotations": "cvat"}
+
+
+def read_annotations(
+    path: Path,
+    *,
+    format: str | None = None,
+    tier: str | None = None,
+    frame_base: int | None = None,
+    fps: float | None = None,
+    person: str | None = None,
+) -> IntervalList:
+    """Reads an annotation file, a folder of such files of one format, or a folder a class.
+
+    Args:
+        path: the file, or the folder.
+        format: its name in `FORMATS`, where it is not to be told by the content.
+        tier: which of several tiers holds the label.
+        frame_base: the number of a video's first frame, 0 or 1, where it is not as usual in the format.
+        fps: frames per second of the copies that frames are of.
+        person: a regular expression whose first group, in the name of a video, is the person that is seen; it counts
+            where the file does not say who.
+
+    Returns:
+        The intervals. With ``fps``, frames have become seconds: frame *n* of the copy begins at (n − base) / fps.
+
+    Raises:
+        InputError: the format cannot be told, an option does not go with it, or the content is wrong.
+    """
+    options = ListOptions(format, tier, frame_base, fps, person)
+    name = format or format_of(path)
+    if name not in FORMATS:
+        raise _refused(path, f"There is no format {name!r}", f"one of {', '.join(FORMATS)}", "correct --format")
+    kind = FORMATS[name]
+    if tier is not None and not kind.has_tiers:
+        with_tiers = ", ".join(name for name, kind in FORMATS.items() if kind.has_tiers)
+        raise _refused(path, f"--tier does not go with the format {name}", f"one of {with_tiers}", "leave it out")
+    if fps is not None and not 0 < fps <= 1000:
+        raise _refused(path, f"--fps {fps:g} is no frame rate", "from 0 to 1000", "correct --fps")
+    base = kind.frame_base if frame_base is None else frame_base
+    if base not in (None, 0, 1):
+        raise _refused(path, f"--frame-base {base} is no number of a first frame", "0 or 1", "correct it")
+    options = msgspec.structs.replace(options, frame_base=base)
+    listed = kind.read(path, options) if name == "folder" or not path.is_dir() else _read_each(path, kind, options)
+    listed = replace(listed, notes=(*listed.notes, *_note_on_guesses(listed.guessed)))
+    has_frames = not listed.in_seconds and any(row.start is not None for row in listed.rows)
+    if not has_frames and (frame_base is not None or fps is not None):
+        found = "--frame-base and --fps are of lists in frames; this one has " + (
+            "seconds" if listed.in_seconds else "whole videos"
+        )
+        raise _refused(path, found, "a list in frames", "leave them out")
+    if person is not None:
+        listed = _with_persons(path, listed, person)
+    return listed if fps is None else _as_seconds(listed, fps)
+
+
+def _with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList:
+    """The list with the persons that the names of its videos tell, where it does not tell them itself."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise _refused(
+            path, f"--person {pattern!r} is no regular expression: {error}", r"such as '(p\d+)_'", ""
+        ) from error
+    if expression.groups < 1:
+        found = f"--person {pattern!r} has no group"
+        raise _refused(path, found, r"a group for the person, such as '(p\d+)_'", "put it into brackets")
+    rows, unknown = [], []
+    for row in listed.rows:
+        found_person = expression.search(posixpath.basename(row.video.replace("\\", "/")))
+        said = slug(found_person[1] or "") if found_person else ""
+        if not (row.person or said):
+            unknown.append(f"{row.place}: {row.video}")
+        rows.append(row if row.person else replace(row, person=said))
+    if unknown:
+        found = f"--person {pattern!r} finds nobody in {len(unknown)} names: {', '.join(shown_of(unknown))}"
+        raise _refused(path, found, "the person in the name of every video", "correct the expression")
+    return replace(listed, rows=tuple(rows))
+
+
+def format_of(path: Path) -> str:
+    """The name of the format that a file or folder has, by its content; a suffix can be wrong.
+
+    Raises:
+        InputError: it is none, or cannot be told.
+    """
+    if path.is_dir():
+        return "elan" if _files_in(path, FORMATS["elan"]) else "folder"
+    expected = f"a folder, or a file of one of the formats {', '.join(name for name in FORMATS if name != 'folder')}"
+    start = read_content(path, expected).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if start in (b"{", b"["):
+        found = _format_of_json(read_json(path, expected, object))
+        candidates = _JSON
+    elif start == b"<":
+        found = _XML.get(root_tag(path, expected))
+        candidates = tuple(_XML.values())
+    else:
+        return "epic-kitchens" if "narration_id" in read_table(path, expected).columns else "csv"
+    if found is None:
+        raise _refused(
+            path,
+            "The format of the annotation file cannot be told by its content",
+            f"one of {', '.join(candidates)}",
+            "name its format with --format, or export it in one of these",
+        )
+    return found
+
+
+def _format_of_json(content: object) -> str | None:
+    if isinstance(content, list):
+        return "label-studio" if any(isinstance(task, dict) and "data" in task for task in content) else None
+    if not isinstance(content, dict):
+        return None
+    if isinstance(content.get("database"), dict):
+        entries = [entry for entry in content["database"].values() if isinstance(entry, dict)]
+        return "youcook2" if any("recipe_type" in entry for entry in entries) else "activitynet"
+    if {"metadata", "file", "view"} <= content.keys():
+        return "via"
+    has_captions = any(isinstance(entry, dict) and "timestamps" in entry for entry in content.values())
+    return "activitynet-captions" if has_captions else None
+
+
+def _files_in(folder: Path, kind: Format) -> list[Path]:
+    return sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() == kind.suffix and file.is_file())
+
+
+def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList:
+    """The intervals of all files of a format in a folder, as those of one list."""
+    files = _files_in(folder, kind)
+    if not files:
+        found = f"There are no files {kind.suffix} in the folder"
+        raise _refused(folder, found, "annotation files of one format", "check the folder, and --format")
+    lists = {file.name: kind.read(file, options) for file in files}
+    if len({one.in_seconds for one in lists.values()}) > 1:
+        found = "The times are frames in some of the files, and seconds in others"
+        raise _refused(
+            folder, found, "one of them in all files", "write them in the same way, or name files one by one"
+        )
+    return replace(
+        next(iter(lists.values())),
+        rows=tuple(replace(row, place=f"{name}, {row.place}") for name, one in lists.items() for row in one.rows),
+        notes=tuple(dict.fromkeys(note for one in lists.values() for note in one.notes)),
+        guessed={label: words for one in lists.values() for label, words in one.guessed.items()},
+    )
+
+
+def _note_on_guesses(guessed: Mapping[str, tuple[str, str, str]]) -> tuple[str, ...]:
+    if not guessed:
+        return ()
+    label, (action, subject, object_) = next(iter(guessed.items()))
+    return (
+        f"Action, subject and object were guessed from the words of {len(guessed)} labels, such as {label[:60]!r}: "
+        f"{action!r}, {subject!r}, {object_!r}.",
+    )
+
+
+def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:
+    rows = tuple(
+        row if row.start is None or row.end is None else replace(row, start=(row.start - 1) / fps, end=row.end / fps)
+        for row in listed.rows
+    )
+    note = f"The list's frames are of copies with {fps:g} frames per second (--fps): they were taken as seconds."
+    return replace(listed, rows=rows, in_seconds=True, notes=(*listed.notes, note))
+
+
+def _refused(path: Path, found: str, expected: str, next_step: str) -> InputError:
+    return InputError(found, where=path, expected=expected, next_step=next_step)

@@ -1,0 +1,218 @@
+"""Interval list: which span of which video shows what, and what is said of it; what every annotation file becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input, slug
+from dataset_tools.corpora.annotations.labels import parse_label
+
+MOST_BYTES = 256 * 2**20
+"""Of an annotation file; the largest published ones have a tenth of it."""
+MOST_FRAMES = 10**8
+"""Frames, or seconds, that a time may have."""
+SHOWN_PROBLEMS = 20
+_LONGEST_NAME = 150
+_LONGEST_LABEL = 200
+_LONGEST_SENTENCE = 500
+_MOST_SENTENCES = 100
+
+
+@dataclass(frozen=True)
+class ListedInterval:
+    """An interval as an annotation file has it: words with single spaces, person and dish as slugs.
+
+    Attributes:
+        place: where it stands in the file: ``line 7``.
+        start, end: seconds, or frames from 1 (both included); None: the whole video.
+        sentences: what people said of it, in any language.
+    """
+
+    place: str
+    video: str
+    start: float | None
+    end: float | None
+    action: str
+    subject: str
+    object: str = ""
+    person: str = ""
+    dish: str = ""
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IntervalList:
+    """The intervals of an annotation file.
+
+    Attributes:
+        rows: one interval or more, in the file's order.
+        in_seconds: whether times are seconds, with the end not included; else frames.
+        notes: what is to be said of the file, as full sentences.
+        guessed: action, subject and object by label, of the labels that were taken apart.
+        file_prefix: what the name of a video's file may have before the name in the list: ``v_`` of ActivityNet.
+        is_folder: whether the names of videos are relative to the annotated folder itself.
+    """
+
+    rows: tuple[ListedInterval, ...]
+    in_seconds: bool
+    notes: tuple[str, ...] = ()
+    guessed: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    file_prefix: str = ""
+    is_folder: bool = False
+
+
+class IntervalRows:
+    """Collects the intervals of a file, and what is wrong in it; each reader fills one.
+
+    Attributes:
+        path: the annotation file. expected: what it should have been, for messages.
+        notes: what is to be said of the file, as full sentences.
+    """
+
+    def __init__(self, path: Path, expected: str) -> None:
+        self.path, self.expected = path, expected
+        self.notes: list[str] = []
+        self._rows: list[ListedInterval] = []
+        self._problems: list[str] = []
+        self._parsed: dict[str, tuple[str, str, str]] = {}
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """Takes ValueError for a problem at ``place``, and goes on; a list with problems is refused as a whole."""
+        try:
+            yield
+        except ValueError as error:
+            self._problems.append(f"{place}: {error}")
+
+    def add(
+        self,
+        place: str,
+        video: str,
+        start: float | None,
+        end: float | None,
+        words: tuple[str, str, str],
+        *,
+        sentences: Sequence[str] = (),
+        person: str = "",
+        dish: str = "",
+    ) -> None:
+        """Adds an interval; ``words`` are action, subject, and object or an empty text.
+
+        Raises:
+            ValueError: something of it is wrong.
+        """
+        video, person, dish = (" ".join(text.split()) for text in (video, person, dish))
+        action, subject, object_ = (" ".join(word.split()) for word in words)
+        said = tuple(dict.fromkeys(filter(None, (" ".join(text.split()) for text in sentences))))
+        _check_texts([video, person, dish, action, subject, object_, *said])
+        _check_video(video)
+        if max(len(action), len(subject), len(object_)) > _LONGEST_LABEL:
+            raise ValueError(f"a word of the class has more than {_LONGEST_LABEL} characters")
+        if subject.lower() == object_.lower():
+            raise ValueError(f"`object`: it is the subject, {subject!r}, again")
+        longest = max(map(len, said), default=0)
+        if longest > _LONGEST_SENTENCE:
+            raise ValueError(f"`sentence` has {longest} characters, at most {_LONGEST_SENTENCE} are taken")
+        if len(said) > _MOST_SENTENCES:
+            raise ValueError(f"it has {len(said)} sentences, at most {_MOST_SENTENCES} are taken")
+        if start is not None and end is not None:
+            _check_times(start, end)
+        row = ListedInterval(place, video, start, end, action, subject, object_, slug(person), slug(dish), said)
+        self._rows.append(row)
+
+    def words_of(self, label: str, *, is_sentence: bool = False) -> tuple[str, str, str]:
+        """Action, subject and object of a label (see `dataset_tools.corpora.annotations.labels.parse_label`).
+
+        Raises:
+            ValueError: there is no word in it.
+        """
+        label = " ".join(label.split())
+        if not is_sentence and len(label) > _LONGEST_LABEL:
+            raise ValueError(f"the label {label[:40]!r}… has {len(label)} characters, at most {_LONGEST_LABEL}")
+        words = parse_label(label, is_sentence=is_sentence)
+        self._parsed.setdefault(label, words)
+        return words
+
+    def finished(self, *, in_seconds: bool, file_prefix: str = "", is_folder: bool = False) -> IntervalList:
+        """The list.
+
+        Raises:
+            InputError: there were problems, or there is no interval.
+        """
+        self.check()
+        if not self._rows:
+            raise InputError(
+                "The list of intervals has no rows",
+                where=self.path,
+                expected=self.expected,
+                next_step="add an entry for every interval",
+            )
+        return IntervalList(tuple(self._rows), in_seconds, tuple(self.notes), self._parsed, file_prefix, is_folder)
+
+    def check(self) -> None:
+        """Refuses the list if there were problems.
+
+        Raises:
+            InputError: it names them all, or the first `SHOWN_PROBLEMS`.
+        """
+        if self._problems:
+            raise InputError(
+                "The list of intervals cannot be used" + "".join(f"\n  - {text}" for text in shown_of(self._problems)),
+                where=self.path,
+                expected=self.expected,
+                next_step="correct these",
+            )
+
+
+def refusal(path: Path, found: str, expected: str, next_step: str) -> InputError:
+    """The error of an annotation file that cannot be read at all."""
+    return InputError(f"The annotation file {found}", where=path, expected=expected, next_step=next_step)
+
+
+def read_content(path: Path, expected: str) -> bytes:
+    """The bytes of an annotation file, `MOST_BYTES` at most.
+
+    Raises:
+        InputError: it cannot be read, or is larger.
+    """
+    try:
+        content = read_input(path) if path.stat().st_size <= MOST_BYTES else None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise refusal(path, f"cannot be read: {why}", expected, "check the path") from error
+    if content is None:
+        raise refusal(path, f"has more than {MOST_BYTES:,} bytes", expected, "split it")
+    return content
+
+
+def shown_of(problems: Sequence[str]) -> list[str]:
+    """The first `SHOWN_PROBLEMS` of them, and how many more there are."""
+    more = len(problems) - SHOWN_PROBLEMS
+    return [*problems[:SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if any(not character.isprintable() for text in texts for character in text):
+        raise ValueError("it has characters that cannot be printed")
+
+
+def _check_video(video: str) -> None:
+    if not slug(video):
+        raise ValueError(f"`video`: {video[:40]!r} is no name of a video")
+    if len(video) > _LONGEST_NAME:
+        raise ValueError(
+            f"`video`: {video[:40]!r}… has {len(video)} characters, at most {_LONGEST_NAME} are "
+            "taken: give a shorter path with --videos"
+        )
+
+
+def _check_times(start: float, end: float) -> None:
+    for time in (start, end):
+        if not 0 <= time < MOST_FRAMES:
+            raise ValueError(f"{time:g} is no time from 0 to {MOST_FRAMES:,}")
+    if end < start:
+        raise ValueError(f"the end, {end:g}, is before the start, {start:g}")

@@ -1,0 +1,39 @@
+"""Tiers of an annotation file: which of several holds the labels, and which texts of the others are sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.interval_list import shown_of
+
+
+def label_tier(path: Path, counts: Mapping[str, int], tier: str | None) -> str:
+    """The tier that is named, else the only one with annotations.
+
+    Args:
+        path: the annotation file, for messages.
+        counts: annotations by tier.
+        tier: the name that was given, or None.
+
+    Raises:
+        InputError: there is none of this name, or there are several and none is named.
+    """
+    if tier is not None and tier in counts:
+        return tier
+    if tier is None and len(counts) == 1:
+        return next(iter(counts))
+    tiers = ", ".join(shown_of([f"{name[:60]!r} ({count})" for name, count in counts.items()])) or "none"
+    raise InputError(
+        f"There are {len(counts)} tiers with annotations" if tier is None else f"There is no tier {tier!r}",
+        where=path,
+        expected=f"one that holds the labels; there are {tiers}",
+        next_step="name it with --tier" if counts else "annotate the video first",
+    )
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text beside a label is taken for a sentence: several words, or Chinese characters."""
+    return len(text.split()) > 1 or re.search("[\u3400-\u9fff]", text) is not None

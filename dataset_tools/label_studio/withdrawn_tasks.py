@@ -1,0 +1,64 @@
+"""Tasks that show an utterance whose speaker withdrew: the same tasks without it, as pulled and as pushed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.core.files import write_bytes
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.push_plan import PresentTask
+
+NO_SPEECH: Mapping[str, Any] = {"speech": "", "utterance_id": None, "utterance_sha256": None}
+"""Fields of the data of a task that shows a clip without speech."""
+
+
+def without_withdrawn(task: Mapping[str, Any], is_withdrawn: Callable[[str], bool]) -> dict[str, Any]:
+    """A task as Label Studio lists or exports it; its speech is taken out where the utterance was withdrawn."""
+    data = task.get("data")
+    if isinstance(data, dict) and is_withdrawn(str(data.get("utterance_id"))):
+        return {**task, "data": {**data, **NO_SPEECH}}
+    return dict(task)
+
+
+def without_speech(present: PresentTask) -> PresentTask:
+    """A task on the server with its speech taken out."""
+    return replace(present, data={**present.data, **NO_SPEECH})
+
+
+def kept_exports(workspace: Workspace, is_withdrawn: Callable[[str], bool]) -> Iterator[tuple[Path, int]]:
+    """The files that keep what Label Studio sent and show such an utterance, each with how many tasks do."""
+    for path in _exports(workspace):
+        tasks = _tasks(path)
+        count = sum(without_withdrawn(task, is_withdrawn) != task for task in tasks) if tasks is not None else 0
+        if count or (
+            tasks is None and any(map(is_withdrawn, re.findall(r"[\w.-]+", path.read_text("utf-8", "replace"))))
+        ):
+            yield path, max(count, 1)
+
+
+def clear_export(path: Path, is_withdrawn: Callable[[str], bool]) -> None:
+    """Takes the utterances out of one of these files; the torn line of a killed pull goes as a whole."""
+    tasks = _tasks(path)
+    if tasks is None:
+        path.unlink()
+        return
+    cleared = [without_withdrawn(task, is_withdrawn) for task in tasks]
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(cleared), indent=1))
+
+
+def _exports(workspace: Workspace) -> list[Path]:
+    folder = workspace.annotations / "label-studio"
+    return sorted(path for path in (*folder.glob("*_*.json"), *folder.glob("torn-*.txt")) if path.is_file())
+
+
+def _tasks(path: Path) -> list[dict[str, Any]] | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,262 @@
+"""Consents: who agreed to be recorded, to which text, under which voice; and which voices withdrew their consent.
+
+Where consent is withdrawn (`fmn-data speech forget`), a tombstone takes the place of the speaker's row, in one write:
+the date and the SHA-256 of the voice's name. It stays for ever. A voice is *barred* while a tombstone names it and it
+has no row of its own: what is left of it is not used, and nothing new of it is taken, until it agrees anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from itertools import chain, count
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.jsonl import Row
+from dataset_tools.core.path_parts import FileName, Sha256
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.core.workspace_lock import workspace_lock
+from dataset_tools.manifests import SpeakerFacts, read_rows, write_rows
+from dataset_tools.speech.recording_files import voice_slug
+from dataset_tools.speech.speaker_facts import NOTHING_SAID
+
+CONSENT = (
+    "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "
+    "research on finding videos by speech; they are stored as they are, with the name that you give here. "
+    "Taking part is free, you may stop at any time, and the owner of the data set removes your recordings when you ask."
+)
+
+
+class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
+    """recordings/consents.jsonl: what a speaker agreed to; ``id`` is the voice in the manifests. Or a tombstone.
+
+    Attributes:
+        name: as the speaker gave it. text: what was agreed to. Both are empty in a tombstone.
+        time: when, UTC. It and the text are empty for the speaker of imported recordings, whose consent is not known.
+        speaker: what they say of themselves.
+        withdrawn: only of a tombstone: SHA-256 of the voice's name.
+    """
+
+    id: FileName
+    name: str
+    text: str
+    time: str
+    speaker: SpeakerFacts = NOTHING_SAID
+    withdrawn: Sha256 | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def is_consent(self) -> bool:
+        return self.withdrawn is msgspec.UNSET and self.time != ""
+
+
+class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
+    """A tombstone, as other files list it: when (UTC), and the SHA-256 of the voice's name."""
+
+    time: str
+    voice_sha256: Sha256
+
+
+def voice_sha256(voice: str) -> str:
+    """What a tombstone says of a voice: the SHA-256 of its name."""
+    return hashlib.sha256(voice.encode()).hexdigest()
+
+
+def read_withdrawals(workspace: Workspace) -> tuple[Withdrawal, ...]:
+    """The tombstones of a workspace, the oldest first."""
+    rows = _read(workspace).values()
+    found = [
+        Withdrawal(time=row.time, voice_sha256=row.withdrawn) for row in rows if row.withdrawn is not msgspec.UNSET
+    ]
+    return tuple(sorted(found, key=lambda one: (one.time, one.voice_sha256)))
+
+
+def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
+    """Tells, of a voice's name, whether its consent was withdrawn and not given anew; as of now."""
+    rows = _read(workspace)
+    hashes = {row.withdrawn for row in rows.values()} - {msgspec.UNSET}
+    agreed = {row.id for row in rows.values() if row.is_consent}
+    return lambda voice: bool(hashes) and voice not in agreed and voice_sha256(voice) in hashes
+
+
+def consented_voices(workspace: Workspace) -> set[str]:
+    """The voices whose speakers agreed, and did not withdraw since."""
+    return {row.id for row in _read(workspace).values() if row.is_consent}
+
+
+def withdraw(workspace: Workspace, voice: str) -> None:
+    """Puts a tombstone in the place of a voice's consent, in one write; a barred voice gets no second one.
+
+    The caller holds the lock of the workspace.
+    """
+    if barred_voices(workspace)(voice):
+        return
+    rows, now = _read(workspace), _now()
+    rows.pop(voice, None)
+    digest = voice_sha256(voice)
+    stone = ConsentRow(id=f"withdrawn_{digest}_{now}", name="", text="", time=now, withdrawn=digest)
+    _write(workspace, {**rows, stone.id: stone})
+
+
+def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collection[str] = ()) -> None:
+    """Refuses recordings of barred voices; notes that the voices in ``renewed`` gave their consent anew.
+
+    The caller holds the lock of the workspace.
+
+    Raises:
+        InputError: a voice is barred, or one of ``renewed`` is not or is not among ``voices``; nothing was written.
+    """
+    is_barred = barred_voices(workspace)
+    unfit = sorted(voice for voice in renewed if voice not in voices or not is_barred(voice))
+    if unfit:
+        raise InputError(
+            f"No withdrawn consent to renew: {', '.join(unfit)}",
+            where="--renewed-consent",
+            expected="a voice of these files that withdrew: "
+            + (", ".join(sorted(filter(is_barred, voices))) or "none did"),
+            next_step="leave the option out for that voice",
+        )
+    barred = sorted(voice for voice in voices if is_barred(voice) and voice not in renewed)
+    if barred:
+        raise InputError(
+            f"Consent was withdrawn for the voice {', '.join(barred)}: its recordings are not taken",
+            where=_path(workspace),
+            expected="recordings of people who agree to them",
+            next_step="take those files out; or, once the speaker agreed anew, say so: "
+            + " ".join(f"--renewed-consent {voice}" for voice in barred),
+        )
+    if renewed:
+        said = "Consent was given anew after it had been withdrawn, as stated at an import."
+        agreed = {voice: ConsentRow(id=voice, name=voice, text=said, time=_now()) for voice in renewed}
+        _write(workspace, _read(workspace) | agreed)
+
+
+def note_speakers(workspace: Workspace, speakers: Mapping[str, SpeakerFacts]) -> None:
+    """Notes what is said of speakers, by voice; what was said before and is not said now stays.
+
+    The caller holds the lock of the workspace.
+    """
+    rows, is_barred = _read(workspace), barred_voices(workspace)
+    before = dict(rows)
+    for voice, facts in speakers.items():
+        if facts != NOTHING_SAID and not is_barred(voice):
+            row = rows.get(voice) or ConsentRow(id=voice, name=voice, text="", time="")
+            rows[voice] = msgspec.structs.replace(row, speaker=_facts(facts, row))
+    if rows != before:
+        _write(workspace, rows)
+
+
+def read_speakers(workspace: Workspace) -> dict[str, SpeakerFacts]:
+    """What speakers say of themselves, by voice."""
+    return {row.id: row.speaker for row in _read(workspace).values() if row.withdrawn is msgspec.UNSET}
+
+
+class Consents:
+    """Those of one workspace.
+
+    Args:
+        workspace: where they are kept, in ``recordings/consents.jsonl``.
+        text: what a speaker has to agree to now.
+    """
+
+    def __init__(self, workspace: Workspace, text: str) -> None:
+        self._workspace = workspace
+        self.text = text
+
+    def known(self, name: str) -> str | None:
+        """The name of the speaker whose voice a name would be, if somebody came by it before."""
+        row = _read(self._workspace).get(_slug(_one_line(name)))
+        return None if row is None else row.name
+
+    def withdrawn(self, name: str) -> str | None:
+        """The date at which the voice of that name was withdrawn, where it is barred."""
+        voice = _slug(_one_line(name))
+        if not barred_voices(self._workspace)(voice):
+            return None
+        digest = voice_sha256(voice)
+        return next(one.time[:10] for one in reversed(read_withdrawals(self._workspace)) if one.voice_sha256 == digest)
+
+    def admit(
+        self,
+        name: str,
+        *,
+        agreed: bool,
+        other: bool = False,
+        anew: bool = False,
+        speaker: SpeakerFacts = NOTHING_SAID,
+    ) -> str:
+        """Notes that a speaker agrees to the consent text; gives the voice's name in the manifests.
+
+        Args:
+            name: as the speaker gives it.
+            agreed: to the text.
+            other: whether this is somebody else than the one who came by that name before; the voice gets a number.
+            anew: whether this is who withdrew the consent for that voice, and gives it again.
+            speaker: what they say of themselves.
+
+        Raises:
+            InputError: there is no name, or the speaker did not agree, or withdrew and does not say ``anew``.
+            StoppedError: another command is working in the workspace.
+        """
+        name = _one_line(name)
+        if not name or not name.isprintable() or not agreed:
+            raise InputError("Please give a name and agree to the text above", expected="both")
+        slug = _slug(name)
+        rows = _read(self._workspace)
+        known = rows.get(slug)
+        if known is not None and self.is_admitted(slug) and not other and known.speaker == _facts(speaker, known):
+            return slug
+        with workspace_lock(self._workspace.root):  # or a withdrawal beside it would be undone
+            rows, is_barred = _read(self._workspace), barred_voices(self._workspace)
+            if other:
+                names = chain([slug], (f"{slug}-{n}" for n in count(2)))
+                slug = next(one for one in names if one not in rows and not is_barred(one))
+            elif is_barred(slug) and not anew:
+                raise InputError(
+                    f"The recordings of {slug} were removed when consent was withdrawn",
+                    expected="consent that is given anew",
+                    next_step="say that you are the same person and agree again, or come by another name",
+                )
+            known = rows.get(slug)
+            time = known.time if known is not None and self.is_admitted(slug) else _now()
+            row = ConsentRow(id=slug, name=name, text=self.text, time=time, speaker=_facts(speaker, known))
+            _write(self._workspace, {**rows, slug: row})
+        return slug
+
+    def is_admitted(self, voice: str) -> bool:
+        """Whether a speaker agreed to the text as it is now."""
+        row = _read(self._workspace).get(voice)
+        return row is not None and row.is_consent and row.text == self.text
+
+
+def _facts(said: SpeakerFacts, known: ConsentRow | None) -> SpeakerFacts:
+    return said if known is None else said.filled_from(known.speaker)
+
+
+def _path(workspace: Workspace) -> Path:
+    return workspace.recordings / "consents.jsonl"
+
+
+def _read(workspace: Workspace) -> dict[str, ConsentRow]:
+    path = _path(workspace)
+    return {row.id: row for row in read_rows(path, ConsentRow)} if path.is_file() else {}
+
+
+def _write(workspace: Workspace, rows: dict[str, ConsentRow]) -> None:
+    write_rows(_path(workspace), (rows[name] for name in sorted(rows)))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())[:80]
+
+
+def _slug(name: str) -> str:
+    slug = voice_slug(name)
+    return slug if slug != "unknown" else f"speaker-{hashlib.sha256(name.encode()).hexdigest()[:8]}"  # no Latin letters

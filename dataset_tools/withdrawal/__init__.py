@@ -1,0 +1,1 @@
+"""A recorded speaker withdraws: everything of the voice goes, a tombstone stays."""

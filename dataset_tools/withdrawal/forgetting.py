@@ -1,0 +1,224 @@
+"""Forgets a recorded voice: recordings, what was made from them, and every row about them.
+
+The order is that of what a kill may leave. First the tombstone: from then on no command uses or takes anything of the
+voice. Then manifests, so that nothing is trained with it; then what is only looked at; then files: imported ones before
+those in speech/, whose names say of whom they are; the list of recordings and the ledger last. Whatever was left, the
+same command finds it by rows, by names of files or by content, and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.build_record import read_build
+from dataset_tools.core.files import PARTIAL, write_bytes
+from dataset_tools.core.jsonl import RowType
+from dataset_tools.core.ledger import Ledger, read_ledger
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow, drop_reviews, read_reviews, reviews_lock, reviews_path
+from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_exports
+from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.pairs.split_record import read_split, write_split
+from dataset_tools.speech.consents import consented_voices, read_withdrawals, withdraw
+from dataset_tools.speech.recordings import RecordingRow
+from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
+from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
+
+_STAGE = "forget"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One kind of what a workspace has of a voice.
+
+    Attributes:
+        what: in words. where: the file or folder, relative to the workspace.
+        files: that go. size_bytes: of them. rows: that go, of files that stay.
+        remove: does it; harmless where it was done before.
+    """
+
+    what: str
+    where: str
+    files: int
+    size_bytes: int
+    rows: int
+    remove: Callable[[], None]
+
+
+def find_traces(workspace: Workspace, voice: RecordedVoice) -> list[Trace]:
+    """What there is of a voice, in the order in which it is to go; writes nothing.
+
+    Raises:
+        ManifestError: a manifest cannot be read.
+    """
+    return [trace for trace in _traces(workspace, voice) if trace.files or trace.rows]
+
+
+def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent) -> RecordedVoice:
+    """Removes everything of a recorded voice from a workspace; its consent gives place to a tombstone.
+
+    Killed at any moment, the same command completes it. Runs are not touched (`trained_runs`), nor files that the
+    toolkit did not write (`remains`).
+
+    Args:
+        workspace: where the data set is.
+        name: of the voice, or of the speaker.
+        progress: is told what went, step by step.
+
+    Returns:
+        What was known of the voice before.
+
+    Raises:
+        InputError: nobody of that name was recorded, or a manifest cannot be read; nothing was written.
+        StoppedError: another command is working in the workspace, or the disk is full.
+    """
+    with Ledger(workspace.ledger) as ledger, reviews_lock(workspace):
+        voice = find_voice(workspace, name)
+        traces = list(_traces(workspace, voice))
+        withdraw(workspace, voice.name)
+        progress(_STAGE, 1, len(traces) + 2, "consent")
+        for done, trace in enumerate(traces, start=2):
+            trace.remove()
+            progress(_STAGE, done, len(traces) + 2, trace.what)
+        ledger.forget(_ledger_ids(ledger.rows, voice))
+    progress(_STAGE, len(traces) + 2, len(traces) + 2)
+    return voice
+
+
+def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
+    manifests = workspace.manifests
+    if voice.name in consented_voices(workspace):
+        yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", 0, 0, 1, lambda: None)
+    yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
+    yield from _rows(workspace, transcripts_path(workspace), TranscriptRow, lambda row: voice.owns(row.id))
+    yield from _rows(workspace, manifests / "pairs.jsonl", PairRow, lambda row: voice.owns(row.utterance))
+    for side in ("train", "test"):
+        yield from _rows(
+            workspace, manifests / f"{side}.jsonl", SplitPairRow, lambda row: voice.owns_row(row.utterance)
+        )
+    yield Trace("record of the split", "manifests/split.json", 0, 0, 0, partial(_mend_split, workspace, voice))
+    yield Trace("record of the build", "manifests/build.json", 0, 0, 0, partial(_mend_build, workspace, voice))
+    yield _files(workspace, "report", workspace.root / "report", _pages(workspace, voice))
+
+    def is_about(row: ReviewRow) -> bool:
+        return row.item == "utterance" and voice.owns(row.id)
+
+    path = reviews_path(workspace)
+    decided = sum(map(is_about, read_reviews(path)))
+    if decided:
+        yield Trace("decisions", workspace.relative(path), 0, 0, decided, lambda: drop_reviews(path, is_about))
+    for export, tasks in kept_exports(workspace, voice.owns):
+        clear, where = partial(clear_export, export, voice.owns), workspace.relative(export)
+        if export.suffix == ".json":
+            yield Trace("tasks as Label Studio sent them", where, 0, 0, tasks, clear)
+        else:
+            yield Trace("a torn decision", where, 1, export.stat().st_size, 0, clear)
+    yield _files(workspace, "cached speech features", workspace.cache / "features", _features(workspace, voice))
+    booth = workspace.cache / "booth"
+    yield _files(workspace, "takes of the booth not kept", booth, booth.glob("*.wav"))
+    yield _files(workspace, "half written files", workspace.root, _partial(workspace))
+    yield _files(workspace, "recordings as they came", workspace.recordings, _originals(workspace, voice))
+    spoken = (path for path in workspace.speech.glob("*.wav") if voice.owns(path.stem))
+    yield _files(workspace, "utterances and copies", workspace.speech, spoken)
+    listing = workspace.recordings / "recordings.jsonl"
+    yield from _rows(workspace, listing, RecordingRow, lambda row: voice.owns_row(row.utterance))
+    ids = _ledger_ids(read_ledger(workspace.ledger), voice)
+    yield Trace("ledger", "ledger.jsonl", 0, 0, len(ids), lambda: None)  # goes when the ledger is closed
+
+
+def _rows(
+    workspace: Workspace, path: Path, row_type: type[RowType], is_of: Callable[[RowType], bool]
+) -> Iterator[Trace]:
+    count = sum(map(is_of, read_rows(path, row_type))) if path.is_file() else 0
+
+    def remove() -> None:
+        write_rows(path, (row for row in read_rows(path, row_type) if not is_of(row)))
+
+    if count:
+        yield Trace("of the voice", workspace.relative(path), 0, 0, count, remove)
+
+
+def _files(workspace: Workspace, what: str, folder: Path, paths: Iterable[Path]) -> Trace:
+    there = sorted(path for path in paths if path.is_file())
+
+    def remove() -> None:
+        for path in there:
+            path.unlink(missing_ok=True)
+
+    where = f"{workspace.relative(folder)}/" if folder != workspace.root else "./"
+    return Trace(what, where, len(there), sum(path.stat().st_size for path in there), 0, remove)
+
+
+def _pages(workspace: Workspace, voice: RecordedVoice) -> list[Path]:
+    """The page of the report, which lists voices and plays their utterances; fmn-data report writes it again."""
+    page = workspace.root / "report" / "index.html"
+    return [page] if page.is_file() and voice.is_named_in(page.read_bytes()) else []
+
+
+def _features(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
+    """Features of sounds that are not in the data set without the voice: also of copies and queries of earlier days."""
+    stay: set[str] = set()
+    for name, row_type in (("clips", ClipRow), ("utterances", UtteranceRow)):
+        path = workspace.manifests / f"{name}.jsonl"
+        rows: Iterable[Any] = read_rows(path, row_type) if path.is_file() else ()
+        stay |= {row.sha256 for row in rows if isinstance(row, ClipRow) or not voice.owns_row(row)}
+    for path in (workspace.cache / "features").glob("*/*/*.npy"):
+        if path.stem not in stay and not path.parts[-3].startswith("video"):
+            yield path
+
+
+def _partial(workspace: Workspace) -> Iterator[Path]:
+    """What killed commands left where opening the ledger does not clear it away."""
+    for folder in (workspace.cache / "features", workspace.annotations, workspace.root / "report"):
+        yield from folder.rglob(f"{PARTIAL}*")
+
+
+def _originals(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
+    for path in workspace.recordings.iterdir() if workspace.recordings.is_dir() else ():
+        if path.suffix != ".jsonl" and path.stem[:12] in voice.prefixes:
+            yield path
+
+
+def _mend_split(workspace: Workspace, voice: RecordedVoice) -> None:
+    record = read_split(workspace)
+    if record is None:
+        return
+    merged = (tuple(one for one in same if not voice.owns(one)) for same in record.merged)
+    mended = msgspec.structs.replace(
+        record,
+        train=_count(workspace.manifests / "train.jsonl", record.train),
+        test=_count(workspace.manifests / "test.jsonl", record.test),
+        merged=tuple(same for same in merged if len(same) > 1),
+        withdrawn=read_withdrawals(workspace),
+    )
+    if mended != record:
+        write_split(workspace, mended)
+
+
+def _count(path: Path, otherwise: int) -> int:
+    if not path.is_file():
+        return otherwise
+    with path.open("rb") as lines:
+        return sum(1 for _ in lines)
+
+
+def _mend_build(workspace: Workspace, voice: RecordedVoice) -> None:
+    built = read_build(workspace)
+    failures = built.get("failures")
+    if not isinstance(failures, list):
+        return
+    kept = [name for name in failures if not voice.owns(str(name))]
+    if kept != failures:
+        record = msgspec.json.encode({**built, "failures": kept})
+        write_bytes(workspace.manifests / "build.json", msgspec.json.format(record) + b"\n")
+
+
+def _ledger_ids(row_ids: Iterable[str], voice: RecordedVoice) -> list[str]:
+    return [row_id for row_id in row_ids if voice.owns(row_id.partition("/")[2])]

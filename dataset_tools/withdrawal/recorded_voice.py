@@ -1,0 +1,102 @@
+"""A recorded voice: which ids and which imported files of a workspace are of it, and which voices there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.ledger import read_ledger
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import UtteranceRow, read_rows
+from dataset_tools.speech.consents import barred_voices, consented_voices
+from dataset_tools.speech.recording_files import voice_slug
+from dataset_tools.speech.recordings import listed_recordings
+from dataset_tools.speech.withdrawn_recordings import named_in
+
+
+@dataclass(frozen=True)
+class RecordedVoice:
+    """A voice, and what is known to be of it.
+
+    Attributes:
+        name: as manifests have it.
+        ids: of its utterances, as rows name them; also those under another voice that were made from the same file.
+        originals: SHA-256 of the imported files, as far as rows name them.
+        prefixes: the first 12 digits of all of them, as ids have them.
+    """
+
+    name: str
+    ids: frozenset[str]
+    originals: frozenset[str]
+    prefixes: frozenset[str]
+
+    def owns(self, utterance_id: str) -> bool:
+        """Whether an utterance, or a copy of one, is of this voice."""
+        named = named_in(utterance_id)
+        own = named is not None and named[0] == self.name
+        return own or re.sub(r"_aug\d+\Z", "", utterance_id) in self.ids
+
+    def owns_row(self, row: UtteranceRow) -> bool:
+        """Whether a row of utterances.jsonl is of this voice."""
+        return self.owns(row.id) or (row.source == "recorded" and row.voice == self.name)
+
+    def is_named_in(self, content: bytes) -> bool:
+        """Whether a text has the voice's name as a word, or within an id."""
+        name = re.escape(self.name.encode())
+        return re.search(rb"(?<![A-Za-z0-9-])" + name + rb"(?![A-Za-z0-9-])", content) is not None
+
+
+def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
+    """The recorded voice of a name; of one that is forgotten already, with what a killed command left.
+
+    Raises:
+        InputError: nobody of that name was recorded, or it is an engine's voice; or a manifest cannot be read.
+    """
+    recordings, utterances = listed_recordings(workspace), list(_utterances(workspace))
+    noted = list(_noted_ids(workspace))
+    recorded = {row.utterance.voice for row in recordings}
+    recorded |= {row.voice for row in utterances if row.source == "recorded"}
+    recorded |= {named[0] for one in noted if (named := named_in(one)) is not None} | consented_voices(workspace)
+    voice = name if name in recorded else voice_slug(name)
+    if voice not in recorded and not barred_voices(workspace)(voice):
+        raise _unknown(workspace, name, recorded, {row.voice for row in utterances if row.source == "synthesized"})
+    originals = {row.original_sha256 for row in recordings if row.utterance.voice == voice}
+    ids = {row.id for row in recordings if row.utterance.voice == voice or row.original_sha256 in originals}
+    ids |= {row.id for row in utterances if row.source == "recorded" and row.voice == voice}
+    marks = [(one, found) for one in (*ids, *noted) if (found := named_in(one)) is not None]
+    prefixes = {digest[:12] for digest in originals}
+    prefixes |= {prefix for one, (of, prefix) in marks if of == voice or one in ids}
+    return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes))
+
+
+def _utterances(workspace: Workspace) -> Iterable[UtteranceRow]:
+    path = workspace.manifests / "utterances.jsonl"
+    return read_rows(path, UtteranceRow) if path.is_file() else ()
+
+
+def _noted_ids(workspace: Workspace) -> Iterator[str]:
+    """Ids of recordings in the ledger and in the names of files; commands that were killed left no other trace."""
+    for row_id in read_ledger(workspace.ledger):
+        kind, _, name = row_id.partition("/")
+        if kind in ("recording", "copy"):
+            yield name
+    yield from (path.stem for path in workspace.speech.glob("*.wav"))
+
+
+def _unknown(workspace: Workspace, name: str, recorded: set[str], synthesized: set[str]) -> InputError:
+    if name in synthesized:
+        return InputError(
+            f"{name!r} is a voice of a speech engine: nobody who could withdraw consent",
+            where=workspace.manifests / "utterances.jsonl",
+            expected="a voice that was recorded",
+            next_step="to be without it, have another engine speak (fmn-data speech synthesize --voices ENGINE),"
+            " or record people (fmn-data speech record)",
+        )
+    return InputError(
+        f"Nobody was recorded as {name!r}",
+        where=workspace.root,
+        expected=f"one of {', '.join(sorted(recorded))}" if recorded else "recordings; there are none",
+        next_step="check the name, and --workspace",
+    )

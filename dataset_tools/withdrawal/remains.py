@@ -1,0 +1,72 @@
+"""What of a forgotten voice is not the toolkit's to remove: files of the user's own, tasks on Label Studio servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.label_studio.projects import remembered_projects
+from dataset_tools.label_studio.tasks import utterances_to_show
+from dataset_tools.manifests import UtteranceRow, read_rows
+from dataset_tools.speech.recordings import listed_recordings
+from dataset_tools.withdrawal.recorded_voice import RecordedVoice
+
+MOST_BYTES = 64 * 2**20
+"""Of a file that is searched for the name of a voice."""
+_NOT_SEARCHED = ("clips", "speech", "runs", "cache", ".git", ".venv")
+
+
+def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[str]]:
+    """Clips whose tasks may still let people hear the voice, by the address of the project: until the next push.
+
+    Label Studio is not asked: a clip counts whose pushed utterance is the voice's, or was when people judged it.
+    """
+    path = workspace.manifests / "utterances.jsonl"
+    shown = utterances_to_show(read_rows(path, UtteranceRow) if path.is_file() else ())
+    clips = {clip_id for clip_id, row in shown.items() if voice.owns_row(row)}
+    reviews = read_reviews(reviews_path(workspace))
+    judged = {row.source[:2] for row in reviews if row.item == "utterance" and voice.owns(row.id)}
+    clips |= {row.id for row in reviews if row.item == "clip" and row.source[:2] in judged}
+    return {address: sorted(clips) for address in remembered_projects(workspace) if clips}
+
+
+def sizes_of(workspace: Workspace, voice: RecordedVoice) -> dict[int, set[str]]:
+    """SHA-256 of the imported files of a voice, by their size: to be asked for before they are removed."""
+    sizes: dict[int, set[str]] = {}
+    for row in listed_recordings(workspace):
+        path = workspace.root / row.original
+        if row.original_sha256 in voice.originals and path.is_file():
+            sizes.setdefault(path.stat().st_size, set()).add(row.original_sha256)
+    return sizes
+
+
+def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> list[str]:
+    """Files in the workspace that the toolkit did not write and that hold the voice, or its name as a word.
+
+    Looked for everywhere but in clips/, speech/, cache/ and runs/; the name in files of 64 MiB at most.
+    """
+    written = {workspace.ledger, workspace.recordings, workspace.manifests}
+    return [
+        workspace.relative(path)
+        for path in _files(workspace.root)
+        if not written & {path, *path.parents} and _is_of(path, voice, sizes)
+    ]
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        if Path(folder) == root:
+            folders[:] = [name for name in folders if name not in _NOT_SEARCHED]
+        folders.sort()
+        yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file() and not path.is_symlink())
+
+
+def _is_of(path: Path, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> bool:
+    size_bytes = path.stat().st_size
+    if size_bytes in sizes and sha256_of(path) in sizes[size_bytes]:
+        return True
+    return size_bytes <= MOST_BYTES and (voice.is_named_in(path.name.encode()) or voice.is_named_in(path.read_bytes()))

@@ -1,0 +1,168 @@
+"""Small inputs that ask for gigabytes: where memory is limited, the commands end properly, with a reason."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+pytestmark = pytest.mark.slow
+
+OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
+LIMIT_BYTES = 4 * 2**30
+WORDS = "stir the onion " * 6667  # 20,001 of them
+
+
+def limited(script: str, *arguments: object) -> tuple[int, str]:
+    """Exit code and output of a command each of whose processes may have so much memory, and no more."""
+    ended = subprocess.run(
+        [str(Path(sys.executable).with_name(script)), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES)),
+    )
+    said = ended.stdout + ended.stderr
+    assert "Unexpected error" not in said
+    assert "Traceback" not in said
+    return ended.returncode, said
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable) -> Path:
+    """Three clips of a test pattern, and their list."""
+    root = tmp_path_factory.mktemp("footage")
+    ffmpeg("-f", "lavfi", "-t", 5, "-i", "testsrc2=s=96x72:r=25", "-vcodec", "mpeg4", root / "s07-d20-cam-002.avi")
+    write_list(root, ["Cut the carrot."] * 3)
+    return root
+
+
+def write_list(root: Path, sentences: list[str], name: str = "intervals.csv") -> Path:
+    rows = [
+        f"s07-d20-cam-002.avi,{30 * n + 1},{30 * n + 25},cut,carrot,knife,{said}" for n, said in enumerate(sentences)
+    ]
+    path = root / name
+    path.write_text("\n".join(["video,start_frame,end_frame,action,subject,object,sentence", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def build(footage: Path) -> Callable[..., tuple[int, str]]:
+    def build(workspace: Path, *more: object, listed: str = "intervals.csv") -> tuple[int, str]:
+        own = ("--annotations", footage / listed, "--videos", footage)
+        return limited("fmn-data", "build", "-w", workspace, *own, "--short-side", 64, "--jobs", 2, *more)
+
+    return build
+
+
+@pytest.fixture
+def place(tmp_path: Path, build: Callable[..., tuple[int, str]]) -> Path:
+    code, said = build(tmp_path / "set")
+    assert code == 0, said
+    return tmp_path / "set"
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_two_hours_of_silence_fail_and_the_recording_beside_them_does_not(
+    place: Path, ffmpeg: Callable, tmp_path: Path
+) -> None:
+    folder = tmp_path / "incoming" / "cut_carrot_knife"
+    folder.mkdir(parents=True)
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo:d=7200", folder / "anna_1.flac")
+    assert (folder / "anna_1.flac").stat().st_size < 2**23
+    shutil.copy(next((place / "speech").glob("*.wav")), folder / "berta_1.wav")
+    code, said = limited("fmn-data", "speech", "import", folder.parent, "-w", place, "--jobs", 2)
+    assert code == 1, said
+    assert "1 recordings are new" in said
+    assert "too long" in said
+    (failed,) = [row for row in rows(place / "ledger.jsonl") if row["status"] == "failed"]
+    assert failed["reason"]["where"].endswith("anna_1.flac")
+
+
+def test_a_decision_of_twenty_thousand_words_is_refused(place: Path, build: Callable[..., tuple[int, str]]) -> None:
+    (clip, *_) = rows(place / "manifests" / "clips.jsonl")
+    decision = {
+        "schema": "fmn.review/1",
+        "id": clip["id"],
+        "item": "clip",
+        "content_sha256": clip["sha256"],
+        "annotator": "ann@example.com",
+        "time": "2026-11-22T08:00:00.000000Z",
+        "verdict": "accept",
+        "sentence": WORDS,
+        "shown": {
+            "class": clip["class"], "sentence": "Cut.", "first_frame": clip["start_frame"], "frames": clip["frames"],
+        },
+        "label_studio": {
+            "server": None, "project": 1, "task": 1, "annotation": 1, "created": "2026-11-22T08:00:00.000000Z",
+        },
+    }  # fmt: skip
+    path = place / "annotations" / "reviews.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(decision) + "\n")
+    code, said = build(place)
+    assert code == 2, said
+    assert "sentence" in said
+    decision["sentence"] = "Cut it."
+    path.write_text(json.dumps(decision) + "\n")
+    code, said = build(place)
+    assert code == 0, said
+
+
+def test_a_listed_sentence_of_twenty_thousand_words(
+    footage: Path, build: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    write_list(footage, ["Cut the carrot.", WORDS, "Cut it."], "wordy.csv")
+    code, said = build(tmp_path / "set", listed="wordy.csv")
+    assert code in (1, 2), said
+    assert "characters" in said or "too long" in said
+
+
+GIANT = {
+    ("config.json", "model", "hidden_size"): 60_000,
+    ("config.json", "model", "head_hidden_size"): 10**10,
+    ("config.json", "memory", "capacity"): 10**7,
+    ("config.json", "video", "window_frames"): 10**9,
+    ("checkpoint.safetensors", "video_dim"): 10**12,
+}
+
+
+@pytest.mark.parametrize(("place_of_it", "value"), GIANT.items(), ids=[key[-1] for key in GIANT])
+def test_giant_sizes_in_a_run_are_refused(place_of_it: tuple[str, ...], value: int, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(OLD, tmp_path / "w")) / "runs" / "fmn"
+    code, usual = limited("fmn", "eval", run, "--device", "cpu")
+    assert code == 2  # the old data set has no media: as far as that, memory is enough
+    assert ".mp4" in usual or ".wav" in usual, usual
+    file, *names = place_of_it
+    path = run / file
+    if file == "config.json":
+        header, tensors = {}, {}
+        about = json.loads(path.read_text())
+    else:
+        with safe_open(path, "pt") as opened:
+            header, tensors = opened.metadata(), {one: opened.get_tensor(one) for one in opened.keys()}  # noqa: SIM118
+        about = json.loads(header["about"])
+    inner = about
+    for name in names[:-1]:
+        inner = inner[name]
+    inner[names[-1]] = value
+    if file == "config.json":
+        path.write_text(json.dumps(about))
+    else:
+        save_file(tensors, path, {**header, "about": json.dumps(about)})
+    code, said = limited("fmn", "eval", run, "--device", "cpu")
+    assert code == 2, said
+    assert ".mp4" not in said
+    assert file in said.replace("\n", "") or run.name in said

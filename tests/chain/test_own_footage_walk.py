@@ -1,0 +1,97 @@
+"""docs/own-footage.md as its reader runs it: the blocks of commands, as they stand there, in a new folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from dataset_tools.speech.espeak import EspeakEngine
+
+PAGE = Path(__file__).parents[2] / "docs" / "own-footage.md"
+CLASSES = ("open_door", "wave", "cut_carrot_knife", "pour milk into glass", "sit down", "stir_soup")
+
+
+def block(heading: str) -> str:
+    """The commands of the first block below a heading."""
+    section = PAGE.read_text("utf-8").split(f"## {heading}\n")[1]
+    found = re.search(r"```bash\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def run(commands: str, folder: Path) -> str:
+    """Runs commands in a shell that stops at the first that fails, with this environment's programs."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def draw(path: Path, hue: int, *, seconds: float, fps: int = 25) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = f"testsrc2=d={seconds}:s=96x72:r={fps},hue=h={hue}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", pictures]
+    subprocess.run([*command, "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", str(path)], check=True)
+
+
+def commands_of(text: str) -> int:
+    return sum(line.startswith("fmn") for line in text.splitlines())
+
+
+def test_from_sixty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp_path: Path) -> None:
+    for place, label in enumerate(CLASSES):
+        for person in range(1, 6):
+            for take in (1, 2):
+                draw(tmp_path / "clips" / label / f"p{person}_{take}.mp4", 60 * place + 5 * person, seconds=1)
+        (tmp_path / "clips" / label / "p1_1.txt").write_text(f"Look at this number {place}.\nAnd at that.\n")
+    commands = block("From a folder of clips to a table")
+    assert commands_of(commands) == 5
+    said = run(commands, tmp_path)
+    assert "60 of 6 classes" in said
+    assert "class hit" in said
+    utterances = (tmp_path / "manifests" / "utterances.jsonl").read_text()
+    assert sum(f"Look at this number {place}." in utterances or "And at that." in utterances for place in range(6))
+    assert utterances.count('"text_source":"annotations"') == 6
+    clips = (tmp_path / "manifests" / "clips.jsonl").read_text()
+    assert {f"p{person}" for person in range(1, 6)} == set(re.findall(r'"person":"(\w+)"', clips))
+
+    engine = EspeakEngine()
+    for name in ("open_door", "show_wave", "cut_carrot_knife"):
+        for voice in engine.voices("en")[:6]:
+            path = tmp_path / "spoken" / name / f"{voice.id.replace('+', '-')}_1.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            engine.speak(f"this is {name}".replace("_", " "), voice, path=path, seed=1)
+    shutil.rmtree(tmp_path / "runs")
+    said = run(block("With recordings in place of voices"), tmp_path)
+    assert (tmp_path / "manifests" / "utterances.jsonl").read_text().count('"source":"recorded"') == 18
+    assert "class hit" in said
+
+
+def test_from_epic_kitchens_to_a_table(tmp_path: Path) -> None:
+    data = os.environ.get("FMN_TEST_DATA")
+    published = Path(data or "") / "formats" / "epic_100_validation_200.csv"
+    if data is None or not published.is_file():
+        pytest.skip("FMN_TEST_DATA is not set: the annotations of EPIC-KITCHENS may not be passed on")
+    shutil.copy(published, tmp_path / "EPIC_100_validation.csv")
+    for place, video in enumerate(("P01_11", "P01_12")):  # as long as the rows say, and made up
+        draw(tmp_path / "videos" / f"{video}.mp4", 120 * place, seconds=570)
+    commands = block("From EPIC-KITCHENS-100 to a table")
+    assert commands_of(commands) == 5
+    said = run(commands, tmp_path)
+    assert "take_tray" in said
+    assert "class hit" in said
+    assert '"text":"take tray"' in (tmp_path / "manifests" / "utterances.jsonl").read_text()

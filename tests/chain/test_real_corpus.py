@@ -1,0 +1,57 @@
+"""Real recordings through the whole chain: gestures in folders, words of real speakers, split by person and voice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from dataset_tools.cli.main import app as data_app
+from dataset_tools.manifests import SplitPairRow, read_rows
+from fmn.cli.main import app as fmn_app
+
+GESTURES = {"crank": "bed", "stop": "bird", "ready": "cat", "move": "dog"}
+"""A gesture, and the word that stands for it."""
+TAKES = 3
+
+REAL = Path(os.environ.get("FMN_TEST_DATA") or ".") / "real"
+pytestmark = pytest.mark.skipif(
+    not (REAL / "video_pose").is_dir(), reason="FMN_TEST_DATA is not set: it has the real recordings"
+)
+
+
+def _run(app: object, *arguments: object) -> Result:
+    done = CliRunner().invoke(app, [str(one) for one in arguments])  # type: ignore[arg-type]
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def test_gestures_and_words_of_real_people_train_and_are_evaluated(tmp_path: Path) -> None:
+    clips, spoken, place = tmp_path / "clips", tmp_path / "spoken", tmp_path / "workspace"
+    for gesture, word in GESTURES.items():
+        (clips / gesture).mkdir(parents=True)
+        for person in range(1, 6):
+            for take in range(1, TAKES + 1):
+                shutil.copy(REAL / "video_pose" / gesture / f"p{person}_{take}.mp4", clips / gesture)
+        shutil.copytree(REAL / "speech_en" / word, spoken / f"show_{gesture}")
+    classes = place / "annotations" / "classes.yaml"
+    _run(data_app, "classes", "-w", place, "--from", clips, "-o", classes)
+    _run(data_app, "build", "-w", place, "--annotations", clips, "--person", r"^(p\d)_", "--no-speech")
+    said = _run(data_app, "speech", "import", spoken, "-w", place).output
+    assert f"{10 * len(GESTURES)} recordings are new" in said
+    _run(data_app, "pairs", "-w", place, "--split", "person")
+    train, test = (list(read_rows(place / "manifests" / f"{side}.jsonl", SplitPairRow)) for side in ("train", "test"))
+    assert {row.label.id for row in train} == {row.label.id for row in test} == {f"show_{name}" for name in GESTURES}
+    for who in (lambda row: row.clip.person, lambda row: row.utterance.voice):
+        assert not {who(row) for row in train} & {who(row) for row in test}
+    run = place / "runs" / "real"
+    _run(fmn_app, "train", place / "manifests" / "train.jsonl", "--run", run, "--set", "training.epochs=20")
+    _run(fmn_app, "eval", run)
+    found = json.loads((run / "metrics.json").read_text())
+    for side in ("audio_to_video", "video_to_audio"):
+        assert found[side]["class_map"] > 50  # four classes: who knows nothing has about 25

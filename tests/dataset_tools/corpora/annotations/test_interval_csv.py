@@ -1,0 +1,78 @@
+"""The CSV of intervals: labels of one text, several sentences, frames that count from 0 or are of copies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.interval_list import IntervalList
+
+
+def read(folder: Path, text: str, **options: object) -> IntervalList:
+    path = folder / "list.csv"
+    path.write_text(text, "utf-8")
+    return read_annotations(path, **options)  # type: ignore[arg-type]
+
+
+def test_a_label_takes_the_place_of_the_words(tmp_path: Path) -> None:
+    listed = read(tmp_path, "video,label,object\na.mp4,cut_carrot_knife,\na.mp4,take out the milk,fridge\n")
+    assert [(row.action, row.subject, row.object) for row in listed.rows] == [
+        ("cut", "carrot", "knife"),
+        ("take out", "milk", "fridge"),
+    ]
+    assert any("guessed" in note for note in listed.notes)
+
+
+def test_words_count_before_a_label(tmp_path: Path) -> None:
+    listed = read(tmp_path, "video,action,subject,label\na.mp4,cut,carrot,x y\n")
+    assert (listed.rows[0].action, listed.rows[0].subject) == ("cut", "carrot")
+    assert any("'label'" in note and "ignored" in note for note in listed.notes)
+
+
+def test_a_row_may_have_several_sentences(tmp_path: Path) -> None:
+    header = "video,action,subject,sentence,sentence_2,sentence_10,sentence_x\n"
+    listed = read(tmp_path, header + "a,cut,carrot,Cut it.,他在切。,Cut it.,no\na,cut,apple,,,Slice it.,\n")
+    assert [row.sentences for row in listed.rows] == [("Cut it.", "他在切。"), ("Slice it.",)]
+    assert any("'sentence_x'" in note for note in listed.notes)
+    with pytest.raises(InputError, match="'sentence_2' is there 2 times"):
+        read(tmp_path, "video,action,subject,sentence_2,sentence_2\na,cut,carrot,x,y\n")
+
+
+FRAMES = "video,start_frame,end_frame,action,subject\na,0,29,cut,carrot\n"
+
+
+def test_frames_may_count_from_0_and_be_of_copies(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, FRAMES, frame_base=0).rows
+    assert (row.start, row.end) == (1, 30)
+    listed = read(tmp_path, FRAMES, frame_base=0, fps=60.0)
+    assert listed.in_seconds
+    assert (listed.rows[0].start, listed.rows[0].end) == (0, 0.5)
+    (row,) = read(tmp_path, FRAMES.replace(",0,29", ",1,30"), fps=60.0).rows
+    assert (row.start, row.end) == (0, 0.5)
+    with pytest.raises(InputError, match="frames count from 1"):
+        read(tmp_path, FRAMES)
+
+
+@pytest.mark.parametrize("options", [{"fps": 30.0}, {"frame_base": 0}])
+def test_options_of_frames_are_refused_with_seconds(options: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this one has seconds"):
+        read(tmp_path, FRAMES.replace("_frame", "_s"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"frame_base": 2}, "--frame-base 2"),
+        ({"fps": 0.0}, "--fps 0"),
+        ({"fps": float("nan")}, "--fps nan"),
+        ({"format": "csvv"}, "no format 'csvv'"),
+        ({"tier": "x"}, "--tier does not go with the format csv"),
+        ({"format": "elan"}, "is no XML"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, object], found: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=found):
+        read(tmp_path, FRAMES, **options)

@@ -1,0 +1,125 @@
+"""Whether a sentence was said: pocketsphinx itself on people's recordings, each against every other's sentence."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dataset_tools.core.errors import SampleError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
+from dataset_tools.speech import transcripts
+from dataset_tools.speech.arpabet import pronounce
+from dataset_tools.speech.loudness_normalization import Finish
+from dataset_tools.speech.recording_quality import Limits
+from dataset_tools.speech.transcripts import (
+    DOUBTFUL_SCORE,
+    check_transcripts,
+    recognize_phones,
+    transcript_score,
+    transcript_warnings,
+)
+from dataset_tools.speech.utterance_writer import write_utterance
+
+
+def transcripts_of(folder: Path) -> dict[Path, str]:
+    (listing,) = (path for path in folder.iterdir() if path.name.endswith("transcription"))
+    lines = re.findall(r"<s> (.*?)\s*</s> \((.*)\)", listing.read_text())
+    return {folder / f"{name}.wav": text for text, name in lines}
+
+
+def test_real_sentences_are_told_from_others(real_speech: Path) -> None:
+    said = transcripts_of(real_speech / "librivox") | transcripts_of(real_speech / "cards")
+    assert len(said) == 10
+    right, swapped = [], []
+    for path, text in said.items():
+        heard = recognize_phones(path)
+        scores = {
+            one: transcript_score(heard, one, [other for other in said.values() if other != one])
+            for one in said.values()
+        }
+        right.append(scores.pop(text))
+        swapped += scores.values()
+    assert len(swapped) == 90
+    assert min(right) >= DOUBTFUL_SCORE
+    below = [sum(other < score for other in swapped) / len(swapped) for score in right]
+    assert statistics.mean(below) > 0.99  # the area under the curve: 1.000 when this was written
+    assert sum(score < DOUBTFUL_SCORE for score in swapped) / len(swapped) > 0.95  # 89 of 90
+
+
+def test_the_score_is_in_standard_deviations_of_the_others() -> None:
+    heard = ["K", "AE", "T"]  # cat
+    others = ["cut", "dog"]  # K AH T: one phone of three differs; D AO G: all
+    assert pronounce("cut") == "K AH T"
+    expected = (1 - statistics.mean([2 / 3, 0])) / (statistics.pstdev([2 / 3, 0]) + 0.03)
+    assert transcript_score(heard, "Cat!", others) == pytest.approx(expected)
+    assert transcript_score([], "cat", others) == 0
+
+
+def test_words_that_no_dictionary_has() -> None:
+    assert pronounce("squeezer") == "S K W IY Z ER"
+    assert pronounce("rinses") == "R IH N S IH Z"
+    with pytest.raises(SampleError, match="nothing"):
+        pronounce("")
+
+
+@pytest.fixture
+def recorded(real_speech: Path, tmp_path: Path, make_utterance: Callable[..., UtteranceRow]) -> Workspace:
+    """Ten recordings of people as utterances; two of them say each other's sentence."""
+    place = Workspace(tmp_path / "data")
+    said = transcripts_of(real_speech / "librivox") | transcripts_of(real_speech / "cards")
+    texts = list(said.values())
+    texts[0], texts[4] = texts[4], texts[0]
+    rows = []
+    for number, (path, text) in enumerate(zip(said, texts, strict=True)):
+        row = make_utterance(f"class-{number}", None, "ann")
+        write_utterance(path, place.root / row.path, limits=Limits(), settings=Finish())
+        rows.append(msgspec.structs.replace(row, text=text, sha256=sha256_of(place.root / row.path)))
+    write_rows(place.manifests / "utterances.jsonl", sorted(rows, key=lambda row: row.id))
+    return place
+
+
+def utterances(place: Workspace) -> list[UtteranceRow]:
+    return list(read_rows(place.manifests / "utterances.jsonl", UtteranceRow))
+
+
+def test_a_swapped_sentence_is_named_and_nothing_is_refused(
+    recorded: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = check_transcripts(recorded, jobs=2)
+    assert (len(found.rows), found.skipped, found.failures) == (10, {}, {})
+    assert {row.id for row in found.rows if row.warning} == {"class-0_ann-0", "class-4_ann-0"}
+    warnings = transcript_warnings(recorded, utterances(recorded))
+    assert sorted(warnings) == ["class-0_ann-0", "class-4_ann-0"]
+    assert all(re.fullmatch(r"perhaps another sentence: score -?\d\.\d", text) for text in warnings.values())
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("checked twice")
+
+    monkeypatch.setattr(transcripts, "_why_not", never)
+    assert check_transcripts(recorded) == found
+    # Another sentence since: what was found of the one before counts no more.
+    changed = [msgspec.structs.replace(row, text="Another one.") for row in utterances(recorded)]
+    assert transcript_warnings(recorded, changed) == {}
+
+
+def test_what_cannot_be_checked_is_said(recorded: Workspace) -> None:
+    rows = utterances(recorded)[:4]
+    rows[0] = msgspec.structs.replace(rows[0], language="zh")
+    rows[1] = msgspec.structs.replace(rows[1], text="")
+    rows[2] = msgspec.structs.replace(rows[2], source="synthesized")
+    write_rows(recorded.manifests / "utterances.jsonl", rows)
+    found = check_transcripts(recorded)
+    assert found.rows == ()
+    assert [found.skipped.get(row.id) for row in rows] == [
+        "only English can be checked, not zh",
+        "no sentence is known for it",
+        None,
+        "fewer than 5 sentences of other classes to compare with",
+    ]
