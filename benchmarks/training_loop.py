@@ -48,7 +48,7 @@ def made_up(config: Config, device: torch.device) -> tuple[ItemTensors, TrainVal
     video = [random.normal(size=config.video.dim).astype(np.float32) for _ in range(count)]
     lengths = random.integers(100, 300, size=count)
     audio = [random.normal(size=(length, config.audio.dim)).astype(np.float32) for length in lengths]
-    data = ItemTensors(video, audio, classes, classes, device)
+    data = ItemTensors(video, audio, classes, classes, device, config.audio.band)
     pairs = np.array([(i, j) for i in range(count) for j in range(count) if classes[i] == classes[j]])
     nothing = np.empty(0, dtype=np.int64)
     return data, TrainValSplit(pairs, np.arange(count), np.arange(count), nothing, nothing, False), video, audio
@@ -111,7 +111,7 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
         done = 0
         for clips, frames, lengths, classes in loader:
             clips, frames, lengths, classes = (part.to(device) for part in (clips, frames, lengths, classes))
-            sequences = augmented(Sequences(frames, lengths), config.training.augment, config.audio.band)
+            sequences = augmented(Sequences(frames, lengths), config.training.augment, config.audio.n_mfcc)
             rows_of_pair = torch.arange(len(clips), device=device)
             batch = Batch(
                 video=clips,

@@ -1,7 +1,7 @@
 """Compatibility with torch: torchaudio and pytorchvideo beside a CPU build of it.
 
 Their newest wheels are linked against CUDA, or against a torchvision that is: with a CPU torch the import fails,
-although what is used here is plain Python. The two repairs below are applied only when the plain import failed, so
+although what is used here is plain Python. The repairs below are applied only when the plain import failed, so
 that a machine with CUDA uses the libraries as they come.
 """
 
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 import warnings
 from types import ModuleType
 from typing import Any
 
 from dataset_tools.core.errors import InputError
+
+_MOST_OPERATORS = 8
+_OPERATORS: list[Any] = []
 
 
 def torchaudio() -> ModuleType:
@@ -38,6 +42,25 @@ def torchaudio() -> ModuleType:
         raise _unusable("torchaudio", error) from error
 
 
+def torchvision() -> ModuleType:
+    """The module torchvision, which timm and transformers import: transforms, not operators such as ``nms``.
+
+    Raises:
+        InputError: it is not installed, or fails for another reason than its compiled operators.
+    """
+    for _ in range(_MOST_OPERATORS):
+        try:
+            return importlib.import_module("torchvision")
+        except (ImportError, OSError, RuntimeError) as error:
+            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if missing is None:
+                raise _unusable("torchvision", error) from error
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _declare_operator(missing[1])
+    raise _unusable("torchvision", ImportError("too many of its operators are missing"))
+
+
 def pytorchvideo_resnet() -> ModuleType:
     """The module pytorchvideo.models.hub.resnet (``i3d_r50`` and its kin).
 
@@ -58,6 +81,15 @@ def pytorchvideo_resnet() -> ModuleType:
         if broken is not None:  # others may look for torchvision and must find what is there: nothing
             for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
                 del sys.modules[name]
+
+
+def _declare_operator(name: str) -> None:
+    """Tells torch that torchvision has this operator, as its compiled library would; calling it still fails."""
+    import torch
+
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _OPERATORS.append(library)  # a declaration ends with its library
 
 
 def _torchaudio_without_extension() -> ModuleType:

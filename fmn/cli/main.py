@@ -12,6 +12,7 @@ import typer
 from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from fmn.cli.compare import compare
+from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures, titled
 from fmn.cli.plot import plot
@@ -36,6 +37,7 @@ weights_app = CommandLine(help="Download pretrained weights of the video backbon
 BACKBONE, TRAIN = "1. Video backbone", "2. Train and evaluate"  # panels of the help
 USE, STUDY = "3. Search and predict", "4. Compare and study"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
+app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 app.command(rich_help_panel=BACKBONE)(finetune)
 app.command(rich_help_panel=USE)(predict)
 for each in (compare, *COMMANDS):

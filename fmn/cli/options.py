@@ -106,6 +106,22 @@ class TrainingOptions(ComputeOptions):
             "--set", metavar="KEY=VALUE", help="Set a configuration value, e.g. memory.capacity=100. Repeatable."
         ),
     ] = None
+    video_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--video-encoder", metavar="NAME", help="Pretrained encoder of clips: timm:NAME, transformers:NAME, …"
+        ),
+    ] = None
+    speech_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--speech-encoder", metavar="NAME", help="Pretrained encoder of speech: hubert_base, whisper:tiny, …"
+        ),
+    ] = None
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", metavar="DIR", help="Read features from DIR/video and DIR/audio instead."),
+    ] = None
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Maximum number of epochs (default: the preset's).")
     ] = None
@@ -129,13 +145,21 @@ class TrainingOptions(ComputeOptions):
         return default_run(self.manifest, self.root, name)
 
     def changes(self) -> dict[str, Any]:
-        """What ``--config``, then ``--set``, then ``--epochs``, ``--seed`` and ``--threads`` change in a preset."""
+        """What ``--config``, then ``--set``, then the options of single values change in a preset."""
         from fmn.config import values_in
 
         changes = values_in(self.config_file) if self.config_file else {}
         changes |= settings_of(self.settings or [])
-        own = {"epochs": self.epochs, "seed": self.seed, "threads": self.threads}
-        return changes | {f"training.{name}": value for name, value in own.items() if value is not None}
+        if self.features is not None:
+            changes |= features_in(self.features)
+        own = {
+            "video.encoder": self.video_encoder,
+            "audio.encoder": self.speech_encoder,
+            "training.epochs": self.epochs,
+            "training.seed": self.seed,
+            "training.threads": self.threads,
+        }
+        return changes | {name: value for name, value in own.items() if value is not None}
 
     def config(
         self, model: str = "fmn", form: Literal["standard", "as-published"] = "standard", **changes: Any
@@ -147,6 +171,25 @@ class TrainingOptions(ComputeOptions):
         system = find_system(model)
         adapted = system.adapt(preset(self.preset, FORMS[form]))
         return with_values(adapted, {"system": system.name, **self.changes(), **changes})
+
+
+def features_in(folder: Path) -> dict[str, Any]:
+    """What ``--features`` changes: ``video.features`` and ``audio.features``, of which one may be missing."""
+    from dataset_tools.core.errors import InputError
+
+    found = {}
+    for part in ("video", "audio"):
+        places = [folder / part, *(folder / f"{part}{suffix}" for suffix in (".npz", ".parquet"))]
+        if there := next((place for place in places if place.exists()), None):
+            found[f"{part}.features"] = str(there.resolve())
+    if not found:
+        raise InputError(
+            "There are no features",
+            where=folder,
+            expected="video or audio in it: a folder, a .npz or a .parquet",
+            next_step="check the path, or write them with fmn features export",
+        )
+    return found
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class ItemTensors:
         audio: M sequences [frames, F], each at least one frame long.
         clip_classes: [N]. utterance_classes: [M].
         device: where they go.
+        audio_band: of an audio frame, how many neighboring values belong together (`FeatureSet.band`); None: all.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ItemTensors:
         clip_classes: Indices,
         utterance_classes: Indices,
         device: torch.device,
+        audio_band: int | None = None,
     ) -> None:
         self.device = device
         self.lengths = np.array([len(sequence) for sequence in audio], dtype=np.int64)
@@ -65,6 +67,8 @@ class ItemTensors:
         self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(device)
         self._starts = torch.from_numpy(np.concatenate([[0], np.cumsum(self.lengths)[:-1]])).to(device)
         self._lengths = torch.from_numpy(self.lengths).to(device)
+
+        self.audio_band = audio_band or self.audio_dim
 
     @property
     def video_dim(self) -> int:

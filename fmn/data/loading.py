@@ -83,6 +83,7 @@ def load_features(
         left.clip_classes,
         left.utterance_classes,
         device,
+        audio.band,
     )
     notes = tuple(note for note in (video.note, audio.note, _seen_before(left, video.trained_on)) if note)
     return FeatureDataset(left, data, failures, (video.source, audio.source), notes)

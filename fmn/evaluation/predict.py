@@ -76,7 +76,8 @@ def predict(
     cache, workers = feature_cache(items.workspace), jobs or default_jobs()
     media = [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
     video = extract_video(media, config.video, cache=cache, device=str(chosen), jobs=workers, progress=progress)
-    audio = extract_audio(items.utterance_media(), config.audio, cache=cache, jobs=workers, progress=progress)
+    spoken = items.utterance_media()
+    audio = extract_audio(spoken, config.audio, cache=cache, device=str(chosen), jobs=workers, progress=progress)
     rows = [row for row in rows if row.sha256 in video.values]
     heard = [index for index, row in enumerate(items.utterances) if row.sha256 in audio.values]
     if not rows or not heard:

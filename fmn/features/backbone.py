@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
@@ -21,10 +20,10 @@ from torch.nn.functional import interpolate
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.features import resnet, weights
-from fmn.features.config import VideoFeatureConfig
+from fmn.features.config import VideoFeatureConfig, decisive
 from fmn.features.flow import FLOW_STEPS
 from fmn.features.i3d import I3D
-from fmn.features.pipeline import averaged
+from fmn.features.pipeline import pooled
 from fmn.features.windows import ClipWindows
 from fmn.torch_threads import threads
 
@@ -81,7 +80,7 @@ class Backbone:
             for part in (slice(start, start + self.batch) for start in range(0, len(rgb), self.batch))
         ]
         ends = np.cumsum([len(clip.rgb) for clip in clips])[:-1]
-        return [averaged(part) for part in np.split(np.concatenate(rows), ends)]
+        return [pooled(part, self.config.pooling) for part in np.split(np.concatenate(rows), ends)]
 
     @torch.inference_mode()
     def describe_windows(self, windows: ClipWindows) -> NDArray[np.float32]:
@@ -248,8 +247,8 @@ def _source(config: VideoFeatureConfig, origin: str) -> str:
     import av
     import cv2
 
-    decisive = asdict(config) | {"weights": origin, "seed": None}
-    del decisive["kind"]  # there is but one that needs a backbone
+    settings = decisive(config) | {"weights": origin, "seed": None}
+    del settings["kind"]  # there is but one that needs a backbone
     versions = {"torch": torch.__version__, "opencv": cv2.__version__, "av": av.__version__}
-    text = json.dumps({"kind": "video/1", "config": decisive, "versions": versions}, sort_keys=True)
+    text = json.dumps({"kind": "video/1", "config": settings, "versions": versions}, sort_keys=True)
     return "video-" + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from dataset_tools.core.errors import InputError
 from fmn.config_sections import check
 
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
-VideoKind = Literal["backbone", "mean_colour", "duration", "file_size"]
-AudioKind = Literal["mfcc", "log_mel", "duration", "file_size"]
+VideoKind = Literal["backbone", "encoder", "features", "mean_colour", "duration", "file_size"]
+AudioKind = Literal["mfcc", "log_mel", "encoder", "features", "duration", "file_size"]
+
+Pooling = Literal["mean", "max"]
+WHOLE_CLIPS = "features are of whole clips, and frames is 'middle' (the system one_frame cannot use them)"
 
 I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
 RESNET_CHANNELS = 2048  # of pytorchvideo's I3D ResNet-50, before its head
@@ -42,8 +46,9 @@ class VideoFeatureConfig:
     ``window_frames`` samples, spread evenly over the clip, go through the backbone; their features are averaged.
 
     Attributes:
-        kind: ``backbone`` (all of the above), or what simple baselines look at (fmn/features/simple_features.py), for
-            which nothing else here counts: ``mean_colour``, ``duration`` or ``file_size`` of the clip.
+        kind: ``backbone`` (all of the above); ``encoder`` or ``features``, which follow from naming them; or what
+            simple baselines look at (fmn/features/simple_features.py), for which nothing else here counts:
+            ``mean_colour``, ``duration`` or ``file_size`` of the clip.
         backbone: ``i3d`` (two-stream Inception-v1 I3D) or ``i3d_r50`` (pytorchvideo's, RGB only).
         width: factor on every channel count of the Inception-v1 I3D; 1.0 is the published network.
         weights: ``random`` (untrained), ``demo`` (shipped), ``published`` (what fmn weights download fetched), or the
@@ -60,6 +65,10 @@ class VideoFeatureConfig:
         flow: ``dis`` (OpenCV, everywhere), ``dis_fast`` (coarser, four times as fast), ``tvl1`` (what the published
             weights were trained on; needs OpenCV's contrib modules) or ``none`` (no flow stream).
         flow_bound_px: flow is clipped to ±this many pixels (of the resized frame) a sample and scaled to [-1, 1].
+        encoder: a pretrained encoder in place of the backbone (``timm:NAME``; docs/encoders.md). It sees the windows
+            above, RGB only, in its own size and, where it has one, its own number of frames.
+        features: a folder or a file of features of one's own in place of the backbone (docs/encoders.md).
+        pooling: how windows (frames, of an encoder of pictures; rows, of features of one's own) become one vector.
     """
 
     kind: VideoKind = "backbone"
@@ -77,8 +86,12 @@ class VideoFeatureConfig:
     rgb: bool = True
     flow: FlowMethod | Literal["none"] = "dis"
     flow_bound_px: Annotated[float, Meta(ge=0.1)] = 20.0
+    encoder: str = ""
+    features: str = ""
+    pooling: Pooling = "mean"
 
     def __post_init__(self) -> None:
+        _imply_kind(self, "backbone")
         resnet = self.backbone == "i3d_r50"
         check(
             self,
@@ -88,6 +101,8 @@ class VideoFeatureConfig:
             "backbone i3d_r50 has no flow stream: flow must be 'none'" if resnet and self.flow != "none" else None,
             "backbone i3d_r50 has one width: width must be 1.0" if resnet and self.width != 1.0 else None,
             "the demo weights are of the backbone i3d" if resnet and self.weights == "demo" else None,
+            _named_once(self),
+            WHOLE_CLIPS if self.kind == "features" and self.frames == "middle" else None,
         )
 
     @property
@@ -97,7 +112,13 @@ class VideoFeatureConfig:
 
     @property
     def dim(self) -> int:
-        """Length of a clip's feature: 1024 · width a stream (2048 in the paper), or 2048 of the ResNet."""
+        """Length of a clip's feature: 1024 · width a stream (2048 in the paper), or 2048 of the ResNet.
+
+        Raises:
+            InputError: an encoder or features are named, which have their own (`fmn.features.media.FeatureSet.dim`).
+        """
+        if self.kind in ("encoder", "features"):
+            raise InputError("The size of these features is known when they are loaded", where=self.kind)
         if self.kind != "backbone":
             return TRIVIAL_DIMS[self.kind]
         if self.backbone == "i3d_r50":
@@ -125,8 +146,8 @@ class AudioFeatureConfig:
 
     Attributes:
         kind: ``mfcc``; ``log_mel``, the input of MusiCNN (fmn/features/log_mel.py), for which only the sample rate,
-            ``n_mels``, ``window_ms`` and ``hop_ms`` count; or what trivial baselines look at: ``duration`` or
-            ``file_size`` of the utterance.
+            ``n_mels``, ``window_ms`` and ``hop_ms`` count; ``encoder`` or ``features``, which follow from naming them;
+            or what trivial baselines look at: ``duration`` or ``file_size`` of the utterance.
         sample_rate_hz: what audio is resampled to.
         n_mfcc: coefficients kept, the zeroth included.
         n_mels: filters of the mel bank.
@@ -135,6 +156,10 @@ class AudioFeatureConfig:
         deltas: how many orders of time differences follow the coefficients (0, 1 or 2).
         delta_frames: frames a difference is taken over, odd.
         cmvn: whether each coefficient has mean 0 and variance 1 over the utterance.
+        encoder: a pretrained encoder in place of MFCC (``hubert_base``; docs/encoders.md), of whose sequence only
+            ``cmvn`` counts here; one vector of the whole utterance stays as it is.
+        features: a folder or a file of features of one's own in place of MFCC, used as they are.
+        layer: which of its transformer layers is read, from 1; the ``last``, or the ``mean`` of all.
     """
 
     kind: AudioKind = "mfcc"
@@ -146,26 +171,38 @@ class AudioFeatureConfig:
     deltas: Literal[0, 1, 2] = 2
     delta_frames: Annotated[int, Meta(ge=3, le=999)] = 5
     cmvn: bool = True
+    encoder: str = ""
+    features: str = ""
+    layer: Annotated[int, Meta(ge=1, le=1000)] | Literal["last", "mean"] = "last"
 
     def __post_init__(self) -> None:
+        _imply_kind(self, "mfcc")
         check(
             self,
             _at_least("n_mels", self.n_mels, "n_mfcc", self.n_mfcc),
             _at_least("window_ms", self.window_ms, "hop_ms", self.hop_ms),
             None if self.delta_frames % 2 else f"delta_frames is {self.delta_frames}, expected an odd number",
+            _named_once(self),
+            f"layer is {self.layer!r}, and there is no encoder" if self.layer != "last" and not self.encoder else None,
         )
 
     @property
     def dim(self) -> int:
-        """Values a frame of the sequence has."""
+        """Values a frame of the sequence has.
+
+        Raises:
+            InputError: as of `VideoFeatureConfig.dim`.
+        """
+        if self.kind in ("encoder", "features"):
+            raise InputError("The size of these features is known when they are loaded", where=self.kind)
         if self.kind in TRIVIAL_DIMS:
             return TRIVIAL_DIMS[self.kind]
         return self.n_mels if self.kind == "log_mel" else self.n_mfcc * (1 + self.deltas)
 
     @property
-    def band(self) -> int:
-        """Neighboring values of a frame that belong together: the coefficients of one order, or all mel bands."""
-        return self.n_mfcc if self.kind == "mfcc" else self.dim
+    def band(self) -> int | None:
+        """Neighboring values of a frame that belong together: the coefficients of one order; None: all of them."""
+        return self.n_mfcc if self.kind == "mfcc" else None
 
     @property
     def digest(self) -> str:
@@ -178,9 +215,30 @@ def scaled_channels(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
+def decisive(config: VideoFeatureConfig | AudioFeatureConfig) -> dict[str, Any]:
+    """What decides a feature, as plain data; fields that came later count where they are not at their defaults."""
+    later = {"encoder": "", "features": "", "pooling": "mean", "layer": "last"}
+    return {name: value for name, value in asdict(config).items() if name not in later or value != later[name]}
+
+
 def _digest(config: VideoFeatureConfig | AudioFeatureConfig) -> str:
-    text = json.dumps({type(config).__name__: asdict(config)}, sort_keys=True)
+    text = json.dumps({type(config).__name__: decisive(config)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _imply_kind(config: VideoFeatureConfig | AudioFeatureConfig, default: str) -> None:
+    """Naming an encoder or features decides the kind, where it is the default; simple baselines keep theirs."""
+    named = next((kind for kind in ("encoder", "features") if getattr(config, kind)), None)
+    if named and config.kind == default:
+        object.__setattr__(config, "kind", named)
+
+
+def _named_once(config: VideoFeatureConfig | AudioFeatureConfig) -> str | None:
+    if config.encoder and config.features:
+        return "encoder and features are both named, expected one of them"
+    if config.kind in ("encoder", "features") and not getattr(config, config.kind):
+        return f"kind is {config.kind!r}, and {config.kind} names none"
+    return None
 
 
 def _at_least(name: str, value: float, other: str, least: float) -> str | None:

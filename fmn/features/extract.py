@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
-from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
+from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig, decisive
 from fmn.features.media import FeatureSet, Media
 from fmn.features.workers import device_errors, overlapped
 from fmn.torch_threads import threads
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
+    from fmn.features.encoding import Encoding
     from fmn.features.simple_features import Measures
 
     Feature = NDArray[np.float32]
@@ -51,14 +52,22 @@ def extract_video(
         progress: told after every clip.
 
     Returns:
-        Values float32 ``[config.dim]``, and the failures.
+        Values float32 ``[dim]``, and the failures.
 
     Raises:
-        InputError: the weights cannot be used, or the flow method is not there.
+        InputError: the weights or the encoder cannot be used, or the flow method is not there.
         StoppedError: the cache cannot be written, or the device fails.
     """
     from fmn.features.simple_features import clip_measures
 
+    if config.kind == "features":
+        from fmn.features.feature_files import load_feature_files
+
+        return load_feature_files(items, Path(config.features), axes=1, pooling=config.pooling)
+    if config.kind == "encoder":
+        from fmn.features.encoding import ClipEncoding
+
+        return _encoded("video features", items, ClipEncoding(config, device), cache, jobs, progress)
     if config.kind != "backbone":
         measure = clip_measures(config.kind)
         return _measured("video features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
@@ -80,6 +89,7 @@ def extract_video(
             backbone,
             jobs=jobs,
             shared=device == "cpu",
+            pooling=config.pooling,
         )
         found = _collect(
             "video features", items, results, computed, store, progress, note=config.note, source=backbone.source
@@ -96,12 +106,12 @@ def extract_audio(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> FeatureSet:
-    """One sequence an utterance (paper, section 3.2), by torchaudio on the CPU, whatever the device.
+    """One sequence an utterance (paper, section 3.2): MFCC on the CPU, whatever the device; an encoder on the device.
 
     Arguments and errors as of `extract_video`.
 
     Returns:
-        Values float32 ``[frames, config.dim]``, frames 10 ms apart by default, and the failures.
+        Values float32 ``[frames, dim]``, frames of MFCC 10 ms apart by default, and the failures.
     """
     from fmn.features.audio import read_audio
     from fmn.features.cache import FeatureCache
@@ -109,6 +119,14 @@ def extract_audio(
     from fmn.features.mfcc import Mfcc
     from fmn.features.simple_features import utterance_measures
 
+    if config.kind == "features":
+        from fmn.features.feature_files import load_feature_files
+
+        return load_feature_files(items, Path(config.features), axes=2)
+    if config.kind == "encoder":
+        from fmn.features.encoding import UtteranceEncoding
+
+        return _encoded("audio features", items, UtteranceEncoding(config, device), cache, jobs, progress)
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)
         return _measured("audio features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
@@ -121,16 +139,27 @@ def extract_audio(
         def whole(item: Media) -> Feature | ToolkitError:
             return _isolated(item, lambda media: sequence(read_audio(media.path, config.sample_rate_hz)).numpy())
 
-        return _collect(
-            "audio features",
-            items,
-            results,
-            overlapped(whole, missing, jobs),
-            store,
-            progress,
-            note=None,
-            source=source,
-        )
+        computed = overlapped(whole, missing, jobs)
+        found = _collect("audio features", items, results, computed, store, progress, note=None, source=source)
+        return replace(found, band=config.band)
+
+
+def _encoded(
+    stage: str,
+    items: Sequence[Media],
+    encoding: Encoding,
+    cache: Path,
+    jobs: int,
+    progress: Progress,
+) -> FeatureSet:
+    """What a pretrained encoder sees or hears, item by item, cached like every feature."""
+    from fmn.features.cache import FeatureCache
+
+    with threads(1):
+        store = FeatureCache(cache, encoding.source, dim=encoding.encoder.dim, axes=encoding.axes)
+        results, missing = _cached(items, store)
+        computed = overlapped(lambda item: _isolated(item, encoding.of), missing, jobs)
+        return _collect(stage, items, results, computed, store, progress, note=encoding.note, source=encoding.source)
 
 
 def _measured(
@@ -235,8 +264,8 @@ def _audio_source(config: AudioFeatureConfig) -> str:
     from dataset_tools.core import torch_compat
 
     versions = {"torch": torch.__version__, "torchaudio": torch_compat.torchaudio().__version__}
-    decisive = asdict(config)
+    settings = decisive(config)
     if config.kind == "mfcc":
-        del decisive["kind"]
-    text = json.dumps({"kind": "audio/1", "config": decisive, "versions": versions}, sort_keys=True)
+        del settings["kind"]
+    text = json.dumps({"kind": "audio/1", "config": settings, "versions": versions}, sort_keys=True)
     return "audio-" + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -39,6 +39,7 @@ class FeatureSet:
         source: digest of what decided the values: configuration, weights, versions of the libraries.
         computed: how many were computed now; the others came from the cache.
         note: what must be said wherever results with these features are shown, or null.
+        band: of an audio frame, how many neighboring values belong together (MFCC of one order); None: all.
         trained_on: sha256 of the media that the network behind the features was trained on, as far as it tells.
     """
 
@@ -49,3 +50,4 @@ class FeatureSet:
     computed: int = 0
     note: str | None = None
     trained_on: frozenset[str] = frozenset()
+    band: int | None = None

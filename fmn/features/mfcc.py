@@ -63,7 +63,12 @@ class Mfcc:
             orders.append(self._differences(orders[-1], self.config.delta_frames))
         sequence = torch.cat(orders).T.double()  # [frames, dim]
         if self.config.cmvn:
-            centered = sequence - sequence.mean(dim=0)
-            deviation = centered.square().mean(dim=0).sqrt()
-            sequence = torch.where(deviation > _NEGLIGIBLE, centered / deviation.clamp_min(_NEGLIGIBLE), 0.0)
+            sequence = mean_variance_normalized(sequence)
         return sequence.float().contiguous()
+
+
+def mean_variance_normalized(sequence: Tensor) -> Tensor:
+    """[frames, dim] float64 -> the same, each column with mean 0 and variance 1 (CMVN); one that does not move is 0."""
+    centered = sequence - sequence.mean(dim=0)
+    deviation = centered.square().mean(dim=0).sqrt()
+    return torch.where(deviation > _NEGLIGIBLE, centered / deviation.clamp_min(_NEGLIGIBLE), 0.0)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import ToolkitError
+from fmn.features.config import Pooling
 from fmn.features.media import Media
 from fmn.features.windows import ClipWindows
 
@@ -47,19 +48,20 @@ class _Clip:
 
     media: Media
     windows: ClipWindows
+    pooling: Pooling
     rows: dict[int, Feature] = field(default_factory=dict)
 
     def feature(self) -> Feature:
-        return averaged(np.stack([self.rows[number] for number in range(len(self.windows.rgb))]))
+        return pooled(np.stack([self.rows[number] for number in range(len(self.windows.rgb))]), self.pooling)
 
 
 _Window = tuple[_Clip, int]
 
 
-def averaged(rows: NDArray[np.float32]) -> Feature:
+def pooled(rows: NDArray[np.float32], pooling: Pooling) -> Feature:
     """[windows, dim] of a clip -> [dim]."""
-    mean: Feature = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
+    one: Feature = rows.max(axis=0) if pooling == "max" else rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return one
 
 
 def described(
@@ -69,6 +71,7 @@ def described(
     *,
     jobs: int,
     shared: bool,
+    pooling: Pooling = "mean",
 ) -> Iterator[Described]:
     """Clips with their features, or why they have none, in the order in which they are ready.
 
@@ -78,6 +81,7 @@ def described(
         network: describes windows; done in threads.
         jobs: threads that read, at least one.
         shared: whether the network runs in the same threads.
+        pooling: how the windows of a clip become one vector.
 
     Raises:
         Exception: whatever ``read`` and ``network`` raise.
@@ -107,7 +111,7 @@ def described(
                     if isinstance(windows, ToolkitError):
                         yield media, windows
                         continue
-                    clip = _Clip(media, windows)
+                    clip = _Clip(media, windows, pooling)
                     waiting.extend((clip, number) for number in range(len(windows.rgb)))
                 else:
                     for (clip, number), row in zip(describing.pop(future), future.result(), strict=True):

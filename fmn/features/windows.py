@@ -79,11 +79,12 @@ def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
     return ClipWindows(center_crop(rgb, config.crop_px)[place], flow)
 
 
-def windows_of(samples: int, config: VideoFeatureConfig) -> NDArray[np.intp]:
+def windows_of(samples: int, config: VideoFeatureConfig, window_frames: int | None = None) -> NDArray[np.intp]:
     """[windows, window_frames] sample numbers of the windows that a clip's feature is averaged over."""
+    window_frames = window_frames or config.window_frames
     if config.frames == "middle":
-        return np.full((1, config.window_frames), samples // 2)
-    return place_windows(samples, config.window_frames, config.windows)
+        return np.full((1, window_frames), samples // 2)
+    return place_windows(samples, window_frames, config.windows)
 
 
 def center_crop(frames: NDArray[Pixels], crop_px: int) -> NDArray[Pixels]:

@@ -39,13 +39,13 @@ def overlapped(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int)
 
 
 @contextmanager
-def device_errors(device: str) -> Iterator[None]:
+def device_errors(device: str, stage: str = "video features") -> Iterator[None]:
     """Turns what goes wrong on a device into a StoppedError that says what to change."""
     try:
         yield
     except (RuntimeError, AssertionError) as error:  # out of memory, a lost device; a torch built without the device
         raise StoppedError(
             f"The device {device} fails: {str(error).splitlines()[0]}",
-            where="video features",
+            where=stage,
             next_step="run the same command again (finished features are kept); if it stays, use --device cpu",
         ) from error

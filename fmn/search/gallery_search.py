@@ -184,16 +184,10 @@ class Gallery:
 
     def _extract(self, media: list[Media], *, is_clip: bool) -> FeatureSet:
         config, cache = self._loaded.config, feature_cache(self._workspace)
+        device, jobs, progress = str(self._device), self._jobs, self._progress
         if is_clip:
-            return extract_video(
-                media,
-                config.video,
-                cache=cache,
-                device=str(self._device),
-                jobs=self._jobs,
-                progress=self._progress,
-            )
-        return extract_audio(media, config.audio, cache=cache, jobs=self._jobs, progress=self._progress)
+            return extract_video(media, config.video, cache=cache, device=device, jobs=jobs, progress=progress)
+        return extract_audio(media, config.audio, cache=cache, device=device, jobs=jobs, progress=progress)
 
     def _scores(self, query: FeatureSet, sha256: str) -> np.ndarray[Any, np.dtype[np.float32]]:
         """[N] of the query and each row."""

@@ -81,9 +81,17 @@ def finetune(
         progress: told after every clip and every epoch.
 
     Raises:
-        InputError: the manifest is one to test on, fewer than two actions are left, or the weights cannot be used.
+        InputError: the manifest is one to test on, fewer than two actions are left, or the weights cannot be used; or
+            the configuration has no backbone.
         StoppedError: interrupted, the disk is full, or the loss became NaN.
     """
+    if config.kind != "backbone":
+        raise InputError(
+            f"No backbone is left to fine-tune: the video features are of kind {config.kind!r}",
+            where="video.kind",
+            expected="backbone",
+            next_step="leave out the encoder (--video-encoder, video.encoder)",
+        )
     items = load_items(manifest, root)
     if items.split != "train":
         raise InputError(

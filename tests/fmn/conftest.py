@@ -1,23 +1,29 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import av
+import msgspec
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
+from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
     IntervalOrigin,
     SplitPairRow,
     UtteranceRow,
+    read_rows,
     write_rows,
 )
 from fmn.config import (
@@ -29,6 +35,7 @@ from fmn.config import (
     TrainingConfig,
 )
 from fmn.features.config import VideoFeatureConfig
+from fmn.features.encoders.libraries import library
 from fmn.features.media import FeatureSet, Media
 
 VIDEO_DIM, AUDIO_DIM = 12, 8
@@ -159,7 +166,8 @@ def made_features(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def extraction(kind: str, dim: int) -> Callable[..., FeatureSet]:
         def extract(items: Sequence[Media], config: object, **_: object) -> FeatureSet:
             calls[kind] += 1
-            return FeatureSet(dim=dim, values={item.sha256: rows[item.sha256] for item in items}, source=kind)
+            values = {item.sha256: rows[item.sha256] for item in items}
+            return FeatureSet(dim=dim, values=values, source=kind, band=SMALL.audio.band if kind == "audio" else None)
 
         return extract
 
@@ -258,3 +266,103 @@ def as_media() -> Callable[[Path], Media]:
 @pytest.fixture
 def texture() -> Callable[..., NDArray[np.uint8]]:
     return moving_texture
+
+
+def write_moving_bar(path: Path, brightness: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            picture = np.full((48, 64, 3), brightness, np.uint8)
+            picture[:, 6 * number : 6 * number + 4] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def files(workspace: Path) -> Path:
+    """The workspace with files that play: clips differ in brightness by class, utterances in pitch."""
+    hashes = {}
+    for name in ("train", "test"):
+        for row in read_rows(workspace / "manifests" / f"{name}.jsonl", SplitPairRow):
+            number = int(row.label.id[-1])
+            clip, utterance = workspace / row.clip.path, workspace / row.utterance.path
+            if row.clip.id not in hashes:
+                write_moving_bar(clip, 40 + 50 * number + int(row.clip.person[1:]))
+                hashes[row.clip.id] = sha256_of(clip)
+            if row.utterance.id not in hashes:
+                random = np.random.default_rng([number, len(hashes)])
+                time_s = np.arange(8000) / 16000
+                tone = np.sin(2 * np.pi * (300 + 400 * number) * time_s) + 0.1 * random.normal(size=8000)
+                soundfile.write(utterance, 0.3 * tone, 16000)
+                hashes[row.utterance.id] = sha256_of(utterance)
+    for name in ("train", "test"):
+        path = workspace / "manifests" / f"{name}.jsonl"
+        write_rows(path, [with_contents(row, hashes) for row in list(read_rows(path, SplitPairRow))])
+    return workspace
+
+
+def with_contents(row: SplitPairRow, hashes: dict[str, str]) -> SplitPairRow:
+    return msgspec.structs.replace(
+        row,
+        clip=msgspec.structs.replace(row.clip, sha256=hashes[row.clip.id]),
+        utterance=msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id]),
+    )
+
+
+def installed(*names: str) -> Any:
+    """The last of some libraries, repaired where it has to be; skips where one is not installed."""
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"the extra 'encoders' is not installed: {', '.join(missing)}")
+    return library(names[-1])
+
+
+@pytest.fixture(scope="session")
+def transformers() -> Any:
+    return installed("torchvision", "transformers")
+
+
+@pytest.fixture(scope="session")
+def timm() -> Any:
+    return installed("torchvision", "timm")
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Path]:
+    """torchaudio.pipelines.TINY, a HuBERT of three layers of 12 numbers, and a file with weights of it."""
+    import torch
+
+    from dataset_tools.core import torch_compat
+
+    audio: Any = torch_compat.torchaudio()
+    convolutions = [(8, 10, 5), *[(8, 3, 2)] * 4, *[(8, 2, 2)] * 2]  # the strides of the published models
+    parameters = {
+        "extractor_mode": "group_norm",
+        "extractor_conv_layer_config": convolutions,
+        "extractor_conv_bias": False,
+        "encoder_embed_dim": 12,
+        "encoder_projection_dropout": 0.1,
+        "encoder_pos_conv_kernel": 8,
+        "encoder_pos_conv_groups": 2,
+        "encoder_num_layers": 3,
+        "encoder_num_heads": 2,
+        "encoder_attention_dropout": 0.1,
+        "encoder_ff_interm_features": 16,
+        "encoder_ff_interm_dropout": 0.0,
+        "encoder_dropout": 0.1,
+        "encoder_layer_norm_first": False,
+        "encoder_layer_drop": 0.05,
+        "aux_num_out": None,
+    }
+    bundle = audio.pipelines.Wav2Vec2Bundle("tiny-model-of-a-test.pth", parameters, 16_000, True, "Wav2Vec2")
+    bundle.__doc__ = "Originally published by nobody under MIT License and redistributed with the same license."
+    monkeypatch.setattr(audio.pipelines, "TINY", bundle, raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # weight_norm, which torchaudio still uses
+        torch.manual_seed(0)
+        model = audio.models.wav2vec2_model(**parameters)
+    file = tmp_path / "tiny.pt"
+    torch.save(model.state_dict(), file)
+    return model.eval(), file

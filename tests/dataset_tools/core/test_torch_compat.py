@@ -77,3 +77,19 @@ def test_another_failure_is_a_message_and_no_repair(tmp_path: Path) -> None:
         "try: tc.torchaudio()\nexcept Exception as error: print(type(error).__name__, error)"
     )
     assert in_a_fresh_process(code, tmp_path).startswith("InputError torchaudio cannot be imported")
+
+
+def test_operators_that_torchvision_lacks_are_declared(tmp_path: Path) -> None:
+    code = "from dataset_tools.core import torch_compat as tc; print(tc.torchvision().there)"
+    declared = "for name in ('made_up', 'another'):\n    torch.library.register_fake('torchvision::' + name)(len)"
+    (tmp_path / "torchvision.py").write_text(f"import torch\n{declared}\nthere = True")
+    assert in_a_fresh_process(code, tmp_path) == "True"
+
+
+def test_a_torchvision_that_fails_otherwise_is_told(tmp_path: Path) -> None:
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('no such thing')")
+    code = (
+        "from dataset_tools.core import torch_compat as tc\n"
+        "try: tc.torchvision()\nexcept Exception as error: print(type(error).__name__, error)"
+    )
+    assert in_a_fresh_process(code, tmp_path).startswith("InputError torchvision cannot be imported: no such thing")

@@ -1,18 +1,12 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import msgspec
-import numpy as np
 import pytest
-import soundfile
 from typer.testing import CliRunner, Result
 
-from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import PRESETS, as_dict, as_published
@@ -40,48 +34,6 @@ def run(*arguments: str) -> Result:
 def json_of(result: Result) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(result.stdout)
     return found
-
-
-def write_clip(path: Path, brightness: int) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(10))
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(10):
-            picture = np.full((48, 64, 3), brightness, np.uint8)
-            picture[:, 6 * number : 6 * number + 4] = 255
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-
-
-@pytest.fixture
-def files(workspace: Path) -> Path:
-    """The workspace with files that play: clips differ in brightness by class, utterances in pitch."""
-    hashes = {}
-    for name in ("train", "test"):
-        for row in read_rows(workspace / "manifests" / f"{name}.jsonl", SplitPairRow):
-            number = int(row.label.id[-1])
-            clip, utterance = workspace / row.clip.path, workspace / row.utterance.path
-            if row.clip.id not in hashes:
-                write_clip(clip, 40 + 50 * number + int(row.clip.person[1:]))
-                hashes[row.clip.id] = sha256_of(clip)
-            if row.utterance.id not in hashes:
-                random = np.random.default_rng([number, len(hashes)])
-                time_s = np.arange(8000) / 16000
-                tone = np.sin(2 * np.pi * (300 + 400 * number) * time_s) + 0.1 * random.normal(size=8000)
-                soundfile.write(utterance, 0.3 * tone, 16000)
-                hashes[row.utterance.id] = sha256_of(utterance)
-    for name in ("train", "test"):
-        path = workspace / "manifests" / f"{name}.jsonl"
-        write_rows(path, [_with(row, hashes) for row in list(read_rows(path, SplitPairRow))])
-    return workspace
-
-
-def _with(row: SplitPairRow, hashes: dict[str, str]) -> SplitPairRow:
-    return msgspec.structs.replace(
-        row,
-        clip=msgspec.structs.replace(row.clip, sha256=hashes[row.clip.id]),
-        utterance=msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id]),
-    )
 
 
 def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

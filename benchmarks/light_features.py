@@ -1,0 +1,176 @@
+"""Demo features against the light encoders (EfficientNet-Lite0, openWakeWord) on real clips and real words.
+
+Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one of speech WORD/SPEAKER_TAKE.flac; the
+i-th class in order of name speaks the i-th word. People and speakers of the test part are in no other part.
+
+Run it with python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import ClassLabel, ClipRow, IntervalOrigin, SplitPairRow, UtteranceRow, write_rows
+from fmn.config import DEMO, Config
+from fmn.evaluation.evaluate import evaluate
+from fmn.features.frames import frame_times
+from fmn.systems import find_system
+from fmn.training.train import train
+
+SYSTEMS = ("fmn", "two_classifiers")
+LIGHT = replace(
+    DEMO,
+    video=replace(DEMO.video, encoder="efficientnet_lite0"),
+    audio=replace(DEMO.audio, encoder="openwakeword"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FMN_TEST_DATA", ".")) / "real")
+    parser.add_argument("--clips", default="video_pose")
+    parser.add_argument("--speech", default="speech_en")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    found: dict[str, Any] = {"clips": options.clips, "speech": options.speech, "epochs": options.epochs}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        found |= write_workspace(root, options.data / options.clips, options.data / options.speech)
+        for features, preset in (("demo", DEMO), ("light", LIGHT)):
+            for name in SYSTEMS:
+                config = find_system(name).adapt(replace(preset, system=name))
+                started = time.perf_counter()
+                runs = [run(root, config, seed, options) for seed in range(options.seeds)]
+                found[f"{features} {name}"] = {
+                    metric: [round(value(figures), 1) for value in (statistics.mean, statistics.pstdev)]
+                    for metric in runs[0]
+                    if (figures := [each[metric] for each in runs])
+                }
+                seconds = time.perf_counter() - started
+                print(f"{features:6} {name:16} {found[f'{features} {name}']} ({seconds:.0f} s)", flush=True)
+    print(json.dumps(found))
+    return found
+
+
+def run(root: Path, config: Config, seed: int, options: argparse.Namespace) -> dict[str, float]:
+    """Class mAP and class hit@1, percent, both ways."""
+    config = replace(config, training=replace(config.training, epochs=options.epochs, seed=seed))
+    folder = root / "runs" / f"{config.system}-{config.video.kind}-{seed}"
+    train(root / "manifests" / "train.jsonl", config, folder, device=options.device)
+    metrics = evaluate(folder, root / "manifests" / "test.jsonl", device=options.device).metrics
+    return {
+        f"{direction} {name}": value
+        for direction in ("audio_to_video", "video_to_audio")
+        for name, value in (
+            ("mAP", metrics[direction]["class_map"]),
+            ("hit@1", metrics[direction]["class_hit"]["1"]),
+        )
+    }
+
+
+def write_workspace(root: Path, clips: Path, speech: Path) -> dict[str, Any]:
+    """Copies the files and writes both manifests; how many items there are."""
+    classes = sorted(path.name for path in clips.iterdir() if path.is_dir())
+    words = sorted(path.name for path in speech.iterdir() if path.is_dir())
+    people = sorted({path.stem.split("_")[0] for path in clips.rglob("*.mp4")})
+    speakers = sorted({path.stem.split("_")[0] for path in speech.rglob("*.flac")})
+    part_of = dict.fromkeys(people, "train") | {people[-1]: "test", people[-2]: "validation"}
+    part_of |= {
+        speaker: ("test", "train", "train", "validation", "train", "train")[i % 6] for i, speaker in enumerate(speakers)
+    }
+    rows: dict[str, list[SplitPairRow]] = {"train": [], "test": []}
+    for name, word in zip(classes, words, strict=False):
+        seen = [clip_row(root, path, name) for path in sorted((clips / name).iterdir())]
+        heard = [utterance_row(root, path, name, word) for path in sorted((speech / word).iterdir())]
+        for clip in seen:
+            for utterance in heard:
+                parts = {part_of[clip.person], part_of[utterance.voice]}
+                if "test" in parts and parts != {"test"}:
+                    continue
+                split = "test" if "test" in parts else "train"
+                fold = None if split == "test" else 0 if "validation" in parts else 1
+                rows[split].append(
+                    SplitPairRow(
+                        id=f"{clip.id}__{utterance.id}",
+                        label=ClassLabel(id=name, action=name, subject="person", object=None),
+                        clip=clip,
+                        utterance=utterance,
+                        split=split,  # type: ignore[arg-type]
+                        fold=fold,
+                    )
+                )
+    for split, found in rows.items():
+        write_rows(root / "manifests" / f"{split}.jsonl", sorted(found, key=lambda row: row.id))
+    tested = rows["test"]
+    return {
+        "classes": len({row.label.id for row in tested}),
+        "test clips": len({row.clip.id for row in tested}),
+        "test utterances": len({row.utterance.id for row in tested}),
+        "training clips": len({row.clip.id for row in rows["train"]}),
+        "training utterances": len({row.utterance.id for row in rows["train"]}),
+    }
+
+
+def clip_row(root: Path, path: Path, name: str) -> ClipRow:
+    person, take = path.stem.split("_")
+    frames = len(frame_times(path))
+    return ClipRow(
+        id=f"{person}-{name}-{take}_000001-{frames:06d}",
+        class_id=name,
+        person=person,
+        dish=name,
+        video=f"{name}-{path.stem}",
+        start_frame=1,
+        end_frame=frames,
+        trim=None,
+        fps=25.0,
+        frames=frames,
+        width=320,
+        height=240,
+        duration_s=frames / 25.0,
+        path=copied(root, path, f"clips/{name}_{path.name}"),
+        sha256=sha256_of(path),
+        origin=IntervalOrigin(),
+    )
+
+
+def utterance_row(root: Path, path: Path, name: str, word: str) -> UtteranceRow:
+    return UtteranceRow(
+        id=f"{name}-{path.stem}",
+        class_id=name,
+        clip=None,
+        text=word,
+        text_source="recording",
+        language="en",
+        voice=path.stem.split("_")[0],
+        source="recorded",
+        engine="none",
+        path=copied(root, path, f"speech/{name}_{path.name}"),
+        sample_rate_hz=16_000,
+        duration_s=1.0,
+        sha256=sha256_of(path),
+        quality={},
+    )
+
+
+def copied(root: Path, path: Path, name: str) -> str:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, root / name)
+    return name
+
+
+if __name__ == "__main__":
+    main()

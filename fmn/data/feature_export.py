@@ -1,0 +1,75 @@
+"""Features of the items of manifests as files, to be used elsewhere or again (``fmn features export``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.progress import Progress, silent
+from fmn.config import Config
+from fmn.data.items import load_items
+from fmn.data.loading import default_jobs, feature_cache, find_device
+from fmn.features.extract import extract_audio, extract_video
+from fmn.features.feature_files import save_feature_files
+
+VIDEO_FOLDER, AUDIO_FOLDER = "video", "audio"
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What `export_features` wrote: where, how many features (one a content) of what size, and what has none."""
+
+    folder: Path
+    clips: int
+    utterances: int
+    video_dim: int
+    audio_dim: int
+    failures: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+def export_features(
+    manifests: Sequence[Path],
+    config: Config,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> ExportSummary:
+    """Writes the features of all clips and utterances of some manifests to ``folder``/video and ``folder``/audio.
+
+    Args:
+        manifests: of one workspace.
+        config: its ``video`` and ``audio`` decide the features.
+        folder: new or empty, or an earlier export of the same items.
+        root: the workspace, when it is not the parent of the manifests' folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers; None: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: a manifest is wrong, or the folder holds something else.
+        StoppedError: the disk is full, or the device fails.
+    """
+    chosen, jobs = str(find_device(device)), jobs or default_jobs()
+    loaded = [load_items(manifest, root) for manifest in manifests]
+    cache = feature_cache(loaded[0].workspace)
+    clips = list({media.sha256: media for items in loaded for media in items.clip_media()}.values())
+    spoken = list({media.sha256: media for items in loaded for media in items.utterance_media()}.values())
+    video = extract_video(clips, config.video, cache=cache, device=chosen, jobs=jobs, progress=progress)
+    audio = extract_audio(spoken, config.audio, cache=cache, device=chosen, jobs=jobs, progress=progress)
+    save_feature_files(folder / VIDEO_FOLDER, video)
+    save_feature_files(folder / AUDIO_FOLDER, audio)
+    failures = {
+        media.name: found.failures[media.sha256].found
+        for media_list, found in ((clips, video), (spoken, audio))
+        for media in media_list
+        if media.sha256 in found.failures
+    }
+    return ExportSummary(folder, len(video.values), len(audio.values), video.dim, audio.dim, failures)

@@ -1,0 +1,1 @@
+"""Pretrained encoders of pictures, video and speech: one interface, a registry, and adapters of other libraries."""

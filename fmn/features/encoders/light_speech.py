@@ -1,0 +1,59 @@
+"""Google's speech_embedding as openWakeWord ships it: a small speech encoder; nothing is downloaded at run time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmn.features.encoders.interface import Layer, source_of
+from fmn.features.encoders.libraries import library, package_file
+
+FILES = {
+    "melspectrogram.onnx": "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f",
+    "embedding_model.onnx": "ba754db3cd768a524c655ea90655ee5e6055a43b8dfd29366a11e93716ae9e51",
+}
+WINDOW, HOP = 76, 8
+"""Mel frames, of 10 ms, that one vector is made from, and from one to the next."""
+SAMPLES = 160
+"""From one mel frame to the next."""
+
+
+class OpenWakeWord:
+    """96 numbers every 80 ms, each from 0.76 s around it; beyond its ends an utterance is silent."""
+
+    name, revision = "openwakeword", "0.4.0"
+    licence = "Apache-2.0 of the embedding, by Google; openWakeWord calls the models it ships CC BY-NC-SA 4.0"
+    sample_rate_hz, dim = 16_000, 96
+
+    def __init__(self, argument: str = "", *, device: str, layer: Layer = "last") -> None:
+        """Loads the two networks, on the CPU whatever the device; there is no argument and no choice of layer.
+
+        Raises:
+            InputError: the extra ``light`` is not installed.
+        """
+        runtime = library("onnxruntime", "light")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # utterances are encoded side by side
+        self._mel, self._embedding = (
+            runtime.InferenceSession(
+                str(package_file("openwakeword", "resources", "models", file, sha256=sha256)),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+            for file, sha256 in FILES.items()
+        )
+        self.source = source_of(self.name, " ".join(FILES.values()), ("onnxruntime",), centered=True)
+
+    def encode(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[n] -> [T, 96], T = n / 1280 rounded up, at least 1."""
+        count = max(1, -(-len(waveform) // (HOP * SAMPLES)))
+        needed = ((count - 1) * HOP + WINDOW + 3) * SAMPLES  # the mel network drops three frames
+        before = (WINDOW - HOP) // 2 * SAMPLES
+        samples = np.zeros(needed, np.float32)
+        samples[before : before + len(waveform)] = waveform * 32767  # it was made for 16-bit samples
+        mel: Any = self._mel.run(None, {"input": samples[None]})[0].squeeze() / 10 + 2  # as openWakeWord scales it
+        windows = np.stack([mel[start * HOP : start * HOP + WINDOW] for start in range(count)])
+        found: NDArray[np.float32] = self._embedding.run(None, {"input_1": windows[..., None]})[0].reshape(count, -1)
+        return found

@@ -1,0 +1,69 @@
+"""The encoders that ``--video-encoder`` and ``--speech-encoder`` can name: built in, or entry points of a package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from dataset_tools.core.errors import InputError
+from fmn.features.encoders.interface import Layer, SpeechEncoder, SpeechFactory, VideoEncoder, VideoFactory
+
+VIDEO, SPEECH = "fmn.video_encoders", "fmn.speech_encoders"
+BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    VIDEO: {
+        "efficientnet_lite0": "fmn.features.encoders.light_images:EfficientNetLite0",
+        "timm": "fmn.features.encoders.timm_images:TimmImages",
+        "transformers": "fmn.features.encoders.transformers_vision:TransformersVision",
+    },
+    SPEECH: {
+        "openwakeword": "fmn.features.encoders.light_speech:OpenWakeWord",
+        "torchaudio": "fmn.features.encoders.torchaudio_speech:TorchaudioSpeech",
+        "whisper": "fmn.features.encoders.whisper_speech:WhisperSpeech",
+    },
+}
+BUNDLES = (
+    *("HUBERT_BASE", "HUBERT_LARGE", "HUBERT_XLARGE", "WAV2VEC2_BASE", "WAV2VEC2_LARGE", "WAV2VEC2_LARGE_LV60K"),
+    *("WAV2VEC2_XLSR53", "WAVLM_BASE", "WAVLM_BASE_PLUS", "WAVLM_LARGE"),
+)
+SHORT = {name.lower(): f"torchaudio:{name}" for name in BUNDLES}
+"""Names that stand for a longer one: ``hubert_base`` for ``torchaudio:HUBERT_BASE``."""
+
+
+def open_video_encoder(text: str, device: str) -> VideoEncoder:
+    """Loads the encoder that ``video.encoder`` names, such as ``timm:NAME``, on a device.
+
+    Raises:
+        InputError: there is none of this name, or its library or its weights are not there.
+    """
+    factory: VideoFactory
+    factory, argument = _find(VIDEO, text)
+    return factory(argument, device=device)
+
+
+def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
+    """Loads the encoder that ``audio.encoder`` names, such as ``hubert_base``, on a device.
+
+    Raises:
+        InputError: as of `open_video_encoder`, or it has no such layer.
+    """
+    factory: SpeechFactory
+    model, at, file = text.partition("@")
+    factory, argument = _find(SPEECH, SHORT.get(model, model) + at + file)
+    return factory(argument, device=device, layer=layer)
+
+
+def _find(group: str, text: str) -> tuple[Any, str]:
+    """The factory that a text names, and the argument that follows its colon."""
+    name, _, argument = text.partition(":")
+    known = {entry.name: entry for entry in entry_points(group=group)}
+    known |= {prefix: EntryPoint(prefix, value, group) for prefix, value in BUILT_IN[group].items()}
+    if name not in known:
+        short = sorted(SHORT) if group == SPEECH else []
+        raise InputError(
+            f"There is no encoder {name!r}",
+            where="video.encoder" if group == VIDEO else "audio.encoder",
+            expected=f"one of {', '.join([*known, *short])}",
+            next_step="see docs/encoders.md; a package adds one by an entry point in the group " + group,
+        )
+    return known[name].load(), argument

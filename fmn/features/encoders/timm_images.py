@@ -1,0 +1,106 @@
+"""Image models of timm: ``timm:NAME``, ``timm:NAME@FILE`` with a checkpoint of one's own, ``timm:FOLDER``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import InputError
+from fmn.features.encoders.interface import NO_LICENCE, source_of, weights_digest
+from fmn.features.encoders.libraries import absent, library, licence_on_card
+
+BATCH = 16
+
+
+class TimmImages:
+    """A timm model without its classifier; each frame becomes one vector."""
+
+    frames = None
+    revision = ""
+
+    def __init__(self, argument: str, *, device: str) -> None:
+        """Loads the model.
+
+        Args:
+            argument: a name of timm (its weights come from the model hub, or from its cache); ``NAME@FILE``; or a
+                folder with config.json and the weights, as timm saves for the hub.
+            device: as torch names it.
+
+        Raises:
+            InputError: there is no such model, or its weights are not there or do not fit.
+        """
+        timm = library("timm")
+        self._use(timm, _load(timm, argument), device, _licence_in(argument))
+
+    def _use(self, timm: Any, model: Any, device: str, licence: str) -> None:
+        """Takes a loaded model; ``licence`` counts where timm states none."""
+        settings = timm.data.resolve_model_data_config(model)
+        classes = getattr(model, "num_classes", 0)
+        if classes:  # what is left is what the classifier would have been given
+            model.reset_classifier(0)
+        architecture = model.pretrained_cfg.get("architecture") or type(model).__name__
+        self.name = f"timm:{architecture}"
+        self.licence = model.pretrained_cfg.get("license") or licence
+        self.size_px = int(settings["input_size"][1])
+        self.source = source_of(
+            self.name,
+            weights_digest(model.state_dict()),
+            ("timm",),
+            size_px=self.size_px,
+            mean=settings["mean"],
+            std=settings["std"],
+        )
+        self._device = torch.device(device)
+        self._model = model.eval().to(self._device)
+        self._mean = torch.tensor(settings["mean"], device=self._device)[:, None, None]
+        self._std = torch.tensor(settings["std"], device=self._device)[:, None, None]
+        self.dim = self.encode(np.zeros((1, self.size_px, self.size_px, 3), np.uint8)).shape[1]
+
+    @torch.inference_mode()
+    def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """[T, size_px, size_px, 3] -> [T, D]."""
+        rows = []
+        for start in range(0, len(frames), BATCH):
+            part = torch.from_numpy(np.ascontiguousarray(frames[start : start + BATCH])).to(self._device)
+            pixels = part.permute(0, 3, 1, 2).float() / 255
+            rows.append(self._model((pixels - self._mean) / self._std).float().cpu())
+        found: NDArray[np.float32] = torch.cat(rows).numpy()
+        return found
+
+
+def _load(timm: Any, argument: str) -> Any:
+    """The model with all its parameters from the file: timm checks that none is missing."""
+    name, _, file = argument.partition("@")
+    folder = Path(argument).expanduser()
+    try:
+        if folder.is_dir():
+            return timm.create_model(f"local-dir:{folder}", pretrained=True)
+        if not timm.is_model(name.partition(".")[0]) and ":" not in name:
+            raise InputError(
+                f"timm {timm.__version__} has no model {name!r}",
+                where="video.encoder",
+                expected="a name that timm.list_models() gives, or a folder with config.json and weights",
+            )
+        if not file:
+            return timm.create_model(name, pretrained=True)
+        path = Path(file).expanduser()
+        if not path.is_file():
+            raise InputError("There is no such file of weights", where=path, next_step="check the path")
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    except (OSError, RuntimeError, ValueError, LookupError) as error:
+        raise absent(
+            f"timm:{argument}",
+            error,
+            expected="weights in the cache of the model hub, a folder or a file, with every parameter of the model",
+            next_step='fetch the model once where there is a network (python -c "import timm; '
+            f"timm.create_model('{name}', pretrained=True)\"), or give its file: timm:{name}@FILE",
+        ) from error
+
+
+def _licence_in(argument: str) -> str:
+    folder = Path(argument).expanduser()
+    return licence_on_card(folder) if folder.is_dir() else NO_LICENCE

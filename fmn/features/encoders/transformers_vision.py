@@ -1,0 +1,170 @@
+"""Image and video models of transformers: ``transformers:NAME``, ``transformers:FOLDER``.
+
+Among them CLIP, SigLIP 2 and DINO (pictures), VideoMAE and V-JEPA 2 (video).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataset_tools.core.errors import InputError
+from fmn.features.encoders.interface import source_of, weights_digest
+from fmn.features.encoders.libraries import absent, library, licence_on_card
+
+BATCH = 16
+
+
+class TransformersVision:
+    """A model and its processor, which normalizes the pixels; the frames come in the model's size already.
+
+    The feature is the embedding that models of pictures and texts have for pictures (CLIP, SigLIP), else the mean of
+    the last hidden states over all tokens. A model whose configuration has a number of frames encodes windows of so
+    many, every other one encodes pictures.
+    """
+
+    def __init__(self, argument: str, *, device: str) -> None:
+        """Loads model and processor.
+
+        Args:
+            argument: a name on the model hub, ``NAME@REVISION``, or a folder.
+            device: as torch names it.
+
+        Raises:
+            InputError: they are not there, or weights are missing in them.
+        """
+        model, folder, revision = load_pretrained(argument, "AutoModel")
+        config = model.config
+        frames = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", None)
+        processor = "AutoVideoProcessor" if frames else "AutoImageProcessor"
+        self._processor = getattr(library("transformers"), processor).from_pretrained(folder)
+        self.frames: int | None = int(frames) if frames else None
+        self.revision = revision
+        self.name = f"transformers:{config.model_type}" if Path(argument).is_dir() else f"transformers:{argument}"
+        self.licence = licence_on_card(folder)
+        self.size_px = _size_px(config, self._processor)
+        self.source = source_of(
+            config.model_type,
+            weights_digest(model.state_dict()),
+            ("transformers",),
+            size_px=self.size_px,
+            frames=frames,
+            processor={key: str(value) for key, value in self._processor.to_dict().items()},
+        )
+        self._device = torch.device(device)
+        self._model = model.to(self._device)
+        blank = np.zeros((self.frames or 1, self.size_px, self.size_px, 3), np.uint8)
+        self.dim = self.encode(blank).shape[-1]
+
+    @torch.inference_mode()
+    def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """[T, size_px, size_px, 3] -> [T, D] of pictures, [D] of a video."""
+        if self.frames:
+            found: NDArray[np.float32] = self._features([list(frames)], do_sample_frames=False)[0]
+            return found
+        parts = [frames[start : start + BATCH] for start in range(0, len(frames), BATCH)]
+        return np.concatenate([self._features(list(part)) for part in parts])
+
+    def _features(self, pictures: list[Any], **options: bool) -> NDArray[np.float32]:
+        inputs = self._processor(
+            pictures,
+            return_tensors="pt",
+            input_data_format="channels_last",
+            do_resize=False,
+            do_center_crop=False,
+            **options,
+        )
+        given = {name: value.to(self._device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        model = self._model
+        if hasattr(model, "get_image_features"):
+            found = model.get_image_features(**given)
+        elif hasattr(model, "get_vision_features"):  # V-JEPA 2: its predictor is not needed
+            found = model.get_vision_features(**given)
+        else:
+            found = model(**given).last_hidden_state
+        if not isinstance(found, Tensor):
+            found = found.pooler_output
+        if found.ndim == 4:  # [B, C, H, W] of a convolutional network
+            found = found.flatten(2).transpose(1, 2)
+        if found.ndim == 3:  # [B, tokens, D]
+            found = found.mean(dim=1)
+        values: NDArray[np.float32] = found.float().cpu().numpy()
+        return values
+
+
+def load_pretrained(argument: str, kind: str) -> tuple[Any, Path, str]:
+    """A model in evaluation mode, the folder that its files lie in, and its revision (empty of a local folder).
+
+    What is in the cache of the model hub is used as it is; only what is not there is asked for.
+
+    Args:
+        argument: a name on the hub, ``NAME@REVISION``, or a folder.
+        kind: class of transformers that loads it.
+
+    Raises:
+        InputError: it is not there, or parameters are missing in its file (transformers would make them up).
+    """
+    transformers = library("transformers")
+    place = Path(argument).expanduser()
+    name, _, asked = argument.partition("@")
+    try:
+        if place.is_dir():
+            model, report = _from(transformers, kind, place)
+            folder, revision = place, ""
+        else:
+            options = {"revision": asked} if asked else {}
+            try:
+                model, report = _from(transformers, kind, name, local_files_only=True, **options)
+            except (OSError, ValueError):
+                model, report = _from(transformers, kind, name, **options)
+            revision = getattr(model.config, "_commit_hash", None) or asked
+            found = transformers.utils.hub.cached_file(name, "config.json", **options)
+            folder = Path(found).parent
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise absent(
+            f"transformers:{argument}",
+            error,
+            expected="a model in the cache of the hub, or a folder with config.json, weights and processor",
+            next_step=f"where there is a network: hf download {name} --local-dir FOLDER; then name the FOLDER",
+        ) from error
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    if missing or report["mismatched_keys"]:
+        wrong = [*missing, *(str(key) for key in report["mismatched_keys"])]
+        raise InputError(
+            f"The weights lack {len(wrong)} parameters of the model, the first {wrong[0]}",
+            where=argument,
+            expected=f"every parameter of {type(model).__name__}",
+            next_step="choose a checkpoint of this architecture",
+        )
+    return model.eval(), folder, revision
+
+
+def _from(transformers: Any, kind: str, place: str | Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    loader = getattr(transformers, kind)
+    model, report = loader.from_pretrained(place, output_loading_info=True, dtype=torch.float32, **options)
+    return model, report
+
+
+def _size_px(config: Any, processor: Any) -> int:
+    """Side of the square that the model sees: what its processor crops or resizes to, else what its configuration says.
+
+    Raises:
+        InputError: none of them says.
+    """
+    for size in (getattr(processor, "crop_size", None), getattr(processor, "size", None)):
+        for key in ("height", "shortest_edge"):
+            if size and size.get(key):
+                return int(size[key])
+    if side := getattr(config, "image_size", None):
+        return int(side)
+    raise InputError(
+        f"The model {config.model_type} does not say how large its pictures are",
+        where="video.encoder",
+        expected="a processor with crop_size or size",
+        next_step="choose another model, or add size to its preprocessor_config.json",
+    )

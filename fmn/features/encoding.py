@@ -1,0 +1,172 @@
+"""Features by a pretrained encoder: which frames of a clip it sees, pooling, normalization, and the cache key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import InputError
+from fmn.features.audio import read_audio
+from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
+from fmn.features.encoders.interface import Encoder
+from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
+from fmn.features.frame_sampling import sample_frames
+from fmn.features.frames import read_frames
+from fmn.features.media import Media
+from fmn.features.mfcc import mean_variance_normalized
+from fmn.features.pipeline import pooled
+from fmn.features.windows import center_crop, windows_of
+from fmn.features.workers import device_errors
+
+Feature = NDArray[np.float32]
+
+
+class Encoding(Protocol):
+    """A loaded encoder and how it is used.
+
+    Attributes:
+        source: digest of what decides the values, the encoder's own included.
+        axes: of a feature: 1 (clip) or 2 (utterance).
+        note: what results with these features must say: the encoder, and the licence of its weights.
+    """
+
+    source: str
+    axes: int
+    note: str
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder."""
+        ...
+
+    def of(self, media: Media) -> Feature:
+        """The feature of one item."""
+        ...
+
+
+class ClipEncoding:
+    """Clip -> [D]: windows (or single frames) of the clip through the encoder, pooled."""
+
+    axes = 1
+
+    def __init__(self, config: VideoFeatureConfig, device: str) -> None:
+        """Loads the encoder that ``config.encoder`` names.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        self.encoder = open_video_encoder(config.encoder, device)
+        self._config, self._device = config, device
+        self._window_frames = self.encoder.frames or config.window_frames
+        self.note = _note("Video", self.encoder)
+        self.source = _source(
+            "video",
+            self.encoder,
+            size_px=self.encoder.size_px,
+            window_frames=self._window_frames,
+            sample_fps=config.sample_fps,
+            windows=config.windows,
+            frames=config.frames,
+            resize=config.resize,
+            pooling=config.pooling,
+            av=av.__version__,
+        )
+
+    def of(self, media: Media) -> Feature:
+        """The feature of a clip. A picture encoder sees each frame of the windows once.
+
+        Raises:
+            SampleError: the clip cannot be read.
+        """
+
+        def plan(times_s: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+            frames = sample_frames(times_s, self._config.sample_fps)
+            return frames, windows_of(len(frames), self._config, self._window_frames)
+
+        def needed(times_s: NDArray[np.float64]) -> NDArray[np.intp]:
+            frames, windows = plan(times_s)
+            return frames[np.unique(windows)]
+
+        size_px = self.encoder.size_px
+        rgb, times_s = read_frames(media.path, needed, resize_px=size_px, resize=self._config.resize)
+        rgb = center_crop(rgb, size_px)
+        _, windows = plan(times_s)
+        views = [rgb] if self.encoder.frames is None else list(rgb[np.searchsorted(np.unique(windows), windows)])
+        with _on(self._device, "video features"):
+            rows = [_rows(self.encoder, self.encoder.encode(view)) for view in views]
+        return pooled(np.concatenate(rows), self._config.pooling)
+
+
+class UtteranceEncoding:
+    """Utterance -> [T, D], normalized over the utterance where ``cmvn`` says so."""
+
+    axes = 2
+
+    def __init__(self, config: AudioFeatureConfig, device: str) -> None:
+        """Loads the encoder that ``config.encoder`` names.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        self.encoder = open_speech_encoder(config.encoder, device, config.layer)
+        self._config, self._device = config, device
+        self.note = _note("Audio", self.encoder)
+        self.source = _source(
+            "audio",
+            self.encoder,
+            sample_rate_hz=self.encoder.sample_rate_hz,
+            cmvn=config.cmvn,
+            layer=config.layer,
+        )
+
+    def of(self, media: Media) -> Feature:
+        """The sequence of an utterance; an encoder that gives one vector gives a sequence of one frame.
+
+        Raises:
+            SampleError: the utterance cannot be read.
+        """
+        waveform = read_audio(media.path, self.encoder.sample_rate_hz).numpy()
+        with _on(self._device, "audio features"):
+            sequence = _rows(self.encoder, self.encoder.encode(waveform))
+        if self._config.cmvn and len(sequence) > 1:
+            sequence = mean_variance_normalized(torch.from_numpy(sequence).double()).float().numpy()
+        return sequence
+
+
+def _rows(encoder: Encoder, found: Feature) -> Feature:
+    """[D] or [T, D] as [T, D].
+
+    Raises:
+        InputError: the encoder gives something else than it says.
+    """
+    rows = np.ascontiguousarray(np.atleast_2d(found), np.float32)
+    if rows.ndim != 2 or rows.shape[1] != encoder.dim:
+        raise InputError(
+            f"The encoder gives an array of shape {list(np.shape(found))}",
+            where=encoder.name,
+            expected=f"[{encoder.dim}] or [T, {encoder.dim}], as its dim says",
+            next_step="correct the encoder",
+        )
+    return rows
+
+
+def _on(device: str, stage: str) -> Any:
+    """What fails on a GPU is the device; on the CPU it is the item."""
+    return nullcontext() if device == "cpu" else device_errors(device, stage)
+
+
+def _note(which: str, encoder: Encoder) -> str:
+    at = f"@{encoder.revision}" if encoder.revision else ""
+    return f"{which} features are by {encoder.name}{at}; licence of its weights: {encoder.licence}."
+
+
+def _source(kind: str, encoder: Encoder, **settings: Any) -> str:
+    text = json.dumps({"kind": f"{kind} encoder/1", "encoder": encoder.source, "settings": settings}, sort_keys=True)
+    return f"{kind}-" + hashlib.sha256(text.encode()).hexdigest()[:16]

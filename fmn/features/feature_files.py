@@ -1,0 +1,233 @@
+"""Features of one's own: vectors and sequences from files in place of extraction, and the same files as an export.
+
+A folder of .npy or .safetensors files (one array each), one .npz, or one .parquet with the columns ``id`` and
+``vector``. Arrays are named by the id of the clip or utterance or by the SHA-256 of its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import InputError, SampleError, ToolkitError
+from dataset_tools.core.files import sha256_of, write_bytes, written_whole
+from fmn.features.config import Pooling
+from fmn.features.encoders.libraries import library
+from fmn.features.media import FeatureSet, Media
+from fmn.features.pipeline import pooled
+
+Feature = NDArray[np.float32]
+SUFFIXES = (".npy", ".safetensors")
+ABOUT_FILE = "features.json"
+FORMAT = "fmn.features/1"
+
+
+class AboutFeatures(msgspec.Struct, kw_only=True):
+    """features.json of an export: what the features are, as long as the files are the ones that were exported.
+
+    Attributes:
+        schema: `FORMAT`.
+        source: digest of what decided the values.
+        note: what must be said of them.
+        trained_on: SHA-256 of clips that the network behind them was trained on.
+        band: of an audio frame, how many neighboring values belong together; None: all.
+        content: digest of all the files.
+    """
+
+    schema: str
+    source: str
+    note: str | None
+    trained_on: list[str]
+    band: int | None
+    content: str
+
+
+@dataclass(frozen=True)
+class FeatureFiles:
+    """Features that are there, by name, read one at a time.
+
+    Attributes:
+        path: the folder or the file.
+        content: digest of all of it.
+        read: gives the array of a name.
+        names: of all arrays.
+    """
+
+    path: Path
+    content: str
+    read: Callable[[str], Any]
+    names: frozenset[str]
+
+
+def open_features(path: Path) -> FeatureFiles:
+    """Opens a folder or a file of features.
+
+    Raises:
+        InputError: it is not there, or of another kind.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise _unusable(path, "There are no features")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return _held(path, {name: arrays[name] for name in arrays.files})
+        if path.suffix == ".parquet":
+            columns = library("pyarrow.parquet", "parquet").read_table(path, columns=["id", "vector"]).to_pydict()
+            return _held(path, dict(zip(map(str, columns["id"]), columns["vector"], strict=True)))
+    except InputError:
+        raise
+    except Exception as error:  # numpy and pyarrow raise what their formats' parsers raise
+        raise _unusable(path, f"The features cannot be read: {error}") from error
+    raise _unusable(path, "The file is of another kind")
+
+
+def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling: Pooling = "mean") -> FeatureSet:
+    """The features of items from files.
+
+    Args:
+        items: clips or utterances.
+        path: as of `open_features`.
+        axes: 1 gives vectors [D] (of a sequence, pooled), 2 sequences [T, D] (of a vector, one frame).
+        pooling: see ``axes``.
+
+    Returns:
+        Their features; an item without one, or with one that is not finite, is a failure.
+
+    Raises:
+        InputError: there are no features, or some have another size than the first.
+    """
+    files = open_features(path)
+    values: dict[str, Feature] = {}
+    failures: dict[str, ToolkitError] = {}
+    first = ""
+    for item in items:
+        found = _feature(item, files, axes, pooling)
+        if isinstance(found, ToolkitError):
+            failures[item.sha256] = found
+            continue
+        first = first or item.sha256
+        if found.shape[-1] != values.get(first, found).shape[-1]:
+            raise InputError(
+                f"The feature of {item.name} has {found.shape[-1]} numbers, others have {values[first].shape[-1]}",
+                where=path,
+                expected="features of one size",
+                next_step="compute them all by one encoder",
+            )
+        values[item.sha256] = found
+    dim = values[first].shape[-1] if first else 0
+    about = _about(path)
+    if about is not None and about.content == files.content:
+        known = frozenset(about.trained_on)
+        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band)
+    return FeatureSet(dim, values, failures, f"files-{files.content[:16]}", 0, f"Features are read from {path.name}.")
+
+
+def save_feature_files(folder: Path, found: FeatureSet) -> None:
+    """Writes features as files named by SHA-256, and features.json, which says what they are.
+
+    Raises:
+        InputError: the folder holds other files already.
+        StoppedError: the disk is full or read-only.
+    """
+    known = {f"{sha256}.npy" for sha256 in found.values} | {ABOUT_FILE}
+    if folder.is_dir() and (others := sorted(path.name for path in folder.iterdir() if path.name not in known)):
+        raise InputError(
+            f"The folder holds other files, such as {others[0]}",
+            where=folder,
+            expected="a new or an empty folder",
+            next_step="name another one",
+        )
+    for sha256, value in found.values.items():
+        with written_whole(folder / f"{sha256}.npy") as partial, partial.open("wb") as file:
+            np.save(file, value)
+    about = AboutFeatures(
+        schema=FORMAT,
+        source=found.source,
+        note=found.note,
+        trained_on=sorted(found.trained_on),
+        band=found.band,
+        content=_folder(folder).content,
+    )
+    write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")
+
+
+def _feature(item: Media, files: FeatureFiles, axes: int, pooling: Pooling) -> Feature | ToolkitError:
+    name = next((name for name in (item.name, item.sha256) if name in files.names), None)
+    if name is None:
+        return SampleError(
+            f"There is no feature of {item.name}",
+            where=files.path,
+            expected=f"one named {item.name} or {item.sha256}",
+            next_step="add it, or leave the item out",
+        )
+    try:
+        value = np.asarray(files.read(name), np.float32)
+    except Exception as error:  # whatever a file that is no array makes numpy and safetensors raise
+        return SampleError(f"The feature of {item.name} cannot be read: {error}", where=files.path)
+    if value.ndim not in (1, 2) or not value.size or not np.isfinite(value).all():
+        return SampleError(
+            f"The feature of {item.name}, of shape {list(value.shape)}, cannot be used",
+            where=files.path,
+            expected="finite numbers, [D] or [T, D]",
+            next_step="compute it again",
+        )
+    if axes == 2:
+        return np.ascontiguousarray(np.atleast_2d(value))
+    return value if value.ndim == 1 else pooled(value, pooling)
+
+
+def _folder(path: Path) -> FeatureFiles:
+    files = {file.stem: file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES}
+    if not files:
+        raise _unusable(path, "The folder holds no features")
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name} {sha256_of(files[name])}\n".encode())
+
+    def read(name: str) -> Any:
+        if files[name].suffix == ".npy":
+            return np.load(files[name], allow_pickle=False)
+        from safetensors.numpy import load_file
+
+        (array,) = load_file(files[name]).values()
+        return array
+
+    return FeatureFiles(path, digest.hexdigest(), read, frozenset(files))
+
+
+def _held(path: Path, arrays: Mapping[str, Any]) -> FeatureFiles:
+    return FeatureFiles(path, sha256_of(path), arrays.__getitem__, frozenset(arrays))
+
+
+def _about(path: Path) -> AboutFeatures | None:
+    """What features.json in the folder says; None where there is none."""
+    file = path / ABOUT_FILE
+    if not file.is_file():
+        return None
+    try:
+        about = msgspec.json.decode(file.read_bytes(), type=AboutFeatures)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InputError(
+            f"It cannot be read: {error}", where=file, expected=FORMAT, next_step="export again, or delete it"
+        ) from error
+    if about.schema != FORMAT:
+        raise InputError(f"The format is {about.schema!r}", where=file, expected=FORMAT, next_step="export again")
+    return about
+
+
+def _unusable(path: Path, found: str) -> InputError:
+    return InputError(
+        found,
+        where=path,
+        expected=f"a folder of {' or '.join(SUFFIXES)} files, a .npz, or a .parquet with the columns id and vector",
+        next_step="check the path; docs/encoders.md shows the form, and fmn features export writes it",
+    )

@@ -1,0 +1,152 @@
+"""Pretrained encoders by the public commands: tiny models with random weights, in the files that real ones come in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fmn.cli.main import app
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning"),
+]
+SMALL = ("model.hidden_size=8", "model.embed_dim=8", "model.head_hidden_size=8", "training.pairs_per_epoch=64")
+SETTINGS = [part for setting in (*SMALL, "training.threads=1") for part in ("--set", setting)]
+THEIRS = """
+import numpy as np
+from fmn.features.encoders.interface import source_of
+
+class Color:
+    name, revision, licence, dim, size_px, frames = "color", "", "CC0", 3, 8, None
+
+    def __init__(self, argument, *, device):
+        self.source = source_of("color", "none", [])
+
+    def encode(self, frames):
+        return frames.mean(axis=(1, 2), dtype=np.float32)
+
+class Energy:
+    name, revision, licence, dim, sample_rate_hz = "energy", "", "CC0", 4, 16000
+
+    def __init__(self, argument, *, device, layer):
+        self.source = source_of("energy", "none", [], layer=layer)
+
+    def encode(self, waveform):
+        return np.abs(waveform[:8000]).reshape(20, 4, 100).mean(axis=2)
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments: object) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.fixture
+def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package with one encoder of each kind, as pip would leave it."""
+    info = tmp_path / "installed" / "their_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "their_package.py").write_text(THEIRS)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n"
+    )
+    monkeypatch.syspath_prepend(info.parent)
+    monkeypatch.delitem(sys.modules, "their_package", raising=False)
+
+
+@pytest.mark.usefixtures("their_package")
+def test_encoders_of_a_package_through_train_eval_search_and_compare(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    options = ("--video-encoder", "color", "--speech-encoder", "energy", *SETTINGS)
+    trained = done("train", "manifests/train.jsonl", "--epochs", 2, *options)
+    licences = [note for note in trained["notes"] if "licence of its weights: CC0" in note]
+    assert [note.partition(" are by ")[0] for note in licences] == ["Video features", "Audio features"]
+    folder = files / "runs" / "fmn-demo"
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["video"]["kind"], config["video"]["encoder"]) == ("encoder", "color")
+    assert (config["audio"]["kind"], config["audio"]["encoder"]) == ("encoder", "energy")
+    assert set(licences) <= set(json.loads((folder / "state.json").read_text())["notes"])
+    assert done("train", "manifests/train.jsonl", "--epochs", 2, *options)["already_finished"]
+
+    evaluated = done("eval", folder)
+    assert evaluated["metrics"]["audio_to_video"]["queries"] == 12
+    assert evaluated["notes"].count(licences[0]) == 1
+    assert not any("computed otherwise" in note for note in evaluated["notes"])
+    utterance = next((files / "speech").glob("s06-d02*.wav"))
+    found = done("search", folder, "--speech", utterance, "--top", 3)
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
+    assert len(done("search", folder, "--clip", files / found["hits"][0]["path"])["hits"]) == 10
+
+    compared = done(
+        *("compare", "manifests/train.jsonl", "manifests/test.jsonl", "--models", "two_classifiers,mean_colour"),
+        *("--seeds", 1, "--budget", 1, *options),
+    )
+    assert not compared.get("failed")
+    configs = [json.loads(path.read_text()) for path in (files / "runs" / "compare").rglob("config.json")]
+    kinds = {(config["system"], config["video"]["kind"]) for config in configs}
+    # The trivial baseline keeps looking at color alone.
+    assert kinds == {("two_classifiers", "encoder"), ("mean_colour", "mean_colour")}
+
+
+def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files)
+    result = run("train", "manifests/train.jsonl", "--video-encoder", "nothing:here")
+    assert result.exit_code == 2
+    assert "There is no encoder 'nothing'" in result.output
+    assert not (files / "runs" / "fmn-demo" / "config.json").exists()
+    result = run("finetune", "manifests/train.jsonl", "--video-encoder", "timm:resnet18")
+    assert result.exit_code == 2
+    assert "No backbone is left to fine-tune" in result.output
+    result = run("train", "manifests/train.jsonl", "--set", "audio.layer=3")
+    assert result.exit_code == 2
+    assert "there is no encoder" in result.output
+
+
+def test_models_of_timm_transformers_and_torchaudio(
+    files: Path,
+    timm: Any,
+    transformers: Any,
+    tiny_bundle: tuple[Any, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    import torch
+
+    monkeypatch.chdir(files)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    video = transformers.VideoMAEModel(transformers.VideoMAEConfig(**sizes, image_size=32, num_frames=4))
+    video.save_pretrained(tmp_path / "video")
+    transformers.VideoMAEImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    ).save_pretrained(tmp_path / "video")
+    torch.save(timm.create_model("test_efficientnet", pretrained=False).state_dict(), tmp_path / "images.pth")
+    speech = f"torchaudio:TINY@{tiny_bundle[1]}"
+    dims = {f"timm:test_efficientnet@{tmp_path / 'images.pth'}": 256, f"transformers:{tmp_path / 'video'}": 16}
+    for number, (encoder, dim) in enumerate(dims.items()):
+        folder = files / "runs" / f"run{number}"
+        options = ("--video-encoder", encoder, "--speech-encoder", speech, "--set", "audio.layer=2", *SETTINGS)
+        trained = done("train", "manifests/train.jsonl", "--epochs", 1, "--run", folder, *options)
+        assert any("licence of its weights: MIT" in note for note in trained["notes"])
+        from fmn.training.checkpoint import load_run
+
+        about = load_run(folder, torch.device("cpu")).about
+        assert (about.video_dim, about.audio_dim) == (dim, 12)
+        assert done("eval", folder)["metrics"]["video_to_audio"]["queries"] == 12
+        utterance = next((files / "speech").glob("s06-d02*.wav"))
+        assert len(done("search", folder, "--speech", utterance)["hits"]) == 10

