@@ -114,8 +114,8 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
         (["train", "manifests/train.jsonl", "--device", "abacus"], 2, "The device 'abacus' cannot be used"),
         (["eval"], 2, "There is no trained run"),
         (["eval", "runs/none"], 2, "There is no run"),
-        (["search", "runs/none"], 2, "The query is missing"),
-        (["search", "--speech", "a.wav", "--clip", "a.mp4"], 2, "There are two queries"),
+        (["search", "runs/none"], 2, "No query"),
+        (["search", "--speech", "a.wav", "--clip", "a.mp4"], 2, "There are several queries"),
     ],
 )
 def test_wrong_use_is_told_in_one_message(
