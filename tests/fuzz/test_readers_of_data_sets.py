@@ -350,6 +350,12 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
     ),
     "annotation file": ("bytes", f"in/{MAT_NAME}", lambda root: read_annotations(root / "in" / MAT_NAME), mat),
     "sentences": ("json", "in/tacos.json", tacos, lambda: json.dumps(SPANS).encode()),
+    "sentence table": (
+        "bytes",
+        "in/s13-d21.tsv",
+        lambda root: read_sentences(root / "in"),
+        lambda: b"start\tend\tsentence\n236\t387\tShe cuts it.\n388\t500\tShe washes it.\n",
+    ),
     "official list": ("bytes", "in/experimentalSetup/sequencesVal.txt", corpus, lambda: b"s07-d72 # a\ns08-d20\n"),
     "stand-in mark": ("json", "in/STANDIN.json", corpus, lambda: b'{"schema": "fmn.standin/1", "seed": 1}'),
     "export": ("json", "export.json", pull, export),

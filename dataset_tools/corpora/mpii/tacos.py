@@ -16,6 +16,7 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input, slug
+from dataset_tools.corpora.mpii.sentence_table import read_sentence_table
 
 Span = tuple[int, int, str]
 _VIDEO = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*(\.\w+)?")
@@ -56,10 +57,10 @@ def video_key(video: str) -> str:
 
 
 def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
-    """Reads one or several files, or all ``*.json`` of a folder.
+    """Reads one or several files: JSON in TACoS' form, or tables (`read_sentence_table`); or all of a folder.
 
     Raises:
-        InputError: there is no such file, or it is not in TACoS' form.
+        InputError: there is no such file, or it is in neither form.
     """
     spans: dict[str, list[Span]] = {}
     invalid = 0
@@ -75,13 +76,22 @@ def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
 
 
 def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
-    """The files that ``paths`` name: of a folder, all its ``*.json``."""
+    """The files that ``paths`` name: of a folder, all its ``*.json``, else its ``*.tsv``, below it, too."""
     given = [paths] if isinstance(paths, Path) else list(paths)
-    return tuple(file for path in given for file in (sorted(path.glob("*.json")) if path.is_dir() else [path]))
+    return tuple(file for path in given for file in (_files_of(path) if path.is_dir() else [path]))
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.json")) or sorted(file for file in folder.rglob("*.tsv") if file.is_file())
 
 
 def _read_file(path: Path) -> list[tuple[str, list[Span], float, bool]]:
     """Of each video: its key, all its spans, its number of frames, whether they are of a list of intervals."""
+    if path.suffix.lower() == ".tsv":
+        return [
+            (video_key(video), [(start, end, _sentence(text))], float("inf"), False)
+            for video, start, end, text in read_sentence_table(path)
+        ]
     try:
         content = json.loads(read_input(path))
     except OSError as error:

@@ -1,0 +1,91 @@
+"""Reads sentences from a table, ``.tsv``: which video, from which frame to which, what is said.
+
+Columns are told by a header (``video``, ``start_frame``, ``end_frame``, ``sentence``, and usual other names), else by
+what is in them: one that names videos, two of frames, one of sentences. Where several would do, the table is refused.
+The columns of TACoS Multi-Level's files are not documented, and no file of it was at hand: this is what can be told.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input
+
+_NAMES = {
+    "video": {"video", "video_id", "file", "filename", "sequence", "clip"},
+    "start": {"start", "start_frame", "startframe", "begin", "from"},
+    "end": {"end", "end_frame", "endframe", "stop", "to"},
+    "sentence": {"sentence", "text", "description", "caption"},
+}
+_VIDEO = re.compile(r"s\d{2,3}-d\d{2,3}(-[A-Za-z0-9]+)*(\.\w+)?")
+_EXPECTED = "columns video, start_frame, end_frame, sentence, separated by tabs, and a header that names them"
+
+TableRow = tuple[str, int, int, str]
+
+
+def read_sentence_table(path: Path) -> list[TableRow]:
+    """Video, first frame, last frame and sentence of every row.
+
+    Raises:
+        InputError: it cannot be read, or its columns cannot be told, or a row is wrong (its line is named).
+    """
+    try:
+        text = read_input(path).decode("utf-8-sig")
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _refusal(path, f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    numbered = [(number, [cell.strip() for cell in line]) for number, line in enumerate(lines, start=1) if any(line)]
+    if not numbered:
+        raise _refusal(path, "it has no rows")
+    header = _of_header(numbered[0][1])
+    rows = numbered[1:] if header else numbered
+    columns = header or _by_content(path, [cells for _, cells in rows])
+    return [_row(path, number, cells, columns) for number, cells in rows]
+
+
+def _of_header(cells: Sequence[str]) -> dict[str, int]:
+    """The places of the columns that a header names; nothing where it is none."""
+    places = {
+        kind: place for place, cell in enumerate(cells) for kind, names in _NAMES.items() if cell.lower() in names
+    }
+    return places if {"start", "end", "sentence"} <= places.keys() else {}
+
+
+def _by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    width = min(map(len, rows))
+    columns = [[row[place] for row in rows] for place in range(width)]
+    videos = [place for place, cells in enumerate(columns) if all(map(_VIDEO.fullmatch, cells))]
+    numbers = [place for place, cells in enumerate(columns) if all(cell.isdecimal() for cell in cells)]
+    texts = [place for place, cells in enumerate(columns) if all(" " in cell for cell in cells)]
+    if len(numbers) != 2 or len(texts) != 1 or len(videos) > 1:
+        found = f"{len(videos)} columns name videos, {len(numbers)} have whole numbers, {len(texts)} sentences"
+        raise _refusal(path, f"its columns cannot be told: {found}")
+    places = {"start": numbers[0], "end": numbers[1], "sentence": texts[0]}
+    return places | ({"video": videos[0]} if videos else {})
+
+
+def _row(path: Path, number: int, cells: Sequence[str], columns: Mapping[str, int]) -> TableRow:
+    if len(cells) <= max(columns.values()):
+        raise _refusal(path, f"line {number} has {len(cells)} columns")
+    named = _VIDEO.search(path.name)
+    video = cells[columns["video"]] if "video" in columns else named.group() if named else ""
+    if not video:
+        raise _refusal(path, f"line {number} names no video, and nor does the file's name")
+    start, end, sentence = (cells[columns[name]] for name in ("start", "end", "sentence"))
+    if not (start.isdecimal() and end.isdecimal()):
+        raise _refusal(path, f"line {number}: {start[:20]!r} and {end[:20]!r} are no frames")
+    return video, int(start), int(end), sentence
+
+
+def _refusal(path: Path, found: str) -> InputError:
+    return InputError(
+        f"The table of sentences cannot be used: {found}",
+        where=path,
+        expected=_EXPECTED,
+        next_step="add such a header",
+    )

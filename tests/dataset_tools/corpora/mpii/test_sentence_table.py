@@ -1,0 +1,49 @@
+"""Tables of sentences: columns by name, columns by content, and what cannot be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.mpii.tacos import read_sentences
+
+
+def test_a_header_names_the_columns_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tsv"
+    path.write_text('Sentence\tstart\tend\tvideo\tother\nHe "cuts".\t10\t50\tclips/a_01.mp4\t7\n')
+    assert read_sentences(path).covering("clips/a_01.mp4", 12, 40) == [(10, 50, 'He "cuts".')]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("s13-d21.aligned.tsv", ["236\t387\tThe person gets a knife.", "388\t500\tHe cuts it."]),
+        ("all.tsv", ["s13-d21\t236\t387\tThe person gets a knife.", "s13-d21.avi\t388\t500\tHe cuts it."]),
+    ],
+)
+def test_without_a_header_the_content_tells_them(tmp_path: Path, name: str, rows: list[str]) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / name).write_text("\n".join(rows) + "\n")
+    found = read_sentences(tmp_path)  # a folder, the table below it
+    assert found.spans["s13-d21"] == [(236, 387, "The person gets a knife."), (388, 500, "He cuts it.")]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("", "no rows"),
+        ("1\t2\t3\the cuts it\n", "3 have whole numbers"),
+        ("1\t2\the cuts\tand stirs it\n", "2 sentences"),
+        ("1\t2\the cuts it\n", "names no video"),
+        ("video\tstart\tend\tsentence\na\t1.5\t2\tx\n", "line 2: '1.5' and '2' are no frames"),
+        ("video\tstart\tend\tsentence\na\t1\n", "line 2 has 2 columns"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(tmp_path: Path, content: str, found: str) -> None:
+    path = tmp_path / "table.tsv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=found) as refused:
+        read_sentences(path)
+    assert refused.value.where == str(path)
