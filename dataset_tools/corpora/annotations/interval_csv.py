@@ -158,7 +158,7 @@ def _check_columns(columns: Sequence[str], path: Path) -> tuple[str, str] | None
     if problems:
         found = "cannot be used: " + "; ".join(problems)
         next_step = "correct the first line; if the file is of another format, name it with --format"
-        raise refusal(path, found, _EXPECTED, next_step)
+        raise refusal(path, found, _EXPECTED, next_step, line=1)
     return None if not of_times else FRAMES if of_times == [*FRAMES] else SECONDS
 
 

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import MOST_INPUT_BYTES, read_input, slug
+from dataset_tools.core.files import read_input, slug
 from dataset_tools.corpora.annotations.labels import parse_label
 
-MOST_BYTES = MOST_INPUT_BYTES
-"""Of an annotation file; the largest published ones have a tenth of it."""
 MOST_FRAMES = 10**8
 """Frames, or seconds, that a time may have."""
 SHOWN_PROBLEMS = 20
@@ -168,25 +166,23 @@ class IntervalRows:
             )
 
 
-def refusal(path: Path, found: str, expected: str, next_step: str) -> InputError:
-    """The error of an annotation file that cannot be read at all."""
-    return InputError(f"The annotation file {found}", where=path, expected=expected, next_step=next_step)
+def refusal(path: Path, found: str, expected: str, next_step: str, *, line: int | None = None) -> InputError:
+    """The error of an annotation file that cannot be read at all, perhaps for what is in one line."""
+    where = path if line is None else f"{path}, line {line}"
+    return InputError(f"The annotation file {found}", where=where, expected=expected, next_step=next_step)
 
 
 def read_content(path: Path, expected: str) -> bytes:
-    """The bytes of an annotation file, `MOST_BYTES` at most.
+    """The bytes of an annotation file.
 
     Raises:
-        InputError: it cannot be read, or is larger.
+        InputError: it cannot be read, or is too large.
     """
     try:
-        content = read_input(path) if path.stat().st_size <= MOST_BYTES else None
+        return read_input(path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise refusal(path, f"cannot be read: {why}", expected, "check the path") from error
-    if content is None:
-        raise refusal(path, f"has more than {MOST_BYTES:,} bytes", expected, "split it")
-    return content
 
 
 def shown_of(problems: Sequence[str]) -> list[str]:
