@@ -33,6 +33,7 @@ from fmn.config import (
     MemoryConfig,
     ModelConfig,
     TrainingConfig,
+    with_values,
 )
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.encoders.libraries import library
@@ -366,3 +367,13 @@ def tiny_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, P
     file = tmp_path / "tiny.pt"
     torch.save(model.state_dict(), file)
     return model.eval(), file
+
+
+@pytest.fixture
+def run(workspace: Path, small: Config, made_features: dict[str, int]) -> Path:
+    """A run of a few epochs on the training manifest of the workspace."""
+    from fmn.training.train import train
+
+    folder = workspace / "runs" / "one"
+    train(workspace / "manifests" / "train.jsonl", with_values(small, {"training.epochs": 8}), folder)
+    return folder

@@ -8,22 +8,13 @@ import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
-from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate, measure
 from fmn.training.checkpoint import load_run
-from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def run(workspace: Path, small: Config, made_features: dict[str, int]) -> Path:
-    folder = workspace / "runs" / "one"
-    train(workspace / "manifests" / "train.jsonl", with_values(small, {"training.epochs": 8}), folder)
-    return folder
 
 
 def test_metrics_json_has_both_directions_with_chance_and_ceiling(workspace: Path, run: Path) -> None:

@@ -13,7 +13,6 @@ from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
-from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
@@ -21,17 +20,9 @@ from fmn.search import gallery_search
 from fmn.search.gallery_search import Gallery, gallery_rows, search
 from fmn.search.text_query import search_words, speak_query
 from fmn.training.checkpoint import load_run
-from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def run(workspace: Path, small: Config, made_features: dict[str, int]) -> Path:
-    folder = workspace / "runs" / "one"
-    train(workspace / "manifests" / "train.jsonl", with_values(small, {"training.epochs": 8}), folder)
-    return folder
 
 
 @pytest.fixture
