@@ -40,7 +40,7 @@ def parse_metrics(text: str) -> tuple[str, ...]:
     """
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
     for name in names:
-        if _kind(name) not in METRICS:
+        if _kind(name) not in METRICS or name.endswith("@k"):
             raise InputError(
                 f"There is no metric {name!r}" if name else f"A metric of {text!r} has no name",
                 where="--metrics",
