@@ -12,6 +12,7 @@ from dataset_tools.cli.annotate import annotate_app
 from dataset_tools.cli.classes import classes
 from dataset_tools.cli.clean import clean
 from dataset_tools.cli.download import download
+from dataset_tools.cli.export import export
 from dataset_tools.cli.footage import FootageOptions
 from dataset_tools.cli.options import (
     ClassFileOption,
@@ -266,6 +267,7 @@ def retry(
     _show_build(terminal, summary, place)
 
 
+app.command(rich_help_panel=PAIRS)(export)
 app.command(rich_help_panel=PAIRS)(clean)
 
 

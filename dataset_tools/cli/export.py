@@ -1,0 +1,86 @@
+"""``fmn-data export``: a data set in the formats of other libraries."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataset_tools.cli.options import warn_synthetic
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def export(
+    terminal: Terminal,
+    place: Workspace,
+    format_name: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="csv, huggingface, webdataset, or one of another package.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export: new, or one to resume.")],
+    media: Annotated[
+        bool,
+        typer.Option(
+            "--media/--no-media", help="Export the clips and utterances, too, or only the rows and a rebuild recipe."
+        ),
+    ] = True,
+    shard_size: Annotated[
+        str, typer.Option("--shard-size", help="Maximum size of a shard, such as 500MB or 1GB.")
+    ] = "500MB",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            help="Pass on media that the toolkit would withhold, as you hold the right: mpii-footage, own-footage,"
+            " unknown-footage, recordings-without-consent. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Export the data set for Hugging Face datasets, for WebDataset or as CSV. Resumes when run again.
+
+    Example: fmn-data export huggingface shared/ --shard-size 1GB
+    """
+    from dataset_tools.exports.exporting import export_dataset
+    from dataset_tools.exports.registry import FormatOptions
+
+    summary = export_dataset(
+        place,
+        format_name,
+        folder,
+        options=FormatOptions(shard_bytes=_bytes(shard_size)),
+        with_media=media,
+        allowed=allow or (),
+        progress=terminal.progress,
+    )
+    warn_synthetic(terminal, summary.is_standin)
+    for table, counts in summary.counts.items():
+        terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()), folder)
+    for part in summary.withheld:
+        terminal.warn(f"passed on, as you allowed it: {part}" if media else f"not passed on: {part}")
+    kept = f", {summary.kept} were complete" if summary.kept else ""
+    terminal.closing("export", f"{summary.written} files written{kept}", folder)
+    terminal.result({"folder": str(folder), **summary.as_dict()})
+
+
+def _bytes(text: str) -> int:
+    """A size in bytes from a number with a unit.
+
+    Raises:
+        InputError: it is none.
+    """
+    found = re.fullmatch(r"(\d+)\s*([KMG]?i?B?)", text.strip(), flags=re.IGNORECASE)
+    unit = "" if found is None else found[2].upper()
+    size_bytes = 0 if found is None else int(found[1]) * _UNITS.get(unit if unit[-1:] in ("B", "") else f"{unit}B", 0)
+    if size_bytes < 1:
+        raise InputError(
+            f"The size {text!r} cannot be read",
+            where="--shard-size",
+            expected="a number of bytes, KB, MB or GB (KiB, MiB, GiB)",
+            next_step="give it as 500MB",
+        )
+    return size_bytes
