@@ -89,7 +89,7 @@ COLUMNS: Mapping[TableName, tuple[Column, ...]] = {
         *_CLASS,
         *_SPLIT,
         *_of_row(str, "person", "dish"),
-        Column("source_video", str, lambda one: getattr(one.row, "video")),
+        Column("source_video", str, lambda one: one.row.video),
         *_of_row(int, "start_frame", "end_frame"),
         Column("trim_start_frame", int, _trim(0)),
         Column("trim_end_frame", int, _trim(1)),
