@@ -8,12 +8,22 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.cli.options import warn_synthetic
-from dataset_tools.core.console import Terminal
+from dataset_tools.cli.footage import FootageOptions
+from dataset_tools.cli.options import own_sentences, warn_synthetic
+from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+FromExportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-export",
+        help="Build the data set of an export without media again, with its options, and compare.",
+        file_okay=False,
+    ),
+]
 
 
 def export(
@@ -62,9 +72,41 @@ def export(
         terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()), folder)
     for part in summary.withheld:
         terminal.warn(f"passed on, as you allowed it: {part}" if media else f"not passed on: {part}")
+    if summary.missing:
+        terminal.warn(f"{len(summary.missing)} recorded utterances are missing: they cannot be built again")
     kept = f", {summary.kept} were complete" if summary.kept else ""
     terminal.closing("export", f"{summary.written} files written{kept}", folder)
     terminal.result({"folder": str(folder), **summary.as_dict()})
+
+
+def build_from_export(
+    terminal: Terminal,
+    place: Workspace,
+    folder: Path,
+    footage: FootageOptions,
+    sentences: list[Path] | None,
+    jobs: int,
+) -> None:
+    """Builds what an export without media describes, and says where the result differs."""
+    from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
+
+    rebuild = open_rebuild(folder, place)
+    corpus = footage.corpus(rebuild.classes, place, terminal, jobs)
+    files = [*(sentences or ()), *own_sentences(corpus)]
+    summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, progress=terminal.progress)
+    warn_synthetic(terminal, summary.build.stand_in is not None)
+    terminal.closing("clips", f"{summary.build.clips}", place.clips)
+    terminal.closing("speak", f"{summary.build.utterances} utterances", place.speech)
+    terminal.closing("pairs", f"{summary.pairs}", place.manifests)
+    if summary.missing:
+        terminal.warn(f"{len(summary.missing)} recorded utterances did not travel: {', '.join(summary.missing[:3])}")
+    for difference in summary.differences:
+        terminal.warn(difference)
+    terminal.result(summary.as_dict())
+    if summary.differences:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+    else:
+        terminal.closing("same", "clips, utterances, pairs and split are those of the export", folder)
 
 
 def _bytes(text: str) -> int:

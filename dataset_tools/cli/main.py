@@ -12,7 +12,7 @@ from dataset_tools.cli.annotate import annotate_app
 from dataset_tools.cli.classes import classes
 from dataset_tools.cli.clean import clean
 from dataset_tools.cli.download import download
-from dataset_tools.cli.export import export
+from dataset_tools.cli.export import FromExportOption, build_from_export, export
 from dataset_tools.cli.footage import FootageOptions
 from dataset_tools.cli.options import (
     ClassFileOption,
@@ -106,6 +106,7 @@ def build(
     replace_footage: Annotated[
         bool, typer.Option("--replace-footage", help="Replace the data set of other footage that is in the workspace.")
     ] = False,
+    from_export: FromExportOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Cut the clips of each class and synthesize spoken descriptions.
@@ -118,6 +119,10 @@ def build(
     from dataset_tools.speech.engine_registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
+    if from_export is not None:
+        with execution.running():
+            build_from_export(terminal, place, from_export, footage, synthesis.sentences, jobs)
+        return
     class_file = classes.load(place)
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")

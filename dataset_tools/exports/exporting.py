@@ -15,6 +15,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import ExportedRows, Split, TableName
 from dataset_tools.exports.output_folder import OutputFolder
+from dataset_tools.exports.recipe import add_recipe
 from dataset_tools.exports.registry import FormatOptions, find_format
 from dataset_tools.exports.rights import check_rights, withheld_parts
 
@@ -30,6 +31,7 @@ class ExportSummary:
         counts: rows by table and split.
         written: files that were written. kept: those that an earlier run had completed.
         withheld: parts that may not be passed on without leave, a sentence each.
+        missing: recorded utterances that an export without media leaves out, and that cannot be made again.
         is_standin: whether the footage is made up.
     """
 
@@ -37,6 +39,7 @@ class ExportSummary:
     written: int
     kept: int
     withheld: tuple[str, ...]
+    missing: tuple[str, ...]
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def export_dataset(
         format_name: see `dataset_tools.exports.registry`.
         folder: empty, or with an export of the same data set.
         options: of the format.
-        with_media: whether clips and utterances go along.
+        with_media: whether clips and utterances go along; otherwise how to build them again does.
         allowed: parts of `dataset_tools.exports.rights.PARTS` that are passed on all the same.
         progress: is told how many rows were read.
 
@@ -94,6 +97,7 @@ def export_dataset(
     }
     with OutputFolder(folder, record) as output:
         write(rows, output, options)
+        missing = () if with_media else add_recipe(rows, output, allowed).missing
         if _hashes(workspace) != before:
             raise StoppedError(
                 "The data set was changed while it was exported",
@@ -102,7 +106,7 @@ def export_dataset(
                 next_step="remove the folder, then export again",
             )
     texts = tuple(part.text() for part in withheld)
-    return ExportSummary(rows.counts, output.written, output.kept, texts, bool(stand_in))
+    return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
 
 
 def _hashes(workspace: Workspace) -> dict[str, str]:
