@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from dataset_tools.cli.options import own_sentences, warn_synthetic
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.build_record import BuildOptions
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -84,15 +87,47 @@ def build_from_export(
     place: Workspace,
     folder: Path,
     footage: FootageOptions,
-    sentences: list[Path] | None,
+    options: BuildOptions,
     jobs: int,
+    *,
+    has_others: bool,
 ) -> None:
-    """Builds what an export without media describes, and says where the result differs."""
-    from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
+    """Builds what an export without media describes, and says where the result differs.
 
+    Args:
+        terminal: shows it.
+        place: where to build.
+        folder: of the export.
+        footage: where the footage is.
+        options: as given; of them only the sentence files are used, and no other may be given.
+        jobs: processes at once.
+        has_others: whether options were given that are not among these.
+
+    Raises:
+        InputError: options of the build were given, which are those of the export.
+    """
+    import dataset_tools.build_record as build_record
+    from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
+    from dataset_tools.speech.dataset_speech import SpeechOptions
+
+    sentences = options.voices.sentences
+    if has_others or options != build_record.BuildOptions(voices=SpeechOptions(sentences=sentences)):
+        raise InputError(
+            "--from-export goes with no option that says what to build",
+            where="--from-export",
+            expected="only where the footage is (--mpii, --annotations, --videos, --sentences) and how to run (--jobs)",
+            next_step="leave the others out: the options are those of the export",
+        )
     rebuild = open_rebuild(folder, place)
+    if footage.source(place) is None:
+        raise InputError(
+            "It is not said where the footage is",
+            where="--from-export",
+            expected="the footage that the export is of",
+            next_step="add --mpii DIR, or --annotations FILE for footage of your own",
+        )
     corpus = footage.corpus(rebuild.classes, place, terminal, jobs)
-    files = [*(sentences or ()), *own_sentences(corpus)]
+    files = [*sentences, *own_sentences(corpus)]
     summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, progress=terminal.progress)
     warn_synthetic(terminal, summary.build.stand_in is not None)
     terminal.closing("clips", f"{summary.build.clips}", place.clips)

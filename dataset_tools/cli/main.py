@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -119,9 +120,19 @@ def build(
     from dataset_tools.speech.engine_registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
+    options = BuildOptions(
+        per_class=per_class,
+        shortfall=shortfall,
+        short_side=short_side,
+        keep_audio=keep_audio,
+        speech=speech,
+        voices=synthesis.speech(),
+        seed=synthesis.seed,
+    )
     if from_export is not None:
+        others = classes != ClassOptions() or no_sentences or replace_footage or dry_run
         with execution.running():
-            build_from_export(terminal, place, from_export, footage, synthesis.sentences, jobs)
+            build_from_export(terminal, place, from_export, footage, options, jobs, has_others=others)
         return
     class_file = classes.load(place)
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
@@ -131,15 +142,7 @@ def build(
         terminal.result({"dry_run": True, "clips": None})
         return
     corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run)
-    options = BuildOptions(
-        per_class=per_class,
-        shortfall=shortfall,
-        short_side=short_side,
-        keep_audio=keep_audio,
-        speech=speech,
-        voices=synthesis.speech(() if no_sentences else own_sentences(corpus)),
-        seed=synthesis.seed,
-    )
+    options = replace(options, voices=synthesis.speech(() if no_sentences else own_sentences(corpus)))
     with execution.running():
         summary = build_dataset(
             place,

@@ -51,8 +51,10 @@ class Rebuild:
     """An export that is to be built again.
 
     Attributes:
-        export: its folder. recipe: of it.
-        classes: its classes. last: how it was built.
+        export: its folder.
+        recipe: of it.
+        classes: its classes, as they are read there.
+        last: how it was built.
     """
 
     export: Path
@@ -60,26 +62,30 @@ class Rebuild:
     classes: ClassFile
     last: LastBuild
 
+    def files(self, workspace: Workspace) -> dict[Path, Path]:
+        """What the workspace needs of the export, by where it goes: class file, decisions, recordings, consents."""
+        source = self.export / FOLDER
+        names = ["annotations/reviews.jsonl", "recordings/recordings.jsonl", "recordings/consents.jsonl"]
+        names += sorted(path.relative_to(source).as_posix() for path in source.glob("speech/*.wav"))
+        found = {workspace.root / name: source / name for name in names if (source / name).is_file()}
+        class_file = source / self.recipe.class_file
+        if sha256_of(class_file) != sha256_of(shipped_file("classes.yaml")):
+            found[workspace.annotations / class_file.name] = class_file
+        return found
+
 
 def open_rebuild(export: Path, workspace: Workspace) -> Rebuild:
-    """Reads the recipe of an export, and puts class file, decisions and recordings into the workspace.
+    """Reads the recipe of an export; writes nothing.
 
     Raises:
         InputError: there is no recipe, or the workspace has a class file, decisions or recordings of its own.
     """
     recipe = read_recipe(export)
-    source = export / FOLDER
-    last = read_last_build(Workspace(source))
-    shipped = shipped_file("classes.yaml")
-    class_file = shipped
-    if sha256_of(shipped) != sha256_of(source / recipe.class_file):
-        class_file = workspace.annotations / recipe.class_file
-    wanted = {class_file: source / recipe.class_file} if class_file != shipped else {}
-    for folder in ("annotations", "recordings", "speech"):
-        for path in sorted((source / folder).glob("*.*")):
-            wanted[workspace.root / folder / path.name] = path
+    last = read_last_build(Workspace(export / FOLDER))
+    rebuild = Rebuild(export, recipe, load_classes(export / FOLDER / recipe.class_file, last.classes), last)
+    wanted = rebuild.files(workspace)
     own = [target for target, path in wanted.items() if target.exists() and sha256_of(target) != sha256_of(path)]
-    foreign = [workspace.annotations / "reviews.jsonl", workspace.recordings / "recordings.jsonl"]
+    foreign = (workspace.annotations / "reviews.jsonl", workspace.recordings / "recordings.jsonl")
     own += [path for path in foreign if path.exists() and path not in wanted]
     if own:
         raise InputError(
@@ -88,10 +94,7 @@ def open_rebuild(export: Path, workspace: Workspace) -> Rebuild:
             expected="a new workspace, or one in which this export was built before",
             next_step="name another workspace: -w DIR",
         )
-    for target, path in wanted.items():
-        if not target.exists():
-            write_bytes(target, path.read_bytes())
-    return Rebuild(export, recipe, load_classes(class_file, last.classes), last)
+    return rebuild
 
 
 def rebuild_dataset(
@@ -126,10 +129,16 @@ def rebuild_dataset(
             next_step="name the footage that the export is of: --mpii DIR, or --annotations FILE",
         )
     options = rebuild.last.options_with(sentences)
-    built = build_dataset(workspace, corpus, rebuild.classes, options, jobs=jobs, progress=progress)
+    wanted = rebuild.files(workspace)
+    for target, path in wanted.items():
+        if not target.exists():
+            write_bytes(target, path.read_bytes())
+    own = workspace.annotations / rebuild.recipe.class_file
+    classes = load_classes(own if own in wanted else shipped_file("classes.yaml"), rebuild.last.classes)
+    built = build_dataset(workspace, corpus, classes, options, jobs=jobs, progress=progress)
     split = rebuild.recipe.split
     dealt = PairOptions(split=split.split, test_share=split.test_share, seed=split.seed, reviewed=split.reviewed)
-    pairs = make_pairs(workspace, rebuild.classes, dealt, progress=progress)
+    pairs = make_pairs(workspace, classes, dealt, progress=progress)
     differences = tuple(_differences(workspace, rebuild))
     return RebuildSummary(built, pairs.pairs, differences, rebuild.recipe.missing)
 

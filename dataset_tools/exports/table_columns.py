@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dataset_tools.exports.exported_rows import ExportedRow, TableName
-from dataset_tools.manifests import WindowOrigin
+from dataset_tools.manifests import ClipRow, WindowOrigin
 
 Value = str | int | float | bool | None
 
@@ -89,7 +89,7 @@ COLUMNS: Mapping[TableName, tuple[Column, ...]] = {
         *_CLASS,
         *_SPLIT,
         *_of_row(str, "person", "dish"),
-        Column("source_video", str, lambda one: one.row.video),
+        Column("source_video", str, lambda one: one.row.video if isinstance(one.row, ClipRow) else None),
         *_of_row(int, "start_frame", "end_frame"),
         Column("trim_start_frame", int, _trim(0)),
         Column("trim_end_frame", int, _trim(1)),
