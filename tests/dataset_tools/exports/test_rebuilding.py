@@ -45,10 +45,11 @@ def built(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def theirs(built: Path, tmp_path: Path, make_review: Callable[..., ReviewRow]) -> Workspace:
+@pytest.fixture(scope="session")
+def theirs(built: Path, tmp_path_factory: pytest.TempPathFactory, make_review: Callable[..., ReviewRow]) -> Workspace:
     """The data set, one clip rejected, one sentence spoken by Anna, who agreed, one by Ben, who was not asked."""
-    place = Workspace(tmp_path / "theirs")
+    tmp_path = tmp_path_factory.mktemp("theirs")
+    place = Workspace(tmp_path / "data")
     shutil.copytree(built, place.root)
     clips = list(read_rows(place.manifests / "clips.jsonl", ClipRow))
     verdict = make_review(
@@ -73,7 +74,7 @@ def theirs(built: Path, tmp_path: Path, make_review: Callable[..., ReviewRow]) -
     return place
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def paired(theirs: Workspace, corpus: Path) -> Workspace:
     """The same, built with the decision, and paired."""
     options = ("--classes", 2, "--per-class", 3, "--short-side", 32, "--mpii", corpus)
@@ -89,15 +90,14 @@ def test_the_same_bytes_elsewhere(paired: Workspace, corpus: Path, tmp_path: Pat
     exported = run("export", "csv", out, "--no-media", *allowed, "-w", paired.root, "--json")
     assert exported.exit_code == 0, exported.output
     assert json.loads(exported.stdout)["missing"] == []
-    shutil.move(paired.root, tmp_path / "gone")
     done = run("build", "--from-export", out, "--mpii", corpus, "-w", ours, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["same"]
     for name in MANIFESTS:
-        assert (ours / "manifests" / name).read_bytes() == (tmp_path / "gone" / "manifests" / name).read_bytes()
+        assert (ours / "manifests" / name).read_bytes() == (paired.root / "manifests" / name).read_bytes()
     for line in (ours / "manifests" / "clips.jsonl").read_text().splitlines():
         path = json.loads(line)["path"]
-        assert (ours / path).read_bytes() == (tmp_path / "gone" / path).read_bytes()
+        assert (ours / path).read_bytes() == (paired.root / path).read_bytes()
     again = run("build", "--from-export", out, "--mpii", corpus, "-w", ours)
     assert again.exit_code == 0, again.output
 
