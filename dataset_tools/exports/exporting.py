@@ -13,6 +13,7 @@ from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.exports.exported_rows import ExportedRows, Split, TableName
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.recipe import add_recipe
@@ -77,7 +78,7 @@ def export_dataset(
     """
     options = options or FormatOptions()
     write = find_format(format_name)
-    before = _hashes(workspace)
+    before = _hashes(workspace, with_media=with_media)
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(withheld if with_media else (), allowed)
@@ -92,13 +93,13 @@ def export_dataset(
         "stand_in": stand_in and stand_in.get("notice", "made-up footage"),
         "licences": built.get("licences", []),
         "allowed": sorted({part.name for part in withheld} & set(allowed)),
-        "manifests": before,
+        "inputs": before,
         "toolkit": _toolkit_version(),
     }
     with OutputFolder(folder, record) as output:
         write(rows, output, options)
         missing = () if with_media else add_recipe(rows, output, allowed).missing
-        if _hashes(workspace) != before:
+        if _hashes(workspace, with_media=with_media) != before:
             raise StoppedError(
                 "The data set was changed while it was exported",
                 where=workspace.manifests,
@@ -109,9 +110,12 @@ def export_dataset(
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
 
 
-def _hashes(workspace: Workspace) -> dict[str, str]:
-    """SHA-256 of each manifest that is there."""
+def _hashes(workspace: Workspace, *, with_media: bool) -> dict[str, str]:
+    """SHA-256 of each file that the export is made of, as far as it is there: of the media, their rows have it."""
     paths = [workspace.manifests / name for name in MANIFESTS]
+    if not with_media:  # what else the rebuild recipe is made of
+        paths += [reviews_path(workspace)]
+        paths += [workspace.recordings / name for name in ("recordings.jsonl", "consents.jsonl")]
     return {path.name: sha256_of(path) for path in paths if path.is_file()}
 
 

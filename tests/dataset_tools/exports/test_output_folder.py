@@ -116,3 +116,18 @@ def test_one_export_at_a_time(workspace: Workspace, tmp_path: Path) -> None:
         output_folder.OutputFolder(tmp_path / "out", {"schema": "a"}),
     ):
         pass
+
+
+def test_a_data_set_that_changes_meanwhile_is_not_taken_for_complete(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = output_folder.OutputFolder.copy
+
+    def copy_while_another_command_writes(self: output_folder.OutputFolder, *arguments: object) -> None:
+        (workspace.manifests / "split.json").write_text("{}")
+        copy(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(output_folder.OutputFolder, "copy", copy_while_another_command_writes)
+    with pytest.raises(StoppedError, match="changed while it was exported"):
+        export_dataset(workspace, "csv", tmp_path / "out")
+    assert not (tmp_path / "out" / "SHA256SUMS").exists()
