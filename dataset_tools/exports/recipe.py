@@ -7,6 +7,7 @@ annotation file and sentence files are not in it: whoever builds has them; they 
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
@@ -93,7 +94,7 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, allowed: Collection[str
     content = msgspec.json.format(msgspec.json.encode(recipe)) + b"\n"
     output.add_text(f"{FOLDER}/recipe.json", content.decode())
     for name in ("build.json", "clips.jsonl", "utterances.jsonl"):
-        output.add_text(f"{FOLDER}/manifests/{name}", (workspace.manifests / name).read_text("utf-8"))
+        output.add(f"{FOLDER}/manifests/{name}", partial(shutil.copyfile, workspace.manifests / name))
     output.add_text(f"{FOLDER}/{class_file.name}", class_file.read_text("utf-8"))
     reviews = _pseudonymous(read_reviews(reviews_path(workspace)))
     if reviews:
