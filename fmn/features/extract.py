@@ -38,7 +38,7 @@ def extract_video(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> FeatureSet:
-    """One vector a clip (paper, section 3.1).
+    """One vector a clip (paper, section 3.1), or all its windows where pooling is ``none``.
 
     Threads decode, estimate flow and run the network, all at the same time (see fmn/features/pipeline.py; PyAV, OpenCV
     and torch leave Python's lock while they work).
@@ -52,7 +52,7 @@ def extract_video(
         progress: told after every clip.
 
     Returns:
-        Values float32 ``[dim]``, and the failures.
+        Values float32 ``[dim]``, or ``[windows, dim]``, and the failures.
 
     Raises:
         InputError: the weights or the encoder cannot be used, or the flow method is not there.
@@ -81,7 +81,7 @@ def extract_video(
         estimator(config.flow)  # a missing method is an error of the whole, not of every clip
     with threads(1), device_errors(device):  # jobs are the parallelism, and features depend on no number of threads
         backbone = Backbone(config, device)
-        store = FeatureCache(cache, backbone.source, dim=config.dim, axes=1)
+        store = FeatureCache(cache, backbone.source, dim=config.dim, axes=2 if config.pooling == "none" else 1)
         results, missing = _cached(items, store)
         computed = described(
             missing,
@@ -120,9 +120,9 @@ def extract_audio(
     from fmn.features.simple_features import utterance_measures
 
     if config.kind == "features":
-        from fmn.features.feature_files import load_feature_files
+        from fmn.features.feature_files import load_feature_files, with_layers
 
-        return load_feature_files(items, Path(config.features), axes=2)
+        return with_layers(load_feature_files(items, Path(config.features), axes=2), config)
     if config.kind == "encoder":
         from fmn.features.encoding import UtteranceEncoding
 
@@ -159,7 +159,8 @@ def _encoded(
         store = FeatureCache(cache, encoding.source, dim=encoding.encoder.dim, axes=encoding.axes)
         results, missing = _cached(items, store)
         computed = overlapped(lambda item: _isolated(item, encoding.of), missing, jobs)
-        return _collect(stage, items, results, computed, store, progress, note=encoding.note, source=encoding.source)
+        found = _collect(stage, items, results, computed, store, progress, note=encoding.note, source=encoding.source)
+        return replace(found, band=encoding.band)
 
 
 def _measured(
