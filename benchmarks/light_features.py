@@ -3,7 +3,8 @@
 Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one of speech WORD/SPEAKER_TAKE.flac; the
 i-th class in order of name speaks the i-th word. People and speakers of the test part are in no other part.
 
-Run it with python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3
+Run it with python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3; with --steps it compares
+light features of whole items with attention of each frame and each state of the Bi-LSTM (model.step_attention).
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ LIGHT = replace(
     video=replace(DEMO.video, encoder="efficientnet_lite0"),
     audio=replace(DEMO.audio, encoder="openwakeword"),
 )
+FEATURES = {"demo": DEMO, "light": LIGHT}
+WINDOWS = replace(LIGHT, video=replace(LIGHT.video, pooling="none"))
+STEPS = {
+    "vector": WINDOWS,  # without attention their mean is taken: the same as LIGHT
+    "mean": replace(WINDOWS, model=replace(WINDOWS.model, step_attention="mean")),
+    "max": replace(WINDOWS, model=replace(WINDOWS.model, step_attention="max")),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -44,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", action="store_true")
     options = parser.parse_args(arguments)
     found: dict[str, Any] = {"clips": options.clips, "speech": options.speech, "epochs": options.epochs}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         found |= write_workspace(root, options.data / options.clips, options.data / options.speech)
-        for features, preset in (("demo", DEMO), ("light", LIGHT)):
+        for features, preset in (STEPS if options.steps else FEATURES).items():
             for name in SYSTEMS:
                 config = find_system(name).adapt(replace(preset, system=name))
                 started = time.perf_counter()
@@ -68,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 def run(root: Path, config: Config, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Class mAP and class hit@1, percent, both ways."""
     config = replace(config, training=replace(config.training, epochs=options.epochs, seed=seed))
-    folder = root / "runs" / f"{config.system}-{config.video.kind}-{seed}"
+    folder = root / "runs" / f"{config.system}-{config.video.kind}-{config.model.step_attention}-{seed}"
     train(root / "manifests" / "train.jsonl", config, folder, device=options.device)
     metrics = evaluate(folder, root / "manifests" / "test.jsonl", device=options.device).metrics
     return {
