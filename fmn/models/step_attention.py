@@ -30,5 +30,5 @@ def pooled_log_shares(steps: Sequences, pooling: StepPooling) -> Tensor:
     outside = ~steps.inside[:, :, None]
     shares = steps.frames.masked_fill(outside, -math.inf)
     if pooling == "mean":
-        return shares.logsumexp(dim=1) - steps.lengths[:, None].log()
+        return shares.logsumexp(dim=1) - steps.lengths[:, None].to(shares.dtype).log()
     return torch.log_softmax(shares.amax(dim=1), dim=1)
