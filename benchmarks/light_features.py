@@ -3,8 +3,8 @@
 Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one of speech WORD/SPEAKER_TAKE.flac; the
 i-th class in order of name speaks the i-th word. People and speakers of the test part are in no other part.
 
-Run it with python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3; with --steps it compares
-light features of whole items with attention of each frame and each state of the Bi-LSTM (model.step_attention).
+Run it with python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3. With --steps it
+compares whole items with attention of each frame and of each Bi-LSTM state (model.step_attention), on light features.
 """
 
 from __future__ import annotations
