@@ -14,12 +14,12 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data.loading import find_device
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
 
 ORDER = (
     *("cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet"),  # those of the paper's Table 2, in its order
-    *("mms", "mms_classes", "amm", "amm_classes", "two_classifiers"),
+    *("mms", "mms_classes", "amm", "amm_classes", "two_classifiers", "zero_shot"),
     *("fmn_printed", "fmn_no_memory", "fmn"),
 )
 TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
@@ -66,6 +66,8 @@ class Comparison:
         folder: where runs and tables go.
         preset: the preset that every system starts from. changes: values changed in all of them.
         candidates: by system, the configurations that are tried.
+        are_named: whether the user chose the systems: one that does not suit the features fails then, else it is left
+            out.
         seeds: the seeds.
         root: the workspace, or null for the usual one. device: as torch names it.
     """
@@ -78,6 +80,7 @@ class Comparison:
     preset: PresetName
     changes: Changes
     candidates: Mapping[str, tuple[Candidate, ...]]
+    are_named: bool
     seeds: tuple[int, ...]
     root: Path | None
     device: str
@@ -156,6 +159,8 @@ def plan(
     for name in in_order(models or system_names()):
         system = find_system(name)
         base = with_values(system.adapt(preset(preset_name)), {"system": name, **(changes or {})})
+        if system.joint and not models and not may_be_joint(base):
+            continue
         base = system.complete(base)
         grid = list(system.grid(base))[:budget]
         configs = [system.complete(with_values(base, each)) for each in grid]
@@ -173,6 +178,7 @@ def plan(
         preset=preset_name,
         changes=dict(changes or {}),
         candidates=candidates,
+        are_named=bool(models),
         seeds=tuple(range(first, first + seeds)),
         root=root,
         device=str(find_device(device)),

@@ -159,7 +159,8 @@ def _encoded(
         store = FeatureCache(cache, encoding.source, dim=encoding.encoder.dim, axes=encoding.axes)
         results, missing = _cached(items, store)
         computed = overlapped(lambda item: _isolated(item, encoding.of), missing, jobs)
-        return _collect(stage, items, results, computed, store, progress, note=encoding.note, source=encoding.source)
+        found = _collect(stage, items, results, computed, store, progress, note=encoding.note, source=encoding.source)
+        return replace(found, space=encoding.space)
 
 
 def _measured(

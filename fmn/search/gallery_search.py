@@ -19,7 +19,7 @@ from fmn.data.items import ItemIds, load_items, standin_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit, notes_of
 from fmn.features.extract import extract_audio, extract_video
-from fmn.features.media import FeatureSet, Media
+from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
@@ -195,7 +195,14 @@ class Gallery:
         asked, rows = [query.values[sha256]], [self._features.values[row.sha256] for row in self.rows]
         videos, audios = (rows, asked) if self._kind == "speech" else (asked, rows)
         classes_unknown = np.zeros(len(rows), dtype=np.int64)
-        data = ItemTensors(videos, audios, classes_unknown[: len(videos)], classes_unknown[: len(audios)], self._device)
+        data = ItemTensors(
+            videos,
+            audios,
+            classes_unknown[: len(videos)],
+            classes_unknown[: len(audios)],
+            self._device,
+            space=joint_space(self._features, query),
+        )
         check_fit(loaded, data)
         with threads(loaded.config.training.threads):
             if self._embeddings is None:
