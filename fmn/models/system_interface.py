@@ -55,8 +55,8 @@ class System:
         grid: what `fmn compare` tries on fold 0, changes of the adapted configuration: first none, then the ones that
             are most likely to help. As many as the budget says are tried.
         footnote: what a table of results must say of the system; empty when there is nothing to say.
-        joint: whether it learns nothing, and compares the vectors of a joint encoder as they are. Where the features are
-            of no such encoder, `fmn compare` leaves it out, unless it is named.
+        joint: whether it learns nothing, and compares the vectors of a joint encoder as they are. Where the features
+            are of no such encoder, `fmn compare` leaves it out, unless it is named.
     """
 
     name: str
