@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -95,9 +94,7 @@ def test_what_cannot_be_used_is_refused(joint: dict[str, Path], prefix: str, tmp
         open_video_encoder(f"{prefix}:nobody/has-such-a-model", "cpu")
     assert "hf download nobody/has-such-a-model --local-dir FOLDER" in str(caught.value)
     other = next(path for name, path in joint.items() if name != prefix)
-    with pytest.raises(
-        InputError, match=f"of the type '{json.loads((other / 'config.json').read_text())['model_type']}"
-    ):
+    with pytest.raises(InputError, match="of the type '(pe_audio_video|embedding_gemma2)'"):
         open_video_encoder(f"{prefix}:{other}", "cpu")
     bare = tmp_path / "bare"
     bare.mkdir()
