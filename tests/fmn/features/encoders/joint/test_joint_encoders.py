@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_refused(joint: dict[str, Path], prefix: str, tmp
         open_video_encoder(f"{prefix}:nobody/has-such-a-model", "cpu")
     assert "hf download nobody/has-such-a-model --local-dir FOLDER" in str(caught.value)
     other = next(path for name, path in joint.items() if name != prefix)
-    with pytest.raises(InputError, match="of the type '(pe_audio_video|embedding_gemma2)'"):
+    with pytest.raises(InputError, match=r"of the type '(pe_audio_video|embedding_gemma2)'"):
         open_video_encoder(f"{prefix}:{other}", "cpu")
     bare = tmp_path / "bare"
     bare.mkdir()
