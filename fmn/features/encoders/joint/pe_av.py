@@ -28,7 +28,7 @@ class PeAvVideo(_PeAv, ClipHalf):
         return int(max(self._part.size["height"], self._part.size["width"]))
 
     def _kept(self, model: Any) -> Any:
-        model.video_model.text_model = None
+        del model.video_model.text_model
         return model.video_model
 
     def _vector(self, given: NDArray[Any]) -> Tensor:
@@ -45,7 +45,7 @@ class PeAvSpeech(_PeAv, SpeechHalf):
     processor, packages = "PeAudioFeatureExtractor", ("transformers",)
 
     def _kept(self, model: Any) -> Any:
-        model.audio_model.text_model = None
+        del model.audio_model.text_model
         return model.audio_model
 
     def _vector(self, given: NDArray[Any]) -> Tensor:
