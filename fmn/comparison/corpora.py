@@ -50,9 +50,15 @@ def over_corpora(folders: Sequence[Path]) -> dict[str, Any]:
         systems[name]["metrics"] = _each_metric(
             lambda direction, metric, k, name=name: _over([one.mean(name, direction, metric, k) for one in corpora])
         )
+        systems[name]["partner_rank"] = {
+            direction: _interval([one.queries(name, direction, "partner_rank", "all") for one in corpora])
+            for direction in DIRECTIONS
+        }
         if name != REFERENCE and REFERENCE in names:
             systems[name]["difference"] = _each_metric(
-                lambda direction, metric, k, name=name: _difference(corpora, name, direction, metric, k)
+                lambda direction, metric, k, name=name: _interval(
+                    [one.queries(name, direction, metric, k, less=REFERENCE) for one in corpora]
+                )
             )
     sizes = {
         kind: {direction: [values[kind][direction] for values in found] for direction in found[0][kind]}
@@ -106,10 +112,13 @@ class _Corpus:
         asked = ~np.isnan(values[0])
         return float(values[:, asked].mean()) if asked.any() else None
 
-    def differences(self, name: str, direction: str, metric: str, k: str) -> tuple[Floats, Sequence[str]]:
-        """To the reference, of each query over seeds, and the queries' classes."""
+    def queries(
+        self, name: str, direction: str, metric: str, k: str, *, less: str | None = None
+    ) -> tuple[Floats, Sequence[str]]:
+        """The mean of each query over seeds, less that of another system, and the queries' classes."""
         values = self._measured[name][direction][metric][k].mean(0)
-        values = values - self._measured[REFERENCE][direction][metric][k].mean(0)
+        if less is not None:
+            values = values - self._measured[less][direction][metric][k].mean(0)
         asked = ~np.isnan(values)
         return values[asked], self._classes[direction][asked].tolist()
 
@@ -170,8 +179,9 @@ def interval_over_corpora(
     )
 
 
-def _difference(corpora: Sequence[_Corpus], name: str, direction: str, metric: str, k: str) -> dict[str, Any] | None:
-    values, classes = zip(*(one.differences(name, direction, metric, k) for one in corpora), strict=True)
+def _interval(queries: Sequence[tuple[Floats, Sequence[str]]]) -> dict[str, Any] | None:
+    """`interval_over_corpora` of the queries of each corpus; null where nothing is asked."""
+    values, classes = zip(*queries, strict=True)
     if not all(len(each) for each in values):
         return None
     return interval_over_corpora(values, classes).as_dict()
@@ -202,6 +212,7 @@ def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     costs = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
     return {
         "summary": first["summary"],
+        "class_cross_entropy": first["class_cross_entropy"],
         "footnote": first["footnote"],
         "error": None,
         "configurations": [{"changes": each["changes"]} for each in first["configurations"]],
@@ -221,6 +232,7 @@ class _System(TypedDict):
     """What is read of a system in compare.json."""
 
     summary: str
+    class_cross_entropy: str
     footnote: str
     configurations: Annotated[list[_Configuration], Meta(min_length=1)]
     chosen: Any

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-CHANCE = 0.5
-
 
 def partner_rank(scores: Any, classes: Bools, partners: Bools) -> Floats:
     """Of each query the normalized rank of its partner among the gallery items of the query's class.

@@ -94,6 +94,7 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             systems[name] = {
                 "summary": name,
                 "footnote": "",
+                "class_cross_entropy": "no",
                 "error": None,
                 "configurations": [{"changes": {}}, {"changes": {"training.learning_rate": 0.1}}],
                 "chosen": {"training.learning_rate": 0.1} if corpus and name == "cca" else {},
@@ -122,7 +123,7 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                         metric: dict.fromkeys(("1", "10", "25"), 5.0 + corpus)
                         for metric in ("instance_hit", "class_hit", "class_recall")
                     }
-                    | {"class_map": {"all": 5.0 + corpus}}
+                    | {"class_map": {"all": 5.0 + corpus}, "partner_rank": {"all": 50.0}}
                     for direction in ("audio_to_video", "video_to_audio")
                 }
                 for name in ("chance", "ceiling")
@@ -167,6 +168,23 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
     assert "over the 3 corpora" in text
     assert "learning_rate=0.1 (2); as it is (1)" in text
+    ranks = [
+        np.mean([values for values in corpora_ranks])
+        for corpora_ranks in (
+            [
+                np.mean(scores.values[clip, spoken] < scores.values[rivals, spoken])
+                for spoken, clip in enumerate(items.partners)
+                if len(
+                    rivals := np.flatnonzero((items.clip_classes == items.clip_classes[clip]) & (np.arange(12) != clip))
+                )
+            ]
+            for folder in comparisons
+            if (scores := corpora.read_scores(folder / "cca" / "0", sha256_of(items.manifest))) is not None
+        )
+    ]
+    rank = values["systems"]["cca"]["partner_rank"]["audio_to_video"]
+    assert rank["mean"] == pytest.approx(100 * np.mean(ranks))
+    assert rank["levels"] == {"corpus": 3, "class": 4}
     shown = text.partition("## Difference to fmn, video → audio")[2]
     row = next(line for line in shown.splitlines() if line.startswith("| cca | "))
     assert f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]" in row

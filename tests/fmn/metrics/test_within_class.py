@@ -16,7 +16,9 @@ def brute_force(scores: np.ndarray, classes: np.ndarray, partners: np.ndarray) -
                 continue
             rivals = [other for other in range(scores.shape[1]) if classes[query, other] and not partners[query, other]]
             beaten = [
-                1.0 if scores[query, other] > scores[query, item] else 0.5 * (scores[query, other] == scores[query, item])
+                1.0
+                if scores[query, other] > scores[query, item]
+                else 0.5 * (scores[query, other] == scores[query, item])
                 for other in rivals
             ]
             shares += [sum(beaten) / len(beaten)] if beaten else []
