@@ -168,20 +168,15 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
     assert "over the 3 corpora" in text
     assert "learning_rate=0.1 (2); as it is (1)" in text
-    ranks = [
-        np.mean([values for values in corpora_ranks])
-        for corpora_ranks in (
-            [
-                np.mean(scores.values[clip, spoken] < scores.values[rivals, spoken])
-                for spoken, clip in enumerate(items.partners)
-                if len(
-                    rivals := np.flatnonzero((items.clip_classes == items.clip_classes[clip]) & (np.arange(12) != clip))
-                )
-            ]
-            for folder in comparisons
-            if (scores := corpora.read_scores(folder / "cca" / "0", sha256_of(items.manifest))) is not None
-        )
-    ]
+    ranks = []
+    for folder in comparisons:
+        scores = corpora.read_scores(folder / "cca" / "0", sha256_of(items.manifest))
+        assert scores is not None
+        better = []
+        for spoken, clip in enumerate(items.partners):
+            rivals = (items.clip_classes == items.clip_classes[clip]) & (np.arange(12) != clip)
+            better.append(np.mean(scores.values[rivals, spoken] > scores.values[clip, spoken]))
+        ranks.append(np.mean(better))
     rank = values["systems"]["cca"]["partner_rank"]["audio_to_video"]
     assert rank["mean"] == pytest.approx(100 * np.mean(ranks))
     assert rank["levels"] == {"corpus": 3, "class": 4}

@@ -48,9 +48,9 @@ def test_intervals_are_of_the_queries_values_and_hold_the_mean() -> None:
     own = interval_of_mean([100, 0, 0], {name: labels[:3] for name, labels in FACTORS.items()})
     assert intervals["instance_hit"]["1"] == [own.low, own.high]
     assert (intervals["level"], intervals["levels"]) == (0.95, {"class": 3, "voice": 2})
-    # Query 0 is alone with its partner in class a; 1 has none of its class; of 2 the other of class b is no better.
+    # Query 0 is alone with its partner in class a; that of 1 is of class b; 2 finds the other of class b first.
     ranked = found_by(scores, partners)["intervals"]["partner_rank"]
-    assert ranked == [50.0, 50.0]
+    assert ranked == [100.0, 100.0]
     nothing = found_by(scores, np.zeros((5, 6), dtype=bool))["intervals"]
     assert nothing["instance_hit"] == {"1": None, "10": None, "25": None}
 
