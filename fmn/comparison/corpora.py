@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
-from fmn.comparison.comparison_plan import REFERENCE
+from fmn.comparison.comparison_plan import REFERENCE, in_order
 from fmn.comparison.comparison_runs import Scores, read_scores
 from fmn.comparison.results import FIGURES, Floats, PerQuery, common_items, measured_queries
 from fmn.data.items import Items, load_items
@@ -30,18 +30,19 @@ from fmn.metrics.bootstrap import ConfidenceInterval
 SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in
 
 
-def over_corpora(folders: Sequence[Path]) -> dict[str, Any]:
+def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None) -> dict[str, Any]:
     """The comparisons in ``folders`` as one, in the form of compare.json, which all tables and the plot take.
 
     A figure is the mean over corpora of what the seeds have on average there, its deviation that over corpora.
 
     Args:
         folders: of finished comparisons, with compare.json and the runs; two at least.
+        models: names of systems; null: all of them, which must be the same in every comparison.
 
     Raises:
         InputError: one is missing or is not finished, or they have other systems or presets.
     """
-    found = [_read(folder) for folder in folders]
+    found = [_read(folder, models) for folder in folders]
     _check(folders, found)
     names = list(found[0]["systems"])
     corpora = [_Corpus(folder, values) for folder, values in zip(folders, found, strict=True)]
@@ -268,13 +269,15 @@ class _Compared(TypedDict):
     references: dict[str, dict[str, dict[str, dict[str, float | None]]]]
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, models: Sequence[str] | None) -> dict[str, Any]:
     path = folder / "compare.json"
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
         msgspec.convert(values, _Compared)  # checks the types; what is shown stays as it was written
         for figures in values["references"].values():
             _each_metric(lambda direction, metric, k, figures=figures: figures[direction][metric][k])
+        if models is not None:
+            values["systems"] = {name: values["systems"][name] for name in in_order(models)}
     except (OSError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
             f"The comparison lacks {error}"

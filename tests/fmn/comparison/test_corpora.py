@@ -168,6 +168,14 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
     assert "over the 3 corpora" in text
     assert "learning_rate=0.1 (2); as it is (1)" in text
+    path = comparisons[0] / "compare.json"  # with one system more than the others have
+    first = json.loads(path.read_text())
+    path.write_text(json.dumps(first | {"systems": {"dcca": first["systems"]["cca"], **first["systems"]}}))
+    with pytest.raises(InputError, match="differs in systems"):
+        over_corpora(comparisons)
+    assert over_corpora(comparisons, models=["fmn", "cca"])["systems"] == values["systems"]
+    with pytest.raises(InputError, match="lacks 'dcca'"):
+        over_corpora(comparisons, models=["fmn", "dcca"])
     ranks = []
     for folder in comparisons:
         scores = corpora.read_scores(folder / "cca" / "0", sha256_of(items.manifest))
