@@ -24,18 +24,13 @@ from typing import Any
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, IntervalOrigin, SplitPairRow, UtteranceRow, write_rows
-from fmn.config import DEMO, Config
+from fmn.config import DEMO, LIGHT, Config
 from fmn.evaluation.evaluate import evaluate
 from fmn.features.frames import frame_times
 from fmn.systems import find_system
 from fmn.training.train import train
 
 SYSTEMS = ("fmn", "two_classifiers")
-LIGHT = replace(
-    DEMO,
-    video=replace(DEMO.video, encoder="efficientnet_lite0"),
-    audio=replace(DEMO.audio, encoder="openwakeword"),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
