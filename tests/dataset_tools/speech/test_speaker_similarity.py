@@ -20,18 +20,8 @@ from dataset_tools.speech import speaker_similarity
 from dataset_tools.speech.speaker_similarity import VoiceComparison, compare_voices, part_starts, similarities
 
 WORDS = (
-    "close",
-    "fandian",
-    "fudan",
-    "open",
-    "print",
-    "process",
-    "project",
-    "shanghai",
-    "shuzi",
-    "signal",
-    "yuyan",
-    "yuyin",
+    *("close", "fandian", "fudan", "open", "print", "process", "project"),
+    *("shanghai", "shuzi", "signal", "yuyan", "yuyin"),
 )
 
 
