@@ -61,7 +61,7 @@ def test_without_the_package_the_way_to_get_it_is_told(tmp_path: Path, monkeypat
 
 @pytest.fixture
 def speakers(real_speech: Path, tmp_path: Path) -> Path:
-    """A workspace of eleven speakers with 24 takes each; what s07 said in the second half of the words is by "other"."""
+    """A workspace of eleven speakers with 24 takes each; the second half of the words of s07 is by "other"."""
     if find_spec("resemblyzer") is None:
         pytest.skip("the package resemblyzer is not installed")
     rows = []
