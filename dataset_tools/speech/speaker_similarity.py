@@ -1,7 +1,8 @@
 """Speaker similarity: how much voices differ, and which two names are perhaps one person (Resemblyzer's d-vectors).
 
 Of the package resemblyzer only the weights are used (a GE2E network of three LSTM layers): the package itself needs
-librosa and webrtcvad, and a module that scipy no longer has. The mel spectrum is librosa's, by torchaudio.
+librosa and webrtcvad, and a module that scipy 2 drops. The mel spectrum is as librosa computes it, by torchaudio's
+filters; silence is not cut out.
 
 A voice's takes go, in random order, into groups of `TAKES`; a group's embedding is the mean over its takes. What is
 compared is always groups of so many takes, so that a voice with many recordings is no more alike than one with few.
