@@ -44,6 +44,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4  # its weights: what it depends on is not needed
 	@touch $(VENV)/.installed $@
 
 # Five commands, the ones that a user types for real footage; each goes on where it was stopped.
