@@ -70,7 +70,7 @@ def test_every_configuration_of_the_grid_can_be_built(name: str, small: Config) 
         assert changes == {} or as_dict(changed) != as_dict(system.complete(config))
 
 
-@pytest.mark.parametrize("name", system_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_said_of_the_class_cross_entropy_is_what_the_losses_do(name: str, small: Config) -> None:
     """Classes numbered otherwise, on both sides alike: matches stay, so only a loss of the class itself can change."""
     config = find_system(name).complete(adapted(name, small))
