@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dataset_tools.core.errors import StoppedError, ToolkitError
@@ -20,6 +21,7 @@ from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
 from fmn.data.loading import load_features
+from fmn.models.system_interface import not_joint
 from fmn.systems import find_system
 
 
@@ -39,6 +41,11 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     test_items = load_items(comparison.test, comparison.root)
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes = _extract(comparison, entries, (train_items, test_items), jobs, progress)
+    for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
+        if (error := entries[name].error) is not None:
+            del entries[name]
+            notes += (f"{name} is left out. {error.found}.",)
+    comparison = replace(comparison, candidates={name: entry.candidates for name, entry in entries.items()})
     done = 0
 
     def ran(tasks: Sequence[Task]) -> list[RunResult]:
@@ -82,6 +89,7 @@ def _extract(
     import torch
 
     known: dict[str, ToolkitError | None] = {}
+    spaces: dict[str, str] = {}
     notes: dict[str, None] = {}
     for entry in entries.values():
         config = entry.candidates[0].config
@@ -94,9 +102,12 @@ def _extract(
                         items, config, device=torch.device(comparison.device), jobs=jobs, progress=progress
                     )
                     notes |= dict.fromkeys(found.notes)
+                    spaces[key] = found.data.space
             except StoppedError:
                 raise
             except ToolkitError as error:
                 known[key] = error
         entry.error = known[key]
+        if entry.error is None and entry.system.joint and not spaces[key]:
+            entry.error = not_joint(config)
     return tuple(notes)

@@ -14,21 +14,13 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, as_dict, preset, with_values
 from fmn.data.loading import find_device
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
 
 ORDER = (
-    *(
-        "cca",
-        "kcca",
-        "dcca",
-        "musimnet",
-        "musimnet_ce",
-        "musicnn",
-        "vmnet",
-        "vmnet_ce",
-    ),  # those of the paper's Table 2, in its order
-    *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce", "two_classifiers"),
+    # those of the paper's Table 2, in its order, and what is made of them
+    *("cca", "kcca", "dcca", "musimnet", "musimnet_ce", "musicnn", "vmnet", "vmnet_ce"),
+    *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce", "two_classifiers", "zero_shot"),
     *("fmn_printed", "fmn_no_memory", "class_towers", "fmn"),
 )
 TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
@@ -81,6 +73,8 @@ class Comparison:
         folder: where runs and tables go.
         preset: the preset that every system starts from. changes: values changed in all of them.
         candidates: by system, the configurations that are tried.
+        are_named: whether the user chose the systems: one that does not suit the features fails then, else it is left
+            out.
         seeds: the seeds.
         root: the workspace, or null for the usual one. device: as torch names it.
     """
@@ -93,6 +87,7 @@ class Comparison:
     preset: PresetName
     changes: Changes
     candidates: Mapping[str, tuple[Candidate, ...]]
+    are_named: bool
     seeds: tuple[int, ...]
     root: Path | None
     device: str
@@ -172,6 +167,8 @@ def plan(
     for name in in_order(models or system_names()):
         system = find_system(name)
         base = with_values(system.adapt(preset(preset_name)), {"system": name, **(changes or {})})
+        if system.joint and not models and not may_be_joint(base):
+            continue
         base = system.complete(base)
         grids[name] = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
     # The same number for all that have something to tune, also where one's grid is longer or shorter than the others'.
@@ -193,6 +190,7 @@ def plan(
         preset=preset_name,
         changes=dict(changes or {}),
         candidates=candidates,
+        are_named=bool(models),
         seeds=tuple(range(first, first + seeds)),
         root=root,
         device=str(find_device(device)),

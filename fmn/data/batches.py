@@ -48,6 +48,7 @@ class ItemTensors:
         clip_classes: [N]. utterance_classes: [M].
         device: where they go.
         audio_band: of an audio frame, how many neighboring values belong together (`FeatureSet.band`); None: all.
+        space: the joint space that clips and utterances are vectors of (`joint_space`); empty: none.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class ItemTensors:
         utterance_classes: Indices,
         device: torch.device,
         audio_band: int | None = None,
+        space: str = "",
     ) -> None:
         self.device = device
+        self.space = space
         self.lengths = np.array([len(sequence) for sequence in audio], dtype=np.int64)
         self.video = torch.from_numpy(np.stack(video)).to(device)
         self.frames = torch.from_numpy(np.concatenate(audio)).to(device)

@@ -181,10 +181,10 @@ def measure(scores: NDArray[np.float32], items: Items, *, detailed: bool = False
 
 
 def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
-    """Checks that the features have the sizes that the run was trained with.
+    """Checks that the features have the sizes that the run was trained with, and are what its system needs.
 
     Raises:
-        InputError: they have not.
+        InputError: they have not, or are not.
     """
     found = (data.video_dim, data.audio_dim)
     wanted = (loaded.about.video_dim, loaded.about.audio_dim)
@@ -195,6 +195,7 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
             expected="the configuration that the run was trained with",
             next_step="restore its config.json, or train again",
         )
+    loaded.model.check(data)
 
 
 def notes_of(

@@ -178,7 +178,8 @@ def _encoded(
         store = FeatureCache(cache, encoding.source, dim=encoding.encoder.dim, axes=encoding.axes)
         found, missing = _cached(items, store)
         computed = overlapped(lambda item: _isolated(item, encoding.of), missing, jobs)
-        return _collect(stage, items, found, computed, store, progress, note=encoding.note, source=encoding.source)
+        features = _collect(stage, items, found, computed, store, progress, note=encoding.note, source=encoding.source)
+        return replace(features, space=encoding.space)
 
 
 def _measured(

@@ -43,6 +43,7 @@ class FeatureSet:
         note: what must be said wherever results with these features are shown, or null.
         band: of an audio frame, how many neighboring values belong together (MFCC of one order); None: all.
         trained_on: sha256 of the media that the network behind the features was trained on, as far as it tells.
+        space: what identifies the joint space that they are vectors of (`fmn.features.encoders.interface.space_of`).
     """
 
     dim: int
@@ -53,3 +54,9 @@ class FeatureSet:
     note: str | None = None
     trained_on: frozenset[str] = frozenset()
     band: int | None = None
+    space: str = ""
+
+
+def joint_space(video: FeatureSet, audio: FeatureSet) -> str:
+    """The space that both kinds of features are vectors of; empty where they are of no joint encoder."""
+    return video.space if video.space == audio.space else ""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from dataset_tools.core.errors import InputError
 from fmn.config import Config
 from fmn.config_sections import section_from
 
@@ -72,6 +73,8 @@ class System:
             are most likely to help. As many as the budget says are tried.
         class_cross_entropy: whether a configuration trains with a cross-entropy of the class.
         footnote: what must be said of a configuration wherever its results are shown; empty when nothing must.
+        joint: whether it learns nothing, and compares the vectors of a joint encoder as they are. Where the features
+            are of no such encoder, `fmn compare` leaves it out, unless it is named.
     """
 
     name: str
@@ -82,14 +85,34 @@ class System:
     grid: Callable[[Config], Sequence[Changes]] = learning_rates
     class_cross_entropy: Callable[[Config], ClassCrossEntropy] = no_cross_entropy
     footnote: Callable[[Config], str] = no_footnote
+    joint: bool = False
 
     def complete(self, config: Config) -> Config:
         """``config`` with every option of the system, those left out at their defaults.
 
         Raises:
-            InputError: an option is unknown or has a value that it cannot have.
+            InputError: an option is unknown or has a value that it cannot have; or the system needs a joint encoder,
+                and none is named.
         """
+        if self.joint and not may_be_joint(config):
+            raise not_joint(config)
         names = ", ".join(field.name for field in fields(self.options)) or "none: the system has no options of its own"
         expected = f"options of the system {self.name!r} ({names})"
         found = section_from(self.options, config.options, expected=expected, path="options.")
         return replace(config, options=asdict(found))
+
+
+def may_be_joint(config: Config) -> bool:
+    """Whether both kinds of features can be of one joint encoder; only the encoders know whether they are."""
+    return all(part.kind in ("encoder", "features") for part in (config.video, config.audio))
+
+
+def not_joint(config: Config) -> InputError:
+    """The refusal of features that are not of one joint encoder."""
+    named = [part.encoder or part.features or part.kind for part in (config.video, config.audio)]
+    return InputError(
+        f"There is no space that both the video features ({named[0]}) and the audio features ({named[1]}) lie in",
+        where=f"the system {config.system}",
+        expected="the two halves of one joint encoder, with the same weights, and video.pooling mean",
+        next_step="name one with --video-encoder and --speech-encoder, such as pe_av:FOLDER; see docs/encoders.md",
+    )

@@ -23,7 +23,7 @@ from fmn.data.items import ItemIds, load_items, standin_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit, notes_of
 from fmn.features.extract import Networks, extract_audio, extract_video
-from fmn.features.media import FeatureSet, Media
+from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
@@ -184,7 +184,7 @@ class Gallery:
         found = self._extract([asked], is_clip=kind == "clip", networks=self._networks)
         if error := found.failures.get(asked.sha256):
             raise InputError(error.found, where=query, expected=f"a file with {kind}", next_step=error.next_step)
-        scores = self._scores(found.values[asked.sha256])
+        scores = self._scores(found.values[asked.sha256], joint_space(self._features, found))
         order = np.argsort(-scores, kind="stable")[:top].tolist()
         hits = tuple(hit_of(self.rows[index], rank, float(scores[index])) for rank, index in enumerate(order, start=1))
         return SearchResult(str(query), kind, hits, len(self.rows), self._notes(found))
@@ -206,30 +206,31 @@ class Gallery:
         parts = []
         for start in range(0, len(self.rows), ROWS_AT_ONCE):
             features = [self._features.values[row.sha256] for row in self.rows[start : start + ROWS_AT_ONCE]]
-            parts.append(self._encoded(features, is_clip=self._kind == "speech"))
+            parts.append(self._encoded(features, is_clip=self._kind == "speech", space=self._features.space))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool) -> Embeddings:
-        """Codes of clips [Dv] or of utterances [T, F] by the run's model.
+    def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool, space: str) -> Embeddings:
+        """Codes of clips [Dv] or of utterances [T, F] by the run's model; ``space`` is the joint one of the features.
 
         Raises:
-            InputError: the features have another size than the run was trained with.
+            InputError: the features have another size than the run was trained with, or are not what its system needs.
         """
         about, count = self._loaded.about, len(features)
         # Of the other side there is one item of zeros, which nothing is asked about.
         clips = features if is_clip else [np.zeros(about.video_dim, np.float32)]
         utterances = [np.zeros((1, about.audio_dim), np.float32)] if is_clip else features
         unknown = np.zeros(count, dtype=np.int64)
-        data = ItemTensors(clips, utterances, unknown[: len(clips)], unknown[: len(utterances)], self._device)
+        classes = unknown[: len(clips)], unknown[: len(utterances)]
+        data = ItemTensors(clips, utterances, *classes, self._device, space=space)
         check_fit(self._loaded, data)
         encode = encode_all_clips if is_clip else encode_all_utterances
         with threads(self._loaded.config.training.threads):
             return encode(self._loaded.model, data, np.arange(count))
 
-    def _scores(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[N] of a query and each row."""
+    def _scores(self, feature: NDArray[np.float32], space: str) -> NDArray[np.float32]:
+        """[N] of a query and each row, which lie in the joint space ``space``, if any."""
         is_clip = self._kind == "clip"
-        asked = self._encoded([feature], is_clip=is_clip)
+        asked = self._encoded([feature], is_clip=is_clip, space=space)
         clips, utterances = (asked, self._embeddings) if is_clip else (self._embeddings, asked)
         with threads(self._loaded.config.training.threads):
             scores: NDArray[np.float32] = score_matrix(self._loaded.model, clips, utterances).flatten().numpy()
