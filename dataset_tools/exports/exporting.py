@@ -16,7 +16,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.exports.exported_rows import ExportedRows, Split, TableName
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.exports.recipe import add_recipe
+from dataset_tools.exports.recipe import add_recipe, make_recipe
 from dataset_tools.exports.registry import FormatOptions, find_format
 from dataset_tools.exports.rights import check_rights, withheld_parts
 
@@ -82,6 +82,7 @@ def export_dataset(
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(withheld if with_media else (), allowed)
+    recipe = None if with_media else make_recipe(rows, allowed)
     built = read_build(workspace)
     stand_in = built.get("stand_in")
     record = {
@@ -98,7 +99,8 @@ def export_dataset(
     }
     with OutputFolder(folder, record) as output:
         write(rows, output, options)
-        missing = () if with_media else add_recipe(rows, output, allowed).missing
+        if recipe is not None:
+            add_recipe(rows, output, recipe)
         if _hashes(workspace, with_media=with_media) != before:
             raise StoppedError(
                 "The data set was changed while it was exported",
@@ -106,6 +108,7 @@ def export_dataset(
                 expected="manifests that stay as they are",
                 next_step="remove the folder, then export again",
             )
+    missing = () if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
 
