@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,7 @@ from dataset_tools.cli.annotate import annotate_app
 from dataset_tools.cli.classes import classes
 from dataset_tools.cli.clean import clean
 from dataset_tools.cli.download import download
+from dataset_tools.cli.export import FromExportOption, build_from_export, export
 from dataset_tools.cli.footage import FootageOptions
 from dataset_tools.cli.options import (
     ClassFileOption,
@@ -105,6 +107,7 @@ def build(
     replace_footage: Annotated[
         bool, typer.Option("--replace-footage", help="Replace the data set of other footage that is in the workspace.")
     ] = False,
+    from_export: FromExportOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Cut the clips of each class and synthesize spoken descriptions.
@@ -117,6 +120,20 @@ def build(
     from dataset_tools.speech.engine_registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
+    options = BuildOptions(
+        per_class=per_class,
+        shortfall=shortfall,
+        short_side=short_side,
+        keep_audio=keep_audio,
+        speech=speech,
+        voices=synthesis.speech(),
+        seed=synthesis.seed,
+    )
+    if from_export is not None:
+        others = classes != ClassOptions() or no_sentences or replace_footage or dry_run
+        with execution.running():
+            build_from_export(terminal, place, from_export, footage, options, jobs, has_others=others)
+        return
     class_file = classes.load(place)
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")
@@ -125,15 +142,7 @@ def build(
         terminal.result({"dry_run": True, "clips": None})
         return
     corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run)
-    options = BuildOptions(
-        per_class=per_class,
-        shortfall=shortfall,
-        short_side=short_side,
-        keep_audio=keep_audio,
-        speech=speech,
-        voices=synthesis.speech(() if no_sentences else own_sentences(corpus)),
-        seed=synthesis.seed,
-    )
+    options = replace(options, voices=synthesis.speech(() if no_sentences else own_sentences(corpus)))
     with execution.running():
         summary = build_dataset(
             place,
@@ -266,6 +275,7 @@ def retry(
     _show_build(terminal, summary, place)
 
 
+app.command(rich_help_panel=PAIRS)(export)
 app.command(rich_help_panel=PAIRS)(clean)
 
 

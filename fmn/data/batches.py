@@ -50,6 +50,7 @@ class ItemTensors:
         clip_classes: [N]. utterance_classes: [M].
         device: where they go.
         audio_band: of an audio frame, how many neighboring values belong together (`FeatureSet.band`); None: all.
+        space: the joint space that clips and utterances are vectors of (`joint_space`); empty: none.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class ItemTensors:
         utterance_classes: Indices,
         device: torch.device,
         audio_band: int | None = None,
+        space: str = "",
     ) -> None:
         self.device = device
+        self.space = space
         self._audio = StoredSequences(audio, device)
         self._windows = StoredSequences(video, device) if video[0].ndim == 2 else None
         vectors = video if self._windows is None else [clip.mean(0, np.float64).astype(np.float32) for clip in video]

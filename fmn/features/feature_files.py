@@ -38,6 +38,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
         note: what must be said of them.
         trained_on: SHA-256 of clips that the network behind them was trained on.
         band: of an audio frame, how many neighboring values belong together; None: all.
+        space: what identifies the joint space that they are vectors of; empty: none.
         content: digest of all the files.
     """
 
@@ -46,6 +47,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
     note: str | None
     trained_on: list[str]
     band: int | None
+    space: str = ""
     content: str
 
 
@@ -128,7 +130,7 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     about = _about(path)
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
-        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band)
+        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band, about.space)
     return FeatureSet(dim, values, failures, f"files-{files.content[:16]}", 0, f"Features are read from {path.name}.")
 
 
@@ -172,6 +174,7 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
         note=found.note,
         trained_on=sorted(found.trained_on),
         band=found.band,
+        space=found.space,
         content=_folder(folder).content,
     )
     write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")

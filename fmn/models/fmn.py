@@ -25,7 +25,7 @@ from fmn.models.retrieval_model import (
 )
 from fmn.models.score_heads import HiddenHead, LinearHead
 from fmn.models.step_attention import StepPooling, pooled_log_shares
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import Changes, ClassCrossEntropy, System
 from fmn.models.utterance_encoder import UtteranceEncoder
 
 LEAST_AGREEMENT = 1e-4  # keeps the logarithm of an agreement of 0 finite
@@ -118,8 +118,11 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Steps [N, T, …] → ``log_shares`` [N, slots in use]."""
         assert self.attention is not None
         rows = steps.frames if self.config.memory.space == "raw" else self._mapped(steps.frames, mapping)
-        of_steps = self.memory.log_shares(side, rows, temperature=self.config.memory.temperature)
-        return {"log_shares": pooled_log_shares(steps._replace(frames=of_steps), self.attention)}
+        return {"log_shares": pooled_log_shares(steps._replace(frames=self._log_shares(side, rows)), self.attention)}
+
+    def _log_shares(self, side: Side, rows: Tensor) -> Tensor:
+        """[..., D] → [..., slots in use]: logarithms of the softmax over slots."""
+        return self.memory.log_shares(side, rows, temperature=self.config.memory.temperature)
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -313,9 +316,16 @@ def grid(config: Config) -> tuple[Changes, ...]:
     )
 
 
+def slot_cross_entropy(config: Config) -> ClassCrossEntropy:
+    """The slot loss is a cross-entropy of the class on either side, where slots have classes and are in the score."""
+    is_read = config.model.score not in ("s1", "cosine") and config.memory.class_slots
+    return "both sides" if is_read and config.training.slot_weight else "no"
+
+
 SYSTEM = System(
     name="fmn",
     summary="Feature Memory Network (Li et al. 2022)",
     build=FeatureMemoryNetwork,
     grid=grid,
+    class_cross_entropy=slot_cross_entropy,
 )

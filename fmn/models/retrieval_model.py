@@ -56,6 +56,9 @@ class RetrievalModel(nn.Module, ABC):
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] scores; the higher, the better the two match."""
 
+    def check(self, data: ItemTensors) -> None:
+        """Refuses features that the system cannot score, before it does (InputError)."""
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted parts of the loss; their sum is made smaller. Empty for a system without gradients."""
         return {}

@@ -82,7 +82,7 @@ def make_utterance() -> Callable[..., UtteranceRow]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_review() -> Callable[..., ReviewRow]:
     """A row of reviews.jsonl: an accepted clip, unless said otherwise; ``minute`` is when, of one hour."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fmn.config import Config, as_published
-from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
 from fmn.models.system_interface import System
 
 
@@ -25,5 +25,6 @@ SYSTEM = System(
     summary="FMN with every equation as printed",
     build=build,
     adapt=as_published,
-    footnote="equations as printed, some of which cannot work: docs/paper.md",
+    class_cross_entropy=slot_cross_entropy,
+    footnote=lambda config: "equations as printed, some of which cannot work: docs/paper.md",
 )

@@ -1,0 +1,163 @@
+"""``fmn-data export``: a data set in the formats of other libraries."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataset_tools.cli.footage import FootageOptions
+from dataset_tools.cli.options import own_sentences, warn_synthetic
+from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.build_record import BuildOptions
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+FromExportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-export",
+        help="Build the data set of an export without media again, with its options, and compare.",
+        file_okay=False,
+    ),
+]
+
+
+def export(
+    terminal: Terminal,
+    place: Workspace,
+    format_name: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="csv, huggingface, webdataset, or one of another package.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export: new, or one to resume.")],
+    media: Annotated[
+        bool,
+        typer.Option(
+            "--media/--no-media", help="Export the clips and utterances, too, or only the rows and a rebuild recipe."
+        ),
+    ] = True,
+    shard_size: Annotated[
+        str, typer.Option("--shard-size", help="Maximum size of a shard, such as 500MB or 1GB.")
+    ] = "500MB",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            help="Pass on media that the toolkit would withhold, as you hold the right: mpii-footage, own-footage,"
+            " unknown-footage, recordings-without-consent. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Export the data set for Hugging Face datasets, for WebDataset or as CSV. Resumes when run again.
+
+    Example: fmn-data export huggingface shared/ --shard-size 1GB
+    """
+    from dataset_tools.exports.exporting import export_dataset
+    from dataset_tools.exports.registry import FormatOptions
+
+    summary = export_dataset(
+        place,
+        format_name,
+        folder,
+        options=FormatOptions(shard_bytes=_bytes(shard_size)),
+        with_media=media,
+        allowed=allow or (),
+        progress=terminal.progress,
+    )
+    warn_synthetic(terminal, summary.is_standin)
+    for table, counts in summary.counts.items():
+        terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()), folder)
+    for part in summary.withheld:
+        terminal.warn(f"passed on, as you allowed it: {part}" if media else f"not passed on: {part}")
+    if summary.missing:
+        terminal.warn(f"{len(summary.missing)} recorded utterances are missing: they cannot be built again")
+    kept = f", {summary.kept} were complete" if summary.kept else ""
+    terminal.closing("export", f"{summary.written} files written{kept}", folder)
+    terminal.result({"folder": str(folder), **summary.as_dict()})
+
+
+def build_from_export(
+    terminal: Terminal,
+    place: Workspace,
+    folder: Path,
+    footage: FootageOptions,
+    options: BuildOptions,
+    jobs: int,
+    *,
+    has_others: bool,
+) -> None:
+    """Builds what an export without media describes, and says where the result differs.
+
+    Args:
+        terminal: shows it.
+        place: where to build.
+        folder: of the export.
+        footage: where the footage is.
+        options: as given; of them only the sentence files are used, and no other may be given.
+        jobs: processes at once.
+        has_others: whether options were given that are not among these.
+
+    Raises:
+        InputError: options of the build were given, which are those of the export.
+    """
+    import dataset_tools.build_record as build_record
+    from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
+    from dataset_tools.speech.dataset_speech import SpeechOptions
+
+    sentences = options.voices.sentences
+    if has_others or options != build_record.BuildOptions(voices=SpeechOptions(sentences=sentences)):
+        raise InputError(
+            "--from-export goes with no option that says what to build",
+            where="--from-export",
+            expected="only where the footage is (--mpii, --annotations, --videos, --sentences) and how to run (--jobs)",
+            next_step="leave the others out: the options are those of the export",
+        )
+    rebuild = open_rebuild(folder, place)
+    if footage.source(place) is None:
+        raise InputError(
+            "It is not said where the footage is",
+            where="--from-export",
+            expected="the footage that the export is of",
+            next_step="add --mpii DIR, or --annotations FILE for footage of your own",
+        )
+    corpus = footage.corpus(rebuild.classes, place, terminal, jobs)
+    files = [*sentences, *own_sentences(corpus)]
+    summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, progress=terminal.progress)
+    warn_synthetic(terminal, summary.build.stand_in is not None)
+    terminal.closing("clips", f"{summary.build.clips}", place.clips)
+    terminal.closing("speak", f"{summary.build.utterances} utterances", place.speech)
+    terminal.closing("pairs", f"{summary.pairs}", place.manifests)
+    if summary.missing:
+        terminal.warn(f"{len(summary.missing)} recorded utterances did not travel: {', '.join(summary.missing[:3])}")
+    for difference in summary.differences:
+        terminal.warn(difference)
+    terminal.result(summary.as_dict())
+    if summary.differences:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+    else:
+        terminal.closing("same", "clips, utterances, pairs and split are those of the export", folder)
+
+
+def _bytes(text: str) -> int:
+    """A size in bytes from a number with a unit.
+
+    Raises:
+        InputError: it is none.
+    """
+    found = re.fullmatch(r"(\d+)\s*([KMG]?i?B?)", text.strip(), flags=re.IGNORECASE)
+    unit = "" if found is None else found[2].upper()
+    size_bytes = 0 if found is None else int(found[1]) * _UNITS.get(unit if unit[-1:] in ("B", "") else f"{unit}B", 0)
+    if size_bytes < 1:
+        raise InputError(
+            f"The size {text!r} cannot be read",
+            where="--shard-size",
+            expected="a number of bytes, KB, MB or GB (KiB, MiB, GiB)",
+            next_step="give it as 500MB",
+        )
+    return size_bytes

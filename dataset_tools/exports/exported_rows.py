@@ -1,0 +1,216 @@
+"""What an export holds: the rows of clips, utterances and pairs with their split, read one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import (
+    ClassLabel,
+    ClipRow,
+    PairRow,
+    SplitPairRow,
+    UtteranceRow,
+    read_rows,
+    resolve,
+)
+
+TableName = Literal["clips", "utterances", "pairs"]
+TABLES: tuple[TableName, ...] = ("clips", "utterances", "pairs")
+Split = Literal["train", "test", "both", "neither"]
+SPLITS: tuple[Split, ...] = ("train", "test", "both", "neither")
+"""Of a clip or utterance: where its pairs are; the split `pairs` puts items on both sides. Of a pair: never `both`."""
+
+_SIDES: tuple[Literal["train", "test"], ...] = ("train", "test")
+_ROW_TYPES: Mapping[TableName, type[ClipRow | UtteranceRow | PairRow]] = {
+    "clips": ClipRow,
+    "utterances": UtteranceRow,
+    "pairs": PairRow,
+}
+
+
+@dataclass(frozen=True)
+class ExportedRow:
+    """A row, and what the split says of it.
+
+    Attributes:
+        table: which manifest it is of. row: as it is there.
+        label: its class as a triplet; None where no pair has that class.
+        split: see `SPLITS`.
+        fold: 0-4 of what is trained with (of an item the largest among its pairs), else None.
+    """
+
+    table: TableName
+    row: ClipRow | UtteranceRow | PairRow
+    label: ClassLabel | None
+    split: Split
+    fold: int | None
+
+    @property
+    def media_name(self) -> str:
+        """Where an export with loose media puts the file: ``clips/<id>.mp4``, ``utterances/<id>.wav``."""
+        return f"{self.table}/{self.row.id}.{'mp4' if self.table == 'clips' else 'wav'}"
+
+
+@dataclass
+class _Item:
+    """What the pairs say of a clip or an utterance."""
+
+    sha256: str
+    sides: frozenset[Literal["train", "test"]] = frozenset()
+    fold: int | None = None
+
+    @property
+    def split(self) -> Split:
+        if len(self.sides) == 2:
+            return "both"
+        return next(iter(self.sides), "neither")
+
+
+class ExportedRows:
+    """The rows of a data set, for an export. Memory grows with the clips and utterances, not with their pairs.
+
+    Args:
+        workspace: where the data set is.
+        with_media: whether the files go along.
+        progress: is told how many rows were read by `rows`.
+
+    Attributes:
+        counts: rows by table and split, of the splits that have any.
+        voices: recorded utterances by voice.
+
+    Raises:
+        InputError: there are no pairs yet, or they are of clips and utterances that are others now.
+        ManifestError: a row cannot be read.
+    """
+
+    def __init__(self, workspace: Workspace, *, with_media: bool, progress: Progress = silent) -> None:
+        self.workspace = workspace
+        self.with_media = with_media
+        self._progress = progress
+        self._done = 0
+        self._labels: dict[str, ClassLabel] = {}
+        self.voices: Counter[str] = Counter()
+        self._items: dict[str, dict[str, _Item]] = {"clips": {}, "utterances": {}}
+        for table, items in self._items.items():
+            for row in self._read(table):
+                assert not isinstance(row, PairRow)
+                items[row.id] = _Item(row.sha256)
+                if isinstance(row, UtteranceRow) and row.source == "recorded":
+                    self.voices[row.voice] += 1
+        self._read_sides()
+        self.counts: dict[TableName, dict[Split, int]] = {}
+        for table in TABLES:
+            found = Counter(one.split for one in self._unchecked(table))
+            self.counts[table] = {split: found[split] for split in SPLITS if found[split]}
+
+    @property
+    def total(self) -> int:
+        """Rows of all tables."""
+        return sum(sum(counts.values()) for counts in self.counts.values())
+
+    def rows(self, table: TableName, split: Split | None = None) -> Iterator[ExportedRow]:
+        """Yield the rows of a table, or those of one split, sorted by id."""
+        for one in self._unchecked(table):
+            if split in (None, one.split):
+                self._done += 1
+                self._progress("export", min(self._done, self.total), self.total, one.table)
+                yield one
+
+    def media(self, one: ExportedRow) -> Path:
+        """The file of a clip or an utterance.
+
+        Raises:
+            ManifestError: it is missing.
+        """
+        assert not isinstance(one.row, PairRow)
+        return resolve(self.workspace.root, one.row.path)
+
+    def read_media(self, one: ExportedRow) -> bytes:
+        """The content of a clip or an utterance, compared with its row's SHA-256.
+
+        Raises:
+            ManifestError: it is missing, or not what the row says.
+        """
+        path = self.media(one)
+        content = path.read_bytes()
+        check_content(path, hashlib.sha256(content).hexdigest(), one)
+        return content
+
+    def _read(self, table: str) -> Iterator[ClipRow | UtteranceRow | PairRow]:
+        kind: TableName = next(name for name in TABLES if name == table)
+        yield from read_rows(self.workspace.manifests / f"{kind}.jsonl", _ROW_TYPES[kind])
+
+    def _unchecked(self, table: TableName) -> Iterator[ExportedRow]:
+        if table == "pairs":
+            yield from self._pairs()
+            return
+        for row in self._read(table):
+            item = self._items[table].get(row.id)
+            if item is None:
+                raise _outdated(self.workspace, row.id)
+            yield ExportedRow(table, row, self._labels.get(row.class_id), item.split, item.fold)
+
+    def _pairs(self) -> Iterator[ExportedRow]:
+        """Every pair; train.jsonl and test.jsonl are sorted by the same ids, so the three are read side by side."""
+        readers = {side: self._read_side(side) for side in _SIDES}
+        heads = {side: next(reader, None) for side, reader in readers.items()}
+        for row in self._read("pairs"):
+            split: Split = "neither"
+            fold = None
+            for side in _SIDES:
+                head = heads[side]
+                if head is not None and head.id == row.id:
+                    split, fold = side, head.fold
+                    heads[side] = next(readers[side], None)
+            yield ExportedRow("pairs", row, self._labels.get(row.class_id), split, fold)
+        for head in heads.values():
+            if head is not None:
+                raise _outdated(self.workspace, head.id)
+
+    def _read_side(self, side: Literal["train", "test"]) -> Iterator[SplitPairRow]:
+        return read_rows(self.workspace.manifests / f"{side}.jsonl", SplitPairRow)
+
+    def _read_sides(self) -> None:
+        for side in _SIDES:
+            for pair in self._read_side(side):
+                self._labels[pair.label.id] = pair.label
+                for table, row in (("clips", pair.clip), ("utterances", pair.utterance)):
+                    item = self._items[table].get(row.id)
+                    if item is None or item.sha256 != row.sha256:
+                        raise _outdated(self.workspace, row.id)
+                    item.sides |= {side}
+                    if pair.fold is not None:
+                        item.fold = max(item.fold or 0, pair.fold)
+
+
+def check_content(path: Path, digest: str, one: ExportedRow) -> None:
+    """Compares the SHA-256 of a file with that of its row.
+
+    Raises:
+        ManifestError: they differ.
+    """
+    assert not isinstance(one.row, PairRow)
+    if digest != one.row.sha256:
+        raise ManifestError(
+            f"The content has changed: its SHA-256 is {digest[:12]}…, the row says {one.row.sha256[:12]}…",
+            where=path,
+            expected="the file that the manifest names",
+            next_step="see what else changed with fmn-data verify; fmn-data build makes the file again",
+        )
+
+
+def _outdated(workspace: Workspace, name: str) -> InputError:
+    return InputError(
+        f"The manifests do not fit together: {name!r} is not the same, or not there, in all of them",
+        where=workspace.manifests,
+        expected="pairs of the clips and utterances that the data set has now",
+        next_step="run fmn-data pairs again",
+    )

@@ -1,0 +1,122 @@
+"""Hugging Face datasets: Parquet with the media in it, which ``datasets.load_dataset(DIR, "clips")`` loads offline.
+
+Three configurations, ``clips``, ``utterances`` and ``pairs``, each with its splits. ``video`` is of the feature Video,
+``audio`` of Audio(sampling_rate=16000); pairs name clips and utterances by their ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.exports.exported_rows import TABLES, ExportedRow, ExportedRows, Split, TableName
+from dataset_tools.exports.output_folder import OutputFolder
+from dataset_tools.exports.registry import FormatOptions
+from dataset_tools.exports.table_columns import COLUMNS
+
+MEDIA_FEATURES: Mapping[TableName, tuple[str, dict[str, Any]]] = {
+    "clips": ("video", {"_type": "Video"}),
+    "utterances": ("audio", {"sampling_rate": 16000, "_type": "Audio"}),
+}
+_DTYPES = {str: "string", int: "int64", float: "float64", bool: "bool"}
+_ROW_BYTES = 256  # of a row without its media, roughly: shards are dealt before they are compressed
+_ROW_GROUP_BYTES = 32_000_000
+_ROW_GROUP_ROWS = 10_000
+
+
+def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> None:
+    """Write the Parquet shards of each configuration and split, and the README.md that declares them.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
+    _pyarrow()
+    output.add_text("README.md", _declarations(rows))
+    for table in TABLES:
+        for split in rows.counts[table]:
+            numbered = _numbered(rows, table, split, options.shard_bytes)
+            for number, shard in groupby(numbered, key=lambda one: one[0]):
+                found = (one for _, one in shard)
+                output.add(f"data/{table}-{split}-{number:05d}.parquet", partial(_write_shard, rows, table, found))
+
+
+def _numbered(
+    rows: ExportedRows, table: TableName, split: Split, shard_bytes: int
+) -> Iterator[tuple[int, ExportedRow]]:
+    """Yield each row with the number of its shard."""
+    number, used = 0, 0
+    for one in rows.rows(table, split):
+        size = _ROW_BYTES + (rows.media(one).stat().st_size if _has_media(rows, table) else 0)
+        if used and used + size > shard_bytes:
+            number, used = number + 1, 0
+        used += size
+        yield number, one
+
+
+def _write_shard(rows: ExportedRows, table: TableName, found: Iterator[ExportedRow], path: Path) -> None:
+    arrow, parquet = _pyarrow()
+    schema = _schema(arrow, rows, table)
+    # A dictionary of media would hold each of them twice in memory, and save nothing.
+    texts = [column.name for column in COLUMNS[table] if column.kind is str]
+    with parquet.ParquetWriter(path, schema, use_dictionary=texts) as writer:
+        group: list[dict[str, Any]] = []
+        size = 0
+        for one in found:
+            values: dict[str, Any] = {column.name: column.value(one) for column in COLUMNS[table]}
+            if _has_media(rows, table):
+                content = rows.read_media(one)
+                values[MEDIA_FEATURES[table][0]] = {"bytes": content, "path": one.media_name.rpartition("/")[2]}
+                size += len(content)
+            group.append(values)
+            if size >= _ROW_GROUP_BYTES or len(group) >= _ROW_GROUP_ROWS:
+                writer.write_table(arrow.Table.from_pylist(group, schema=schema))
+                group, size = [], 0
+        if group:
+            writer.write_table(arrow.Table.from_pylist(group, schema=schema))
+
+
+def _schema(arrow: Any, rows: ExportedRows, table: TableName) -> Any:
+    """The Arrow schema; ``datasets`` reads its own features from the key ``huggingface`` of the metadata."""
+    kinds = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
+    fields = [arrow.field(column.name, kinds[column.kind]) for column in COLUMNS[table]]
+    features: dict[str, Any] = {
+        column.name: {"dtype": _DTYPES[column.kind], "_type": "Value"} for column in COLUMNS[table]
+    }
+    if _has_media(rows, table):
+        name, feature = MEDIA_FEATURES[table]
+        fields.append(arrow.field(name, arrow.struct({"bytes": arrow.binary(), "path": arrow.string()})))
+        features[name] = feature
+    return arrow.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _has_media(rows: ExportedRows, table: TableName) -> bool:
+    return rows.with_media and table in MEDIA_FEATURES
+
+
+def _declarations(rows: ExportedRows) -> str:
+    """README.md: the YAML from which ``datasets`` takes configurations and splits, and a line for people."""
+    lines = ["---", "configs:"]
+    for table in TABLES:
+        lines += [f"- config_name: {table}", *(["  default: true"] if table == "clips" else []), "  data_files:"]
+        for split in rows.counts[table]:
+            lines += [f"  - split: {split}", f"    path: data/{table}-{split}-*.parquet"]
+    counts = ", ".join(f"{sum(rows.counts[table].values())} {table}" for table in TABLES)
+    return "\n".join([*lines, "---", "", f"A video-speech data set: {counts}.", ""])
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise InputError(
+            "pyarrow, which writes Parquet, is not installed",
+            expected="the extra `exports` of the toolkit",
+            next_step="pip install 'fmn-toolkit[exports]'",
+        ) from error
+    return pyarrow, parquet

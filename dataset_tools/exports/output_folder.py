@@ -1,0 +1,166 @@
+"""The folder of an export: written file by file, each whole, so that a killed export resumes; SHA256SUMS at the end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import PARTIAL, remove_partial, sha256_of, write_bytes, written_whole
+
+RECORD = "export.json"
+SUMS = "SHA256SUMS"
+
+
+class OutputFolder:
+    """Takes the files of one export, in an order that never changes. Use it as a context manager.
+
+    A file that is there is not written again: it was renamed to its name when it was complete. ``export.json`` says
+    what the export is of; a folder that says something else, or has other files, is refused. ``SHA256SUMS`` (for
+    ``sha256sum -c``) is written last: an export without it is not complete.
+
+    Args:
+        root: the folder; made where it is not there.
+        record: what the export is of: inputs by content, options. The same record means the same bytes.
+
+    Raises:
+        InputError: there is something else in the folder (on entering).
+        StoppedError: another command writes there, or the disk is full.
+    """
+
+    def __init__(self, root: Path, record: Mapping[str, Any]) -> None:
+        self.root = root
+        self.written = self.kept = 0
+        self._record = dict(record)
+        self._held = ExitStack()
+        self._sums: TextIO | None = None
+        self._known: Iterator[tuple[str, str]] = iter(())
+
+    def __enter__(self) -> OutputFolder:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as entered:
+            handle = os.open(self.root, os.O_RDONLY)
+            entered.callback(os.close, handle)
+            self._lock(handle)
+            self._check_record()
+            for path in self.root.rglob(f"{PARTIAL}*"):
+                remove_partial(path)
+            self._known = _recorded_sums(self.root / SUMS)
+            partial = entered.enter_context(written_whole(self.root / SUMS))
+            self._sums = entered.enter_context(partial.open("w", encoding="utf-8"))
+            self._held = entered.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._held.__exit__(*error)
+
+    def add(self, name: str, write: Callable[[Path], None], *, sha256: str | None = None) -> None:
+        """Writes a file unless it is there.
+
+        Args:
+            name: its path in the folder, POSIX.
+            write: writes it to the path that it is given.
+            sha256: of the content, where it is known beforehand; what is there is compared with it.
+        """
+        assert self._sums is not None
+        path = self.root / name
+        known_name, known = next(self._known, (name, None))
+        expected = sha256 or (known if known_name == name else None)
+        digest = sha256_of(path) if path.is_file() and not path.is_symlink() else ""
+        if digest and expected in (None, digest):
+            self.kept += 1
+        else:
+            with written_whole(path) as partial:
+                write(partial)
+                digest = sha256_of(partial)
+            self.written += 1
+        self._sums.write(f"{digest}  {name}\n")
+
+    def add_text(self, name: str, text: str) -> None:
+        """Writes a text; see `add`."""
+
+        def write(partial: Path) -> None:
+            partial.write_text(text, "utf-8")
+
+        self.add(name, write)
+
+    def copy(self, name: str, source: Path, sha256: str, check: Callable[[Path, str], None]) -> None:
+        """Copies a file of the data set; ``check(source, digest)`` refuses another content than the row's.
+
+        Args:
+            name: its path in the folder.
+            source: the file.
+            sha256: what its row says.
+            check: is called with the source and the SHA-256 of what was copied, before it gets its name.
+        """
+
+        def write(partial: Path) -> None:
+            shutil.copyfile(source, partial)
+            check(source, sha256_of(partial))
+
+        self.add(name, write, sha256=sha256)
+
+    def _lock(self, handle: int) -> None:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoppedError(
+                    "Another command is writing in this folder",
+                    where=self.root,
+                    expected="one export at a time",
+                    next_step="wait until it has ended, or name another folder",
+                ) from None
+
+    def _check_record(self) -> None:
+        content = msgspec.json.format(msgspec.json.encode(self._record)) + b"\n"
+        path = self.root / RECORD
+        there = path.read_bytes() if path.is_file() else None
+        if there is None and next((one for one in self.root.iterdir() if not one.name.startswith(PARTIAL)), None):
+            raise InputError(
+                "There is something else in the folder",
+                where=self.root,
+                expected="an empty folder, or an export of the same data set that was not completed",
+                next_step="name a new folder",
+            )
+        if there is not None and there != content:
+            raise InputError(
+                f"The folder holds another export: {_difference(there, self._record)}",
+                where=path,
+                expected="the same data set in the same format with the same options",
+                next_step="name a new folder, or remove this one first",
+            )
+        if there is None:
+            write_bytes(path, content)
+
+
+def _recorded_sums(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and SHA-256 of each file of an export that was completed before, as it was written."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            digest, _, name = line.rstrip("\n").partition("  ")
+            yield name, digest
+
+
+def _difference(there: bytes, record: Mapping[str, Any]) -> str:
+    """The keys in which two records differ."""
+    try:
+        found = msgspec.json.decode(there, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return "its record cannot be read"
+    wanted = msgspec.json.decode(msgspec.json.encode(record), type=dict[str, Any])
+    names = [
+        name
+        for name in (*wanted, *(name for name in found if name not in wanted))
+        if found.get(name) != wanted.get(name)
+    ]
+    return f"{', '.join(names)} differ" if names else "its record was written in another way"

@@ -1,0 +1,184 @@
+"""Builds the data set of an export without media again, from the footage, and compares it with what was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.build.building import build_dataset
+from dataset_tools.build_record import BuildSummary, LastBuild, read_build, read_last_build, sha256_of_annotations
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.exports.recipe import COMPARED, FOLDER, Recipe, read_recipe
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pairing import make_pairs
+from dataset_tools.video.source_videos import remembered_sources
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class RebuildSummary:
+    """What became of a rebuild.
+
+    Attributes:
+        build: of the build.
+        pairs: how many there are.
+        differences: where the result is not what was exported, a sentence each; none: the same bytes.
+        missing: recorded utterances that did not travel, and cannot be made again.
+    """
+
+    build: BuildSummary
+    pairs: int
+    differences: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "same": not self.differences}
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """An export that is to be built again.
+
+    Attributes:
+        export: its folder.
+        recipe: of it.
+        classes: its classes, as they are read there.
+        last: how it was built.
+    """
+
+    export: Path
+    recipe: Recipe
+    classes: ClassFile
+    last: LastBuild
+
+    def files(self, workspace: Workspace) -> dict[Path, Path]:
+        """What the workspace needs of the export, by where it goes: class file, decisions, recordings, consents."""
+        source = self.export / FOLDER
+        names = ["annotations/reviews.jsonl", "recordings/recordings.jsonl", "recordings/consents.jsonl"]
+        names += sorted(path.relative_to(source).as_posix() for path in source.glob("speech/*.wav"))
+        found = {workspace.root / name: source / name for name in names if (source / name).is_file()}
+        class_file = source / self.recipe.class_file
+        if sha256_of(class_file) != sha256_of(shipped_file("classes.yaml")):
+            found[workspace.annotations / class_file.name] = class_file
+        return found
+
+
+def open_rebuild(export: Path, workspace: Workspace) -> Rebuild:
+    """Reads the recipe of an export; writes nothing.
+
+    Raises:
+        InputError: there is no recipe, or the workspace has a class file, decisions or recordings of its own.
+    """
+    recipe = read_recipe(export)
+    last = read_last_build(Workspace(export / FOLDER))
+    rebuild = Rebuild(export, recipe, load_classes(export / FOLDER / recipe.class_file, last.classes), last)
+    wanted = rebuild.files(workspace)
+    own = [target for target, path in wanted.items() if target.exists() and sha256_of(target) != sha256_of(path)]
+    foreign = (workspace.annotations / "reviews.jsonl", workspace.recordings / "recordings.jsonl")
+    own += [path for path in foreign if path.exists() and path not in wanted]
+    if own:
+        raise InputError(
+            f"The workspace has files of its own that the export has otherwise: {own[0].name}",
+            where=own[0],
+            expected="a new workspace, or one in which this export was built before",
+            next_step="name another workspace: -w DIR",
+        )
+    return rebuild
+
+
+def rebuild_dataset(
+    workspace: Workspace,
+    corpus: Corpus,
+    rebuild: Rebuild,
+    sentences: Sequence[Path],
+    *,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> RebuildSummary:
+    """Cuts, speaks and pairs as the exported data set was, then compares the manifests, and with them all hashes.
+
+    Args:
+        workspace: where to build; see `open_rebuild`.
+        corpus: the footage.
+        rebuild: the export.
+        sentences: where the sentence files may be that were used.
+        jobs: processes at once.
+        progress: is told how far it is.
+
+    Raises:
+        InputError: the annotation file or a sentence file is another than the one that was used; nothing was built.
+        StoppedError: something outside stopped it.
+    """
+    found = sha256_of_annotations(corpus.annotations.path)
+    if found != rebuild.recipe.annotations_sha256:
+        raise InputError(
+            f"The annotation file is another one: its SHA-256 is {found[:12]}…",
+            where=corpus.annotations.path,
+            expected=f"the one that the exported data set was built from, {rebuild.recipe.annotations_sha256[:12]}…",
+            next_step="name the footage that the export is of: --mpii DIR, or --annotations FILE",
+        )
+    options = rebuild.last.options_with(sentences)
+    wanted = rebuild.files(workspace)
+    for target, path in wanted.items():
+        if not target.exists():
+            write_bytes(target, path.read_bytes())
+    own = workspace.annotations / rebuild.recipe.class_file
+    classes = load_classes(own if own in wanted else shipped_file("classes.yaml"), rebuild.last.classes)
+    built = build_dataset(workspace, corpus, classes, options, jobs=jobs, progress=progress)
+    split = rebuild.recipe.split
+    dealt = PairOptions(split=split.split, test_share=split.test_share, seed=split.seed, reviewed=split.reviewed)
+    pairs = make_pairs(workspace, classes, dealt, progress=progress)
+    differences = tuple(_differences(workspace, rebuild))
+    return RebuildSummary(built, pairs.pairs, differences, rebuild.recipe.missing)
+
+
+def _differences(workspace: Workspace, rebuild: Rebuild) -> Iterator[str]:
+    recipe = rebuild.recipe
+    theirs = Workspace(rebuild.export / FOLDER)
+    changed = [name for name in COMPARED if sha256_of(workspace.manifests / name) != recipe.manifests.get(name)]
+    if not changed:
+        return
+    for name, digest in recipe.sources.items():
+        here = {Path(source.path).stem: key for key, source in remembered_sources(workspace.cache / "sources").items()}
+        if here.get(name, digest) != digest:
+            yield f"source video {name}: its SHA-256 is {here[name][:12]}…, in the export {digest[:12]}…"
+    versions, used = read_build(workspace)["versions"], read_build(theirs).get("versions", {})
+    for name, version in versions.items():
+        if used.get(name) != version:
+            yield f"{name}: {version} here, {used.get(name)} when it was exported"
+    for table, row_type in (("clips", ClipRow), ("utterances", UtteranceRow)):
+        yield from _row_differences(table, _by_id(workspace, table, row_type), _by_id(theirs, table, row_type))
+    yield f"these manifests are not the same: {', '.join(changed)}"
+
+
+def _row_differences(table: str, here: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
+    """Rows that are missing, too many, of another content, or otherwise others; some of each by id."""
+    both = here.keys() & theirs.keys()
+    kinds: tuple[tuple[str, Callable[[], set[str]]], ...] = (
+        ("are missing", lambda: theirs.keys() - here.keys()),
+        ("are not in the export", lambda: here.keys() - theirs.keys()),
+        ("have another SHA-256", lambda: {one for one in both if here[one].sha256 != theirs[one].sha256}),
+        (
+            "have another row",
+            lambda: {one for one in both if here[one] != theirs[one] and here[one].sha256 == theirs[one].sha256},
+        ),
+    )
+    for what, find in kinds:
+        ids = sorted(find())
+        if ids:
+            yield f"{len(ids)} {table} {what}: {', '.join(ids[:_SHOWN])}{' and others' * (len(ids) > _SHOWN)}"
+
+
+def _by_id(workspace: Workspace, table: str, row_type: type[ClipRow] | type[UtteranceRow]) -> dict[str, Any]:
+    return {row.id: row for row in read_rows(workspace.manifests / f"{table}.jsonl", row_type)}

@@ -1,0 +1,206 @@
+"""The rebuild recipe of an export without media: ``rebuild/`` with all that ``fmn-data build --from-export`` needs.
+
+It holds ``recipe.json``, the manifests of clips and utterances, build.json, the class file, the decisions of annotators
+(under pseudonyms, without their notes), and recordings whose speakers agreed: those cannot be made again. Footage,
+annotation file and sentence files are not in it: whoever builds has them; they are known by their SHA-256.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.build.inputs import known_class_file
+from dataset_tools.build_record import read_build, read_last_build
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.jsonl import Row, write_jsonl
+from dataset_tools.core.path_parts import FileName, Sha256
+from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.exports.exported_rows import ExportedRows, check_content
+from dataset_tools.exports.output_folder import OutputFolder
+from dataset_tools.exports.rights import RECORDINGS, voices_without_consent
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
+from dataset_tools.speech.consents import ConsentRow, consented_voices
+from dataset_tools.speech.recordings import listed_recordings
+from dataset_tools.video.source_videos import remembered_sources
+
+FOLDER = "rebuild"
+COMPARED = ("clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl")
+"""The manifests that have to come out the same."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.recipe/1"):
+    """rebuild/recipe.json.
+
+    Attributes:
+        manifests: SHA-256 of the manifests, by name (see `COMPARED`).
+        sources: SHA-256 of the source videos, by name; of those that the workspace still knew.
+        class_file: its name in ``rebuild/``.
+        annotations_sha256: of the annotation file of the footage.
+        split: how the pairs were dealt.
+        missing: ids of recorded utterances that do not go along, as no consent of their speakers is known.
+    """
+
+    manifests: dict[str, Sha256]
+    sources: dict[FileName, Sha256]
+    class_file: FileName
+    annotations_sha256: Sha256
+    split: SplitRecord
+    missing: tuple[FileName, ...]
+
+
+def make_recipe(rows: ExportedRows, allowed: Collection[str]) -> Recipe:
+    """The recipe of a data set; writes nothing.
+
+    Args:
+        rows: of the data set.
+        allowed: voices without known consent go along, too, where this names `RECORDINGS`.
+
+    Raises:
+        InputError: it is not known how the data set was built, or its class file is not there any more.
+    """
+    workspace = rows.workspace
+    read_last_build(workspace)  # raises where there are no options to build with
+    split = read_split(workspace)
+    if split is None:
+        raise InputError(
+            "It is not known how the pairs were dealt",
+            where=split_path(workspace),
+            expected="the record that fmn-data pairs writes",
+            next_step="run fmn-data pairs again",
+        )
+    silent = set() if RECORDINGS in allowed else set(voices_without_consent(rows))
+    return Recipe(
+        manifests={name: sha256_of(workspace.manifests / name) for name in COMPARED},
+        sources=_sources(workspace),
+        class_file=_class_file(workspace).name,
+        annotations_sha256=read_build(workspace)["annotations"]["sha256"],
+        split=split,
+        missing=tuple(row.id for row in _recorded(rows) if row.voice in silent),
+    )
+
+
+def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None:
+    """Writes ``rebuild/`` into the folder of an export."""
+    workspace = rows.workspace
+    content = msgspec.json.format(msgspec.json.encode(recipe)) + b"\n"
+    output.add_text(f"{FOLDER}/recipe.json", content.decode())
+    for name in ("build.json", "clips.jsonl", "utterances.jsonl"):
+        output.add_text(f"{FOLDER}/manifests/{name}", (workspace.manifests / name).read_text("utf-8"))
+    output.add_text(f"{FOLDER}/{recipe.class_file}", _class_file(workspace).read_text("utf-8"))
+    reviews = _pseudonymous(read_reviews(reviews_path(workspace)))
+    if reviews:
+        lines = "".join(f"{msgspec.json.encode(row).decode()}\n" for row in reviews)
+        output.add_text(f"{FOLDER}/annotations/reviews.jsonl", lines)
+    _add_recordings(rows, output, {row.id for row in _recorded(rows)} - set(recipe.missing))
+
+
+def read_recipe(export: Path) -> Recipe:
+    """The recipe of an export.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = export / FOLDER / "recipe.json"
+    if not path.is_file():
+        raise InputError(
+            "There is no rebuild recipe",
+            where=path,
+            expected="the folder of an export without media",
+            next_step="ask for an export that was made with: fmn-data export FORMAT DIR --no-media",
+        )
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Recipe)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The rebuild recipe cannot be read: {error}",
+            where=path,
+            expected="what fmn-data export --no-media writes",
+            next_step="check the export against its SHA256SUMS: sha256sum -c SHA256SUMS",
+        ) from error
+
+
+def _class_file(workspace: Workspace) -> Path:
+    """The class file of the build, with the content that it had then."""
+    recorded = read_build(workspace).get("class_file") or {}
+    path = known_class_file(workspace) or shipped_file("classes.yaml")
+    if recorded.get("sha256") != sha256_of(path):
+        raise InputError(
+            "The class file is not what the data set was built with",
+            where=path,
+            expected=f"the content with the SHA-256 {str(recorded.get('sha256'))[:12]}… of manifests/build.json",
+            next_step="run fmn-data build and fmn-data pairs again",
+        )
+    return path
+
+
+def _sources(workspace: Workspace) -> dict[str, str]:
+    """SHA-256 of the source videos of the clips, as far as the workspace remembers one of each name."""
+    remembered = remembered_sources(workspace.cache / "sources")
+    names = Counter(Path(source.path).stem for source in remembered.values())
+    wanted = {row.video for row in read_rows(workspace.manifests / "clips.jsonl", ClipRow)}
+    found = {Path(source.path).stem: digest for digest, source in remembered.items()}
+    return {name: found[name] for name in sorted(wanted) if names[name] == 1}
+
+
+def _recorded(rows: ExportedRows) -> Iterator[UtteranceRow]:
+    """The recordings among the utterances, without copies that were made from them."""
+    for one in rows.rows("utterances"):
+        row = one.row
+        if isinstance(row, UtteranceRow) and row.source == "recorded" and row.augmented is msgspec.UNSET:
+            yield row
+
+
+def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:
+    """The decisions without what tells who made them, and where; the numbers keep the order of the names."""
+    names = {name: f"annotator-{n:04d}" for n, name in enumerate(sorted({row.annotator for row in reviews}), start=1)}
+    replace = msgspec.structs.replace
+    return [
+        replace(
+            row,
+            annotator=names[row.annotator],
+            note=None,
+            lead_time_s=None,
+            label_studio=replace(row.label_studio, server=None),
+        )
+        for row in reviews
+    ]
+
+
+def _add_recordings(rows: ExportedRows, output: OutputFolder, passed_on: Collection[str]) -> None:
+    """The recordings as the data set has them (not as they came), their rows, and the consents."""
+    workspace = rows.workspace
+    recordings = [msgspec.structs.replace(row, name="") for row in listed_recordings(workspace) if row.id in passed_on]
+    if not recordings:
+        return
+    voices = {row.utterance.voice for row in recordings} & consented_voices(workspace)
+    _add_rows(output, "recordings/recordings.jsonl", recordings)
+    _add_rows(output, "recordings/consents.jsonl", list(_consents(workspace, voices)))
+    for one in rows.rows("utterances"):
+        if one.row.id in passed_on:
+            assert isinstance(one.row, UtteranceRow)
+            name = f"{FOLDER}/speech/{one.row.id}.wav"
+            output.copy(name, rows.media(one), one.row.sha256, partial(check_content, one=one))
+
+
+def _consents(workspace: Workspace, voices: Collection[str]) -> Iterator[ConsentRow]:
+    """The consents of the voices, and every tombstone: who withdrew stays barred."""
+    path = workspace.recordings / "consents.jsonl"
+    for row in read_rows(path, ConsentRow) if path.is_file() else ():
+        if row.id in voices or row.withdrawn is not msgspec.UNSET:
+            yield row
+
+
+def _add_rows(output: OutputFolder, name: str, rows: Sequence[Row]) -> None:
+    def write(path: Path) -> None:
+        write_jsonl(path, rows)
+
+    output.add(f"{FOLDER}/{name}", write)

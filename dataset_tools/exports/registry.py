@@ -1,0 +1,65 @@
+"""The registry of export formats: those of the toolkit, and those that other packages declare.
+
+A new format is a function with the signature of `Writer` in an installed package, as an entry point of it::
+
+    [project.entry-points."fmn.exports"]
+    mine = "my_package.export:write"
+
+After that `fmn-data export mine DIR` finds it. The function passes each file to `OutputFolder.add`, in an order that
+depends on the rows alone, and writes the same bytes from the same rows: so it resumes without further ado.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.exports.exported_rows import ExportedRows
+from dataset_tools.exports.output_folder import OutputFolder
+
+ENTRY_POINT_GROUP = "fmn.exports"
+DEFAULT_SHARD_BYTES = 500_000_000
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """What a format may be told.
+
+    Attributes:
+        shard_bytes: of a shard, at most, where the format has shards; a larger sample has one of its own.
+    """
+
+    shard_bytes: int = DEFAULT_SHARD_BYTES
+
+
+Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], None]
+"""Writes every row into the folder; media only where ``ExportedRows.with_media`` says so."""
+
+FORMATS = {
+    "csv": "dataset_tools.exports.csv_tables",
+    "huggingface": "dataset_tools.exports.huggingface",
+    "webdataset": "dataset_tools.exports.webdataset",
+}
+"""Name, and the module whose function ``write`` is the `Writer`."""
+
+
+def find_format(name: str) -> Writer:
+    """The format of a name.
+
+    Raises:
+        InputError: there is none, or it needs a package that is not installed.
+    """
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if name in FORMATS:
+        return cast("Writer", import_module(FORMATS[name]).write)
+    if name not in found:
+        raise InputError(
+            f"There is no export format {name!r}",
+            expected="one of " + ", ".join([*FORMATS, *sorted(found)]),
+            next_step=f"choose one, or install the package that has it (entry point group {ENTRY_POINT_GROUP})",
+        )
+    return cast("Writer", found[name].load())

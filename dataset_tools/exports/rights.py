@@ -1,0 +1,104 @@
+"""What of a data set may be passed on: footage by its licence, recorded voices by the consent of their speakers.
+
+Nothing here is a legal opinion: it is what build.json and recordings/consents.jsonl say. Footage of one's own has no
+licence that the toolkit knows of; MPII Cooking 2 forbids it; a voice that withdrew is never passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from dataset_tools.build_record import FOOTAGE_LICENCE, OWN_LICENCE, read_build
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.exports.exported_rows import ExportedRows
+from dataset_tools.speech.consents import barred_voices, consented_voices
+
+MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE = "mpii-footage", "own-footage", "unknown-footage"
+RECORDINGS = "recordings-without-consent"
+PARTS = (MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE, RECORDINGS)
+"""What ``--allow`` can name."""
+
+_SHOWN_VOICES = 5
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A part of the media that may not be passed on: its name (see `PARTS`), what it is, and why not."""
+
+    name: str
+    what: str
+    why: str
+
+    def text(self) -> str:
+        return f"{self.name}: {self.what} ({self.why})"
+
+
+def withheld_parts(rows: ExportedRows) -> list[Withheld]:
+    """The parts of the media of a data set that may not be passed on, as far as the workspace knows.
+
+    Raises:
+        InputError: recordings of a speaker who withdrew are still in the manifests; or a record cannot be read.
+    """
+    clips = f"{sum(rows.counts['clips'].values())} clips"
+    found = [Withheld(name, clips, why) for name, why in _footage(rows.workspace) if rows.counts["clips"]]
+    is_barred = barred_voices(rows.workspace)
+    barred = sorted(voice for voice in rows.voices if is_barred(voice))
+    if barred:
+        raise InputError(
+            f"The manifests hold recordings of speakers who withdrew: {', '.join(barred)}",
+            where=rows.workspace.manifests / "utterances.jsonl",
+            expected="no trace of a voice whose consent was withdrawn",
+            next_step=f"complete the withdrawal with: fmn-data speech forget {barred[0]}",
+        )
+    silent = voices_without_consent(rows)
+    if silent:
+        count = sum(rows.voices[voice] for voice in silent)
+        names = ", ".join(silent[:_SHOWN_VOICES]) + (" and others" if len(silent) > _SHOWN_VOICES else "")
+        found.append(
+            Withheld(
+                RECORDINGS,
+                f"{count} recorded utterances of {names}",
+                "recordings/consents.jsonl has no consent of these speakers",
+            )
+        )
+    return found
+
+
+def voices_without_consent(rows: ExportedRows) -> list[str]:
+    """The recorded voices whose speakers are not known to have agreed, sorted."""
+    return sorted(rows.voices.keys() - consented_voices(rows.workspace))
+
+
+def check_rights(withheld: Iterable[Withheld], allowed: Collection[str]) -> None:
+    """Refuses media that may not be passed on, unless the part is named in ``allowed``.
+
+    Raises:
+        InputError: some may not; or ``allowed`` names what is no part of any data set.
+    """
+    unknown = sorted(set(allowed) - set(PARTS))
+    if unknown:
+        raise InputError(
+            f"Nothing can be allowed under the name {', '.join(unknown)}",
+            where="--allow",
+            expected="one of " + ", ".join(PARTS),
+            next_step="name a part that the export was refused for",
+        )
+    refused = [part for part in withheld if part.name not in allowed]
+    if refused:
+        raise InputError(
+            "Media of this data set may not be passed on:" + "".join(f"\n  - {part.text()}" for part in refused),
+            expected="media that everybody may have, or your word that you may pass them on",
+            next_step="export the manifests and how to build the media again: --no-media; where you hold the right: "
+            + " ".join(f"--allow {part.name}" for part in refused),
+        )
+
+
+def _footage(workspace: Workspace) -> list[tuple[str, str]]:
+    record = read_build(workspace)
+    if not record:
+        return [(UNKNOWN_FOOTAGE, "there is no manifests/build.json that says what they were cut from")]
+    if record.get("own_footage"):
+        return [(OWN_FOOTAGE, OWN_LICENCE)]
+    return [] if record.get("stand_in") else [(MPII_FOOTAGE, FOOTAGE_LICENCE)]

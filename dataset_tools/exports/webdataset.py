@@ -1,0 +1,95 @@
+"""WebDataset: tar shards of clips and of utterances, a JSON beside each file; pairs as JSONL.
+
+``clips-train-000000.tar`` holds ``<key>.mp4`` and ``<key>.json`` of each clip, ``utterances-…`` wav files;
+``pairs-train.jsonl`` the pairs by the ids that are in the JSON. The key is the id, its dots as ``%2E``: WebDataset
+takes what comes after the first dot for the suffix. The same rows give the same bytes: no times, no users.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, Split, TableName
+from dataset_tools.exports.output_folder import OutputFolder
+from dataset_tools.exports.registry import FormatOptions
+
+_TAR_END_BYTES = tarfile.RECORDSIZE  # what a closed archive has at most after its last member
+
+
+def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> None:
+    """Write the shards of each split; one has at most ``shard_bytes``, unless a single sample has more."""
+    tables: tuple[TableName, ...] = ("clips", "utterances")
+    for table in tables:
+        for split in rows.counts[table]:
+            numbered = _numbered(rows, table, split, options.shard_bytes)
+            for number, samples in groupby(numbered, key=lambda one: one[0]):
+                samples_of_shard = (sample for _, sample in samples)
+                output.add(f"{table}-{split}-{number:06d}.tar", partial(_write_shard, rows, samples_of_shard))
+    for split in rows.counts["pairs"]:
+        output.add(f"pairs-{split}.jsonl", partial(_write_pairs, rows, split))
+
+
+def _numbered(
+    rows: ExportedRows, table: TableName, split: Split, shard_bytes: int
+) -> Iterator[tuple[int, ExportedRow]]:
+    """Yield each sample with the number of its shard."""
+    number, used = 0, 0
+    for one in rows.rows(table, split):
+        media = rows.media(one).stat().st_size if rows.with_media else None
+        sizes = [len(_described(one)), *([media] if media is not None else [])]
+        size = sum(
+            len(_header(_name(one, "json"), each)) + -(-each // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE for each in sizes
+        )
+        if used and used + size + _TAR_END_BYTES > shard_bytes:
+            number, used = number + 1, 0
+        used += size
+        yield number, one
+
+
+def _write_shard(rows: ExportedRows, samples: Iterator[ExportedRow], path: Path) -> None:
+    with path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for one in samples:
+            if rows.with_media:
+                _add(archive, _name(one, one.media_name.rpartition(".")[2]), rows.read_media(one))
+            _add(archive, _name(one, "json"), _described(one))
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    archive.addfile(_member(name, len(content)), io.BytesIO(content))
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)  # time, user and group are 0 and empty, the mode 0644
+    member.size = size
+    return member
+
+
+def _header(name: str, size: int) -> bytes:
+    return _member(name, size).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _name(one: ExportedRow, suffix: str) -> str:
+    return f"{one.row.id.replace('%', '%25').replace('.', '%2E')}.{suffix}"
+
+
+def _described(one: ExportedRow) -> bytes:
+    """The row as in its manifest, without its path; its class as in train.jsonl, the split and the fold."""
+    row: dict[str, Any] = msgspec.to_builtins(one.row)
+    row.pop("path", None)
+    label = {"id": one.row.class_id} if one.label is None else msgspec.to_builtins(one.label)
+    return msgspec.json.encode({**row, "class": label, "split": one.split, "fold": one.fold})
+
+
+def _write_pairs(rows: ExportedRows, split: Split, path: Path) -> None:
+    with path.open("wb") as file:
+        for one in rows.rows("pairs", split):
+            row = {**msgspec.to_builtins(one.row), "split": one.split, "fold": one.fold}
+            file.write(msgspec.json.encode(row) + b"\n")

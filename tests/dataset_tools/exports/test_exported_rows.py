@@ -1,0 +1,117 @@
+"""The rows of an export: splits of items and pairs, manifests that do not fit together, memory, other packages."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.exports.exported_rows import ExportedRows
+from dataset_tools.exports.exporting import export_dataset
+from dataset_tools.exports.registry import find_format
+from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, read_rows, write_rows
+
+
+def test_items_of_a_split_of_pairs_are_on_both_sides(workspace: Workspace) -> None:
+    train = list(read_rows(workspace.manifests / "train.jsonl", SplitPairRow))
+    test = list(read_rows(workspace.manifests / "test.jsonl", SplitPairRow))
+    first = train[0]
+    write_rows(workspace.manifests / "train.jsonl", train[1:])
+    crossed = msgspec.structs.replace(
+        first, id=f"{first.clip.id}__{test[0].utterance.id}", utterance=test[0].utterance, fold=3
+    )
+    write_rows(workspace.manifests / "train.jsonl", sorted([*train, crossed], key=lambda row: row.id))
+    rows = ExportedRows(workspace, with_media=True)
+    found = {one.row.id: (one.split, one.fold) for one in rows.rows("utterances")}
+    assert found[test[0].utterance.id] == ("both", 3)
+    clips = {one.row.id: (one.split, one.fold) for one in rows.rows("clips")}
+    assert clips[first.clip.id] == ("train", 3)
+    assert rows.counts["pairs"] == {"train": 3, "test": 2, "neither": 3}
+    assert [one.row.id for one in rows.rows("pairs", "train")] == sorted([*(row.id for row in train), crossed.id])
+
+
+def test_items_without_pairs_are_in_neither(workspace: Workspace) -> None:
+    for side in ("train", "test"):
+        rows = [row for row in read_rows(workspace.manifests / f"{side}.jsonl", SplitPairRow) if row.label.id != "peel"]
+        write_rows(workspace.manifests / f"{side}.jsonl", rows)
+    found = ExportedRows(workspace, with_media=True)
+    assert found.counts["clips"] == {"train": 1, "test": 1, "neither": 2}
+    assert {one.label for one in found.rows("clips", "neither")} == {None}
+
+
+@pytest.mark.parametrize("name", ["clips", "pairs"])
+def test_pairs_of_an_earlier_data_set_are_refused(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    path = workspace.manifests / f"{name}.jsonl"
+    kind: type[ClipRow | PairRow] = ClipRow if name == "clips" else PairRow
+    write_rows(path, list(read_rows(path, kind))[1:])
+    with pytest.raises(InputError, match="do not fit together"):
+        export_dataset(workspace, "csv", tmp_path / "out")
+
+
+def test_a_clip_that_was_built_anew_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    path = workspace.manifests / "clips.jsonl"
+    clips = [msgspec.structs.replace(row, sha256="0" * 64) for row in read_rows(path, ClipRow)]
+    write_rows(path, clips)
+    with pytest.raises(InputError, match="do not fit together"):
+        export_dataset(workspace, "csv", tmp_path / "out")
+
+
+def test_without_pairs_it_says_what_to_do(workspace: Workspace, tmp_path: Path) -> None:
+    (workspace.manifests / "train.jsonl").unlink()
+    with pytest.raises(InputError, match="no such manifest") as refused:
+        export_dataset(workspace, "csv", tmp_path / "out")
+    assert "fmn-data pairs" in str(refused.value.next_step)
+
+
+@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+def test_memory_does_not_grow_with_the_pairs(
+    workspace: Workspace, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "huggingface":
+        pytest.importorskip("pyarrow")
+        monkeypatch.setattr("dataset_tools.exports.huggingface._ROW_GROUP_ROWS", 500)
+    count = 6_000
+    first = next(iter(read_rows(workspace.manifests / "train.jsonl", SplitPairRow)))
+    write_rows(
+        workspace.manifests / "train.jsonl",
+        (msgspec.structs.replace(first, id=f"{number:06d}") for number in range(count)),
+    )
+    write_rows(
+        workspace.manifests / "pairs.jsonl",
+        (
+            PairRow(id=f"{number:06d}", class_id=first.label.id, clip=first.clip.id, utterance=first.utterance.id)
+            for number in range(count)
+        ),
+    )
+    write_rows(workspace.manifests / "test.jsonl", ())
+    size_bytes = sum((workspace.manifests / f"{name}.jsonl").stat().st_size for name in ("train", "pairs"))
+    assert size_bytes > 5e6
+    export_dataset(workspace, name, tmp_path / "first")  # what is imported stays out of the count
+    tracemalloc.start()
+    summary = export_dataset(workspace, name, tmp_path / "out")
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert summary.counts["pairs"] == {"train": count}
+    assert peak_bytes < 2e6
+
+
+def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "installed" / "their_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "their_export.py").write_text(
+        "def write(rows, output, options):\n"
+        "    output.add_text('ids.txt', ''.join(one.row.id + '\\n' for one in rows.rows('clips')))\n"
+    )
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fmn.exports]\ntheirs = their_export:write\n")
+    monkeypatch.syspath_prepend(info.parent)
+    export_dataset(workspace, "theirs", tmp_path / "out")
+    ids = [row.id for row in read_rows(workspace.manifests / "clips.jsonl", ClipRow)]
+    assert (tmp_path / "out" / "ids.txt").read_text("utf-8").splitlines() == ids
+    with pytest.raises(InputError, match="theirs") as refused:
+        find_format("nothing")
+    assert refused.value.expected == "one of csv, huggingface, webdataset, theirs"

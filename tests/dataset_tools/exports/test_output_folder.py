@@ -1,0 +1,133 @@
+"""An export that is killed resumes with the same bytes; a folder with something else in it is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.core.errors import InputError, ManifestError, StoppedError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.exports import output_folder
+from dataset_tools.exports.exporting import export_dataset
+from dataset_tools.exports.registry import FormatOptions
+
+SMALL = FormatOptions(shard_bytes=15_000)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def killed_export(workspace: Workspace, name: str, folder: Path, at_hash: int) -> bool:
+    """Exports in a process that kills itself when it hashes a file for the n-th time; whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        calls = iter(range(1, at_hash))
+        hashed = output_folder.sha256_of
+
+        def sha256_of(path: Path) -> str:
+            if next(calls, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return hashed(path)
+
+        output_folder.sha256_of = sha256_of
+        export_dataset(workspace, name, folder, options=SMALL)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that other tests left
+@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+def test_killed_again_and_again_it_ends_with_the_same_bytes(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    if name == "huggingface":
+        pytest.importorskip("pyarrow")
+    export_dataset(workspace, name, tmp_path / "whole", options=SMALL)
+    whole = contents(tmp_path / "whole")
+    kills = 0
+    while killed_export(workspace, name, tmp_path / "killed", 2 + kills):
+        kills += 1
+        assert "SHA256SUMS" not in contents(tmp_path / "killed")
+    assert kills > 3
+    assert contents(tmp_path / "killed") == whole
+    assert not list((tmp_path / "killed").rglob(".partial-*"))
+
+
+def test_the_sums_are_those_of_the_files(workspace: Workspace, tmp_path: Path) -> None:
+    import hashlib
+
+    export_dataset(workspace, "csv", tmp_path / "out")
+    lines = (tmp_path / "out" / "SHA256SUMS").read_text().splitlines()
+    listed = {line[66:]: line[:64] for line in lines}
+    found = contents(tmp_path / "out")
+    assert listed == {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in found.items()
+        if name not in ("SHA256SUMS", "export.json")
+    }
+
+
+@pytest.mark.parametrize("name", ["clips.csv", "clips/train-é.v0, 50%2E.mp4"])
+def test_a_damaged_file_of_a_complete_export_is_written_again(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    export_dataset(workspace, "csv", out)
+    whole = contents(out)
+    (out / name).write_bytes(b"damaged")
+    summary = export_dataset(workspace, "csv", out)
+    assert (summary.written, summary.kept) == (1, len(whole) - 3)
+    assert contents(out) == whole
+
+
+def test_a_folder_with_something_else_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="something else"):
+        export_dataset(workspace, "csv", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data set", "thesis.txt"]
+
+
+def test_another_export_in_the_folder_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    export_dataset(workspace, "csv", tmp_path / "out")
+    before = contents(tmp_path / "out")
+    with pytest.raises(InputError, match="another export: format differ"):
+        export_dataset(workspace, "webdataset", tmp_path / "out")
+    with pytest.raises(InputError, match="another export: shard_bytes differ"):
+        export_dataset(workspace, "csv", tmp_path / "out", options=SMALL)
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+def test_a_file_that_is_not_what_its_row_says_is_not_passed_on(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    if name == "huggingface":
+        pytest.importorskip("pyarrow")
+    changed = sorted(workspace.speech.iterdir())[2]
+    changed.write_bytes(b"RIFF of another")
+    with pytest.raises(ManifestError, match="content has changed"):
+        export_dataset(workspace, name, tmp_path / "out")
+    assert not any(b"of another" in content for content in contents(tmp_path / "out").values())
+    assert not (tmp_path / "out" / "SHA256SUMS").exists()
+
+
+def test_one_export_at_a_time(workspace: Workspace, tmp_path: Path) -> None:
+    with (
+        output_folder.OutputFolder(tmp_path / "out", {"schema": "a"}),
+        pytest.raises(StoppedError, match="Another command"),
+        output_folder.OutputFolder(tmp_path / "out", {"schema": "a"}),
+    ):
+        pass
+
+
+def test_a_data_set_that_changes_meanwhile_is_not_taken_for_complete(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = output_folder.OutputFolder.copy
+
+    def copy_while_another_command_writes(self: output_folder.OutputFolder, *arguments: object) -> None:
+        (workspace.manifests / "split.json").write_text("{}")
+        copy(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(output_folder.OutputFolder, "copy", copy_while_another_command_writes)
+    with pytest.raises(StoppedError, match="changed while it was exported"):
+        export_dataset(workspace, "csv", tmp_path / "out")
+    assert not (tmp_path / "out" / "SHA256SUMS").exists()

@@ -1,0 +1,192 @@
+"""An export without media, built again from the footage elsewhere: the same bytes, or what differs is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.cli.main import app
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.standin.standin_corpus import write_standin
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
+from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.speech.consents import Consents
+from dataset_tools.speech.dataset_speech import import_dataset
+
+MANIFESTS = ("build.json", "clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl", "split.json")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("footage") / "corpus"
+    write_standin(root, seed=5, per_class=3, jobs=2)
+    return root
+
+
+@pytest.fixture(scope="session")
+def built(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips of two classes, small pictures."""
+    root = tmp_path_factory.mktemp("built")
+    done = run("build", "--classes", 2, "--per-class", 3, "--short-side", 32, "--mpii", corpus, "-w", root)
+    assert done.exit_code == 0, done.output
+    return root
+
+
+@pytest.fixture(scope="session")
+def theirs(built: Path, tmp_path_factory: pytest.TempPathFactory, make_review: Callable[..., ReviewRow]) -> Workspace:
+    """The data set, one clip rejected, one sentence spoken by Anna, who agreed, one by Ben, who was not asked."""
+    tmp_path = tmp_path_factory.mktemp("theirs")
+    place = Workspace(tmp_path / "data")
+    shutil.copytree(built, place.root)
+    clips = list(read_rows(place.manifests / "clips.jsonl", ClipRow))
+    verdict = make_review(
+        minute=1,
+        id=clips[0].id,
+        content_sha256=clips[0].sha256,
+        verdict="reject",
+        note="my neighbor's kitchen",
+        shown={"class_id": clips[0].class_id},
+    )
+    append_reviews(reviews_path(place), [verdict])
+    spoken = tmp_path / "spoken"
+    spoken.mkdir()
+    lines = ["path,class,clip,voice,text"]
+    for number, voice in enumerate(["anna", "ben"], start=1):
+        sound = 0.1 * np.sin(np.arange(32000) * 0.05 * number) * (np.arange(32000) % 4000 < 3000)
+        soundfile.write(spoken / f"{voice}-private-name.wav", sound, 16000)
+        lines.append(f"{voice}-private-name.wav,,{clips[number].id},{voice},This is {voice}.")
+    (spoken / "list.csv").write_text("\n".join(lines) + "\n")
+    import_dataset(place, spoken / "list.csv", load_classes())
+    Consents(place, "I agree.").admit("Anna", agreed=True)
+    return place
+
+
+@pytest.fixture(scope="session")
+def paired(theirs: Workspace, corpus: Path) -> Workspace:
+    """The same, built with the decision, and paired."""
+    options = ("--classes", 2, "--per-class", 3, "--short-side", 32, "--mpii", corpus)
+    for command in (("build", *options), ("pairs", "--split", "pairs", "--test-share", 0.4, "--seed", 7)):
+        done = run(*command, "-w", theirs.root)
+        assert done.exit_code == 0, done.output
+    return theirs
+
+
+def test_the_same_bytes_elsewhere(paired: Workspace, corpus: Path, tmp_path: Path) -> None:
+    out, ours = tmp_path / "out", tmp_path / "ours"
+    allowed = ("--allow", "recordings-without-consent")
+    exported = run("export", "csv", out, "--no-media", *allowed, "-w", paired.root, "--json")
+    assert exported.exit_code == 0, exported.output
+    assert json.loads(exported.stdout)["missing"] == []
+    done = run("build", "--from-export", out, "--mpii", corpus, "-w", ours, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["same"]
+    for name in MANIFESTS:
+        assert (ours / "manifests" / name).read_bytes() == (paired.root / "manifests" / name).read_bytes()
+    for line in (ours / "manifests" / "clips.jsonl").read_text().splitlines():
+        path = json.loads(line)["path"]
+        assert (ours / path).read_bytes() == (paired.root / path).read_bytes()
+    again = run("build", "--from-export", out, "--mpii", corpus, "-w", ours)
+    assert again.exit_code == 0, again.output
+
+
+def test_what_does_not_concern_the_other_side_stays(paired: Workspace, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    exported = run("export", "csv", out, "--no-media", "-w", paired.root, "--json")
+    assert exported.exit_code == 0, exported.output
+    missing = json.loads(exported.stdout)["missing"]
+    assert [name.split("_")[-2] for name in missing] == ["ben"]
+    everything = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+    for secret in (b"ann@example.com", b"127.0.0.1", b"my neighbor", b"private-name"):
+        assert secret not in everything
+    assert [path.name.split("_")[-2] for path in (out / "rebuild" / "speech").iterdir()] == ["anna"]
+    for folder in (paired.recordings, paired.clips):
+        for path in folder.iterdir():
+            assert path.suffix == ".jsonl" or path.read_bytes() not in everything
+
+
+def test_without_a_recording_it_says_what_differs(paired: Workspace, corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("export", "csv", out, "--no-media", "-w", paired.root).exit_code == 0
+    done = run("build", "--from-export", out, "--mpii", corpus, "-w", tmp_path / "ours", "--json")
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert not found["same"]
+    (missing,) = found["missing"]
+    assert any(f"1 utterances are missing: {missing}" in text for text in found["differences"])
+    assert "utterances.jsonl, pairs.jsonl, train.jsonl, test.jsonl" in found["differences"][-1]
+
+
+def test_other_hashes_are_named(paired: Workspace, corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--no-media", "--allow", "recordings-without-consent", "-w", paired.root)
+    assert run("export", "csv", out, *options).exit_code == 0
+    manifest, recipe = out / "rebuild" / "manifests" / "clips.jsonl", out / "rebuild" / "recipe.json"
+    first = next(iter(read_rows(manifest, ClipRow)))
+    manifest.write_text(manifest.read_text().replace(first.sha256, "0" * 64))
+    content = json.loads(recipe.read_text())
+    content["manifests"]["clips.jsonl"] = "1" * 64
+    content["sources"][first.video] = "2" * 64
+    recipe.write_bytes(msgspec.json.encode(content))
+    done = run("build", "--from-export", out, "--mpii", corpus, "-w", tmp_path / "ours", "--json")
+    assert done.exit_code == 1
+    differences = json.loads(done.stdout)["differences"]
+    assert any(f"1 clips have another SHA-256: {first.id}" in text for text in differences)
+    assert any(text.startswith(f"source video {first.video}") for text in differences)
+
+
+def test_other_footage_is_refused_before_anything_is_written(
+    paired: Workspace, small_corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run("export", "csv", out, "--no-media", "-w", paired.root).exit_code == 0
+    done = run("build", "--from-export", out, "--mpii", small_corpus, "-w", tmp_path / "ours")
+    assert done.exit_code == 2
+    assert "annotation file is another one" in done.output
+    assert not (tmp_path / "ours").exists()
+
+
+def test_decisions_of_the_workspace_are_not_replaced(paired: Workspace, corpus: Path, tmp_path: Path) -> None:
+    out, ours = tmp_path / "out", tmp_path / "ours" / "annotations" / "reviews.jsonl"
+    assert run("export", "csv", out, "--no-media", "-w", paired.root).exit_code == 0
+    ours.parent.mkdir(parents=True)
+    ours.write_bytes(reviews_path(paired).read_bytes())
+    done = run("build", "--from-export", out, "--mpii", corpus, "-w", tmp_path / "ours")
+    assert done.exit_code == 2
+    assert ours.read_bytes() == reviews_path(paired).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "option", [("--per-class", 3), ("--classes", 2), ("--no-speech",), ("--dry-run",), ("--seed", 1)]
+)
+def test_options_that_would_be_ignored_are_refused(tmp_path: Path, corpus: Path, option: tuple[object, ...]) -> None:
+    done = run("build", "--from-export", tmp_path, "--mpii", corpus, *option)
+    assert done.exit_code == 2
+    assert "goes with no option" in done.output
+
+
+def test_an_export_with_media_has_no_recipe(paired: Workspace, corpus: Path, tmp_path: Path) -> None:
+    options = ("--allow", "recordings-without-consent", "-w", paired.root)
+    assert run("export", "csv", tmp_path / "out", *options, "--shard-size", "1GB").exit_code == 0
+    done = run("build", "--from-export", tmp_path / "out", "--mpii", corpus, "-w", tmp_path / "ours")
+    assert done.exit_code == 2
+    assert "--no-media" in done.output
+
+
+def test_a_size_that_cannot_be_read(tmp_path: Path) -> None:
+    for size in ("much", "0", "5 apples", "-3MB"):
+        done = run("export", "csv", tmp_path / "out", f"--shard-size={size}", "-w", tmp_path)
+        assert done.exit_code == 2
+        assert "--shard-size" in done.output

@@ -1,0 +1,93 @@
+"""What may not be passed on is not, unless its name is said; a voice that withdrew never is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.exports.exporting import export_dataset
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.consents import Consents, withdraw
+
+
+@pytest.mark.parametrize(
+    ("fields", "part", "why"),
+    [
+        ({}, "mpii-footage", "scientific use only, no redistribution"),
+        ({"own_footage": True}, "own-footage", "its licence is not known"),
+        (None, "unknown-footage", "build.json"),
+    ],
+)
+def test_footage(
+    workspace: Workspace,
+    tmp_path: Path,
+    make_record: Callable[..., None],
+    fields: dict[str, Any] | None,
+    part: str,
+    why: str,
+) -> None:
+    if fields is None:
+        (workspace.manifests / "build.json").unlink()
+    else:
+        make_record(workspace, **fields)
+    with pytest.raises(InputError) as refused:
+        export_dataset(workspace, "csv", tmp_path / "out")
+    assert f"{part}: 4 clips (" in refused.value.found
+    assert why in refused.value.found
+    assert "--no-media" in str(refused.value.next_step)
+    assert f"--allow {part}" in str(refused.value.next_step)
+    assert not (tmp_path / "out").exists()
+    others = {"mpii-footage", "own-footage", "unknown-footage", "recordings-without-consent"} - {part}
+    with pytest.raises(InputError, match=part):
+        export_dataset(workspace, "csv", tmp_path / "out", allowed=others)
+    summary = export_dataset(workspace, "csv", tmp_path / "out", allowed=[part])
+    assert len(summary.withheld) == 1
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["allowed"] == [part]
+
+
+def test_an_unknown_part_cannot_be_allowed(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="everything"):
+        export_dataset(workspace, "csv", tmp_path / "out", allowed=["everything"])
+
+
+@pytest.fixture
+def recorded(workspace: Workspace, make_manifests: Callable[..., None]) -> Workspace:
+    """The workspace, its utterances recorded by Anna."""
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    spoken = [
+        msgspec.structs.replace(row, source="recorded", voice="anna")
+        for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)
+    ]
+    make_manifests(workspace, clips, spoken, lambda name: name.startswith("test"))
+    return workspace
+
+
+def test_recordings_go_with_consent_only(recorded: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="recordings-without-consent: 4 recorded utterances of anna"):
+        export_dataset(recorded, "csv", tmp_path / "out")
+    export_dataset(recorded, "csv", tmp_path / "allowed", allowed=["recordings-without-consent"])
+    assert Consents(recorded, "I agree.").admit("Anna", agreed=True) == "anna"
+    assert export_dataset(recorded, "csv", tmp_path / "out").withheld == ()
+
+
+def test_what_is_known_of_imported_speakers_is_no_consent(recorded: Workspace, tmp_path: Path) -> None:
+    row = {"schema": "fmn.consent/1", "id": "anna", "name": "anna", "text": "", "time": ""}
+    (recorded.recordings / "consents.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match="recordings-without-consent"):
+        export_dataset(recorded, "csv", tmp_path / "out")
+
+
+@pytest.mark.parametrize("with_media", [True, False])
+def test_who_withdrew_is_never_passed_on(recorded: Workspace, tmp_path: Path, with_media: bool) -> None:
+    Consents(recorded, "I agree.").admit("Anna", agreed=True)
+    withdraw(recorded, "anna")  # as a killed `speech forget` leaves it: the rows are still there
+    with pytest.raises(InputError, match="withdrew: anna"):
+        export_dataset(recorded, "csv", tmp_path / "out", allowed=["recordings-without-consent"], with_media=with_media)
+    assert not (tmp_path / "out").exists()
