@@ -17,6 +17,7 @@ from fmn.data.batches import ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.evaluation.evaluate import evaluate
 from fmn.models import retrieval_model
+from fmn.models.baselines.class_towers import ClassTowers
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.models.step_attention import StepPooling, pooled_log_shares
@@ -145,7 +146,7 @@ def test_each_step_reads_the_slots_by_itself(small: Config, pooling: str, space:
     np.testing.assert_allclose(all_scores(model, items(video, audio)), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["fmn", "two_classifiers"])
+@pytest.mark.parametrize("name", ["fmn", "class_towers", "two_classifiers"])
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_padding_order_and_tiles_change_no_score(
     name: str, pooling: str, small: Config, monkeypatch: pytest.MonkeyPatch
@@ -180,6 +181,19 @@ def test_without_attention_windows_are_their_mean_to_the_bit(name: str, small: C
     means = [clip.mean(0, np.float64).astype(np.float32) for clip in video]
     found, expected = (all_scores(model, items(clips, audio)) for clips in (video, means))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_control_attends_over_its_class_vectors(small: Config) -> None:
+    model = built("class_towers", small, model__step_attention="mean", model__score="memory", training__s1_weight=0.0)
+    assert isinstance(model, ClassTowers)
+    video = rows(5, 2, VIDEO_DIM, 4)
+    with torch.no_grad():
+        standardized = (torch.from_numpy(video[0]) - model.video_mean) / model.video_scale
+        mapped = nn.functional.normalize(model.map_video(standardized), dim=1)
+        cosines = mapped @ nn.functional.normalize(model.class_vectors.video, dim=1).T
+        expected = (cosines / model.config.memory.temperature).softmax(dim=1).mean(dim=0)
+    found = encode_all_clips(model, items(video, rows(6, 2, AUDIO_DIM, 9)), np.arange(2))["log_shares"][0].exp()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_while_the_memories_are_empty_all_agree(small: Config) -> None:
