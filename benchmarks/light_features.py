@@ -6,6 +6,9 @@ each seed holds out another person and other speakers, so that a spread over see
 
     python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3
     python benchmarks/light_features.py --clips video_stills --speech speech --seeds 3 --epochs 8
+
+With --steps it compares whole items with attention of each frame and of each Bi-LSTM state (model.step_attention), on
+light features.
 """
 
 from __future__ import annotations
@@ -31,6 +34,13 @@ from fmn.systems import find_system
 from fmn.training.train import train
 
 SYSTEMS = ("fmn", "two_classifiers")
+FEATURES = {"demo": DEMO, "light": LIGHT}
+WINDOWS = replace(LIGHT, video=replace(LIGHT.video, pooling="none"))
+STEPS = {
+    "vector": WINDOWS,  # without attention their mean is taken: the same as LIGHT
+    "mean": replace(WINDOWS, model=replace(WINDOWS.model, step_attention="mean")),
+    "max": replace(WINDOWS, model=replace(WINDOWS.model, step_attention="max")),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -41,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", action="store_true")
     options = parser.parse_args(arguments)
     found: dict[str, Any] = {"clips": options.clips, "speech": options.speech, "epochs": options.epochs}
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             write_workspace(root, options.data / options.clips, options.data / options.speech, seed)
             for seed in range(options.seeds)
         ]
-        for features, preset in (("demo", DEMO), ("light", LIGHT)):
+        for features, preset in (STEPS if options.steps else FEATURES).items():
             for name in SYSTEMS:
                 config = find_system(name).adapt(replace(preset, system=name))
                 started = time.perf_counter()
@@ -68,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 def run(root: Path, config: Config, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Class mAP and class hit@1, percent, both ways."""
     config = replace(config, training=replace(config.training, epochs=options.epochs, seed=seed))
-    folder = root / "runs" / f"{config.system}-{config.video.kind}-{seed}"
+    folder = root / "runs" / f"{config.system}-{config.video.kind}-{config.model.step_attention}-{seed}"
     train(manifests_of(root, seed) / "train.jsonl", config, folder, device=options.device)
     metrics = evaluate(folder, manifests_of(root, seed) / "test.jsonl", device=options.device).metrics
     return {

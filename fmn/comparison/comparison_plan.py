@@ -12,7 +12,7 @@ from typing import Any
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
-from fmn.config import Config, PresetName, as_dict, preset, with_values
+from fmn.config import Config, PresetName, decisive_values, preset, with_values
 from fmn.data.loading import find_device
 from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
@@ -199,7 +199,7 @@ def plan(
 
 def _digest(config: Config, train_sha256: str) -> str:
     """Eight digits that name what a run depends on but its seed."""
-    values = as_dict(replace(config, training=replace(config.training, seed=0)))
+    values = decisive_values(replace(config, training=replace(config.training, seed=0)))
     text = json.dumps([values, train_sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

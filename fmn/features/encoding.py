@@ -35,13 +35,15 @@ class Encoding(Protocol):
 
     Attributes:
         source: digest of what decides the values, the encoder's own included.
-        axes: of a feature: 1 (clip) or 2 (utterance).
+        axes: of a feature: 1 (clip) or 2 (utterance, windows of a clip).
+        band: of a frame, the numbers of one layer where there are several; None: all.
         note: what results with these features must say: the encoder, and the licence of its weights.
         space: what identifies the joint space that the features are vectors of (`space_of`); empty: none.
     """
 
     source: str
     axes: int
+    band: int | None
     note: str
     space: str
 
@@ -56,9 +58,9 @@ class Encoding(Protocol):
 
 
 class ClipEncoding:
-    """Clip -> [D]: windows (or single frames) of the clip through the encoder, pooled."""
+    """Clip -> [D]: windows (or single frames) of the clip through the encoder, pooled; [W, D] where pooling is none."""
 
-    axes = 1
+    band: int | None = None
 
     def __init__(self, config: VideoFeatureConfig, device: str) -> None:
         """Loads the encoder that ``config.encoder`` names.
@@ -68,6 +70,7 @@ class ClipEncoding:
         """
         self.encoder = open_video_encoder(config.encoder, device)
         self._config, self._device = config, device
+        self.axes = 2 if config.pooling == "none" else 1
         self._window_frames = self.encoder.frames or config.window_frames
         self._choose: Choose | None = getattr(self.encoder, "choose", None)
         self._resize: Resize = "at_most" if self._choose else config.resize
@@ -134,6 +137,7 @@ class UtteranceEncoding:
         """
         self.encoder = open_speech_encoder(config.encoder, device, config.layer)
         self._config, self._device = config, device
+        self.band = self._layer_size() if config.learns_layers else None
         self.note = _note("Audio", self.encoder)
         self.space = space_of(self.encoder)
         self.source = _source(
@@ -143,6 +147,17 @@ class UtteranceEncoding:
             cmvn=config.cmvn,
             layer=config.layer,
         )
+
+    def _layer_size(self) -> int:
+        layers = getattr(self.encoder, "layers", 0)
+        if not layers:
+            raise InputError(
+                f"The encoder {self.encoder.name} gives no layers to learn weights for",
+                where="audio.layer",
+                expected="an encoder whose transformer layers can be read (HuBERT, wav2vec 2.0, WavLM, Whisper)",
+                next_step="leave out audio.layer=learned, or choose another encoder",
+            )
+        return self.encoder.dim // int(layers)
 
     def of(self, media: Media) -> Feature:
         """The sequence of an utterance; an encoder that gives one vector gives a sequence of one frame.

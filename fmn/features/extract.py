@@ -41,7 +41,7 @@ def extract_video(
     progress: Progress = silent,
     networks: Networks | None = None,
 ) -> FeatureSet:
-    """One vector a clip (paper, section 3.1).
+    """One vector a clip (paper, section 3.1), or all its windows where pooling is ``none``.
 
     Threads decode, estimate flow and run the network, all at the same time (see fmn/features/pipeline.py; PyAV, OpenCV
     and torch leave Python's lock while they work).
@@ -56,7 +56,7 @@ def extract_video(
         networks: keeps what is loaded here for the next call with the same dictionary; None: nothing is kept.
 
     Returns:
-        Values float32 ``[dim]``, read from the cache when they are asked for, and the failures.
+        Values float32 ``[dim]``, or ``[windows, dim]``, read from the cache when they are asked for, and the failures.
 
     Raises:
         InputError: the weights or the encoder cannot be used, or the flow method is not there.
@@ -86,7 +86,7 @@ def extract_video(
         estimator(config.flow)  # a missing method is an error of the whole, not of every clip
     with threads(1), device_errors(device):  # jobs are the parallelism, and features depend on no number of threads
         backbone = _kept(networks, config, lambda: Backbone(config, device))
-        store = FeatureCache(cache, backbone.source, dim=config.dim, axes=1)
+        store = FeatureCache(cache, backbone.source, dim=config.dim, axes=2 if config.pooling == "none" else 1)
         found, missing = _cached(items, store)
         computed = described(
             missing,
@@ -126,9 +126,9 @@ def extract_audio(
     from fmn.features.simple_features import utterance_measures
 
     if config.kind == "features":
-        from fmn.features.feature_files import load_feature_files
+        from fmn.features.feature_files import load_feature_files, with_layers
 
-        return load_feature_files(items, Path(config.features), axes=2)
+        return with_layers(load_feature_files(items, Path(config.features), axes=2), config)
     if config.kind == "encoder":
         from fmn.features.encoding import UtteranceEncoding
 
@@ -179,7 +179,7 @@ def _encoded(
         found, missing = _cached(items, store)
         computed = overlapped(lambda item: _isolated(item, encoding.of), missing, jobs)
         features = _collect(stage, items, found, computed, store, progress, note=encoding.note, source=encoding.source)
-        return replace(features, space=encoding.space)
+        return replace(features, space=encoding.space, band=encoding.band)
 
 
 def _measured(

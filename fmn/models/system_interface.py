@@ -87,6 +87,22 @@ class System:
     footnote: Callable[[Config], str] = no_footnote
     joint: bool = False
 
+    def model(self, config: Config, video_dim: int, audio_dim: int, audio_layers: int = 1) -> RetrievalModel:
+        """The untrained model, with weights over the layers in front of it where ``config.audio`` asks for that.
+
+        Args:
+            config: complete.
+            video_dim: numbers of a clip's vector.
+            audio_dim: of an audio frame, all its layers.
+            audio_layers: how many layers an audio frame holds.
+        """
+        model = self.build(config, video_dim, audio_dim // audio_layers)
+        if config.audio.learns_layers:
+            from fmn.models.learned_layers import LearnedLayers
+
+            model.layers = LearnedLayers(audio_layers)
+        return model
+
     def complete(self, config: Config) -> Config:
         """``config`` with every option of the system, those left out at their defaults.
 

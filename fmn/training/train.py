@@ -123,7 +123,8 @@ def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState 
     items, data = prepared.items, prepared.data
     parts = train_val_split(items)
     torch.manual_seed(training_seed(config.training.seed, "weights"))
-    model = find_system(config.system).build(config, data.video_dim, data.audio_dim).to(data.device)
+    audio_layers = data.audio_dim // data.audio_band if config.audio.learns_layers else 1
+    model = find_system(config.system).model(config, data.video_dim, data.audio_dim, audio_layers).to(data.device)
     model.prepare(data, parts.train_clips, parts.train_utterances)
     loop = TrainingLoop(config, model, data, parts)
     if state is None:
@@ -138,9 +139,8 @@ def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState 
         while state.epoch < loop.epochs and not state.patience_is_over(config.training.patience):
             _next_epoch(loop, state, events, progress)
             if state.best_epoch == state.epoch:
-                about = About(
-                    config.system, items.classes, data.video_dim, data.audio_dim, prepared.sources, state.epoch
-                )
+                dims = (data.video_dim, data.audio_dim)
+                about = About(config.system, items.classes, *dims, prepared.sources, state.epoch, audio_layers)
                 save_checkpoint(run, model, about)
             save_state(run, model, loop.optimizer, asdict(state))
     if not parts.leaks:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Layer = int | Literal["last", "mean"]
-"""A transformer layer counted from 1, the last one, or the mean of all."""
+Layer = int | Literal["last", "mean", "learned"]
+"""A transformer layer counted from 1, the last one, the mean of all, or all side by side to be mixed later."""
 NO_LICENCE = "not stated with the weights"
 
 
@@ -73,7 +73,7 @@ class VideoEncoder(Encoder, Protocol):
 
 
 class SpeechEncoder(Encoder, Protocol):
-    """Encodes an utterance.
+    """Encodes an utterance. One that has transformer layers says in ``layers`` how many, for ``audio.layer=learned``.
 
     Attributes:
         sample_rate_hz: of the waveform it is given.
@@ -129,7 +129,7 @@ def source_of(name: str, weights: str, packages: Sequence[str], **settings: Any)
 
 
 def read_layer(layers: Sequence[Tensor], layer: Layer, encoder: str) -> Tensor:
-    """The output of one of the ``layers`` (the first is 1), of the last, or their mean.
+    """The output of one of the ``layers`` (the first is 1), of the last, their mean, or all of them, [..., L · D].
 
     Raises:
         InputError: there is no such layer.
@@ -138,11 +138,13 @@ def read_layer(layers: Sequence[Tensor], layer: Layer, encoder: str) -> Tensor:
 
     if layer == "mean":
         return torch.stack(list(layers)).mean(dim=0)
+    if layer == "learned":
+        return torch.cat(list(layers), dim=-1)
     number = len(layers) if layer == "last" else layer
     if not 1 <= number <= len(layers):
         raise InputError(
             f"The encoder {encoder} has no layer {number}",
             where="audio.layer",
-            expected=f"a number from 1 to {len(layers)}, last, or mean",
+            expected=f"a number from 1 to {len(layers)}, last, mean, or learned",
         )
     return layers[number - 1]

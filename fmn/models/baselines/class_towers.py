@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
+from torch.nn import functional
 
 from dataset_tools.core.errors import InputError
 from fmn.config import Config
@@ -49,9 +50,18 @@ class ClassTowers(FeatureMemoryNetwork):
 
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: Σ over the classes of P(c | clip) · P(c | utterance)."""
-        space = self.config.memory.space
-        of_clips = self.class_vectors.log_shares("video", clips[space]).exp()
-        return of_clips @ self.class_vectors.log_shares("audio", utterances[space]).exp().T
+        of_clips = self._of_classes("video", clips).exp()
+        return of_clips @ self._of_classes("audio", utterances).exp().T
+
+    def _of_classes(self, side: Side, codes: Embeddings) -> Tensor:
+        """[N, classes]: log P(c | item), pooled over its steps where they attend by themselves."""
+        if self.attention is not None:
+            return codes["log_shares"]
+        return self._log_shares(side, codes[self.config.memory.space])
+
+    def _log_shares(self, side: Side, rows: Tensor) -> Tensor:
+        """[..., D] → [..., classes], of learned class vectors."""
+        return self.class_vectors.log_shares(side, rows)
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         super().prepare(data, clips, utterances)
@@ -63,7 +73,7 @@ class ClassTowers(FeatureMemoryNetwork):
         """Writes nothing: there is no memory to write to."""
 
     def _slot_loss(self, side: Side, codes: Embeddings, classes: Tensor) -> Tensor:
-        return self.class_vectors.cross_entropy(side, codes[self.config.memory.space], classes)
+        return functional.nll_loss(self._of_classes(side, codes), classes)
 
     def _write(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
         """Writes nothing."""

@@ -28,7 +28,7 @@ class WithoutMemories(FeatureMemoryNetwork):
 
 def adapt(config: Config) -> Config:
     """The final score is S1; what the memories hold is not asked for."""
-    return replace(config, model=replace(config.model, score="s1"))
+    return replace(config, model=replace(config.model, score="s1", step_attention="off"))
 
 
 SYSTEM = System(

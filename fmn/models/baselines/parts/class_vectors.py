@@ -36,12 +36,12 @@ class ClassVectors(ResizableBuffers):
             setattr(self, side, nn.Parameter(functional.normalize(fresh, dim=1).to(old.device)))
 
     def log_shares(self, side: Side, rows: Tensor) -> Tensor:
-        """[N, D] of one side → log P(class | row) [N, C], in float32 at least, under autocast as well."""
+        """[..., D] of one side → log P(class | row) [..., C], in float32 at least, under autocast as well."""
         vectors = self.video if side == "video" else self.audio
         with torch.autocast(rows.device.type, enabled=False):
-            rows = functional.normalize(rows.float(), dim=1)
+            rows = functional.normalize(rows.float(), dim=-1)
             cosines = rows @ functional.normalize(vectors, dim=1).T
-            return (cosines / self.temperature).log_softmax(dim=1)
+            return (cosines / self.temperature).log_softmax(dim=-1)
 
     def cross_entropy(self, side: Side, rows: Tensor, classes: Tensor) -> Tensor:
         """The mean of −log P(own class | row) over rows [N, D] of classes [N]."""

@@ -41,7 +41,7 @@ class ClipClassifier(nn.Module):
         self.head = ClassHead(units)
 
     def forward(self, video: Tensor) -> Tensor:
-        """[N, Dv] → [N, C]."""
+        """[..., Dv] → [..., C]."""
         logits: Tensor = self.head(self.hidden(self.standardized(video)))
         return logits
 
@@ -59,7 +59,12 @@ class UtteranceClassifier(nn.Module):
         """M sequences → [M, C]."""
         return self.logits(self.encoder(audio))
 
+    def steps(self, audio: Sequences) -> Sequences:
+        """M sequences → logits [M, T, C] of every state of the Bi-LSTM."""
+        states = self.encoder.steps(self.encoder.states(audio))
+        return states._replace(frames=self.logits(states.frames))
+
     def logits(self, vectors: Tensor) -> Tensor:
-        """[M, 2U] → [M, C]."""
+        """[..., 2U] → [..., C]."""
         logits: Tensor = self.head(self.dropout(vectors))
         return logits
