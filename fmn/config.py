@@ -28,7 +28,7 @@ from fmn.features.config import (
 from fmn.renamed_keys import with_new_keys
 from fmn.torch_threads import MOST_THREADS
 
-PresetName = Literal["demo", "paper"]
+PresetName = Literal["demo", "light", "paper"]
 Form = Literal["standard", "as_published"]
 Option = bool | int | float | str
 
@@ -53,6 +53,11 @@ class ModelConfig:
             distances is a match), ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the mapped vectors).
         s1_exponent: in the ``combined`` score the odds of S1 count with this power. S1 knows its training pairs too
             well, so that next to the agreement it counts for more there than it is worth on new items.
+        step_attention: ``off``: an item meets the slots as one vector. Else each of its steps (windows of a clip where
+            ``video.pooling`` is ``none``, states of the Bi-LSTM) has a softmax over slots of its own, and the item's is
+            the ``mean`` of these, or the ``max`` of each share, scaled to sum 1. Classifiers pool the class posteriors
+            of their steps alike; systems with neither slots nor classes have no use for it. Memories are written by
+            items as before. With ``memory.read=softmax`` only.
     """
 
     hidden_size: Size = 1024
@@ -64,6 +69,7 @@ class ModelConfig:
     head_hidden_size: Size = 1024
     score: Literal["combined", "s1/max", "s1*max", "distance", "s1", "memory", "cosine"] = "combined"
     s1_exponent: NotNegative = 0.02
+    step_attention: Literal["off", "mean", "max"] = "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,11 +227,16 @@ DEMO = Config(
     ),
 )
 
-PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "paper": PAPER}
+# The same for real pictures and voices: two pretrained encoders whose weights come with pip (the extra ``light``).
+LIGHT = replace(
+    DEMO, video=replace(DEMO_VIDEO, encoder="efficientnet_lite0"), audio=replace(DEMO_AUDIO, encoder="openwakeword")
+)
+
+PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "light": LIGHT, "paper": PAPER}
 
 
 def preset(name: PresetName, form: Form = "standard") -> Config:
-    """The configuration ``demo`` (two cores) or ``paper`` (the paper's setting where it states one).
+    """The configuration ``demo`` or ``light`` (two cores), or ``paper`` (the paper's setting where it states one).
 
     Raises:
         InputError: there is no such preset or form.
@@ -241,7 +252,7 @@ def as_published(config: Config) -> Config:
     """``config`` with every equation as the paper publishes it, also those that cannot do what its text says."""
     return replace(
         config,
-        model=replace(config.model, head="linear", score="s1/max"),
+        model=replace(config.model, head="linear", score="s1/max", step_attention="off"),
         memory=replace(
             config.memory,
             space="raw",
@@ -259,6 +270,20 @@ def as_published(config: Config) -> Config:
 def as_dict(config: Config) -> dict[str, Any]:
     """``config`` as JSON-ready dictionaries; `config_from_dict` gives it back."""
     return dataclasses.asdict(config)
+
+
+LATER = {"model": {"step_attention": "off"}}
+"""Keys that came later, and the value with which everything is as before."""
+
+
+def decisive_values(config: Config) -> dict[str, Any]:
+    """`as_dict` for a digest: keys that came later count only where they change anything, so names of runs stay."""
+    return {
+        section: {key: value for key, value in values.items() if LATER[section].get(key, ...) != value}
+        if section in LATER
+        else values
+        for section, values in as_dict(config).items()
+    }
 
 
 def config_from_dict(values: Any) -> Config:

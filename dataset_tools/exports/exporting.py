@@ -17,7 +17,7 @@ from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.exports.recipe import add_recipe
+from dataset_tools.exports.recipe import add_recipe, make_recipe
 from dataset_tools.exports.registry import FormatOptions, find_format
 from dataset_tools.exports.rights import check_rights, withheld_parts
 
@@ -83,6 +83,7 @@ def export_dataset(
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(withheld if with_media else (), allowed)
+    recipe = None if with_media else make_recipe(rows, allowed)
     built = read_build(workspace)
     stand_in = built.get("stand_in")
     record = {
@@ -99,7 +100,8 @@ def export_dataset(
     }
     with OutputFolder(folder, record) as output:
         write(rows, output, options)
-        missing = () if with_media else add_recipe(rows, output, allowed).missing
+        if recipe is not None:
+            add_recipe(rows, output, recipe)
         if _hashes(workspace, with_media=with_media) != before:
             raise StoppedError(
                 "The data set was changed while it was exported",
@@ -107,6 +109,7 @@ def export_dataset(
                 expected="manifests that stay as they are",
                 next_step="remove the folder, then export again",
             )
+    missing = () if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
 

@@ -1,14 +1,16 @@
 """Every system on the same manifests, features and splits, with the same tuning budget: the paper's Table 2, anew.
 
 For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
-best mean average precision on fold 0 is trained with every seed and scored on the test manifest. Runs lie under
-``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
+best mean average precision on fold 0 is trained anew with every seed, on all folds and for as many epochs as fold 0
+chose, and scored on the test manifest: every system gets fold 0 in the end, whether it is fitted by gradients or in
+closed form. Runs lie under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dataset_tools.core.errors import StoppedError, ToolkitError
@@ -19,6 +21,7 @@ from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
 from fmn.data.loading import load_features
+from fmn.models.system_interface import not_joint
 from fmn.systems import find_system
 
 
@@ -38,6 +41,11 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     test_items = load_items(comparison.test, comparison.root)
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes = _extract(comparison, entries, (train_items, test_items), jobs, progress)
+    for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
+        if (error := entries[name].error) is not None:
+            del entries[name]
+            notes += (f"{name} is left out. {error.found}.",)
+    comparison = replace(comparison, candidates={name: entry.candidates for name, entry in entries.items()})
     done = 0
 
     def ran(tasks: Sequence[Task]) -> list[RunResult]:
@@ -61,9 +69,9 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
         if any(outcome.error is None for outcome in entry.tried):
             entry.error = None  # a configuration that failed is one that lost
             entry.winner = max(range(len(entry.tried)), key=lambda number: entry.tried[number].validation_score)
-            winner = entry.candidates[entry.winner]
+            epochs = entry.tried[entry.winner].best_epoch
+            winner = entry.candidates[entry.winner].refitted(epochs)
             tested += [(entry, winner.task(comparison, seed, is_tested=True)) for seed in comparison.seeds]
-    done -= len({entry.system.name for entry, _ in tested})  # the first seed of a winner is there already
     for (entry, _), outcome in zip(tested, ran([task for _, task in tested]), strict=True):
         entry.tested.append(outcome)
     progress("compare", comparison.runs, comparison.runs)
@@ -81,6 +89,7 @@ def _extract(
     import torch
 
     known: dict[str, ToolkitError | None] = {}
+    spaces: dict[str, str] = {}
     notes: dict[str, None] = {}
     for entry in entries.values():
         config = entry.candidates[0].config
@@ -93,9 +102,12 @@ def _extract(
                         items, config, device=torch.device(comparison.device), jobs=jobs, progress=progress
                     )
                     notes |= dict.fromkeys(found.notes)
+                    spaces[key] = found.data.space
             except StoppedError:
                 raise
             except ToolkitError as error:
                 known[key] = error
         entry.error = known[key]
+        if entry.error is None and entry.system.joint and not spaces[key]:
+            entry.error = not_joint(config)
     return tuple(notes)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmn.data.sequences import Sequences
+from fmn.data.sequences import Sequences, StoredSequences
 
 Indices = NDArray[np.int64]
 
@@ -25,6 +25,7 @@ class Batch:
         match: [V, A] bool, whether the two are of one class.
         pairs: [B, 2] int64, rows of ``video`` and ``audio``: the pairs that were drawn.
         clip_classes: [V] int64. utterance_classes: [A] int64.
+        windows: of the V clips, where features keep them; ``video`` is their mean then.
     """
 
     video: Tensor
@@ -33,6 +34,7 @@ class Batch:
     pairs: Tensor
     clip_classes: Tensor
     utterance_classes: Tensor
+    windows: Sequences | None = None
 
     def with_audio(self, audio: Sequences) -> Batch:
         """This batch with its utterances varied."""
@@ -43,11 +45,12 @@ class ItemTensors:
     """Every item's features, once, on one device: a batch is gathered there and nothing waits for the host.
 
     Args:
-        video: N vectors [Dv].
+        video: N vectors [Dv], or N sequences of windows [windows, Dv].
         audio: M sequences [frames, F], each at least one frame long.
         clip_classes: [N]. utterance_classes: [M].
         device: where they go.
         audio_band: of an audio frame, how many neighboring values belong together (`FeatureSet.band`); None: all.
+        space: the joint space that clips and utterances are vectors of (`joint_space`); empty: none.
     """
 
     def __init__(
@@ -58,16 +61,16 @@ class ItemTensors:
         utterance_classes: Indices,
         device: torch.device,
         audio_band: int | None = None,
+        space: str = "",
     ) -> None:
         self.device = device
-        self.lengths = np.array([len(sequence) for sequence in audio], dtype=np.int64)
-        self.video = torch.from_numpy(np.stack(video)).to(device)
-        self.frames = torch.from_numpy(np.concatenate(audio)).to(device)
+        self.space = space
+        self._audio = StoredSequences(audio, device)
+        self._windows = StoredSequences(video, device) if video[0].ndim == 2 else None
+        vectors = video if self._windows is None else [clip.mean(0, np.float64).astype(np.float32) for clip in video]
+        self.video = torch.from_numpy(np.stack(vectors)).to(device)
         self.clip_classes = torch.from_numpy(np.asarray(clip_classes, dtype=np.int64)).to(device)
         self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(device)
-        self._starts = torch.from_numpy(np.concatenate([[0], np.cumsum(self.lengths)[:-1]])).to(device)
-        self._lengths = torch.from_numpy(self.lengths).to(device)
-
         self.audio_band = audio_band or self.audio_dim
 
     @property
@@ -76,7 +79,17 @@ class ItemTensors:
 
     @property
     def audio_dim(self) -> int:
-        return self.frames.shape[1]
+        return self._audio.frames.shape[1]
+
+    @property
+    def lengths(self) -> Indices:
+        """[M]: frames of each utterance."""
+        return self._audio.lengths
+
+    @property
+    def most_windows(self) -> int:
+        """Of a clip; 1 where features are vectors."""
+        return 1 if self._windows is None else int(self._windows.lengths.max())
 
     def on_device(self, indices: Indices) -> Tensor:
         """``indices`` as a tensor beside the features; the copy does not wait."""
@@ -87,12 +100,11 @@ class ItemTensors:
 
     def utterances(self, indices: Indices) -> Sequences:
         """The utterances ``indices`` [B], padded with zeros to the longest of them."""
-        at = self.on_device(indices)
-        lengths = self._lengths[at]
-        time = torch.arange(int(self.lengths[indices].max()), device=self.device)
-        inside = time < lengths[:, None]  # [B, T]
-        source = torch.where(inside, self._starts[at][:, None] + time, 0)
-        return Sequences(torch.where(inside[:, :, None], self.frames[source], 0.0), lengths)
+        return self._audio.padded(indices, self.on_device(indices))
+
+    def windows(self, indices: Indices) -> Sequences | None:
+        """The windows of the clips ``indices`` [B]; None where features are vectors."""
+        return None if self._windows is None else self._windows.padded(indices, self.on_device(indices))
 
     def batch(self, pairs: Indices) -> Batch:
         """The batch of ``pairs`` [B, 2] (clip, utterance)."""
@@ -107,6 +119,7 @@ class ItemTensors:
             pairs=self.on_device(np.stack([clip_rows, utterance_rows], axis=1)),
             clip_classes=clip_classes,
             utterance_classes=utterance_classes,
+            windows=self.windows(clips),
         )
 
 

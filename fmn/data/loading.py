@@ -15,6 +15,7 @@ from fmn.config import Config
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, train_val_split
 from fmn.features.extract import extract_audio, extract_video
+from fmn.features.media import joint_space
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,7 @@ def load_features(
         left.utterance_classes,
         device,
         audio.band,
+        joint_space(video, audio),
     )
     notes = tuple(note for note in (video.note, audio.note, _seen_before(left, video.trained_on)) if note)
     return FeatureDataset(left, data, failures, (video.source, audio.source), notes)

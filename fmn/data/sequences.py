@@ -1,9 +1,13 @@
-"""Padded sequences of audio frames: what an utterance is to a model."""
+"""Padded sequences: the frames of an utterance, or the windows of a clip, as a model sees them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -17,3 +21,36 @@ class Sequences(NamedTuple):
 
     frames: Tensor
     lengths: Tensor
+
+    @property
+    def inside(self) -> Tensor:
+        """[B, T] bool: what is no padding."""
+        return torch.arange(self.frames.shape[1], device=self.frames.device) < self.lengths[:, None]
+
+    @classmethod
+    def of_vectors(cls, vectors: Tensor) -> Sequences:
+        """[B, F] as sequences of one frame."""
+        return cls(vectors[:, None], torch.ones(len(vectors), dtype=torch.int64, device=vectors.device))
+
+
+class StoredSequences:
+    """Sequences one behind the other, without padding, on one device.
+
+    Args:
+        sequences: N arrays [T, F], each at least one frame long.
+        device: where they go.
+    """
+
+    def __init__(self, sequences: Sequence[NDArray[np.float32]], device: torch.device) -> None:
+        self.lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+        self.frames = torch.from_numpy(np.concatenate(sequences)).to(device)
+        self._starts = torch.from_numpy(np.concatenate([[0], np.cumsum(self.lengths)[:-1]])).to(device)
+        self._lengths = torch.from_numpy(self.lengths).to(device)
+
+    def padded(self, indices: NDArray[np.int64], at: Tensor) -> Sequences:
+        """Some of the sequences, padded with zeros to the longest of them; ``at`` is ``indices`` on the device."""
+        lengths = self._lengths[at]
+        time = torch.arange(int(self.lengths[indices].max()), device=self.frames.device)
+        inside = time < lengths[:, None]  # [B, T]
+        source = torch.where(inside, self._starts[at][:, None] + time, 0)
+        return Sequences(torch.where(inside[:, :, None], self.frames[source], 0.0), lengths)

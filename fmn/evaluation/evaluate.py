@@ -23,6 +23,7 @@ from fmn.evaluation.trec_files import TREC_TOP, write_trec_files
 from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state
@@ -204,10 +205,10 @@ def measure(
 
 
 def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
-    """Checks that the features have the sizes that the run was trained with.
+    """Checks that the features have the sizes that the run was trained with, and are what its system needs.
 
     Raises:
-        InputError: they have not.
+        InputError: they have not, or are not.
     """
     found = (data.video_dim, data.audio_dim)
     wanted = (loaded.about.video_dim, loaded.about.audio_dim)
@@ -218,6 +219,7 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
             expected="the configuration that the run was trained with",
             next_step="restore its config.json, or train again",
         )
+    loaded.model.check(data)
 
 
 def notes_of(
@@ -236,6 +238,8 @@ def notes_of(
     state = read_run_state(loaded.path)
     if standin is not None:
         notes.insert(0, "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.")
+    if footnote := find_system(loaded.config.system).footnote(loaded.config):
+        notes.append(f"{loaded.config.system}: {footnote}.")
     if sources != loaded.about.sources:
         notes.append("The features were computed otherwise than in training (other weights or versions of libraries).")
     if state is not None:

@@ -59,7 +59,7 @@ def measure_while_updating(
         orders, with ``sd``; beside them ``orders`` and ``how``.
 
     Raises:
-        InputError: the system has no memories that are read.
+        InputError: the system has no memories that are read, or reads them when it encodes (``model.step_attention``).
     """
     model = loaded.model
     if not isinstance(model, FeatureMemoryNetwork) or model.config.model.score in ("s1", "cosine"):
@@ -68,6 +68,13 @@ def measure_while_updating(
             where=loaded.path,
             expected="a run of fmn whose model.score reads the memories",
             next_step="leave out --update-memory",
+        )
+    if model.attention is not None:
+        raise InputError(
+            "Steps attend to slots when an item is encoded, and every query that is written would move the slots",
+            where=f"model.step_attention={model.config.model.step_attention} of {loaded.path}",
+            expected="a run without attention of steps",
+            next_step="leave out --update-memory, or train with model.step_attention=off",
         )
     clip_classes = [row.class_id for row in items.clips]
     utterance_classes = [row.class_id for row in items.utterances]

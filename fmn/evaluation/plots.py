@@ -202,7 +202,8 @@ def slot_uses(
         ("clips", clips, model.memory.video_slots),
         ("utterances", utterances, model.memory.audio_slots),
     ):
-        chosen = _cosines(codes[space], slots[:size]).argmax(1).cpu().numpy()
+        read = codes["log_shares"] if model.attention is not None else _cosines(codes[space], slots[:size])
+        chosen = read.argmax(1).cpu().numpy()
         found[name] = 100 * np.bincount(chosen, minlength=size) / max(1, len(chosen))
     return found
 

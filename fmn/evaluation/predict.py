@@ -19,7 +19,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit
 from fmn.features.extract import extract_audio, extract_video
-from fmn.features.media import Media
+from fmn.features.media import Media, joint_space
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
@@ -90,6 +90,7 @@ def predict(
         np.zeros(len(rows), dtype=np.int64),
         utterance_classes,
         chosen,
+        space=joint_space(video, audio),
     )
     check_fit(loaded, data)
     with threads(config.training.threads):

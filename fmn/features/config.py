@@ -20,7 +20,7 @@ FlowMethod = Literal["dis", "dis_fast", "tvl1"]
 VideoKind = Literal["backbone", "encoder", "features", "mean_colour", "duration", "file_size"]
 AudioKind = Literal["mfcc", "log_mel", "encoder", "features", "duration", "file_size"]
 
-Pooling = Literal["mean", "max"]
+Pooling = Literal["mean", "max", "none"]
 WHOLE_CLIPS = "features are of whole clips, and frames is 'middle' (the system one_frame cannot use them)"
 
 I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
@@ -68,7 +68,8 @@ class VideoFeatureConfig:
         encoder: a pretrained encoder in place of the backbone (``timm:NAME``; docs/encoders.md). It sees the windows
             above, RGB only, in its own size and, where it has one, its own number of frames.
         features: a folder or a file of features of one's own in place of the backbone (docs/encoders.md).
-        pooling: how windows (frames, of an encoder of pictures; rows, of features of one's own) become one vector.
+        pooling: how windows (frames, of an encoder of pictures; rows, of features of one's own) become one vector;
+            with ``none`` they stay a sequence: systems attend to each (``model.step_attention``), or take their mean.
     """
 
     kind: VideoKind = "backbone"
@@ -159,7 +160,8 @@ class AudioFeatureConfig:
         encoder: a pretrained encoder in place of MFCC (``hubert_base``; docs/encoders.md), of whose sequence only
             ``cmvn`` counts here; one vector of the whole utterance stays as it is.
         features: a folder or a file of features of one's own in place of MFCC, used as they are.
-        layer: which of its transformer layers is read, from 1; the ``last``, or the ``mean`` of all.
+        layer: which of its transformer layers is read, from 1; the ``last``; the ``mean`` of all; or ``learned``: all
+            are kept, side by side, and mixed with weights that are learned with the model (SUPERB, Yang et al. 2021).
     """
 
     kind: AudioKind = "mfcc"
@@ -173,7 +175,7 @@ class AudioFeatureConfig:
     cmvn: bool = True
     encoder: str = ""
     features: str = ""
-    layer: Annotated[int, Meta(ge=1, le=1000)] | Literal["last", "mean"] = "last"
+    layer: Annotated[int, Meta(ge=1, le=1000)] | Literal["last", "mean", "learned"] = "last"
 
     def __post_init__(self) -> None:
         _imply_kind(self, "mfcc")
@@ -183,8 +185,18 @@ class AudioFeatureConfig:
             _at_least("window_ms", self.window_ms, "hop_ms", self.hop_ms),
             None if self.delta_frames % 2 else f"delta_frames is {self.delta_frames}, expected an odd number",
             _named_once(self),
-            f"layer is {self.layer!r}, and there is no encoder" if self.layer != "last" and not self.encoder else None,
+            f"layer is {self.layer!r}, and there is no encoder" if self._layer_of_nothing else None,
         )
+
+    @property
+    def _layer_of_nothing(self) -> bool:
+        """A layer is asked for where there are none; exported features may hold all layers."""
+        return self.layer != "last" and not self.encoder and not (self.layer == "learned" and self.features)
+
+    @property
+    def learns_layers(self) -> bool:
+        """Whether a frame holds all layers of an encoder; the band is then the size of one."""
+        return self.layer == "learned" and self.kind in ("encoder", "features")
 
     @property
     def dim(self) -> int:
@@ -227,9 +239,9 @@ def _digest(config: VideoFeatureConfig | AudioFeatureConfig) -> str:
 
 
 def _imply_kind(config: VideoFeatureConfig | AudioFeatureConfig, default: str) -> None:
-    """Naming an encoder or features decides the kind, where it is the default; simple baselines keep theirs."""
+    """Naming an encoder or features decides the kind; simple baselines keep theirs."""
     named = next((kind for kind in ("encoder", "features") if getattr(config, kind)), None)
-    if named and config.kind == default:
+    if named and config.kind in (default, "encoder", "features"):
         object.__setattr__(config, "kind", named)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError
 from fmn.features.audio import read_audio
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
-from fmn.features.encoders.interface import Encoder
+from fmn.features.encoders.interface import Encoder, space_of
 from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
 from fmn.features.frame_sampling import sample_frames
-from fmn.features.frames import read_frames
+from fmn.features.frames import Resize, read_frames
 from fmn.features.media import Media
 from fmn.features.mfcc import mean_variance_normalized
 from fmn.features.pipeline import pooled
@@ -26,6 +27,7 @@ from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import device_errors
 
 Feature = NDArray[np.float32]
+Choose = Callable[[NDArray[np.float64]], NDArray[np.intp]]
 
 
 class Encoding(Protocol):
@@ -33,13 +35,17 @@ class Encoding(Protocol):
 
     Attributes:
         source: digest of what decides the values, the encoder's own included.
-        axes: of a feature: 1 (clip) or 2 (utterance).
+        axes: of a feature: 1 (clip) or 2 (utterance, windows of a clip).
+        band: of a frame, the numbers of one layer where there are several; None: all.
         note: what results with these features must say: the encoder, and the licence of its weights.
+        space: what identifies the joint space that the features are vectors of (`space_of`); empty: none.
     """
 
     source: str
     axes: int
+    band: int | None
     note: str
+    space: str
 
     @property
     def encoder(self) -> Encoder:
@@ -52,9 +58,9 @@ class Encoding(Protocol):
 
 
 class ClipEncoding:
-    """Clip -> [D]: windows (or single frames) of the clip through the encoder, pooled."""
+    """Clip -> [D]: windows (or single frames) of the clip through the encoder, pooled; [W, D] where pooling is none."""
 
-    axes = 1
+    band: int | None = None
 
     def __init__(self, config: VideoFeatureConfig, device: str) -> None:
         """Loads the encoder that ``config.encoder`` names.
@@ -64,29 +70,41 @@ class ClipEncoding:
         """
         self.encoder = open_video_encoder(config.encoder, device)
         self._config, self._device = config, device
+        self.axes = 2 if config.pooling == "none" else 1
         self._window_frames = self.encoder.frames or config.window_frames
+        self._choose: Choose | None = getattr(self.encoder, "choose", None)
+        self._resize: Resize = "at_most" if self._choose else config.resize
         self.note = _note("Video", self.encoder)
+        self.space = space_of(self.encoder) if config.pooling == "mean" else ""  # no maximum of vectors lies in it
+        windows = {
+            "window_frames": self._window_frames,
+            "sample_fps": config.sample_fps,
+            "windows": config.windows,
+        }
         self.source = _source(
             "video",
             self.encoder,
             size_px=self.encoder.size_px,
-            window_frames=self._window_frames,
-            sample_fps=config.sample_fps,
-            windows=config.windows,
             frames=config.frames,
-            resize=config.resize,
+            resize=self._resize,
             pooling=config.pooling,
             av=av.__version__,
+            **({} if self._choose else windows),
         )
 
     def of(self, media: Media) -> Feature:
-        """The feature of a clip. A picture encoder sees each frame of the windows once.
+        """The feature of a clip. A picture encoder sees each frame of the windows once; one that chooses, its choice.
 
         Raises:
             SampleError: the clip cannot be read.
         """
 
         def plan(times_s: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+            if self._choose:
+                chosen = self._choose(times_s)
+                if self._config.frames == "middle":
+                    chosen = np.full_like(chosen, len(times_s) // 2)
+                return np.arange(len(times_s)), chosen[None]
             frames = sample_frames(times_s, self._config.sample_fps)
             return frames, windows_of(len(frames), self._config, self._window_frames)
 
@@ -95,10 +113,12 @@ class ClipEncoding:
             return frames[np.unique(windows)]
 
         size_px = self.encoder.size_px
-        rgb, times_s = read_frames(media.path, needed, resize_px=size_px, resize=self._config.resize)
-        rgb = center_crop(rgb, size_px)
+        rgb, times_s = read_frames(media.path, needed, resize_px=size_px, resize=self._resize)
+        if not self._choose:
+            rgb = center_crop(rgb, size_px)
         _, windows = plan(times_s)
-        views = [rgb] if self.encoder.frames is None else list(rgb[np.searchsorted(np.unique(windows), windows)])
+        once = self.encoder.frames is None and not self._choose
+        views = [rgb] if once else list(rgb[np.searchsorted(np.unique(windows), windows)])
         with _on(self._device, "video features"):
             rows = [_rows(self.encoder, self.encoder.encode(view)) for view in views]
         return pooled(np.concatenate(rows), self._config.pooling)
@@ -117,7 +137,9 @@ class UtteranceEncoding:
         """
         self.encoder = open_speech_encoder(config.encoder, device, config.layer)
         self._config, self._device = config, device
+        self.band = self._layer_size() if config.learns_layers else None
         self.note = _note("Audio", self.encoder)
+        self.space = space_of(self.encoder)
         self.source = _source(
             "audio",
             self.encoder,
@@ -125,6 +147,17 @@ class UtteranceEncoding:
             cmvn=config.cmvn,
             layer=config.layer,
         )
+
+    def _layer_size(self) -> int:
+        layers = getattr(self.encoder, "layers", 0)
+        if not layers:
+            raise InputError(
+                f"The encoder {self.encoder.name} gives no layers to learn weights for",
+                where="audio.layer",
+                expected="an encoder whose transformer layers can be read (HuBERT, wav2vec 2.0, WavLM, Whisper)",
+                next_step="leave out audio.layer=learned, or choose another encoder",
+            )
+        return self.encoder.dim // int(layers)
 
     def of(self, media: Media) -> Feature:
         """The sequence of an utterance; an encoder that gives one vector gives a sequence of one frame.
@@ -135,6 +168,13 @@ class UtteranceEncoding:
         waveform = read_audio(media.path, self.encoder.sample_rate_hz).numpy()
         with _on(self._device, "audio features"):
             sequence = _rows(self.encoder, self.encoder.encode(waveform))
+        if self.space and len(sequence) != 1:
+            raise InputError(
+                f"The encoder gives {len(sequence)} vectors of an utterance, and has a space",
+                where=self.encoder.name,
+                expected="one vector, [D], in the space of the clips",
+                next_step="correct the encoder",
+            )
         if self._config.cmvn and len(sequence) > 1:
             sequence = mean_variance_normalized(torch.from_numpy(sequence).double()).float().numpy()
         return sequence

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, SampleError, ToolkitError
 from dataset_tools.core.files import sha256_of, write_bytes, written_whole
-from fmn.features.config import Pooling
+from fmn.features.config import AudioFeatureConfig, Pooling
 from fmn.features.encoders.libraries import library
 from fmn.features.media import FeatureSet, Media
 from fmn.features.pipeline import pooled
@@ -38,6 +38,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
         note: what must be said of them.
         trained_on: SHA-256 of clips that the network behind them was trained on.
         band: of an audio frame, how many neighboring values belong together; None: all.
+        space: what identifies the joint space that they are vectors of; empty: none.
         content: digest of all the files.
     """
 
@@ -46,6 +47,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
     note: str | None
     trained_on: list[str]
     band: int | None
+    space: str = ""
     content: str
 
 
@@ -96,7 +98,8 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     Args:
         items: clips or utterances.
         path: as of `open_features`.
-        axes: 1 gives vectors [D] (of a sequence, pooled), 2 sequences [T, D] (of a vector, one frame).
+        axes: 1 gives vectors [D] (of a sequence, pooled), 2 sequences [T, D] (of a vector, one frame); so does 1 with
+            the pooling ``none``.
         pooling: see ``axes``.
 
     Returns:
@@ -127,8 +130,24 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     about = _about(path)
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
-        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band)
+        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band, about.space)
     return FeatureSet(dim, values, failures, f"files-{files.content[:16]}", 0, f"Features are read from {path.name}.")
+
+
+def with_layers(found: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
+    """Audio features as they were read, if they can be used as ``config.layer`` says.
+
+    Raises:
+        InputError: weights over layers are to be learned, and nothing says where a layer of these features ends.
+    """
+    if config.learns_layers and (found.band is None or found.dim % found.band):
+        raise InputError(
+            "audio.layer is learned, and nothing says which numbers of a frame are of which layer",
+            where=config.features,
+            expected=f"an export of features with audio.layer=learned, with its {ABOUT_FILE}, unchanged",
+            next_step="export them again, or leave out audio.layer=learned",
+        )
+    return found
 
 
 def save_feature_files(folder: Path, found: FeatureSet) -> None:
@@ -155,6 +174,7 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
         note=found.note,
         trained_on=sorted(found.trained_on),
         band=found.band,
+        space=found.space,
         content=_folder(folder).content,
     )
     write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")
@@ -180,7 +200,7 @@ def _feature(item: Media, files: FeatureFiles, axes: int, pooling: Pooling) -> F
             expected="finite numbers, [D] or [T, D]",
             next_step="compute it again",
         )
-    if axes == 2:
+    if axes == 2 or pooling == "none":
         return np.ascontiguousarray(np.atleast_2d(value))
     return value if value.ndim == 1 else pooled(value, pooling)
 

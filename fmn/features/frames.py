@@ -18,14 +18,19 @@ from dataset_tools.core.media_formats import OPENED_ALONE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Resize = Literal["short_side", "square"]
+Resize = Literal["short_side", "square", "at_most"]
 
 
 def resized_size(height: int, width: int, resize_px: int, resize: Resize) -> tuple[int, int]:
-    """Height and width after resizing: the short side becomes ``resize_px`` (``short_side``), or both (``square``)."""
+    """Height and width after resizing: the short side becomes ``resize_px`` (``short_side``), or both (``square``).
+
+    ``at_most`` makes the short side smaller where it is longer, and enlarges nothing.
+    """
     if resize == "square":
         return resize_px, resize_px
     short = min(height, width)
+    if resize == "at_most" and short <= resize_px:
+        return height, width
     return round(height * resize_px / short), round(width * resize_px / short)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,20 +35,28 @@ class FeatureSet:
 
     Attributes:
         dim: length of a clip's vector; values a frame of an utterance's sequence.
-        values: sha256 → float32 ``[dim]`` (video) or ``[frames, dim]`` (audio). All finite.
+        values: sha256 → float32 ``[dim]`` or ``[windows, dim]`` (video), ``[frames, dim]`` (audio). All finite. What
+            was extracted is read from the cache each time it is asked for.
         failures: sha256 → why there is no feature. An item is in exactly one of the two.
         source: digest of what decided the values: configuration, weights, versions of the libraries.
         computed: how many were computed now; the others came from the cache.
         note: what must be said wherever results with these features are shown, or null.
-        band: of an audio frame, how many neighboring values belong together (MFCC of one order); None: all.
+        band: of an audio frame, how many neighboring values belong together (MFCC of one order, one layer); None: all.
         trained_on: sha256 of the media that the network behind the features was trained on, as far as it tells.
+        space: what identifies the joint space that they are vectors of (`fmn.features.encoders.interface.space_of`).
     """
 
     dim: int
-    values: dict[str, NDArray[np.float32]]
+    values: Mapping[str, NDArray[np.float32]]
     failures: dict[str, ToolkitError] = field(default_factory=dict)
     source: str = ""
     computed: int = 0
     note: str | None = None
     trained_on: frozenset[str] = frozenset()
     band: int | None = None
+    space: str = ""
+
+
+def joint_space(video: FeatureSet, audio: FeatureSet) -> str:
+    """The space that both kinds of features are vectors of; empty where they are of no joint encoder."""
+    return video.space if video.space == audio.space else ""

@@ -59,7 +59,9 @@ _Window = tuple[_Clip, int]
 
 
 def pooled(rows: NDArray[np.float32], pooling: Pooling) -> Feature:
-    """[windows, dim] of a clip -> [dim]."""
+    """[windows, dim] of a clip -> [dim], or as they are (``none``)."""
+    if pooling == "none":
+        return rows
     one: Feature = rows.max(axis=0) if pooling == "max" else rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     return one
 

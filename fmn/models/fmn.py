@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dataset_tools.core.errors import InputError
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
 from fmn.data.sequences import Sequences
@@ -22,47 +23,12 @@ from fmn.models.retrieval_model import (
     encode_all_utterances,
     eval_mode,
 )
-from fmn.models.system_interface import Changes, System
+from fmn.models.score_heads import HiddenHead, LinearHead
+from fmn.models.step_attention import StepPooling, pooled_log_shares
+from fmn.models.system_interface import Changes, ClassCrossEntropy, System
 from fmn.models.utterance_encoder import UtteranceEncoder
 
 LEAST_AGREEMENT = 1e-4  # keeps the logarithm of an agreement of 0 finite
-
-
-class HiddenHead(nn.Module):
-    """S1 of the working form: the two mapped vectors side by side, a hidden layer, one output.
-
-    The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix.
-    """
-
-    def __init__(self, embed_dim: int, units: int, dropout: float) -> None:
-        super().__init__()
-        self.video = nn.Linear(embed_dim, units)
-        self.audio = nn.Linear(embed_dim, units, bias=False)
-        self.output = nn.Linear(units, 1)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
-        hidden = torch.relu(self.video(video) + self.audio(audio))
-        logit: Tensor = self.output(self.dropout(hidden)).squeeze(-1)
-        return logit
-
-
-class LinearHead(nn.Module):
-    """S1 as printed: the two mapped vectors side by side, one layer, softmax over "match" and "no match".
-
-    Its logit is a term of the clip plus a term of the utterance: for one query the order of the gallery is fixed.
-    """
-
-    def __init__(self, embed_dim: int) -> None:
-        super().__init__()
-        self.video = nn.Linear(embed_dim, 2)
-        self.audio = nn.Linear(embed_dim, 2, bias=False)
-
-    def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
-        both: Tensor = self.video(video) + self.audio(audio)  # [..., 2]: match, no match
-        return both[..., 0] - both[..., 1]
 
 
 class FeatureMemoryNetwork(RetrievalModel):
@@ -81,6 +47,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         super().__init__()
         model, memory = config.model, config.memory
         self.config = config
+        self.attention = _attention(config)
         self.register_buffer("video_mean", torch.zeros(video_dim))
         self.register_buffer("video_scale", torch.ones(video_dim))
         self.encoder = UtteranceEncoder(audio_dim, model.hidden_size, stack=model.frame_stack, pooling=model.pooling)
@@ -110,17 +77,52 @@ class FeatureMemoryNetwork(RetrievalModel):
     # -- encoding ----------------------------------------------------------------------------------------------------
 
     def encode_clips(self, video: Tensor) -> Embeddings:
-        """[N, Dv] → the mapped vectors [N, D], and the raw ones where the memory keeps those."""
-        video = (video - self.video_mean) / self.video_scale
-        return self._codes(video, self.map_video)
+        """[N, Dv] → the mapped vectors [N, D], and the raw ones where the memory keeps those.
+
+        With attention of steps also ``log_shares`` [N, slots in use], of the slots as they are now: after writing,
+        items are encoded anew.
+        """
+        return self.encode_windows(video, None)
+
+    def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
+        """The same of clips whose windows are steps; without any a clip is one step."""
+        raw = self._standardized(video)
+        codes = self._codes(raw, self.map_video)
+        if self.attention is None:
+            return codes
+        steps = windows and windows._replace(frames=self._standardized(windows.frames))
+        return codes | self._attended("video", steps or Sequences.of_vectors(raw), self.map_video)
 
     def encode_utterances(self, audio: Sequences) -> Embeddings:
-        """M sequences → the mapped vectors [M, D], and the Bi-LSTM's [M, 2U] where the memory keeps those."""
-        return self._codes(self.encoder(audio), self.map_audio)
+        """M sequences → the mapped vectors [M, D], and the Bi-LSTM's [M, 2U] where the memory keeps those.
+
+        With attention of steps also ``log_shares``, as of `encode_clips`.
+        """
+        states = self.encoder.states(audio)
+        codes = self._codes(self.encoder.pooled(states), self.map_audio)
+        if self.attention is None:
+            return codes
+        return codes | self._attended("audio", self.encoder.steps(states), self.map_audio)
+
+    def _standardized(self, video: Tensor) -> Tensor:
+        return (video - self.video_mean) / self.video_scale
 
     def _codes(self, raw: Tensor, mapping: nn.Module) -> Embeddings:
-        mapped = functional.normalize(mapping(self.dropout(raw)).float(), dim=1)
+        mapped = self._mapped(raw, mapping)
         return {"mapped": mapped} | ({"raw": raw} if self.config.memory.space == "raw" else {})
+
+    def _mapped(self, raw: Tensor, mapping: nn.Module) -> Tensor:
+        return functional.normalize(mapping(self.dropout(raw)).float(), dim=-1)
+
+    def _attended(self, side: Side, steps: Sequences, mapping: nn.Module) -> Embeddings:
+        """Steps [N, T, …] → ``log_shares`` [N, slots in use]."""
+        assert self.attention is not None
+        rows = steps.frames if self.config.memory.space == "raw" else self._mapped(steps.frames, mapping)
+        return {"log_shares": pooled_log_shares(steps._replace(frames=self._log_shares(side, rows)), self.attention)}
+
+    def _log_shares(self, side: Side, rows: Tensor) -> Tensor:
+        """[..., D] → [..., slots in use]: logarithms of the softmax over slots."""
+        return self.memory.log_shares(side, rows, temperature=self.config.memory.temperature)
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -133,6 +135,8 @@ class FeatureMemoryNetwork(RetrievalModel):
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: how far the two memories agree on a pair (Max of eq. 3, or the softmax read)."""
         space, memory = self.config.memory.space, self.config.memory
+        if self.attention is not None:
+            return self.memory.same_slot(clips["log_shares"].exp(), utterances["log_shares"].exp())
         return self.memory.read(
             clips[space],
             utterances[space],
@@ -199,7 +203,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         read (`fmn.models.memory.FeatureMemory.log_class_shares`).
         """
         training = self.config.training
-        clips, utterances = self.encode_clips(batch.video), self.encode_utterances(batch.audio)
+        clips, utterances = self.encode_windows(batch.video, batch.windows), self.encode_utterances(batch.audio)
         s1 = self.s1_matrix(clips, utterances).float()
         losses: dict[str, Tensor] = {}
         if training.s1_weight and self.config.model.score != "s1":
@@ -226,6 +230,8 @@ class FeatureMemoryNetwork(RetrievalModel):
         return losses
 
     def _slot_loss(self, side: Side, codes: Embeddings, classes: Tensor) -> Tensor:
+        if self.attention is not None:
+            return -self.memory.of_own_class(codes["log_shares"], classes).mean()
         rows, temperature = codes[self.config.memory.space], self.config.memory.temperature
         return -self.memory.log_class_shares(side, rows, classes, temperature=temperature).mean()
 
@@ -280,6 +286,25 @@ class FeatureMemoryNetwork(RetrievalModel):
         )
 
 
+def _attention(config: Config) -> StepPooling | None:
+    """How the attention of steps is pooled; None where there is none, or no slot is read.
+
+    Raises:
+        InputError: the read has no shares of slots to pool.
+    """
+    pooling, score = config.model.step_attention, config.model.score
+    if pooling == "off" or score in ("s1", "cosine"):
+        return None
+    if config.memory.read != "softmax" or score == "distance":
+        raise InputError(
+            f"Steps attend to slots by a softmax, and memory.read is {config.memory.read}, model.score is {score}",
+            where=f"model.step_attention={pooling}",
+            expected="memory.read=softmax, and another score than distance",
+            next_step="set memory.read=softmax, or leave out model.step_attention",
+        )
+    return pooling
+
+
 def grid(config: Config) -> tuple[Changes, ...]:
     """What `fmn compare` tries: as it is; more than one slot for a class (T2); other learning rates."""
     rate = config.training.learning_rate
@@ -291,9 +316,16 @@ def grid(config: Config) -> tuple[Changes, ...]:
     )
 
 
+def slot_cross_entropy(config: Config) -> ClassCrossEntropy:
+    """The slot loss is a cross-entropy of the class on either side, where slots have classes and are in the score."""
+    is_read = config.model.score not in ("s1", "cosine") and config.memory.class_slots
+    return "both sides" if is_read and config.training.slot_weight else "no"
+
+
 SYSTEM = System(
     name="fmn",
     summary="Feature Memory Network (Li et al. 2022)",
     build=FeatureMemoryNetwork,
     grid=grid,
+    class_cross_entropy=slot_cross_entropy,
 )

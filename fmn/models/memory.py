@@ -220,9 +220,7 @@ class FeatureMemory(nn.Module):
             if self.size == 0:
                 return of_video.new_ones(len(video), len(audio))
             if reduce == "softmax":
-                shares = (torch.softmax(cosines / temperature, 1) for cosines in (of_video, of_audio))
-                of_video, of_audio = (self._by_class(share, "sum") for share in shares)
-                return of_video @ of_audio.T
+                return self.same_slot(*(torch.softmax(cosines / temperature, 1) for cosines in (of_video, of_audio)))
             of_video, of_audio = (self._by_class(cosines, "largest") for cosines in (of_video, of_audio))
             if reduce == "distance":
                 return -_largest_product(of_video - 1, 1 - of_audio)
@@ -242,14 +240,34 @@ class FeatureMemory(nn.Module):
         Returns:
             [N], differentiable in ``rows``; 0 for a row whose class has no slot.
         """
-        if self.size == 0:
-            return rows.new_zeros(len(rows))
+        return self.of_own_class(self.log_shares(side, rows, temperature=temperature), classes)
+
+    def log_shares(self, side: Side, rows: Tensor, *, temperature: float) -> Tensor:
+        """[..., Dv] or [..., Da] → [..., slots in use]: logarithms of the softmax over slots, in float32 at least."""
         slots = self.video_slots if side == "video" else self.audio_slots
         with torch.autocast(rows.device.type, enabled=False):
-            log_shares = (_cosines(rows, slots[: self.size]) / temperature).log_softmax(dim=1)
+            return (_cosines(rows, slots[: self.size]) / temperature).log_softmax(dim=-1)
+
+    def of_own_class(self, log_shares: Tensor, classes: Tensor) -> Tensor:
+        """`log_class_shares` of rows whose logarithms of shares [N, slots in use] are known."""
+        if self.size == 0:
+            return log_shares.new_zeros(len(log_shares))
         own = self.slot_classes[: self.size] == classes[:, None]
         known = own.any(dim=1, keepdim=True)
         return log_shares.masked_fill(~own & known, -torch.inf).logsumexp(dim=1) * known.squeeze(1)
+
+    def same_slot(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Shares [N, slots in use], [M, slots in use] → [N, M], the probability that both choose the same slot.
+
+        Raises:
+            InputError: the shares are of the memories as they were before other slots were written.
+        """
+        both = (video, audio)
+        _check_shapes("same_slot", [tuple(part.shape) for part in both], [(len(part), self.size) for part in both])
+        if self.size == 0:
+            return video.new_ones(len(video), len(audio))
+        of_video, of_audio = (self._by_class(share, "sum") for share in both)
+        return of_video @ of_audio.T
 
     def _beside(self, video: Tensor, audio: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         return (video, self.video_slots), (audio, self.audio_slots)
@@ -281,10 +299,10 @@ def _look_over(memory: FeatureMemory, _: object = None) -> None:
 
 
 def _cosines(rows: Tensor, slots: Tensor) -> Tensor:
-    """[N, D], [X, D] → [N, X]; the rows, maybe a million, are not copied."""
+    """[..., D], [X, D] → [..., X]; the rows, maybe a million, are not copied."""
     rows = rows.float() if rows.element_size() < 4 else rows
     products = rows @ functional.normalize(slots.to(rows.dtype), dim=1).T
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return products / norms.clamp(min=1e-12)
 
 

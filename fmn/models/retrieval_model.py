@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
+from fmn.models.learned_layers import LearnedLayers
 
 Embeddings = dict[str, Tensor]
 """What a model keeps of N items: tensors [N, …] by name."""
 
 TILE = 256  # clips and utterances a tile of scores has at most
-FRAMES_AT_ONCE = 32_768  # padded audio frames that are encoded together
+FRAMES_AT_ONCE = 32_768  # padded audio frames, or windows, that are encoded together
 
 
 class RetrievalModel(nn.Module, ABC):
@@ -26,21 +27,37 @@ class RetrievalModel(nn.Module, ABC):
     Attributes:
         losses_use_fit: whether the next epoch's losses use what `fit_after_epoch` found. Where they do not, it is
             called only after epochs that are validated.
+        layers: mixes the layers of a speech encoder in front of the model, where their weights are learned.
     """
 
     losses_use_fit = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: LearnedLayers | None = None
 
     @abstractmethod
     def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → codes of N clips."""
 
+    def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
+        """Codes of N clips whose windows may be kept, ``video`` [N, Dv] being their means; here the means are all."""
+        return self.encode_clips(video)
+
     @abstractmethod
     def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → codes of M utterances."""
 
+    def heard(self, audio: Sequences) -> Sequences:
+        """What `encode_utterances` and `losses` are given of utterances: one layer where ``audio`` has several."""
+        return audio if self.layers is None else self.layers(audio)
+
     @abstractmethod
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] scores; the higher, the better the two match."""
+
+    def check(self, data: ItemTensors) -> None:
+        """Refuses features that the system cannot score, before it does (InputError)."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted parts of the loss; their sum is made smaller. Empty for a system without gradients."""
@@ -61,10 +78,11 @@ class RetrievalModel(nn.Module, ABC):
 
 def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -> Embeddings:
     """Embeddings of the clips ``clips``, in that order."""
+    tile = max(1, min(TILE, FRAMES_AT_ONCE // data.most_windows))
     with eval_mode(model):
         parts = [
-            model.encode_clips(data.video[data.on_device(clips[start : start + TILE])])
-            for start in range(0, len(clips), TILE)
+            model.encode_windows(data.video[data.on_device(some)], data.windows(some))
+            for some in (clips[start : start + tile] for start in range(0, len(clips), tile))
         ]
     return _joined(parts)
 
@@ -72,13 +90,14 @@ def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -
 def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: Indices) -> Embeddings:
     """Embeddings of the utterances ``utterances``, in that order; those of like length are encoded together."""
     order = np.argsort(-data.lengths[utterances], kind="stable")
+    layers = 1 if model.layers is None else len(model.layers.logits)
     parts = []
     with eval_mode(model):
         start = 0
         while start < len(order):
             longest = int(data.lengths[utterances[order[start]]])
-            stop = start + max(1, min(TILE, FRAMES_AT_ONCE // longest))
-            parts.append(model.encode_utterances(data.utterances(utterances[order[start:stop]])))
+            stop = start + max(1, min(TILE, FRAMES_AT_ONCE // (longest * layers)))
+            parts.append(model.encode_utterances(model.heard(data.utterances(utterances[order[start:stop]]))))
             start = stop
     back = data.on_device(np.argsort(order))
     return {name: tensor[back] for name, tensor in _joined(parts).items()}

@@ -36,18 +36,38 @@ class UtteranceEncoder(nn.Module):
 
     def forward(self, sequences: Sequences) -> Tensor:
         """[B, T, F] → [B, 2U]."""
-        frames, lengths = stacked(sequences, self.stack)
-        steps = torch.arange(frames.shape[1], device=frames.device)  # [T]
-        inside = steps < lengths[:, None]  # [B, T]
-        mirrored = torch.where(inside, lengths[:, None] - 1 - steps, steps)
-        frames_backwards = frames.gather(1, mirrored[:, :, None].expand_as(frames))
-        states = torch.cat([self.forwards(frames)[0], self.backwards(frames_backwards)[0]], dim=2)  # [B, T, 2U]
+        return self.pooled(self.states(sequences))
+
+    def states(self, sequences: Sequences) -> Sequences:
+        """[B, T, F] → hidden states [B, ceil(T / stack), 2U]: of each direction in the order in which it reads."""
+        sequences = stacked(sequences, self.stack)
+        backwards = self.backwards(_mirrored(sequences).frames)[0]
+        return sequences._replace(frames=torch.cat([self.forwards(sequences.frames)[0], backwards], dim=2))
+
+    def pooled(self, read: Sequences) -> Tensor:
+        """What `states` gives → [B, 2U]."""
+        states, lengths = read
         if self.pooling == "last":
             last = (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2])
             return states.gather(1, last).squeeze(1)
+        inside = read.inside[:, :, None]
         if self.pooling == "max":
-            return torch.where(inside[:, :, None], states, -torch.inf).amax(1)
-        return torch.where(inside[:, :, None], states, 0.0).sum(1) / lengths[:, None]
+            return torch.where(inside, states, -torch.inf).amax(1)
+        return torch.where(inside, states, 0.0).sum(1) / lengths[:, None]
+
+    def steps(self, read: Sequences) -> Sequences:
+        """What `states` gives → the same with both directions' states of one moment side by side."""
+        forwards, backwards = read.frames.chunk(2, dim=2)
+        backwards = _mirrored(read._replace(frames=backwards)).frames
+        return read._replace(frames=torch.cat([forwards, backwards], dim=2))
+
+
+def _mirrored(sequences: Sequences) -> Sequences:
+    """Each sequence from its own last frame to its first; padding stays where it is."""
+    frames, lengths = sequences
+    steps = torch.arange(frames.shape[1], device=frames.device)  # [T]
+    source = torch.where(sequences.inside, lengths[:, None] - 1 - steps, steps)
+    return sequences._replace(frames=frames.gather(1, source[:, :, None].expand_as(frames)))
 
 
 def stacked(sequences: Sequences, count: int) -> Sequences:

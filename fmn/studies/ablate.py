@@ -18,7 +18,7 @@ import numpy as np
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
-from fmn.config import Config, as_dict, config_from_dict, with_values
+from fmn.config import Config, as_dict, config_from_dict, decisive_values, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.breakdown import sd_of, summarized
@@ -205,7 +205,7 @@ class Trainer:
 
 def run_name(config: Config) -> str:
     """A name of its own for each configuration."""
-    text = json.dumps(as_dict(config), sort_keys=True)
+    text = json.dumps(decisive_values(config), sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
 
 

@@ -37,7 +37,7 @@ from fmn.models.retrieval_model import (
 )
 from fmn.studies.ablate import harness_of, notes_of_harness, run_name
 from fmn.studies.new_classes_table import KINDS, new_classes_text
-from fmn.studies.validation_harness import ValidationHarness, reformed
+from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, reformed
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.train import train
@@ -154,10 +154,7 @@ class _Trial:
         self.new_classes = np.flatnonzero(new)
         self.new_clips = np.setdiff1d(parts.train_clips, self.old_clips)
         self.new_utterances = np.setdiff1d(parts.train_utterances, self.old_utterances)
-        self.asked = (
-            encode_all_clips(self.model, data, parts.validation_clips),
-            encode_all_utterances(self.model, data, parts.validation_utterances),
-        )
+        self.asked = encoded_fold_0(self.model, bench)
         self.is_new_clip = new[self.clip_classes[parts.validation_clips]]
         self.is_new_utterance = new[self.utterance_classes[parts.validation_utterances]]
         if self.loaded.config.memory.write == "epoch":
@@ -234,7 +231,8 @@ class _Trial:
         return other
 
     def _figures(self, model: FeatureMemoryNetwork, written: int | None, shown: int | None) -> dict[str, Any]:
-        scores = score_matrix(model, *self.asked).numpy()
+        asked = self.asked if model.attention is None else encoded_fold_0(model, self.bench)  # of the slots as they are
+        scores = score_matrix(model, *asked).numpy()
         held = self.bench.held
         clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
         found: dict[str, Any] = {"written": written, "shown": shown}

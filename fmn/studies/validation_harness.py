@@ -16,8 +16,8 @@ from fmn.data.batches import Indices, matched_once
 from fmn.data.items import Items, TrainValSplit, train_val_split
 from fmn.data.loading import FeatureDataset
 from fmn.evaluation.evaluate import Metrics, measure
-from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
+from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.training.checkpoint import LoadedRun, load_run
 
 
@@ -107,10 +107,7 @@ class TrainedHarness:
             encode_all_clips(both, data, parts.train_clips),
             encode_all_utterances(both, data, parts.train_utterances),
         )
-        self._held = (
-            encode_all_clips(both, data, parts.validation_clips),
-            encode_all_utterances(both, data, parts.validation_utterances),
-        )
+        self._held = encoded_fold_0(both, bench)
         self._pairs = data.on_device(self._pairs_to_write())
         self._classes = data.clip_classes[data.on_device(parts.train_clips)][self._pairs[:, 0]]
 
@@ -119,7 +116,8 @@ class TrainedHarness:
         model = reformed(self.loaded, config)
         if config.memory.write == "epoch":
             model.rewrite(*self._fit, self._pairs, self._classes)
-        scores = score_matrix(model, *self._held).numpy()
+        held = self._held if model.attention is None else encoded_fold_0(model, self.bench)  # of the slots as they are
+        scores = score_matrix(model, *held).numpy()
         reads = config.model.score not in ("s1", "cosine")
         return ValidationResult(measure(scores, self.bench.held), model.memory.size if reads else None)
 
@@ -139,6 +137,15 @@ class TrainedHarness:
         )
 
 
+def encoded_fold_0(model: FeatureMemoryNetwork, bench: ValidationHarness) -> tuple[Embeddings, Embeddings]:
+    """Codes of the clips and of the utterances of fold 0."""
+    data, parts = bench.prepared.data, bench.parts
+    return (
+        encode_all_clips(model, data, parts.validation_clips),
+        encode_all_utterances(model, data, parts.validation_utterances),
+    )
+
+
 def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
     """The network of a run with memories and score of another configuration; memories of another shape are empty.
 
@@ -153,7 +160,9 @@ def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
             next_step="train one: fmn train --model fmn",
         )
     with torch.random.fork_rng(devices=[]):
-        model = FeatureMemoryNetwork(config, loaded.about.video_dim, loaded.about.audio_dim)
+        about = loaded.about
+        model = SYSTEM.model(config, about.video_dim, about.audio_dim, about.audio_layers)
+        assert isinstance(model, FeatureMemoryNetwork)
     own: dict[str, Any] = model.state_dict()
     given = {
         name: tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataset_tools.core.errors import InputError
@@ -32,6 +32,7 @@ class Variant:
 
 GROUPS: Mapping[str, str] = {
     "pooling": "how the Bi-LSTM's states become one vector",
+    "steps": "an item meets the slots as one vector, or each of its steps does, and their shares are pooled",
     "head": "S1 from the mapped pair by a hidden layer, or by the printed linear one",
     "score": "the final score, read from a network that was trained with the default one",
     "score-trained": "the final score, trained with",
@@ -77,6 +78,10 @@ def variants_of(config: Config, only: Sequence[str] = ()) -> tuple[Variant, ...]
 
 def _all(config: Config) -> list[Variant]:
     found = [Variant("pooling", kind, {"model.pooling": kind}, True) for kind in ("max", "mean", "last")]
+    found += [
+        Variant("steps", name, {"model.step_attention": kind}, True)
+        for name, kind in (("off", "off"), ("mean of the shares", "mean"), ("largest shares", "max"))
+    ]
     found += [
         Variant("head", "hidden layer", {"model.head": "hidden"}, True),
         Variant("head", "linear, as printed", {"model.head": "linear"}, True),
@@ -137,7 +142,14 @@ def _all(config: Config) -> list[Variant]:
     ]
     found.append(Variant("form", "standard", {}, True))
     found.append(Variant("form", "as_published", _as_published(config), True))
-    return found
+    return [_without_steps(variant) if config.model.step_attention != "off" else variant for variant in found]
+
+
+def _without_steps(variant: Variant) -> Variant:
+    """A read that has no shares of slots has none of steps either."""
+    if variant.changes.get("memory.read") == "max" or variant.changes.get("model.score") == "distance":
+        return replace(variant, changes={**variant.changes, "model.step_attention": "off"})
+    return variant
 
 
 def _near(novelty_threshold: float, capacity: int) -> dict[str, Any]:

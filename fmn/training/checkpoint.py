@@ -45,6 +45,7 @@ class About:
         video_dim, audio_dim: sizes of a clip's vector and of an utterance's frame.
         sources: digests of what decided the features it was trained on, video and audio.
         epoch: after how many epochs its weights were taken.
+        audio_layers: how many layers of an encoder an utterance's frame holds, where weights over them are learned.
     """
 
     system: str
@@ -53,6 +54,7 @@ class About:
     audio_dim: Annotated[int, msgspec.Meta(ge=1, le=10**6)]
     sources: tuple[str, str]
     epoch: int
+    audio_layers: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +124,12 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     except (KeyError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
     system = find_system(config.system)
+    sizes = (about.video_dim, about.audio_dim, about.audio_layers)
     try:
         with torch.device("meta"):  # takes no memory, whatever sizes the configuration and the header claim
-            claimed = system.build(config, about.video_dim, about.audio_dim)
+            claimed = system.model(config, *sizes)
             claimed.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
-        model = system.build(config, about.video_dim, about.audio_dim).to(device)
+        model = system.model(config, *sizes).to(device)
         model.load_state_dict(tensors)
     except (RuntimeError, OverflowError, ValueError) as error:
         raise _unfitting(path, str(error)) from error

@@ -123,11 +123,13 @@ def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState 
     items, data = prepared.items, prepared.data
     parts = train_val_split(items)
     torch.manual_seed(training_seed(config.training.seed, "weights"))
-    model = find_system(config.system).build(config, data.video_dim, data.audio_dim).to(data.device)
+    audio_layers = data.audio_dim // data.audio_band if config.audio.learns_layers else 1
+    model = find_system(config.system).model(config, data.video_dim, data.audio_dim, audio_layers).to(data.device)
     model.prepare(data, parts.train_clips, parts.train_utterances)
     loop = TrainingLoop(config, model, data, parts)
     if state is None:
-        state = _first_state(run, prepared, parts, loop.parameters, refit=config.training.refit)
+        learns = not find_system(config.system).joint
+        state = _first_state(run, prepared, parts, loop.parameters, refit=config.training.refit, learns=learns)
     else:
         load_state(run, model, loop.optimizer, data.device)
     state.failures = {name: error.found for name, error in prepared.failures.items()}
@@ -137,9 +139,8 @@ def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState 
         while state.epoch < loop.epochs and not state.patience_is_over(config.training.patience):
             _next_epoch(loop, state, events, progress)
             if state.best_epoch == state.epoch:
-                about = About(
-                    config.system, items.classes, data.video_dim, data.audio_dim, prepared.sources, state.epoch
-                )
+                dims = (data.video_dim, data.audio_dim)
+                about = About(config.system, items.classes, *dims, prepared.sources, state.epoch, audio_layers)
                 save_checkpoint(run, model, about)
             save_state(run, model, loop.optimizer, asdict(state))
     if not parts.leaks:
@@ -168,7 +169,7 @@ def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, prog
 
 
 def _first_state(
-    run: Path, prepared: FeatureDataset, parts: TrainValSplit, parameters: int, *, refit: bool
+    run: Path, prepared: FeatureDataset, parts: TrainValSplit, parameters: int, *, refit: bool, learns: bool
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
@@ -182,8 +183,8 @@ def _first_state(
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),
-        fitted_clips=[items.clips[index].id for index in parts.train_clips],
-        fitted_utterances=[items.utterances[index].id for index in parts.train_utterances],
+        fitted_clips=[items.clips[index].id for index in parts.train_clips if learns],
+        fitted_utterances=[items.utterances[index].id for index in parts.train_utterances if learns],
         pairs=len(parts.train_pairs),
         classes=len(items.classes),
         parameters=parameters,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Layer = int | Literal["last", "mean"]
-"""A transformer layer counted from 1, the last one, or the mean of all."""
+Layer = int | Literal["last", "mean", "learned"]
+"""A transformer layer counted from 1, the last one, the mean of all, or all side by side to be mixed later."""
 NO_LICENCE = "not stated with the weights"
 
 
@@ -33,6 +33,10 @@ class Encoder(Protocol):
         source: digest of everything that decides its values (`source_of`): keys the feature cache.
         dim: D, numbers of a feature vector.
         licence: of its weights, as their publisher states it.
+
+    One half of a joint encoder, whose vectors can be compared with those of the other half by their cosine, also has a
+    ``space: str`` (`space_of`): a name and a digest of the weights, the same in both halves. The system ``zero_shot``
+    goes by it. Such an encoder of speech gives one vector an utterance, [D]; one of pictures has its vectors averaged.
     """
 
     name: str
@@ -42,11 +46,21 @@ class Encoder(Protocol):
     licence: str
 
 
+def space_of(encoder: Encoder) -> str:
+    """What identifies the joint space of an encoder's vectors; empty where they cannot be compared with others."""
+    space: str = getattr(encoder, "space", "")
+    return space
+
+
 class VideoEncoder(Encoder, Protocol):
     """Encodes pictures one by one, or windows of video as a whole.
 
+    One that decides itself which frames of a clip it sees also has a method
+    ``choose(times_s: NDArray[np.float64]) -> NDArray[np.intp]``: from the times of all frames to the numbers of those
+    that it is given, all at once. They keep their aspect ratio, and no setting of windows, samples or size counts.
+
     Attributes:
-        size_px: height and width of the frames it is given.
+        size_px: height and width of the frames it is given; the most that the short side has, of one with `choose`.
         frames: frames of a window, always as many; None: pictures, in any number.
     """
 
@@ -59,7 +73,7 @@ class VideoEncoder(Encoder, Protocol):
 
 
 class SpeechEncoder(Encoder, Protocol):
-    """Encodes an utterance.
+    """Encodes an utterance. One that has transformer layers says in ``layers`` how many, for ``audio.layer=learned``.
 
     Attributes:
         sample_rate_hz: of the waveform it is given.
@@ -96,7 +110,7 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -115,7 +129,7 @@ def source_of(name: str, weights: str, packages: Sequence[str], **settings: Any)
 
 
 def read_layer(layers: Sequence[Tensor], layer: Layer, encoder: str) -> Tensor:
-    """The output of one of the ``layers`` (the first is 1), of the last, or their mean.
+    """The output of one of the ``layers`` (the first is 1), of the last, their mean, or all of them, [..., L · D].
 
     Raises:
         InputError: there is no such layer.
@@ -124,11 +138,13 @@ def read_layer(layers: Sequence[Tensor], layer: Layer, encoder: str) -> Tensor:
 
     if layer == "mean":
         return torch.stack(list(layers)).mean(dim=0)
+    if layer == "learned":
+        return torch.cat(list(layers), dim=-1)
     number = len(layers) if layer == "last" else layer
     if not 1 <= number <= len(layers):
         raise InputError(
             f"The encoder {encoder} has no layer {number}",
             where="audio.layer",
-            expected=f"a number from 1 to {len(layers)}, last, or mean",
+            expected=f"a number from 1 to {len(layers)}, last, mean, or learned",
         )
     return layers[number - 1]

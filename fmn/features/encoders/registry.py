@@ -12,12 +12,16 @@ from fmn.features.encoders.interface import Layer, SpeechEncoder, SpeechFactory,
 VIDEO, SPEECH = "fmn.video_encoders", "fmn.speech_encoders"
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     VIDEO: {
+        "embedding_gemma": "fmn.features.encoders.joint.embedding_gemma:EmbeddingGemmaVideo",
         "efficientnet_lite0": "fmn.features.encoders.light_images:EfficientNetLite0",
+        "pe_av": "fmn.features.encoders.joint.pe_av:PeAvVideo",
         "timm": "fmn.features.encoders.timm_images:TimmImages",
         "transformers": "fmn.features.encoders.transformers_vision:TransformersVision",
     },
     SPEECH: {
+        "embedding_gemma": "fmn.features.encoders.joint.embedding_gemma:EmbeddingGemmaSpeech",
         "openwakeword": "fmn.features.encoders.light_speech:OpenWakeWord",
+        "pe_av": "fmn.features.encoders.joint.pe_av:PeAvSpeech",
         "torchaudio": "fmn.features.encoders.torchaudio_speech:TorchaudioSpeech",
         "whisper": "fmn.features.encoders.whisper_speech:WhisperSpeech",
     },

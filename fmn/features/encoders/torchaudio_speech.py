@@ -56,6 +56,7 @@ class TorchaudioSpeech:
         self._normalizes = bool(bundle._normalize_waveform)
         self._device = torch.device(device)
         self._model: Any = model.eval().to(self._device)
+        self.layers = int(bundle._params["encoder_num_layers"])
         self.dim = self.encode(np.zeros(SHORTEST, np.float32)).shape[1]
 
     @torch.inference_mode()

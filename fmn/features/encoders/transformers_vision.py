@@ -18,6 +18,8 @@ from fmn.features.encoders.interface import source_of, weights_digest
 from fmn.features.encoders.libraries import absent, library, licence_on_card
 
 BATCH = 16
+BESIDE = ("*.json", "*.jinja", "*.model", "*.txt", "README.md")
+"""Files of a model on the hub beside its weights: processor, tokenizer, model card."""
 
 
 class TransformersVision:
@@ -122,9 +124,11 @@ def load_pretrained(argument: str, kind: str) -> tuple[Any, Path, str]:
                 model, report = _from(transformers, kind, name, local_files_only=True, **options)
             except (OSError, ValueError):
                 model, report = _from(transformers, kind, name, **options)
-            revision = getattr(model.config, "_commit_hash", None) or asked
-            found = transformers.utils.hub.cached_file(name, "config.json", **options)
+            found = transformers.utils.hub.cached_file(name, "config.json", local_files_only=True, **options)
             folder = Path(found).parent
+            if not any(folder.glob("*processor_config.json")):  # loading a model fetches nothing that lies beside it
+                library("huggingface_hub").snapshot_download(name, allow_patterns=BESIDE, **options)
+            revision = folder.name if folder.parent.name == "snapshots" else asked
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise absent(
             f"transformers:{argument}",

@@ -35,7 +35,8 @@ class WhisperSpeech:
         self.name = "whisper" if Path(argument).expanduser().is_dir() else f"whisper:{argument}"
         self.licence = licence_on_card(folder)
         self.sample_rate_hz = int(self._mel.sampling_rate)
-        self.dim = int(model.config.d_model)
+        self.layers = int(model.config.encoder_layers)
+        self.dim = int(model.config.d_model) * (self.layers if layer == "learned" else 1)
         self.source = source_of(
             "whisper",
             weights_digest(encoder.state_dict()),

@@ -6,14 +6,25 @@ maximum without a clamp, the triplet loss with the printed sign. The same networ
 
 from __future__ import annotations
 
-from fmn.config import as_published
-from fmn.models.fmn import FeatureMemoryNetwork
+from dataclasses import replace
+
+from fmn.config import Config, as_published
+from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
 from fmn.models.system_interface import System
+
+
+def build(config: Config, video_dim: int, audio_dim: int) -> FeatureMemoryNetwork:
+    """The untrained network; items meet the printed memories as one vector, whatever the others do."""
+    return FeatureMemoryNetwork(
+        replace(config, model=replace(config.model, step_attention="off")), video_dim, audio_dim
+    )
+
 
 SYSTEM = System(
     name="fmn_printed",
     summary="FMN with every equation as printed",
-    build=FeatureMemoryNetwork,
+    build=build,
     adapt=as_published,
-    footnote="equations as printed, some of which cannot work: docs/paper.md",
+    class_cross_entropy=slot_cross_entropy,
+    footnote=lambda config: "equations as printed, some of which cannot work: docs/paper.md",
 )

@@ -3,7 +3,9 @@
 Not in the paper, and the honest rival: training knows the classes, so a system that only names the class of either side
 may use that, too. P(match) = Σ over the classes c of P(c | clip) · P(c | utterance). The clip's classifier has one
 hidden layer on the same features, the utterance's is FMN's Bi-LSTM and a linear layer, trained end to end;
-cross-entropy each. It cannot know anything within a class: the class-knowledge ceiling is its limit.
+cross-entropy each. It cannot know anything within a class: the class-knowledge ceiling is its limit. With attention of
+steps (``model.step_attention``) every window and every state of the Bi-LSTM has a class posterior of its own, and these
+are pooled as FMN pools the shares of slots.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
+from fmn.models.baselines.parts.class_vectors import class_count
+from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
-from fmn.models.system_interface import Changes, System
+from fmn.models.step_attention import StepPooling, pooled_log_shares
+from fmn.models.system_interface import Changes, System, of_both_sides
 
 
 class TwoClassifiers(RetrievalModel):
@@ -24,16 +28,32 @@ class TwoClassifiers(RetrievalModel):
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         super().__init__()
+        attention = config.model.step_attention
+        self.attention: StepPooling | None = None if attention == "off" else attention
         self.clips = ClipClassifier(config, video_dim)
         self.utterances = UtteranceClassifier(config, audio_dim)
 
     def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → ``log_posterior`` [N, C]."""
-        return {"log_posterior": self.clips(video).float().log_softmax(dim=1)}
+        return self.encode_windows(video, None)
+
+    def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
+        """The same; where steps attend, from the posteriors of the windows."""
+        if windows is None or self.attention is None:
+            return self._posterior(Sequences.of_vectors(self.clips(video)))
+        return self._posterior(windows._replace(frames=self.clips(windows.frames)))
 
     def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → ``log_posterior`` [M, C]."""
-        return {"log_posterior": self.utterances(audio).float().log_softmax(dim=1)}
+        steps = self.utterances.steps(audio) if self.attention else Sequences.of_vectors(self.utterances(audio))
+        return self._posterior(steps)
+
+    def _posterior(self, logits: Sequences) -> Embeddings:
+        """Class logits of steps [N, T, C] → ``log_posterior`` [N, C]."""
+        of_steps = logits.frames.float().log_softmax(dim=2)
+        if self.attention is None:
+            return {"log_posterior": of_steps.squeeze(1)}
+        return {"log_posterior": pooled_log_shares(logits._replace(frames=of_steps), self.attention)}
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: the logarithm of the probability that both are of one class."""
@@ -42,9 +62,10 @@ class TwoClassifiers(RetrievalModel):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of either side."""
+        clips, utterances = self.encode_windows(batch.video, batch.windows), self.encode_utterances(batch.audio)
         return {
-            "clip_class": functional.cross_entropy(self.clips(batch.video).float(), batch.clip_classes),
-            "utterance_class": functional.cross_entropy(self.utterances(batch.audio).float(), batch.utterance_classes),
+            "clip_class": functional.nll_loss(clips["log_posterior"], batch.clip_classes),
+            "utterance_class": functional.nll_loss(utterances["log_posterior"], batch.utterance_classes),
         }
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
@@ -64,4 +85,5 @@ SYSTEM = System(
     summary="product of the class posteriors of two separate classifiers",
     build=TwoClassifiers,
     grid=grid,
+    class_cross_entropy=of_both_sides,
 )

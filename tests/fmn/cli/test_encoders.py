@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import sys
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -18,28 +19,6 @@ pytestmark = [
 ]
 SMALL = ("model.hidden_size=8", "model.embed_dim=8", "model.head_hidden_size=8", "training.pairs_per_epoch=64")
 SETTINGS = [part for setting in (*SMALL, "training.threads=1") for part in ("--set", setting)]
-THEIRS = """
-import numpy as np
-from fmn.features.encoders.interface import source_of
-
-class Color:
-    name, revision, licence, dim, size_px, frames = "color", "", "CC0", 3, 8, None
-
-    def __init__(self, argument, *, device):
-        self.source = source_of("color", "none", [])
-
-    def encode(self, frames):
-        return frames.mean(axis=(1, 2), dtype=np.float32)
-
-class Energy:
-    name, revision, licence, dim, sample_rate_hz = "energy", "", "CC0", 4, 16000
-
-    def __init__(self, argument, *, device, layer):
-        self.source = source_of("energy", "none", [], layer=layer)
-
-    def encode(self, waveform):
-        return np.abs(waveform[:8000]).reshape(20, 4, 100).mean(axis=2)
-"""
 
 
 def run(*arguments: object) -> Result:
@@ -51,20 +30,6 @@ def done(*arguments: object) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
-
-
-@pytest.fixture
-def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with one encoder of each kind, as pip would leave it."""
-    info = tmp_path / "installed" / "their_package-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info.parent / "their_package.py").write_text(THEIRS)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n"
-    )
-    monkeypatch.syspath_prepend(info.parent)
-    monkeypatch.delitem(sys.modules, "their_package", raising=False)
 
 
 @pytest.mark.usefixtures("their_package")
@@ -101,6 +66,35 @@ def test_encoders_of_a_package_through_train_eval_search_and_compare(
     kinds = {(config["system"], config["video"]["kind"]) for config in configs}
     # The trivial baseline keeps looking at color alone.
     assert kinds == {("two_classifiers", "encoder"), ("mean_colour", "mean_colour")}
+
+
+@pytest.mark.usefixtures("their_package")
+@pytest.mark.parametrize("kind", ["speech", "clip"])
+def test_a_gallery_loads_each_encoder_once_for_all_its_queries(
+    files: Path, monkeypatch: pytest.MonkeyPatch, kind: Literal["speech", "clip"]
+) -> None:
+    import torch
+
+    from fmn.search.gallery_search import Gallery, gallery_rows
+    from fmn.training.checkpoint import load_run
+
+    monkeypatch.chdir(files)
+    options = ("--video-encoder", "color", "--speech-encoder", "energy", *SETTINGS)
+    done("train", "manifests/train.jsonl", "--epochs", 1, "--run", "runs/one", *options)
+    loads: Counter[str] = Counter()
+    theirs = importlib.import_module("their_package")
+    for encoder in (theirs.Color, theirs.Energy):
+
+        def counted(self: Any, *given: Any, usual: Any = encoder.__init__, **options: Any) -> None:
+            loads[self.name] += 1
+            usual(self, *given, **options)
+
+        monkeypatch.setattr(encoder, "__init__", counted)
+    manifest, device = Path("manifests/test.jsonl"), torch.device("cpu")
+    gallery = Gallery(load_run(Path("runs/one"), device), gallery_rows(manifest, kind), kind, manifest, device=device)
+    for query in sorted((files / ("speech" if kind == "speech" else "clips")).iterdir())[:3]:
+        assert len(gallery.search(query, top=3).hits) == 3
+    assert loads == {"color": 1, "energy": 1}
 
 
 def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

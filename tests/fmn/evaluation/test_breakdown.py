@@ -48,6 +48,9 @@ def test_intervals_are_of_the_queries_values_and_hold_the_mean() -> None:
     own = interval_of_mean([100, 0, 0], {name: labels[:3] for name, labels in FACTORS.items()})
     assert intervals["instance_hit"]["1"] == [own.low, own.high]
     assert (intervals["level"], intervals["levels"]) == (0.95, {"class": 3, "voice": 2})
+    # Query 0 is alone with its partner in class a; that of 1 is of class b; 2 finds the other of class b first.
+    ranked = found_by(scores, partners)["intervals"]["partner_rank"]
+    assert ranked == [100.0, 100.0]
     nothing = found_by(scores, np.zeros((5, 6), dtype=bool))["intervals"]
     assert nothing["instance_hit"] == {"1": None, "10": None, "25": None}
 
@@ -63,7 +66,13 @@ def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
     def block(hit: float, own: float | None) -> dict[str, object]:
         every: dict[str, object] = {metric: {"1": hit} for metric in ("class_hit", "class_recall")}
         every["chosen"] = {"class": {"mrr": hit}, "instance": {"mrr": own}, "chance": {"class": {"mrr": 7.0}}}
-        return every | {"instance_hit": {"1": own}, "class_map": hit, "median_rank": 1.0, "queries": 4}
+        return every | {
+            "instance_hit": {"1": own},
+            "class_map": hit,
+            "median_rank": 1.0,
+            "partner_rank": own,
+            "queries": 4,
+        }
 
     found = summarized([block(10.0, None), block(20.0, None), block(60.0, None)])
     assert found["class_hit"] == {"1": 30.0}
@@ -73,4 +82,7 @@ def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
     assert found["chosen"]["class"] == {"mrr": 30.0}
     assert found["chosen"]["sd"] == {"class": {"mrr": pytest.approx(700.0**0.5)}, "instance": {"mrr": None}}
     assert found["chosen"]["chance"] == {"class": {"mrr": 7.0}}
+    assert found["partner_rank"] is found["sd"]["partner_rank"] is None
+    ranks = summarized([block(10.0, 40.0), block(20.0, 60.0)])
+    assert (ranks["partner_rank"], ranks["sd"]["partner_rank"]) == (50.0, pytest.approx(200**0.5))
     assert summarized([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": 0.0}

@@ -85,6 +85,7 @@ def test_the_run_stays_as_it_was_and_the_frozen_result_too(workspace: Path, smal
             "class_recall",
             "class_map",
             "median_rank",
+            "partner_rank",
         }
         assert under[direction]["chance"] == frozen[direction]["chance"]
 

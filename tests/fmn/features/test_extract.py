@@ -43,6 +43,23 @@ def test_jobs_and_company_change_no_bit(clips: list[Media], tiny: VideoFeatureCo
     assert all(value.shape == (tiny.dim,) and value.dtype == np.float32 for value in one.values.values())
 
 
+def test_windows_are_kept_where_nothing_pools_them(
+    write_clip: WriteClip, tiny: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    clip = write_clip("long", frames=100)  # 32 samples: 2 windows of 8
+    kept = extract_video([clip], replace(tiny, pooling="none"), cache=tmp_path / "cache")
+    windows = kept.values[clip.sha256]
+    assert windows.shape == (2, tiny.dim)
+    assert not np.allclose(windows[0], windows[1])
+    for pooling, expected in (("mean", windows.mean(0)), ("max", windows.max(0))):
+        pooled = extract_video([clip], replace(tiny, pooling=pooling), cache=tmp_path / "cache")  # type: ignore[arg-type]
+        assert pooled.source != kept.source
+        np.testing.assert_allclose(pooled.values[clip.sha256], expected, rtol=1e-5)
+    again = extract_video([clip], replace(tiny, pooling="none"), cache=tmp_path / "cache")
+    assert again.computed == 0
+    assert same(again, kept)
+
+
 def test_another_device_is_fed_by_the_threads_and_gives_the_same(
     clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path
 ) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor
 from fmn.config import Config, with_values
 from fmn.data.batches import Batch, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.fmn import FeatureMemoryNetwork, HiddenHead, LinearHead
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings
+from fmn.models.score_heads import HiddenHead, LinearHead
 
 N, M, VIDEO_DIM, AUDIO_DIM = 5, 7, 12, 8
 

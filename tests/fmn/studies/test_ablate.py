@@ -78,6 +78,7 @@ def bench(workspace: Path, small: Config) -> ValidationHarness:
         {"memory.space": "raw", "memory.capacity": 7},
         {"memory.update": 0.5, "memory.novelty_threshold": 0.9, "memory.read": "max", "model.score": "s1*max"},
         {"model.score": "s1"},
+        {"model.step_attention": "max", "memory.capacity": 7, "memory.novelty_threshold": 0.9},
     ],
 )
 def test_a_trained_network_is_scored_as_if_it_had_been_built_so(

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
-from fmn.data.batches import ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.towers import Standardized, utterance_encoder
 from fmn.models.resizable_buffers import ResizableBuffers
@@ -42,7 +41,7 @@ class ClipClassifier(nn.Module):
         self.head = ClassHead(units)
 
     def forward(self, video: Tensor) -> Tensor:
-        """[N, Dv] → [N, C]."""
+        """[..., Dv] → [..., C]."""
         logits: Tensor = self.head(self.hidden(self.standardized(video)))
         return logits
 
@@ -60,12 +59,12 @@ class UtteranceClassifier(nn.Module):
         """M sequences → [M, C]."""
         return self.logits(self.encoder(audio))
 
+    def steps(self, audio: Sequences) -> Sequences:
+        """M sequences → logits [M, T, C] of every state of the Bi-LSTM."""
+        states = self.encoder.steps(self.encoder.states(audio))
+        return states._replace(frames=self.logits(states.frames))
+
     def logits(self, vectors: Tensor) -> Tensor:
-        """[M, 2U] → [M, C]."""
+        """[..., 2U] → [..., C]."""
         logits: Tensor = self.head(self.dropout(vectors))
         return logits
-
-
-def class_count(data: ItemTensors) -> int:
-    """How many classes the items are numbered with."""
-    return 1 + int(max(data.clip_classes.max(), data.utterance_classes.max()))

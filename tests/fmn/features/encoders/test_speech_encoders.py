@@ -34,6 +34,9 @@ def test_a_bundle_gives_the_layer_that_is_asked_for(tiny_bundle: tuple[Any, Path
         assert (found.shape, found.dtype, encoder.dim) == ((24, 12), np.float32, 12)  # 8,000 / 320, less the edge
         sources.add(encoder.source)
     assert len(sources) == 4
+    encoder = open_speech_encoder(f"torchaudio:TINY@{file}", "cpu", "learned")
+    np.testing.assert_allclose(encoder.encode(samples.numpy()), torch.cat(layers, dim=2)[0].numpy(), atol=1e-5)
+    assert (encoder.dim, encoder.layers, encoder.source in sources) == (36, 3, False)  # type: ignore[attr-defined]
     assert (encoder.sample_rate_hz, encoder.licence, encoder.name) == (16_000, "MIT", "torchaudio:TINY")
     with pytest.raises(InputError, match="no layer 4"):
         open_speech_encoder(f"torchaudio:TINY@{file}", "cpu", 4)
@@ -115,5 +118,8 @@ def test_whisper_reads_long_speech_in_pieces_and_drops_the_padding(transformers:
     lower = open_speech_encoder(f"whisper:{tiny_whisper}", "cpu", 1)
     np.testing.assert_allclose(lower.encode(samples[32_000:]), first, atol=1e-5)
     assert lower.source != encoder.source
+    every = open_speech_encoder(f"whisper:{tiny_whisper}", "cpu", "learned")
+    assert (every.dim, every.layers) == (32, 2)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(every.encode(samples[32_000:])[:, :16], first, atol=1e-5)
     with pytest.raises(InputError, match="no layer 3"):
         open_speech_encoder(f"whisper:{tiny_whisper}", "cpu", 3)

@@ -1,0 +1,1 @@
+"""Joint encoders: models that put clips and speech into one space."""

@@ -1,0 +1,71 @@
+"""EmbeddingGemma 2, Google's encoder of text, sound and video: ``embedding_gemma:NAME`` or ``embedding_gemma:FOLDER``.
+
+A vector is the mean of the last hidden states over all tokens of the input, as the model is published for
+sentence-transformers: those of the frames or the sound, and the few special ones around them. There is no other text.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+from threading import Lock
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataset_tools.core.errors import InputError
+from fmn.features.encoders.joint.halves import ClipHalf, Half, SpeechHalf
+
+
+class _EmbeddingGemma(Half):
+    prefix, model_type, dim_key = "embedding_gemma", "embedding_gemma2", "embedding_dim"
+    processor, packages = "EmbeddingGemma2Processor", ("transformers", "torchvision")
+    modality: ClassVar[str]
+    _lock = Lock()
+
+    def _kept(self, model: Any) -> Any:
+        if getattr(model, f"{self.modality}_tower") is None:
+            raise InputError(
+                f"The model has no {self.modality} tower",
+                where=self.name,
+                expected=f"{self.modality}_config in its config.json, and the weights",
+                next_step="name the whole model",
+            )
+        for other in {"vision", "audio"} - {self.modality}:
+            setattr(model, f"{other}_tower", None)
+            setattr(model, f"embed_{other}", None)
+        return model
+
+    def _settings(self) -> dict[str, str]:
+        tokens = (self._processor.boi_token, self._processor.video_token, self._processor.eoi_token)
+        sound = (self._processor.boa_token, self._processor.audio_token, self._processor.eoa_token)
+        return super()._settings() | {"tokens": str(self._processor.tokenizer("".join([*tokens, *sound])).input_ids)}
+
+    def _mean(self, **inputs: Any) -> Tensor:
+        with self._lock:  # a call changes the tokenizer, and several threads encode
+            prepared = self._processor(**inputs, return_tensors="pt")
+        mean: Tensor = self._model(**prepared.to(self._device)).last_hidden_state.mean(dim=1)
+        return mean
+
+
+class EmbeddingGemmaVideo(_EmbeddingGemma, ClipHalf):
+    """The frames that the processor samples: one a second, 32 at most, unless its files say otherwise."""
+
+    modality = "vision"
+
+    @property
+    def size_px(self) -> int:
+        """The side of a square frame of as many tokens as the processor allows; a larger one is made smaller before."""
+        return isqrt(self._part.max_soft_tokens) * int(self._part.patch_size * self._part.pooling_kernel_size)
+
+    def _vector(self, given: NDArray[Any]) -> Tensor:
+        return self._mean(videos=[given], do_sample_frames=False, input_data_format="channels_last")
+
+
+class EmbeddingGemmaSpeech(_EmbeddingGemma, SpeechHalf):
+    """The first 30 seconds of an utterance: the processor drops what follows."""
+
+    modality = "audio"
+
+    def _vector(self, given: NDArray[Any]) -> Tensor:
+        return self._mean(audio=[given], sampling_rate=self.sample_rate_hz)

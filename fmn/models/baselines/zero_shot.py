@@ -1,0 +1,59 @@
+"""Zero-shot retrieval with a joint encoder: the cosine of its vectors of clip and utterance; nothing is trained.
+
+Both sides must be halves of one model that puts clips and speech into one space (PE-AV, EmbeddingGemma 2;
+docs/encoders.md): its name and a digest of its weights are compared (`fmn.features.encoders.interface.space_of`). The
+vectors are used as the model gives them, brought to length 1; a scale or an offset of the model's own would change no
+ranking.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from fmn.config import Config
+from fmn.data.batches import Indices, ItemTensors
+from fmn.data.sequences import Sequences
+from fmn.models.retrieval_model import Embeddings, RetrievalModel
+from fmn.models.system_interface import System, as_it_is, not_joint
+
+
+class ZeroShot(RetrievalModel):
+    """The cosine of both vectors as they are."""
+
+    def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
+        super().__init__()
+        self.config = config
+
+    def check(self, data: ItemTensors) -> None:
+        """Refuses what are not vectors of one space, one an utterance.
+
+        Raises:
+            InputError: the features are not of one joint encoder.
+        """
+        if not data.space or data.video_dim != data.audio_dim or (data.lengths != 1).any():
+            raise not_joint(self.config)
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        self.check(data)
+
+    def encode_clips(self, video: Tensor) -> Embeddings:
+        """[N, D] → ``vector`` [N, D] of length 1."""
+        return {"vector": functional.normalize(video, dim=1)}
+
+    def encode_utterances(self, audio: Sequences) -> Embeddings:
+        """M sequences of one frame → ``vector`` [M, D] of length 1."""
+        return {"vector": functional.normalize(audio.frames[:, 0], dim=1)}
+
+    def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
+        """[N, M] cosines."""
+        return clips["vector"] @ utterances["vector"].T
+
+
+SYSTEM = System(
+    name="zero_shot",
+    summary="cosine of both vectors of one joint encoder; nothing is trained",
+    build=ZeroShot,
+    grid=as_it_is,
+    joint=True,
+)

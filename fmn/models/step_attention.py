@@ -1,0 +1,34 @@
+"""Attention of every step of an item over slots or classes: how the shares of its steps become the item's.
+
+A step is a window of a clip or a state of the Bi-LSTM. FMN's memories and classifiers pool alike, so that a comparison
+of the two is one of what they attend over.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fmn.data.sequences import Sequences
+
+StepPooling = Literal["mean", "max"]
+
+
+def pooled_log_shares(steps: Sequences, pooling: StepPooling) -> Tensor:
+    """The distribution of an item from those of its steps.
+
+    Args:
+        steps: ``frames`` [B, T, X]: logarithms of shares, of which each step's sum to 1; padding is never looked at.
+        pooling: ``mean`` of the shares over the steps; or of each share the ``max``, divided by the sum of these.
+
+    Returns:
+        [B, X] logarithms of shares that sum to 1, differentiable.
+    """
+    outside = ~steps.inside[:, :, None]
+    shares = steps.frames.masked_fill(outside, -math.inf)
+    if pooling == "mean":
+        return shares.logsumexp(dim=1) - steps.lengths[:, None].to(shares.dtype).log()
+    return torch.log_softmax(shares.amax(dim=1), dim=1)

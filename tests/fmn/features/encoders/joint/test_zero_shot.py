@@ -1,0 +1,230 @@
+"""The system zero_shot by the public commands, against cosines from the models in transformers themselves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch.nn import functional
+from typer.testing import CliRunner, Result
+
+import fmn.comparison.comparison_plan
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.cli.main import app
+
+pytestmark = pytest.mark.usefixtures("one_thread", "few_systems")
+TRAIN, TEST = "manifests/train.jsonl", "manifests/test.jsonl"
+THEIRS = """
+import numpy as np
+from fmn.features.encoders.interface import source_of
+
+class Color:
+    name, revision, licence, dim, size_px, frames = "color", "", "CC0", 3, 8, None
+
+    def __init__(self, argument, *, device):
+        self.source, self.space = source_of("color", "none", []), argument
+
+    def encode(self, frames):
+        return frames.mean(axis=(1, 2), dtype=np.float32) - [60, 0, 90]
+
+class Energy:
+    name, revision, licence, dim, sample_rate_hz = "energy", "", "CC0", 3, 16000
+
+    def __init__(self, argument, *, device, layer):
+        self.source, self.space = source_of("energy", "none", [], rows=argument), argument.partition(",")[0]
+        self.rows = 2 if "," in argument else 1
+
+    def encode(self, waveform):
+        return np.tile([waveform[:99].sum(), waveform[0], waveform[1]], (self.rows, 1)).astype(np.float32)
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments: object) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def encoders(clips: object, speech: object) -> tuple[object, ...]:
+    return "--video-encoder", clips, "--speech-encoder", speech
+
+
+@pytest.fixture
+def few_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all systems that a comparison takes when none is named, one that is fast, and zero_shot."""
+    monkeypatch.setattr(fmn.comparison.comparison_plan, "system_names", lambda: ("lengths", "zero_shot"))
+
+
+@pytest.fixture
+def here(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(files)
+    return files
+
+
+@pytest.fixture
+def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package with an encoder of each kind, whose argument is their space."""
+    info = tmp_path / "installed" / "their_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "their_package.py").write_text(THEIRS)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n"
+    )
+    monkeypatch.syspath_prepend(info.parent)
+    monkeypatch.delitem(sys.modules, "their_package", raising=False)
+
+
+def frames_of(path: Path) -> NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def pe_av_vectors(transformers: Any, folder: Path, clips: list[Path], speech: list[Path]) -> tuple[Any, Any]:
+    """By the whole model, a clip and an utterance at a time; the four frames are written down here, of ten."""
+    model = transformers.PeAudioVideoModel.from_pretrained(folder).eval()
+    video = transformers.PeVideoVideoProcessor.from_pretrained(folder)
+    audio = transformers.PeAudioFeatureExtractor.from_pretrained(folder)
+
+    def both(clip: Path, utterance: Path) -> Any:
+        pixels = video([frames_of(clip)[[0, 3, 6, 9]]], do_sample_frames=False, return_tensors="pt")
+        sound = audio(soundfile.read(utterance, dtype="float32")[0], sampling_rate=16_000, return_tensors="pt")
+        return model(**pixels, **sound)
+
+    return (
+        torch.cat([both(clip, speech[0]).video_embeds for clip in clips]),
+        torch.cat([both(clips[0], utterance).audio_embeds for utterance in speech]),
+    )
+
+
+def gemma_vectors(transformers: Any, folder: Path, clips: list[Path], speech: list[Path]) -> tuple[Any, Any]:
+    """By the whole model and its processor, which samples five frames a second of ten."""
+    model = transformers.EmbeddingGemma2Model.from_pretrained(folder).eval()
+    processor = transformers.EmbeddingGemma2Processor.from_pretrained(folder)
+
+    def mean(**inputs: Any) -> Any:
+        given = processor(**inputs, return_tensors="pt")
+        assert given["attention_mask"].all()
+        return model(**given).last_hidden_state.mean(dim=1)
+
+    about = [{"total_num_frames": 10, "fps": 10.0, "duration": 1.0}]
+    return (
+        torch.cat([mean(videos=[frames_of(clip)], video_metadata=about) for clip in clips]),
+        torch.cat([mean(audio=[soundfile.read(one, dtype="float32")[0]], sampling_rate=16_000) for one in speech]),
+    )
+
+
+VECTORS: dict[str, Callable[..., tuple[Any, Any]]] = {"pe_av": pe_av_vectors, "embedding_gemma": gemma_vectors}
+
+
+@pytest.mark.parametrize("prefix", list(VECTORS))
+def test_scores_are_the_cosines_of_the_model_in_every_command(
+    transformers: Any, joint: dict[str, Path], here: Path, prefix: str
+) -> None:
+    sides = encoders(f"{prefix}:{joint[prefix]}", f"{prefix}:{joint[prefix]}")
+    compared = done("compare", TRAIN, TEST, "--seeds", 2, "--jobs", 1, *sides)
+    assert list(compared["systems"]) == ["zero_shot", "lengths"]
+    row = compared["systems"]["zero_shot"]
+    assert (row["error"], row["parameters"], row["chosen"], row["seeds"]) == (None, 0, {}, 2)
+    assert sum("licence of its weights: apache-2.0" in note for note in compared["notes"]) == 2
+
+    with safe_open(here / row["runs"][0] / "scores.safetensors", framework="np") as file:
+        scores, header = file.get_tensor("scores"), file.metadata()
+    rows = list(read_rows(here / TEST, SplitPairRow))
+    paths = {each.id: here / each.path for pair in rows for each in (pair.clip, pair.utterance)}
+    clips, speech = ([paths[name] for name in json.loads(header[kind])] for kind in ("clips", "utterances"))
+    with torch.inference_mode():
+        video, audio = VECTORS[prefix](transformers, joint[prefix], clips, speech)
+        expected = functional.cosine_similarity(video[:, None], audio[None], dim=2).numpy()
+    assert scores.shape == (12, 12)
+    assert np.ptp(expected) > 1e-3
+    np.testing.assert_allclose(scores, expected, atol=2e-6)
+
+    trained = done("train", TRAIN, "--model", "zero_shot", *sides)
+    assert (trained["epochs"], trained["parameters"], trained["clips"], trained["utterances"]) == (1, 0, 0, 0)
+    folder = here / "runs" / "zero_shot-demo"
+    metrics = done("eval", folder)["metrics"]["audio_to_video"]
+    assert metrics["class_map"] == pytest.approx(row["metrics"]["audio_to_video"]["class_map"]["all"]["mean"])
+    found = done("search", folder, "--speech", speech[3], "--top", 12)
+    ids = json.loads(header["clips"])
+    assert {hit["id"]: hit["score"] for hit in found["hits"]} == pytest.approx(
+        dict(zip(ids, expected[:, 3].tolist(), strict=True)), abs=2e-6
+    )
+    found = done("search", folder, "--clip", clips[0], "--manifest", TRAIN)
+    assert len(found["hits"]) == 10
+    assert not any("trained on" in note for note in found["notes"])
+    write_rows(here / "manifests" / "clips.jsonl", {row.clip.id: row.clip for row in rows}.values())
+    done("predict", folder, "--manifest", TEST)
+    guessed = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert sorted(guess["id"] for guess in guessed) == sorted(ids)
+
+    done("features", "export", folder, here / "features")
+    again = done("train", TRAIN, "--model", "zero_shot", "--features", here / "features", "--run", here / "again")
+    assert again["validation"] == trained["validation"]
+    result = run("train", TRAIN, "--model", "zero_shot", "--set", "video.pooling=max", "--run", here / "max", *sides)
+    assert result.exit_code == 2
+    assert "There is no space" in result.output
+
+
+def test_a_model_and_other_weights_of_it_are_not_one_joint_encoder(
+    joint: dict[str, Path], make_pe_av: Any, here: Path
+) -> None:
+    sides = encoders(f"pe_av:{joint['pe_av']}", f"pe_av:{make_pe_av('other', seed=1)}")
+    result = run("train", TRAIN, "--model", "zero_shot", *sides)
+    assert result.exit_code == 2
+    assert "There is no space that both the video features" in result.output
+    assert not (here / "runs" / "zero_shot-demo" / "checkpoint.safetensors").exists()
+    compared = done("compare", TRAIN, TEST, "--seeds", 1, *sides)
+    assert list(compared["systems"]) == ["lengths"]
+    assert any(note.startswith("zero_shot is left out. There is no space") for note in compared["notes"])
+    named = run("compare", TRAIN, TEST, "--seeds", 1, "--models", "lengths,zero_shot", "--json", *sides)
+    assert named.exit_code == 1
+    assert "There is no space" in json.loads(named.stdout)["systems"]["zero_shot"]["error"]["found"]
+
+
+def test_without_encoders_there_is_neither_a_row_nor_a_note(here: Path) -> None:
+    compared = done("compare", TRAIN, TEST, "--seeds", 1)
+    assert list(compared["systems"]) == ["lengths"]
+    assert not any("zero_shot" in note for note in compared["notes"])
+    for command in (("train", TRAIN, "--model", "zero_shot"), ("compare", TRAIN, TEST, "--models", "zero_shot")):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert "the video features (backbone) and the audio features (mfcc)" in " ".join(result.output.split())
+
+
+@pytest.mark.usefixtures("their_package")
+def test_a_joint_encoder_of_a_package(here: Path) -> None:
+    done("train", TRAIN, "--model", "zero_shot", *encoders("color:theirs", "energy:theirs"))
+    query = next((here / "speech").glob("s06-d02*.wav"))
+    samples = soundfile.read(query, dtype="float32")[0]
+    heard = np.array([samples[:99].sum(), samples[0], samples[1]])
+    hits = done("search", here / "runs" / "zero_shot-demo", "--speech", query, "--top", 12)["hits"]
+    for hit in hits:
+        seen = frames_of(here / hit["path"]).mean(axis=(0, 1, 2)) - [60, 0, 90]
+        cosine = seen @ heard / np.linalg.norm(seen) / np.linalg.norm(heard)
+        assert hit["score"] == pytest.approx(cosine, abs=0.02)  # the frames were made smaller
+    assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+
+    for sides, message in (
+        (("color:theirs", "energy:others"), "There is no space"),
+        (("color", "energy"), "There is no space"),
+        (("color:theirs", "energy:theirs,2"), "gives 2 vectors of an utterance, and has a space"),
+    ):
+        result = run("train", TRAIN, "--model", "zero_shot", "--run", here / "other", *encoders(*sides))
+        assert result.exit_code == 2, result.output
+        assert message in " ".join(result.output.split())
