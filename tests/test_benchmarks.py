@@ -85,6 +85,20 @@ def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         assert found[kind]["peak_mb"] >= 0
 
 
+@pytest.mark.parametrize("media", [("--media-bytes", "900"), ("--no-media",)])
+def test_exports(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, media: tuple[str, ...]) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    formats = ["csv", "webdataset", *(["huggingface"] if importlib.util.find_spec("pyarrow") else [])]
+    found = printed_by("exports", ["--items", "30", *media, "--formats", *formats], capsys)
+    assert list(found) == formats
+    for by_count in found.values():
+        assert {count: of["rows"] for count, of in by_count.items()} == {"3": 9, "30": 90}  # clips, utterances, pairs
+        for of in by_count.values():
+            assert min(of["peak_mb"], of["read_peak_mb"]) > 0
+            if "--no-media" not in media:
+                assert of["ratio"] == pytest.approx(of["copy_s"] / of["export_s"])
+
+
 SMALL_MODEL = ["--set", "model.hidden_size=4", "model.embed_dim=8", "model.head_hidden_size=8", "training.batch_size=8"]
 
 

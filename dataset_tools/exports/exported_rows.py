@@ -12,6 +12,7 @@ from typing import Literal
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.exports.item_sides import SPLITS, ItemSides, Side, Split
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
@@ -24,11 +25,8 @@ from dataset_tools.manifests import (
 
 TableName = Literal["clips", "utterances", "pairs"]
 TABLES: tuple[TableName, ...] = ("clips", "utterances", "pairs")
-Split = Literal["train", "test", "both", "neither"]
-SPLITS: tuple[Split, ...] = ("train", "test", "both", "neither")
-"""Of a clip or utterance: where its pairs are; the split `pairs` puts items on both sides. Of a pair: never `both`."""
 
-_SIDES: tuple[Literal["train", "test"], ...] = ("train", "test")
+_SIDES: tuple[Side, ...] = ("train", "test")
 _ROW_TYPES: Mapping[TableName, type[ClipRow | UtteranceRow | PairRow]] = {
     "clips": ClipRow,
     "utterances": UtteranceRow,
@@ -59,23 +57,8 @@ class ExportedRow:
         return f"{self.table}/{self.row.id}.{'mp4' if self.table == 'clips' else 'wav'}"
 
 
-@dataclass
-class _Item:
-    """What the pairs say of a clip or an utterance."""
-
-    sha256: str
-    sides: frozenset[Literal["train", "test"]] = frozenset()
-    fold: int | None = None
-
-    @property
-    def split(self) -> Split:
-        if len(self.sides) == 2:
-            return "both"
-        return next(iter(self.sides), "neither")
-
-
 class ExportedRows:
-    """The rows of a data set, for an export. Memory grows with the clips and utterances, not with their pairs.
+    """The rows of a data set, for an export. Memory does not grow with them, but with classes and recorded voices.
 
     Args:
         workspace: where the data set is.
@@ -98,11 +81,11 @@ class ExportedRows:
         self._done = 0
         self._labels: dict[str, ClassLabel] = {}
         self.voices: Counter[str] = Counter()
-        self._items: dict[str, dict[str, _Item]] = {"clips": {}, "utterances": {}}
-        for table, items in self._items.items():
+        self._sides = ItemSides()
+        for table in ("clips", "utterances"):
             for row in self._read(table):
                 assert not isinstance(row, PairRow)
-                items[row.id] = _Item(row.sha256)
+                self._sides.add(table, row.id, row.sha256)
                 if isinstance(row, UtteranceRow) and row.source == "recorded":
                     self.voices[row.voice] += 1
         self._read_sides()
@@ -153,10 +136,10 @@ class ExportedRows:
             yield from self._pairs()
             return
         for row in self._read(table):
-            item = self._items[table].get(row.id)
-            if item is None:
+            found = self._sides.find(table, row.id)
+            if found is None:
                 raise _outdated(self.workspace, row.id)
-            yield ExportedRow(table, row, self._labels.get(row.class_id), item.split, item.fold)
+            yield ExportedRow(table, row, self._labels.get(row.class_id), *found)
 
     def _pairs(self) -> Iterator[ExportedRow]:
         """Every pair; train.jsonl and test.jsonl are sorted by the same ids, so the three are read side by side."""
@@ -175,7 +158,7 @@ class ExportedRows:
             if head is not None:
                 raise _outdated(self.workspace, head.id)
 
-    def _read_side(self, side: Literal["train", "test"]) -> Iterator[SplitPairRow]:
+    def _read_side(self, side: Side) -> Iterator[SplitPairRow]:
         return read_rows(self.workspace.manifests / f"{side}.jsonl", SplitPairRow)
 
     def _read_sides(self) -> None:
@@ -183,12 +166,8 @@ class ExportedRows:
             for pair in self._read_side(side):
                 self._labels[pair.label.id] = pair.label
                 for table, row in (("clips", pair.clip), ("utterances", pair.utterance)):
-                    item = self._items[table].get(row.id)
-                    if item is None or item.sha256 != row.sha256:
+                    if not self._sides.note_pair(table, row.id, row.sha256, side, pair.fold):
                         raise _outdated(self.workspace, row.id)
-                    item.sides |= {side}
-                    if pair.fold is not None:
-                        item.fold = max(item.fold or 0, pair.fold)
 
 
 def check_content(path: Path, digest: str, one: ExportedRow) -> None:

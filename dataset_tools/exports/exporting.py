@@ -14,7 +14,8 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
-from dataset_tools.exports.exported_rows import ExportedRows, Split, TableName
+from dataset_tools.exports.exported_rows import ExportedRows, TableName
+from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.recipe import add_recipe, make_recipe
 from dataset_tools.exports.registry import FormatOptions, find_format

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.exports.exported_rows import TABLES, ExportedRow, ExportedRows, Split, TableName
+from dataset_tools.exports.exported_rows import TABLES, ExportedRow, ExportedRows, TableName
+from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
 from dataset_tools.exports.table_columns import COLUMNS

@@ -61,7 +61,7 @@ class OutputFolder:
     def __exit__(self, *error: Any) -> None:
         self._held.__exit__(*error)
 
-    def add(self, name: str, write: Callable[[Path], None], *, sha256: str | None = None) -> None:
+    def add(self, name: str, write: Callable[[Path], object], *, sha256: str | None = None) -> None:
         """Writes a file unless it is there.
 
         Args:

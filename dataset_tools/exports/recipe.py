@@ -7,6 +7,7 @@ annotation file and sentence files are not in it: whoever builds has them; they 
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
@@ -94,7 +95,7 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None
     content = msgspec.json.format(msgspec.json.encode(recipe)) + b"\n"
     output.add_text(f"{FOLDER}/recipe.json", content.decode())
     for name in ("build.json", "clips.jsonl", "utterances.jsonl"):
-        output.add_text(f"{FOLDER}/manifests/{name}", (workspace.manifests / name).read_text("utf-8"))
+        output.add(f"{FOLDER}/manifests/{name}", partial(shutil.copyfile, workspace.manifests / name))
     output.add_text(f"{FOLDER}/{recipe.class_file}", _class_file(workspace).read_text("utf-8"))
     reviews = _pseudonymous(read_reviews(reviews_path(workspace)))
     if reviews:

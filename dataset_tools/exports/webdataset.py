@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, Split, TableName
+from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, TableName
+from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
 

@@ -12,6 +12,7 @@ import typer
 from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from fmn.cli.compare import compare
+from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures, titled
@@ -100,51 +101,7 @@ def train(
     _show_training(terminal, summary)
 
 
-@app.command("eval", rich_help_panel=TRAIN)
-def evaluate(
-    terminal: Terminal,
-    options: RunOptions,
-    update_memory: Annotated[
-        bool, typer.Option("--update-memory", help="Also evaluate with memories that are updated by every query.")
-    ] = False,
-    orders: Annotated[
-        int, typer.Option("--orders", min=1, help="Random query orders to average over with --update-memory.")
-    ] = 5,
-    of_classes: Annotated[bool, typer.Option("--by-class", help="Also show results per class.")] = False,
-) -> None:
-    """Evaluate retrieval in both directions: utterance to clips, and clip to utterances.
-
-    Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
-    """
-    from fmn.evaluation.evaluate import UPDATED
-    from fmn.evaluation.evaluate import evaluate as evaluate_run
-    from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, class_table, results_table
-    from fmn.evaluation.sanity_baselines import trivial_rows
-
-    folder, chosen = options.folder(), options.manifest_or("test.jsonl")
-    found = evaluate_run(
-        folder,
-        chosen,
-        **options.compute,
-        update_orders=orders if update_memory else 0,
-        progress=terminal.progress,
-    )
-    corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
-    title = f"{titled(folder)} on {titled(chosen)}{corpus}"
-    results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
-    if update_memory:
-        results[f"{found.system}, updated"] = found.metrics[UPDATED]
-        notes.insert(1, found.metrics[UPDATED]["how"])
-    trivial = trivial_rows(folder, chosen, root=options.root, jobs=options.jobs, progress=terminal.progress)
-    results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
-    terminal.say(results_table(results, title=title, notes=notes))
-    if of_classes:
-        terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
-    terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
-    show_failures(terminal, found.failures)
-    terminal.result(found.as_dict() | {"trivial": trivial})
-
-
+app.command("eval", rich_help_panel=TRAIN)(evaluate)
 app.command(rich_help_panel=TRAIN)(plot)
 
 

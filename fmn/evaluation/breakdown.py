@@ -89,17 +89,25 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
 
 def summarized(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Blocks of metrics.json on the same items as one: the means of their metrics, and ``sd`` (n − 1; 0 of one)."""
-    first = blocks[0]
-    means: dict[str, Any] = {}
-    spreads: dict[str, Any] = {}
-    for metric in METRICS:
-        values = {k: [block[metric][k] for block in blocks] for k in first[metric]}
-        means[metric] = {k: None if None in column else float(np.mean(column)) for k, column in values.items()}
-        spreads[metric] = {k: None if None in column else sd_of(column) for k, column in values.items()}
+    found = _means(blocks, METRICS)
     for name in ("class_map", "median_rank", "partner_rank"):
         column = [block[name] for block in blocks]
-        means[name], spreads[name] = (None, None) if None in column else (float(np.mean(column)), sd_of(column))
-    return {**first, **means, "sd": spreads}
+        mean, spread = (None, None) if None in column else (float(np.mean(column)), sd_of(column))
+        found[name], found["sd"][name] = mean, spread
+    if "chosen" in blocks[0]:
+        found["chosen"] = _means([block["chosen"] for block in blocks], ("instance", "class"))
+    return found
+
+
+def _means(blocks: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
+    """The first block with the means of those metrics, which have a value by k or by name, and their ``sd``."""
+    means: dict[str, Any] = {}
+    spreads: dict[str, Any] = {}
+    for metric in metrics:
+        values = {k: [block[metric][k] for block in blocks] for k in blocks[0][metric]}
+        means[metric] = {k: None if None in column else float(np.mean(column)) for k, column in values.items()}
+        spreads[metric] = {k: None if None in column else sd_of(column) for k, column in values.items()}
+    return {**blocks[0], **means, "sd": spreads}
 
 
 def sd_of(values: Sequence[float]) -> float:

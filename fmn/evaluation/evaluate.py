@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from fmn.data.items import ItemIds, Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
+from fmn.evaluation.trec_files import TREC_TOP, write_trec_files
+from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.systems import find_system
@@ -40,6 +43,7 @@ class Evaluation:
         metrics: what metrics.json holds, by direction (query → gallery); under ``updated_memory`` the same with
             memories that were updated while testing, if that was asked for.
         path: the file that holds them.
+        trec_files: run and qrels files that were asked for.
         clips, utterances, classes: how many there are.
         is_standin: whether the footage is a stand-in.
         failures: items without features, with the reason; they take no part.
@@ -51,6 +55,7 @@ class Evaluation:
     manifest: Path
     metrics: Metrics
     path: Path
+    trec_files: tuple[Path, ...]
     clips: int
     utterances: int
     classes: int
@@ -65,6 +70,7 @@ class Evaluation:
             "manifest": str(self.manifest),
             "metrics": self.metrics,
             "metrics_file": str(self.path),
+            "trec_files": [str(path) for path in self.trec_files],
             "clips": self.clips,
             "utterances": self.utterances,
             "classes": self.classes,
@@ -82,6 +88,9 @@ def evaluate(
     device: str = "auto",
     jobs: int | None = None,
     update_orders: int = 0,
+    metric_names: Sequence[str] = (),
+    trec: Path | None = None,
+    trec_top: int = TREC_TOP,
     progress: Progress = silent,
 ) -> Evaluation:
     """Scores every clip of a manifest against every utterance of it, and measures both directions.
@@ -96,6 +105,9 @@ def evaluate(
         device: ``auto``, or as torch names it.
         jobs: workers for features; null: one a core.
         update_orders: measure also with memories that are updated while testing, in so many orders of the queries.
+        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        trec: folder for run and qrels files (`fmn.evaluation.trec_files`); null: none are written.
+        trec_top: the best items of each query that they hold.
         progress: told how far it is.
 
     Raises:
@@ -110,7 +122,7 @@ def evaluate(
     with threads(loaded.config.training.threads):
         clips, utterances = all_codes(loaded, prepared)
         scores = _scores(loaded, clips, utterances, progress)
-        metrics = measure(scores, prepared.items, detailed=True)
+        metrics = measure(scores, prepared.items, detailed=True, metric_names=metric_names)
         if update_orders:
             metrics[UPDATED] = measure_while_updating(
                 loaded,
@@ -118,8 +130,10 @@ def evaluate(
                 utterances,
                 prepared.items,
                 orders=update_orders,
+                metric_names=metric_names,
                 done=lambda done, total: progress("updating", done, total),
             )
+    written = write_trec_files(trec, scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
     path = run / (METRICS_FILE if items.split == "test" else f"metrics-{items.split}.json")
     clear_partial(run)
     write_bytes(path, json.dumps(metrics, indent=2).encode() + b"\n")
@@ -129,6 +143,7 @@ def evaluate(
         manifest=manifest,
         metrics=metrics,
         path=path,
+        trec_files=written,
         clips=len(prepared.items.clips),
         utterances=len(prepared.items.utterances),
         classes=len(prepared.items.classes),
@@ -158,13 +173,16 @@ def _scores(loaded: LoadedRun, clips: Embeddings, utterances: Embeddings, progre
     return scores
 
 
-def measure(scores: NDArray[np.float32], items: Items, *, detailed: bool = False) -> Metrics:
+def measure(
+    scores: NDArray[np.float32], items: Items, *, detailed: bool = False, metric_names: Sequence[str] = ()
+) -> Metrics:
     """The metrics of both directions from the scores [N, M] of clips and utterances.
 
     Args:
         scores: the higher, the better.
         items: the clips and utterances.
         detailed: with intervals and the means of every class (`fmn.evaluation.breakdown`).
+        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics`).
     """
     clips = [row.class_id for row in items.clips]
     utterances = [row.class_id for row in items.utterances]
@@ -173,10 +191,16 @@ def measure(scores: NDArray[np.float32], items: Items, *, detailed: bool = False
         "audio_to_video": retrieval_metrics(scores.T, utterances, clips, partners.T),
         "video_to_audio": retrieval_metrics(scores, clips, utterances, partners),
     }
-    if detailed:
-        factors = factors_of(items)
-        metrics["audio_to_video"] |= details(scores.T, relevant.T, partners.T, factors["audio_to_video"])
-        metrics["video_to_audio"] |= details(scores, relevant, partners, factors["video_to_audio"])
+    factors = factors_of(items)
+    for direction, found, classes, own in (
+        ("audio_to_video", scores.T, relevant.T, partners.T),
+        ("video_to_audio", scores, relevant, partners),
+    ):
+        if detailed:
+            metrics[direction] |= details(found, classes, own, factors[direction])
+        if metric_names:
+            intervals = factors[direction] if detailed else None
+            metrics[direction]["chosen"] = chosen_metrics(found, classes, own, metric_names, intervals)
     return metrics
 
 

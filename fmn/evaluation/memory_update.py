@@ -5,7 +5,7 @@ The result then depends on the order of the queries, so several orders are measu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import training_generator
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import summarized
+from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, eval_mode
@@ -36,6 +37,7 @@ def measure_while_updating(
     items: Items,
     *,
     orders: int,
+    metric_names: Sequence[str] = (),
     done: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Both directions with memories that each query adds to, in several orders.
@@ -49,6 +51,7 @@ def measure_while_updating(
         utterances: codes of M utterances.
         items: these clips and utterances.
         orders: how many orders of the queries.
+        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         done: told the orders that are through, of both directions.
 
     Returns:
@@ -88,11 +91,15 @@ def measure_while_updating(
             order = training_generator(loaded.config.training.seed, "query order", direction, number).permutation(count)
             scores = scores_while_updating(model, clips, utterances, s1, order, asks_for_clips=asks_for_clips)
             model.memory.load_state_dict(kept)
-            blocks.append(
-                retrieval_metrics(scores, utterance_classes, clip_classes, partners.T)
+            own, relevant = (partners.T, items.relevant.T) if asks_for_clips else (partners, items.relevant)
+            block = (
+                retrieval_metrics(scores, utterance_classes, clip_classes, own)
                 if asks_for_clips
-                else retrieval_metrics(scores, clip_classes, utterance_classes, partners)
+                else retrieval_metrics(scores, clip_classes, utterance_classes, own)
             )
+            if metric_names:
+                block["chosen"] = chosen_metrics(scores, relevant, own, metric_names)
+            blocks.append(block)
             through += 1
             done(through, total)
         results[direction] = summarized(blocks)

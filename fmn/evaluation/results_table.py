@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 DIRECTIONS = {"audio_to_video": "audio → video", "video_to_audio": "video → audio"}
 SHORT = {"audio_to_video": "a→v", "video_to_audio": "v→a"}
 METRICS = {"instance_hit": "instance hit", "class_hit": "class hit", "class_recall": "class recall"}
+RELEVANCE = {"instance": "own partner", "class": "its class"}
+WHAT_CHOSEN_ARE = (
+    "percent; binary relevance, ties by expectation. recall: the share of the relevant items that are among the k "
+    "best; hit: any is. A query without an item of its class counts 0, one without a partner does not enter."
+)
 WHAT_THEY_ARE = (
     "instance hit: the query's own partner is among the k best; class hit: any item of its class is; class recall "
     "(eq. 5): the share of its class's items that are; percent. ceiling: knowing the class and nothing else."
@@ -33,12 +38,35 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
         notes: what must be said beside the figures; they stand below the table.
     """
     first = next(iter(results.values()))
+    ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])
+    columns = ("query → gallery", "metric", "system", *ks, "rank in class")
+    said = (WHAT_THEY_ARE, RANK_IN_CLASS, *_no_evidence(results), *notes)
+    return to_rich(Table(title, columns, _sections(results, METRICS), said, left=range(3)), no_wrap=())
+
+
+def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:
+    """The table of the metrics that were chosen by name, of both notions of relevance.
+
+    Arguments are those of `results_table`; every result has them under ``chosen``.
+    """
+    chosen = {
+        name: {direction: {**result[direction], **result[direction]["chosen"]} for direction in DIRECTIONS}
+        for name, result in results.items()
+    }
+    names = next(iter(chosen.values()))["audio_to_video"]["class"]
+    columns = ("query → gallery", "relevant", "system", *names)
+    return to_rich(Table(title, columns, _sections(chosen, RELEVANCE), (WHAT_CHOSEN_ARE,), left=range(3)), no_wrap=())
+
+
+def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> list[list[Row]]:
+    """Of each direction a section: of each metric a row for every system, chance and the ceiling."""
+    first = next(iter(results.values()))
     sections = []
     for direction, direction_name in DIRECTIONS.items():
         block = first[direction]
         head = f"{direction_name}  ({block['queries']:,} queries, gallery {block['gallery']:,})"
         rows = []
-        for metric, metric_name in METRICS.items():
+        for metric, metric_name in metrics.items():
             entries = [(name, result[direction], "bold") for name, result in results.items()]
             entries += [(name, block[name], "dim") for name in ("chance", "ceiling")]
             for name, found, style in entries:
@@ -48,10 +76,7 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
                 rows.append(Row((head, metric_name, name, *figures), style))
                 head = metric_name = ""  # said once
         sections.append(rows)
-    ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])
-    columns = ("query → gallery", "metric", "system", *ks, "rank in class")
-    said = (WHAT_THEY_ARE, RANK_IN_CLASS, *_no_evidence(results), *notes)
-    return to_rich(Table(title, columns, sections, said, left=range(3)), no_wrap=())
+    return sections
 
 
 def class_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:

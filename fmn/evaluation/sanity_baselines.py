@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,13 @@ CHEAP = ("lengths", "file_size")
 
 
 def trivial_rows(
-    run: Path, manifest: Path, *, root: Path | None = None, jobs: int | None = None, progress: Progress = silent
+    run: Path,
+    manifest: Path,
+    *,
+    root: Path | None = None,
+    jobs: int | None = None,
+    metric_names: Sequence[str] = (),
+    progress: Progress = silent,
 ) -> dict[str, Metrics]:
     """The metrics of the trivial baselines that need no training, fitted to the items that a run was trained on.
 
@@ -31,6 +38,7 @@ def trivial_rows(
         manifest: what it is evaluated on.
         root: the workspace, when it is not the parent of the manifest's folder.
         jobs: workers for features; null: one a core.
+        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         progress: told how far it is.
 
     Returns:
@@ -41,12 +49,14 @@ def trivial_rows(
         return {}
     try:
         parts = [load_items(training_manifest(run, state), root), load_items(manifest, root)]
-        return {name: _measured(name, run, parts, jobs, progress) for name in CHEAP}
+        return {name: _measured(name, run, parts, jobs, metric_names, progress) for name in CHEAP}
     except ToolkitError:
         return {}  # a row of comparison is worth no failure of the evaluation
 
 
-def _measured(name: str, run: Path, parts: list[Items], jobs: int | None, progress: Progress) -> Metrics:
+def _measured(
+    name: str, run: Path, parts: list[Items], jobs: int | None, metric_names: Sequence[str], progress: Progress
+) -> Metrics:
     system, device = find_system(name), find_device("cpu")
     config = load_config(run)
     config = system.complete(with_values(system.adapt(config), {"system": name, "options": {}}))
@@ -56,4 +66,4 @@ def _measured(name: str, run: Path, parts: list[Items], jobs: int | None, progre
     model.fit_after_epoch(fitted.data, *everything, training_generator(config.training.seed, "settle", "all"))
     clips = encode_all_clips(model, asked.data, np.arange(len(asked.items.clips)))
     utterances = encode_all_utterances(model, asked.data, np.arange(len(asked.items.utterances)))
-    return measure(score_matrix(model, clips, utterances).numpy(), asked.items)
+    return measure(score_matrix(model, clips, utterances).numpy(), asked.items, metric_names=metric_names)

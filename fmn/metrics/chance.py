@@ -43,6 +43,22 @@ def expected_hit(before: Integers, tied: Integers, hits_tied: Integers, k: int) 
     return 1 - missed
 
 
+def expected_reciprocal_rank(before: Integers, tied: Integers, hits_tied: Integers) -> Floats:
+    """The expectation of 1 / rank of the best relevant item when the order of equal items is random.
+
+    Σ P_i / (b + i) over i = 1 … t−p+1: it is the i-th of its ties with P_1 = p/t, P_(i+1) = P_i (t−p−i+1)/(t−i).
+    Arguments are those of `expected_hit`, returns [Q] in 0…1.
+    """
+    cases, which = np.unique(np.stack([before, tied, hits_tied], axis=1), axis=0, return_inverse=True)
+    values: Floats = np.zeros(len(cases))
+    for number, (b, t, p) in enumerate(cases.tolist()):
+        i = np.arange(1, t - p + 1)
+        chances = p / t * np.concatenate([[1.0], np.cumprod((t - p - i + 1) / (t - i))])
+        values[number] = (chances / (b + np.arange(1, t - p + 2))).sum()
+    found: Floats = values[which.reshape(-1)]
+    return found
+
+
 def chance(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
     """The three metrics of scores that say nothing: the whole gallery ties.
 

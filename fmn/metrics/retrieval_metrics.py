@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from fmn.metrics.chance import ceiling, chance, expected_hit
+from fmn.metrics.chance import ceiling, chance, expected_hit, expected_reciprocal_rank
 from fmn.metrics.within_class import partner_rank
 
 KS = (1, 10, 25)
@@ -42,12 +42,17 @@ class QueryMetrics:
         average_precision: [Q] in 0…1, its expectation over the orders of the ties (McSherry and Najork, 2008).
         rank: [Q], from 1: the expected rank of the best relevant item, b + (t+1)/(p+1); G + 1 where nothing is
             relevant.
+        reciprocal_rank: [Q] in 0…1, the expectation of 1 / rank of the best relevant item.
+        ndcg: by k, [Q] in 0…1: the expected sum of 1 / log2(1 + rank) over the relevant items among the k best, of
+            what it is when all relevant items come first.
     """
 
     hits: dict[int, Floats]
     recalls: dict[int, Floats]
     average_precision: Floats
     rank: Floats
+    reciprocal_rank: Floats
+    ndcg: dict[int, Floats]
 
 
 def recall_at_k(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> dict[int, float]:
@@ -90,6 +95,8 @@ def query_metrics(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> QueryMe
         recalls={k: np.concatenate([part.recalls[k] for part in parts]) for k in ks},
         average_precision=np.concatenate([part.average_precision for part in parts]),
         rank=np.concatenate([part.rank for part in parts]),
+        reciprocal_rank=np.concatenate([part.reciprocal_rank for part in parts]),
+        ndcg={k: np.concatenate([part.ndcg[k] for part in parts]) for k in ks},
     )
 
 
@@ -190,12 +197,25 @@ def _block_metrics(scores: Floats, relevant: Bools, ks: Sequence[int]) -> QueryM
         hits[k][found] = expected_hit(best.before, best.tied, best.hits_tied, k)
     rank = np.full(queries, gallery + 1.0)
     rank[found] = best.before + (best.tied + 1) / (best.hits_tied + 1)
+    reciprocal_rank = np.zeros(queries)
+    reciprocal_rank[found] = expected_reciprocal_rank(best.before, best.tied, best.hits_tied)
+    # Discounts of the first 0, 1, … G ranks together; those of a tie are shared out evenly.
+    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, gallery + 2)))])
     return QueryMetrics(
         hits=hits,
         recalls={k: mean_of(np.clip((k - places.before) / places.tied, 0, 1)) for k in ks},
         average_precision=mean_of(_precision(places, gallery)),
         rank=rank,
+        reciprocal_rank=reciprocal_rank,
+        ndcg={k: mean_of(_gain(places, discounts, k)) * count / discounts[np.minimum(count, k)] for k in ks},
     )
+
+
+def _gain(places: _Places, discounts: Floats, k: int) -> Floats:
+    """[n]: the expected discount of each relevant item, 0 beyond the k best."""
+    within = [discounts[np.minimum(end, k)] for end in (places.before, places.before + places.tied)]
+    gain: Floats = (within[1] - within[0]) / places.tied
+    return gain
 
 
 def _precision(places: _Places, gallery: int) -> Floats:

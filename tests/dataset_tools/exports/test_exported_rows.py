@@ -115,3 +115,42 @@ def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monke
     with pytest.raises(InputError, match="theirs") as refused:
         find_format("nothing")
     assert refused.value.expected == "one of csv, huggingface, webdataset, theirs"
+
+
+def test_memory_does_not_grow_with_clips_and_utterances(workspace: Workspace) -> None:
+    train = next(iter(read_rows(workspace.manifests / "train.jsonl", SplitPairRow)))
+    replace = msgspec.structs.replace
+
+    def peak_bytes(count: int) -> int:
+        numbers = [f"{number:06d}" for number in range(count)]
+        write_rows(workspace.manifests / "clips.jsonl", (replace(train.clip, id=f"c{one}") for one in numbers))
+        write_rows(
+            workspace.manifests / "utterances.jsonl", (replace(train.utterance, id=f"u{one}") for one in numbers)
+        )
+        write_rows(
+            workspace.manifests / "train.jsonl",
+            (
+                replace(
+                    train,
+                    id=one,
+                    clip=replace(train.clip, id=f"c{one}"),
+                    utterance=replace(train.utterance, id=f"u{one}"),
+                )
+                for one in numbers
+            ),
+        )
+        write_rows(
+            workspace.manifests / "pairs.jsonl",
+            (PairRow(id=one, class_id=train.label.id, clip=f"c{one}", utterance=f"u{one}") for one in numbers),
+        )
+        write_rows(workspace.manifests / "test.jsonl", ())
+        tracemalloc.start()
+        try:
+            rows = ExportedRows(workspace, with_media=False)
+            assert rows.counts == {table: {"train": count} for table in ("clips", "utterances", "pairs")}
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    small = peak_bytes(2_000)
+    assert peak_bytes(8_000) < small + 1_000_000  # a dictionary of 12,000 more items takes 4 MB

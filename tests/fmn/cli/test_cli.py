@@ -67,6 +67,17 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
     as_json = json_of(run("eval", str(folder), "--manifest", "manifests/test.jsonl", "--json"))
     assert as_json["metrics"] == metrics
     assert as_json["stand_in"] is True
+    asked = ("eval", "--metrics", "ndcg@10,hit@1", "--trec", "trec", "--trec-top", "2")
+    chosen = run(*asked)
+    assert chosen.exit_code == 0, chosen.output
+    assert "ndcg@10" in chosen.output
+    assert len(list((files / "trec").glob("run.*.txt"))) == 2
+    for block in json_of(run(*asked, "--json"))["metrics"].values():
+        assert block["chosen"]["class"]["hit@1"] == pytest.approx(block["class_hit"]["1"])
+        assert block["chosen"]["instance"]["hit@1"] == pytest.approx(block["instance_hit"]["1"])
+        assert block["chosen"]["intervals"]["class"]["hit@1"] == pytest.approx(block["intervals"]["class_hit"]["1"])
+    for unknown in ("bleu", "hit"):
+        assert run("eval", "--metrics", unknown).exit_code == 2
 
     clips = {row.clip.id: row.clip for row in read_rows(files / "manifests" / "train.jsonl", SplitPairRow)}
     write_rows(files / "manifests" / "clips.jsonl", [clips[name] for name in sorted(clips)])

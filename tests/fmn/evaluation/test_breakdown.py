@@ -65,6 +65,7 @@ def test_utterances_share_voices_and_clips_people(workspace: Path) -> None:
 def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
     def block(hit: float, own: float | None) -> dict[str, object]:
         every: dict[str, object] = {metric: {"1": hit} for metric in ("class_hit", "class_recall")}
+        every["chosen"] = {"class": {"mrr": hit}, "instance": {"mrr": own}, "chance": {"class": {"mrr": 7.0}}}
         return every | {
             "instance_hit": {"1": own},
             "class_map": hit,
@@ -78,6 +79,9 @@ def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
     assert found["sd"]["class_hit"]["1"] == pytest.approx((700.0) ** 0.5)  # ((20² + 10² + 30²) / 2)^½
     assert found["instance_hit"] == found["sd"]["instance_hit"] == {"1": None}
     assert found["queries"] == 4
+    assert found["chosen"]["class"] == {"mrr": 30.0}
+    assert found["chosen"]["sd"] == {"class": {"mrr": pytest.approx(700.0**0.5)}, "instance": {"mrr": None}}
+    assert found["chosen"]["chance"] == {"class": {"mrr": 7.0}}
     assert found["partner_rank"] is found["sd"]["partner_rank"] is None
     ranks = summarized([block(10.0, 40.0), block(20.0, 60.0)])
     assert (ranks["partner_rank"], ranks["sd"]["partner_rank"]) == (50.0, pytest.approx(200**0.5))

@@ -7,7 +7,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fmn.evaluation.results_table import class_table, results_table
+from fmn.evaluation.results_table import chosen_table, class_table, results_table
+from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 
 
@@ -59,6 +60,28 @@ def test_nothing_to_measure_is_a_dash() -> None:
     rows = rows_of(results_table({"fmn": metrics(0, with_partners=False)}, title="a run"))
     assert rows[1][3:] == ["–", "–", "–", "–"]
     assert rows[4][3] != "–"
+
+
+def test_chosen_metrics_stand_below_their_names() -> None:
+    classes, partners = np.arange(6)[:, None] % 3 == np.arange(6) % 3, np.eye(6, dtype=bool)
+    result = metrics(0)
+    factors = {"class": [str(number % 3) for number in range(6)]}
+    for seed, block in enumerate(result.values()):
+        scores = np.random.default_rng(seed).normal(size=(6, 6))
+        block["chosen"] = chosen_metrics(scores, classes, partners, ("ndcg@2", "mrr"), factors)
+    rows = rows_of(chosen_table({"fmn": result}, title="a run"))
+    assert rows[0] == ["query → gallery", "relevant", "system", "ndcg@2", "mrr"]
+    expected = []
+    for block in result.values():
+        chosen = block["chosen"]
+        for relevance in ("instance", "class"):
+            spreads = [f" [{low:.0f}–{high:.0f}]" for low, high in chosen["intervals"][relevance].values()]
+            of_fmn = zip(chosen[relevance].values(), spreads, strict=True)
+            expected.append([f"{value:.1f}{spread}" for value, spread in of_fmn])
+            for reference in ("chance", "ceiling"):
+                expected.append([f"{value:.1f}" for value in chosen[reference][relevance].values()])
+    assert [row[3:] for row in rows[1:]] == expected
+    assert [row[1] for row in rows[1::3]] == ["own partner", "its class"] * 2
 
 
 def test_an_instance_hit_that_is_no_evidence_is_said() -> None:

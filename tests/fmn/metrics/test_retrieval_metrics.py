@@ -209,3 +209,5 @@ def test_queries_are_taken_in_parts_that_fit_together(monkeypatch: pytest.Monkey
     assert np.array_equal(whole.recalls[1], parts.recalls[1])
     assert np.array_equal(whole.average_precision, parts.average_precision)
     assert np.array_equal(whole.rank, parts.rank)
+    assert np.array_equal(whole.reciprocal_rank, parts.reciprocal_rank)
+    assert np.array_equal(whole.ndcg[4], parts.ndcg[4])

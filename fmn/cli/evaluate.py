@@ -1,0 +1,79 @@
+"""``fmn eval``: metrics of a run in both directions, and the files that other tools evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataset_tools.core.console import Terminal
+from fmn.cli.options import RunOptions, short, show_failures, titled
+
+
+def evaluate(
+    terminal: Terminal,
+    options: RunOptions,
+    update_memory: Annotated[
+        bool, typer.Option("--update-memory", help="Also evaluate with memories that are updated by every query.")
+    ] = False,
+    orders: Annotated[
+        int, typer.Option("--orders", min=1, help="Random query orders to average over with --update-memory.")
+    ] = 5,
+    of_classes: Annotated[bool, typer.Option("--by-class", help="Also show results per class.")] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics", metavar="NAMES", help="Also these metrics, e.g. ndcg@10,mrr,map,recall@5,hit@5 (any k)."
+        ),
+    ] = None,
+    trec: Annotated[
+        Path | None,
+        typer.Option("--trec", metavar="DIR", help="Also write TREC run and qrels files to DIR.", file_okay=False),
+    ] = None,
+    trec_top: Annotated[
+        int, typer.Option("--trec-top", min=1, help="Best items of each query in the run files of --trec.")
+    ] = 1000,
+) -> None:
+    """Evaluate retrieval in both directions: utterance to clips, and clip to utterances.
+
+    Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
+    """
+    from fmn.evaluation.evaluate import UPDATED
+    from fmn.evaluation.evaluate import evaluate as evaluate_run
+    from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, chosen_table, class_table, results_table
+    from fmn.evaluation.sanity_baselines import trivial_rows
+    from fmn.metrics.chosen_metrics import parse_metrics
+
+    names = () if metrics is None else parse_metrics(metrics)
+    folder, chosen = options.folder(), options.manifest_or("test.jsonl")
+    found = evaluate_run(
+        folder,
+        chosen,
+        **options.compute,
+        update_orders=orders if update_memory else 0,
+        metric_names=names,
+        trec=trec,
+        trec_top=trec_top,
+        progress=terminal.progress,
+    )
+    corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
+    title = f"{titled(folder)} on {titled(chosen)}{corpus}"
+    results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
+    if update_memory:
+        results[f"{found.system}, updated"] = found.metrics[UPDATED]
+        notes.insert(1, found.metrics[UPDATED]["how"])
+    trivial = trivial_rows(
+        folder, chosen, root=options.root, jobs=options.jobs, metric_names=names, progress=terminal.progress
+    )
+    results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
+    terminal.say(results_table(results, title=title, notes=notes))
+    if names:
+        terminal.say(chosen_table(results, title=f"chosen metrics: {title}"))
+    if of_classes:
+        terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
+    terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
+    if trec:
+        terminal.closing("trec", f"{len(found.trec_files)} run and qrels files", short(trec))
+    show_failures(terminal, found.failures)
+    terminal.result(found.as_dict() | {"trivial": trivial})
