@@ -29,20 +29,20 @@ _ROW_GROUP_BYTES = 32_000_000
 _ROW_GROUP_ROWS = 10_000
 
 
-def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> None:
-    """Write the Parquet shards of each configuration and split, and the README.md that declares them.
+def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> dict[str, Any]:
+    """Write the Parquet shards of each configuration and split; gives what README.md has to declare.
 
     Raises:
         InputError: pyarrow is not installed.
     """
     _pyarrow()
-    output.add_text("README.md", _declarations(rows))
     for table in TABLES:
         for split in rows.counts[table]:
             numbered = _numbered(rows, table, split, options.shard_bytes)
             for number, shard in groupby(numbered, key=lambda one: one[0]):
                 found = (one for _, one in shard)
                 output.add(f"data/{table}-{split}-{number:05d}.parquet", partial(_write_shard, rows, table, found))
+    return {"configs": _configs(rows)}
 
 
 def _numbered(
@@ -98,15 +98,16 @@ def _has_media(rows: ExportedRows, table: TableName) -> bool:
     return rows.with_media and table in MEDIA_FEATURES
 
 
-def _declarations(rows: ExportedRows) -> str:
-    """README.md: the YAML from which ``datasets`` takes configurations and splits, and a line for people."""
-    lines = ["---", "configs:"]
-    for table in TABLES:
-        lines += [f"- config_name: {table}", *(["  default: true"] if table == "clips" else []), "  data_files:"]
-        for split in rows.counts[table]:
-            lines += [f"  - split: {split}", f"    path: data/{table}-{split}-*.parquet"]
-    counts = ", ".join(f"{sum(rows.counts[table].values())} {table}" for table in TABLES)
-    return "\n".join([*lines, "---", "", f"A video-speech data set: {counts}.", ""])
+def _configs(rows: ExportedRows) -> list[dict[str, Any]]:
+    """Configurations and splits, as ``datasets`` reads them from the front matter of README.md."""
+    return [
+        {
+            "config_name": table,
+            **({"default": True} if table == "clips" else {}),
+            "data_files": [{"split": split, "path": f"data/{table}-{split}-*.parquet"} for split in rows.counts[table]],
+        }
+        for table in TABLES
+    ]
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -11,11 +11,11 @@ depends on the rows alone, and writes the same bytes from the same rows: so it r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.exports.exported_rows import ExportedRows
@@ -36,8 +36,11 @@ class FormatOptions:
     shard_bytes: int = DEFAULT_SHARD_BYTES
 
 
-Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], None]
-"""Writes every row into the folder; media only where ``ExportedRows.with_media`` says so."""
+Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], Mapping[str, Any] | None]
+"""Writes every row into the folder; media only where ``ExportedRows.with_media`` says so.
+
+Gives what the front matter of README.md has to declare of the format, if anything: that file is written after it.
+"""
 
 FORMATS = {
     "csv": "dataset_tools.exports.csv_tables",
