@@ -18,7 +18,7 @@ from dataset_tools.exports.card import card
 from dataset_tools.exports.dataset_facts import gather_facts
 from dataset_tools.exports.exported_rows import ExportedRows, Split, TableName
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.exports.recipe import add_recipe
+from dataset_tools.exports.recipe import add_recipe, make_recipe
 from dataset_tools.exports.registry import FormatOptions, find_format
 from dataset_tools.exports.rights import check_rights, withheld_parts
 
@@ -84,6 +84,7 @@ def export_dataset(
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(withheld if with_media else (), allowed)
+    recipe = None if with_media else make_recipe(rows, allowed)
     facts = gather_facts(rows, tuple(withheld), tuple(sorted({part.name for part in withheld} & set(allowed))))
     built = facts.built
     stand_in = built.get("stand_in")
@@ -102,7 +103,8 @@ def export_dataset(
     with OutputFolder(folder, record) as output:
         declared = write(rows, output, options)
         output.add_text(CARD, card(facts, declared or {}))
-        missing = () if with_media else add_recipe(rows, output, allowed).missing
+        if recipe is not None:
+            add_recipe(rows, output, recipe)
         if _hashes(workspace) != before:
             raise StoppedError(
                 "The data set was changed while it was exported",
@@ -110,6 +112,7 @@ def export_dataset(
                 expected="manifests that stay as they are",
                 next_step="remove the folder, then export again",
             )
+    missing = () if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
 

@@ -23,7 +23,7 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
-from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, check_content
+from dataset_tools.exports.exported_rows import ExportedRows, check_content
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.rights import RECORDINGS, voices_without_consent
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
@@ -57,12 +57,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
     missing: tuple[FileName, ...]
 
 
-def add_recipe(rows: ExportedRows, output: OutputFolder, allowed: Collection[str]) -> Recipe:
-    """Writes ``rebuild/`` into the folder of an export.
+def make_recipe(rows: ExportedRows, allowed: Collection[str]) -> Recipe:
+    """The recipe of a data set; writes nothing.
 
     Args:
         rows: of the data set.
-        output: takes the files.
         allowed: voices without known consent go along, too, where this names `RECORDINGS`.
 
     Raises:
@@ -78,29 +77,30 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, allowed: Collection[str
             expected="the record that fmn-data pairs writes",
             next_step="run fmn-data pairs again",
         )
-    class_file = _class_file(workspace)
     silent = set() if RECORDINGS in allowed else set(voices_without_consent(rows))
-    recorded = [one for one in rows.rows("utterances") if _is_recorded(one)]
-    passed_on = {one.row.id for one in recorded if _voice(one) not in silent}
-    recipe = Recipe(
+    return Recipe(
         manifests={name: sha256_of(workspace.manifests / name) for name in COMPARED},
         sources=_sources(workspace),
-        class_file=class_file.name,
+        class_file=_class_file(workspace).name,
         annotations_sha256=read_build(workspace)["annotations"]["sha256"],
         split=split,
-        missing=tuple(one.row.id for one in recorded if one.row.id not in passed_on),
+        missing=tuple(row.id for row in _recorded(rows) if row.voice in silent),
     )
+
+
+def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None:
+    """Writes ``rebuild/`` into the folder of an export."""
+    workspace = rows.workspace
     content = msgspec.json.format(msgspec.json.encode(recipe)) + b"\n"
     output.add_text(f"{FOLDER}/recipe.json", content.decode())
     for name in ("build.json", "clips.jsonl", "utterances.jsonl"):
         output.add_text(f"{FOLDER}/manifests/{name}", (workspace.manifests / name).read_text("utf-8"))
-    output.add_text(f"{FOLDER}/{class_file.name}", class_file.read_text("utf-8"))
+    output.add_text(f"{FOLDER}/{recipe.class_file}", _class_file(workspace).read_text("utf-8"))
     reviews = _pseudonymous(read_reviews(reviews_path(workspace)))
     if reviews:
         lines = "".join(f"{msgspec.json.encode(row).decode()}\n" for row in reviews)
         output.add_text(f"{FOLDER}/annotations/reviews.jsonl", lines)
-    _add_recordings(rows, output, passed_on)
-    return recipe
+    _add_recordings(rows, output, {row.id for row in _recorded(rows)} - set(recipe.missing))
 
 
 def read_recipe(export: Path) -> Recipe:
@@ -151,13 +151,12 @@ def _sources(workspace: Workspace) -> dict[str, str]:
     return {name: found[name] for name in sorted(wanted) if names[name] == 1}
 
 
-def _is_recorded(one: ExportedRow) -> bool:
-    return isinstance(one.row, UtteranceRow) and one.row.source == "recorded" and one.row.augmented is msgspec.UNSET
-
-
-def _voice(one: ExportedRow) -> str:
-    assert isinstance(one.row, UtteranceRow)
-    return one.row.voice
+def _recorded(rows: ExportedRows) -> Iterator[UtteranceRow]:
+    """The recordings among the utterances, without copies that were made from them."""
+    for one in rows.rows("utterances"):
+        row = one.row
+        if isinstance(row, UtteranceRow) and row.source == "recorded" and row.augmented is msgspec.UNSET:
+            yield row
 
 
 def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:

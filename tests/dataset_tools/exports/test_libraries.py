@@ -7,14 +7,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from dataset_tools.build_record import BuildOptions
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exporting import export_dataset
 from dataset_tools.exports.registry import FormatOptions
+from dataset_tools.pairs.split_record import SplitRecord, write_split
 
 Manifest = Callable[[Workspace, str], list[dict[str, Any]]]
 
@@ -134,9 +140,21 @@ def test_shards_are_cut_by_size(workspace: Workspace, tmp_path: Path) -> None:
         assert counts == {4_000: 8, 12_000: 8, 100_000: 4}[size]
 
 
-def test_without_media_nothing_of_a_file_goes_along(workspace: Workspace, tmp_path: Path) -> None:
+def test_without_media_nothing_of_a_file_goes_along(
+    workspace: Workspace, tmp_path: Path, make_record: Callable[..., None]
+) -> None:
+    with pytest.raises(InputError, match="options of the last build are not known"):
+        export_dataset(workspace, "csv", tmp_path / "csv", with_media=False)
+    assert not (tmp_path / "csv").exists()
+    options = msgspec.to_builtins(asdict(BuildOptions())) | {"classes": 2}
+    class_file = {"name": "classes.yaml", "sha256": sha256(shipped_file("classes.yaml").read_bytes())}
+    annotations = {"name": "list.csv", "sha256": "0" * 64, "intervals": 4, "frame_rate": 25.0}
+    make_record(workspace, options=options, class_file=class_file, annotations=annotations)
+    dealt = SplitRecord(split="items", test_share=0.5, seed=0, reviewed=False, train=2, test=2, dropped={})
+    write_split(workspace, dealt)
     contents = [path.read_bytes() for folder in (workspace.clips, workspace.speech) for path in folder.iterdir()]
     for name in ("csv", "webdataset"):
         export_dataset(workspace, name, tmp_path / name, with_media=False)
-        for path in (tmp_path / name).rglob("*"):
-            assert not path.is_file() or not any(content in path.read_bytes() for content in contents)
+        written = [path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()]
+        assert len(written) > 8
+        assert not any(content in one for content in contents for one in written)

@@ -92,8 +92,8 @@ def test_another_export_in_the_folder_is_refused(workspace: Workspace, tmp_path:
     before = contents(tmp_path / "out")
     with pytest.raises(InputError, match="another export: format differ"):
         export_dataset(workspace, "webdataset", tmp_path / "out")
-    with pytest.raises(InputError, match="another export: media differ"):
-        export_dataset(workspace, "csv", tmp_path / "out", with_media=False)
+    with pytest.raises(InputError, match="another export: shard_bytes differ"):
+        export_dataset(workspace, "csv", tmp_path / "out", options=SMALL)
     assert contents(tmp_path / "out") == before
 
 
