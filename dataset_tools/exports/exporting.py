@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def export_dataset(
         "toolkit": _toolkit_version(),
     }
     with OutputFolder(folder, record) as output:
-        declared = write(rows, output, options)
+        declared = write(rows, output, replace(options, facts=facts))
         output.add_text(CARD, card(facts, declared or {}))
         if recipe is not None:
             add_recipe(rows, output, recipe)

@@ -18,6 +18,7 @@ from importlib.metadata import entry_points
 from typing import Any, cast
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.exports.dataset_facts import DatasetFacts
 from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.exports.output_folder import OutputFolder
 
@@ -31,9 +32,11 @@ class FormatOptions:
 
     Attributes:
         shard_bytes: of a shard, at most, where the format has shards; a larger sample has one of its own.
+        facts: what there is to say of the data set; the export fills it in.
     """
 
     shard_bytes: int = DEFAULT_SHARD_BYTES
+    facts: DatasetFacts | None = None
 
 
 Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], Mapping[str, Any] | None]
@@ -44,6 +47,7 @@ Gives what the front matter of README.md has to declare of the format, if anythi
 
 FORMATS = {
     "csv": "dataset_tools.exports.csv_tables",
+    "croissant": "dataset_tools.exports.croissant",
     "huggingface": "dataset_tools.exports.huggingface",
     "webdataset": "dataset_tools.exports.webdataset",
 }

@@ -43,7 +43,7 @@ def rows(folder: Path, name: str) -> int:
 
 
 def test_the_page_has_a_block_for_each_format() -> None:
-    assert list(BLOCKS) == ["Hugging Face datasets", "WebDataset", "CSV", "Without media"]
+    assert list(BLOCKS) == ["Hugging Face datasets", "WebDataset", "CSV", "Croissant", "Without media"]
 
 
 def test_csv(workspace: Path) -> None:
@@ -69,6 +69,13 @@ def test_huggingface(workspace: Path) -> None:
     assert sum(counts) == rows(workspace, "clips")
     assert "Video(" in said[-2]
     assert said[-1].endswith(".mp4")
+
+
+@pytest.mark.skipif(find_spec("mlcroissant") is None, reason="the extra 'exports' is not installed")
+def test_croissant(workspace: Path) -> None:
+    said = run(BLOCKS["Croissant"], workspace).splitlines()
+    assert "synthetic voices" in said[-2]
+    assert said[-1] == str(rows(workspace, "train"))
 
 
 def test_without_media(workspace: Path) -> None:

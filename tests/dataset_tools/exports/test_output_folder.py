@@ -40,7 +40,7 @@ def killed_export(workspace: Workspace, name: str, folder: Path, at_hash: int) -
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that other tests left
-@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "croissant", "webdataset", "huggingface"])
 def test_killed_again_and_again_it_ends_with_the_same_bytes(workspace: Workspace, tmp_path: Path, name: str) -> None:
     if name == "huggingface":
         pytest.importorskip("pyarrow")
