@@ -34,7 +34,9 @@ def export(
     place: Workspace,
     format_name: Annotated[
         str,
-        typer.Argument(metavar="FORMAT", help="croissant, csv, huggingface, webdataset, or one of another package."),
+        typer.Argument(
+            metavar="FORMAT", help="croissant, csv, huggingface, lhotse, webdataset, or one of another package."
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export: new, or one to resume.")],
     media: Annotated[

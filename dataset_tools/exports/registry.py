@@ -46,9 +46,10 @@ Gives what the front matter of README.md has to declare of the format, if anythi
 """
 
 FORMATS = {
-    "csv": "dataset_tools.exports.csv_tables",
     "croissant": "dataset_tools.exports.croissant",
+    "csv": "dataset_tools.exports.csv_tables",
     "huggingface": "dataset_tools.exports.huggingface",
+    "lhotse": "dataset_tools.exports.lhotse",
     "webdataset": "dataset_tools.exports.webdataset",
 }
 """Name, and the module whose function ``write`` is the `Writer`."""

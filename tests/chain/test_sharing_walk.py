@@ -43,7 +43,7 @@ def rows(folder: Path, name: str) -> int:
 
 
 def test_the_page_has_a_block_for_each_format() -> None:
-    assert list(BLOCKS) == ["Hugging Face datasets", "WebDataset", "CSV", "Croissant", "Without media"]
+    assert list(BLOCKS) == ["Hugging Face datasets", "WebDataset", "CSV", "Croissant", "Lhotse", "Without media"]
 
 
 def test_csv(workspace: Path) -> None:
@@ -76,6 +76,16 @@ def test_croissant(workspace: Path) -> None:
     said = run(BLOCKS["Croissant"], workspace).splitlines()
     assert "synthetic voices" in said[-2]
     assert said[-1] == str(rows(workspace, "train"))
+
+
+@pytest.mark.skipif(find_spec("lhotse") is None, reason="the extra 'exports' is not installed")
+def test_lhotse(workspace: Path) -> None:
+    count, _, class_id, samples = run(BLOCKS["Lhotse"], workspace).splitlines()[-1].split(maxsplit=3)
+    manifest = (workspace / "manifests/train.jsonl").read_text()
+    spoken = set(re.findall(r'"utterance":\{"schema":"fmn.utterance/1","id":"([^"]+)","class":"([^"]+)"', manifest))
+    assert int(count) == len(spoken)
+    assert class_id in {one for _, one in spoken}
+    assert int(samples.split(",")[1].strip(" )")) > 8000
 
 
 def test_without_media(workspace: Path) -> None:

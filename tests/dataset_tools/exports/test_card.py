@@ -66,7 +66,7 @@ def test_the_composition_is_that_of_the_manifests(
     hours = sum(row["duration_s"] for row in clips) / 3600
     assert f"| clips | 4 | {hours:.3f} | 1.70 | 1.70 |" in composition
     hours = sum(row["duration_s"] for row in spoken) / 3600
-    assert f"| synthesized utterances | 4 | {hours:.3f} | 1.50 | 1.50 |" in composition
+    assert f"| synthesized utterances | 4 | {hours:.3f} | 0.10 | 0.10 |" in composition
     people, videos = len({row["person"] for row in clips}), len({row["video"] for row in clips})
     assert f"2 classes, {people} people, {videos} source videos" in composition
     assert "| `peel` | 2 | 2 |" in composition

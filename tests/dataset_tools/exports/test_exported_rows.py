@@ -67,7 +67,7 @@ def test_without_pairs_it_says_what_to_do(workspace: Workspace, tmp_path: Path) 
     assert "fmn-data pairs" in str(refused.value.next_step)
 
 
-@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "lhotse", "webdataset", "huggingface"])
 def test_memory_does_not_grow_with_the_pairs(
     workspace: Workspace, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,4 +114,4 @@ def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monke
     assert (tmp_path / "out" / "ids.txt").read_text("utf-8").splitlines() == ids
     with pytest.raises(InputError, match="theirs") as refused:
         find_format("nothing")
-    assert refused.value.expected == "one of csv, croissant, huggingface, webdataset, theirs"
+    assert refused.value.expected == "one of croissant, csv, huggingface, lhotse, webdataset, theirs"

@@ -40,7 +40,7 @@ def killed_export(workspace: Workspace, name: str, folder: Path, at_hash: int) -
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that other tests left
-@pytest.mark.parametrize("name", ["csv", "croissant", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "croissant", "lhotse", "webdataset", "huggingface"])
 def test_killed_again_and_again_it_ends_with_the_same_bytes(workspace: Workspace, tmp_path: Path, name: str) -> None:
     if name == "huggingface":
         pytest.importorskip("pyarrow")
@@ -97,7 +97,7 @@ def test_another_export_in_the_folder_is_refused(workspace: Workspace, tmp_path:
     assert contents(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "lhotse", "webdataset", "huggingface"])
 def test_a_file_that_is_not_what_its_row_says_is_not_passed_on(workspace: Workspace, tmp_path: Path, name: str) -> None:
     if name == "huggingface":
         pytest.importorskip("pyarrow")
