@@ -35,7 +35,7 @@ def export(
     format_name: Annotated[
         str,
         typer.Argument(
-            metavar="FORMAT", help="croissant, csv, huggingface, lhotse, webdataset, or one of another package."
+            metavar="FORMAT", help="croissant, csv, huggingface, lhotse, mteb, webdataset, or one of another package."
         ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export: new, or one to resume.")],

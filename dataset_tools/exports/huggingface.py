@@ -35,7 +35,7 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
     Raises:
         InputError: pyarrow is not installed.
     """
-    _pyarrow()
+    pyarrow_modules()
     for table in TABLES:
         for split in rows.counts[table]:
             numbered = _numbered(rows, table, split, options.shard_bytes)
@@ -59,7 +59,7 @@ def _numbered(
 
 
 def _write_shard(rows: ExportedRows, table: TableName, found: Iterator[ExportedRow], path: Path) -> None:
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow_modules()
     schema = _schema(arrow, rows, table)
     # A dictionary of media would hold each of them twice in memory, and save nothing.
     texts = [column.name for column in COLUMNS[table] if column.kind is str]
@@ -110,7 +110,12 @@ def _configs(rows: ExportedRows) -> list[dict[str, Any]]:
     ]
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow_modules() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
     try:
         import pyarrow
         from pyarrow import parquet

@@ -50,6 +50,7 @@ FORMATS = {
     "csv": "dataset_tools.exports.csv_tables",
     "huggingface": "dataset_tools.exports.huggingface",
     "lhotse": "dataset_tools.exports.lhotse",
+    "mteb": "dataset_tools.exports.mteb",
     "webdataset": "dataset_tools.exports.webdataset",
 }
 """Name, and the module whose function ``write`` is the `Writer`."""

@@ -114,4 +114,4 @@ def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monke
     assert (tmp_path / "out" / "ids.txt").read_text("utf-8").splitlines() == ids
     with pytest.raises(InputError, match="theirs") as refused:
         find_format("nothing")
-    assert refused.value.expected == "one of croissant, csv, huggingface, lhotse, webdataset, theirs"
+    assert refused.value.expected == "one of croissant, csv, huggingface, lhotse, mteb, webdataset, theirs"
