@@ -67,13 +67,14 @@ def test_without_pairs_it_says_what_to_do(workspace: Workspace, tmp_path: Path) 
     assert "fmn-data pairs" in str(refused.value.next_step)
 
 
-@pytest.mark.parametrize("name", ["csv", "lhotse", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "lhotse", "webdataset", "huggingface", "mteb"])
 def test_memory_does_not_grow_with_the_pairs(
     workspace: Workspace, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "huggingface":
+    if name in ("huggingface", "mteb"):
         pytest.importorskip("pyarrow")
         monkeypatch.setattr("dataset_tools.exports.huggingface._ROW_GROUP_ROWS", 500)
+        monkeypatch.setattr("dataset_tools.exports.mteb._ROW_GROUP_ROWS", 500)
     count = 6_000
     first = next(iter(read_rows(workspace.manifests / "train.jsonl", SplitPairRow)))
     write_rows(

@@ -40,9 +40,9 @@ def killed_export(workspace: Workspace, name: str, folder: Path, at_hash: int) -
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that other tests left
-@pytest.mark.parametrize("name", ["csv", "croissant", "lhotse", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "croissant", "lhotse", "webdataset", "huggingface", "mteb"])
 def test_killed_again_and_again_it_ends_with_the_same_bytes(workspace: Workspace, tmp_path: Path, name: str) -> None:
-    if name == "huggingface":
+    if name in ("huggingface", "mteb"):
         pytest.importorskip("pyarrow")
     export_dataset(workspace, name, tmp_path / "whole", options=SMALL)
     whole = contents(tmp_path / "whole")
