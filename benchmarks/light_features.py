@@ -1,9 +1,11 @@
 """Demo features against the light encoders (EfficientNet-Lite0, openWakeWord) on real clips and real words.
 
 Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one of speech WORD/SPEAKER_TAKE.flac; the
-i-th class in order of name speaks the i-th word. People and speakers of the test part are in no other part.
+i-th class in order of name speaks the i-th word. People (or groups) and speakers of the test part are in no other part;
+each seed holds out another person and other speakers, so that a spread over seeds is one over people, too.
 
-Run it with python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3
+    python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3
+    python benchmarks/light_features.py --clips video_stills --speech speech --seeds 3 --epochs 8
 """
 
 from __future__ import annotations
@@ -22,18 +24,13 @@ from typing import Any
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, IntervalOrigin, SplitPairRow, UtteranceRow, write_rows
-from fmn.config import DEMO, Config
+from fmn.config import DEMO, LIGHT, Config
 from fmn.evaluation.evaluate import evaluate
 from fmn.features.frames import frame_times
 from fmn.systems import find_system
 from fmn.training.train import train
 
 SYSTEMS = ("fmn", "two_classifiers")
-LIGHT = replace(
-    DEMO,
-    video=replace(DEMO.video, encoder="efficientnet_lite0"),
-    audio=replace(DEMO.audio, encoder="openwakeword"),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -48,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"clips": options.clips, "speech": options.speech, "epochs": options.epochs}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        found |= write_workspace(root, options.data / options.clips, options.data / options.speech)
+        found["items"] = [
+            write_workspace(root, options.data / options.clips, options.data / options.speech, seed)
+            for seed in range(options.seeds)
+        ]
         for features, preset in (("demo", DEMO), ("light", LIGHT)):
             for name in SYSTEMS:
                 config = find_system(name).adapt(replace(preset, system=name))
@@ -69,8 +69,8 @@ def run(root: Path, config: Config, seed: int, options: argparse.Namespace) -> d
     """Class mAP and class hit@1, percent, both ways."""
     config = replace(config, training=replace(config.training, epochs=options.epochs, seed=seed))
     folder = root / "runs" / f"{config.system}-{config.video.kind}-{seed}"
-    train(root / "manifests" / "train.jsonl", config, folder, device=options.device)
-    metrics = evaluate(folder, root / "manifests" / "test.jsonl", device=options.device).metrics
+    train(manifests_of(root, seed) / "train.jsonl", config, folder, device=options.device)
+    metrics = evaluate(folder, manifests_of(root, seed) / "test.jsonl", device=options.device).metrics
     return {
         f"{direction} {name}": value
         for direction in ("audio_to_video", "video_to_audio")
@@ -81,16 +81,20 @@ def run(root: Path, config: Config, seed: int, options: argparse.Namespace) -> d
     }
 
 
-def write_workspace(root: Path, clips: Path, speech: Path) -> dict[str, Any]:
-    """Copies the files and writes both manifests; how many items there are."""
+def manifests_of(root: Path, seed: int) -> Path:
+    return root / f"manifests-{seed}"
+
+
+def write_workspace(root: Path, clips: Path, speech: Path, seed: int) -> dict[str, Any]:
+    """Copies the files and writes both manifests of a seed; how many items there are."""
     classes = sorted(path.name for path in clips.iterdir() if path.is_dir())
     words = sorted(path.name for path in speech.iterdir() if path.is_dir())
     people = sorted({path.stem.split("_")[0] for path in clips.rglob("*.mp4")})
     speakers = sorted({path.stem.split("_")[0] for path in speech.rglob("*.flac")})
-    part_of = dict.fromkeys(people, "train") | {people[-1]: "test", people[-2]: "validation"}
-    part_of |= {
-        speaker: ("test", "train", "train", "validation", "train", "train")[i % 6] for i, speaker in enumerate(speakers)
-    }
+    held = len(people) - 1 - seed  # the last person, then the one before
+    part_of = dict.fromkeys(people, "train") | {people[held % len(people)]: "test", people[held - 1]: "validation"}
+    parts_of_speakers = ("test", "train", "train", "validation", "train", "train")
+    part_of |= {speaker: parts_of_speakers[(number - seed) % 6] for number, speaker in enumerate(speakers)}
     rows: dict[str, list[SplitPairRow]] = {"train": [], "test": []}
     for name, word in zip(classes, words, strict=False):
         seen = [clip_row(root, path, name) for path in sorted((clips / name).iterdir())]
@@ -113,7 +117,7 @@ def write_workspace(root: Path, clips: Path, speech: Path) -> dict[str, Any]:
                     )
                 )
     for split, found in rows.items():
-        write_rows(root / "manifests" / f"{split}.jsonl", sorted(found, key=lambda row: row.id))
+        write_rows(manifests_of(root, seed) / f"{split}.jsonl", sorted(found, key=lambda row: row.id))
     tested = rows["test"]
     return {
         "classes": len({row.label.id for row in tested}),

@@ -28,7 +28,7 @@ from fmn.features.config import (
 from fmn.renamed_keys import with_new_keys
 from fmn.torch_threads import MOST_THREADS
 
-PresetName = Literal["demo", "paper"]
+PresetName = Literal["demo", "light", "paper"]
 Form = Literal["standard", "as_published"]
 Option = bool | int | float | str
 
@@ -221,11 +221,16 @@ DEMO = Config(
     ),
 )
 
-PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "paper": PAPER}
+# The same for real pictures and voices: two pretrained encoders whose weights come with pip (the extra ``light``).
+LIGHT = replace(
+    DEMO, video=replace(DEMO_VIDEO, encoder="efficientnet_lite0"), audio=replace(DEMO_AUDIO, encoder="openwakeword")
+)
+
+PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "light": LIGHT, "paper": PAPER}
 
 
 def preset(name: PresetName, form: Form = "standard") -> Config:
-    """The configuration ``demo`` (two cores) or ``paper`` (the paper's setting where it states one).
+    """The configuration ``demo`` or ``light`` (two cores), or ``paper`` (the paper's setting where it states one).
 
     Raises:
         InputError: there is no such preset or form.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,28 @@ def test_feature_extraction(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["of_slowest_stage"] == pytest.approx(found["clips_per_s"] / min(alone.values()))
     assert found["limit_clips_per_s"] == pytest.approx(1 / sum(1 / speed for speed in alone.values()))
     assert found["of_limit"] == pytest.approx(found["clips_per_s"] / found["limit_clips_per_s"])
+
+
+def test_encoder_throughput(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    sizes = ["--encoders", "efficientnet_lite0", "openwakeword", "--clips", "1", "--utterances", "2", "--rounds", "1"]
+    found = printed_by("encoder_throughput", sizes, capsys)
+    for name in ("efficientnet_lite0", "openwakeword"):
+        assert found[name]["of_network"] == pytest.approx(found[name]["extraction"] / found[name]["network"])
+        assert found[name]["of_network_processor_time"] > 0
+
+
+@pytest.mark.slow
+def test_features_of_many_clips_are_extracted_once_in_memory_that_does_not_grow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    found = printed_by("extraction_memory", ["--clips", "240", "--size-px", "128"], capsys)
+    assert (found["tenth"]["exit"], found["killed"]["exit"], found["resumed"]["exit"]) == (0, -signal.SIGKILL, 0)
+    assert 120 <= found["killed"]["clips"] < 240
+    assert (found["redone"], found["resumed"]["clips"], found["exported"]) == (0, 240, 240)
+    assert found["kb_per_feature"] == 128 * 128 * 3 * 4 / 1024
+    assert found["rss_growth_kb_per_clip"] < found["kb_per_feature"] / 2  # what was held was two features a clip
 
 
 def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
 """Several comparisons of the same systems, one a stand-in corpus, as one: tables, a plot, all figures.
 
-    make figures            draws the corpora of seeds 100-104, compares the systems on each, and calls this
-    python tools/standin_figures.py OUT figures/*/compare
+    make figures            draws the corpora of seeds 200-224, compares systems on each, and calls this
+    python tools/standin_figures.py OUT [--models A,B,...] figures/*/compare
 
-OUT gets the files that fmn compare writes (compare.json, .md, .csv, .tex, .png), here of all corpora together. How they
-are put together, and what the interval of a difference knows, is told in fmn/comparison/corpora.py.
+With --models only these systems, where some of the comparisons have others, too. OUT gets the files that fmn compare
+writes (compare.json, .md, .csv, .tex, .png), here of all corpora together. How they are put together, and what the
+interval of a difference knows, is told in fmn/comparison/corpora.py.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from fmn.comparison.rendering import markdown
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    out, *folders = map(Path, sys.argv[1:])
+    out, *folders = sys.argv[1:]
+    models = folders[1].split(",") if folders[0] == "--models" and len(folders) > 1 else None
     try:
-        values = over_corpora(folders)
+        values = over_corpora([Path(folder) for folder in folders[2 if models else 0 :]], models=models)
     except ToolkitError as error:
         sys.exit(str(error))
-    write_files(values, out, latex=True)
+    write_files(values, Path(out), latex=True)
     print(markdown(values))

@@ -112,6 +112,32 @@ def speech_check(
     terminal.some_failed(len(found.failures), "mend those files, then run fmn-data speech check again")
 
 
+@speech_app.command("voices")
+def speech_voices(
+    terminal: Terminal,
+    place: Workspace,
+    synthesized: Annotated[bool, typer.Option("--synthesized", help="Compare synthesized voices, too.")] = False,
+) -> None:
+    """Compare voices: how much they differ, and which two are perhaps one person (package resemblyzer).
+
+    Example: fmn-data speech voices
+    """
+    from dataset_tools.speech.speaker_similarity import compare_voices
+
+    found = compare_voices(place, synthesized=synthesized, progress=terminal.progress)
+    for one, other, similarity in found.alike:
+        terminal.warn(f"{one} and {other} are as alike as one speaker's own takes ({similarity:.2f}): one person?")
+    for voice, reason in found.skipped.items():
+        terminal.say(f"  {voice} was not compared: {reason}")
+    for name, error in found.failures.items():
+        terminal.warn(f"{name}: {error.found}")
+    numbers = found.as_dict()
+    said = f"within a voice {numbers['within']:.2f}, between voices {numbers['between']:.2f} (1 is the same)"
+    terminal.closing("voices", f"{numbers['voices']} voices compared; similarity {said}", place.manifests)
+    terminal.result(numbers)
+    terminal.some_failed(len(found.failures), "mend those files, then run fmn-data speech voices again")
+
+
 def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:
     from dataset_tools.core.errors import InputError
     from dataset_tools.speech.transcripts import check_transcripts

@@ -89,9 +89,11 @@ class TrainingOptions(ComputeOptions):
         typer.Argument(help="Training manifest (default: manifests/train.jsonl in the workspace).", metavar="TRAIN"),
     ] = None
     preset: Annotated[
-        Literal["demo", "paper"],
+        Literal["demo", "light", "paper"],
         typer.Option(
-            "--preset", help="Base configuration: demo (for two CPU cores) or paper (the paper's, for a GPU)."
+            "--preset",
+            help="Base configuration: demo (for two CPU cores), light (the same, with small pretrained encoders of the "
+            "extra light) or paper (the paper's, for a GPU).",
         ),
     ] = "demo"
     config_file: Annotated[
@@ -174,14 +176,17 @@ class TrainingOptions(ComputeOptions):
 
 
 def features_in(folder: Path) -> dict[str, Any]:
-    """What ``--features`` changes: ``video.features`` and ``audio.features``, of which one may be missing."""
+    """What ``--features`` changes: ``video.features`` and ``audio.features``, in place of the preset's encoder.
+
+    One of the two may be missing.
+    """
     from dataset_tools.core.errors import InputError
 
-    found = {}
+    found: dict[str, Any] = {}
     for part in ("video", "audio"):
         places = [folder / part, *(folder / f"{part}{suffix}" for suffix in (".npz", ".parquet"))]
         if there := next((place for place in places if place.exists()), None):
-            found[f"{part}.features"] = str(there.resolve())
+            found |= {f"{part}.features": str(there.resolve()), f"{part}.encoder": ""}
     if not found:
         raise InputError(
             "There are no features",

@@ -1,8 +1,9 @@
 """Every system on the same manifests, features and splits, with the same tuning budget: the paper's Table 2, anew.
 
 For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
-best mean average precision on fold 0 is trained with every seed and scored on the test manifest. Runs lie under
-``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
+best mean average precision on fold 0 is trained anew with every seed, on all folds and for as many epochs as fold 0
+chose, and scored on the test manifest: every system gets fold 0 in the end, whether it is fitted by gradients or in
+closed form. Runs lie under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
         if any(outcome.error is None for outcome in entry.tried):
             entry.error = None  # a configuration that failed is one that lost
             entry.winner = max(range(len(entry.tried)), key=lambda number: entry.tried[number].validation_score)
-            winner = entry.candidates[entry.winner]
+            epochs = entry.tried[entry.winner].best_epoch
+            winner = entry.candidates[entry.winner].refitted(epochs)
             tested += [(entry, winner.task(comparison, seed, is_tested=True)) for seed in comparison.seeds]
-    done -= len({entry.system.name for entry, _ in tested})  # the first seed of a winner is there already
     for (entry, _), outcome in zip(tested, ran([task for _, task in tested]), strict=True):
         entry.tested.append(outcome)
     progress("compare", comparison.runs, comparison.runs)

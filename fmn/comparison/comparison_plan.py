@@ -18,9 +18,18 @@ from fmn.models.system_interface import Changes, System
 from fmn.systems import find_system, system_names
 
 ORDER = (
-    *("cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet"),  # those of the paper's Table 2, in its order
-    *("mms", "mms_classes", "amm", "amm_classes", "two_classifiers"),
-    *("fmn_printed", "fmn_no_memory", "fmn"),
+    *(
+        "cca",
+        "kcca",
+        "dcca",
+        "musimnet",
+        "musimnet_ce",
+        "musicnn",
+        "vmnet",
+        "vmnet_ce",
+    ),  # those of the paper's Table 2, in its order
+    *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce", "two_classifiers"),
+    *("fmn_printed", "fmn_no_memory", "class_towers", "fmn"),
 )
 TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
 REFERENCE = "fmn"  # the system that all others are compared with
@@ -41,6 +50,12 @@ class Candidate:
     changes: Changes
     config: Config
     folder: Path
+
+    def refitted(self, epochs: int) -> Candidate:
+        """The same trained on all folds, for as many epochs as fold 0 has chosen: what is tested."""
+        training = replace(self.config.training, refit=True, epochs=epochs)
+        folder = self.folder.with_name(f"{self.folder.name}-refit{epochs}")
+        return replace(self, config=replace(self.config, training=training), folder=folder)
 
     def task(self, comparison: Comparison, seed: int, *, is_tested: bool) -> Task:
         """The run with this seed."""
@@ -84,8 +99,8 @@ class Comparison:
 
     @property
     def runs(self) -> int:
-        """How many runs there are, at most: a winner's first seed is among those tried."""
-        return sum(len(tried) + len(self.seeds) - 1 for tried in self.candidates.values())
+        """How many runs there are, at most: those tried on fold 0, and the winners, refitted, with every seed."""
+        return sum(len(tried) + len(self.seeds) for tried in self.candidates.values())
 
 
 @dataclass
@@ -96,7 +111,7 @@ class Entry:
         system: the system.
         candidates: what was tried. tried: what came out of it, in the same order.
         winner: number of the one that fold 0 chose.
-        tested: outcomes of the winner, by seed.
+        tested: outcomes of the winner, trained on all folds, by seed.
         error: why there are no results; null when there are.
     """
 
@@ -130,7 +145,8 @@ def plan(
         models: names of systems; null: all of them.
         preset_name: the preset that every system adapts.
         changes: values changed in every system's adapted configuration, by dotted name.
-        budget: configurations tried for each system on fold 0, the unchanged one included.
+        budget: the most configurations tried for each system on fold 0, the unchanged one included; no more than the
+            shortest grid has, so that every system with something to tune gets as many.
         seeds: how many.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
@@ -152,17 +168,21 @@ def plan(
             next_step="leave training.refit out",
         )
     train_sha256 = sha256_of(train)
-    candidates: dict[str, tuple[Candidate, ...]] = {}
+    grids: dict[str, list[tuple[Changes, Config]]] = {}
     for name in in_order(models or system_names()):
         system = find_system(name)
         base = with_values(system.adapt(preset(preset_name)), {"system": name, **(changes or {})})
         base = system.complete(base)
-        grid = list(system.grid(base))[:budget]
-        configs = [system.complete(with_values(base, each)) for each in grid]
-        candidates[name] = tuple(
+        grids[name] = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
+    # The same number for all that have something to tune, also where one's grid is longer or shorter than the others'.
+    trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
+    candidates = {
+        name: tuple(
             Candidate(each, config, folder / name / f"{number}-{_digest(config, train_sha256)}")
-            for number, (each, config) in enumerate(zip(grid, configs, strict=True))
+            for number, (each, config) in enumerate(grid[:trials])
         )
+        for name, grid in grids.items()
+    }
     first = next(iter(candidates.values()))[0].config.training.seed
     return Comparison(
         train=train,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.files import written_whole
-from fmn.comparison.table import SPREAD, sizes
+from fmn.comparison.table import SPREAD, footnotes, labeled, sizes
 from fmn.evaluation.results_table import DIRECTIONS
 
 METRICS = {"class_hit": "class hit@k", "class_recall": "class recall@k (eq. 5)"}
@@ -58,7 +58,7 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
                 axis.axhspan(place - 0.5, place + 0.5, color="#f9e79f", alpha=0.5, zorder=0, linewidth=0)
             axis.set_xlim(-1, 101)
             axis.set_ylim(-0.6, len(names) - 0.4)
-            axis.set_yticks(range(len(names) - 1, -1, -1), names)
+            axis.set_yticks(range(len(names) - 1, -1, -1), [labeled(name, values["systems"][name]) for name in names])
             axis.set_title(f"{metric_name}, {direction_name}\n{sizes(values, direction)}", fontsize=9)
             axis.grid(axis="y", color="#eeeeee", linewidth=0.6)
             axis.tick_params(labelsize=8)
@@ -66,8 +66,9 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
     figure.legend(handles, labels, loc="lower right", ncols=len(ks), fontsize=8, frameon=False)
     said = "dotted: chance, dashed: knowing the class and nothing else; percent; "
     said += values.get("spread", SPREAD).replace("± is", "bars:").rstrip(".")
-    figure.text(0.01, 0.012, said + ("; stand-in corpus" if values["stand_in"] else ""), fontsize=8)
-    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    lines = [*footnotes(values), said + ("; stand-in corpus" if values["stand_in"] else "")]
+    figure.text(0.01, 0.012, "\n".join(lines), fontsize=8)
+    figure.tight_layout(rect=(0, 0.03 + 0.17 * (len(lines) - 1) / (2 * height), 1, 1))
     with written_whole(path) as partial:
         figure.savefig(partial, dpi=130, metadata={"Software": None})
     plt.close(figure)

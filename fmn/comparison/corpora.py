@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
-from fmn.comparison.comparison_plan import REFERENCE
+from fmn.comparison.comparison_plan import REFERENCE, in_order
 from fmn.comparison.comparison_runs import Scores, read_scores
 from fmn.comparison.results import FIGURES, Floats, PerQuery, common_items, measured_queries
 from fmn.data.items import Items, load_items
@@ -30,18 +30,19 @@ from fmn.metrics.bootstrap import ConfidenceInterval
 SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in
 
 
-def over_corpora(folders: Sequence[Path]) -> dict[str, Any]:
+def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None) -> dict[str, Any]:
     """The comparisons in ``folders`` as one, in the form of compare.json, which all tables and the plot take.
 
     A figure is the mean over corpora of what the seeds have on average there, its deviation that over corpora.
 
     Args:
         folders: of finished comparisons, with compare.json and the runs; two at least.
+        models: names of systems; null: all of them, which must be the same in every comparison.
 
     Raises:
         InputError: one is missing or is not finished, or they have other systems or presets.
     """
-    found = [_read(folder) for folder in folders]
+    found = [_read(folder, models) for folder in folders]
     _check(folders, found)
     names = list(found[0]["systems"])
     corpora = [_Corpus(folder, values) for folder, values in zip(folders, found, strict=True)]
@@ -50,9 +51,15 @@ def over_corpora(folders: Sequence[Path]) -> dict[str, Any]:
         systems[name]["metrics"] = _each_metric(
             lambda direction, metric, k, name=name: _over([one.mean(name, direction, metric, k) for one in corpora])
         )
+        systems[name]["partner_rank"] = {
+            direction: _interval([one.queries(name, direction, "partner_rank", "all") for one in corpora])
+            for direction in DIRECTIONS
+        }
         if name != REFERENCE and REFERENCE in names:
             systems[name]["difference"] = _each_metric(
-                lambda direction, metric, k, name=name: _difference(corpora, name, direction, metric, k)
+                lambda direction, metric, k, name=name: _interval(
+                    [one.queries(name, direction, metric, k, less=REFERENCE) for one in corpora]
+                )
             )
     sizes = {
         kind: {direction: [values[kind][direction] for values in found] for direction in found[0][kind]}
@@ -106,10 +113,13 @@ class _Corpus:
         asked = ~np.isnan(values[0])
         return float(values[:, asked].mean()) if asked.any() else None
 
-    def differences(self, name: str, direction: str, metric: str, k: str) -> tuple[Floats, Sequence[str]]:
-        """To the reference, of each query over seeds, and the queries' classes."""
+    def queries(
+        self, name: str, direction: str, metric: str, k: str, *, less: str | None = None
+    ) -> tuple[Floats, Sequence[str]]:
+        """The mean of each query over seeds, less that of another system, and the queries' classes."""
         values = self._measured[name][direction][metric][k].mean(0)
-        values = values - self._measured[REFERENCE][direction][metric][k].mean(0)
+        if less is not None:
+            values = values - self._measured[less][direction][metric][k].mean(0)
         asked = ~np.isnan(values)
         return values[asked], self._classes[direction][asked].tolist()
 
@@ -170,8 +180,9 @@ def interval_over_corpora(
     )
 
 
-def _difference(corpora: Sequence[_Corpus], name: str, direction: str, metric: str, k: str) -> dict[str, Any] | None:
-    values, classes = zip(*(one.differences(name, direction, metric, k) for one in corpora), strict=True)
+def _interval(queries: Sequence[tuple[Floats, Sequence[str]]]) -> dict[str, Any] | None:
+    """`interval_over_corpora` of the queries of each corpus; null where nothing is asked."""
+    values, classes = zip(*queries, strict=True)
     if not all(len(each) for each in values):
         return None
     return interval_over_corpora(values, classes).as_dict()
@@ -202,6 +213,7 @@ def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     costs = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
     return {
         "summary": first["summary"],
+        "class_cross_entropy": first["class_cross_entropy"],
         "footnote": first["footnote"],
         "error": None,
         "configurations": [{"changes": each["changes"]} for each in first["configurations"]],
@@ -221,6 +233,7 @@ class _System(TypedDict):
     """What is read of a system in compare.json."""
 
     summary: str
+    class_cross_entropy: str
     footnote: str
     configurations: Annotated[list[_Configuration], Meta(min_length=1)]
     chosen: Any
@@ -256,13 +269,15 @@ class _Compared(TypedDict):
     references: dict[str, dict[str, dict[str, dict[str, float | None]]]]
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, models: Sequence[str] | None) -> dict[str, Any]:
     path = folder / "compare.json"
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
         msgspec.convert(values, _Compared)  # checks the types; what is shown stays as it was written
         for figures in values["references"].values():
             _each_metric(lambda direction, metric, k, figures=figures: figures[direction][metric][k])
+        if models is not None:
+            values["systems"] = {name: values["systems"][name] for name in in_order(models)}
     except (OSError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
             f"The comparison lacks {error}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 FIGURE_NAMES = ("system", "direction", "metric", "k", "mean", "sd", "difference", "low", "high")
-SYSTEM_NAMES = ("configurations", "seeds", "parameters", *COST_NAMES)
+SYSTEM_NAMES = ("configurations", "seeds", "parameters", *COST_NAMES, "class_cross_entropy", "footnote")
 
 
 def rich_tables(values: Mapping[str, Any]) -> list[RichTable]:

@@ -12,17 +12,22 @@ from numpy.typing import NDArray
 from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
 from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
-from fmn.evaluation.breakdown import factors_of
+from fmn.evaluation.breakdown import Factors, factors_of
 from fmn.evaluation.results_table import DIRECTIONS, METRICS
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
+from fmn.metrics.within_class import partner_rank
 
 Floats = NDArray[np.float64]
 PerQuery = dict[str, dict[str, dict[str, Floats]]]
 """direction → metric → k → [seeds, queries] in percent."""
-FIGURES: Mapping[str, Sequence[str]] = {**{metric: [str(k) for k in KS] for metric in METRICS}, "class_map": ["all"]}
-"""metric → k; of the mean average precision, in which every item of the class counts, there is one for all k."""
+FIGURES: Mapping[str, Sequence[str]] = {
+    **{metric: [str(k) for k in KS] for metric in METRICS},
+    "class_map": ["all"],
+    "partner_rank": ["all"],
+}
+"""metric → k; of those that look at every item of the class there is one for all k."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     left = common_items(items, scores)
     measured = {name: measured_queries(each, left) for name, each in scores.items()}
     systems = {
-        name: _described(entry) | (_figures(measured[name]) if name in measured else {})
+        name: _described(entry) | (_figures(measured[name]) | _rank(measured[name], left) if name in measured else {})
         for name, entry in entries.items()
     }
     if REFERENCE in measured:
@@ -65,6 +70,11 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
         missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
         notes += (f"{missing[0]} clips and {missing[1]} utterances without features took no part.",)
+    if of_memories := [name for name in comparison.changes if name.startswith("memory.")]:
+        notes += (
+            f"{', '.join(of_memories)}: only systems that read memories or class vectors use these; trials that found "
+            "them (fmn tune) are more than any other system had.",
+        )
     values = {
         "schema": "fmn.compare/1",
         "train": str(comparison.train),
@@ -103,7 +113,7 @@ def common_items(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
 
 
 def measured_queries(several: list[Scores], items: Items) -> PerQuery:
-    """The metrics of every query and seed; a query without a partner is NaN in the instance hits.
+    """The metrics of every query and seed; a query without a partner is NaN in the instance hits and its rank.
 
     Args:
         several: scores of the seeds, of all ``items`` at least.
@@ -139,6 +149,7 @@ def _of_queries(
         "class_hit": {str(k): 100 * values for k, values in of_class.hits.items()},
         "class_recall": {str(k): 100 * values for k, values in of_class.recalls.items()},
         "class_map": {"all": 100 * of_class.average_precision},
+        "partner_rank": {"all": 100 * partner_rank(scores, classes, partners)},
     }
 
 
@@ -161,27 +172,40 @@ def _figures(measured: PerQuery) -> dict[str, Any]:
     }
 
 
+def _rank(measured: PerQuery, items: Items) -> dict[str, Any]:
+    """The interval of the partner's rank within its class, by direction: whether it differs from chance, 50."""
+    factors = factors_of(items)
+    return {
+        "partner_rank": {
+            direction: _interval(metrics["partner_rank"]["all"], factors[direction])
+            for direction, metrics in measured.items()
+        }
+    }
+
+
 def _differences(one: PerQuery, other: PerQuery, items: Items) -> dict[str, Any]:
     """Query by query and seed by seed, with the interval from resampling classes, people and seeds together."""
     factors = factors_of(items)
-    found: dict[str, Any] = {}
-    for direction, metrics in one.items():
-        found[direction] = {}
-        for metric, by_k in metrics.items():
-            found[direction][metric] = {}
-            for k, values in by_k.items():
-                difference = values - other[direction][metric][k]  # [seeds, queries]
-                asked = ~np.isnan(difference[0])
-                if not asked.any():
-                    found[direction][metric][k] = None
-                    continue
-                seeds, queries = difference[:, asked].shape
-                labels: dict[str, Any] = {
-                    name: np.tile(np.asarray(column)[asked], seeds) for name, column in factors[direction].items()
-                }
-                labels["seed"] = np.repeat(np.arange(seeds), queries)
-                found[direction][metric][k] = interval_of_mean(difference[:, asked].ravel(), labels).as_dict()
-    return found
+    return {
+        direction: {
+            metric: {
+                k: _interval(values - other[direction][metric][k], factors[direction]) for k, values in by_k.items()
+            }
+            for metric, by_k in metrics.items()
+        }
+        for direction, metrics in one.items()
+    }
+
+
+def _interval(values: Floats, factors: Factors) -> dict[str, Any] | None:
+    """Of the mean of [seeds, queries]; null where nothing is asked."""
+    asked = ~np.isnan(values[0])
+    if not asked.any():
+        return None
+    seeds, queries = values[:, asked].shape
+    labels: dict[str, Any] = {name: np.tile(np.asarray(column)[asked], seeds) for name, column in factors.items()}
+    labels["seed"] = np.repeat(np.arange(seeds), queries)
+    return interval_of_mean(values[:, asked].ravel(), labels).as_dict()
 
 
 def _described(entry: Entry) -> dict[str, Any]:
@@ -189,7 +213,8 @@ def _described(entry: Entry) -> dict[str, Any]:
     winner = entry.candidates[entry.winner]
     return {
         "summary": entry.system.summary,
-        "footnote": entry.system.footnote,
+        "class_cross_entropy": entry.system.class_cross_entropy(winner.config),
+        "footnote": entry.system.footnote(winner.config),
         "error": None if entry.error is None else entry.error.as_dict(),
         "configurations": [
             {"changes": dict(candidate.changes)} | _cost(outcome)
@@ -227,6 +252,8 @@ def _references(items: Items) -> dict[str, Any]:
     found: dict[str, Any] = {"chance": {}, "ceiling": {}}
     for direction, (relevant, partners) in sides.items():
         no_order = mean_average_precision(np.zeros(relevant.shape), relevant)  # of equal scores: that of random orders
-        found["chance"][direction] = chance(relevant, partners, KS) | {"class_map": {"all": no_order}}
-        found["ceiling"][direction] = ceiling(relevant, partners, KS) | {"class_map": {"all": 100.0}}
+        ranked = ~np.isnan(partner_rank(np.zeros(relevant.shape), relevant, partners))
+        by_chance = {"partner_rank": {"all": 50.0 if ranked.any() else None}}
+        found["chance"][direction] = chance(relevant, partners, KS) | {"class_map": {"all": no_order}} | by_chance
+        found["ceiling"][direction] = ceiling(relevant, partners, KS) | {"class_map": {"all": 100.0}} | by_chance
     return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmn.comparison.comparison_plan import REFERENCE, describe
-from fmn.evaluation.results_table import DIRECTIONS, WHAT_THEY_ARE
+from fmn.evaluation.results_table import DIRECTIONS, RANK_IN_CLASS, WHAT_THEY_ARE
 from fmn.evaluation.table_formats import Bold, Row, Table, number
 
 SHOWN = {
@@ -15,9 +15,14 @@ SHOWN = {
     "class_hit": "class hit",
     "class_recall": "class recall",
     "instance_hit": "instance hit",
+    "partner_rank": "rank in class",
 }
 DIFFERENCES = (("class_map", "all"), ("class_hit", "1"), ("class_hit", "10"), ("class_recall", "10"))  # in the tables
 MEAN_AVERAGE_PRECISION = "class mAP: mean average precision, every item of the query's class counts."
+CLASS_CROSS_ENTROPY = (
+    "class CE: whether the system is trained with a cross-entropy of the class, on both sides, on that of speech, or "
+    "not. What else each knows of classes: docs/comparing.md."
+)
 COST_NAMES = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
 SPREAD = "± is the standard deviation over seeds."
 INTERVAL = "from resampling classes, persons or voices, and seeds together"
@@ -56,7 +61,7 @@ def significantly_best(values: Mapping[str, Any], direction: str, metric: str, k
     means = {
         name: system["metrics"][direction][metric][k]["mean"]
         for name, system in values["systems"].items()
-        if "metrics" in system
+        if "metrics" in system and metric != "partner_rank"  # where less is better, and only chance is of interest
     }
     means = {name: mean for name, mean in means.items() if mean is not None}
     if REFERENCE not in means or len(means) < 2:
@@ -77,29 +82,70 @@ def _direction(values: Mapping[str, Any], direction: str, name: str) -> Table:
         if "metrics" not in found:
             systems.append(Row((system, "failed")))
             continue
-        cells = [system]
+        cells = [labeled(system, found), found["class_cross_entropy"]]
         for metric, k in columns:
             figure = found["metrics"][direction][metric][k]
             text = number(figure["mean"], figure["sd"], between="±")
             cells.append(Bold(text) if best[metric, k] == system else text)
         systems.append(Row(cells))
     references = [
-        Row((reference, *(number(found[direction][metric][k]) for metric, k in columns)), "dim")
+        Row((reference, "", *(number(found[direction][metric][k]) for metric, k in columns)), "dim")
         for reference, found in values["references"].items()
     ]
     notes = (
+        *footnotes(values),
+        CLASS_CROSS_ENTROPY,
         WHAT_THEY_ARE,
+        RANK_IN_CLASS,
+        _ranks_beyond_chance(values, direction),
         MEAN_AVERAGE_PRECISION,
         values.get("spread", SPREAD),
         BOLD.format(values.get("interval", INTERVAL)),
     )
     title = f"{name}  ({sizes(values, direction)}), percent"
-    return Table(title, ("system", *(_column(*column) for column in columns)), (systems, references), notes)
+    head = ("system", "class CE", *(_column(*column) for column in columns))
+    return Table(title, head, (systems, references), notes, left=(0, 1))
+
+
+def labeled(name: str, system: Mapping[str, Any]) -> str:
+    """The name of a system, with a star where `footnotes` says something of it."""
+    return name + (" *" if system["footnote"] else "")
+
+
+def footnotes(values: Mapping[str, Any]) -> list[str]:
+    """What must be said of single systems, wherever their figures stand."""
+    return [f"* {name}: {found['footnote']}." for name, found in values["systems"].items() if found["footnote"]]
+
+
+def _ranks_beyond_chance(values: Mapping[str, Any], direction: str) -> str:
+    """Which systems find a query's own partner better, or worse, than another item of its class."""
+    ranked = {
+        name: interval
+        for name, system in values["systems"].items()
+        if (interval := system.get("partner_rank", {}).get(direction))
+    }
+    beyond = [
+        f"{name} {found['mean']:.1f} [{found['low']:.1f}, {found['high']:.1f}]"
+        for name, found in ranked.items()
+        if not found["low"] <= 50 <= found["high"]
+    ]
+    if not ranked:
+        return "Rank in class: no query has a partner."
+    if not beyond:
+        return f"Rank in class differs from chance in none of {len(ranked)} systems: instance hit is no evidence here."
+    return f"Rank in class differs from chance, beyond its 95 % interval, in {len(beyond)} of {len(ranked)} systems" + (
+        f" (one in twenty does by chance alone): {'; '.join(beyond)}."
+    )
 
 
 def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
     rows = [
-        Row((system, *(_interval(found["difference"][direction][metric].get(k)) for metric, k in DIFFERENCES)))
+        Row(
+            (
+                labeled(system, found),
+                *(_interval(found["difference"][direction][metric].get(k)) for metric, k in DIFFERENCES),
+            )
+        )
         for system, found in values["systems"].items()
         if "difference" in found
     ]
@@ -108,7 +154,7 @@ def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
         f"In points, with the 95 % interval {values.get('interval', INTERVAL)}; bold where it leaves out zero. "
         "compare.json and compare.csv have it of every metric and k."
     )
-    return Table(f"Difference to fmn, {name}", head, (rows,), (note,))
+    return Table(f"Difference to fmn, {name}", head, (rows,), (*footnotes(values), note))
 
 
 def sizes(values: Mapping[str, Any], direction: str) -> str:
@@ -121,15 +167,13 @@ def sizes(values: Mapping[str, Any], direction: str) -> str:
 
 def _costs(values: Mapping[str, Any]) -> Table:
     head = ("system", "tried", "seeds", "parameters", "seconds", "CPU s", "tuning CPU s", "chosen on fold 0")
-    rows, notes = [], []
+    rows, notes = [], footnotes(values)
     for name, system in values["systems"].items():
-        if system["footnote"]:
-            notes.append(f"{name}: {system['footnote']}.")
         if system["error"]:
             notes.append(f"{name} failed: {system['error']['found']}")
         counts = (str(len(system["configurations"])), str(system["seeds"]))
         costs = (_whole(system[key]) for key in ("parameters", "seconds", "cpu_seconds", "tuning_cpu_seconds"))
-        rows.append(Row((name + (" *" if system["footnote"] else ""), *counts, *costs, _chosen(system["chosen"]))))
+        rows.append(Row((labeled(name, system), *counts, *costs, _chosen(system["chosen"]))))
     notes.append(
         "tried: configurations on fold 0, the same budget for every system as far as it has something to tune. "
         "parameters: learned by gradients. seconds: of one training by the clock, CPU s: of all cores together; "

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fmn.data.items import Items
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.retrieval_metrics import KS, by_class, query_metrics
+from fmn.metrics.within_class import partner_rank
 
 Bools = NDArray[np.bool_]
 METRICS = ("instance_hit", "class_hit", "class_recall")
@@ -41,7 +42,8 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
         factors: by name, Q labels; ``class`` among them.
 
     Returns:
-        ``intervals``: by metric and k, ``[low, high]`` of 95 % (percent; null where nothing is asked), with ``level``
+        ``intervals``: by metric and k, and of ``partner_rank``, ``[low, high]`` of 95 % (percent; null where nothing is
+        asked), with ``level``
         and the number of ``levels`` of each factor; the factors are resampled together (`fmn.metrics.bootstrap`).
         ``by_class``: by class id, its ``queries``, ``class_hit`` and ``class_recall`` by k and ``class_map``, percent.
     """
@@ -60,6 +62,11 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
         for k in KS:
             found = interval_of_mean(100 * values[k], labels) if k in values else None
             intervals[metric][str(k)] = found and [found.low, found.high]
+    ranks = partner_rank(scores, classes, partners)
+    known = ~np.isnan(ranks)
+    labels = {name: np.asarray(column)[known] for name, column in factors.items()}
+    found = interval_of_mean(100 * ranks[known], labels) if known.any() else None
+    intervals["partner_rank"] = found and [found.low, found.high]
     intervals["level"] = 0.95
     intervals["levels"] = {name: len(set(labels)) for name, labels in factors.items()}
     names = list(factors["class"])
@@ -89,9 +96,9 @@ def summarized(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = {k: [block[metric][k] for block in blocks] for k in first[metric]}
         means[metric] = {k: None if None in column else float(np.mean(column)) for k, column in values.items()}
         spreads[metric] = {k: None if None in column else sd_of(column) for k, column in values.items()}
-    for name in ("class_map", "median_rank"):
+    for name in ("class_map", "median_rank", "partner_rank"):
         column = [block[name] for block in blocks]
-        means[name], spreads[name] = float(np.mean(column)), sd_of(column)
+        means[name], spreads[name] = (None, None) if None in column else (float(np.mean(column)), sd_of(column))
     return {**first, **means, "sd": spreads}
 
 

@@ -20,6 +20,7 @@ from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state
@@ -212,6 +213,8 @@ def notes_of(
     state = read_run_state(loaded.path)
     if standin is not None:
         notes.insert(0, "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.")
+    if footnote := find_system(loaded.config.system).footnote(loaded.config):
+        notes.append(f"{loaded.config.system}: {footnote}.")
     if sources != loaded.about.sources:
         notes.append("The features were computed otherwise than in training (other weights or versions of libraries).")
     if state is not None:

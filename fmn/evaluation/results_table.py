@@ -17,6 +17,10 @@ WHAT_THEY_ARE = (
     "instance hit: the query's own partner is among the k best; class hit: any item of its class is; class recall "
     "(eq. 5): the share of its class's items that are; percent. ceiling: knowing the class and nothing else."
 )
+RANK_IN_CLASS = (
+    "rank in class: where the query's own partner stands among the items of its class, percent: 0 first, 100 last, 50 "
+    "chance. Where it does not differ from 50, instance hit says no more than the class."
+)
 WHAT_INTERVALS_ARE = "In brackets: 95 %, classes and voices (or people) resampled together, of this one training seed."
 
 
@@ -38,12 +42,16 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
             entries = [(name, result[direction], "bold") for name, result in results.items()]
             entries += [(name, block[name], "dim") for name in ("chance", "ceiling")]
             for name, found, style in entries:
-                figures = (number(value) + _spread(found, metric, k) for k, value in found[metric].items())
+                figures = [number(value) + _spread(found, metric, k) for k, value in found[metric].items()]
+                if metric == "instance_hit":
+                    figures.append(_rank_in_class(found, block))
                 rows.append(Row((head, metric_name, name, *figures), style))
                 head = metric_name = ""  # said once
         sections.append(rows)
-    columns = ("query → gallery", "metric", "system", *(f"@{k}" for k in first["audio_to_video"]["class_hit"]))
-    return to_rich(Table(title, columns, sections, (WHAT_THEY_ARE, *notes), left=range(3)), no_wrap=())
+    ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])
+    columns = ("query → gallery", "metric", "system", *ks, "rank in class")
+    said = (WHAT_THEY_ARE, RANK_IN_CLASS, *_no_evidence(results), *notes)
+    return to_rich(Table(title, columns, sections, said, left=range(3)), no_wrap=())
 
 
 def class_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:
@@ -87,6 +95,27 @@ def reference_figures(block: Mapping[str, Any], reference: str, metric: str) -> 
     """`figures` of ``chance`` or the ``ceiling``, which have no mean average precision."""
     of = [block[direction][reference][metric] for direction in DIRECTIONS]
     return [cell for by_k in of for cell in (*map(number, by_k.values()), "")]
+
+
+def _rank_in_class(found: Mapping[str, Any], block: Mapping[str, Any]) -> str:
+    """Of a system with its interval or deviation; of chance and the ceiling 50, where there is one at all."""
+    if "partner_rank" not in found:
+        return number(None if block["partner_rank"] is None else 50.0)
+    text = number(found["partner_rank"], found.get("sd", {}).get("partner_rank"))
+    interval = found.get("intervals", {}).get("partner_rank")
+    return f"{text} [{interval[0]:.0f}–{interval[1]:.0f}]" if interval and "sd" not in found else text
+
+
+def _no_evidence(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Where a system's rank in class is not to be told from chance."""
+    return [
+        f"{system}, {direction_name}: the rank in class is not distinguishable from chance, so its instance hit is no "
+        "evidence of anything but the class."
+        for system, result in results.items()
+        for direction, direction_name in DIRECTIONS.items()
+        if (interval := result[direction].get("intervals", {}).get("partner_rank"))
+        if interval[0] <= 50 <= interval[1]
+    ]
 
 
 def _of_class(found: Mapping[str, Any] | None) -> list[str]:

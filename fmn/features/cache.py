@@ -8,11 +8,13 @@ floating-point accuracy only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import clear_partial, written_whole
 
 
@@ -61,3 +63,42 @@ class FeatureCache:
             and value.size > 0
             and bool(np.isfinite(value).all())
         )
+
+
+class CachedFeatures(Mapping[str, NDArray[np.float32]]):
+    """Features of a cache by content, each read when it is asked for: none is held in memory.
+
+    Args:
+        store: the cache that has them.
+        keys: their SHA-256, in the order in which they are iterated over.
+    """
+
+    def __init__(self, store: FeatureCache, keys: Iterable[str]) -> None:
+        self._store, self._keys = store, dict.fromkeys(keys)
+
+    def __getitem__(self, sha256: str) -> NDArray[np.float32]:
+        """The feature.
+
+        Raises:
+            KeyError: it is none of these.
+            StoppedError: its file was removed or damaged in the meantime.
+        """
+        if sha256 not in self._keys:
+            raise KeyError(sha256)
+        value = self._store.get(sha256)
+        if value is None:
+            raise StoppedError(
+                "A feature was removed from the cache, or damaged, while it was needed",
+                where=self._store.path(sha256),
+                next_step="run the same command again: it computes what is missing",
+            )
+        return value
+
+    def __contains__(self, sha256: object) -> bool:
+        return sha256 in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)

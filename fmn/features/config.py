@@ -227,9 +227,9 @@ def _digest(config: VideoFeatureConfig | AudioFeatureConfig) -> str:
 
 
 def _imply_kind(config: VideoFeatureConfig | AudioFeatureConfig, default: str) -> None:
-    """Naming an encoder or features decides the kind, where it is the default; simple baselines keep theirs."""
+    """Naming an encoder or features decides the kind; simple baselines keep theirs."""
     named = next((kind for kind in ("encoder", "features") if getattr(config, kind)), None)
-    if named and config.kind == default:
+    if named and config.kind in (default, "encoder", "features"):
         object.__setattr__(config, "kind", named)
 
 

@@ -1,4 +1,4 @@
-"""Features of many clips or utterances: cached, in parallel, one failure at a time."""
+"""Features of many clips or utterances: cached, in parallel, one failure at a time, in memory of constant size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Feature = NDArray[np.float32]
 
 Result = TypeVar("Result")
+Networks = dict[VideoFeatureConfig | AudioFeatureConfig, Any]
+"""Encoders and backbones that are loaded, by configuration: of one device, for callers that extract several times."""
 
 
 def extract_video(
@@ -37,6 +39,7 @@ def extract_video(
     device: str = "cpu",
     jobs: int = 1,
     progress: Progress = silent,
+    networks: Networks | None = None,
 ) -> FeatureSet:
     """One vector a clip (paper, section 3.1).
 
@@ -50,9 +53,10 @@ def extract_video(
         device: where the network runs, as torch names it.
         jobs: threads. No result depends on it.
         progress: told after every clip.
+        networks: keeps what is loaded here for the next call with the same dictionary; None: nothing is kept.
 
     Returns:
-        Values float32 ``[dim]``, and the failures.
+        Values float32 ``[dim]``, read from the cache when they are asked for, and the failures.
 
     Raises:
         InputError: the weights or the encoder cannot be used, or the flow method is not there.
@@ -67,7 +71,8 @@ def extract_video(
     if config.kind == "encoder":
         from fmn.features.encoding import ClipEncoding
 
-        return _encoded("video features", items, ClipEncoding(config, device), cache, jobs, progress)
+        encoding = _kept(networks, config, lambda: ClipEncoding(config, device))
+        return _encoded("video features", items, encoding, cache, jobs, progress)
     if config.kind != "backbone":
         measure = clip_measures(config.kind)
         return _measured("video features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
@@ -80,9 +85,9 @@ def extract_video(
     if config.flow != "none":
         estimator(config.flow)  # a missing method is an error of the whole, not of every clip
     with threads(1), device_errors(device):  # jobs are the parallelism, and features depend on no number of threads
-        backbone = Backbone(config, device)
+        backbone = _kept(networks, config, lambda: Backbone(config, device))
         store = FeatureCache(cache, backbone.source, dim=config.dim, axes=1)
-        results, missing = _cached(items, store)
+        found, missing = _cached(items, store)
         computed = described(
             missing,
             lambda item: _isolated(item, lambda media: read_windows(media.path, config)),
@@ -91,10 +96,10 @@ def extract_video(
             shared=device == "cpu",
             pooling=config.pooling,
         )
-        found = _collect(
-            "video features", items, results, computed, store, progress, note=config.note, source=backbone.source
+        features = _collect(
+            "video features", items, found, computed, store, progress, note=config.note, source=backbone.source
         )
-        return replace(found, trained_on=backbone.trained_on & {item.sha256 for item in items})
+        return replace(features, trained_on=backbone.trained_on & {item.sha256 for item in items})
 
 
 def extract_audio(
@@ -105,6 +110,7 @@ def extract_audio(
     device: str = "cpu",
     jobs: int = 1,
     progress: Progress = silent,
+    networks: Networks | None = None,
 ) -> FeatureSet:
     """One sequence an utterance (paper, section 3.2): MFCC on the CPU, whatever the device; an encoder on the device.
 
@@ -126,7 +132,8 @@ def extract_audio(
     if config.kind == "encoder":
         from fmn.features.encoding import UtteranceEncoding
 
-        return _encoded("audio features", items, UtteranceEncoding(config, device), cache, jobs, progress)
+        encoding = _kept(networks, config, lambda: UtteranceEncoding(config, device))
+        return _encoded("audio features", items, encoding, cache, jobs, progress)
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)
         return _measured("audio features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
@@ -134,14 +141,26 @@ def extract_audio(
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
         source = _audio_source(config)
         store = FeatureCache(cache, source, dim=config.dim, axes=2)
-        results, missing = _cached(items, store)
+        found, missing = _cached(items, store)
 
         def whole(item: Media) -> Feature | ToolkitError:
             return _isolated(item, lambda media: sequence(read_audio(media.path, config.sample_rate_hz)).numpy())
 
         computed = overlapped(whole, missing, jobs)
-        found = _collect("audio features", items, results, computed, store, progress, note=None, source=source)
-        return replace(found, band=config.band)
+        features = _collect("audio features", items, found, computed, store, progress, note=None, source=source)
+        return replace(features, band=config.band)
+
+
+def _kept(
+    networks: Networks | None, config: VideoFeatureConfig | AudioFeatureConfig, load: Callable[[], Result]
+) -> Result:
+    """What ``load`` gives, or gave when it was asked with this configuration before."""
+    if networks is None:
+        return load()
+    if config not in networks:
+        networks[config] = load()
+    kept: Result = networks[config]
+    return kept
 
 
 def _encoded(
@@ -157,9 +176,9 @@ def _encoded(
 
     with threads(1):
         store = FeatureCache(cache, encoding.source, dim=encoding.encoder.dim, axes=encoding.axes)
-        results, missing = _cached(items, store)
+        found, missing = _cached(items, store)
         computed = overlapped(lambda item: _isolated(item, encoding.of), missing, jobs)
-        return _collect(stage, items, results, computed, store, progress, note=encoding.note, source=encoding.source)
+        return _collect(stage, items, found, computed, store, progress, note=encoding.note, source=encoding.source)
 
 
 def _measured(
@@ -176,27 +195,26 @@ def _measured(
     from fmn.features.cache import FeatureCache
 
     store = FeatureCache(cache, measures.source, dim=dim, axes=measures.axes)
-    results, missing = _cached(items, store)
+    found, missing = _cached(items, store)
 
     def whole(item: Media) -> Feature | ToolkitError:
         return _isolated(item, lambda media: measures.of(media.path))
 
     computed = overlapped(whole, missing, jobs)
-    return _collect(stage, items, results, computed, store, progress, note=None, source=measures.source)
+    return _collect(stage, items, found, computed, store, progress, note=None, source=measures.source)
 
 
-def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[dict[str, Feature], list[Media]]:
-    """Features that are there already, and the items (one for each content) that are to be computed."""
-    found: dict[str, Feature] = {}
+def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[set[str], list[Media]]:
+    """The contents whose features are there already, and the items (one a content) that are to be computed."""
+    found: set[str] = set()
     missing: dict[str, Media] = {}
     for item in items:
         if item.sha256 in found or item.sha256 in missing:
             continue
-        feature = store.get(item.sha256)
-        if feature is None:
+        if store.get(item.sha256) is None:
             missing[item.sha256] = item
         else:
-            found[item.sha256] = feature
+            found.add(item.sha256)
     return found, list(missing.values())
 
 
@@ -219,7 +237,7 @@ def _isolated(item: Media, work: Callable[[Media], Result]) -> Result | ToolkitE
 def _collect(
     stage: str,
     items: Sequence[Media],
-    found: dict[str, Feature],
+    found: set[str],
     computed: Iterator[tuple[Media, Feature | ToolkitError]],
     store: FeatureCache,
     progress: Progress,
@@ -228,6 +246,8 @@ def _collect(
     source: str,
 ) -> FeatureSet:
     """Keeps what is computed, refuses what is not finite, and puts all into the order of the items."""
+    from fmn.features.cache import CachedFeatures
+
     order = list(dict.fromkeys(item.sha256 for item in items))
     failures: dict[str, ToolkitError] = {}
     cached = done = len(found)
@@ -244,12 +264,12 @@ def _collect(
             )
         else:
             store.put(item.sha256, feature)
-            found[item.sha256] = feature
+            found.add(item.sha256)
         done += 1
         progress(stage, done, len(order), item.name)
     return FeatureSet(
         dim=store.dim,
-        values={key: found[key] for key in order if key in found},
+        values=CachedFeatures(store, (key for key in order if key in found)),
         failures={key: failures[key] for key in order if key in failures},
         source=source,
         computed=len(found) - cached,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,8 @@ class FeatureSet:
 
     Attributes:
         dim: length of a clip's vector; values a frame of an utterance's sequence.
-        values: sha256 → float32 ``[dim]`` (video) or ``[frames, dim]`` (audio). All finite.
+        values: sha256 → float32 ``[dim]`` (video) or ``[frames, dim]`` (audio). All finite. What was
+            extracted is read from the cache each time it is asked for.
         failures: sha256 → why there is no feature. An item is in exactly one of the two.
         source: digest of what decided the values: configuration, weights, versions of the libraries.
         computed: how many were computed now; the others came from the cache.
@@ -44,7 +46,7 @@ class FeatureSet:
     """
 
     dim: int
-    values: dict[str, NDArray[np.float32]]
+    values: Mapping[str, NDArray[np.float32]]
     failures: dict[str, ToolkitError] = field(default_factory=dict)
     source: str = ""
     computed: int = 0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
 from fmn.metrics.chance import ceiling, chance, expected_hit
+from fmn.metrics.within_class import partner_rank
 
 KS = (1, 10, 25)
 SCORES_AT_ONCE = 4_194_304
@@ -128,7 +129,8 @@ def retrieval_metrics(
     Returns:
         ``queries``, ``instance_queries``, ``gallery``; ``instance_hit``, ``class_hit``, ``class_recall`` and, within
         ``chance`` and ``ceiling``, the same three: percent by k, as strings; None where no query has a partner;
-        ``class_map`` (percent) and ``median_rank`` (of the best item of the class).
+        ``class_map`` (percent), ``median_rank`` (of the best item of the class), and ``partner_rank`` (percent, 50 by
+        chance; None where there is none: `fmn.metrics.within_class`).
 
     Raises:
         InputError: see `recall_at_k`.
@@ -137,6 +139,7 @@ def retrieval_metrics(
     scores, partners, ks = _checked(scores, partners, ks)
     asked = partners.any(axis=1)
     of_class = query_metrics(scores, classes, ks)
+    ranks = partner_rank(scores, classes, partners)
     instance = query_metrics(scores[asked], partners[asked], ks).hits if asked.any() else dict.fromkeys(ks)
     return {
         "queries": len(scores),
@@ -147,6 +150,7 @@ def retrieval_metrics(
         "class_recall": {str(k): _percent(values) for k, values in of_class.recalls.items()},
         "class_map": _percent(of_class.average_precision),
         "median_rank": float(np.median(of_class.rank)),
+        "partner_rank": None if np.isnan(ranks).all() else 100 * float(np.nanmean(ranks)),
         "chance": chance(classes, partners, ks),
         "ceiling": ceiling(classes, partners, ks),
     }

@@ -22,7 +22,7 @@ from fmn.models.retrieval_model import (
     encode_all_utterances,
     eval_mode,
 )
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import Changes, ClassCrossEntropy, System
 from fmn.models.utterance_encoder import UtteranceEncoder
 
 LEAST_AGREEMENT = 1e-4  # keeps the logarithm of an agreement of 0 finite
@@ -291,9 +291,16 @@ def grid(config: Config) -> tuple[Changes, ...]:
     )
 
 
+def slot_cross_entropy(config: Config) -> ClassCrossEntropy:
+    """The slot loss is a cross-entropy of the class on either side, where slots have classes and are in the score."""
+    is_read = config.model.score not in ("s1", "cosine") and config.memory.class_slots
+    return "both sides" if is_read and config.training.slot_weight else "no"
+
+
 SYSTEM = System(
     name="fmn",
     summary="Feature Memory Network (Li et al. 2022)",
     build=FeatureMemoryNetwork,
     grid=grid,
+    class_cross_entropy=slot_cross_entropy,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fmn.config import Config
 from fmn.config_sections import section_from
@@ -16,6 +16,8 @@ from fmn.config_sections import section_from
 if TYPE_CHECKING:
     from fmn.models.retrieval_model import RetrievalModel
 
+ClassCrossEntropy = Literal["both sides", "speech", "no"]
+"""Which sides are trained with a cross-entropy of the class."""
 Changes = Mapping[str, Any]
 """Values of a configuration by dotted name, as `fmn.config.with_values` takes them."""
 
@@ -36,6 +38,21 @@ def as_it_is(config: Config) -> Sequence[Changes]:
     return ({},)
 
 
+def no_cross_entropy(config: Config) -> ClassCrossEntropy:
+    """No side is trained to tell its class."""
+    return "no"
+
+
+def of_both_sides(config: Config) -> ClassCrossEntropy:
+    """Either side is trained to tell its class, whatever the configuration."""
+    return "both sides"
+
+
+def no_footnote(config: Config) -> str:
+    """Nothing has to be said."""
+    return ""
+
+
 @dataclass(frozen=True)
 class NoOptions:
     """Options of a system that has none of its own."""
@@ -53,7 +70,8 @@ class System:
         options: a frozen dataclass of what the system has of its own; ``--set options.NAME=VALUE`` sets a field.
         grid: what `fmn compare` tries on fold 0, changes of the adapted configuration: first none, then the ones that
             are most likely to help. As many as the budget says are tried.
-        footnote: what a table of results must say of the system; empty when there is nothing to say.
+        class_cross_entropy: whether a configuration trains with a cross-entropy of the class.
+        footnote: what must be said of a configuration wherever its results are shown; empty when nothing must.
     """
 
     name: str
@@ -62,7 +80,8 @@ class System:
     adapt: Callable[[Config], Config] = unchanged
     options: type[Any] = NoOptions
     grid: Callable[[Config], Sequence[Changes]] = learning_rates
-    footnote: str = ""
+    class_cross_entropy: Callable[[Config], ClassCrossEntropy] = no_cross_entropy
+    footnote: Callable[[Config], str] = no_footnote
 
     def complete(self, config: Config) -> Config:
         """``config`` with every option of the system, those left out at their defaults.

@@ -1,4 +1,7 @@
-"""Searching a gallery: speech finds clips, a clip finds speech. It is encoded once, for any number of queries."""
+"""Searching a gallery: speech finds clips, a clip finds speech.
+
+The gallery is encoded once and the encoder of the queries is loaded once, for any number of queries.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
@@ -18,13 +22,15 @@ from fmn.data.batches import ItemTensors
 from fmn.data.items import ItemIds, load_items, standin_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit, notes_of
-from fmn.features.extract import extract_audio, extract_video
+from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 
 QueryKind = Literal["speech", "clip"]
+ROWS_AT_ONCE = 1024
+"""Items of a gallery whose features are in memory while it is encoded."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,8 @@ class Gallery:
         self.rows = [row for row in rows if row.sha256 in self._features.values]
         if not self.rows:
             raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
-        self._embeddings: Embeddings | None = None
+        self._networks: Networks = {}  # of the queries; what the rows were extracted by is not needed any more
+        self._embeddings = self._encoded_rows()
 
     def search(self, query: Path, *, top: int = 10) -> SearchResult:
         """Ranks the rows by how well they match a file.
@@ -174,39 +181,59 @@ class Gallery:
         """
         kind = self._kind
         asked = Media(sha256_of(query), query, query.name)
-        found = self._extract([asked], is_clip=kind == "clip")
+        found = self._extract([asked], is_clip=kind == "clip", networks=self._networks)
         if error := found.failures.get(asked.sha256):
             raise InputError(error.found, where=query, expected=f"a file with {kind}", next_step=error.next_step)
-        scores = self._scores(found, asked.sha256)
+        scores = self._scores(found.values[asked.sha256])
         order = np.argsort(-scores, kind="stable")[:top].tolist()
         hits = tuple(hit_of(self.rows[index], rank, float(scores[index])) for rank, index in enumerate(order, start=1))
         return SearchResult(str(query), kind, hits, len(self.rows), self._notes(found))
 
-    def _extract(self, media: list[Media], *, is_clip: bool) -> FeatureSet:
-        config, cache = self._loaded.config, feature_cache(self._workspace)
-        device, jobs, progress = str(self._device), self._jobs, self._progress
-        if is_clip:
-            return extract_video(media, config.video, cache=cache, device=device, jobs=jobs, progress=progress)
-        return extract_audio(media, config.audio, cache=cache, device=device, jobs=jobs, progress=progress)
+    def _extract(self, media: list[Media], *, is_clip: bool, networks: Networks | None = None) -> FeatureSet:
+        config, extract = self._loaded.config, extract_video if is_clip else extract_audio
+        return extract(
+            media,
+            config.video if is_clip else config.audio,  # type: ignore[arg-type]
+            cache=feature_cache(self._workspace),
+            device=str(self._device),
+            jobs=self._jobs,
+            progress=self._progress,
+            networks=networks,
+        )
 
-    def _scores(self, query: FeatureSet, sha256: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """[N] of the query and each row."""
-        loaded, model = self._loaded, self._loaded.model
-        asked, rows = [query.values[sha256]], [self._features.values[row.sha256] for row in self.rows]
-        videos, audios = (rows, asked) if self._kind == "speech" else (asked, rows)
-        classes_unknown = np.zeros(len(rows), dtype=np.int64)
-        data = ItemTensors(videos, audios, classes_unknown[: len(videos)], classes_unknown[: len(audios)], self._device)
-        check_fit(loaded, data)
-        with threads(loaded.config.training.threads):
-            if self._embeddings is None:
-                encode = encode_all_clips if self._kind == "speech" else encode_all_utterances
-                self._embeddings = encode(model, data, np.arange(len(rows)))
-            if self._kind == "speech":
-                scores = score_matrix(model, self._embeddings, encode_all_utterances(model, data, np.arange(1)))
-            else:
-                scores = score_matrix(model, encode_all_clips(model, data, np.arange(1)), self._embeddings)
-        flat: np.ndarray[Any, np.dtype[np.float32]] = scores.flatten().numpy()
-        return flat
+    def _encoded_rows(self) -> Embeddings:
+        """The rows' codes; so many features are in memory at once as `ROWS_AT_ONCE` says."""
+        parts = []
+        for start in range(0, len(self.rows), ROWS_AT_ONCE):
+            features = [self._features.values[row.sha256] for row in self.rows[start : start + ROWS_AT_ONCE]]
+            parts.append(self._encoded(features, is_clip=self._kind == "speech"))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool) -> Embeddings:
+        """Codes of clips [Dv] or of utterances [T, F] by the run's model.
+
+        Raises:
+            InputError: the features have another size than the run was trained with.
+        """
+        about, count = self._loaded.about, len(features)
+        # Of the other side there is one item of zeros, which nothing is asked about.
+        clips = features if is_clip else [np.zeros(about.video_dim, np.float32)]
+        utterances = [np.zeros((1, about.audio_dim), np.float32)] if is_clip else features
+        unknown = np.zeros(count, dtype=np.int64)
+        data = ItemTensors(clips, utterances, unknown[: len(clips)], unknown[: len(utterances)], self._device)
+        check_fit(self._loaded, data)
+        encode = encode_all_clips if is_clip else encode_all_utterances
+        with threads(self._loaded.config.training.threads):
+            return encode(self._loaded.model, data, np.arange(count))
+
+    def _scores(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[N] of a query and each row."""
+        is_clip = self._kind == "clip"
+        asked = self._encoded([feature], is_clip=is_clip)
+        clips, utterances = (asked, self._embeddings) if is_clip else (self._embeddings, asked)
+        with threads(self._loaded.config.training.threads):
+            scores: NDArray[np.float32] = score_matrix(self._loaded.model, clips, utterances).flatten().numpy()
+        return scores
 
     def _notes(self, query: FeatureSet) -> tuple[str, ...]:
         both = (self._features, query) if self._kind == "speech" else (query, self._features)

@@ -9,6 +9,7 @@ import pytest
 from dataset_tools.core.errors import InputError
 from fmn.config import (
     DEMO,
+    LIGHT,
     PAPER,
     Config,
     MemoryConfig,
@@ -22,7 +23,7 @@ from fmn.config import (
 )
 
 
-@pytest.mark.parametrize("config", [DEMO, PAPER, as_published(DEMO), as_published(PAPER)])
+@pytest.mark.parametrize("config", [DEMO, LIGHT, PAPER, as_published(DEMO), as_published(PAPER)])
 def test_a_configuration_survives_json(config: Config) -> None:
     assert config_from_dict(json.loads(json.dumps(as_dict(config)))) == config
 
@@ -33,6 +34,21 @@ def test_what_is_left_out_has_its_default() -> None:
     assert config.memory == MemoryConfig()
     assert config.training.augment.noise == 0.0
     assert config.training.augment.time_masks == 2
+
+
+def test_the_preset_light_is_the_demo_with_the_encoders_that_come_with_pip() -> None:
+    light = preset("light")
+    assert (light.video.kind, light.video.encoder) == ("encoder", "efficientnet_lite0")
+    assert (light.audio.kind, light.audio.encoder) == ("encoder", "openwakeword")
+    kept = as_dict(light) | {name: as_dict(DEMO)[name] for name in ("video", "audio")}
+    assert kept == as_dict(DEMO)
+
+
+def test_features_of_ones_own_take_the_place_of_the_encoder_of_a_preset() -> None:
+    config = with_values(preset("light"), {"video.features": "own", "video.encoder": ""})
+    assert (config.video.kind, config.audio.kind) == ("features", "encoder")
+    with pytest.raises(InputError, match="both named"):
+        with_values(preset("light"), {"video.features": "own"})
 
 
 def test_everything_wrong_is_named_at_once() -> None:

@@ -54,9 +54,18 @@ def scores() -> bytes:
 def comparison() -> dict[str, Any]:
     """A comparison of two systems with made-up scores; its test manifest is that of the fixture."""
     costs = dict.fromkeys(("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds"), 1.0)
-    about = {"summary": "s", "footnote": "", "error": None, "configurations": [{"changes": {}}], "chosen": {}}
+    about = {
+        "summary": "s",
+        "footnote": "",
+        "class_cross_entropy": "no",
+        "error": None,
+        "configurations": [{"changes": {}}],
+        "chosen": {},
+    }
     sizes = dict.fromkeys(DIRECTIONS, 3)
-    references = {direction: {**METRICS, "class_map": {"all": 5.0}} for direction in DIRECTIONS}
+    references = {
+        direction: {**METRICS, "class_map": {"all": 5.0}, "partner_rank": {"all": 50.0}} for direction in DIRECTIONS
+    }
     test = OLD / "manifests" / "test.jsonl"
     return {
         "test": str(test),

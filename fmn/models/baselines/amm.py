@@ -5,7 +5,8 @@ negatives are on average (Monfort et al. 2021). Reckoned: α = .5; FMN's feature
 sizes, batch and augmentation. Could not be known: whether the gradient flows through the margin; here it does not.
 As published every other pair of the batch is a negative, those of the same class included; only pairs with the very
 same clip or utterance are masked. In ``amm_classes`` every item of one class is a positive of the others and none a
-negative, which is what the task asks for and what FMN is told, too.
+negative, which is what the task asks for and what FMN is told, too. ``amm_classes_ce`` is that with an auxiliary
+cross-entropy of the class on either side, as FMN has one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from fmn.config import Config
 from fmn.config_sections import NotNegative, section_from
 from fmn.models.baselines.parts.margin_softmax import MarginTowers
+from fmn.models.baselines.parts.towers import class_weight_of, with_class_cross_entropy
 from fmn.models.system_interface import Changes, System
 
 
@@ -25,16 +27,24 @@ class Options:
 
     Attributes:
         share: α, of the mean distance between a positive and the negatives.
+        class_weight: of an auxiliary cross-entropy of the class.
     """
 
     share: NotNegative = 0.5
+    class_weight: NotNegative = 0.0
 
 
 def build(config: Config, video_dim: int, audio_dim: int, *, class_positives: bool = False) -> MarginTowers:
     """The untrained towers."""
-    options = section_from(Options, config.options, expected="share", path="options.")
+    options = section_from(Options, config.options, expected="share, class_weight", path="options.")
     return MarginTowers(
-        config, video_dim, audio_dim, kind="adaptive", amount=options.share, class_positives=class_positives
+        config,
+        video_dim,
+        audio_dim,
+        kind="adaptive",
+        amount=options.share,
+        class_positives=class_positives,
+        class_weight=options.class_weight,
     )
 
 
@@ -50,13 +60,12 @@ PUBLISHED = System(
     build=build,
     options=Options,
     grid=grid,
+    class_cross_entropy=class_weight_of,
 )
-SYSTEMS = (
+CLASS_POSITIVES = replace(
     PUBLISHED,
-    replace(
-        PUBLISHED,
-        name="amm_classes",
-        summary="two towers, adaptive mean margin (Spoken Moments), with class positives",
-        build=partial(build, class_positives=True),
-    ),
+    name="amm_classes",
+    summary="two towers, adaptive mean margin (Spoken Moments), with class positives",
+    build=partial(build, class_positives=True),
 )
+SYSTEMS = (PUBLISHED, CLASS_POSITIVES, with_class_cross_entropy(CLASS_POSITIVES))

@@ -1,7 +1,8 @@
 """FMN without its memories: S1 alone decides.
 
 The same encoders, mapping, head, losses (triplet and cross-entropy of S1) and training as FMN; what is missing is the
-memories and their part in the score. The difference to FMN is what the memories are worth.
+memories, their part in the score, and with them the cross-entropy of the class (FMN's slot loss). So the difference to
+FMN is what memories and class labels are worth together; `class_towers` tells the two apart.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ maximum without a clamp, the triplet loss with the printed sign. The same networ
 from __future__ import annotations
 
 from fmn.config import as_published
-from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
 from fmn.models.system_interface import System
 
 SYSTEM = System(
@@ -15,5 +15,6 @@ SYSTEM = System(
     summary="FMN with every equation as printed",
     build=FeatureMemoryNetwork,
     adapt=as_published,
-    footnote="equations as printed, some of which cannot work: docs/paper.md",
+    class_cross_entropy=slot_cross_entropy,
+    footnote=lambda config: "equations as printed, some of which cannot work: docs/paper.md",
 )

@@ -19,7 +19,7 @@ from fmn.config import Config
 from fmn.config_sections import Positive, Size, section_from
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel
+from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel, of_speech
 from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import Embeddings, encode_all_utterances
 from fmn.models.system_interface import Changes, System
@@ -127,4 +127,5 @@ SYSTEM = System(
     build=KernelCorrelation,
     options=Options,
     grid=grid,
+    class_cross_entropy=of_speech,
 )

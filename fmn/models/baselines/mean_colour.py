@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fmn.config import Config
 from fmn.models.baselines.two_classifiers import TwoClassifiers
-from fmn.models.system_interface import System
+from fmn.models.system_interface import System, of_both_sides
 
 
 def adapt(config: Config) -> Config:
@@ -23,4 +23,5 @@ SYSTEM = System(
     summary="mean color of the clip, utterance classified (trivial)",
     build=TwoClassifiers,
     adapt=adapt,
+    class_cross_entropy=of_both_sides,
 )

@@ -25,7 +25,12 @@ from fmn.config_sections import NotNegative, Size, section_from
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.spectral import log_mel_audio
-from fmn.models.baselines.parts.towers import ScoreTrainedTowers, two_layers
+from fmn.models.baselines.parts.towers import (
+    ScoreTrainedTowers,
+    class_weight_of,
+    two_layers,
+    with_class_cross_entropy,
+)
 from fmn.models.losses import triplet_loss
 from fmn.models.system_interface import Changes, System
 
@@ -39,10 +44,12 @@ class Options:
     Attributes:
         embedding: size of the common space.
         margin: of the triplet loss.
+        class_weight: of an auxiliary cross-entropy of the class (``musimnet_ce``).
     """
 
     embedding: Size = 128
     margin: NotNegative = 0.3
+    class_weight: NotNegative = 0.0
 
 
 class AutoPool(nn.Module):
@@ -106,7 +113,7 @@ class MusicSimilarityNetwork(ScoreTrainedTowers):
     """The mel network for utterances, two layers for clips, a triplet loss between them."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
-        options = section_from(Options, config.options, expected="embedding, margin", path="options.")
+        options = section_from(Options, config.options, expected="embedding, margin, class_weight", path="options.")
         encoder, model = MelNetwork(audio_dim), config.model
         super().__init__(
             config,
@@ -114,6 +121,8 @@ class MusicSimilarityNetwork(ScoreTrainedTowers):
             encoder,
             two_layers(video_dim, options.embedding, model),
             nn.Sequential(nn.Dropout(model.dropout), nn.Linear(encoder.output_dim, options.embedding)),
+            dim=options.embedding,
+            class_weight=options.class_weight,
         )
         self.margin = options.margin
 
@@ -156,5 +165,7 @@ SYSTEM = System(
     adapt=adapt,
     options=Options,
     grid=grid,
-    footnote="an approximation: the published layer table was not found",
+    class_cross_entropy=class_weight_of,
+    footnote=lambda config: "an approximation: the published layer table was not found",
 )
+SYSTEMS = (SYSTEM, with_class_cross_entropy(SYSTEM))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fmn.config import Config
 from fmn.features.config import one_frame
-from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
 from fmn.models.system_interface import System
 
 
@@ -24,4 +24,5 @@ SYSTEM = System(
     summary="FMN on the middle frame of a clip (trivial)",
     build=FeatureMemoryNetwork,
     adapt=adapt,
+    class_cross_entropy=slot_cross_entropy,
 )

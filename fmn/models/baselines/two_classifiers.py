@@ -14,9 +14,10 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier, class_count
+from fmn.models.baselines.parts.class_vectors import class_count
+from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import Changes, System, of_both_sides
 
 
 class TwoClassifiers(RetrievalModel):
@@ -64,4 +65,5 @@ SYSTEM = System(
     summary="product of the class posteriors of two separate classifiers",
     build=TwoClassifiers,
     grid=grid,
+    class_cross_entropy=of_both_sides,
 )

@@ -26,7 +26,13 @@ from fmn.config import Config
 from fmn.config_sections import NotNegative, Size, section_from
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.batch_norm import BatchNorm1d
-from fmn.models.baselines.parts.towers import TwoTowers, larger_batches, utterance_encoder
+from fmn.models.baselines.parts.towers import (
+    TwoTowers,
+    class_weight_of,
+    larger_batches,
+    utterance_encoder,
+    with_class_cross_entropy,
+)
 from fmn.models.retrieval_model import Embeddings
 from fmn.models.system_interface import Changes, System
 
@@ -45,6 +51,7 @@ class Options:
         to_audio: weight of the triplet term whose anchors are clips. to_video: of that whose anchors are utterances.
         structure: weight of the structure term of either side.
         dropout: in the hidden layers.
+        class_weight: of an auxiliary cross-entropy of the class (``vmnet_ce``).
     """
 
     margin: NotNegative = 0.1
@@ -54,6 +61,7 @@ class Options:
     to_video: NotNegative = 1.0
     structure: NotNegative = 0.2
     dropout: NotNegative = 0.1
+    class_weight: NotNegative = 0.0
 
 
 def ranking_term(
@@ -115,6 +123,8 @@ class VideoMusicNetwork(TwoTowers):
             encoder,
             _branch((video_dim, 2048, 512), options.dropout),
             _branch((encoder.output_dim, 2048, 1024, 512), options.dropout),
+            dim=512,
+            class_weight=options.class_weight,
         )
         self.options = options
 
@@ -136,6 +146,7 @@ class VideoMusicNetwork(TwoTowers):
             "to_video": options.to_video * ranking(similarity.T, batch.match.T),
             "structure_video": options.structure * structure_term(video, clips["vector"]),
             "structure_audio": options.structure * structure_term(audio, utterances["vector"]),
+            **self.class_losses(clips, utterances, batch),
         }
 
 
@@ -178,4 +189,6 @@ SYSTEM = System(
     adapt=adapt,
     options=Options,
     grid=grid,
+    class_cross_entropy=class_weight_of,
 )
+SYSTEMS = (SYSTEM, with_class_cross_entropy(SYSTEM))

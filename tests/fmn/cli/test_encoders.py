@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -101,6 +103,35 @@ def test_encoders_of_a_package_through_train_eval_search_and_compare(
     kinds = {(config["system"], config["video"]["kind"]) for config in configs}
     # The trivial baseline keeps looking at color alone.
     assert kinds == {("two_classifiers", "encoder"), ("mean_colour", "mean_colour")}
+
+
+@pytest.mark.usefixtures("their_package")
+@pytest.mark.parametrize("kind", ["speech", "clip"])
+def test_a_gallery_loads_each_encoder_once_for_all_its_queries(
+    files: Path, monkeypatch: pytest.MonkeyPatch, kind: Literal["speech", "clip"]
+) -> None:
+    import torch
+
+    from fmn.search.gallery_search import Gallery, gallery_rows
+    from fmn.training.checkpoint import load_run
+
+    monkeypatch.chdir(files)
+    options = ("--video-encoder", "color", "--speech-encoder", "energy", *SETTINGS)
+    done("train", "manifests/train.jsonl", "--epochs", 1, "--run", "runs/one", *options)
+    loads: Counter[str] = Counter()
+    theirs = importlib.import_module("their_package")
+    for encoder in (theirs.Color, theirs.Energy):
+
+        def counted(self: Any, *given: Any, usual: Any = encoder.__init__, **options: Any) -> None:
+            loads[self.name] += 1
+            usual(self, *given, **options)
+
+        monkeypatch.setattr(encoder, "__init__", counted)
+    manifest, device = Path("manifests/test.jsonl"), torch.device("cpu")
+    gallery = Gallery(load_run(Path("runs/one"), device), gallery_rows(manifest, kind), kind, manifest, device=device)
+    for query in sorted((files / ("speech" if kind == "speech" else "clips")).iterdir())[:3]:
+        assert len(gallery.search(query, top=3).hits) == 3
+    assert loads == {"color": 1, "energy": 1}
 
 
 def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_r
     config = json.loads((files / "runs" / "fmn-demo" / "config.json").read_text())
     assert (config["video"]["kind"], config["audio"]["kind"]) == ("features", "mfcc")
     assert config["video"]["features"] == str((files / "own" / "video.npz").resolve())
+    light = done("train", "manifests/train.jsonl", "--preset", "light", "--features", "own", "--dry-run")["config"]
+    assert (light["video"]["kind"], light["audio"]["encoder"]) == ("features", "openwakeword")
     refused = run("train", "manifests/train.jsonl", "--features", "clips")
     assert refused.exit_code == 2
     assert "There are no features" in refused.output

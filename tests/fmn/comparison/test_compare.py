@@ -23,9 +23,11 @@ from fmn.comparison.comparison_plan import Comparison, describe, plan
 from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.output_files import write_files
 from fmn.comparison.results import Results
-from fmn.comparison.table import QUOTED, significantly_best
+from fmn.comparison.table import QUOTED, blocks, significantly_best
 from fmn.config import Config
+from fmn.data.items import load_items
 from fmn.metrics.retrieval_metrics import query_metrics, recall_at_k
+from fmn.training.run_state import read_run_state
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
@@ -41,6 +43,12 @@ class Broken(CanonicalCorrelation):
 
 
 SYSTEM = System(name="broken", summary="fails", build=Broken)
+"""
+GREEDY = """
+from dataclasses import replace
+from fmn.models.baselines.cca import SYSTEM as CCA
+
+SYSTEM = replace(CCA, name="greedy", grid=lambda config: [{"options.dims": 10 + number} for number in range(30)])
 """
 KILLED = """
 import os, signal, time
@@ -121,16 +129,69 @@ def test_every_system_gets_its_budget_and_every_winner_its_seeds(
         tried = [each["validation_map"] for each in systems[name]["configurations"]]
         chosen = int(np.argmax(tried))
         assert systems[name]["chosen"] == systems[name]["configurations"][chosen]["changes"]
-        assert len([run for run in trainings if run.startswith(f"{name} ")]) == len(tried) + 1
+        assert len([run for run in trainings if run.startswith(f"{name} ")]) == len(tried) + 2
         assert f"{name} {chosen} 1" in trainings
         assert [Path(run).name for run in systems[name]["runs"]] == ["0", "1"]
         assert systems[name]["seconds"] > 0
         assert systems[name]["cpu_seconds"] > 0
         assert systems[name]["tuning_cpu_seconds"] > 0
-    assert comparison.runs == len(trainings) == 3 + 3 + 2
+    assert comparison.runs == len(trainings) == 4 + 4 + 3
     counts = [pair for pair in done if pair[1] == comparison.runs]
-    assert counts[-1] == (8, 8)
+    assert counts[-1] == (11, 11)
     assert all(now <= total for now, total in done)
+
+
+def test_every_system_is_tested_with_fold_0_trained_on(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("fmn", "class_towers", "two_classifiers", "kcca", "lengths", seeds=2, budget=1)
+    items = load_items(comparison.train)
+    outside = set(items.pairs[items.folds != 0, 0].tolist())  # clips that are fitted where fold 0 chooses
+    assert 0 < len(outside) < len(items.clips)
+    values = compare(comparison).values
+    for name, system in values["systems"].items():
+        (tried,) = system["configurations"]
+        chosen = read_run_state(Path(tried["run"]))
+        assert chosen is not None
+        assert len(chosen.fitted_clips) == len(outside), name
+        for run in map(Path, system["runs"]):
+            state = read_run_state(run)
+            assert state is not None
+            assert state.fitted_clips == [row.id for row in items.clips], name
+            assert state.fitted_utterances == [row.id for row in items.utterances], name
+            assert state.epoch == tried["best_epoch"], name
+
+
+def test_windows_and_trials_are_the_same_for_every_system(workspace: Path) -> None:
+    manifests = workspace / "manifests"
+    for budget, expected in ((1, 1), (3, 3), (9, 4)):
+        comparison = plan(
+            *(manifests / f"{side}.jsonl" for side in ("train", "test")),
+            workspace / "runs",
+            changes={"video.windows": 4},
+            budget=budget,
+            device="cpu",
+        )
+        trials = {name: len(tried) for name, tried in comparison.candidates.items()}
+        nothing_to_tune = {name: trials.pop(name) for name in ("lengths", "file_size")}
+        assert set(nothing_to_tune.values()) == {1}
+        assert set(trials.values()) == {expected}, trials
+        every = [each.config for tried in comparison.candidates.values() for each in tried]
+        assert {config.video.windows for config in every} == {4}
+        assert {config.training.augment for config in every} == {every[0].training.augment}
+        assert not any(config.training.refit for config in every)
+
+
+def test_a_longer_grid_brings_no_more_trials(
+    planned: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systems" / "greedy.py").write_text(GREEDY)
+    monkeypatch.delitem(sys.modules, "fmn.models.baselines.greedy", raising=False)
+    tried = planned("fmn", "greedy", "lengths", budget=20).candidates
+    assert {name: len(each) for name, each in tried.items()} == {"fmn": 4, "greedy": 4, "lengths": 1}
+
+
+def test_what_was_tuned_for_memories_alone_is_said(planned: Callable[..., Comparison]) -> None:
+    values = compare(planned("lengths", seeds=1, budget=1)).values
+    assert any("memory.capacity" in note and "more than any other system had" in note for note in values["notes"])
 
 
 def average_precision(scores: NDArray[Any], wanted: NDArray[np.bool_]) -> float:
@@ -178,12 +239,12 @@ def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Call
 def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison], trainings: list[str]) -> None:
     first = compare(planned("fmn", "dcca")).values
     count = len(trainings)
-    assert count == 6
+    assert count == 8
     assert compare(planned("fmn", "dcca")).values == first
     assert len(trainings) == count
     more = compare(planned("fmn", "dcca", "cca", seeds=3)).values
     assert sorted(trainings[count:])[-2:] == [f"{name} {_number(more, name)} 2" for name in ("dcca", "fmn")]
-    assert len(trainings) == count + 1 + 1 + 4  # one seed more of either, and all of the new one
+    assert len(trainings) == count + 1 + 1 + 5  # one seed more of either, and all of the new one
 
 
 def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
@@ -271,7 +332,7 @@ def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[...,
 def test_scores_of_another_manifest_do_not_count(planned: Callable[..., Comparison]) -> None:
     comparison = planned("lengths", seeds=1)
     compare(comparison)
-    run = comparison.candidates["lengths"][0].folder / "0"
+    run = comparison.candidates["lengths"][0].refitted(1).folder / "0"
     assert read_scores(run, comparison.test_sha256) is not None
     assert read_scores(run, "0" * 64) is None
     (run / "scores.safetensors").write_bytes(b"torn")
@@ -327,7 +388,9 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
     assert "Other data: Table 2 of the paper, as printed" in text
     assert "| FMN | 3.37 | 12.45 | 25.63 | 3.56 | 12.23 | 24.37 |" in text
     assert text.index("Other data") > text.index("video → audio  (12 queries, gallery 12)")
-    assert "musimnet: an approximation" in text
+    assert text.count("* musimnet: an approximation") == 5  # below every table that it stands in
+    assert "| musimnet |" not in text
+    assert text.count("| musimnet * |") == 5
     assert "preset demo with n_mfcc=4, n_mels=8, " in text.splitlines()[0]  # what is not as in the preset
     apart = values["systems"]["cca"]["difference"]["video_to_audio"]["class_map"]["all"]
     shown = text.partition("## Difference to fmn, video → audio")[2].partition("## ")[0]
@@ -335,7 +398,14 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
     assert f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]" in row.split("|")[2]
 
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "compare.csv").read_text())))
-    assert len(rows) == (4 + 2) * 2 * (3 * 3 + 1) + len(QUOTED) * 6  # three metrics at three k, and the mAP
+    assert len(rows) == (4 + 2) * 2 * (3 * 3 + 2) + len(QUOTED) * 6  # three metrics at three k, mAP and rank in class
+    told = {row["system"]: (row["class_cross_entropy"], row["footnote"][:16]) for row in rows if row["parameters"]}
+    assert told == {
+        "cca": ("speech", ""),
+        "musimnet": ("no", "an approximation"),
+        "fmn": ("both sides", ""),
+        "file_size": ("no", ""),
+    }
     row = next(row for row in rows if (row["system"], row["metric"], row["k"]) == ("cca", "class_hit", "1"))
     assert float(row["mean"]) == pytest.approx(figure["mean"])
     assert {row["other_data"] for row in rows if row["system"].endswith("(as printed)")} == {"yes"}
@@ -345,12 +415,60 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
     assert r"file\_size" in tex
     for line in tex.splitlines():
         if line.endswith(r"\\") and "cca" in line:
-            assert line.count("&") in (10, 4, 7)
+            assert line.count("&") in (12, 4, 7)
 
     from PIL import Image
 
     with Image.open(tmp_path / "out" / "compare.png") as picture:
         assert picture.width > 1000
+
+
+def test_the_rank_in_class_stands_beside_instance_hit(results: Results) -> None:
+    """Of the scores that were kept, each query's partner is set against each other item of its class."""
+    system = results.values["systems"]["fmn"]
+    test = load_items(Path(results.values["test"]))
+    ranks: list[float] = []
+    for run in system["runs"]:
+        scores = read_scores(Path(run), results.values["test_sha256"])
+        assert scores is not None
+        assert scores.clips == [row.id for row in test.clips]
+        for spoken, clip in enumerate(test.partners):
+            rivals = [
+                other for other in range(12) if test.clip_classes[other] == test.clip_classes[clip] and other != clip
+            ]
+            column = scores.values[:, spoken]
+            ranks += [
+                np.mean([(column[other] > column[clip]) + (column[other] == column[clip]) / 2 for other in rivals])
+            ]
+    expected = 100 * float(np.mean(ranks))
+    assert system["metrics"]["audio_to_video"]["partner_rank"]["all"]["mean"] == pytest.approx(expected)
+    interval = system["partner_rank"]["audio_to_video"]
+    assert interval["mean"] == pytest.approx(expected)
+    assert interval["low"] < expected < interval["high"]
+    first = blocks(results.values)[0]
+    assert list(first.head[:2]) == ["system", "class CE"]
+    assert list(first.head[-2:]) == ["instance hit @25", "rank in class"]
+    chance = next(row for row in first.sections[1] if row.cells[0] == "chance")
+    assert chance.cells[-1] == "50.0"
+
+
+@pytest.mark.parametrize(
+    ("intervals", "said"),
+    [
+        ([(48.0, 45.0, 51.0), (52.0, 50.0, 54.0)], "none of 2 systems: instance hit is no evidence here"),
+        ([(48.0, 45.0, 51.0), (40.0, 35.0, 45.0)], "in 1 of 2 systems (one in twenty does by chance alone): b 40.0"),
+    ],
+)
+def test_whether_instance_hit_is_evidence_is_said(
+    results: Results, intervals: list[tuple[float, float, float]], said: str
+) -> None:
+    values = json.loads(json.dumps(results.values))
+    template = values["systems"]["fmn"]
+    ranked = [dict(zip(("mean", "low", "high"), each, strict=True)) for each in intervals]
+    values["systems"] = {
+        name: template | {"partner_rank": {"audio_to_video": each}} for name, each in zip("ab", ranked, strict=True)
+    }
+    assert any(said in note for note in blocks(values)[0].notes)
 
 
 def test_bold_is_what_lies_beyond_the_interval() -> None:

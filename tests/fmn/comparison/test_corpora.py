@@ -94,6 +94,7 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             systems[name] = {
                 "summary": name,
                 "footnote": "",
+                "class_cross_entropy": "no",
                 "error": None,
                 "configurations": [{"changes": {}}, {"changes": {"training.learning_rate": 0.1}}],
                 "chosen": {"training.learning_rate": 0.1} if corpus and name == "cca" else {},
@@ -122,7 +123,7 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                         metric: dict.fromkeys(("1", "10", "25"), 5.0 + corpus)
                         for metric in ("instance_hit", "class_hit", "class_recall")
                     }
-                    | {"class_map": {"all": 5.0 + corpus}}
+                    | {"class_map": {"all": 5.0 + corpus}, "partner_rank": {"all": 50.0}}
                     for direction in ("audio_to_video", "video_to_audio")
                 }
                 for name in ("chance", "ceiling")
@@ -167,6 +168,26 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
     assert "over the 3 corpora" in text
     assert "learning_rate=0.1 (2); as it is (1)" in text
+    path = comparisons[0] / "compare.json"  # with one system more than the others have
+    first = json.loads(path.read_text())
+    path.write_text(json.dumps(first | {"systems": {"dcca": first["systems"]["cca"], **first["systems"]}}))
+    with pytest.raises(InputError, match="differs in systems"):
+        over_corpora(comparisons)
+    assert over_corpora(comparisons, models=["fmn", "cca"])["systems"] == values["systems"]
+    with pytest.raises(InputError, match="lacks 'dcca'"):
+        over_corpora(comparisons, models=["fmn", "dcca"])
+    ranks = []
+    for folder in comparisons:
+        scores = corpora.read_scores(folder / "cca" / "0", sha256_of(items.manifest))
+        assert scores is not None
+        better = []
+        for spoken, clip in enumerate(items.partners):
+            rivals = (items.clip_classes == items.clip_classes[clip]) & (np.arange(12) != clip)
+            better.append(np.mean(scores.values[rivals, spoken] > scores.values[clip, spoken]))
+        ranks.append(np.mean(better))
+    rank = values["systems"]["cca"]["partner_rank"]["audio_to_video"]
+    assert rank["mean"] == pytest.approx(100 * np.mean(ranks))
+    assert rank["levels"] == {"corpus": 3, "class": 4}
     shown = text.partition("## Difference to fmn, video → audio")[2]
     row = next(line for line in shown.splitlines() if line.startswith("| cca | "))
     assert f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]" in row

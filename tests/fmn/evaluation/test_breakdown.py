@@ -48,6 +48,9 @@ def test_intervals_are_of_the_queries_values_and_hold_the_mean() -> None:
     own = interval_of_mean([100, 0, 0], {name: labels[:3] for name, labels in FACTORS.items()})
     assert intervals["instance_hit"]["1"] == [own.low, own.high]
     assert (intervals["level"], intervals["levels"]) == (0.95, {"class": 3, "voice": 2})
+    # Query 0 is alone with its partner in class a; that of 1 is of class b; 2 finds the other of class b first.
+    ranked = found_by(scores, partners)["intervals"]["partner_rank"]
+    assert ranked == [100.0, 100.0]
     nothing = found_by(scores, np.zeros((5, 6), dtype=bool))["intervals"]
     assert nothing["instance_hit"] == {"1": None, "10": None, "25": None}
 
@@ -62,11 +65,20 @@ def test_utterances_share_voices_and_clips_people(workspace: Path) -> None:
 def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
     def block(hit: float, own: float | None) -> dict[str, object]:
         every: dict[str, object] = {metric: {"1": hit} for metric in ("class_hit", "class_recall")}
-        return every | {"instance_hit": {"1": own}, "class_map": hit, "median_rank": 1.0, "queries": 4}
+        return every | {
+            "instance_hit": {"1": own},
+            "class_map": hit,
+            "median_rank": 1.0,
+            "partner_rank": own,
+            "queries": 4,
+        }
 
     found = summarized([block(10.0, None), block(20.0, None), block(60.0, None)])
     assert found["class_hit"] == {"1": 30.0}
     assert found["sd"]["class_hit"]["1"] == pytest.approx((700.0) ** 0.5)  # ((20² + 10² + 30²) / 2)^½
     assert found["instance_hit"] == found["sd"]["instance_hit"] == {"1": None}
     assert found["queries"] == 4
+    assert found["partner_rank"] is found["sd"]["partner_rank"] is None
+    ranks = summarized([block(10.0, 40.0), block(20.0, 60.0)])
+    assert (ranks["partner_rank"], ranks["sd"]["partner_rank"]) == (50.0, pytest.approx(200**0.5))
     assert summarized([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": 0.0}

@@ -36,13 +36,18 @@ def rows_of(table: Table) -> list[list[str]]:
 def test_every_number_stands_where_it_belongs() -> None:
     results = {"fmn": metrics(0), "other": metrics(1)}
     rows = rows_of(results_table(results, title="a run"))
-    assert rows[0] == ["query → gallery", "metric", "system", "@1", "@10", "@25"]
+    assert rows[0] == ["query → gallery", "metric", "system", "@1", "@10", "@25", "rank in class"]
     expected = []
     for direction in ("audio_to_video", "video_to_audio"):
         for metric in ("instance_hit", "class_hit", "class_recall"):
             chance, ceiling = (results["fmn"][direction][name][metric] for name in ("chance", "ceiling"))
             for values in (results["fmn"][direction][metric], results["other"][direction][metric], chance, ceiling):
                 expected.append([f"{values[k]:.1f}" for k in ("1", "10", "25")])
+                expected[-1].append("")
+            if metric == "instance_hit":
+                ranks = [results[name][direction]["partner_rank"] for name in results] + [50, 50]
+                for row, rank in zip(expected[-4:], ranks, strict=True):
+                    row[-1] = f"{rank:.1f}"
     assert [row[3:] for row in rows[1:]] == expected
     assert [row[2] for row in rows[1:5]] == ["fmn", "other", "chance", "ceiling"]
     assert rows[1][0] == "audio → video  (6 queries, gallery 6)"
@@ -52,8 +57,18 @@ def test_every_number_stands_where_it_belongs() -> None:
 
 def test_nothing_to_measure_is_a_dash() -> None:
     rows = rows_of(results_table({"fmn": metrics(0, with_partners=False)}, title="a run"))
-    assert rows[1][3:] == ["–", "–", "–"]
+    assert rows[1][3:] == ["–", "–", "–", "–"]
     assert rows[4][3] != "–"
+
+
+def test_an_instance_hit_that_is_no_evidence_is_said() -> None:
+    found = {"fmn": metrics(0)}
+    found["fmn"]["audio_to_video"] |= {"partner_rank": 49.0, "intervals": {"partner_rank": [45.0, 53.0]}}
+    found["fmn"]["video_to_audio"] |= {"partner_rank": 40.0, "intervals": {"partner_rank": [35.0, 45.0]}}
+    text = " ".join(shown(results_table(found, title="a run")).split())
+    assert "49.0 [45–53]" in text
+    assert "fmn, audio → video: the rank in class is not distinguishable from chance" in text
+    assert "fmn, video → audio: the rank in class is not" not in text
 
 
 def test_titles_and_notes_stand_around_the_table() -> None:

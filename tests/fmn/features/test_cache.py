@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmn.features.cache import FeatureCache
+from dataset_tools.core.errors import StoppedError
+from fmn.features.cache import CachedFeatures, FeatureCache
 
 KEY = "ab" + "0" * 62
 
@@ -60,3 +61,19 @@ def test_an_empty_sequence_is_no_feature(tmp_path: Path) -> None:
     sequences = FeatureCache(tmp_path, "audio-0123", dim=4, axes=2)
     assert sequences.fits(np.ones((3, 4), np.float32))
     assert not sequences.fits(np.ones((0, 4), np.float32))
+
+
+def test_features_are_read_when_they_are_asked_for(cache: FeatureCache) -> None:
+    keys = [f"{number:064x}" for number in (3, 1, 2)]
+    for number, key in enumerate(keys):
+        cache.put(key, np.full(4, number, np.float32))
+    found = CachedFeatures(cache, keys)
+    assert (list(found), len(found), keys[0] in found, KEY in found) == (keys, 3, True, False)
+    assert [value[0] for value in found.values()] == [0, 1, 2]
+    cache.put(keys[0], np.full(4, 9, np.float32))
+    assert found[keys[0]][0] == 9  # from the file, not from memory
+    with pytest.raises(KeyError):
+        found[KEY]
+    cache.path(keys[1]).unlink()
+    with pytest.raises(StoppedError, match="removed from the cache"):
+        found[keys[1]]

@@ -99,6 +99,17 @@ def test_a_gallery_is_encoded_once_for_all_its_queries(
     assert encoded["gallery"] == 1
 
 
+def test_a_gallery_is_encoded_in_parts(workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    asked = load_items(manifest).clips[0]
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    whole = search(run, workspace / asked.path, "clip", manifest, top=12)
+    monkeypatch.setattr(gallery_search, "ROWS_AT_ONCE", 5)  # of 12 utterances: 5, 5 and 2
+    parts = search(run, workspace / asked.path, "clip", manifest, top=12)
+    assert [hit.id for hit in parts.hits] == [hit.id for hit in whole.hits]
+    np.testing.assert_allclose([hit.score for hit in parts.hits], [hit.score for hit in whole.hits], atol=1e-5)
+
+
 def test_words_find_the_clips_whose_sentences_have_them(whole: Path) -> None:
     manifest = whole / "manifests" / "test.jsonl"
     result = search_words("THING 2!", manifest, top=50)

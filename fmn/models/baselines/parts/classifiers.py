@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
-from fmn.data.batches import ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.towers import Standardized, utterance_encoder
 from fmn.models.resizable_buffers import ResizableBuffers
@@ -64,8 +63,3 @@ class UtteranceClassifier(nn.Module):
         """[M, 2U] → [M, C]."""
         logits: Tensor = self.head(self.dropout(vectors))
         return logits
-
-
-def class_count(data: ItemTensors) -> int:
-    """How many classes the items are numbered with."""
-    return 1 + int(max(data.clip_classes.max(), data.utterance_classes.max()))

@@ -16,10 +16,12 @@ from torch.nn import functional
 
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
-from fmn.models.baselines.parts.classifiers import UtteranceClassifier, class_count
+from fmn.models.baselines.parts.class_vectors import class_count
+from fmn.models.baselines.parts.classifiers import UtteranceClassifier
 from fmn.models.baselines.parts.towers import Standardized
 from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
+from fmn.models.system_interface import ClassCrossEntropy
 
 LEAST_CORRELATION = 1e-6  # relative to the largest; what is below is a direction of no meaning
 
@@ -207,6 +209,11 @@ class ClassifierCorrelationModel(CorrelationModel):
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         super().prepare(data, clips, utterances)
         self.utterances.head.open(class_count(data))
+
+
+def of_speech(config: Config) -> ClassCrossEntropy:
+    """The utterances' Bi-LSTM is trained to tell the class; clips enter by the means of their classes alone."""
+    return "speech"
 
 
 def _ridged(covariance: Tensor, ridge: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.baselines.parts.classifiers import class_count
+from fmn.models.baselines.parts.class_vectors import class_count
 from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 

@@ -89,7 +89,15 @@ class MarginTowers(ScoreTrainedTowers):
     """A gated projection of the clip's features and one of FMN's Bi-LSTM; the score is their dot product."""
 
     def __init__(
-        self, config: Config, video_dim: int, audio_dim: int, *, kind: Margin, amount: float, class_positives: bool
+        self,
+        config: Config,
+        video_dim: int,
+        audio_dim: int,
+        *,
+        kind: Margin,
+        amount: float,
+        class_positives: bool,
+        class_weight: float,
     ) -> None:
         model = config.model
         encoder = utterance_encoder(config, audio_dim)
@@ -100,6 +108,8 @@ class MarginTowers(ScoreTrainedTowers):
             GatedProjection(video_dim, model.embed_dim, model.dropout),
             GatedProjection(encoder.output_dim, model.embed_dim, model.dropout),
             unit=False,
+            dim=model.embed_dim,
+            class_weight=class_weight,
         )
         self.kind: Margin = kind
         self.amount = amount

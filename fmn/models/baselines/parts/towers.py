@@ -12,8 +12,10 @@ from torch.nn import functional
 from fmn.config import Config, ModelConfig, TrainingConfig
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
+from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
 from fmn.models.losses import contrastive_loss, triplet_loss
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
+from fmn.models.system_interface import ClassCrossEntropy, System
 from fmn.models.utterance_encoder import UtteranceEncoder
 
 
@@ -81,6 +83,8 @@ class TwoTowers(RetrievalModel):
         map_video: [N, Dv] → [N, D].
         map_audio: [M, E] → [M, D].
         unit: whether vectors are scaled to length 1, so that a score is a cosine.
+        dim: D, where there is a class loss.
+        class_weight: of `class_losses`; with 0 there are none.
     """
 
     def __init__(
@@ -92,6 +96,8 @@ class TwoTowers(RetrievalModel):
         map_audio: nn.Module,
         *,
         unit: bool = True,
+        dim: int = 0,
+        class_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.config = config
@@ -100,6 +106,9 @@ class TwoTowers(RetrievalModel):
         self.map_video = map_video
         self.map_audio = map_audio
         self.unit = unit
+        self.class_weight = class_weight
+        if class_weight:
+            self.class_vectors = ClassVectors(dim, dim, temperature=config.memory.temperature)
 
     def encode_clips(self, video: Tensor) -> Embeddings:
         """[N, Dv] → ``vector`` [N, D]."""
@@ -116,19 +125,47 @@ class TwoTowers(RetrievalModel):
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         """Takes mean and standard deviation of the clips' features."""
         self.standardized.fit(data.video[data.on_device(clips)])
+        if self.class_weight:
+            self.class_vectors.open(class_count(data))
+
+    def class_losses(self, clips: Embeddings, utterances: Embeddings, batch: Batch) -> dict[str, Tensor]:
+        """The auxiliary cross-entropy of the class on either side, by learned class vectors; no score reads these."""
+        if not self.class_weight:
+            return {}
+        of = self.class_vectors.cross_entropy
+        return {
+            "video_class": self.class_weight * of("video", clips["vector"], batch.clip_classes),
+            "audio_class": self.class_weight * of("audio", utterances["vector"], batch.utterance_classes),
+        }
 
     def _vector(self, mapped: Tensor) -> Tensor:
         return functional.normalize(mapped.float(), dim=1) if self.unit else mapped.float()
 
 
 class ScoreTrainedTowers(TwoTowers):
-    """Two towers whose only loss is one of the scores of a batch."""
+    """Two towers that are trained by one loss of the scores of a batch, and by the class loss where there is one."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of all combinations of the batch's clips and utterances."""
-        similarity = self.scores(self.encode_clips(batch.video), self.encode_utterances(batch.audio))
-        return {"retrieval": self.retrieval_loss(similarity, batch)}
+        clips, utterances = self.encode_clips(batch.video), self.encode_utterances(batch.audio)
+        retrieval = self.retrieval_loss(self.scores(clips, utterances), batch)
+        return {"retrieval": retrieval, **self.class_losses(clips, utterances, batch)}
 
     @abstractmethod
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
         """The loss of a batch from the scores [V, A] of its clips and utterances."""
+
+
+def class_weight_of(config: Config) -> ClassCrossEntropy:
+    """Both sides where ``options.class_weight`` is not 0."""
+    return "both sides" if config.options.get("class_weight") else "no"
+
+
+def with_class_cross_entropy(system: System) -> System:
+    """The system ``NAME_ce``: the same with an auxiliary cross-entropy of the class, ``options.class_weight`` = 1."""
+
+    def adapt(config: Config) -> Config:
+        adapted = system.adapt(config)
+        return replace(adapted, options={"class_weight": 1.0, **adapted.options})
+
+    return replace(system, name=f"{system.name}_ce", summary=f"{system.summary}, and class cross-entropy", adapt=adapt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,11 @@ pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 def test_the_systems_of_the_comparison_are_there() -> None:
     table_2 = {"cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet", "fmn"}
-    modern = {"mms", "mms_classes", "amm", "amm_classes", "two_classifiers", "fmn_printed", "fmn_no_memory"}
+    modern = {"mms", "mms_classes", "amm", "amm_classes", "two_classifiers"}
+    controls = {"fmn_printed", "fmn_no_memory", "class_towers"}
+    with_cross_entropy = {"mms_classes_ce", "amm_classes_ce", "vmnet_ce", "musimnet_ce"}
     trivial = {"one_frame", "mean_colour", "lengths", "file_size"}
-    assert set(system_names()) == table_2 | modern | trivial
+    assert set(system_names()) == table_2 | modern | controls | with_cross_entropy | trivial
     for name in system_names():
         system = find_system(name)
         assert system.name == name
@@ -62,6 +66,47 @@ def test_every_configuration_of_the_grid_can_be_built(name: str, small: Config) 
         model = system.build(changed, 12, 8)
         assert sum(parameter.numel() for parameter in model.parameters()) >= 0
         assert changes == {} or as_dict(changed) != as_dict(system.complete(config))
+
+
+@pytest.mark.parametrize("name", system_names())
+def test_what_is_said_of_the_class_cross_entropy_is_what_the_losses_do(name: str, small: Config) -> None:
+    """Classes numbered otherwise, on both sides alike: matches stay, so only a loss of the class itself can change."""
+    config = find_system(name).complete(adapted(name, small))
+    random = np.random.default_rng(0)
+    video = [random.normal(size=12).astype(np.float32) for _ in range(6)]
+    audio = [random.normal(size=(30, config.audio.dim)).astype(np.float32) for _ in range(6)]
+    classes = np.repeat([0, 1, 2], 2)
+    data = ItemTensors(video, audio, classes, classes, torch.device("cpu"))
+    torch.manual_seed(0)
+    model = find_system(name).build(config, data.video_dim, data.audio_dim)
+    model.prepare(data, np.arange(6), np.arange(6))
+    if name in ("fmn", "one_frame"):  # its slots have no class before they are written
+        with torch.no_grad():
+            model.config = with_values(config, {"memory.score_threshold": 0.0})
+            model.fit_after_epoch(data, np.arange(6), np.arange(6), random)
+    model.eval()
+    batch = data.batch(np.array([[0, 0], [2, 2], [4, 4], [1, 1]]))
+    before = deepcopy(model).losses(batch)  # the printed memories are written in between
+
+    def change(*sides: str) -> bool:
+        other = deepcopy(model).losses(replace(batch, **{side: (getattr(batch, side) + 1) % 3 for side in sides}))
+        return any(not torch.allclose(before[key], other[key]) for key in before)
+
+    told = find_system(name).class_cross_entropy(config)
+    assert change("clip_classes", "utterance_classes") == (told != "no")
+    if told != "no":
+        assert change("utterance_classes")
+        assert change("clip_classes") == (told == "both sides")
+
+
+def test_without_its_weight_there_is_no_class_cross_entropy(small: Config) -> None:
+    for name in ("mms_classes_ce", "amm_classes_ce", "vmnet_ce", "musimnet_ce"):
+        system = find_system(name)
+        config = system.complete(adapted(name, small))
+        assert config.options["class_weight"] == 1.0
+        assert system.class_cross_entropy(with_values(config, {"options.class_weight": 0.0})) == "no"
+    assert find_system("fmn").class_cross_entropy(with_values(small, {"training.slot_weight": 0.0})) == "no"
+    assert find_system("fmn").class_cross_entropy(with_values(small, {"memory.class_slots": False})) == "no"
 
 
 def test_options_are_checked(small: Config) -> None:

@@ -1,0 +1,159 @@
+"""Extraction with each kind of encoder (read, encode, write to the cache), as a fraction of the encoder alone.
+
+    python benchmarks/encoder_throughput.py [--encoders NAME …] [--clips 8] [--utterances 16] [--jobs 2] [--rounds 3]
+
+The encoder alone gets the same arrays, ready in memory, in as many threads. Both take turns in rounds, so that what
+else the machine does hits both, and medians count; ``of_network`` is 1 where reading and writing cost nothing. On a CPU
+they share the cores with the network, so 1 is out of reach, and processor time says what the extraction adds. Weights
+are random where no package has them: the time does not depend on them, and nothing is downloaded. Loading is not timed.
+Clips are those of feature_extraction.py, 4 s each; utterances are 3 s of noise. Encoders see what the demo preset has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from feature_extraction import in_threads, timed, write_clip
+
+from dataset_tools.core import torch_compat
+from dataset_tools.core.files import sha256_of
+from fmn.data.loading import find_device
+from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO
+from fmn.features.encoders.libraries import library
+from fmn.features.extract import Networks, extract_audio, extract_video
+from fmn.features.media import Media
+from fmn.torch_threads import threads
+
+SPEECH_S = 3
+
+
+def timm_resnet50(folder: Path) -> str:
+    torch.save(library("timm").create_model("resnet50", pretrained=False).state_dict(), folder / "resnet50.pth")
+    return f"timm:resnet50@{folder / 'resnet50.pth'}"
+
+
+def videomae(folder: Path, **sizes: int) -> str:
+    transformers = library("transformers")
+    transformers.VideoMAEModel(transformers.VideoMAEConfig(**sizes)).save_pretrained(folder)
+    transformers.VideoMAEImageProcessor().save_pretrained(folder)
+    return f"transformers:{folder}"
+
+
+def videomae_tiny(folder: Path) -> str:
+    return videomae(folder, hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768)
+
+
+def hubert_base(folder: Path) -> str:
+    model = torch_compat.torchaudio().models.hubert_base()  # type: ignore[attr-defined]
+    torch.save(model.state_dict(), folder / "hubert.pt")
+    return f"torchaudio:HUBERT_BASE@{folder / 'hubert.pt'}"
+
+
+def whisper_tiny(folder: Path) -> str:
+    transformers = library("transformers")
+    sizes = {"d_model": 384, "encoder_layers": 4, "decoder_layers": 1}
+    heads = {"encoder_attention_heads": 6, "decoder_attention_heads": 6, "encoder_ffn_dim": 1536}
+    transformers.WhisperModel(transformers.WhisperConfig(**sizes, **heads)).save_pretrained(folder)
+    transformers.WhisperFeatureExtractor().save_pretrained(folder)
+    return f"whisper:{folder}"
+
+
+VIDEO: dict[str, Callable[[Path], str]] = {
+    "i3d_demo": lambda folder: "",  # the backbone of the demo
+    "efficientnet_lite0": lambda folder: "efficientnet_lite0",
+    "resnet50": timm_resnet50,
+    "videomae_tiny": videomae_tiny,
+    "videomae_base": videomae,
+}
+SPEECH: dict[str, Callable[[Path], str]] = {
+    "openwakeword": lambda folder: "openwakeword",
+    "hubert_base": hubert_base,
+    "whisper_tiny": whisper_tiny,
+}
+
+
+def write_utterance(folder: Path, number: int) -> Media:
+    noise = np.random.default_rng(number).normal(scale=0.1, size=16_000 * SPEECH_S)
+    soundfile.write(folder / f"{number}.wav", noise, 16_000)
+    return Media(sha256_of(folder / f"{number}.wav"), folder / f"{number}.wav", f"{number}.wav")
+
+
+def measured(name: str, folder: Path, items: Sequence[Media], options: argparse.Namespace) -> dict[str, Any]:
+    """Rates of one encoder."""
+    is_clip = name in VIDEO
+    weights = folder / name
+    weights.mkdir()
+    encoder = (VIDEO | SPEECH)[name](weights)
+    networks: Networks = {}
+    cache = folder / "cache"
+
+    def extract() -> None:
+        common: dict[str, Any] = {"cache": cache, "jobs": options.jobs, "device": options.device, "networks": networks}
+        if is_clip:
+            found = extract_video(items, replace(DEMO_VIDEO, encoder=encoder), **common)
+        else:
+            found = extract_audio(items, replace(DEMO_AUDIO, encoder=encoder), **common)
+        assert found.computed == len(items), found.failures
+        shutil.rmtree(cache)
+
+    extract()  # loads and warms up
+    (loaded,) = networks.values()
+    network, method = (loaded.encoder, "encode") if encoder else (loaded, "describe_windows")
+    alone = getattr(network, method)
+    shown: list[Any] = []
+    setattr(network, method, lambda array: (shown.append(array), alone(array))[1])
+    extract()
+    delattr(network, method)  # of the object; that of its class is seen again
+    rounds = [(in_threads(alone, shown, options.jobs), timed(extract)) for _ in range(options.rounds)]
+    seconds = len(items) * (1.0 if is_clip else SPEECH_S)
+    return {
+        "unit": "clips/s" if is_clip else "s of speech/s",
+        "extraction": seconds / median(whole.wall for _, whole in rounds),
+        "network": seconds / median(network.wall for network, _ in rounds),
+        "of_network": median(network.wall / whole.wall for network, whole in rounds),
+        "of_network_processor_time": median(network.used / whole.used for network, whole in rounds),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    names = [*VIDEO, *SPEECH]
+    parser.add_argument("--encoders", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--clips", type=int, default=8)
+    parser.add_argument("--utterances", type=int, default=16)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    options.device = str(find_device(options.device))
+    found: dict[str, Any] = {"device": options.device, "jobs": options.jobs, "load": round(os.getloadavg()[0], 1)}
+    with tempfile.TemporaryDirectory() as temporary, threads(1):
+        folder = Path(temporary)
+        torch.manual_seed(0)
+        clips = [write_clip(folder, number) for number in range(options.clips)]
+        spoken = [write_utterance(folder, number) for number in range(options.utterances)]
+        for name in options.encoders:
+            found[name] = rates = measured(name, folder, clips if name in VIDEO else spoken, options)
+            print(
+                f"{name:<20}{rates['extraction']:9.2f} {rates['unit']:<14}= {rates['of_network']:.2f} × the network "
+                f"alone ({rates['network']:.2f}); by processor time {rates['of_network_processor_time']:.2f}",
+                flush=True,
+            )
+    print(json.dumps(found))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""FMN with learned class vectors in place of its memories: the control that says what the memories are worth.
+
+With FMN's defaults a slot is the mean of the pairs of its class, and the agreement of the memories is
+Σ over the classes c of P(c | clip) · P(c | utterance). Here the class vectors are learned instead.
+The same as in FMN, by inheritance: the clip's features and their normalization, the Bi-LSTM, both maps, S1 and its
+head, the final score (S1 and the logarithm of the agreement) with its learned scale and shift, the triplet loss, the
+BCE of S1 and of the final score, the cross-entropy of the class on either side (``training.slot_weight``), the
+temperature of the softmax (``memory.temperature``), batches, augmentation and the choice of the epoch.
+Different: each side has a vector a class, cut to length 1, which every loss that reads it improves by gradients, while
+FMN's slots are means that are written after every epoch, of the pairs with S1 > T1. So the classes are there from the
+first batch on, in FMN from the second epoch on. The memories stay empty and are read by nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from dataset_tools.core.errors import InputError
+from fmn.config import Config
+from fmn.data.batches import Indices, ItemTensors
+from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
+from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
+from fmn.models.memory import Reduce, Side
+from fmn.models.retrieval_model import Embeddings
+from fmn.models.system_interface import System
+
+
+class ClassTowers(FeatureMemoryNetwork):
+    """FMN that reads learned class vectors where FMN reads its memories.
+
+    Raises:
+        InputError: the score or the read is one that only a memory has.
+    """
+
+    def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
+        super().__init__(config, video_dim, audio_dim)
+        if config.memory.read != "softmax" or config.model.score == "distance":
+            raise InputError(
+                f"class_towers cannot have memory.read={config.memory.read}, model.score={config.model.score}",
+                expected="the softmax read, and a score other than distance: learned class vectors have no other",
+                next_step="leave these values out",
+            )
+        self.class_vectors = ClassVectors(
+            self.memory.video_slots.shape[1],
+            self.memory.audio_slots.shape[1],
+            temperature=config.memory.temperature,
+        )
+
+    def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
+        """[N, M]: Σ over the classes of P(c | clip) · P(c | utterance)."""
+        space = self.config.memory.space
+        of_clips = self.class_vectors.log_shares("video", clips[space]).exp()
+        return of_clips @ self.class_vectors.log_shares("audio", utterances[space]).exp().T
+
+    def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
+        super().prepare(data, clips, utterances)
+        self.class_vectors.open(class_count(data))
+
+    def fit_after_epoch(
+        self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
+    ) -> None:
+        """Writes nothing: there is no memory to write to."""
+
+    def _slot_loss(self, side: Side, codes: Embeddings, classes: Tensor) -> Tensor:
+        return self.class_vectors.cross_entropy(side, codes[self.config.memory.space], classes)
+
+    def _write(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
+        """Writes nothing."""
+
+
+SYSTEM = System(
+    name="class_towers",
+    summary="FMN with learned class vectors in place of its memories",
+    build=ClassTowers,
+    class_cross_entropy=slot_cross_entropy,
+)

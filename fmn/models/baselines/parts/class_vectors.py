@@ -1,0 +1,53 @@
+"""Learned class vectors: a unit vector a class and a side, read by a softmax of cosines, as FMN reads its slots."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fmn.data.batches import ItemTensors
+from fmn.models.memory import Side
+from fmn.models.resizable_buffers import ResizableBuffers
+
+
+class ClassVectors(ResizableBuffers):
+    """P(class | vector): the softmax over the classes of the cosine with each class's vector / temperature.
+
+    The vectors are parameters, learned by gradients; nothing is ever written to them. `open` makes them, a checkpoint
+    sizes them.
+
+    Args:
+        video_dim: size of a clip's vector. audio_dim: of an utterance's.
+        temperature: of the softmax.
+    """
+
+    def __init__(self, video_dim: int, audio_dim: int, *, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.video = nn.Parameter(torch.empty(0, video_dim))
+        self.audio = nn.Parameter(torch.empty(0, audio_dim))
+
+    def open(self, classes: int) -> None:
+        """New random directions for ``classes`` classes on either side."""
+        for side in ("video", "audio"):
+            old = getattr(self, side)
+            fresh = torch.randn(classes, old.shape[1])
+            setattr(self, side, nn.Parameter(functional.normalize(fresh, dim=1).to(old.device)))
+
+    def log_shares(self, side: Side, rows: Tensor) -> Tensor:
+        """[N, D] of one side → log P(class | row) [N, C], in float32 at least, under autocast as well."""
+        vectors = self.video if side == "video" else self.audio
+        with torch.autocast(rows.device.type, enabled=False):
+            rows = functional.normalize(rows.float(), dim=1)
+            cosines = rows @ functional.normalize(vectors, dim=1).T
+            return (cosines / self.temperature).log_softmax(dim=1)
+
+    def cross_entropy(self, side: Side, rows: Tensor, classes: Tensor) -> Tensor:
+        """The mean of −log P(own class | row) over rows [N, D] of classes [N]."""
+        return functional.nll_loss(self.log_shares(side, rows), classes)
+
+
+def class_count(data: ItemTensors) -> int:
+    """How many classes the items are numbered with."""
+    return 1 + int(max(data.clip_classes.max(), data.utterance_classes.max()))

@@ -1,0 +1,107 @@
+"""Whose voices are alike: the arithmetic on made-up embeddings, and real speakers, one of whom has two names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dataset_tools.cli.main import app
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import UtteranceRow, write_rows
+from dataset_tools.speech import speaker_similarity
+from dataset_tools.speech.speaker_similarity import VoiceComparison, compare_voices, part_starts, similarities
+
+WORDS = (
+    *("close", "fandian", "fudan", "open", "print", "process", "project"),
+    *("shanghai", "shuzi", "signal", "yuyan", "yuyin"),
+)
+
+
+def test_takes_are_compared_in_groups_of_five() -> None:
+    # Every take of one voice is the first axis; those of the other are all the same, at 60 degrees to it.
+    takes = {"a": np.tile([1, 0], (10, 1)), "b": np.tile([0.5, np.sqrt(0.75)], (17, 1))}
+    within, between = similarities({name: each.astype(np.float32) for name, each in takes.items()})
+    assert within == {"a": pytest.approx(1), "b": pytest.approx(1)}
+    assert between == {("a", "b"): pytest.approx(0.5)}
+    # Takes of independent directions in 1000 dimensions around a common one of length 1, each of length s = 2: groups
+    # of five have the cosine 1 / (1 + s² / 5), single takes would have 1 / (1 + s²).
+    random = np.random.default_rng(0)
+    noisy = 2 * random.normal(size=(40, 1000)) / np.sqrt(1000) + np.eye(1000)[0]
+    assert similarities({"a": noisy.astype(np.float32)})[0]["a"] == pytest.approx(1 / (1 + 4 / 5), abs=0.05)
+
+
+def test_only_pairs_as_alike_as_one_speakers_takes_are_named() -> None:
+    between = {("a", "b"): 0.9, ("a", "c"): 0.95, ("b", "c"): 0.6}
+    assert VoiceComparison({}, between, 0.9, {}, {}).alike == [("a", "c", 0.95), ("a", "b", 0.9)]
+
+
+def test_where_an_utterance_is_read() -> None:
+    # Parts of 1.6 s, one every 0.77 s; the last counts where three quarters of it (1.2 s) are in the utterance.
+    assert part_starts(16_000) == [0]
+    assert part_starts(int(16_000 * 1.96)) == [0]
+    assert part_starts(int(16_000 * 1.98)) == [0, 77]
+    assert part_starts(int(16_000 * 2.73)) == [0, 77]
+    assert part_starts(int(16_000 * 2.75)) == [0, 77, 154]
+
+
+def test_without_the_package_the_way_to_get_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speaker_similarity, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="not installed") as raised:
+        compare_voices(Workspace(tmp_path))
+    assert "pip install --no-deps resemblyzer==0.1.4" in str(raised.value.next_step)
+
+
+@pytest.fixture
+def speakers(real_speech: Path, tmp_path: Path) -> Path:
+    """A workspace of eleven speakers with 24 takes each; the second half of the words of s07 is by "other"."""
+    if find_spec("resemblyzer") is None:
+        pytest.skip("the package resemblyzer is not installed")
+    rows = []
+    for number, word in enumerate(WORDS):
+        for path in sorted((real_speech.parent / "real" / "speech" / word).glob("*.flac")):
+            name = f"{word}-{path.stem}"
+            voice = path.stem.split("_")[0]
+            if voice > "s15":
+                continue
+            target = tmp_path / "speech" / f"{name}.flac"
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
+            rows.append(
+                UtteranceRow(
+                    id=name,
+                    class_id="wash_plate",
+                    clip=None,
+                    text=word,
+                    text_source="recording",
+                    language="en",
+                    voice="other" if voice == "s07" and number >= 6 else voice,
+                    source="recorded",
+                    engine="none",
+                    path=f"speech/{name}.flac",
+                    sample_rate_hz=16_000,
+                    duration_s=1.0,
+                    sha256=sha256_of(target),
+                    quality={},
+                )
+            )
+    write_rows(tmp_path / "manifests" / "utterances.jsonl", sorted(rows, key=lambda row: row.id))
+    return tmp_path
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_one_speaker_under_two_names_is_found_and_others_are_told_apart(speakers: Path) -> None:
+    result = CliRunner().invoke(app, ["speech", "voices", "--workspace", str(speakers), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [pair[:2] for pair in found["alike"]] == [["other", "s07"]]
+    assert found["voices"] == 12
+    assert found["within"] > found["between"] + 0.1
