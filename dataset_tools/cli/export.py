@@ -33,7 +33,10 @@ def export(
     terminal: Terminal,
     place: Workspace,
     format_name: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="csv, huggingface, webdataset, or one of another package.")
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="croissant, csv, huggingface, lhotse, mteb, webdataset, or one of another package."
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export: new, or one to resume.")],
     media: Annotated[

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.build_record import read_build
 from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
+from dataset_tools.exports.card import NAME as CARD
+from dataset_tools.exports.card import card
+from dataset_tools.exports.dataset_facts import gather_facts
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
@@ -79,12 +81,13 @@ def export_dataset(
     """
     options = options or FormatOptions()
     write = find_format(format_name)
-    before = _hashes(workspace, with_media=with_media)
+    before = _hashes(workspace)
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(withheld if with_media else (), allowed)
     recipe = None if with_media else make_recipe(rows, allowed)
-    built = read_build(workspace)
+    facts = gather_facts(rows, tuple(withheld), tuple(sorted({part.name for part in withheld} & set(allowed))))
+    built = facts.built
     stand_in = built.get("stand_in")
     record = {
         "schema": EXPORT_SCHEMA,
@@ -94,15 +97,16 @@ def export_dataset(
         "counts": rows.counts,
         "stand_in": stand_in and stand_in.get("notice", "made-up footage"),
         "licences": built.get("licences", []),
-        "allowed": sorted({part.name for part in withheld} & set(allowed)),
+        "allowed": facts.allowed,
         "inputs": before,
         "toolkit": _toolkit_version(),
     }
     with OutputFolder(folder, record) as output:
-        write(rows, output, options)
+        declared = write(rows, output, replace(options, facts=facts))
+        output.add_text(CARD, card(facts, declared or {}))
         if recipe is not None:
             add_recipe(rows, output, recipe)
-        if _hashes(workspace, with_media=with_media) != before:
+        if _hashes(workspace) != before:
             raise StoppedError(
                 "The data set was changed while it was exported",
                 where=workspace.manifests,
@@ -114,12 +118,11 @@ def export_dataset(
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
 
 
-def _hashes(workspace: Workspace, *, with_media: bool) -> dict[str, str]:
+def _hashes(workspace: Workspace) -> dict[str, str]:
     """SHA-256 of each file that the export is made of, as far as it is there: of the media, their rows have it."""
     paths = [workspace.manifests / name for name in MANIFESTS]
-    if not with_media:  # what else the rebuild recipe is made of
-        paths += [reviews_path(workspace)]
-        paths += [workspace.recordings / name for name in ("recordings.jsonl", "consents.jsonl")]
+    paths += [workspace.recordings / name for name in ("recordings.jsonl", "consents.jsonl")]
+    paths += [reviews_path(workspace), workspace.ledger]
     return {path.name: sha256_of(path) for path in paths if path.is_file()}
 
 

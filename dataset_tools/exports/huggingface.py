@@ -30,20 +30,20 @@ _ROW_GROUP_BYTES = 32_000_000
 _ROW_GROUP_ROWS = 10_000
 
 
-def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> None:
-    """Write the Parquet shards of each configuration and split, and the README.md that declares them.
+def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> dict[str, Any]:
+    """Write the Parquet shards of each configuration and split; gives what README.md has to declare.
 
     Raises:
         InputError: pyarrow is not installed.
     """
-    _pyarrow()
-    output.add_text("README.md", _declarations(rows))
+    pyarrow_modules()
     for table in TABLES:
         for split in rows.counts[table]:
             numbered = _numbered(rows, table, split, options.shard_bytes)
             for number, shard in groupby(numbered, key=lambda one: one[0]):
                 found = (one for _, one in shard)
                 output.add(f"data/{table}-{split}-{number:05d}.parquet", partial(_write_shard, rows, table, found))
+    return {"configs": _configs(rows)}
 
 
 def _numbered(
@@ -60,7 +60,7 @@ def _numbered(
 
 
 def _write_shard(rows: ExportedRows, table: TableName, found: Iterator[ExportedRow], path: Path) -> None:
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow_modules()
     schema = _schema(arrow, rows, table)
     # A dictionary of media would hold each of them twice in memory, and save nothing.
     texts = [column.name for column in COLUMNS[table] if column.kind is str]
@@ -99,18 +99,24 @@ def _has_media(rows: ExportedRows, table: TableName) -> bool:
     return rows.with_media and table in MEDIA_FEATURES
 
 
-def _declarations(rows: ExportedRows) -> str:
-    """README.md: the YAML from which ``datasets`` takes configurations and splits, and a line for people."""
-    lines = ["---", "configs:"]
-    for table in TABLES:
-        lines += [f"- config_name: {table}", *(["  default: true"] if table == "clips" else []), "  data_files:"]
-        for split in rows.counts[table]:
-            lines += [f"  - split: {split}", f"    path: data/{table}-{split}-*.parquet"]
-    counts = ", ".join(f"{sum(rows.counts[table].values())} {table}" for table in TABLES)
-    return "\n".join([*lines, "---", "", f"A video-speech data set: {counts}.", ""])
+def _configs(rows: ExportedRows) -> list[dict[str, Any]]:
+    """Configurations and splits, as ``datasets`` reads them from the front matter of README.md."""
+    return [
+        {
+            "config_name": table,
+            **({"default": True} if table == "clips" else {}),
+            "data_files": [{"split": split, "path": f"data/{table}-{split}-*.parquet"} for split in rows.counts[table]],
+        }
+        for table in TABLES
+    ]
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow_modules() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
     try:
         import pyarrow
         from pyarrow import parquet

@@ -11,13 +11,14 @@ depends on the rows alone, and writes the same bytes from the same rows: so it r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.exports.dataset_facts import DatasetFacts
 from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.exports.output_folder import OutputFolder
 
@@ -31,17 +32,25 @@ class FormatOptions:
 
     Attributes:
         shard_bytes: of a shard, at most, where the format has shards; a larger sample has one of its own.
+        facts: what there is to say of the data set; the export fills it in.
     """
 
     shard_bytes: int = DEFAULT_SHARD_BYTES
+    facts: DatasetFacts | None = None
 
 
-Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], None]
-"""Writes every row into the folder; media only where ``ExportedRows.with_media`` says so."""
+Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], Mapping[str, Any] | None]
+"""Writes every row into the folder; media only where ``ExportedRows.with_media`` says so.
+
+Gives what the front matter of README.md has to declare of the format, if anything: that file is written after it.
+"""
 
 FORMATS = {
+    "croissant": "dataset_tools.exports.croissant",
     "csv": "dataset_tools.exports.csv_tables",
     "huggingface": "dataset_tools.exports.huggingface",
+    "lhotse": "dataset_tools.exports.lhotse",
+    "mteb": "dataset_tools.exports.mteb",
     "webdataset": "dataset_tools.exports.webdataset",
 }
 """Name, and the module whose function ``write`` is the `Writer`."""

@@ -43,7 +43,15 @@ def rows(folder: Path, name: str) -> int:
 
 
 def test_the_page_has_a_block_for_each_format() -> None:
-    assert list(BLOCKS) == ["Hugging Face datasets", "WebDataset", "CSV", "Without media"]
+    assert list(BLOCKS) == [
+        "Hugging Face datasets",
+        "WebDataset",
+        "CSV",
+        "Croissant",
+        "Lhotse",
+        "MTEB",
+        "Without media",
+    ]
 
 
 def test_csv(workspace: Path) -> None:
@@ -69,6 +77,34 @@ def test_huggingface(workspace: Path) -> None:
     assert sum(counts) == rows(workspace, "clips")
     assert "Video(" in said[-2]
     assert said[-1].endswith(".mp4")
+
+
+@pytest.mark.skipif(find_spec("mlcroissant") is None, reason="the extra 'exports' is not installed")
+def test_croissant(workspace: Path) -> None:
+    said = run(BLOCKS["Croissant"], workspace).splitlines()
+    assert "synthetic voices" in said[-2]
+    assert said[-1] == str(rows(workspace, "train"))
+
+
+@pytest.mark.skipif(find_spec("lhotse") is None, reason="the extra 'exports' is not installed")
+def test_lhotse(workspace: Path) -> None:
+    count, _, class_id, samples = run(BLOCKS["Lhotse"], workspace).splitlines()[-1].split(maxsplit=3)
+    manifest = (workspace / "manifests/train.jsonl").read_text()
+    spoken = set(re.findall(r'"utterance":\{"schema":"fmn.utterance/1","id":"([^"]+)","class":"([^"]+)"', manifest))
+    assert int(count) == len(spoken)
+    assert class_id in {one for _, one in spoken}
+    assert int(samples.split(",")[1].strip(" )")) > 8000
+
+
+@pytest.mark.skipif(find_spec("mteb") is None, reason="the extra 'mteb' is not installed")
+def test_mteb(workspace: Path) -> None:
+    manifest = (workspace / "manifests/test.jsonl").read_text()
+    clips = len(set(re.findall(r'"clip":\{"schema":"fmn.clip/1","id":"([^"]+)"', manifest)))
+    spoken = len(set(re.findall(r'"utterance":\{"schema":"fmn.utterance/1","id":"([^"]+)"', manifest)))
+    assert run(BLOCKS["MTEB"], workspace).splitlines()[-2:] == [
+        f"SpokenClipA2VRetrieval a2v {spoken} {clips}",
+        f"SpokenClipV2ARetrieval v2a {clips} {spoken}",
+    ]
 
 
 def test_without_media(workspace: Path) -> None:

@@ -83,7 +83,9 @@ def workspace(
         soundfile.write(place.root / spoken.path, np.full(1600, number / 10), 16000, subtype="PCM_16")
         content = (place.root / spoken.path).read_bytes()
         quality = {"warnings": ['say "it", twice']}
-        spoken = msgspec.structs.replace(spoken, sha256=hashlib.sha256(content).hexdigest(), quality=quality)
+        spoken = msgspec.structs.replace(
+            spoken, sha256=hashlib.sha256(content).hexdigest(), quality=quality, duration_s=0.1
+        )
         clips.append(clip)
         utterances.append(spoken)
     write_manifests(place, clips, utterances, lambda name: name.startswith("test"))

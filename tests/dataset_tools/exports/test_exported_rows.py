@@ -67,13 +67,14 @@ def test_without_pairs_it_says_what_to_do(workspace: Workspace, tmp_path: Path) 
     assert "fmn-data pairs" in str(refused.value.next_step)
 
 
-@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "lhotse", "webdataset", "huggingface", "mteb"])
 def test_memory_does_not_grow_with_the_pairs(
     workspace: Workspace, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "huggingface":
+    if name in ("huggingface", "mteb"):
         pytest.importorskip("pyarrow")
         monkeypatch.setattr("dataset_tools.exports.huggingface._ROW_GROUP_ROWS", 500)
+        monkeypatch.setattr("dataset_tools.exports.mteb._ROW_GROUP_ROWS", 500)
     count = 6_000
     first = next(iter(read_rows(workspace.manifests / "train.jsonl", SplitPairRow)))
     write_rows(
@@ -114,7 +115,7 @@ def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monke
     assert (tmp_path / "out" / "ids.txt").read_text("utf-8").splitlines() == ids
     with pytest.raises(InputError, match="theirs") as refused:
         find_format("nothing")
-    assert refused.value.expected == "one of csv, huggingface, webdataset, theirs"
+    assert refused.value.expected == "one of croissant, csv, huggingface, lhotse, mteb, webdataset, theirs"
 
 
 def test_memory_does_not_grow_with_clips_and_utterances(workspace: Workspace) -> None:

@@ -40,9 +40,9 @@ def killed_export(workspace: Workspace, name: str, folder: Path, at_hash: int) -
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that other tests left
-@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "croissant", "lhotse", "webdataset", "huggingface", "mteb"])
 def test_killed_again_and_again_it_ends_with_the_same_bytes(workspace: Workspace, tmp_path: Path, name: str) -> None:
-    if name == "huggingface":
+    if name in ("huggingface", "mteb"):
         pytest.importorskip("pyarrow")
     export_dataset(workspace, name, tmp_path / "whole", options=SMALL)
     whole = contents(tmp_path / "whole")
@@ -97,7 +97,7 @@ def test_another_export_in_the_folder_is_refused(workspace: Workspace, tmp_path:
     assert contents(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("name", ["csv", "webdataset", "huggingface"])
+@pytest.mark.parametrize("name", ["csv", "lhotse", "webdataset", "huggingface"])
 def test_a_file_that_is_not_what_its_row_says_is_not_passed_on(workspace: Workspace, tmp_path: Path, name: str) -> None:
     if name == "huggingface":
         pytest.importorskip("pyarrow")

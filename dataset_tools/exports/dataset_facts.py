@@ -1,0 +1,211 @@
+"""What there is to say of a data set to whoever takes it: counted from its manifests, reviews, consents and ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from dataset_tools.build_record import read_build
+from dataset_tools.core.jsonl import read_jsonl
+from dataset_tools.core.ledger import LedgerRow
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.agreement import Agreement, agreement
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import votes_by_item
+from dataset_tools.exports.exported_rows import ExportedRows, TableName
+from dataset_tools.exports.item_sides import Split
+from dataset_tools.exports.rights import Withheld
+from dataset_tools.manifests import ClipRow, UtteranceRow, WindowOrigin, read_rows
+from dataset_tools.pairs.split_record import SplitRecord, read_split
+from dataset_tools.speech.consents import consented_voices, read_speakers, read_withdrawals
+from dataset_tools.speech.recordings import RecordingRow
+
+NOT_SAID = "not said"
+NOT_JUDGED = "not judged"
+
+
+@dataclass
+class Durations:
+    """How long some items are, in seconds."""
+
+    count: int = 0
+    total_s: float = 0.0
+    shortest_s: float = float("inf")
+    longest_s: float = 0.0
+
+    def add(self, duration_s: float) -> None:
+        self.count += 1
+        self.total_s += duration_s
+        self.shortest_s = min(self.shortest_s, duration_s)
+        self.longest_s = max(self.longest_s, duration_s)
+
+
+@dataclass
+class ClipFacts:
+    """Counts of clips; ``trimmed`` by people, ``windows`` of long intervals, ``sound``: with that of their video."""
+
+    durations: Durations = field(default_factory=Durations)
+    by_class: Counter[str] = field(default_factory=Counter)
+    by_verdict: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    persons: set[str] = field(default_factory=set)
+    videos: set[str] = field(default_factory=set)
+    trimmed: int = 0
+    windows: int = 0
+    sound: int = 0
+
+    def add(self, row: ClipRow) -> None:
+        self.durations.add(row.duration_s)
+        self.by_class[row.class_id] += 1
+        self.by_verdict[row.review or NOT_JUDGED] += 1
+        self.sizes[row.width, row.height] += 1
+        self.persons.add(row.person)
+        self.videos.add(row.video)
+        self.trimmed += row.trim is not None
+        self.windows += isinstance(row.origin, WindowOrigin)
+        self.sound += row.sound is True
+
+
+@dataclass
+class UtteranceFacts:
+    """Counts of utterances; ``copies`` are augmented ones, ``doubtful`` have warnings about their sound."""
+
+    durations: Mapping[str, Durations] = field(
+        default_factory=lambda: {"recorded": Durations(), "synthesized": Durations()}
+    )
+    voices: Mapping[str, set[str]] = field(default_factory=lambda: {"recorded": set(), "synthesized": set()})
+    by_class: Counter[str] = field(default_factory=Counter)
+    by_verdict: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    text_sources: Counter[str] = field(default_factory=Counter)
+    engines: Counter[str] = field(default_factory=Counter)
+    copies: int = 0
+    doubtful: int = 0
+
+    def add(self, row: UtteranceRow) -> None:
+        self.durations[row.source].add(row.duration_s)
+        self.voices[row.source].add(row.voice)
+        self.by_class[row.class_id] += 1
+        self.by_verdict[row.review or NOT_JUDGED] += 1
+        self.languages[row.language] += 1
+        self.text_sources[row.text_source] += 1
+        if row.engine:
+            self.engines[row.engine] += 1
+        self.copies += row.augmented is not msgspec.UNSET
+        self.doubtful += bool(row.quality.get("warnings"))
+
+
+@dataclass(frozen=True)
+class SpeakerCounts:
+    """Speakers of recordings by what they say of themselves (`NOT_SAID`), and how many are known to have agreed."""
+
+    consented: int
+    facts: Mapping[str, Counter[str]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How many people judged how many clips and utterances; the decisions that count; how far they agree."""
+
+    annotators: int
+    clips: int
+    utterances: int
+    decisions: int
+    agreement: tuple[Agreement, ...]
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What there is to say of a data set. No names of speakers and annotators.
+
+    Attributes:
+        built: content of build.json, or empty. split: how the pairs were dealt, where it is known.
+        counts: rows by table and split. with_media: whether clips and utterances go along.
+        recording_licences: imported recordings by the license that was stated at the import.
+        judged: by people.
+        withdrawals: how often a speaker withdrew.
+        left_out: samples that failed or were skipped, by (kind, status).
+        withheld: parts of the media that may not be passed on without leave. allowed: those that are, all the same.
+    """
+
+    built: Mapping[str, Any]
+    split: SplitRecord | None
+    counts: Mapping[TableName, Mapping[Split, int]]
+    with_media: bool
+    clips: ClipFacts
+    utterances: UtteranceFacts
+    speakers: SpeakerCounts
+    recording_licences: Mapping[str, int]
+    judged: Judged
+    withdrawals: int
+    left_out: Mapping[tuple[str, str], int]
+    withheld: tuple[Withheld, ...]
+    allowed: tuple[str, ...]
+
+    @property
+    def is_standin(self) -> bool:
+        """Whether the footage is made up."""
+        return bool(self.built.get("stand_in"))
+
+
+def gather_facts(rows: ExportedRows, withheld: tuple[Withheld, ...], allowed: tuple[str, ...]) -> DatasetFacts:
+    """Counts a data set; memory grows with its clips' classes, people and voices, and with its reviews.
+
+    Raises:
+        InputError: a record cannot be read.
+        ManifestError: a row cannot be read.
+    """
+    workspace = rows.workspace
+    clips, utterances = ClipFacts(), UtteranceFacts()
+    for clip in read_rows(workspace.manifests / "clips.jsonl", ClipRow):
+        clips.add(clip)
+    for utterance in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow):
+        utterances.add(utterance)
+    reviews = read_reviews(reviews_path(workspace))
+    return DatasetFacts(
+        built=read_build(workspace),
+        split=read_split(workspace),
+        counts=rows.counts,
+        with_media=rows.with_media,
+        clips=clips,
+        utterances=utterances,
+        speakers=_speakers(workspace, utterances.voices["recorded"]),
+        recording_licences=_recording_licences(workspace, utterances.voices["recorded"]),
+        judged=_judged(reviews),
+        withdrawals=len(read_withdrawals(workspace)),
+        left_out=_left_out(workspace),
+        withheld=withheld,
+        allowed=allowed,
+    )
+
+
+def _judged(reviews: list[ReviewRow]) -> Judged:
+    clips, utterances = votes_by_item(reviews, "clip"), votes_by_item(reviews, "utterance")
+    votes = [*clips.values(), *utterances.values()]
+    annotators = {who for by_annotator in votes for who in by_annotator}
+    return Judged(len(annotators), len(clips), len(utterances), sum(map(len, votes)), agreement(reviews))
+
+
+def _speakers(workspace: Workspace, voices: set[str]) -> SpeakerCounts:
+    said = read_speakers(workspace)
+    facts = {
+        name: Counter((getattr(said[voice], name) if voice in said else "") or NOT_SAID for voice in voices)
+        for name in ("age_band", "accent", "device")
+    }
+    return SpeakerCounts(len(voices & consented_voices(workspace)), facts)
+
+
+def _recording_licences(workspace: Workspace, voices: set[str]) -> Counter[str]:
+    path = workspace.recordings / "recordings.jsonl"
+    rows = read_rows(path, RecordingRow) if path.is_file() else ()
+    return Counter(row.licence or NOT_SAID for row in rows if row.utterance.voice in voices)
+
+
+def _left_out(workspace: Workspace) -> Counter[tuple[str, str]]:
+    path = workspace.ledger
+    rows = read_jsonl(path, LedgerRow, next_step="correct the line, or remove it") if path.is_file() else ()
+    return Counter((row.id.partition("/")[0], row.status) for row in rows if row.status != "ok")

@@ -1,0 +1,97 @@
+"""MTEB retrieval tasks of an exported data set: clips by speech (audio to video), speech by clips (video to audio).
+
+`dataset_tools.exports.mteb` puts this file into the export, where it needs nothing of the toolkit::
+
+    sys.path.insert(0, "DIR")
+    from mteb_task import TASKS
+    mteb.evaluate(model, [task() for task in TASKS], cache=None)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Audio, Video, load_dataset
+from huggingface_hub import DatasetCard
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.abstasks.task_metadata import TaskMetadata
+
+FOLDER = Path(__file__).parent
+LANGUAGES = {"en": "eng-Latn", "zh": "zho-Hans"}
+MEDIA = {"video": ("clips", Video), "audio": ("utterances", Audio)}
+
+
+def _metadata(name: str, subset: str, category: str, description: str) -> Any:
+    card = DatasetCard.load(FOLDER / "README.md").data
+    return TaskMetadata(
+        name=name,
+        description=f"{description} Relevant is what is of the same class. {card['pretty_name']}.",
+        type="Any2AnyRetrieval",
+        category=category,
+        modalities=["audio", "video"],
+        dataset={"path": str(FOLDER), "revision": "exported"},
+        eval_splits=["test"],
+        eval_langs={subset: [LANGUAGES[language] for language in card["language"]]},
+        main_score="ndcg_at_10",
+        is_public=False,
+        bibtex_citation="",
+    )
+
+
+class ExportedRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
+    """Loads the test side of the export, offline.
+
+    Attributes:
+        decode: whether models get decoded media, which needs torchcodec and FFmpeg; else ``{"bytes", "path"}``.
+    """
+
+    decode = True
+    data_loaded: bool
+    query: str
+    document: str
+
+    def load_data(self, *_: Any, **__: Any) -> None:
+        if self.data_loaded:
+            return
+        subset = f"{self.query}_to_{self.document}"
+        relevant: dict[str, dict[str, int]] = {}
+        for row in self._rows(f"qrels-{subset}", ("test",)):
+            relevant.setdefault(row["query-id"], {})[row["corpus-id"]] = row["score"]
+        split = {
+            "queries": self._media(self.query),
+            "corpus": self._media(self.document),
+            "relevant_docs": relevant,
+            "top_ranked": None,
+        }
+        self.dataset = {subset: {"test": split}}
+        self.data_loaded = True
+
+    def _media(self, modality: str) -> Any:
+        table, feature = MEDIA[modality]
+        # What `fmn-data pairs --split pairs` puts on both sides is tested with, too.
+        rows = self._rows(table, ("test", "both")).select_columns(["id", modality])
+        return rows.cast_column(modality, feature(decode=self.decode))
+
+    def _rows(self, table: str, splits: tuple[str, ...]) -> Any:
+        files = [str(path) for split in splits for path in sorted(FOLDER.glob(f"data/{table}-{split}-*.parquet"))]
+        if not files:
+            raise FileNotFoundError(f"{FOLDER}/data has no {table} to test with: export a data set with a test split")
+        return load_dataset("parquet", data_files=files, split="train")
+
+
+class SpokenClipA2VRetrieval(ExportedRetrieval):
+    """A spoken description asks for clips."""
+
+    query, document = "audio", "video"
+    metadata = _metadata("SpokenClipA2VRetrieval", "audio_to_video", "a2v", "Find clips by a spoken description.")
+
+
+class SpokenClipV2ARetrieval(ExportedRetrieval):
+    """A clip asks for spoken descriptions."""
+
+    query, document = "video", "audio"
+    metadata = _metadata("SpokenClipV2ARetrieval", "video_to_audio", "v2a", "Find spoken descriptions by a clip.")
+
+
+TASKS = (SpokenClipA2VRetrieval, SpokenClipV2ARetrieval)

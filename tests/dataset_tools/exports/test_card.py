@@ -1,0 +1,140 @@
+"""The data set card: metadata that the Hub's parser takes, counts that the manifests bear out, no names of people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow
+from dataset_tools.exports.exporting import export_dataset
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows
+from dataset_tools.speech.consents import Consents, withdraw
+
+EVERY_PART = ("mpii-footage", "own-footage", "unknown-footage", "recordings-without-consent")
+
+
+def card_of(workspace: Workspace, folder: Path, format_name: str = "csv") -> str:
+    export_dataset(workspace, format_name, folder, allowed=EVERY_PART)
+    return (folder / "README.md").read_text("utf-8")
+
+
+def section(card: str, title: str) -> str:
+    return card.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(card.split("---\n")[1])
+    return loaded
+
+
+def test_the_parser_of_the_hub_takes_the_front_matter(workspace: Workspace, tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    pytest.importorskip("pyarrow")
+    found = hub.DatasetCard(card_of(workspace, tmp_path / "out", "huggingface")).data.to_dict()
+    assert found["language"] == ["en"]
+    assert found["license"] == "other"
+    assert found["size_categories"] == ["n<1K"]  # 4 clips, 4 utterances, 8 pairs
+    assert found["multilinguality"] == ["monolingual"]
+    assert "synthetic" in found["tags"]
+    by_name = {one["config_name"]: one for one in found["configs"]}
+    assert list(by_name) == ["clips", "utterances", "pairs"]
+    assert [one["split"] for one in by_name["pairs"]["data_files"]] == ["train", "test", "neither"]
+
+
+@pytest.mark.parametrize("name", ["csv", "webdataset"])
+def test_every_format_has_it(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    card = card_of(workspace, tmp_path / "out", name)
+    assert "configs" not in front_matter(card)  # those are Parquet's
+    assert "README.md" in (tmp_path / "out" / "SHA256SUMS").read_text()
+    assert "This is a stand-in." in section(card, "Known limits")
+
+
+def test_the_composition_is_that_of_the_manifests(
+    workspace: Workspace, tmp_path: Path, manifest: Callable[[Workspace, str], list[dict[str, Any]]]
+) -> None:
+    composition = section(card_of(workspace, tmp_path / "out"), "Composition")
+    clips, spoken = manifest(workspace, "clips"), manifest(workspace, "utterances")
+    assert "| clips | 4 | 2 | 2 | 0 |" in composition
+    assert "| pairs | 8 | 2 | 2 | 4 |" in composition
+    hours = sum(row["duration_s"] for row in clips) / 3600
+    assert f"| clips | 4 | {hours:.3f} | 1.70 | 1.70 |" in composition
+    hours = sum(row["duration_s"] for row in spoken) / 3600
+    assert f"| synthesized utterances | 4 | {hours:.3f} | 0.10 | 0.10 |" in composition
+    people, videos = len({row["person"] for row in clips}), len({row["video"] for row in clips})
+    assert f"2 classes, {people} people, {videos} source videos" in composition
+    assert "| `peel` | 2 | 2 |" in composition
+
+
+def test_licenses_are_those_of_the_parts(
+    workspace: Workspace, tmp_path: Path, make_record: Callable[..., None]
+) -> None:
+    make_record(workspace, licences=["MPII: research only", "voices: <b>GPL</b>"])
+    card = card_of(workspace, tmp_path / "out")
+    licenses = section(card, "Licenses")
+    assert "MPII: research only" in licenses
+    assert "voices: \\<b>GPL\\</b>" in licenses
+    assert "not to be passed on: 4 clips" in licenses
+    assert "at the word of whoever exported it" in licenses
+    assert front_matter(card)["license"] == "other"
+    assert "synthetic" not in front_matter(card)["tags"]
+
+
+def test_agreement_is_told_and_annotators_are_not(
+    workspace: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    clips = [row.id for row in read_rows(workspace.manifests / "clips.jsonl", ClipRow)]
+    verdicts = {"ann@example.com": "aaar", "bob@example.com": "aarr"}
+    rows = [
+        make_review(
+            minute=n,
+            annotation=10 * len(who) + n + 100 * (who < "b"),
+            id=clips[n],
+            verdict={"a": "accept", "r": "reject"}[letter],
+            annotator=who,
+        )
+        for who, letters in verdicts.items()
+        for n, letter in enumerate(letters)
+    ]
+    workspace.annotations.mkdir()
+    lines = sorted((msgspec.json.encode(row).decode() for row in rows), key=lambda line: json.loads(line)["time"])
+    (workspace.annotations / "reviews.jsonl").write_text("\n".join(lines) + "\n")
+    card = card_of(workspace, tmp_path / "out")
+    judged = section(card, "Who judged it, and how far they agree")
+    assert "2 annotators judged 4 clips and 0 utterances (8 decisions)" in judged
+    # Observed 3/4. Kappa: chance 3/4·2/4 + 1/4·2/4 = 1/2. AC1, q = 3: shares 5/8, 3/8, 0, chance (2·15/64)/2 = 15/64.
+    assert f"| verdict | 2 | 4 | Cohen's kappa | 0.500 | {(3 / 4 - 15 / 64) / (1 - 15 / 64):.3f} |" in judged
+    assert "example.com" not in card
+
+
+def test_speakers_and_withdrawals_are_told_without_names(
+    workspace: Workspace, tmp_path: Path, make_manifests: Callable[..., None]
+) -> None:
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    voices = ["annabel", "annabel", "bartholomew", "bartholomew"]
+    spoken = [
+        msgspec.structs.replace(row, source="recorded", voice=voice, engine=None)
+        for row, voice in zip(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow), voices, strict=True)
+    ]
+    make_manifests(workspace, clips, spoken, lambda name: name.startswith("test"))
+    consents = Consents(workspace, "I agree.")
+    facts = SpeakerFacts(accent="Scottish", age_band="30-44", device="")
+    assert consents.admit("Annabel", agreed=True, speaker=facts) == "annabel"
+    consents.admit("Zebedee", agreed=True)
+    withdraw(workspace, "zebedee")
+    card = card_of(workspace, tmp_path / "out")
+    speakers = section(card, "Speakers")
+    assert "0 synthetic voices, 2 recorded speakers" in speakers
+    assert "Age: 30-44: 1, not said: 1." in speakers
+    assert "Accent: Scottish: 1, not said: 1." in speakers
+    assert "Recorded with: not said: 2." in speakers
+    assert "1 of the speakers are known to have agreed" in speakers
+    assert "not to be passed on: recordings" in section(card, "Licenses")
+    assert "Withdrawn consents: 1." in section(card, "Personal information and withdrawals")
+    assert not [name for name in ("annabel", "bartholomew", "zebedee") if name in card.lower()]
