@@ -35,7 +35,7 @@ class ExportSummary:
         counts: rows by table and split.
         written: files that were written. kept: those that an earlier run had completed.
         withheld: parts that may not be passed on without leave, a sentence each.
-        missing: recorded utterances that an export without media leaves out, and that cannot be made again.
+        missing: how many recorded utterances an export without media leaves out: they cannot be made again.
         is_standin: whether the footage is made up.
     """
 
@@ -43,7 +43,7 @@ class ExportSummary:
     written: int
     kept: int
     withheld: tuple[str, ...]
-    missing: tuple[str, ...]
+    missing: int
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def export_dataset(
     before = _hashes(workspace)
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
-    check_rights(withheld if with_media else (), allowed)
-    recipe = None if with_media else make_recipe(rows, allowed)
+    check_rights(rows, withheld, allowed)
+    recipe = None if with_media else make_recipe(rows)
     facts = gather_facts(rows, tuple(withheld), tuple(sorted({part.name for part in withheld} & set(allowed))))
     built = facts.built
     stand_in = built.get("stand_in")
@@ -113,7 +113,7 @@ def export_dataset(
                 expected="manifests that stay as they are",
                 next_step="remove the folder, then export again",
             )
-    missing = () if recipe is None else recipe.missing
+    missing = 0 if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
 

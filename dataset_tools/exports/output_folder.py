@@ -97,10 +97,8 @@ class OutputFolder:
         """
 
         def copied() -> str:
-            digest = self._copies.copy(source, self.root / name)
-            check(source, digest)
-            self._copies.keep()
-            return digest
+            self._copies.copy(source, self.root / name, check)
+            return sha256
 
         self._add(name, copied, sha256)
 
