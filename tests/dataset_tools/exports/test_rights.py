@@ -46,13 +46,8 @@ def test_footage(
     assert "--no-media" in str(refused.value.next_step)
     assert f"--allow {part}" in str(refused.value.next_step)
     assert not (tmp_path / "out").exists()
-    others = {
-        "mpii-footage",
-        "own-footage",
-        "unknown-footage",
-        "recordings-without-consent",
-        "recordings-of-minors",
-    } - {part}
+    others = {"mpii-footage", "own-footage", "unknown-footage"} - {part}
+    others |= {"recordings-without-consent", "recordings-of-minors"}
     with pytest.raises(InputError, match=part):
         export_dataset(workspace, "csv", tmp_path / "out", allowed=others)
     summary = export_dataset(workspace, "csv", tmp_path / "out", allowed=[part])
