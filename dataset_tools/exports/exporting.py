@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -81,6 +81,7 @@ def export_dataset(
     """
     options = options or FormatOptions()
     write = find_format(format_name)
+    _check_folder(workspace, folder)
     before = _hashes(workspace)
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
@@ -116,6 +117,19 @@ def export_dataset(
     missing = 0 if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
+
+
+def _check_folder(workspace: Workspace, folder: Path) -> None:
+    """Refuses the folders of the data set itself, which fmn-data clean and other commands tidy up."""
+    own = [workspace.annotations, workspace.manifests, workspace.clips, workspace.speech]
+    own += [workspace.recordings, workspace.cache, workspace.runs]
+    if any(folder.resolve().is_relative_to(one.resolve()) for one in own):
+        raise InputError(
+            "The folder is one of the workspace's own, or lies in one",
+            where=folder,
+            expected="a new folder, of the workspace or elsewhere",
+            next_step="name another folder",
+        )
 
 
 def _hashes(workspace: Workspace) -> dict[str, str]:

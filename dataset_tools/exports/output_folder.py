@@ -45,7 +45,15 @@ class OutputFolder:
         self._known: Iterator[tuple[str, str]] = iter(())
 
     def __enter__(self) -> OutputFolder:
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(
+                "There is a file where the folder should be",
+                where=self.root,
+                expected="a folder, or a name that is free",
+                next_step="name another folder",
+            ) from error
         with ExitStack() as entered:
             handle = os.open(self.root, os.O_RDONLY)
             entered.callback(os.close, handle)

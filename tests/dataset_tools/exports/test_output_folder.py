@@ -130,3 +130,24 @@ def test_a_data_set_that_changes_meanwhile_is_not_taken_for_complete(
     with pytest.raises(StoppedError, match="changed while it was exported"):
         export_dataset(workspace, "csv", tmp_path / "out")
     assert not (tmp_path / "out" / "SHA256SUMS").exists()
+
+
+@pytest.mark.parametrize("name", ["clips", "manifests/out", "cache/x/y"])
+def test_the_folders_of_the_data_set_itself_are_refused(workspace: Workspace, name: str) -> None:
+    before = contents(workspace.root)
+    with pytest.raises(InputError, match="workspace's own"):
+        export_dataset(workspace, "csv", workspace.root / name)
+    assert contents(workspace.root) == before
+
+
+def test_beside_them_an_export_may_lie(workspace: Workspace) -> None:
+    export_dataset(workspace, "csv", workspace.root / "shared")
+    assert (workspace.root / "shared" / "SHA256SUMS").is_file()
+
+
+@pytest.mark.parametrize("name", ["file", "file/folder"])
+def test_a_file_in_the_place_of_the_folder_is_refused(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="There is a file"):
+        export_dataset(workspace, "csv", tmp_path / name)
+    assert (tmp_path / "file").read_text() == "mine"
