@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from dataset_tools.core.errors import InputError, ManifestError, StoppedError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.exports import output_folder
+from dataset_tools.exports import copy_batch, output_folder
 from dataset_tools.exports.exporting import export_dataset
 from dataset_tools.exports.registry import FormatOptions
 
@@ -151,3 +152,22 @@ def test_a_file_in_the_place_of_the_folder_is_refused(workspace: Workspace, tmp_
     with pytest.raises(InputError, match="There is a file"):
         export_dataset(workspace, "csv", tmp_path / name)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_MOST_FILES", 3), ("_MOST_BYTES", 1)])
+def test_media_are_copied_in_batches(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    folders = []
+    made = tempfile.mkdtemp
+
+    def mkdtemp(*arguments: object, **options: object) -> str:
+        folders.append(options)
+        return str(made(*arguments, **options))  # type: ignore[call-overload]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    export_dataset(workspace, "csv", tmp_path / "whole")
+    assert len(folders) == 7  # one for all eight media; export.json, SHA256SUMS, three tables, README.md
+    monkeypatch.setattr(copy_batch, limit, value)
+    export_dataset(workspace, "csv", tmp_path / "batches")
+    assert contents(tmp_path / "batches") == contents(tmp_path / "whole")
