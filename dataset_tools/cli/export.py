@@ -53,7 +53,7 @@ def export(
         typer.Option(
             "--allow",
             help="Pass on media that the toolkit would withhold, as you hold the right: mpii-footage, own-footage,"
-            " unknown-footage, recordings-without-consent. Repeatable.",
+            " unknown-footage, recordings-without-consent, recordings-of-minors. Repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -77,9 +77,11 @@ def export(
     for table, counts in summary.counts.items():
         terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()), folder)
     for part in summary.withheld:
-        terminal.warn(f"passed on, as you allowed it: {part}" if media else f"not passed on: {part}")
+        name = part.partition(":")[0]
+        goes_along = name in (allow or ()) and (media or name.startswith("recordings-"))
+        terminal.warn(f"passed on, as you allowed it: {part}" if goes_along else f"not passed on: {part}")
     if summary.missing:
-        terminal.warn(f"{len(summary.missing)} recorded utterances are missing: they cannot be built again")
+        terminal.warn(f"{summary.missing} recorded utterances are left out, and cannot be built again")
     kept = f", {summary.kept} were complete" if summary.kept else ""
     terminal.closing("export", f"{summary.written} files written{kept}", folder)
     terminal.result({"folder": str(folder), **summary.as_dict()})
@@ -137,7 +139,7 @@ def build_from_export(
     terminal.closing("speak", f"{summary.build.utterances} utterances", place.speech)
     terminal.closing("pairs", f"{summary.pairs}", place.manifests)
     if summary.missing:
-        terminal.warn(f"{len(summary.missing)} recorded utterances did not travel: {', '.join(summary.missing[:3])}")
+        terminal.warn(f"{summary.missing} recorded utterances were not passed on, and cannot be built again")
     for difference in summary.differences:
         terminal.warn(difference)
     terminal.result(summary.as_dict())

@@ -161,10 +161,12 @@ def gather_facts(rows: ExportedRows, withheld: tuple[Withheld, ...], allowed: tu
     """
     workspace = rows.workspace
     clips, utterances = ClipFacts(), UtteranceFacts()
-    for clip in read_rows(workspace.manifests / "clips.jsonl", ClipRow):
-        clips.add(clip)
-    for utterance in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow):
-        utterances.add(utterance)
+    for table in ("clips", "utterances"):
+        for one in rows.read(table):
+            if isinstance(one.row, ClipRow):
+                clips.add(one.row)
+            elif isinstance(one.row, UtteranceRow):
+                utterances.add(one.row)
     reviews = read_reviews(reviews_path(workspace))
     return DatasetFacts(
         built=read_build(workspace),

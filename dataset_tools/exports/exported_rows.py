@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import UNSET
 
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.progress import Progress, silent
@@ -17,6 +19,7 @@ from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
     PairRow,
+    SpeakerFacts,
     SplitPairRow,
     UtteranceRow,
     read_rows,
@@ -25,6 +28,7 @@ from dataset_tools.manifests import (
 
 TableName = Literal["clips", "utterances", "pairs"]
 TABLES: tuple[TableName, ...] = ("clips", "utterances", "pairs")
+UNDER_AGE = SpeakerFacts.AGE_BANDS[0]
 
 _SIDES: tuple[Side, ...] = ("train", "test")
 _ROW_TYPES: Mapping[TableName, type[ClipRow | UtteranceRow | PairRow]] = {
@@ -67,7 +71,8 @@ class ExportedRows:
 
     Attributes:
         counts: rows by table and split, of the splits that have any.
-        voices: recorded utterances by voice.
+        voices: recorded utterances by voice. minors: voices whose rows say that they are under 18.
+        withheld: ids of the utterances that are left out (see `withhold`).
 
     Raises:
         InputError: there are no pairs yet, or they are of clips and utterances that are others now.
@@ -81,17 +86,38 @@ class ExportedRows:
         self._done = 0
         self._labels: dict[str, ClassLabel] = {}
         self.voices: Counter[str] = Counter()
+        self.minors: set[str] = set()
+        self.withheld: set[str] = set()
         self._sides = ItemSides()
         for table in ("clips", "utterances"):
             for row in self._read(table):
                 assert not isinstance(row, PairRow)
-                self._sides.add(table, row.id, row.sha256)
+                if not self._sides.add(table, row.id, row.sha256):
+                    raise _outdated(workspace, row.id)
                 if isinstance(row, UtteranceRow) and row.source == "recorded":
                     self.voices[row.voice] += 1
+                    if row.speaker is not UNSET and row.speaker.age_band == UNDER_AGE:
+                        self.minors.add(row.voice)
         self._read_sides()
         self.counts: dict[TableName, dict[Split, int]] = {}
+        self._count()
+
+    def withhold(self, voices: Collection[str]) -> None:
+        """Leaves out what these people recorded, the copies that were made of it, and the pairs of both."""
+        self.withheld = {
+            row.id
+            for row in self._read("utterances")
+            if isinstance(row, UtteranceRow) and row.source == "recorded" and row.voice in voices
+        }
+        self.voices = Counter({voice: number for voice, number in self.voices.items() if voice not in voices})
+        self._count()
+
+    def _count(self) -> None:
         for table in TABLES:
-            found = Counter(one.split for one in self._unchecked(table))
+            if table != "pairs" and not self.withheld:
+                self.counts[table] = self._sides.counts(table)
+                continue
+            found = Counter(one.split for one in self.read(table))
             self.counts[table] = {split: found[split] for split in SPLITS if found[split]}
 
     @property
@@ -101,7 +127,7 @@ class ExportedRows:
 
     def rows(self, table: TableName, split: Split | None = None) -> Iterator[ExportedRow]:
         """Yield the rows of a table, or those of one split, sorted by id."""
-        for one in self._unchecked(table):
+        for one in self.read(table):
             if split in (None, one.split):
                 self._done += 1
                 self._progress("export", min(self._done, self.total), self.total, one.table)
@@ -131,11 +157,14 @@ class ExportedRows:
         kind: TableName = next(name for name in TABLES if name == table)
         yield from read_rows(self.workspace.manifests / f"{kind}.jsonl", _ROW_TYPES[kind])
 
-    def _unchecked(self, table: TableName) -> Iterator[ExportedRow]:
+    def read(self, table: TableName) -> Iterator[ExportedRow]:
+        """Yield the rows of a table, sorted by id, for what is no part of the progress."""
         if table == "pairs":
             yield from self._pairs()
             return
         for row in self._read(table):
+            if table == "utterances" and row.id in self.withheld:
+                continue
             found = self._sides.find(table, row.id)
             if found is None:
                 raise _outdated(self.workspace, row.id)
@@ -153,6 +182,8 @@ class ExportedRows:
                 if head is not None and head.id == row.id:
                     split, fold = side, head.fold
                     heads[side] = next(readers[side], None)
+            if isinstance(row, PairRow) and row.utterance in self.withheld:
+                continue
             yield ExportedRow("pairs", row, self._labels.get(row.class_id), split, fold)
         for head in heads.values():
             if head is not None:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -35,7 +35,7 @@ class ExportSummary:
         counts: rows by table and split.
         written: files that were written. kept: those that an earlier run had completed.
         withheld: parts that may not be passed on without leave, a sentence each.
-        missing: recorded utterances that an export without media leaves out, and that cannot be made again.
+        missing: how many recorded utterances an export without media leaves out: they cannot be made again.
         is_standin: whether the footage is made up.
     """
 
@@ -43,7 +43,7 @@ class ExportSummary:
     written: int
     kept: int
     withheld: tuple[str, ...]
-    missing: tuple[str, ...]
+    missing: int
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,11 +81,12 @@ def export_dataset(
     """
     options = options or FormatOptions()
     write = find_format(format_name)
+    _check_folder(workspace, folder)
     before = _hashes(workspace)
     rows = ExportedRows(workspace, with_media=with_media, progress=progress)
     withheld = withheld_parts(rows)
-    check_rights(withheld if with_media else (), allowed)
-    recipe = None if with_media else make_recipe(rows, allowed)
+    check_rights(rows, withheld, allowed)
+    recipe = None if with_media else make_recipe(rows)
     facts = gather_facts(rows, tuple(withheld), tuple(sorted({part.name for part in withheld} & set(allowed))))
     built = facts.built
     stand_in = built.get("stand_in")
@@ -113,9 +114,22 @@ def export_dataset(
                 expected="manifests that stay as they are",
                 next_step="remove the folder, then export again",
             )
-    missing = () if recipe is None else recipe.missing
+    missing = 0 if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
     return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
+
+
+def _check_folder(workspace: Workspace, folder: Path) -> None:
+    """Refuses the folders of the data set itself, which fmn-data clean and other commands tidy up."""
+    own = [workspace.annotations, workspace.manifests, workspace.clips, workspace.speech]
+    own += [workspace.recordings, workspace.cache, workspace.runs]
+    if any(folder.resolve().is_relative_to(one.resolve()) for one in own):
+        raise InputError(
+            "The folder is one of the workspace's own, or lies in one",
+            where=folder,
+            expected="a new folder, of the workspace or elsewhere",
+            next_step="name another folder",
+        )
 
 
 def _hashes(workspace: Workspace) -> dict[str, str]:

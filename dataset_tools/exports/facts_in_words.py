@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dataset_tools.exports.dataset_facts import NOT_JUDGED, DatasetFacts
-from dataset_tools.exports.rights import RECORDINGS
 
 _MOST_NAMED = 20
 _SPLITS = {
@@ -120,7 +119,10 @@ def licenses(facts: DatasetFacts) -> list[str]:
         lines.append("this export holds no clips and utterances, only what describes them")
     for part in facts.withheld:
         said = " — passed on at the word of whoever exported it" if part.name in facts.allowed else ""
-        what = "recordings" if part.name == RECORDINGS else part.what  # which names the speakers
+        if part.voices and not said:
+            lines.append(f"left out, with their rows and pairs: recordings ({part.why})")
+            continue
+        what = "recordings" if part.voices else part.what  # which names the speakers
         lines.append(f"not to be passed on: {what} ({part.why}){said}")
     return lines
 

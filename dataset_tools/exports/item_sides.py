@@ -32,7 +32,7 @@ class ItemSides:
 
     def __init__(self) -> None:
         # Nothing is ever committed or rolled back: the one transaction ends with the file.
-        self._database = sqlite3.connect("")
+        self._database = sqlite3.connect("", check_same_thread=False)  # garbage may be collected in any thread
         weakref.finalize(self, self._database.close)
         for statement in (
             f"PRAGMA cache_size = -{_CACHE_KIB}",
@@ -43,9 +43,10 @@ class ItemSides:
             self._execute(statement)
         self._note = lru_cache(_PAIRS_REMEMBERED)(self._written)
 
-    def add(self, table: str, item_id: str, sha256: str) -> None:
-        """A clip or an utterance that no pair names so far."""
-        self._execute("INSERT OR REPLACE INTO items (kind, id, sha256) VALUES (?, ?, ?)", table, item_id, sha256)
+    def add(self, table: str, item_id: str, sha256: str) -> bool:
+        """A clip or an utterance that no pair names so far; False where there is one of that id already."""
+        statement = "INSERT OR IGNORE INTO items (kind, id, sha256) VALUES (?, ?, ?)"
+        return self._execute(statement, table, item_id, sha256).rowcount == 1
 
     def note_pair(self, table: str, item_id: str, sha256: str, side: Side, fold: int | None) -> bool:
         """A pair of that side and fold names the item; False where there is no item of that id and content."""
@@ -55,6 +56,12 @@ class ItemSides:
         """The split of an item and the largest fold of its pairs; None where there is no such item."""
         row = self._execute("SELECT sides, fold FROM items WHERE kind = ? AND id = ?", table, item_id).fetchone()
         return None if row is None else (_SPLIT_OF[row[0]], row[1])
+
+    def counts(self, table: str) -> dict[Split, int]:
+        """How many items of a table have each split that any has, in the order of `SPLITS`."""
+        rows = self._execute("SELECT sides, count(*) FROM items WHERE kind = ? GROUP BY sides", table)
+        found = {_SPLIT_OF[sides]: number for sides, number in rows}
+        return {split: found[split] for split in SPLITS if split in found}
 
     def _written(self, table: str, item_id: str, sha256: str, bit: int, fold: int) -> bool:
         found = self._execute(

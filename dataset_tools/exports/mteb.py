@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.exports import huggingface
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.item_sides import Split
@@ -33,8 +34,15 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
     """Write the Parquet, what is relevant to each query, and with media the task definition.
 
     Raises:
-        InputError: pyarrow is not installed.
+        InputError: pyarrow is not installed, or there are no pairs to test with.
     """
+    if "test" not in rows.counts["pairs"]:
+        raise InputError(
+            "There are no pairs to test with, and MTEB does nothing else",
+            where=rows.workspace.manifests / "test.jsonl",
+            expected="a test side",
+            next_step="run fmn-data pairs with a larger --test-share, or export as huggingface",
+        )
     declared = huggingface.write(rows, output, options)
     sides = [side for side in _SIDES if side in rows.counts["pairs"]]
     for direction in _DIRECTIONS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import PARTIAL, remove_partial, sha256_of, write_bytes, written_whole
+from dataset_tools.exports.copy_batch import CopyBatch
 
 RECORD = "export.json"
 SUMS = "SHA256SUMS"
@@ -40,11 +40,20 @@ class OutputFolder:
         self.written = self.kept = 0
         self._record = dict(record)
         self._held = ExitStack()
+        self._copies = CopyBatch(root)
         self._sums: TextIO | None = None
         self._known: Iterator[tuple[str, str]] = iter(())
 
     def __enter__(self) -> OutputFolder:
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(
+                "There is a file where the folder should be",
+                where=self.root,
+                expected="a folder, or a name that is free",
+                next_step="name another folder",
+            ) from error
         with ExitStack() as entered:
             handle = os.open(self.root, os.O_RDONLY)
             entered.callback(os.close, handle)
@@ -55,33 +64,27 @@ class OutputFolder:
             self._known = _recorded_sums(self.root / SUMS)
             partial = entered.enter_context(written_whole(self.root / SUMS))
             self._sums = entered.enter_context(partial.open("w", encoding="utf-8"))
+            entered.enter_context(self._copies)  # left first: all copies have their names before the sums have theirs
             self._held = entered.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._held.__exit__(*error)
 
-    def add(self, name: str, write: Callable[[Path], object], *, sha256: str | None = None) -> None:
+    def add(self, name: str, write: Callable[[Path], object]) -> None:
         """Writes a file unless it is there.
 
         Args:
             name: its path in the folder, POSIX.
             write: writes it to the path that it is given.
-            sha256: of the content, where it is known beforehand; what is there is compared with it.
         """
-        assert self._sums is not None
-        path = self.root / name
-        known_name, known = next(self._known, (name, None))
-        expected = sha256 or (known if known_name == name else None)
-        digest = sha256_of(path) if path.is_file() and not path.is_symlink() else ""
-        if digest and expected in (None, digest):
-            self.kept += 1
-        else:
-            with written_whole(path) as partial:
+
+        def written() -> str:
+            with written_whole(self.root / name) as partial:
                 write(partial)
-                digest = sha256_of(partial)
-            self.written += 1
-        self._sums.write(f"{digest}  {name}\n")
+                return sha256_of(partial)
+
+        self._add(name, written)
 
     def add_text(self, name: str, text: str) -> None:
         """Writes a text; see `add`."""
@@ -101,11 +104,25 @@ class OutputFolder:
             check: is called with the source and the SHA-256 of what was copied, before it gets its name.
         """
 
-        def write(partial: Path) -> None:
-            shutil.copyfile(source, partial)
-            check(source, sha256_of(partial))
+        def copied() -> str:
+            self._copies.copy(source, self.root / name, check)
+            return sha256
 
-        self.add(name, write, sha256=sha256)
+        self._add(name, copied, sha256)
+
+    def _add(self, name: str, write: Callable[[], str], sha256: str | None = None) -> None:
+        """Notes the SHA-256 of a file; writes it unless it is there as it was, or as ``sha256`` says."""
+        assert self._sums is not None
+        path = self.root / name
+        known_name, known = next(self._known, (name, None))
+        expected = sha256 or (known if known_name == name else None)
+        digest = sha256_of(path) if path.is_file() and not path.is_symlink() else ""
+        if digest and expected in (None, digest):
+            self.kept += 1
+        else:
+            digest = write()
+            self.written += 1
+        self._sums.write(f"{digest}  {name}\n")
 
     def _lock(self, handle: int) -> None:
         with suppress(OSError):  # a file system without locks

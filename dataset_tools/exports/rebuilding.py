@@ -34,13 +34,13 @@ class RebuildSummary:
         build: of the build.
         pairs: how many there are.
         differences: where the result is not what was exported, a sentence each; none: the same bytes.
-        missing: recorded utterances that did not travel, and cannot be made again.
+        missing: how many recorded utterances did not travel, and cannot be made again.
     """
 
     build: BuildSummary
     pairs: int
     differences: tuple[str, ...]
-    missing: tuple[str, ...]
+    missing: int
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "same": not self.differences}

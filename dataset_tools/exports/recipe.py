@@ -1,15 +1,15 @@
 """The rebuild recipe of an export without media: ``rebuild/`` with all that ``fmn-data build --from-export`` needs.
 
 It holds ``recipe.json``, the manifests of clips and utterances, build.json, the class file, the decisions of annotators
-(under pseudonyms, without their notes), and recordings whose speakers agreed: those cannot be made again. Footage,
-annotation file and sentence files are not in it: whoever builds has them; they are known by their SHA-256.
+(under pseudonyms, without their notes), and recordings whose speakers agreed: those cannot be made again. Of a speaker
+it has the voice's name, which is in the manifests, not the name that was given; nothing of voices that are withheld,
+and no tombstones. Footage, annotation file and sentence files are not in it: they are known by their SHA-256.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +24,12 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
-from dataset_tools.exports.exported_rows import ExportedRows, check_content
+from dataset_tools.exports.exported_rows import ExportedRows, TableName, check_content
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.exports.rights import RECORDINGS, voices_without_consent
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
-from dataset_tools.speech.consents import ConsentRow, consented_voices
-from dataset_tools.speech.recordings import listed_recordings
+from dataset_tools.speech.consents import ConsentRow
+from dataset_tools.speech.recordings import RecordingRow, listed_recordings
 from dataset_tools.video.source_videos import remembered_sources
 
 FOLDER = "rebuild"
@@ -47,7 +46,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
         class_file: its name in ``rebuild/``.
         annotations_sha256: of the annotation file of the footage.
         split: how the pairs were dealt.
-        missing: ids of recorded utterances that do not go along, as no consent of their speakers is known.
+        missing: how many recorded utterances do not go along, as they may not be passed on.
     """
 
     manifests: dict[str, Sha256]
@@ -55,15 +54,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
     class_file: FileName
     annotations_sha256: Sha256
     split: SplitRecord
-    missing: tuple[FileName, ...]
+    missing: int
 
 
-def make_recipe(rows: ExportedRows, allowed: Collection[str]) -> Recipe:
+def make_recipe(rows: ExportedRows) -> Recipe:
     """The recipe of a data set; writes nothing.
-
-    Args:
-        rows: of the data set.
-        allowed: voices without known consent go along, too, where this names `RECORDINGS`.
 
     Raises:
         InputError: it is not known how the data set was built, or its class file is not there any more.
@@ -78,14 +73,13 @@ def make_recipe(rows: ExportedRows, allowed: Collection[str]) -> Recipe:
             expected="the record that fmn-data pairs writes",
             next_step="run fmn-data pairs again",
         )
-    silent = set() if RECORDINGS in allowed else set(voices_without_consent(rows))
     return Recipe(
         manifests={name: sha256_of(workspace.manifests / name) for name in COMPARED},
         sources=_sources(workspace),
         class_file=_class_file(workspace).name,
         annotations_sha256=read_build(workspace)["annotations"]["sha256"],
-        split=split,
-        missing=tuple(row.id for row in _recorded(rows) if row.voice in silent),
+        split=msgspec.structs.replace(split, withdrawn=()),
+        missing=len(rows.withheld),
     )
 
 
@@ -94,14 +88,18 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None
     workspace = rows.workspace
     content = msgspec.json.format(msgspec.json.encode(recipe)) + b"\n"
     output.add_text(f"{FOLDER}/recipe.json", content.decode())
-    for name in ("build.json", "clips.jsonl", "utterances.jsonl"):
-        output.add(f"{FOLDER}/manifests/{name}", partial(shutil.copyfile, workspace.manifests / name))
+    built = {**read_build(workspace), "failures": []}  # which may be of withheld voices
+    output.add_text(f"{FOLDER}/manifests/build.json", msgspec.json.format(msgspec.json.encode(built)).decode() + "\n")
+    for table in ("clips", "utterances"):
+        output.add(f"{FOLDER}/manifests/{table}.jsonl", partial(_write_table, rows, table))
     output.add_text(f"{FOLDER}/{recipe.class_file}", _class_file(workspace).read_text("utf-8"))
-    reviews = _pseudonymous(read_reviews(reviews_path(workspace)))
+    recordings = listed_recordings(workspace)
+    silent = {row.id for row in recordings if row.utterance.voice not in rows.voices} | rows.withheld
+    reviews = _pseudonymous([row for row in read_reviews(reviews_path(workspace)) if row.id not in silent])
     if reviews:
         lines = "".join(f"{msgspec.json.encode(row).decode()}\n" for row in reviews)
         output.add_text(f"{FOLDER}/annotations/reviews.jsonl", lines)
-    _add_recordings(rows, output, {row.id for row in _recorded(rows)} - set(recipe.missing))
+    _add_recordings(rows, output, recordings)
 
 
 def read_recipe(export: Path) -> Recipe:
@@ -152,12 +150,8 @@ def _sources(workspace: Workspace) -> dict[str, str]:
     return {name: found[name] for name in sorted(wanted) if names[name] == 1}
 
 
-def _recorded(rows: ExportedRows) -> Iterator[UtteranceRow]:
-    """The recordings among the utterances, without copies that were made from them."""
-    for one in rows.rows("utterances"):
-        row = one.row
-        if isinstance(row, UtteranceRow) and row.source == "recorded" and row.augmented is msgspec.UNSET:
-            yield row
+def _write_table(rows: ExportedRows, table: TableName, path: Path) -> None:
+    write_jsonl(path, (one.row for one in rows.rows(table)))
 
 
 def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:
@@ -176,28 +170,26 @@ def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:
     ]
 
 
-def _add_recordings(rows: ExportedRows, output: OutputFolder, passed_on: Collection[str]) -> None:
-    """The recordings as the data set has them (not as they came), their rows, and the consents."""
-    workspace = rows.workspace
-    recordings = [msgspec.structs.replace(row, name="") for row in listed_recordings(workspace) if row.id in passed_on]
-    if not recordings:
+def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequence[RecordingRow]) -> None:
+    """The recordings as the data set has them (not as they came), their rows, and what their speakers agreed to."""
+    ids = {row.id for row in recordings}
+    used = {one.row.id: one for one in rows.rows("utterances") if one.row.id in ids}
+    passed_on = [msgspec.structs.replace(row, name="") for row in recordings if row.id in used]
+    if not passed_on:
         return
-    voices = {row.utterance.voice for row in recordings} & consented_voices(workspace)
-    _add_rows(output, "recordings/recordings.jsonl", recordings)
-    _add_rows(output, "recordings/consents.jsonl", list(_consents(workspace, voices)))
-    for one in rows.rows("utterances"):
-        if one.row.id in passed_on:
-            assert isinstance(one.row, UtteranceRow)
-            name = f"{FOLDER}/speech/{one.row.id}.wav"
-            output.copy(name, rows.media(one), one.row.sha256, partial(check_content, one=one))
-
-
-def _consents(workspace: Workspace, voices: Collection[str]) -> Iterator[ConsentRow]:
-    """The consents of the voices, and every tombstone: who withdrew stays barred."""
-    path = workspace.recordings / "consents.jsonl"
-    for row in read_rows(path, ConsentRow) if path.is_file() else ():
-        if row.id in voices or row.withdrawn is not msgspec.UNSET:
-            yield row
+    voices = {row.utterance.voice for row in passed_on}
+    path = rows.workspace.recordings / "consents.jsonl"
+    consents = read_rows(path, ConsentRow) if path.is_file() else ()
+    _add_rows(output, "recordings/recordings.jsonl", passed_on)
+    _add_rows(
+        output,
+        "recordings/consents.jsonl",
+        [msgspec.structs.replace(row, name=row.id) for row in consents if row.id in voices],
+    )
+    for one in used.values():
+        assert isinstance(one.row, UtteranceRow)
+        name = f"{FOLDER}/speech/{one.row.id}.wav"
+        output.copy(name, rows.media(one), one.row.sha256, partial(check_content, one=one))
 
 
 def _add_rows(output: OutputFolder, name: str, rows: Sequence[Row]) -> None:

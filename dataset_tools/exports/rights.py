@@ -1,7 +1,8 @@
 """What of a data set may be passed on: footage by its licence, recorded voices by the consent of their speakers.
 
 Nothing here is a legal opinion: it is what build.json and recordings/consents.jsonl say. Footage of one's own has no
-licence that the toolkit knows of; MPII Cooking 2 forbids it; a voice that withdrew is never passed on.
+licence that the toolkit knows of; MPII Cooking 2 forbids it; a voice that withdrew is never passed on. Of footage, only
+the media are withheld; of a voice the rows, too, which have its name, what it says, and what is known of the speaker.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 from dataset_tools.build_record import FOOTAGE_LICENCE, OWN_LICENCE, read_build
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.exports.exported_rows import ExportedRows
-from dataset_tools.speech.consents import barred_voices, consented_voices
+from dataset_tools.exports.exported_rows import UNDER_AGE, ExportedRows
+from dataset_tools.speech.consents import barred_voices, consented_voices, read_speakers
 
 MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE = "mpii-footage", "own-footage", "unknown-footage"
-RECORDINGS = "recordings-without-consent"
-PARTS = (MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE, RECORDINGS)
+SILENT, MINORS = "recordings-without-consent", "recordings-of-minors"
+PARTS = (MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE, SILENT, MINORS)
 """What ``--allow`` can name."""
 
 _SHOWN_VOICES = 5
@@ -25,18 +26,19 @@ _SHOWN_VOICES = 5
 
 @dataclass(frozen=True)
 class Withheld:
-    """A part of the media that may not be passed on: its name (see `PARTS`), what it is, and why not."""
+    """A part that may not be passed on: its name (see `PARTS`), what it is, why not; of recordings, whose voices."""
 
     name: str
     what: str
     why: str
+    voices: tuple[str, ...] = ()
 
     def text(self) -> str:
         return f"{self.name}: {self.what} ({self.why})"
 
 
 def withheld_parts(rows: ExportedRows) -> list[Withheld]:
-    """The parts of the media of a data set that may not be passed on, as far as the workspace knows.
+    """The parts of a data set that may not be passed on, as far as the workspace knows.
 
     Raises:
         InputError: recordings of a speaker who withdrew are still in the manifests; or a record cannot be read.
@@ -52,27 +54,25 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
             expected="no trace of a voice whose consent was withdrawn",
             next_step=f"complete the withdrawal with: fmn-data speech forget {barred[0]}",
         )
-    silent = voices_without_consent(rows)
-    if silent:
-        count = sum(rows.voices[voice] for voice in silent)
-        names = ", ".join(silent[:_SHOWN_VOICES]) + (" and others" if len(silent) > _SHOWN_VOICES else "")
-        found.append(
-            Withheld(
-                RECORDINGS,
-                f"{count} recorded utterances of {names}",
-                "recordings/consents.jsonl has no consent of these speakers",
-            )
-        )
+    said = read_speakers(rows.workspace)
+    minors = rows.minors | {voice for voice, facts in said.items() if facts.age_band == UNDER_AGE}
+    reasons = (
+        (SILENT, consented_voices(rows.workspace), "recordings/consents.jsonl has no consent of these speakers"),
+        (MINORS, rows.voices.keys() - minors, "they are under 18: that their parents agreed is recorded nowhere"),
+    )
+    for name, fit, why in reasons:
+        voices = tuple(sorted(rows.voices.keys() - fit))
+        if voices:
+            count = sum(rows.voices[voice] for voice in voices)
+            names = ", ".join(voices[:_SHOWN_VOICES]) + (" and others" if len(voices) > _SHOWN_VOICES else "")
+            found.append(Withheld(name, f"{count} recorded utterances of {names}", why, voices))
     return found
 
 
-def voices_without_consent(rows: ExportedRows) -> list[str]:
-    """The recorded voices whose speakers are not known to have agreed, sorted."""
-    return sorted(rows.voices.keys() - consented_voices(rows.workspace))
-
-
-def check_rights(withheld: Iterable[Withheld], allowed: Collection[str]) -> None:
+def check_rights(rows: ExportedRows, withheld: Iterable[Withheld], allowed: Collection[str]) -> None:
     """Refuses media that may not be passed on, unless the part is named in ``allowed``.
+
+    Without media, the rows of voices that may not be passed on are left out instead.
 
     Raises:
         InputError: some may not; or ``allowed`` names what is no part of any data set.
@@ -86,13 +86,16 @@ def check_rights(withheld: Iterable[Withheld], allowed: Collection[str]) -> None
             next_step="name a part that the export was refused for",
         )
     refused = [part for part in withheld if part.name not in allowed]
-    if refused:
+    if refused and rows.with_media:
         raise InputError(
             "Media of this data set may not be passed on:" + "".join(f"\n  - {part.text()}" for part in refused),
             expected="media that everybody may have, or your word that you may pass them on",
             next_step="export the manifests and how to build the media again: --no-media; where you hold the right: "
             + " ".join(f"--allow {part.name}" for part in refused),
         )
+    voices = {voice for part in refused for voice in part.voices}
+    if voices:
+        rows.withhold(voices)
 
 
 def _footage(workspace: Workspace) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.exports.exporting import export_dataset
@@ -155,3 +155,11 @@ def test_memory_does_not_grow_with_clips_and_utterances(workspace: Workspace) ->
 
     small = peak_bytes(2_000)
     assert peak_bytes(8_000) < small + 1_000_000  # a dictionary of 12,000 more items takes 4 MB
+
+
+def test_two_clips_of_one_name_are_refused(workspace: Workspace) -> None:
+    path = workspace.manifests / "clips.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *lines]) + "\n")
+    with pytest.raises((InputError, ManifestError)):
+        ExportedRows(workspace, with_media=True)

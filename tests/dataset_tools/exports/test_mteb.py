@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dataset_tools.core import torch_compat
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exporting import export_dataset
 
@@ -110,3 +111,9 @@ def test_without_media_there_is_no_task(workspace: Workspace, tmp_path: Path, mo
     export_dataset(workspace, "mteb", tmp_path / "out", with_media=False)
     assert not (tmp_path / "out" / "mteb_task.py").exists()
     assert (tmp_path / "out" / "data" / "qrels-audio_to_video-test-00000.parquet").is_file()
+
+
+def test_without_a_test_side_there_is_no_task(workspace: Workspace, tmp_path: Path) -> None:
+    (workspace.manifests / "test.jsonl").write_text("")
+    with pytest.raises(InputError, match="no pairs to test with"):
+        export_dataset(workspace, "mteb", tmp_path / "out")

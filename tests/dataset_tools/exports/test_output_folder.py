@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from dataset_tools.core.errors import InputError, ManifestError, StoppedError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.exports import output_folder
+from dataset_tools.exports import copy_batch, output_folder
 from dataset_tools.exports.exporting import export_dataset
 from dataset_tools.exports.registry import FormatOptions
 
@@ -21,19 +22,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def killed_export(workspace: Workspace, name: str, folder: Path, at_hash: int) -> bool:
-    """Exports in a process that kills itself when it hashes a file for the n-th time; whether it was killed."""
+def killed_export(workspace: Workspace, name: str, folder: Path, at_name: int) -> bool:
+    """Exports in a process that kills itself when a file is to get its name for the n-th time; whether it was."""
     child = os.fork()
     if child == 0:
-        calls = iter(range(1, at_hash))
-        hashed = output_folder.sha256_of
+        calls, named = iter(range(1, at_name)), Path.replace
 
-        def sha256_of(path: Path) -> str:
+        def replace(path: Path, target: Path) -> Path:
             if next(calls, None) is None:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return hashed(path)
+            return named(path, target)
 
-        output_folder.sha256_of = sha256_of
+        Path.replace = replace  # type: ignore[method-assign,assignment]
         export_dataset(workspace, name, folder, options=SMALL)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -47,7 +47,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(workspace: Workspace
     export_dataset(workspace, name, tmp_path / "whole", options=SMALL)
     whole = contents(tmp_path / "whole")
     kills = 0
-    while killed_export(workspace, name, tmp_path / "killed", 2 + kills):
+    while killed_export(workspace, name, tmp_path / "killed", 1 + kills):
         kills += 1
         assert "SHA256SUMS" not in contents(tmp_path / "killed")
     assert kills > 3
@@ -131,3 +131,43 @@ def test_a_data_set_that_changes_meanwhile_is_not_taken_for_complete(
     with pytest.raises(StoppedError, match="changed while it was exported"):
         export_dataset(workspace, "csv", tmp_path / "out")
     assert not (tmp_path / "out" / "SHA256SUMS").exists()
+
+
+@pytest.mark.parametrize("name", ["clips", "manifests/out", "cache/x/y"])
+def test_the_folders_of_the_data_set_itself_are_refused(workspace: Workspace, name: str) -> None:
+    before = contents(workspace.root)
+    with pytest.raises(InputError, match="workspace's own"):
+        export_dataset(workspace, "csv", workspace.root / name)
+    assert contents(workspace.root) == before
+
+
+def test_beside_them_an_export_may_lie(workspace: Workspace) -> None:
+    export_dataset(workspace, "csv", workspace.root / "shared")
+    assert (workspace.root / "shared" / "SHA256SUMS").is_file()
+
+
+@pytest.mark.parametrize("name", ["file", "file/folder"])
+def test_a_file_in_the_place_of_the_folder_is_refused(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="There is a file"):
+        export_dataset(workspace, "csv", tmp_path / name)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_MOST_FILES", 3), ("_MOST_BYTES", 1)])
+def test_media_are_copied_in_batches(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    folders = []
+    made = tempfile.mkdtemp
+
+    def mkdtemp(*arguments: object, **options: object) -> str:
+        folders.append(options)
+        return str(made(*arguments, **options))  # type: ignore[call-overload]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    export_dataset(workspace, "csv", tmp_path / "whole")
+    assert len(folders) == 7  # one for all eight media; export.json, SHA256SUMS, three tables, README.md
+    monkeypatch.setattr(copy_batch, limit, value)
+    export_dataset(workspace, "csv", tmp_path / "batches")
+    assert contents(tmp_path / "batches") == contents(tmp_path / "whole")

@@ -12,8 +12,10 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.exports.exporting import export_dataset
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.exports.rights import check_rights, withheld_parts
+from dataset_tools.manifests import ClipRow, PairRow, SpeakerFacts, UtteranceRow, read_rows
 from dataset_tools.speech.consents import Consents, withdraw
 
 
@@ -44,7 +46,8 @@ def test_footage(
     assert "--no-media" in str(refused.value.next_step)
     assert f"--allow {part}" in str(refused.value.next_step)
     assert not (tmp_path / "out").exists()
-    others = {"mpii-footage", "own-footage", "unknown-footage", "recordings-without-consent"} - {part}
+    others = {"mpii-footage", "own-footage", "unknown-footage"} - {part}
+    others |= {"recordings-without-consent", "recordings-of-minors"}
     with pytest.raises(InputError, match=part):
         export_dataset(workspace, "csv", tmp_path / "out", allowed=others)
     summary = export_dataset(workspace, "csv", tmp_path / "out", allowed=[part])
@@ -91,3 +94,43 @@ def test_who_withdrew_is_never_passed_on(recorded: Workspace, tmp_path: Path, wi
     with pytest.raises(InputError, match="withdrew: anna"):
         export_dataset(recorded, "csv", tmp_path / "out", allowed=["recordings-without-consent"], with_media=with_media)
     assert not (tmp_path / "out").exists()
+
+
+def test_who_is_under_age_is_not_passed_on_for_their_own_consent(recorded: Workspace, tmp_path: Path) -> None:
+    Consents(recorded, "I agree.").admit("Anna", agreed=True, speaker=SpeakerFacts(age_band="under 18"))
+    with pytest.raises(InputError, match="recordings-of-minors: 4 recorded utterances of anna"):
+        export_dataset(recorded, "csv", tmp_path / "out", allowed=["recordings-without-consent"])
+    export_dataset(recorded, "csv", tmp_path / "allowed", allowed=["recordings-of-minors"])
+    (recorded.recordings / "consents.jsonl").unlink()  # nothing is known of anna any more
+    with pytest.raises(InputError, match="recordings-without-consent"):
+        export_dataset(recorded, "csv", tmp_path / "out", allowed=["recordings-of-minors"])
+
+
+def test_an_age_that_only_the_rows_have_counts(recorded: Workspace, tmp_path: Path) -> None:
+    for name in ("utterances", "train", "test"):
+        path = recorded.manifests / f"{name}.jsonl"
+        path.write_text(path.read_text().replace('"voice":"anna"', '"voice":"anna","speaker":{"age_band":"under 18"}'))
+    with pytest.raises(InputError, match="recordings-of-minors"):
+        export_dataset(recorded, "csv", tmp_path / "out", allowed=["recordings-without-consent"])
+
+
+def test_rows_of_voices_without_consent_stay_behind(
+    recorded: Workspace, tmp_path: Path, make_manifests: Callable[..., None]
+) -> None:
+    """Anna agreed, Ben spoke two of the four utterances and was not asked."""
+    Consents(recorded, "I agree.").admit("Anna", agreed=True)
+    clips = list(read_rows(recorded.manifests / "clips.jsonl", ClipRow))
+    spoken = list(read_rows(recorded.manifests / "utterances.jsonl", UtteranceRow))
+    bens = {row.id for row in spoken[:2]}
+    spoken = [msgspec.structs.replace(row, voice="ben") if row.id in bens else row for row in spoken]
+    make_manifests(recorded, clips, spoken, lambda name: name.startswith("test"))
+    rows = ExportedRows(recorded, with_media=False)
+    check_rights(rows, withheld_parts(rows), ())
+    assert rows.voices == {"anna": 2}
+    assert {one.row.id for one in rows.rows("utterances")} == {row.id for row in spoken} - bens
+    pairs = list(rows.rows("pairs"))
+    assert pairs
+    assert not any(one.row.utterance in bens for one in pairs if isinstance(one.row, PairRow))
+    assert sum(rows.counts["pairs"].values()) == len(pairs)
+    assert sum(rows.counts["utterances"].values()) == 2
+    assert sum(rows.counts["clips"].values()) == 4
