@@ -21,10 +21,13 @@ from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
 from fmn.data.loading import load_features
+from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.features.extract import Networks
 from fmn.models.system_interface import not_joint
 from fmn.systems import find_system
 
 
+@encoders_loaded_once()
 def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silent) -> Results:
     """Trains and tests what is not there yet, and summarizes everything; writes runs, and no tables.
 
@@ -96,11 +99,11 @@ def _extract(
         key = json.dumps([as_dict(config)["video"], as_dict(config)["audio"]], sort_keys=True)
         if key not in known:
             known[key] = None
+            networks: Networks = {}  # loaded once for both manifests
+            device = torch.device(comparison.device)
             try:
                 for items in manifests:
-                    found = load_features(
-                        items, config, device=torch.device(comparison.device), jobs=jobs, progress=progress
-                    )
+                    found = load_features(items, config, device=device, jobs=jobs, progress=progress, networks=networks)
                     notes |= dict.fromkeys(found.notes)
                     spaces[key] = found.data.space
             except StoppedError:

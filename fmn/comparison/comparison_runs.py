@@ -25,6 +25,7 @@ from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
+from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encoders
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run, save_tensors
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
@@ -198,7 +199,7 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     methods = multiprocessing.get_all_start_methods()
     # Progress bars run threads, and a process with threads must not be forked.
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(known_encoders(),))
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -206,6 +207,12 @@ def _kill(pool: ProcessPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
+
+
+def _begin(known: KnownEncoders) -> None:
+    """What a worker begins with: it ends with its parent, and loads no encoder that the parent knows."""
+    _end_with_parent()
+    know_encoders(known)
 
 
 def _end_with_parent() -> None:

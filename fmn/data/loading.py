@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, train_val_split
-from fmn.features.extract import extract_audio, extract_video
+from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import joint_space
 
 
@@ -44,6 +45,7 @@ def load_features(
     device: torch.device,
     jobs: int | None = None,
     progress: Progress = silent,
+    networks: Networks | None = None,
 ) -> FeatureDataset:
     """Computes, or takes from the cache, the features of all items.
 
@@ -53,6 +55,7 @@ def load_features(
         device: where networks run and where the features end.
         jobs: workers; null: as many as there are cores.
         progress: told how far it is.
+        networks: keeps what is loaded here for the next call with the same dictionary; None: nothing is kept.
 
     Raises:
         InputError: a file is missing, or not one clip or not one utterance has a feature.
@@ -61,8 +64,9 @@ def load_features(
     cache = feature_cache(items.workspace)
     jobs = jobs or default_jobs()
     clips, utterances = items.clip_media(), items.utterance_media()
-    video = extract_video(clips, config.video, cache=cache, device=str(device), jobs=jobs, progress=progress)
-    audio = extract_audio(utterances, config.audio, cache=cache, device=str(device), jobs=jobs, progress=progress)
+    options: dict[str, Any] = {"cache": cache, "device": str(device), "jobs": jobs, "progress": progress}
+    video = extract_video(clips, config.video, networks=networks, **options)
+    audio = extract_audio(utterances, config.audio, networks=networks, **options)
     failures = {
         media.name: found.failures[media.sha256]
         for media_list, found in ((clips, video), (utterances, audio))

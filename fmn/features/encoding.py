@@ -75,7 +75,7 @@ class ClipEncoding:
         self._choose: Choose | None = getattr(self.encoder, "choose", None)
         self._resize: Resize = "at_most" if self._choose else config.resize
         self.note = _note("Video", self.encoder)
-        self.space = space_of(self.encoder) if config.pooling == "mean" else ""  # no maximum of vectors lies in it
+        self.space = space_of(self.encoder) if config.pooling != "max" else ""  # no maximum of vectors lies in it
         windows = {
             "window_frames": self._window_frames,
             "sample_fps": config.sample_fps,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig, decisive
+from fmn.features.encoder_facts import KnownEncoding
 from fmn.features.media import FeatureSet, Media
 from fmn.features.workers import device_errors, overlapped
 from fmn.torch_threads import threads
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
-    from fmn.features.encoding import Encoding
     from fmn.features.simple_features import Measures
 
     Feature = NDArray[np.float32]
@@ -71,8 +71,8 @@ def extract_video(
     if config.kind == "encoder":
         from fmn.features.encoding import ClipEncoding
 
-        encoding = _kept(networks, config, lambda: ClipEncoding(config, device))
-        return _encoded("video features", items, encoding, cache, jobs, progress)
+        clips = KnownEncoding(config, lambda: _kept(networks, config, lambda: ClipEncoding(config, device)))
+        return _encoded("video features", items, clips, cache, jobs, progress)
     if config.kind != "backbone":
         measure = clip_measures(config.kind)
         return _measured("video features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
@@ -132,8 +132,8 @@ def extract_audio(
     if config.kind == "encoder":
         from fmn.features.encoding import UtteranceEncoding
 
-        encoding = _kept(networks, config, lambda: UtteranceEncoding(config, device))
-        return _encoded("audio features", items, encoding, cache, jobs, progress)
+        speech = KnownEncoding(config, lambda: _kept(networks, config, lambda: UtteranceEncoding(config, device)))
+        return _encoded("audio features", items, speech, cache, jobs, progress)
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)
         return _measured("audio features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
@@ -166,7 +166,7 @@ def _kept(
 def _encoded(
     stage: str,
     items: Sequence[Media],
-    encoding: Encoding,
+    encoding: KnownEncoding,
     cache: Path,
     jobs: int,
     progress: Progress,
@@ -174,12 +174,14 @@ def _encoded(
     """What a pretrained encoder sees or hears, item by item, cached like every feature."""
     from fmn.features.cache import FeatureCache
 
+    facts = encoding.facts
     with threads(1):
-        store = FeatureCache(cache, encoding.source, dim=encoding.encoder.dim, axes=encoding.axes)
+        store = FeatureCache(cache, facts.source, dim=facts.dim, axes=facts.axes)
         found, missing = _cached(items, store)
-        computed = overlapped(lambda item: _isolated(item, encoding.of), missing, jobs)
-        features = _collect(stage, items, found, computed, store, progress, note=encoding.note, source=encoding.source)
-        return replace(features, space=encoding.space, band=encoding.band)
+        work = encoding.loaded().of if missing else None
+        computed = overlapped(lambda item: _isolated(item, work), missing, jobs) if work else iter(())
+        features = _collect(stage, items, found, computed, store, progress, note=facts.note, source=facts.source)
+        return replace(features, space=facts.space, band=facts.band)
 
 
 def _measured(

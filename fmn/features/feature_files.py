@@ -7,6 +7,7 @@ A folder of .npy or .safetensors files (one array each), one .npz, or one .parqu
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,9 @@ def open_features(path: Path) -> FeatureFiles:
                 return _held(path, {name: arrays[name] for name in arrays.files})
         if path.suffix == ".parquet":
             columns = library("pyarrow.parquet", "parquet").read_table(path, columns=["id", "vector"]).to_pydict()
-            return _held(path, dict(zip(map(str, columns["id"]), columns["vector"], strict=True)))
+            names = [str(name) for name in columns["id"]]
+            _refuse_twice(path, names)
+            return _held(path, dict(zip(names, columns["vector"], strict=True)))
     except InputError:
         raise
     except Exception as error:  # numpy and pyarrow raise what their formats' parsers raise
@@ -130,7 +133,8 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     about = _about(path)
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
-        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band, about.space)
+        space = about.space if pooling != "max" else ""  # as of `fmn.features.encoding.ClipEncoding`
+        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band, space)
     return FeatureSet(dim, values, failures, f"files-{files.content[:16]}", 0, f"Features are read from {path.name}.")
 
 
@@ -181,16 +185,20 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
 
 
 def _feature(item: Media, files: FeatureFiles, axes: int, pooling: Pooling) -> Feature | ToolkitError:
-    name = next((name for name in (item.name, item.sha256) if name in files.names), None)
-    if name is None:
+    names = {item.name, item.sha256} & files.names
+    if len(names) != 1:
         return SampleError(
-            f"There is no feature of {item.name}",
+            f"There is no feature of {item.name}" if not names else f"There are two features of {item.name}",
             where=files.path,
             expected=f"one named {item.name} or {item.sha256}",
-            next_step="add it, or leave the item out",
+            next_step="add it, or leave the item out" if not names else "delete one of them",
         )
     try:
-        value = np.asarray(files.read(name), np.float32)
+        found = np.asarray(files.read(*names))
+        if found.dtype.kind not in "fiub":
+            raise ValueError(f"it holds {found.dtype}, not real numbers")
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            value = found.astype(np.float32)
     except Exception as error:  # whatever a file that is no array makes numpy and safetensors raise
         return SampleError(f"The feature of {item.name} cannot be read: {error}", where=files.path)
     if value.ndim not in (1, 2) or not value.size or not np.isfinite(value).all():
@@ -206,9 +214,11 @@ def _feature(item: Media, files: FeatureFiles, axes: int, pooling: Pooling) -> F
 
 
 def _folder(path: Path) -> FeatureFiles:
-    files = {file.stem: file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES}
-    if not files:
+    listed = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+    if not listed:
         raise _unusable(path, "The folder holds no features")
+    _refuse_twice(path, [file.stem for file in listed])
+    files = {file.stem: file for file in listed}
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name} {sha256_of(files[name])}\n".encode())
@@ -216,16 +226,30 @@ def _folder(path: Path) -> FeatureFiles:
     def read(name: str) -> Any:
         if files[name].suffix == ".npy":
             return np.load(files[name], allow_pickle=False)
-        from safetensors.numpy import load_file
+        from safetensors.torch import load_file  # numpy has no bfloat16
 
-        (array,) = load_file(files[name]).values()
-        return array
+        arrays = list(load_file(files[name]).values())
+        if len(arrays) != 1:
+            raise ValueError(f"{files[name].name} holds {len(arrays)} arrays, expected one")
+        return arrays[0].float().numpy() if arrays[0].is_floating_point() else arrays[0].numpy()
 
     return FeatureFiles(path, digest.hexdigest(), read, frozenset(files))
 
 
 def _held(path: Path, arrays: Mapping[str, Any]) -> FeatureFiles:
     return FeatureFiles(path, sha256_of(path), arrays.__getitem__, frozenset(arrays))
+
+
+def _refuse_twice(path: Path, names: Sequence[str]) -> None:
+    """Refuses names that stand for several arrays: which is meant?"""
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(
+            f"There are several features of the name {twice}",
+            where=path,
+            expected="one array of a name",
+            next_step="delete those that are not meant",
+        )
 
 
 def _about(path: Path) -> AboutFeatures | None:

@@ -23,6 +23,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
+from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, ValidationResult, check_fold_0
 from fmn.studies.variants import Variant, variants_of
@@ -66,6 +67,7 @@ class Ablation:
         }
 
 
+@encoders_loaded_once()
 def ablate(
     manifest: Path,
     config: Config,

@@ -26,6 +26,7 @@ from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
+from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import (
@@ -63,6 +64,7 @@ class NewClasses:
         return self.values | {"folder": str(self.folder), "failures": self.failures}
 
 
+@encoders_loaded_once()
 def learn_new_classes(
     manifest: Path,
     config: Config,

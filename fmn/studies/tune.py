@@ -19,6 +19,7 @@ import numpy as np
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
+from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.ablate import Trainer, harness_of, notes_of_harness
 from fmn.studies.validation_harness import ValidationResult
 from fmn.torch_threads import threads
@@ -108,6 +109,7 @@ class Tuning:
         }
 
 
+@encoders_loaded_once()
 def tune(
     manifest: Path,
     config: Config,

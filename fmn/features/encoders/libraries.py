@@ -66,6 +66,21 @@ def licence_on_card(folder: Path) -> str:
     return NO_LICENCE
 
 
+def takes_nothing(encoder: str, argument: str) -> None:
+    """Refuses an argument of an encoder that has none: it would be ignored.
+
+    Raises:
+        InputError: there is one.
+    """
+    if argument:
+        raise InputError(
+            f"The encoder {encoder} takes no argument, and {argument!r} is given",
+            where=f"{encoder}:{argument}",
+            expected=f"{encoder} alone: its weights come with a package",
+            next_step="leave out what follows the colon, or name another encoder (docs/encoders.md)",
+        )
+
+
 def absent(encoder: str, error: Exception, *, expected: str, next_step: str) -> InputError:
     """The refusal of an encoder whose weights cannot be loaded."""
     reason = " ".join(str(error).split())[:300] or repr(error)

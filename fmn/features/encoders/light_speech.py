@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.errors import InputError
 from fmn.features.encoders.interface import Layer, source_of
-from fmn.features.encoders.libraries import library, package_file
+from fmn.features.encoders.libraries import library, package_file, takes_nothing
 
 FILES = {
     "melspectrogram.onnx": "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f",
@@ -31,8 +32,15 @@ class OpenWakeWord:
         """Loads the two networks, on the CPU whatever the device; there is no argument and no choice of layer.
 
         Raises:
-            InputError: the extra ``light`` is not installed.
+            InputError: the extra ``light`` is not installed, or an argument or a layer is given.
         """
+        takes_nothing(self.name, argument)
+        if layer not in ("last", "learned"):  # learned is refused where it is asked for, as of all without layers
+            raise InputError(
+                f"The encoder {self.name} has no choice of layer",
+                where="audio.layer",
+                next_step="leave audio.layer out",
+            )
         runtime = library("onnxruntime", "light")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # utterances are encoded side by side

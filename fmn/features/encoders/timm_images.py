@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import NO_LICENCE, source_of, weights_digest
 from fmn.features.encoders.libraries import absent, library, licence_on_card
 
@@ -91,7 +91,9 @@ def _load(timm: Any, argument: str) -> Any:
         if not path.is_file():
             raise InputError("There is no such file of weights", where=path, next_step="check the path")
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
-    except (OSError, RuntimeError, ValueError, LookupError) as error:
+    except ToolkitError:
+        raise
+    except Exception as error:  # a file that holds no weights raises what its reader happens to raise
         raise absent(
             f"timm:{argument}",
             error,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dataset_tools.core import torch_compat
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import NO_LICENCE, Layer, read_layer, source_of, weights_digest
 from fmn.features.encoders.libraries import absent
 
@@ -80,7 +80,9 @@ def _load(bundle: Any, name: str, file: Path | None) -> nn.Module:
     try:
         state = bundle._get_state_dict({"progress": False}) if file is None else _state_in(file)
         model.load_state_dict(state)
-    except (OSError, RuntimeError, ValueError, AttributeError) as error:
+    except ToolkitError:
+        raise
+    except Exception as error:  # a file that holds no weights raises what its reader happens to raise
         raise absent(
             f"torchaudio:{name}",
             error,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import source_of, weights_digest
 from fmn.features.encoders.libraries import absent, library, licence_on_card
 
@@ -44,7 +44,7 @@ class TransformersVision:
         config = model.config
         frames = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", None)
         processor = "AutoVideoProcessor" if frames else "AutoImageProcessor"
-        self._processor = getattr(library("transformers"), processor).from_pretrained(folder)
+        self._processor = load_processor(processor, folder, f"transformers:{argument}")
         self.frames: int | None = int(frames) if frames else None
         self.revision = revision
         self.name = f"transformers:{config.model_type}" if Path(argument).is_dir() else f"transformers:{argument}"
@@ -129,7 +129,9 @@ def load_pretrained(argument: str, kind: str) -> tuple[Any, Path, str]:
             if not any(folder.glob("*processor_config.json")):  # loading a model fetches nothing that lies beside it
                 library("huggingface_hub").snapshot_download(name, allow_patterns=BESIDE, **options)
             revision = folder.name if folder.parent.name == "snapshots" else asked
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except ToolkitError:
+        raise
+    except Exception as error:  # damaged files raise what transformers, safetensors and pickle happen to raise
         raise absent(
             f"transformers:{argument}",
             error,
@@ -146,6 +148,30 @@ def load_pretrained(argument: str, kind: str) -> tuple[Any, Path, str]:
             next_step="choose a checkpoint of this architecture",
         )
     return model.eval(), folder, revision
+
+
+def load_processor(kind: str, folder: Path, encoder: str) -> Any:
+    """What prepares the inputs of a model, from the files beside it.
+
+    Args:
+        kind: class of transformers.
+        folder: of the model.
+        encoder: what messages call it.
+
+    Raises:
+        InputError: its files are not there, or damaged.
+    """
+    try:
+        return getattr(library("transformers"), kind).from_pretrained(folder)
+    except ToolkitError:
+        raise
+    except Exception as error:  # as of `load_pretrained`
+        raise absent(
+            encoder,
+            error,
+            expected=f"the files of {kind} beside config.json",
+            next_step="put them there; hf download fetches all files of a model",
+        ) from error
 
 
 def _from(transformers: Any, kind: str, place: str | Path, **options: Any) -> tuple[Any, dict[str, Any]]:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from fmn.features.encoders.interface import Layer, read_layer, source_of, weights_digest
-from fmn.features.encoders.libraries import library, licence_on_card
-from fmn.features.encoders.transformers_vision import load_pretrained
+from fmn.features.encoders.libraries import licence_on_card
+from fmn.features.encoders.transformers_vision import load_pretrained, load_processor
 
 
 class WhisperSpeech:
@@ -30,7 +30,7 @@ class WhisperSpeech:
         is_short = "/" not in argument and not Path(argument).expanduser().is_dir()
         argument = f"openai/whisper-{argument}" if is_short else argument
         model, folder, self.revision = load_pretrained(argument, "WhisperModel")
-        self._mel = library("transformers").WhisperFeatureExtractor.from_pretrained(folder)
+        self._mel = load_processor("WhisperFeatureExtractor", folder, f"whisper:{argument}")
         encoder = model.get_encoder()
         self.name = "whisper" if Path(argument).expanduser().is_dir() else f"whisper:{argument}"
         self.licence = licence_on_card(folder)

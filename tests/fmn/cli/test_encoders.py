@@ -97,6 +97,36 @@ def test_a_gallery_loads_each_encoder_once_for_all_its_queries(
     assert loads == {"color": 1, "energy": 1}
 
 
+COUNTED = """
+def counted(encoder):
+    usual = encoder.__init__
+
+    def counting(self, *given, **options):
+        with open(__file__ + ".loads", "a") as file:
+            file.write(self.name + "\\n")
+        usual(self, *given, **options)
+
+    encoder.__init__ = counting
+
+counted(Color)
+counted(Energy)
+"""
+
+
+@pytest.mark.usefixtures("their_package")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_comparison_loads_each_encoder_once_for_all_systems(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    package = tmp_path / "installed" / "their_package.py"
+    package.write_text(package.read_text() + COUNTED)
+    monkeypatch.chdir(files)
+    options = ("--video-encoder", "color", "--speech-encoder", "energy", "--seeds", 1, "--jobs", jobs, *SETTINGS)
+    compared = done("compare", "manifests/train.jsonl", "manifests/test.jsonl", "--models", "cca,lengths", *options)
+    assert [system["error"] for system in compared["systems"].values()] == [None] * 2
+    assert sorted(Path(f"{package}.loads").read_text().split()) == ["color", "energy"]
+
+
 def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(files)
     result = run("train", "manifests/train.jsonl", "--video-encoder", "nothing:here")

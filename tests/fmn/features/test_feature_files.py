@@ -120,3 +120,56 @@ def test_features_go_with_nothing_that_they_cannot_follow() -> None:
         with pytest.raises(InputError, match=r"both named|whole clips"):
             replace(DEMO_VIDEO, features="folder", **changes)  # type: ignore[arg-type]
     assert replace(replace(DEMO_VIDEO, features="folder"), kind="mean_colour").dim == 6
+
+
+def test_numbers_of_any_size_and_byte_order_are_read_and_what_is_no_number_is_named(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file as save_tensors
+
+    values = [0.5, -2.0, 96.0]
+    readable = {"half": "<f2", "double": "<f8", "big": ">f4", "integers": "<i2"}
+    items = [Media(f"{number:064x}", Path("never read"), name) for number, name in enumerate([*readable, "bfloat"])]
+    for name, dtype in readable.items():
+        np.save(tmp_path / f"{name}.npy", np.array(values).astype(dtype))
+    save_tensors({"x": torch.tensor(values, dtype=torch.bfloat16)}, tmp_path / "bfloat.safetensors")
+    found = load_feature_files(items, tmp_path, axes=1)
+    assert not found.failures
+    for item in items:
+        expected = [0, -2, 96] if item.name == "integers" else values
+        assert found.values[item.sha256].tolist() == expected
+        assert found.values[item.sha256].dtype == np.float32
+
+    wrong = {
+        "complex": np.array(values) + 1j,
+        "text": np.array(["1", "2", "3"]),
+        "objects": np.array([1, None, 2], object),
+        "large": np.array([1e300, 0, 0]),
+    }
+    for name, value in wrong.items():
+        np.save(tmp_path / f"{name}.npy", value, allow_pickle=True)
+    save_file({"x": np.ones(3, np.float32), "y": np.ones(3, np.float32)}, tmp_path / "several.safetensors")
+    (tmp_path / "folder.npy").mkdir()
+    others = [Media(f"{number:064x}", Path("never read"), name) for number, name in enumerate(wrong, 20)]
+    others += [Media("e" * 64, Path("never read"), "several"), Media("f" * 64, Path("never read"), "folder")]
+    found = load_feature_files([*items, *others], tmp_path, axes=1)
+    assert set(found.failures) == {item.sha256 for item in others}
+    assert "holds 2 arrays" in found.failures["e" * 64].found
+
+
+def test_two_features_of_one_item_are_not_chosen_between(tmp_path: Path) -> None:
+    folder = as_npy(tmp_path / "both", arrays(4))
+    np.save(folder / f"{ITEMS[0].sha256}.npy", np.zeros(4, np.float32))  # beside the one by its id
+    found = load_feature_files(ITEMS, folder, axes=1)
+    assert list(found.failures) == [ITEMS[0].sha256]
+    assert "two features" in found.failures[ITEMS[0].sha256].found
+    save_file({"x": np.zeros(4, np.float32)}, folder / f"{ITEMS[1].name}.safetensors")
+    with pytest.raises(InputError, match=f"several features of the name {ITEMS[1].name}"):
+        load_feature_files(ITEMS, folder, axes=1)
+    if find_spec("pyarrow"):
+        import pyarrow
+        from pyarrow import parquet
+
+        file = tmp_path / "rows.parquet"
+        parquet.write_table(pyarrow.table({"id": ["a", "b", "a"], "vector": [[1.0], [2.0], [3.0]]}), file)
+        with pytest.raises(InputError, match="several features of the name a"):
+            load_feature_files(ITEMS, file, axes=1)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from dataset_tools.core.errors import InputError
 from fmn.features.encoders.interface import Layer, source_of, weights_digest
-from fmn.features.encoders.libraries import absent, library, licence_on_card
-from fmn.features.encoders.transformers_vision import load_pretrained
+from fmn.features.encoders.libraries import licence_on_card
+from fmn.features.encoders.transformers_vision import load_pretrained, load_processor
 
 
 class Half(ABC):
@@ -56,15 +56,7 @@ class Half(ABC):
                 expected=f"the type {self.model_type!r} in config.json",
                 next_step="name another model, or another encoder (docs/encoders.md)",
             )
-        try:
-            self._processor: Any = getattr(library("transformers"), self.processor).from_pretrained(folder)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise absent(
-                where,
-                error,
-                expected=f"the files of {self.processor} beside config.json",
-                next_step="put them there; hf download fetches all files of a model",
-            ) from error
+        self._processor = load_processor(self.processor, folder, where)
         self._part: Any = getattr(self._processor, self.part, self._processor)
         self.name = self.prefix if Path(argument).expanduser().is_dir() else where.partition("@")[0]
         self.licence = licence_on_card(folder)

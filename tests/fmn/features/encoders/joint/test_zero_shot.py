@@ -176,9 +176,14 @@ def test_scores_are_the_cosines_of_the_model_in_every_command(
     done("features", "export", folder, here / "features")
     again = done("train", TRAIN, "--model", "zero_shot", "--features", here / "features", "--run", here / "again")
     assert again["validation"] == trained["validation"]
-    result = run("train", TRAIN, "--model", "zero_shot", "--set", "video.pooling=max", "--run", here / "max", *sides)
-    assert result.exit_code == 2
-    assert "There is no space" in result.output
+    steps = ("--set", "video.pooling=none", "--set", "model.step_attention=mean")
+    kept = done("train", TRAIN, "--model", "zero_shot", "--run", here / "none", *steps, *sides)
+    assert kept["validation"] == trained["validation"]
+    for largest in (sides, ("--features", here / "features")):
+        options = ("--model", "zero_shot", "--set", "video.pooling=max", "--run", here / "max", *largest)
+        result = run("train", TRAIN, *options)
+        assert result.exit_code == 2
+        assert "with video.pooling=max" in " ".join(result.output.split())
 
 
 def test_a_model_and_other_weights_of_it_are_not_one_joint_encoder(
