@@ -142,6 +142,19 @@ def with_rows(side: NewClassSide, vectors: Sequence[torch.Tensor], classes: torc
     return NewClassSide(side.parts, rows, classes)
 
 
+def written_memory(
+    model: FeatureMemoryNetwork, data: ItemTensors, old: tuple[Indices, Indices], new: tuple[Indices, Indices]
+) -> NewClassMemory:
+    """The memory of new classes by the clips and utterances of the old ones and of the new ones, which may repeat."""
+    memory, memorized = fitted_memory(model, data, *old), {}
+    new = np.unique(new[0]), np.unique(new[1])
+    vectors = item_vectors(model, data, *new)
+    for side, indices, classes in zip(SIDES, new, (data.clip_classes, data.utterance_classes), strict=True):
+        numbers = torch.unique(classes[data.on_device(indices)], return_inverse=True)[1]
+        memorized[side] = with_rows(memory[side], vectors[side], numbers)
+    return memorized
+
+
 def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
     model, score = loaded.model, loaded.config.model.score
     if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
