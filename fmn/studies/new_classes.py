@@ -52,7 +52,7 @@ NOTES = (
     "Pairs are of each new class. written: how many of those shown passed S1 > T1, as the paper's rule has it; 'all "
     "written' leaves the rule out. The memories got room for them. memory alone: the score is their agreement.",
     "unmapped memory: what fmn learn writes. class means: of all classes, in the hidden layers of two_classifiers that "
-    "were trained on the same pairs, or of the features themselves. Leads have 95 % intervals over the draws of classes.",
+    "were trained on the same pairs, or of the features themselves. Leads: 95 % intervals over draws of classes.",
 )
 
 

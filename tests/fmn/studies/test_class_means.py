@@ -20,7 +20,8 @@ def test_items_are_compared_with_the_means_of_old_and_new_classes() -> None:
     model = ClassMeans(RAW).eval()
     clips, utterances = model.with_shares(data, (old, old), (new, new), (asked, asked))
     for vectors, found in ((video, clips), (np.stack([part.mean(0) for part in audio]), utterances)):
-        rows = (vectors - vectors[:4].mean(0)) / vectors[:4].std(0)
+        rows = vectors.astype(np.float64)
+        rows = (rows - rows[:4].mean(0)) / rows[:4].std(0)
         means = np.stack([rows[:2].mean(0), rows[2:4].mean(0), rows[4:6].mean(0)])
         cosines = rows[6:] @ means.T / np.linalg.norm(rows[6:], axis=1)[:, None] / np.linalg.norm(means, axis=1)
 
