@@ -15,6 +15,7 @@ from fmn.cli.compare import compare
 from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
+from fmn.cli.learn import learn
 from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures, titled
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
@@ -103,6 +104,7 @@ def train(
 
 app.command("eval", rich_help_panel=TRAIN)(evaluate)
 app.command(rich_help_panel=TRAIN)(plot)
+app.command(rich_help_panel=TRAIN)(learn)
 
 
 @app.command(rich_help_panel=USE)

@@ -27,9 +27,10 @@ from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
 from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encoders
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import CONFIG_FILE, load_run, save_tensors
+from fmn.training.checkpoint import CONFIG_FILE, load_run
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
 from fmn.training.run_state import read_run_state, validation_score
+from fmn.training.tensor_files import save_tensors
 from fmn.training.train import train
 
 SCORES_FILE = "scores.safetensors"

@@ -240,12 +240,15 @@ def notes_of(
         notes.insert(0, "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.")
     if footnote := find_system(loaded.config.system).footnote(loaded.config):
         notes.append(f"{loaded.config.system}: {footnote}.")
+    if loaded.learned is not None:
+        notes.append(loaded.learned.note)
     if sources != loaded.about.sources:
         notes.append("The features were computed otherwise than in training (other weights or versions of libraries).")
     if state is not None:
         notes += [note for note in state.notes if note not in notes]
-        known_clips = ids.clips & set(state.fitted_clips)
-        known_utterances = ids.utterances & set(state.fitted_utterances)
+        learned = loaded.learned.items if loaded.learned else {"video": (), "audio": ()}
+        known_clips = ids.clips & {*state.fitted_clips, *learned["video"]}
+        known_utterances = ids.utterances & {*state.fitted_utterances, *learned["audio"]}
         counts = ((known_clips, ids.clips, "clips"), (known_utterances, ids.utterances, "utterances"))
         seen = [f"{len(known)} of these {len(of)} {name}" for known, of, name in counts if of]
         if known_clips or known_utterances:

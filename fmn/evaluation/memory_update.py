@@ -76,6 +76,13 @@ def measure_while_updating(
             expected="a run without attention of steps",
             next_step="leave out --update-memory, or train with model.step_attention=off",
         )
+    if model.new_classes is not None:
+        raise InputError(
+            "The run has learned new classes, whose memory is written by fmn learn alone",
+            where=loaded.path,
+            expected="a run without classes learned after training",
+            next_step="leave out --update-memory, or name the run as it was before",
+        )
     clip_classes = [row.class_id for row in items.clips]
     utterance_classes = [row.class_id for row in items.utterances]
     partners = items.partner_matrix

@@ -23,6 +23,7 @@ from fmn.features.media import Media, joint_space
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
+from fmn.training.learned_classes import LearnedClasses
 
 PREDICTIONS_FILE = "predictions.jsonl"
 NEIGHBORS = 25
@@ -94,17 +95,17 @@ def predict(
     )
     check_fit(loaded, data)
     with threads(config.training.threads):
+        codes = encode_all_clips(loaded.model, data, np.arange(len(rows)))
         scores = score_matrix(
-            loaded.model,
-            encode_all_clips(loaded.model, data, np.arange(len(rows))),
-            encode_all_utterances(loaded.model, data, np.arange(len(utterances))),
+            loaded.model, codes, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
         )
     own = torch.tensor([[utterance.clip == row.id for utterance in utterances] for row in rows])
     shares = class_shares(scores.masked_fill(own, -torch.inf).numpy(), utterance_classes, len(items.classes))
+    classes = [label.id for label in items.classes]
+    if loaded.learned is not None:
+        shares, classes = with_new_classes(shares, classes, codes["new_shares"].cpu().numpy(), loaded.learned)
     model = f"{run.resolve().name}@{sha256_of(run / CHECKPOINT_FILE)[:8]}"
-    predictions = [
-        _row(row, share, [one.id for one in items.classes], model) for row, share in zip(rows, shares, strict=True)
-    ]
+    predictions = [_row(row, share, classes, model) for row, share in zip(rows, shares, strict=True)]
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
     agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
     failures = {one.name: error.found for one in media if (error := video.failures.get(one.sha256))}
@@ -133,6 +134,21 @@ def class_shares(
     np.add.at(shares, (rows, utterance_classes[best]), counted / sizes[utterance_classes[best]])
     totals: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
     return totals
+
+
+def with_new_classes(
+    shares: NDArray[np.float64], classes: list[str], of_new: NDArray[np.float32], learned: LearnedClasses
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Shares [N, C] of classes, and those with the classes learned after training, which take theirs [N, K] first.
+
+    Utterances of a new class that are in the manifest have had their votes; these and its share are added.
+    """
+    names = [label.id for label in learned.classes]
+    every = classes + [name for name in names if name not in classes]
+    joined = np.zeros((len(shares), len(every)))
+    joined[:, : len(classes)] = shares * (1 - of_new.sum(axis=1, dtype=np.float64, keepdims=True))
+    joined[:, [every.index(name) for name in names]] += of_new
+    return joined, every
 
 
 def _row(clip: ClipRow, shares: NDArray[np.float64], class_ids: list[str], model: str) -> PredictionRow:

@@ -5,17 +5,19 @@ The printed forms of its equations and the forms that work stand side by side; `
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dataset_tools.core.errors import InputError
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
+from fmn.models.new_class_memory import NewClassMemory, clip_vectors, gated_agreement, utterance_vectors
 from fmn.models.retrieval_model import (
     Embeddings,
     RetrievalModel,
@@ -24,7 +26,7 @@ from fmn.models.retrieval_model import (
     eval_mode,
 )
 from fmn.models.score_heads import HiddenHead, LinearHead
-from fmn.models.step_attention import StepPooling, pooled_log_shares
+from fmn.models.step_attention import attention_of, pooled_log_shares
 from fmn.models.system_interface import Changes, ClassCrossEntropy, System
 from fmn.models.utterance_encoder import UtteranceEncoder
 
@@ -38,6 +40,11 @@ class FeatureMemoryNetwork(RetrievalModel):
         config: ``config.model`` and ``config.memory`` choose sizes and forms, ``config.training`` the losses.
         video_dim: Dv, numbers of a clip's feature.
         audio_dim: F, numbers of an utterance's frame.
+
+    Attributes:
+        new_classes: what classes learned after training are known by; None: there are none. Codes then have
+            ``new_shares`` [N, K]. Not in the state dict.
+        gives_vectors: whether codes hold the vectors that new classes are learned from, ``vector_0`` and so on.
     """
 
     video_mean: Tensor
@@ -47,7 +54,9 @@ class FeatureMemoryNetwork(RetrievalModel):
         super().__init__()
         model, memory = config.model, config.memory
         self.config = config
-        self.attention = _attention(config)
+        self.attention = attention_of(config)
+        self.new_classes: NewClassMemory | None = None
+        self.gives_vectors = False
         self.register_buffer("video_mean", torch.zeros(video_dim))
         self.register_buffer("video_scale", torch.ones(video_dim))
         self.encoder = UtteranceEncoder(audio_dim, model.hidden_size, stack=model.frame_stack, pooling=model.pooling)
@@ -88,6 +97,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         """The same of clips whose windows are steps; without any a clip is one step."""
         raw = self._standardized(video)
         codes = self._codes(raw, self.map_video)
+        codes |= self._of_new_classes("video", lambda: clip_vectors(raw, codes["mapped"]))
         if self.attention is None:
             return codes
         steps = windows and windows._replace(frames=self._standardized(windows.frames))
@@ -99,7 +109,9 @@ class FeatureMemoryNetwork(RetrievalModel):
         With attention of steps also ``log_shares``, as of `encode_clips`.
         """
         states = self.encoder.states(audio)
-        codes = self._codes(self.encoder.pooled(states), self.map_audio)
+        pooled = self.encoder.pooled(states)
+        codes = self._codes(pooled, self.map_audio)
+        codes |= self._of_new_classes("audio", lambda: utterance_vectors(pooled, audio))
         if self.attention is None:
             return codes
         return codes | self._attended("audio", self.encoder.steps(states), self.map_audio)
@@ -110,6 +122,12 @@ class FeatureMemoryNetwork(RetrievalModel):
     def _codes(self, raw: Tensor, mapping: nn.Module) -> Embeddings:
         mapped = self._mapped(raw, mapping)
         return {"mapped": mapped} | ({"raw": raw} if self.config.memory.space == "raw" else {})
+
+    def _of_new_classes(self, side: Side, vectors: Callable[[], tuple[Tensor, ...]]) -> Embeddings:
+        """What codes have beside, where classes were learned after training, or are about to be."""
+        if self.gives_vectors:
+            return {f"vector_{number}": vector for number, vector in enumerate(vectors())}
+        return {} if self.new_classes is None else {"new_shares": self.new_classes[side].shares(vectors())}
 
     def _mapped(self, raw: Tensor, mapping: nn.Module) -> Tensor:
         return functional.normalize(mapping(self.dropout(raw)).float(), dim=-1)
@@ -183,7 +201,10 @@ class FeatureMemoryNetwork(RetrievalModel):
         if form == "distance":
             distance = self.agreement(clips, utterances, "distance").clamp(min=LEAST_AGREEMENT).log()
             return weight * (functional.softplus(s1) - distance) + self.shift  # softplus(s1) = −log(1 − S1)
-        agreement = self.agreement(clips, utterances).clamp(min=LEAST_AGREEMENT).log()
+        agreement = self.agreement(clips, utterances)
+        if "new_shares" in clips:
+            agreement = gated_agreement(agreement, clips["new_shares"], utterances["new_shares"])
+        agreement = agreement.clamp(min=LEAST_AGREEMENT).log()
         match form:
             case "memory":
                 return weight * agreement + self.shift
@@ -284,25 +305,6 @@ class FeatureMemoryNetwork(RetrievalModel):
             score_threshold=self.config.memory.score_threshold,
             classes=classes if self.config.memory.class_slots else None,
         )
-
-
-def _attention(config: Config) -> StepPooling | None:
-    """How the attention of steps is pooled; None where there is none, or no slot is read.
-
-    Raises:
-        InputError: the read has no shares of slots to pool.
-    """
-    pooling, score = config.model.step_attention, config.model.score
-    if pooling == "off" or score in ("s1", "cosine"):
-        return None
-    if config.memory.read != "softmax" or score == "distance":
-        raise InputError(
-            f"Steps attend to slots by a softmax, and memory.read is {config.memory.read}, model.score is {score}",
-            where=f"model.step_attention={pooling}",
-            expected="memory.read=softmax, and another score than distance",
-            next_step="set memory.read=softmax, or leave out model.step_attention",
-        )
-    return pooling
 
 
 def grid(config: Config) -> tuple[Changes, ...]:

@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dataset_tools.core.errors import InputError
+from fmn.config import Config
 from fmn.data.sequences import Sequences
 
 StepPooling = Literal["mean", "max"]
@@ -32,3 +34,22 @@ def pooled_log_shares(steps: Sequences, pooling: StepPooling) -> Tensor:
     if pooling == "mean":
         return shares.logsumexp(dim=1) - steps.lengths[:, None].to(shares.dtype).log()
     return torch.log_softmax(shares.amax(dim=1), dim=1)
+
+
+def attention_of(config: Config) -> StepPooling | None:
+    """How the attention of steps is pooled; None where there is none, or no slot is read.
+
+    Raises:
+        InputError: the read has no shares of slots to pool.
+    """
+    pooling, score = config.model.step_attention, config.model.score
+    if pooling == "off" or score in ("s1", "cosine"):
+        return None
+    if config.memory.read != "softmax" or score == "distance":
+        raise InputError(
+            f"Steps attend to slots by a softmax, and memory.read is {config.memory.read}, model.score is {score}",
+            where=f"model.step_attention={pooling}",
+            expected="memory.read=softmax, and another score than distance",
+            next_step="set memory.read=softmax, or leave out model.step_attention",
+        )
+    return pooling

@@ -6,7 +6,6 @@ Retrieval of those classes, and of the others, is measured on fold 0 before and 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,27 +16,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
-from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of, write_rows
+from dataset_tools.manifests import workspace_of
 from fmn.config import Config, as_dict, config_from_dict, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.evaluation.breakdown import sd_of, summarized
+from fmn.evaluation.learn_classes import written_memory
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.retrieval_metrics import retrieval_metrics
+from fmn.models.baselines.two_classifiers import TwoClassifiers
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import (
     Embeddings,
+    RetrievalModel,
     encode_all_clips,
     encode_all_utterances,
     eval_mode,
     score_matrix,
 )
 from fmn.studies.ablate import harness_of, notes_of_harness, run_name
-from fmn.studies.new_classes_table import KINDS, new_classes_text
+from fmn.studies.class_means import RAW, ClassMeans, hidden_layers
+from fmn.studies.held_out_classes import held_out_classes, manifest_without
+from fmn.studies.new_classes_table import HIDDEN, KINDS, RAW_MEANS, UNMAPPED, leads, new_classes_text
 from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, reformed
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
@@ -49,6 +52,8 @@ NOTES = (
     "Queries of either kind search the whole gallery, all classes together. Mean ± sd over training seeds.",
     "Pairs are of each new class. written: how many of those shown passed S1 > T1, as the paper's rule has it; 'all "
     "written' leaves the rule out. The memories got room for them. memory alone: the score is their agreement.",
+    "unmapped memory: what fmn learn writes. class means: of all classes, in the hidden layers of two_classifiers that "
+    "were trained on the same pairs, or of the features themselves. Leads: 95 % intervals over draws of classes.",
 )
 
 
@@ -102,7 +107,7 @@ def learn_new_classes(
     """
     config = config_from_dict(as_dict(config))
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
-    draws = [_held_out(bench, held_out, classes, config.training.seed + number) for number in range(seeds)]
+    draws = [held_out_classes(bench, held_out, classes, config.training.seed + number) for number in range(seeds)]
     found: dict[str, list[dict[str, Any]]] = {}
     for number, held in enumerate(draws):
         progress("new classes", number, seeds, ", ".join(held))
@@ -111,8 +116,12 @@ def learn_new_classes(
         run = folder / "trained" / f"{fewer.stem}-{run_name(own)}"
         workspace = workspace_of(manifest, root)
         train(fewer, own, run, root=workspace, device=device, jobs=jobs, progress=progress)
+        rival = folder / "trained" / f"{run.name}-two_classifiers"
+        classifiers = with_values(own, {"system": "two_classifiers"})
+        train(fewer, classifiers, rival, root=workspace, device=device, jobs=jobs, progress=progress)
         with threads(config.training.threads):
-            for name, row in _Trial(run, bench, held).rows(pairs):
+            trial = _Trial(run, bench, held)
+            for name, row in [*trial.rows(pairs), *trial.rows_of_rivals(pairs, rival)]:
                 found.setdefault(name, []).append(row)
     progress("new classes", seeds, seeds)
     values = {
@@ -123,21 +132,12 @@ def learn_new_classes(
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in found.items()],
-        "notes": [*notes_of_harness(bench), *NOTES],
+        "notes": [*notes_of_harness(bench), *NOTES, *leads(found, pairs)],
     }
     clear_partial(folder)
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "newclasses.md", new_classes_text(values).encode())
     return NewClasses(values, folder, failures)
-
-
-def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Path:
-    """Writes the training manifest less the pairs of some classes into ``folder``; its name tells which."""
-    digest = hashlib.sha256("\n".join([sha256_of(manifest), *sorted(classes)]).encode()).hexdigest()[:12]
-    path = folder / "manifests" / f"without-{digest}.jsonl"
-    if not path.is_file():
-        write_rows(path, (row for row in read_rows(manifest, SplitPairRow) if row.label.id not in classes))
-    return path
 
 
 class _Trial:
@@ -176,6 +176,35 @@ class _Trial:
                     grown, written = self._with_pairs(shown, threshold)
                     name = f"{prefix}{count} pair{'s' * (count > 1)}{rule}"
                     found.append((name, self._figures(self._in_form(grown, form), written, len(shown))))
+        return found
+
+    def rows_of_rivals(self, pairs: Sequence[int], rival: Path) -> list[tuple[str, dict[str, Any]]]:
+        """FMN with the memory of unmapped features (`fmn learn`), and the nearest class mean of two kinds of vectors.
+
+        Args:
+            pairs: numbers of pairs of each new class.
+            rival: a run of two_classifiers without the new classes.
+        """
+        data, parts, model = self.bench.prepared.data, self.bench.parts, self.model
+        asked = parts.validation_clips, parts.validation_utterances
+        old = self.old_clips, self.old_utterances
+        classifiers = load_run(rival, data.device).model
+        assert isinstance(classifiers, TwoClassifiers)
+        reads = model.config.model.score not in ("s1", "cosine", "distance")
+        found = []
+        for count in pairs:
+            new = self._pairs(count)
+            shown = new[:, 0], new[:, 1]
+            prefix = f"{count} pair{'s' * (count > 1)}, "
+            if reads:
+                model.new_classes = written_memory(model, data, old, shown)
+                codes = encoded_fold_0(model, self.bench)
+                found.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
+                model.new_classes = None
+            for name, vectors in ((HIDDEN, hidden_layers(classifiers)), (RAW_MEANS, RAW)):
+                rivals = ClassMeans(vectors).eval()
+                codes = rivals.with_shares(data, old, shown, asked)
+                found.append((prefix + name, self._figures(rivals, len(new), len(new), codes)))
         return found
 
     def _settle(self) -> None:
@@ -232,8 +261,15 @@ class _Trial:
         other.memory.load_state_dict(model.memory.state_dict())
         return other
 
-    def _figures(self, model: FeatureMemoryNetwork, written: int | None, shown: int | None) -> dict[str, Any]:
-        asked = self.asked if model.attention is None else encoded_fold_0(model, self.bench)  # of the slots as they are
+    def _figures(
+        self,
+        model: RetrievalModel,
+        written: int | None,
+        shown: int | None,
+        asked: tuple[Embeddings, Embeddings] | None = None,
+    ) -> dict[str, Any]:
+        if asked is None:  # where steps attend, codes are of the slots as they are
+            asked = encoded_fold_0(model, self.bench) if self.model.attention else self.asked
         scores = score_matrix(model, *asked).numpy()
         held = self.bench.held
         clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
@@ -284,35 +320,3 @@ def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for kind in KINDS:
         values[kind] = {direction: summarized([row[kind][direction] for row in rows]) for direction in DIRECTIONS}
     return values
-
-
-def _held_out(bench: ValidationHarness, count: int, classes: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Ids of the classes to hold out: those named, or some drawn that have items on either side of fold 0."""
-    items, parts = bench.prepared.items, bench.parts
-    complete = [
-        label.id
-        for number, label in enumerate(items.classes)
-        if all(
-            (kinds[chosen] == number).any()
-            for kinds, chosen in (
-                (items.clip_classes, parts.train_clips),
-                (items.clip_classes, parts.validation_clips),
-                (items.utterance_classes, parts.train_utterances),
-                (items.utterance_classes, parts.validation_utterances),
-            )
-        )
-    ]
-    unknown = [name for name in classes if name not in complete]
-    if unknown or len(complete) - (len(classes) or count) < 2:
-        raise InputError(
-            f"No class with items on both sides of fold 0 is called {', '.join(unknown)}"
-            if unknown
-            else f"Of {len(complete)} classes {len(classes) or count} cannot be held out",
-            where=items.manifest,
-            expected=f"some of: {', '.join(complete)}; at least two have to be left to train on",
-            next_step="name others with --classes, or fewer with --held-out",
-        )
-    if classes:
-        return tuple(sorted(classes))
-    drawn = training_generator(seed, "held-out classes").choice(len(complete), size=count, replace=False)
-    return tuple(sorted(complete[index] for index in drawn))

@@ -17,7 +17,13 @@ from fmn.data.items import Items, TrainValSplit, train_val_split
 from fmn.data.loading import FeatureDataset
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
-from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import (
+    Embeddings,
+    RetrievalModel,
+    encode_all_clips,
+    encode_all_utterances,
+    score_matrix,
+)
 from fmn.training.checkpoint import LoadedRun, load_run
 
 
@@ -137,7 +143,7 @@ class TrainedHarness:
         )
 
 
-def encoded_fold_0(model: FeatureMemoryNetwork, bench: ValidationHarness) -> tuple[Embeddings, Embeddings]:
+def encoded_fold_0(model: RetrievalModel, bench: ValidationHarness) -> tuple[Embeddings, Embeddings]:
     """Codes of the clips and of the utterances of fold 0."""
     data, parts = bench.prepared.data, bench.parts
     return (

@@ -16,16 +16,17 @@ from typing import Annotated, Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import write_bytes, written_whole
+from dataset_tools.core.files import write_bytes
 from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, as_dict, config_from_dict
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import RetrievalModel
-from fmn.renamed_keys import new_tensor_name
 from fmn.systems import find_system
+from fmn.training.learned_classes import LearnedClasses, load_learned_classes
+from fmn.training.tensor_files import load_tensors, save_tensors, unreadable, wrong_format
 
 CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -59,12 +60,16 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A trained run: its configuration, its model in evaluation mode, and what the checkpoint says of itself."""
+    """A trained run: its configuration, its model in evaluation mode, and what the checkpoint says of itself.
+
+    ``learned``: the classes that it learned after training, which the model then knows; None: none.
+    """
 
     path: Path
     config: Config
     model: RetrievalModel
     about: About
+    learned: LearnedClasses | None = None
 
 
 def save_config(run: Path, config: Config) -> None:
@@ -118,11 +123,11 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
             expected=CHECKPOINT_FILE,
             next_step="finish training: run the same fmn train command again",
         )
-    tensors, header = _load(path, CHECKPOINT_FORMAT, device)
+    tensors, header = load_tensors(path, CHECKPOINT_FORMAT, device)
     try:
         about = msgspec.json.decode(header["about"], type=About)
     except (KeyError, ValueError, RecursionError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     system = find_system(config.system)
     sizes = (about.video_dim, about.audio_dim, about.audio_layers)
     try:
@@ -133,7 +138,10 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
         model.load_state_dict(tensors)
     except (RuntimeError, OverflowError, ValueError) as error:
         raise _unfitting(path, str(error)) from error
-    return LoadedRun(run, config, model.eval(), about)
+    learned = load_learned_classes(run, path, device)
+    if learned is not None and isinstance(model, FeatureMemoryNetwork):
+        model.new_classes = learned.memory
+    return LoadedRun(run, config, model.eval(), about, learned)
 
 
 def _unfitting(path: Path, found: str) -> InputError:
@@ -169,9 +177,9 @@ def read_state(run: Path) -> dict[str, Any] | None:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if header.get("format") != STATE_FORMAT:
-        raise _wrong_format(path, header, STATE_FORMAT)
+        raise wrong_format(path, header, STATE_FORMAT)
     return _values(path, header)
 
 
@@ -183,7 +191,7 @@ def load_state(
     Raises:
         InputError: the file cannot be read.
     """
-    tensors, header = _load(run / STATE_FILE, STATE_FORMAT, device)
+    tensors, header = load_tensors(run / STATE_FILE, STATE_FORMAT, device)
     try:
         model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
         if optimizer is not None:
@@ -195,7 +203,7 @@ def load_state(
                     state.setdefault(int(index), {})[entry] = tensor
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError, KeyError) as error:
-        raise _unreadable(run / STATE_FILE, ValueError(f"its tensors do not fit the run: {error}")) from error
+        raise unreadable(run / STATE_FILE, ValueError(f"its tensors do not fit the run: {error}")) from error
     return _values(run / STATE_FILE, header)
 
 
@@ -205,55 +213,8 @@ def _values(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError("`state` is no object")
     except (KeyError, ValueError, RecursionError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return values
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    """Writes a safetensors file: the same content gives the same bytes."""
-    with written_whole(path) as partial:
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial, header)
-        _order_header(partial)
-
-
-def _order_header(path: Path) -> None:
-    """Sorts what the header says beside the tensors: safetensors writes it in any order, and one run is one file."""
-    with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        file.seek(8)
-        file.write(text.ljust(length))
-
-
-def _load(path: Path, wanted: str, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            header = file.metadata() or {}
-            if header.get("format") != wanted:
-                raise _wrong_format(path, header, wanted)
-            return {new_tensor_name(name): file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _wrong_format(path: Path, header: Mapping[str, str], wanted: str) -> InputError:
-    return InputError(
-        f"The format is {header.get('format')!r}",
-        where=path,
-        expected=wanted,
-        next_step="train again with another --run, or use the version of fmn that wrote it",
-    )
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"The header has no {error}" if isinstance(error, KeyError) else f"The file cannot be read: {error}",
-        where=path,
-        expected="a safetensors file written by fmn train",
-        next_step="remove the folder and train again",
-    )
 
 
 def _json(values: Mapping[str, Any]) -> bytes:

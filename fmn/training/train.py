@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator, training_seed
@@ -21,6 +22,7 @@ from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
+from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import DIRECTIONS, RunState, earlier_state, written_manifest
@@ -110,6 +112,12 @@ def train(
         state = earlier_state(run, config, manifest, resume=resume)
         if state is not None and state.ended(config):
             return _summary(run, config, state, already_finished=True)
+        if (run / NEW_CLASSES_FILE).is_file():
+            raise InputError(
+                "The run has learned classes since it was trained, which go with the checkpoint that it has now",
+                where=run / NEW_CLASSES_FILE,
+                next_step="remove that file to train on, and learn again afterwards; or train into another --run",
+            )
         with translate_errors(run):
             prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
             training = config.training

@@ -17,10 +17,11 @@ from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
-from fmn.studies.new_classes import _Trial, learn_new_classes, manifest_without
-from fmn.studies.new_classes_table import new_classes_table, new_classes_text
+from fmn.studies.held_out_classes import manifest_without
+from fmn.studies.new_classes import _Trial, learn_new_classes
+from fmn.studies.new_classes_table import HIDDEN, RAW_MEANS, UNMAPPED, leads, new_classes_table, new_classes_text
 from fmn.studies.validation_harness import ValidationHarness
-from fmn.training.checkpoint import load_run
+from fmn.training.checkpoint import load_config, load_run
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 
@@ -95,10 +96,19 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small:
     values = json.loads((workspace / "out" / "newclasses.json").read_text())
     assert values == found.values
     assert [len(names) for names in values["held_out"]] == [1, 1]
-    for run, names in zip(sorted((workspace / "out" / "trained").iterdir()), [1, 1], strict=True):
+    for run in sorted((workspace / "out" / "trained").iterdir()):
         state = read_run_state(run)
         assert state is not None
-        assert state.classes == 4 - names
+        assert state.classes == 4 - 1
+    systems = [load_config(run).system for run in sorted((workspace / "out" / "trained").iterdir())]
+    assert sorted(systems) == ["fmn", "fmn", "two_classifiers", "two_classifiers"]
+    rows = {row["what"]: row for row in values["rows"]}
+    for count in ("1 pair", "2 pairs"):
+        names = [f"{count}, {name}" for name in (UNMAPPED, HIDDEN, RAW_MEANS)]
+        own, *others = (np.mean([block["class_map"] for block in rows[name]["new"].values()]) for name in names)
+        told = next(note for note in values["notes"] if note.startswith(f"{count}, class mAP"))
+        for name, other in zip(names[1:], others, strict=True):
+            assert f"{name.partition(', ')[2]} {own - other:+.1f} [" in told
     runs = {path: path.stat().st_mtime_ns for path in (workspace / "out" / "trained").glob("*/checkpoint.safetensors")}
     again = learn_new_classes(manifest_of(workspace), config, workspace / "out", **options)
     assert again.values == found.values
@@ -137,3 +147,18 @@ def test_the_command_refuses_pairs_that_are_no_numbers(workspace: Path, monkeypa
         refused = CliRunner().invoke(app, ["newclasses", "--pairs", pairs])
         assert refused.exit_code == 2
         assert "no numbers of pairs" in refused.output
+
+
+def test_a_lead_is_the_mean_over_draws_with_the_interval_of_students_t() -> None:
+    def figures(*values: float) -> list[dict[str, Any]]:
+        return [{"new": {way: {"class_map": value} for way in ("a", "b")}} for value in values]
+
+    rows = {
+        f"5 pairs, {UNMAPPED}": figures(50, 54, 58),
+        f"5 pairs, {HIDDEN}": figures(47, 50, 53),
+        f"5 pairs, {RAW_MEANS}": figures(10, 10, 10),
+    }
+    # differences 3, 4, 5: sd 1, and t of 2 degrees of freedom is 4.303; 40, 44, 48: sd 4
+    (told,) = leads(rows, [1, 5])
+    assert f"{HIDDEN} +4.0 [+1.5, +6.5]" in told
+    assert f"{RAW_MEANS} +44.0 [+34.1, +53.9]" in told

@@ -24,8 +24,8 @@ from fmn.training.checkpoint import (
     save_checkpoint,
     save_config,
     save_state,
-    save_tensors,
 )
+from fmn.training.tensor_files import save_tensors
 
 CPU = torch.device("cpu")
 CLASSES = (

@@ -1,0 +1,43 @@
+"""``fmn learn``: new classes from a few pairs, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataset_tools.core.console import Terminal
+from fmn.cli.options import ComputeOptions, short
+
+
+def learn(
+    terminal: Terminal,
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run of fmn.", metavar="RUN")],
+    pairs: Annotated[
+        Path, typer.Argument(help="Manifest of pairs of new classes, rows as of train.jsonl.", metavar="PAIRS")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Learn into a copy of the run, beside it (default: RUN).", file_okay=False),
+    ] = None,
+    skip_known: Annotated[
+        bool, typer.Option("--skip-known", help="Pass over pairs of classes that the run was trained on.")
+    ] = False,
+    *,
+    options: ComputeOptions,
+) -> None:
+    """Learn new classes from a few of their pairs, without training; eval, search and predict then know them.
+
+    Example: fmn learn runs/fmn-demo pairs.jsonl --out runs/fmn-more
+    """
+    from fmn.evaluation.learn_classes import learn_classes
+
+    found = learn_classes(run, pairs, out=out, skip_known=skip_known, **options.compute, progress=terminal.progress)
+    terminal.closing(
+        "learn",
+        f"{', '.join(found.classes)}: {found.clips} clips and {found.utterances} utterances, {found.added} of them new",
+        short(found.run),
+    )
+    terminal.result(found.as_dict())
+    terminal.next(f"fmn eval {short(found.run)}")

@@ -1,0 +1,291 @@
+"""Learning new classes from a few pairs, after training: nothing that was trained changes.
+
+The pairs go to the memory of unmapped features (`fmn.models.new_class_memory`), which `fmn eval`, `fmn search` and
+`fmn predict` read beside the run's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import numpy as np
+import torch
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of, written_whole
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from fmn.data.batches import Indices, ItemTensors
+from fmn.data.items import Items, load_items
+from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.evaluation.evaluate import check_fit
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.memory import Side
+from fmn.models.new_class_memory import NewClassMemory, NewClassSide, WhitenedMeans
+from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
+from fmn.torch_threads import threads
+from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
+from fmn.training.learned_classes import NEW_CLASSES_FILE, SIDES, LearnedClasses, save_learned_classes
+from fmn.training.run_lock import run_lock
+from fmn.training.run_state import read_run_state, training_manifest
+
+
+@dataclass(frozen=True)
+class LearnSummary:
+    """What `learn_classes` did.
+
+    Attributes:
+        run: the folder that knows the new classes. classes: their ids.
+        clips, utterances: distinct items that they are known by. added: those of them that were not known before.
+    """
+
+    run: Path
+    classes: tuple[str, ...]
+    clips: int
+    utterances: int
+    added: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "run": str(self.run)}
+
+
+def learn_classes(
+    run: Path,
+    pairs: Path,
+    *,
+    out: Path | None = None,
+    skip_known: bool = False,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> LearnSummary:
+    """Writes the classes of some pairs into a trained run; pairs that are written already change nothing.
+
+    Args:
+        run: folder of a trained run of fmn.
+        pairs: rows as of train.jsonl or test.jsonl, of classes that the run was not trained on.
+        out: a copy of the run that learns them instead, in the same folder as ``run``.
+        skip_known: leave out the pairs of classes that the run was trained on, which are refused otherwise.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; null: one a core.
+        progress: told how far it is.
+
+    Raises:
+        InputError: the run has no memories that its score reads; a class is known; a pair has no features, or other
+            ones than the run was trained with; or what the run was trained on is not there any more.
+        StoppedError: another command uses the folder, or the disk is full; the same call goes on.
+    """
+    chosen = find_device(device)
+    source = load_run(run, chosen)
+    _network(source)
+    items = _new_items(load_items(pairs, root), source, skip_known=skip_known)
+    prepared = load_features(items, source.config, device=chosen, jobs=jobs, progress=progress)
+    _check_features(source, prepared)
+    folder = out or run
+    with run_lock(folder):
+        if folder.resolve() != run.resolve():
+            _copy_run(run, folder)
+        loaded = load_run(folder, chosen)
+        with threads(loaded.config.training.threads):
+            memory = loaded.learned.memory if loaded.learned else _fitted(loaded, root, chosen, jobs, progress)
+            learned = _with_items(loaded, memory, prepared)
+        before = loaded.learned.items if loaded.learned else {}
+        added = sum(len(learned.items[side]) - len(before.get(side, ())) for side in SIDES)
+        if added or not loaded.learned:
+            save_learned_classes(folder, learned)
+    counts = [len(learned.items[side]) for side in SIDES]
+    return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added)
+
+
+@contextmanager
+def giving_vectors(model: FeatureMemoryNetwork) -> Iterator[None]:
+    """Codes hold the vectors that new classes are learned from, for the time of a ``with`` block."""
+    model.gives_vectors = True
+    try:
+        yield
+    finally:
+        model.gives_vectors = False
+
+
+def item_vectors(
+    model: FeatureMemoryNetwork, data: ItemTensors, clips: Indices, utterances: Indices
+) -> dict[Side, list[torch.Tensor]]:
+    """The vectors of clips and of utterances that `fmn.models.new_class_memory` keeps."""
+    with giving_vectors(model):
+        codes = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
+    return dict(zip(SIDES, map(_vectors, codes), strict=True))
+
+
+def fitted_memory(
+    model: FeatureMemoryNetwork, data: ItemTensors, clips: Indices, utterances: Indices
+) -> dict[Side, NewClassSide]:
+    """The memory without new classes: statistics and class means of the items that the run was fitted to."""
+    memory: dict[Side, NewClassSide] = {}
+    found = item_vectors(model, data, clips, utterances)
+    classes = data.clip_classes[data.on_device(clips)], data.utterance_classes[data.on_device(utterances)]
+    for side, of_side in zip(SIDES, classes, strict=True):
+        parts = tuple(WhitenedMeans.fit(vectors.float(), of_side) for vectors in found[side])
+        memory[side] = NewClassSide(parts, tuple(part.old[:0] for part in parts), of_side[:0])
+    return memory
+
+
+def with_rows(side: NewClassSide, vectors: Sequence[torch.Tensor], classes: torch.Tensor) -> NewClassSide:
+    """A side that holds the items with these vectors and classes, and no others."""
+    rows = tuple(part.whitened(vector.float()) for part, vector in zip(side.parts, vectors, strict=True))
+    return NewClassSide(side.parts, rows, classes)
+
+
+def written_memory(
+    model: FeatureMemoryNetwork, data: ItemTensors, old: tuple[Indices, Indices], new: tuple[Indices, Indices]
+) -> NewClassMemory:
+    """The memory of new classes by the clips and utterances of the old ones and of the new ones, which may repeat."""
+    memory, memorized = fitted_memory(model, data, *old), {}
+    new = np.unique(new[0]), np.unique(new[1])
+    vectors = item_vectors(model, data, *new)
+    for side, indices, classes in zip(SIDES, new, (data.clip_classes, data.utterance_classes), strict=True):
+        numbers = torch.unique(classes[data.on_device(indices)], return_inverse=True)[1]
+        memorized[side] = with_rows(memory[side], vectors[side], numbers)
+    return memorized
+
+
+def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
+    model, score = loaded.model, loaded.config.model.score
+    if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
+        raise InputError(
+            f"The run is of {loaded.config.system} with model.score={score}, which reads no agreement of memories",
+            where=loaded.path,
+            expected="a run of fmn with the score combined, memory, s1*max or s1/max",
+            next_step="train one: fmn train --model fmn",
+        )
+    return model
+
+
+def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
+    """The items of classes that the run was not trained on."""
+    known = {label.id for label in loaded.about.classes}
+    found = [label.id for label in items.classes if label.id in known]
+    if found and (not skip_known or len(found) == len(items.classes)):
+        raise InputError(
+            f"The run was trained on {', '.join(found)} already",
+            where=items.manifest,
+            expected="pairs of new classes",
+            next_step="leave these pairs out, or pass over them with --skip-known"
+            if len(found) < len(items.classes)
+            else "name pairs of other classes",
+        )
+    rows: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
+    return items.kept(*(np.array([row.class_id not in known for row in part], dtype=bool) for part in rows))
+
+
+def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
+    if prepared.failures:
+        name, error = next(iter(prepared.failures.items()))
+        raise InputError(
+            f"{len(prepared.failures)} files have no features; the first, {name}: {error.found}",
+            where=prepared.items.manifest,
+            expected="pairs that can all be learned",
+            next_step="take their pairs out of the file, or replace the files",
+        )
+    check_fit(loaded, prepared.data)
+    _check_sources(loaded, prepared)
+
+
+def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
+    if prepared.sources != loaded.about.sources:
+        raise InputError(
+            "The features were computed otherwise than in training (other weights or versions of libraries)",
+            where=loaded.path,
+            expected="the encoders, weights and libraries that the run was trained with",
+            next_step="restore them, or train again",
+        )
+
+
+def _copy_run(run: Path, out: Path) -> None:
+    """Copies what a run is into a folder beside it; the checkpoint comes last, so that half a copy is no run."""
+    if out.resolve().parent != run.resolve().parent:
+        raise InputError(
+            "A run says where its training manifest is relative to its own folder",
+            where=out,
+            expected=f"a folder beside {run}",
+            next_step=f"name one: --out {run.resolve().parent / out.name}",
+        )
+    if (out / CHECKPOINT_FILE).is_file():
+        if sha256_of(out / CHECKPOINT_FILE) == sha256_of(run / CHECKPOINT_FILE):
+            return
+        raise InputError(
+            "There is another run already", where=out, expected=f"a copy of {run}, or nothing", next_step="name another"
+        )
+    for name in (CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, NEW_CLASSES_FILE, CHECKPOINT_FILE):
+        if (run / name).is_file():
+            with written_whole(out / name) as partial:
+                copyfile(run / name, partial)
+
+
+def _fitted(
+    loaded: LoadedRun, root: Path | None, device: torch.device, jobs: int | None, progress: Progress
+) -> NewClassMemory:
+    """Of the run's own training items, from the manifest that it was trained on."""
+    state = read_run_state(loaded.path)
+    manifest = None if state is None else training_manifest(loaded.path, state)
+    if state is None or manifest is None or not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
+        raise InputError(
+            "What the run was trained on is not there, or has changed",
+            where=manifest or loaded.path,
+            expected="the training manifest of the run: new classes are compared with its items",
+            next_step="restore the manifest, or train again",
+        )
+    prepared = load_features(load_items(manifest, root), loaded.config, device=device, jobs=jobs, progress=progress)
+    _check_sources(loaded, prepared)
+    clips = np.flatnonzero([row.id in set(state.fitted_clips) for row in prepared.items.clips])
+    utterances = np.flatnonzero([row.id in set(state.fitted_utterances) for row in prepared.items.utterances])
+    return fitted_memory(_network(loaded), prepared.data, clips, utterances)
+
+
+def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureDataset) -> LearnedClasses:
+    """What the run knows of new classes, with the items of ``prepared``; contents that it knows already are left."""
+    items, data, model = prepared.items, prepared.data, _network(loaded)
+    before = loaded.learned
+    numbers = np.arange(len(items.clips)), np.arange(len(items.utterances))
+    vectors = item_vectors(model, data, *numbers)
+    labels = {label.id: label for label in before.classes} if before else {}
+    ids = {row.class_id for row in items.clips}
+    for label in items.classes:
+        if label.id in ids and labels.setdefault(label.id, label) != label:
+            raise InputError(
+                f"The class {label.id!r} differs from the one of this name that was learned before",
+                where=items.manifest,
+                expected="the same action, subject and object",
+                next_step="give it another name, or learn into a fresh copy of the run",
+            )
+    classes = tuple(labels[name] for name in sorted(labels))
+    index = {label.id: number for number, label in enumerate(classes)}
+    sides: dict[Side, NewClassSide] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    contents: dict[str, tuple[str, ...]] = {}
+    both: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
+    for side, rows in zip(SIDES, both, strict=True):
+        held = memory[side]
+        known = dict(zip(before.sha256s[side], before.items[side], strict=True)) if before else {}
+        old_index = [index[before.classes[number].id] for number in held.classes.tolist()] if before else []
+        fresh = [number for number, row in enumerate(rows) if row.sha256 not in known]
+        every = [*known.items(), *((rows[number].sha256, rows[number].id) for number in fresh)]
+        of = torch.tensor([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=torch.int64)
+        order = sorted(range(len(every)), key=lambda at: every[at][0])
+        at_fresh = data.on_device(np.array(fresh, dtype=np.int64))
+        added = with_rows(held, [vector[at_fresh] for vector in vectors[side]], of)
+        joined = (torch.cat([old, new])[order] for old, new in zip(held.rows, added.rows, strict=True))
+        sides[side] = NewClassSide(held.parts, tuple(joined), of[order].to(data.device))
+        names[side] = tuple(every[at][1] for at in order)
+        contents[side] = tuple(every[at][0] for at in order)
+    return LearnedClasses(sha256_of(loaded.path / CHECKPOINT_FILE), classes, names, contents, sides)
+
+
+def _vectors(codes: Embeddings) -> list[torch.Tensor]:
+    return [codes[name] for name in sorted(codes) if name.startswith("vector_")]

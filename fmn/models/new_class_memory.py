@@ -1,0 +1,143 @@
+"""Few-shot classes: a memory of unmapped features, written after training and read beside the mapped one.
+
+The mapped space is made for the classes of the training; what tells others apart is lost there. So classes that are
+learned later are kept by whitened features that no class loss shaped, and by the mapped ones where these help, too.
+
+An item is a few vectors (`clip_vectors`, `utterance_vectors`). Each is standardized and whitened by the covariance
+within the classes of the training, shrunk towards a multiple of the identity. A class is the mean of its items; the
+length of a mean of n items is taken without what chance adds to it (the spread within classes / n), or classes of few
+items would lose against those of many. An item's shares of the classes, old and new, are a softmax over its cosines
+with their means, averaged over its vectors. The shares of the new classes are taken from what the mapped memory
+says of the old ones (`gated_agreement`): without new classes nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fmn.data.sequences import Sequences
+from fmn.models.memory import Side
+
+SHRINKAGE = 0.1  # of the covariance; from 0.1 to 0.8 it made no difference on real development corpora
+TEMPERATURE = 0.05
+SEGMENTS = 4
+LEAST_LENGTH = 0.1  # of a mean, squared, as a share of what the means of the old classes have on average
+
+
+def clip_vectors(features: Tensor, mapped: Tensor) -> tuple[Tensor, ...]:
+    """Standardized features [N, Dv] and mapped vectors [N, D] of clips as `WhitenedMeans` take them."""
+    return features, mapped
+
+
+def utterance_vectors(states: Tensor, audio: Sequences) -> tuple[Tensor, ...]:
+    """The Bi-LSTM's vectors [M, 2U], and the means of the quarters of the utterances, [M, 4F], in order."""
+    return states, segment_means(audio)
+
+
+def segment_means(audio: Sequences) -> Tensor:
+    """[M, T, F] → [M, SEGMENTS · F]: means of consecutive parts; of one that is empty, the mean of the whole."""
+    steps = torch.arange(audio.frames.shape[1], device=audio.frames.device)
+    segment = steps * SEGMENTS // audio.lengths[:, None]  # [M, T]; behind the end it is SEGMENTS or more
+    parts = torch.arange(SEGMENTS, device=steps.device)
+    inside = (segment[:, None] == parts[:, None]).to(audio.frames.dtype)  # [M, SEGMENTS, T]
+    whole = audio.inside[:, None].to(inside.dtype)
+    inside = torch.where(inside.any(dim=2, keepdim=True), inside, whole)
+    return ((inside / inside.sum(dim=2, keepdim=True)) @ audio.frames).flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class WhitenedMeans:
+    """Class means of one kind of vector.
+
+    Attributes:
+        mean, scale: [D], of the items of the training. whitening: [D, D], applied to standardized vectors.
+        old: [C, D] means of the old classes, each divided by its length less chance.
+        spread: [], mean squared distance of an item from the mean of its class. usual: [], mean squared length of the
+            means of the old classes.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    whitening: Tensor
+    old: Tensor
+    spread: Tensor
+    usual: Tensor
+
+    @classmethod
+    def fit(cls, vectors: Tensor, classes: Tensor) -> WhitenedMeans:
+        """From vectors [N, D] of the items of the training and their classes [N]."""
+        found, number = torch.unique(classes, return_inverse=True)
+        mean, scale = vectors.mean(0), vectors.std(0, correction=0).clamp(min=1e-6)
+        rows = ((vectors - mean) / scale).double()
+        within = rows - _means(rows, number, len(found))[number]
+        values, axes = torch.linalg.eigh(within.T @ within / len(rows))
+        even = values.mean().clamp(min=1e-12)
+        shrunk = (1 - SHRINKAGE) * values.clamp(min=0) + SHRINKAGE * even
+        whitening = ((axes * shrunk.rsqrt()) @ axes.T).to(vectors.dtype)
+        rows = rows.to(vectors.dtype) @ whitening
+        means = _means(rows, number, len(found))
+        spread = (rows - means[number]).square().sum() / max(1, len(rows) - len(found))
+        empty = cls(mean, scale, whitening, means, spread, means.square().sum(1).mean())
+        return cls(mean, scale, whitening, empty.directed(means, number.bincount()), spread, empty.usual)
+
+    def whitened(self, vectors: Tensor) -> Tensor:
+        """[N, D] → [N, D]."""
+        return ((vectors - self.mean) / self.scale) @ self.whitening
+
+    def directed(self, means: Tensor, counts: Tensor) -> Tensor:
+        """Means [K, D] of so many items [K], divided by their lengths less what chance adds."""
+        squares = means.square().sum(1) - self.spread / counts
+        return means / torch.maximum(squares, LEAST_LENGTH * self.usual).sqrt()[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class NewClassSide:
+    """The memory of clips, or of utterances.
+
+    Attributes:
+        parts: one for each vector of an item.
+        rows: of each part the whitened vectors [n, D] of the items that were written.
+        classes: [n], their classes, from 0 to the number of new classes.
+    """
+
+    parts: tuple[WhitenedMeans, ...]
+    rows: tuple[Tensor, ...]
+    classes: Tensor
+
+    def shares(self, vectors: Sequence[Tensor]) -> Tensor:
+        """Of N items, given by their vectors, the shares [N, K] of the new classes."""
+        cosines = torch.stack([self._cosines(*each) for each in zip(self.parts, self.rows, vectors, strict=True)])
+        old = len(self.parts[0].old)
+        return (cosines.mean(0) / TEMPERATURE).softmax(dim=1)[:, old:]
+
+    def _cosines(self, part: WhitenedMeans, rows: Tensor, vectors: Tensor) -> Tensor:
+        counts = self.classes.bincount()
+        means = torch.cat([part.old, part.directed(_means(rows, self.classes, len(counts)), counts)])
+        return functional.normalize(part.whitened(vectors.float()), dim=1) @ means.T
+
+
+NewClassMemory = Mapping[Side, NewClassSide]
+"""What the classes that were learned after training are known by, on either side."""
+
+
+def gated_agreement(agreement: Tensor, of_clips: Tensor, of_utterances: Tensor) -> Tensor:
+    """[N, M]: the agreement of old classes, where both are of one, and of new classes.
+
+    Args:
+        agreement: [N, M] of the mapped memory.
+        of_clips: [N, K] shares of the new classes.
+        of_utterances: [M, K], the same.
+    """
+    old = (1 - of_clips.sum(1))[:, None] * (1 - of_utterances.sum(1))
+    return old * agreement + of_clips @ of_utterances.T
+
+
+def _means(rows: Tensor, classes: Tensor, count: int) -> Tensor:
+    """[N, D], [N] → [count, D]."""
+    one_hot = functional.one_hot(classes, count).to(rows.dtype)
+    return one_hot.T @ rows / one_hot.sum(0)[:, None]

@@ -1,0 +1,54 @@
+"""Classes that are held out of training: which, and the manifest without them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.core.seeds import training_generator
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.studies.validation_harness import ValidationHarness
+
+
+def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Path:
+    """Writes the training manifest less the pairs of some classes into ``folder``; its name tells which."""
+    digest = hashlib.sha256("\n".join([sha256_of(manifest), *sorted(classes)]).encode()).hexdigest()[:12]
+    path = folder / "manifests" / f"without-{digest}.jsonl"
+    if not path.is_file():
+        write_rows(path, (row for row in read_rows(manifest, SplitPairRow) if row.label.id not in classes))
+    return path
+
+
+def held_out_classes(bench: ValidationHarness, count: int, classes: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Ids of the classes to hold out: those named, or some drawn that have items on either side of fold 0."""
+    items, parts = bench.prepared.items, bench.parts
+    complete = [
+        label.id
+        for number, label in enumerate(items.classes)
+        if all(
+            (kinds[chosen] == number).any()
+            for kinds, chosen in (
+                (items.clip_classes, parts.train_clips),
+                (items.clip_classes, parts.validation_clips),
+                (items.utterance_classes, parts.train_utterances),
+                (items.utterance_classes, parts.validation_utterances),
+            )
+        )
+    ]
+    unknown = [name for name in classes if name not in complete]
+    if unknown or len(complete) - (len(classes) or count) < 2:
+        raise InputError(
+            f"No class with items on both sides of fold 0 is called {', '.join(unknown)}"
+            if unknown
+            else f"Of {len(complete)} classes {len(classes) or count} cannot be held out",
+            where=items.manifest,
+            expected=f"some of: {', '.join(complete)}; at least two have to be left to train on",
+            next_step="name others with --classes, or fewer with --held-out",
+        )
+    if classes:
+        return tuple(sorted(classes))
+    drawn = training_generator(seed, "held-out classes").choice(len(complete), size=count, replace=False)
+    return tuple(sorted(complete[index] for index in drawn))

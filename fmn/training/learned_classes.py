@@ -1,0 +1,121 @@
+"""The file of classes that a run learned after training: new_classes.safetensors, beside its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import ClassLabel
+from fmn.models.new_class_memory import NewClassMemory, NewClassSide, WhitenedMeans
+from fmn.training.tensor_files import load_tensors, save_tensors
+
+NEW_CLASSES_FILE = "new_classes.safetensors"
+NEW_CLASSES_FORMAT = "fmn.new-classes/1"
+SIDES: tuple[Any, ...] = ("video", "audio")
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedClasses:
+    """Classes that a run learned after training.
+
+    Attributes:
+        checkpoint: SHA-256 of the checkpoint that their vectors are of.
+        classes: the new ones, in order of their ids.
+        items: by side, the ids of the items that were written, in the order of the memory's rows.
+        sha256s: of their contents, in the same order.
+        memory: what they are known by.
+    """
+
+    checkpoint: str
+    classes: tuple[ClassLabel, ...]
+    items: Mapping[str, tuple[str, ...]]
+    sha256s: Mapping[str, tuple[str, ...]]
+    memory: NewClassMemory
+
+    @property
+    def note(self) -> str:
+        """What must be said wherever results of the run are shown."""
+        names = ", ".join(label.id for label in self.classes)
+        counts = f"{len(self.items['video'])} clips and {len(self.items['audio'])} utterances"
+        return f"Classes learned after training, from {counts}: {names}."
+
+
+class _Header(msgspec.Struct):
+    checkpoint: str
+    classes: tuple[ClassLabel, ...]
+    items: dict[str, tuple[str, ...]]
+    sha256s: dict[str, tuple[str, ...]]
+
+
+def save_learned_classes(run: Path, learned: LearnedClasses) -> None:
+    """Writes runs/NAME/new_classes.safetensors."""
+    tensors: dict[str, Tensor] = {}
+    for side in SIDES:
+        held = learned.memory[side]
+        tensors[f"{side}.classes"] = held.classes
+        for number, (part, rows) in enumerate(zip(held.parts, held.rows, strict=True)):
+            tensors[f"{side}.{number}.rows"] = rows
+            tensors |= {f"{side}.{number}.{field.name}": getattr(part, field.name) for field in fields(part)}
+    header = _Header(learned.checkpoint, learned.classes, dict(learned.items), dict(learned.sha256s))
+    about = msgspec.json.encode(header).decode()
+    save_tensors(run / NEW_CLASSES_FILE, tensors, {"format": NEW_CLASSES_FORMAT, "about": about})
+
+
+def load_learned_classes(run: Path, checkpoint: Path, device: torch.device) -> LearnedClasses | None:
+    """The classes that a run learned; None where it learned none.
+
+    Raises:
+        InputError: the file cannot be read, or is of another checkpoint.
+    """
+    path = run / NEW_CLASSES_FILE
+    if not path.is_file():
+        return None
+    try:
+        tensors, header = load_tensors(path, NEW_CLASSES_FORMAT, device)
+        about = msgspec.json.decode(header["about"], type=_Header)
+        memory = {side: _side(tensors, side) for side in SIDES}
+        _check(about, memory)
+    except (InputError, KeyError, ValueError, RecursionError) as error:
+        raise InputError(
+            error.found if isinstance(error, InputError) else f"The file cannot be understood: {error}",
+            where=path,
+            expected="a file written by fmn learn",
+            next_step="remove it and learn again",
+        ) from error
+    if about.checkpoint != sha256_of(checkpoint):
+        raise InputError(
+            "The new classes were learned by another checkpoint than the one beside them",
+            where=path,
+            expected=f"the checkpoint with the SHA-256 {about.checkpoint}",
+            next_step="remove the file and learn again: fmn learn RUN PAIRS",
+        )
+    return LearnedClasses(about.checkpoint, about.classes, about.items, about.sha256s, memory)
+
+
+def _side(tensors: Mapping[str, Tensor], side: str) -> NewClassSide:
+    count = sum(name.startswith(f"{side}.") and name.endswith(".rows") for name in tensors)
+    parts = tuple(
+        WhitenedMeans(**{field.name: tensors[f"{side}.{number}.{field.name}"] for field in fields(WhitenedMeans)})
+        for number in range(count)
+    )
+    rows = tuple(tensors[f"{side}.{number}.rows"] for number in range(count))
+    return NewClassSide(parts, rows, tensors[f"{side}.classes"])
+
+
+def _check(about: _Header, memory: NewClassMemory) -> None:
+    """Raises ValueError where header and tensors do not fit together."""
+    for side in SIDES:
+        held = memory[side]
+        counts = {len(about.items[side]), len(about.sha256s[side]), len(held.classes), *map(len, held.rows)}
+        if len(counts) != 1 or not held.parts:
+            raise ValueError(f"the {side} memory has rows of {sorted(counts)} items")
+        if sorted(set(held.classes.tolist())) != list(range(len(about.classes))):
+            raise ValueError(f"the {side} memory has not each of the {len(about.classes)} classes")

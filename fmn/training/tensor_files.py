@@ -1,0 +1,70 @@
+"""Files of tensors with a header: safetensors, written whole, read strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import written_whole
+from fmn.renamed_keys import new_tensor_name
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    """Writes a safetensors file: the same content gives the same bytes."""
+    with written_whole(path) as partial:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial, header)
+        _order_header(partial)
+
+
+def _order_header(path: Path) -> None:
+    """Sorts what the header says beside the tensors: safetensors writes it in any order, and one run is one file."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(text.ljust(length))
+
+
+def load_tensors(path: Path, wanted: str, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file of the format ``wanted``, by name, and its header.
+
+    Raises:
+        InputError: it cannot be read, or is of another format.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            header = file.metadata() or {}
+            if header.get("format") != wanted:
+                raise wrong_format(path, header, wanted)
+            return {new_tensor_name(name): file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def wrong_format(path: Path, header: Mapping[str, str], wanted: str) -> InputError:
+    """The refusal of a file of another format."""
+    return InputError(
+        f"The format is {header.get('format')!r}",
+        where=path,
+        expected=wanted,
+        next_step="train again with another --run, or use the version of fmn that wrote it",
+    )
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """The refusal of a file that is damaged, or lacks something in its header."""
+    return InputError(
+        f"The header has no {error}" if isinstance(error, KeyError) else f"The file cannot be read: {error}",
+        where=path,
+        expected="a safetensors file written by fmn train",
+        next_step="remove the folder and train again",
+    )

@@ -1,0 +1,202 @@
+"""fmn learn: new classes are found afterwards, old figures stay until then, the same pairs change nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import fmn.evaluation.learn_classes as learn_module
+import fmn.evaluation.predict as predict_module
+import fmn.search.gallery_search as search_module
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import ClassLabel, PredictionRow, SplitPairRow, read_rows, write_rows
+from fmn.cli.main import app
+from fmn.config import Config, with_values
+from fmn.data.items import load_items
+from fmn.data.loading import load_features
+from fmn.evaluation.evaluate import all_codes, evaluate
+from fmn.evaluation.learn_classes import learn_classes
+from fmn.evaluation.predict import predict, with_new_classes
+from fmn.search.gallery_search import search
+from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
+from fmn.training.learned_classes import NEW_CLASSES_FILE, SIDES, LearnedClasses
+from fmn.training.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+NEW = "wash_thing2"
+CPU = torch.device("cpu")
+
+
+def rows_of(workspace: Path, name: str, *classes: str) -> list[SplitPairRow]:
+    rows = read_rows(workspace / "manifests" / f"{name}.jsonl", SplitPairRow)
+    return [row for row in rows if not classes or row.label.id in classes]
+
+
+@pytest.fixture
+def run(workspace: Path, small: Config) -> Path:
+    """A run that was trained on three of the four classes."""
+    manifest = workspace / "manifests" / "fewer.jsonl"
+    write_rows(manifest, [row for row in rows_of(workspace, "train") if row.label.id != NEW])
+    train(manifest, with_values(small, {"training.epochs": 6}), workspace / "runs" / "old")
+    return workspace / "runs" / "old"
+
+
+@pytest.fixture
+def pairs(workspace: Path) -> Path:
+    path = workspace / "manifests" / "new.jsonl"
+    write_rows(path, rows_of(workspace, "train", NEW))
+    return path
+
+
+def bytes_of(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+
+
+def class_map_of(found: Any, name: str) -> float:
+    return float(np.mean([found[way]["by_class"][name]["class_map"] for way in ("audio_to_video", "video_to_audio")]))
+
+
+def test_a_learned_class_is_found_and_the_run_it_was_learned_from_stays(
+    workspace: Path, run: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = workspace / "manifests" / "test.jsonl"
+    before, files = evaluate(run, test).metrics, bytes_of(run)
+    out = workspace / "runs" / "more"
+    found = learn_classes(run, pairs, out=out)
+    assert (found.classes, found.clips, found.utterances, found.added) == ((NEW,), 5, 5, 10)
+    assert bytes_of(run) == files
+    assert (out / CHECKPOINT_FILE).read_bytes() == (run / CHECKPOINT_FILE).read_bytes()
+
+    after = evaluate(out, test)
+    assert class_map_of(after.metrics, NEW) > class_map_of(before, NEW)
+    assert class_map_of(after.metrics, NEW) > 90  # the made features say the class
+    assert any(NEW in note and "5 clips and 5 utterances" in note for note in after.notes)
+    told = next(note for note in evaluate(out, pairs).notes if "trained on" in note)
+    assert told.startswith("5 of these 5 clips and 5 of these 5 utterances")
+
+    asked = rows_of(workspace, "test", NEW)[0].utterance
+    monkeypatch.setattr(search_module, "sha256_of", lambda path: asked.sha256)  # the made files are empty, all alike
+    hits = search(out, workspace / asked.path, "speech", test, top=3).hits
+    assert [hit.class_id for hit in hits] == [NEW] * 3
+
+
+def test_the_same_pairs_change_nothing_and_parts_are_the_whole(workspace: Path, run: Path, pairs: Path) -> None:
+    rows = list(read_rows(pairs, SplitPairRow))
+    ids = sorted({row.clip.id for row in rows})
+    parts = []
+    for number, chosen in enumerate((ids[3:], ids[:3])):
+        kept = [row for row in rows if row.clip.id in chosen and row.utterance.clip in chosen]
+        parts.append(workspace / "manifests" / f"part{number}.jsonl")
+        write_rows(parts[-1], kept)
+    for number, part in enumerate(parts):
+        assert learn_classes(run, part, out=workspace / "runs" / "parts").added == (4, 6)[number]
+    whole = learn_classes(run, pairs, out=workspace / "runs" / "whole")
+    of_parts, of_whole = (load_run(workspace / "runs" / name, CPU).learned for name in ("parts", "whole"))
+    assert of_parts is not None
+    assert of_whole is not None
+    assert (of_parts.items, of_parts.sha256s) == (of_whole.items, of_whole.sha256s)
+    for side in SIDES:
+        for ours, theirs in zip(of_parts.memory[side].rows, of_whole.memory[side].rows, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)  # batches of other sizes round otherwise
+    written = (workspace / "runs" / "whole" / NEW_CLASSES_FILE).stat().st_mtime_ns
+    again = learn_classes(workspace / "runs" / "whole", pairs)
+    assert (again.added, again.clips) == (0, whole.clips)
+    assert (workspace / "runs" / "whole" / NEW_CLASSES_FILE).stat().st_mtime_ns == written
+
+
+def test_predictions_know_learned_classes_by_their_shares(
+    workspace: Path, run: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_classes(run, pairs)
+    manifest = workspace / "manifests" / "fewer.jsonl"
+    clips = {row.clip.id: row.clip for row in rows_of(workspace, "test")}
+    path = workspace / "manifests" / "clips.jsonl"
+    write_rows(path, [clips[name] for name in sorted(clips)])
+    for name in ("extract_video", "extract_audio"):
+        monkeypatch.setattr(predict_module, name, getattr(search_module, name))
+    predict(run, manifest, clips=path)
+    found = {row.id: row.class_id for row in read_rows(run / "predictions.jsonl", PredictionRow)}
+    assert {found[name] for name, clip in clips.items() if clip.class_id == NEW} == {NEW}
+
+
+def test_shares_of_learned_classes_come_first() -> None:
+    labels = [ClassLabel(id=name, action=name, subject=name, object=None) for name in "bc"]
+    learned = LearnedClasses("", tuple(labels), {}, {}, {})
+    shares, names = with_new_classes(
+        np.array([[0.75, 0.25]]), ["a", "b"], np.array([[0.2, 0.4]], dtype=np.float32), learned
+    )
+    assert names == ["a", "b", "c"]
+    np.testing.assert_allclose(shares, [[0.75 * 0.4, 0.25 * 0.4 + 0.2, 0.4]], rtol=1e-6)
+
+
+def test_pairs_of_known_classes_are_refused_or_passed_over(workspace: Path, run: Path) -> None:
+    mixed = workspace / "manifests" / "train.jsonl"
+    with pytest.raises(InputError, match="trained on wash_thing0, wash_thing1, wash_thing3 already"):
+        learn_classes(run, mixed)
+    with pytest.raises(InputError, match="already"):
+        learn_classes(run, workspace / "manifests" / "fewer.jsonl", skip_known=True)
+    assert not (run / NEW_CLASSES_FILE).exists()
+    assert learn_classes(run, mixed, skip_known=True).classes == (NEW,)
+
+
+def test_what_cannot_be_learned_right_is_refused(
+    workspace: Path, run: Path, pairs: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="relative to its own folder"):
+        learn_classes(run, pairs, out=workspace / "elsewhere" / "more")
+    cosine = workspace / "runs" / "cosine"
+    train(workspace / "manifests" / "fewer.jsonl", with_values(small, {"model.score": "cosine"}), cosine)
+    with pytest.raises(InputError, match="reads no agreement"):
+        learn_classes(cosine, pairs)
+    with pytest.raises(InputError, match="another run already"):
+        learn_classes(run, pairs, out=cosine)
+    manifest = workspace / "manifests" / "fewer.jsonl"
+    content = manifest.read_bytes()
+    write_rows(manifest, list(read_rows(manifest, SplitPairRow))[1:])
+    with pytest.raises(InputError, match="has changed"):
+        learn_classes(run, pairs)
+    manifest.write_bytes(content)
+
+    def other(*args: Any, **options: Any) -> Any:
+        found = load_features(*args, **options)
+        return replace(found, sources=("other", "audio"))
+
+    monkeypatch.setattr(learn_module, "load_features", other)
+    with pytest.raises(InputError, match="computed otherwise"):
+        learn_classes(run, pairs)
+    assert not (run / NEW_CLASSES_FILE).exists()
+
+
+def test_what_was_learned_goes_with_its_checkpoint(workspace: Path, run: Path, pairs: Path, small: Config) -> None:
+    learn_classes(run, pairs)
+    prepared = load_features(load_items(pairs), small, device=CPU)
+    assert "new_shares" in all_codes(load_run(run, CPU), prepared)[0]
+    longer = with_values(small, {"training.epochs": 7})
+    with pytest.raises(InputError, match="learned classes since"):
+        train(workspace / "manifests" / "fewer.jsonl", longer, run)
+    with pytest.raises(InputError, match="written by fmn learn alone"):
+        evaluate(run, workspace / "manifests" / "test.jsonl", update_orders=1)
+    other = workspace / "runs" / "other"
+    train(workspace / "manifests" / "fewer.jsonl", with_values(small, {"training.seed": 1}), other)
+    (other / NEW_CLASSES_FILE).write_bytes((run / NEW_CLASSES_FILE).read_bytes())
+    with pytest.raises(InputError, match="another checkpoint"):
+        load_run(other, CPU)
+    (other / NEW_CLASSES_FILE).write_bytes(b"{}")
+    with pytest.raises(InputError, match="cannot be read") as refused:
+        load_run(other, CPU)
+    assert "learn again" in str(refused.value)
+
+
+def test_the_command_says_what_was_learned(run: Path, pairs: Path) -> None:
+    done = CliRunner().invoke(app, ["learn", str(run), str(pairs), "--out", str(run.parent / "more"), "--json"])
+    assert done.exit_code == 0, done.output
+    values = json.loads(done.stdout)
+    assert (values["classes"], values["added"]) == ([NEW], 10)
+    assert (run.parent / "more" / NEW_CLASSES_FILE).is_file()
