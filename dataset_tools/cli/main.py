@@ -39,13 +39,15 @@ if TYPE_CHECKING:
 app = CommandLine(
     name="fmn-data",
     help="Build the video-speech data set of Li et al. (2022) from MPII Cooking 2 or from your own footage.",
+    is_program=True,
     no_args_is_help=True,
 )
-FOOTAGE, CLIPS, REVIEW, PAIRS = (
+FOOTAGE, CLIPS, REVIEW, PAIRS, SHARE = (
     "1. Footage",
     "2. Clips and speech",
     "3. Review",
     "4. Pairs and splits",
+    "5. Share and clean up",
 )  # panels of the help
 MERGED_SHOWN = 5
 
@@ -275,8 +277,8 @@ def retry(
     _show_build(terminal, summary, place)
 
 
-app.command(rich_help_panel=PAIRS)(export)
-app.command(rich_help_panel=PAIRS)(clean)
+app.command(rich_help_panel=SHARE)(export)
+app.command(rich_help_panel=SHARE)(clean)
 
 
 def main() -> None:

@@ -32,15 +32,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 app = CommandLine(
     name="fmn",
     help="Train, evaluate and search with the Feature Memory Network (FMN) of Li et al. (2022) and its baselines.",
+    is_program=True,
     no_args_is_help=True,
 )
 weights_app = CommandLine(help="Download pretrained weights of the video backbones.", no_args_is_help=True)
-BACKBONE, TRAIN = "1. Video backbone", "2. Train and evaluate"  # panels of the help
-USE, STUDY = "3. Search and predict", "4. Compare and study"
+TRAIN, USE = "1. Train and evaluate", "2. Search and predict"  # panels of the help
+STUDY, BACKBONE = "3. Compare and study", "4. Features and their networks"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
 app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 app.command(rich_help_panel=BACKBONE)(finetune)
-app.command(rich_help_panel=USE)(predict)
 for each in (compare, *COMMANDS):
     app.command(rich_help_panel=STUDY)(each)
 
@@ -166,6 +166,9 @@ def search(
     if text is not None:
         result = replace(result, query=text, notes=(said, *result.notes))
     _show_search(terminal, result)
+
+
+app.command(rich_help_panel=USE)(predict)
 
 
 @weights_app.command("download")
