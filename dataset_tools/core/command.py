@@ -79,7 +79,7 @@ class _WorkspaceOptions:
 
 
 class CommandLine(typer.Typer):
-    """A Typer app whose commands have the common options; a program of its own has ``--version`` and completion, too."""
+    """A Typer app whose commands have the common options; a program has ``--version`` and completion, too."""
 
     def __init__(self, *, is_program: bool = False, **settings: Any) -> None:
         super().__init__(

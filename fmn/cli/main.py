@@ -15,7 +15,7 @@ from fmn.cli.compare import compare
 from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
-from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures, titled
+from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
 from fmn.cli.studies import COMMANDS
@@ -229,20 +229,19 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
 
 
 def _show_search(terminal: Terminal, result: SearchResult) -> None:
-    from rich.table import Table
-
-    found = "utterances" if result.kind == "clip" else "clips"
-    from rich.text import Text
-
-    table = Table(title=f"{found} for {titled(Path(result.query))}, of {result.gallery}", title_justify="left")
-    for name in ("rank", "score"):
-        table.add_column(name, justify="right")
-    for name in ("class", "path") + (("text",) if result.kind == "clip" else ()):
-        table.add_column(name, overflow="fold")
+    found, who = ("utterances", "voice") if result.kind == "clip" else ("clips", "person")
+    terminal.say(f"{found} for {short(Path(result.query))}, the best {len(result.hits)} of {result.gallery:,}")
+    width = max((len(hit.class_id) for hit in result.hits), default=0)
     for hit in result.hits:
-        text = () if hit.text is None else (hit.text,)
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", *map(Text, (hit.class_id, hit.path, *text)))
-    terminal.say(table)
+        terminal.say(f"{hit.rank:>4}  {hit.score:>7.3f}  {hit.class_id:<{width}}  {who} {hit.person}")
+        terminal.say(f"      {hit.path}")
+        if hit.text is not None:
+            terminal.say(f"      “{hit.text}”")
+    terminal.say(f"  score: {_MEANING[result.kind]}; comparable within one search only")
     for note in result.notes:
         terminal.warn(note)
     terminal.result(result.as_dict())
+
+
+_OF_MODEL = "how well both fit together by the run's model, the higher the better, of any sign"
+_MEANING = {"speech": _OF_MODEL, "clip": _OF_MODEL, "words": "cosine of the words, 0 to 1 (the same words)"}
