@@ -111,7 +111,8 @@ function buttons() {
   $("again").disabled = !take || recording;
   $("next").disabled = !take || !take.usable || recording || busy;
   $("record").disabled = !lines[place];
-  $("look").disabled = !batch.length || recording || busy || !$("review").hidden;
+  $("look").disabled = !batch.length || recording || busy;
+  $("look").hidden = !$("review").hidden;
   $("look").firstChild.textContent = `Review takes (${batch.length} of ${BATCH})`;
   $("skip").disabled = !lines[place] || recording || busy;
   $("back").disabled = $("leave").disabled = $("keep").disabled = $("more").disabled = recording || busy;  // or the take were another line's
