@@ -113,7 +113,7 @@ def _show_version(is_asked: bool) -> None:
 
 
 def _program(
-    show_version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None: ...

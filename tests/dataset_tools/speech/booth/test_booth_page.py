@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.manifests import ClipRow, read_rows, write_rows
 from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.booth.skips import SkipRow
 from dataset_tools.speech.consents import consented_voices
@@ -237,6 +237,29 @@ def test_takes_are_reviewed_by_keyboard_before_any_is_kept(
     (row,) = read_recordings(workspace)
     assert row.utterance.text == "She washes an apple."
     assert 2.4 < soundfile.info(workspace.root / row.original).duration < 3.5
+
+
+def test_the_fifth_take_opens_the_review(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    listing = workspace.manifests / "clips.jsonl"
+    one, other = read_rows(listing, ClipRow)
+    more = [msgspec.structs.replace(one, id=f"s07-d21_0000{number}-000020") for number in range(10, 15)]
+    write_rows(listing, sorted([one, other, *more], key=lambda row: row.id))
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        stage.sign_in(page, "Ann")
+        seen = set()
+        for number in range(1, 6):
+            seen.add(page.evaluate("document.getElementById('video').src"))
+            stage.record(page, 1.2)
+            expect(page.locator("#review")).to_be_hidden()
+            page.keyboard.press("Enter")
+            expect(page.locator("#look")).to_contain_text(f"({number} of 5)")
+            stage.wait_until(page, "!document.getElementById('back').disabled")
+        expect(page.locator("#takes li")).to_have_count(5)
+        assert len(seen) == 5
+        assert read_recordings(workspace) == []
+        page.keyboard.press("Enter")
+        expect(page.locator("#total")).to_have_text("5 of 7 sentences recorded, 5 by you")
+    assert len(read_recordings(workspace)) == 5
 
 
 def test_a_skip_has_a_reason_that_is_counted_and_comes_last(
