@@ -24,13 +24,15 @@ from dataset_tools.core.workspace import Workspace
 app = CommandLine(
     name="fmn-data",
     help="Build the video-speech data set of Li et al. (2022) from MPII Cooking 2 or from your own footage.",
+    is_program=True,
     no_args_is_help=True,
 )
-FOOTAGE, CLIPS, REVIEW, PAIRS = (
+FOOTAGE, CLIPS, REVIEW, PAIRS, SHARE = (
     "1. Footage",
     "2. Clips and speech",
     "3. Review",
     "4. Pairs and splits",
+    "5. Share and clean up",
 )  # panels of the help
 MERGED_SHOWN = 5
 
@@ -156,8 +158,8 @@ def verify(
 
 
 app.command(rich_help_panel=CLIPS)(retry)
-app.command(rich_help_panel=PAIRS)(export)
-app.command(rich_help_panel=PAIRS)(clean)
+app.command(rich_help_panel=SHARE)(export)
+app.command(rich_help_panel=SHARE)(clean)
 
 
 def main() -> None:

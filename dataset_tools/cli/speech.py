@@ -207,7 +207,11 @@ def speech_record(
     done = len(booth.recorded())
     said = f"{done - before} sentences recorded now, {done} of {len(booth.lines)} in all"
     terminal.closing("record", said, place.recordings)
-    terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines)})
+    skips = dict(booth.skips.counts)
+    if skips:
+        reasons = ", ".join(f"{number} × {reason}" for reason, number in sorted(skips.items()))
+        terminal.say(f"  skipped: {reasons}; the sentences are in annotations/skips.jsonl")
+    terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines), "skipped": skips})
     terminal.next("fmn-data pairs")
 
 

@@ -21,8 +21,9 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -33,6 +34,7 @@ from dataset_tools.core.workspace import Workspace
 
 COMMON = "Common"
 Body = TypeVar("Body", bound=Callable[..., None])
+_SHORT_TYPES = {int: "N", float: "X", str: "TEXT"}
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 DEFAULT_JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
@@ -77,16 +79,18 @@ class _WorkspaceOptions:
 
 
 class CommandLine(typer.Typer):
-    """A Typer app whose commands have the common options."""
+    """A Typer app whose commands have the common options; a program has ``--version`` and completion, too."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, is_program: bool = False, **settings: Any) -> None:
         super().__init__(
             cls=_Group,
-            add_completion=False,
+            add_completion=is_program,
             pretty_exceptions_enable=False,
             rich_markup_mode="rich",
             **settings,
         )
+        if is_program:
+            super().callback()(_program)
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         tolerate_any_terminal()
@@ -102,12 +106,36 @@ class CommandLine(typer.Typer):
         return _registering(super().callback(invoke_without_command=True, **settings))
 
 
-class _Command(TyperCommand):
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"fmn-toolkit {version('fmn-toolkit')}")
+        raise typer.Exit
+
+
+def _program(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+class _PlainFlags:
+    """Options without a value, of which the help shows no type."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # of the command it is mixed into
+        for option in params:
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+        return params
+
+
+class _Command(_PlainFlags, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_new_names(args, _option_names(self, ctx)))
 
 
-class _Group(TyperGroup):
+class _Group(_PlainFlags, TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of the panels of the help; within one, as they were added, groups of commands last."""
         return sorted(
@@ -154,10 +182,28 @@ def _typer_function(body: Callable[..., None]) -> Callable[..., None]:
             body(terminal, **values)
 
     context = inspect.Parameter("context", _BY_NAME, annotation=typer.Context)
+    for each in options:
+        _shorten_type(each.annotation)
     every = [context, *(each.replace(kind=_BY_NAME) for each in options), *_options(CommonOptions)]
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]  # what Typer reads
     run.__annotations__ = {each.name: each.annotation for each in every}
     return run
+
+
+def _shorten_type(annotation: Any) -> None:
+    """Gives an option a short type in the help, such as ``--jobs N`` or ``--engine local | ray``, if it has none."""
+    kind, *extra = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    while (inner := get_args(kind)) and get_origin(kind) is not Literal:
+        kind = inner[0]  # of `Path | None`, `list[Path] | None`
+    for option in extra:
+        if not isinstance(option, typer.models.OptionInfo) or option.metavar is not None:
+            continue
+        if get_origin(kind) is Literal:
+            option.metavar = " | ".join(map(str, get_args(kind)))
+        elif kind is Path:
+            option.metavar = "FILE" if not option.dir_okay else "PATH" if option.file_okay else "DIR"
+        else:
+            option.metavar = _SHORT_TYPES.get(kind)
 
 
 def _refuse_options(context: typer.Context, names: Iterable[str]) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED_EXIT_CODE = 1
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # the last two turn directions around
+WIDTH_OF_FILES = 120  # columns of a table in a file or a pipe, where COLUMNS does not say
 WIDE_TERMINAL = 150  # columns: bar, counts, times and the longest note side by side
 
 
@@ -45,7 +48,7 @@ class Terminal:
         self.as_json = as_json
         self.exit_code = 0
         self._result: dict[str, Any] = {}
-        width = None if sys.stdout.isatty() else 120
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_FILES
         self.console: Console = Console(stderr=as_json, highlight=False, emoji=False, width=width)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -108,18 +111,20 @@ class Terminal:
         seconds = self._ended.get(stage, 0.0) - self._started.get(stage, 0.0)
         took = f"  in {seconds:.1f} s" if stage in self._started else ""
         place = f"  → {where}" if where is not None else ""
-        self._print_marked("[green]✓[/green]", f"{stage:<12} {count}{took}{place}")
+        _print_text(self.console, "[green]✓[/green] ", f"{stage:<12} {count}{took}{place}")
 
     def say(self, text: RenderableType) -> None:
         """A line, or a table."""
         self.close_bars()
-        is_line = isinstance(text, str)
-        self.console.print(printable(text) if isinstance(text, str) else text, soft_wrap=is_line, markup=not is_line)
+        if isinstance(text, str):
+            _print_text(self.console, "", text)
+        else:
+            self.console.print(text)
 
     def warn(self, text: str) -> None:
         """A line that must not be overlooked."""
         self.close_bars()
-        self._print_marked("[yellow]![/yellow]", text)
+        _print_text(self.console, "[yellow]![/yellow] ", text)
 
     def next(self, command: str) -> None:
         """Says what to run now."""
@@ -134,9 +139,6 @@ class Terminal:
         if count:
             self.exit_code = SOME_FAILED_EXIT_CODE
             self.warn(f"{count} failed: the reasons are in ledger.jsonl; {then}")
-
-    def _print_marked(self, sign: str, text: str) -> None:
-        self.console.print(f"{sign} {_shown(text)}", soft_wrap=True)
 
     def print_json(self) -> None:
         _print_json({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result})
@@ -164,10 +166,10 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
             _print_json({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()})
         else:
             errors = _stderr()
-            errors.print(f"[red]error:[/red] {_shown(error.found)}", soft_wrap=True)
+            _print_text(errors, "[red]error:[/red] ", error.found)
             for name, text in error.as_dict().items():
                 if name != "found":
-                    errors.print(f"  {name + ':':<10}{_shown(text)}", soft_wrap=True)
+                    _print_text(errors, f"  {name + ':':<10}", text)
         raise typer.Exit(error.exit_code) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -214,16 +216,38 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
     )
 
 
+def _print_text(console: Console, sign: str, text: str) -> None:
+    """Prints a text after a sign; a terminal breaks it between words only, so that paths stay whole.
+
+    Args:
+        console: where to; in a file or a pipe, every line stays one.
+        sign: with rich's markup.
+        text: shown as it is: brackets are no markup, control characters are escaped.
+    """
+    from rich.text import Text
+
+    shown = Text.from_markup(sign)
+    indent = " " * (len(shown) or len(text) - len(text.lstrip()))
+    shown.append(printable(text))
+    if console.is_terminal:
+        wrapped = (
+            textwrap.fill(
+                line,
+                console.width,
+                subsequent_indent=indent,
+                replace_whitespace=False,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for line in shown.plain.split("\n")
+        )
+        shown = Text("\n".join(wrapped), spans=shown.spans)  # of the sign, at the beginning of the first line
+    console.print(shown, soft_wrap=True)
+
+
 def printable(text: str) -> str:
     """A text in which terminals find no commands: control characters other than line breaks and tabs are escaped."""
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
-
-
-def _shown(text: str) -> str:
-    """A text as rich shows it as it is."""
-    from rich.markup import escape
-
-    return escape(printable(text))
 
 
 def tolerate_any_terminal() -> None:

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+# Short, so that a class of 32 characters stands unbroken beside its counts in 80 columns.
+_HEADS = {
+    "to_do": "to do",
+    "accepted": "accept",
+    "trimmed": "trim",
+    "rejected": "reject",
+    "corrected": "correct",
+    "skipped": "skip",
+}
+
+
 @dataclass(frozen=True)
 class ClassStatus:
     """The clips of one class.
@@ -130,9 +141,11 @@ def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
     from rich.text import Text
 
     def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-        made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        made = Table(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0)
+        )
         for number, column in enumerate(columns):
-            made.add_column(column, justify="right" if number else "left", no_wrap=True)
+            made.add_column(_HEADS.get(column, column), justify="right" if number else "left", overflow="fold")
         for row in rows:
             shown = ("" if cell in (0, None) else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
             made.add_row(*map(Text, shown))  # an annotator's name is no markup
@@ -141,7 +154,7 @@ def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
     columns = ("to_do", "accepted", "trimmed", "rejected", "corrected", "conflict")
     cells = [(row.class_id, row.clips, *(getattr(row, name) for name in columns)) for row in found.classes]
     sums = ("all", *(sum(row[place] for row in cells) for place in range(1, len(columns) + 2)))
-    tables = [table("clips", ("class", "clips", *(name.replace("_", " ") for name in columns)), [*cells, sums])]
+    tables = [table("clips", ("class", "clips", *columns), [*cells, sums])]
     if found.annotators:
         work = ("accepted", "trimmed", "rejected", "corrected", "skipped", "unusable")
         people = [

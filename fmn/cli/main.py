@@ -16,7 +16,7 @@ from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.learn import learn
-from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures, titled
+from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
 from fmn.cli.studies import COMMANDS
@@ -33,15 +33,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 app = CommandLine(
     name="fmn",
     help="Train, evaluate and search with the Feature Memory Network (FMN) of Li et al. (2022) and its baselines.",
+    is_program=True,
     no_args_is_help=True,
 )
 weights_app = CommandLine(help="Download pretrained weights of the video backbones.", no_args_is_help=True)
-BACKBONE, TRAIN = "1. Video backbone", "2. Train and evaluate"  # panels of the help
-USE, STUDY = "3. Search and predict", "4. Compare and study"
+TRAIN, USE = "1. Train and evaluate", "2. Search and predict"  # panels of the help
+STUDY, BACKBONE = "3. Compare and study", "4. Features and their networks"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
 app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 app.command(rich_help_panel=BACKBONE)(finetune)
-app.command(rich_help_panel=USE)(predict)
 for each in (compare, *COMMANDS):
     app.command(rich_help_panel=STUDY)(each)
 
@@ -170,6 +170,9 @@ def search(
     _show_search(terminal, result)
 
 
+app.command(rich_help_panel=USE)(predict)
+
+
 @weights_app.command("download")
 def download_weights(
     terminal: Terminal,
@@ -228,20 +231,19 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
 
 
 def _show_search(terminal: Terminal, result: SearchResult) -> None:
-    from rich.table import Table
-
-    found = "utterances" if result.kind == "clip" else "clips"
-    from rich.text import Text
-
-    table = Table(title=f"{found} for {titled(Path(result.query))}, of {result.gallery}", title_justify="left")
-    for name in ("rank", "score"):
-        table.add_column(name, justify="right")
-    for name in ("class", "path") + (("text",) if result.kind == "clip" else ()):
-        table.add_column(name, overflow="fold")
+    found, who = ("utterances", "voice") if result.kind == "clip" else ("clips", "person")
+    terminal.say(f"{found} for {short(Path(result.query))}, the best {len(result.hits)} of {result.gallery:,}")
+    width = max((len(hit.class_id) for hit in result.hits), default=0)
     for hit in result.hits:
-        text = () if hit.text is None else (hit.text,)
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", *map(Text, (hit.class_id, hit.path, *text)))
-    terminal.say(table)
+        terminal.say(f"{hit.rank:>4}  {hit.score:>7.3f}  {hit.class_id:<{width}}  {who} {hit.person}")
+        terminal.say(f"      {hit.path}")
+        if hit.text is not None:
+            terminal.say(f"      “{hit.text}”")
+    terminal.say(f"  score: {_MEANING[result.kind]}; comparable within one search only")
     for note in result.notes:
         terminal.warn(note)
     terminal.result(result.as_dict())
+
+
+_OF_MODEL = "how well both fit together by the run's model, the higher the better, of any sign"
+_MEANING = {"speech": _OF_MODEL, "clip": _OF_MODEL, "words": "cosine of the words, 0 to 1 (the same words)"}

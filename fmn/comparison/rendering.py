@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fmn.comparison.comparison_plan import describe
@@ -18,8 +19,14 @@ SYSTEM_NAMES = ("configurations", "seeds", "parameters", *COST_NAMES, "class_cro
 
 
 def rich_tables(values: Mapping[str, Any]) -> list[RichTable]:
-    """`blocks` for a terminal."""
-    return [to_rich(block, padding=(0, 0)) for block in blocks(values)]
+    """`blocks` for a terminal; a note that stands below several of them is said once, below the last."""
+    tables: list[RichTable] = []
+    said: set[str] = set()
+    for block in reversed(blocks(values)):
+        new = replace(block, notes=[note for note in block.notes if note not in said])
+        said.update(new.notes)
+        tables.append(to_rich(new, padding=(0, 0)))
+    return tables[::-1]
 
 
 def markdown(values: Mapping[str, Any]) -> str:

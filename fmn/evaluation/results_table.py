@@ -41,7 +41,7 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
     ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])
     columns = ("query → gallery", "metric", "system", *ks, "rank in class")
     said = (WHAT_THEY_ARE, RANK_IN_CLASS, *_no_evidence(results), *notes)
-    return to_rich(Table(title, columns, _sections(results, METRICS), said, left=range(3)), no_wrap=())
+    return to_rich(Table(title, columns, _sections(results, METRICS), said, left=range(3)), padding=(0, 0))
 
 
 def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:
@@ -55,7 +55,9 @@ def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> Ric
     }
     names = next(iter(chosen.values()))["audio_to_video"]["class"]
     columns = ("query → gallery", "relevant", "system", *names)
-    return to_rich(Table(title, columns, _sections(chosen, RELEVANCE), (WHAT_CHOSEN_ARE,), left=range(3)), no_wrap=())
+    return to_rich(
+        Table(title, columns, _sections(chosen, RELEVANCE), (WHAT_CHOSEN_ARE,), left=range(3)), padding=(0, 0)
+    )
 
 
 def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> list[list[Row]]:
@@ -64,7 +66,9 @@ def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, st
     sections = []
     for direction, direction_name in DIRECTIONS.items():
         block = first[direction]
-        head = f"{direction_name}  ({block['queries']:,} queries, gallery {block['gallery']:,})"
+        heads = iter(
+            (direction_name, f"{block['queries']:,} queries", f"{block['gallery']:,} in gallery")
+        )  # a line each
         rows = []
         for metric, metric_name in metrics.items():
             entries = [(name, result[direction], "bold") for name, result in results.items()]
@@ -73,8 +77,8 @@ def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, st
                 figures = [number(value) + _spread(found, metric, k) for k, value in found[metric].items()]
                 if metric == "instance_hit":
                     figures.append(_rank_in_class(found, block))
-                rows.append(Row((head, metric_name, name, *figures), style))
-                head = metric_name = ""  # said once
+                rows.append(Row((next(heads, ""), metric_name, name, *figures), style))
+                metric_name = ""  # said once
         sections.append(rows)
     return sections
 

@@ -56,13 +56,15 @@ def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> Ri
     Args:
         table: its title may hold rich's markup, its other texts are taken as they are.
         no_wrap: columns, counted from 0, whose texts are never broken.
-        look: further arguments of `rich.table.Table`.
+        look: arguments of `rich.table.Table` in place of those that all tables have.
     """
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table as RichTable
     from rich.text import Text
 
     caption = escape("\n".join(table.notes)) if table.notes else None
+    look = {"box": SIMPLE_HEAD, "pad_edge": False, **look}
     made = RichTable(title=table.title, title_justify="left", caption=caption, caption_justify="left", **look)
     for column, name in enumerate(table.head):
         made.add_column(name, justify="left" if column in table.left else "right", no_wrap=column in no_wrap)

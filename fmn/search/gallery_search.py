@@ -5,7 +5,7 @@ The gallery is encoded once and the encoder of the queries is loaded once, for a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +40,8 @@ class Hit:
     Attributes:
         rank: from 1. score: the higher, the better; comparable within one search only.
         id: of the clip or the utterance. class_id: its class. path: its file, relative to the workspace.
-        text: what an utterance says; None for a clip.
+        person: who is seen in a clip, or the voice that speaks an utterance.
+        text: what an utterance says; of a clip, what the utterance says that describes it, or None.
     """
 
     rank: int
@@ -48,6 +49,7 @@ class Hit:
     id: str
     class_id: str
     path: str
+    person: str
     text: str | None
 
 
@@ -170,6 +172,7 @@ class Gallery:
         self.rows = [row for row in rows if row.sha256 in self._features.values]
         if not self.rows:
             raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
+        self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; what the rows were extracted by is not needed any more
         self._embeddings = self._encoded_rows()
 
@@ -186,7 +189,10 @@ class Gallery:
             raise InputError(error.found, where=query, expected=f"a file with {kind}", next_step=error.next_step)
         scores = self._scores(found.values[asked.sha256], joint_space(self._features, found))
         order = np.argsort(-scores, kind="stable")[:top].tolist()
-        hits = tuple(hit_of(self.rows[index], rank, float(scores[index])) for rank, index in enumerate(order, start=1))
+        hits = tuple(
+            hit_of(self.rows[index], rank, float(scores[index]), self._sentences)
+            for rank, index in enumerate(order, start=1)
+        )
         return SearchResult(str(query), kind, hits, len(self.rows), self._notes(found))
 
     def _extract(self, media: list[Media], *, is_clip: bool, networks: Networks | None = None) -> FeatureSet:
@@ -248,6 +254,15 @@ class Gallery:
         )
 
 
-def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float) -> Hit:
-    """A row as a hit."""
-    return Hit(rank, score, row.id, row.class_id, row.path, getattr(row, "text", None))
+def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float, sentences: Mapping[str, str]) -> Hit:
+    """A row as a hit; ``sentences`` are those of clips, by id."""
+    if isinstance(row, ClipRow):
+        return Hit(rank, score, row.id, row.class_id, row.path, row.person, sentences.get(row.id))
+    return Hit(rank, score, row.id, row.class_id, row.path, row.voice, row.text)
+
+
+def sentences_of_clips(manifest: Path) -> dict[str, str]:
+    """What is said of each clip, by its id, from utterances.jsonl beside a manifest, if there is such a file."""
+    utterances = manifest.parent / "utterances.jsonl"
+    rows = read_rows(utterances, UtteranceRow) if utterances.is_file() else ()
+    return {row.clip: row.text for row in rows if row.clip is not None}

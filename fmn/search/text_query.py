@@ -17,7 +17,7 @@ from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.utterance_writer import write_utterance
-from fmn.search.gallery_search import SearchResult, gallery_rows, hit_of
+from fmn.search.gallery_search import SearchResult, gallery_rows, hit_of, sentences_of_clips
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
@@ -75,7 +75,8 @@ def search_words(
     utterances = gallery_rows(manifest, "clip", everything=everything, root=root)
     scores = _scores(asked, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
     ranked = sorted((row for row in clips if row.id in scores), key=lambda row: (-scores[row.id], row.id))
-    hits = tuple(hit_of(row, rank, scores[row.id]) for rank, row in enumerate(ranked[:top], start=1))
+    said = sentences_of_clips(manifest)
+    hits = tuple(hit_of(row, rank, scores[row.id], said) for rank, row in enumerate(ranked[:top], start=1))
     notes = ["Ranked by the words of the clips' sentences; the model took no part."]
     if not hits:
         notes.append("No sentence has any of these words.")

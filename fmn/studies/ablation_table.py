@@ -29,8 +29,6 @@ def ablation_table(values: Mapping[str, Any], *, title: str) -> RichTable:
         values: what ablation.json holds.
         title: what was trained on.
     """
-    from rich.box import SIMPLE_HEAD
-
     first = values["rows"][0]
     ks = tuple(first["audio_to_video"]["class_hit"])
     head = ("slots", "mAP", "difference", *(f"{short}\n@{k}" for short in SHORT.values() for k in ks))
@@ -43,7 +41,7 @@ def ablation_table(values: Mapping[str, Any], *, title: str) -> RichTable:
         for name in ("chance", "ceiling")
     ]
     table = Table(title, ("class hit@k, percent", *head), (*sections, references), values["notes"])
-    return to_rich(table, no_wrap=range(len(table.head)), box=SIMPLE_HEAD, pad_edge=False)
+    return to_rich(table, no_wrap=range(len(table.head)))
 
 
 def ablation_text(values: Mapping[str, Any]) -> str:

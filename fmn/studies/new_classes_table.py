@@ -25,8 +25,6 @@ def new_classes_table(values: Mapping[str, Any], *, title: str) -> RichTable:
         values: what newclasses.json holds.
         title: what was trained on.
     """
-    from rich.box import SIMPLE_HEAD
-
     head = _head(values)
     count = (len(head) - 2) // 2  # figures of a direction
     spread = {0, count - 1, count, 2 * count - 1}  # those whose deviation has room: at the first k, and the last one
@@ -38,7 +36,7 @@ def new_classes_table(values: Mapping[str, Any], *, title: str) -> RichTable:
             section.append(Row((f"  {name}", written, *narrow), style))
         sections.append(section)
     table = Table(title, [name.replace(" ", "\n") for name in head], sections, values["notes"])
-    return to_rich(table, no_wrap=range(len(head)), box=SIMPLE_HEAD, pad_edge=False)
+    return to_rich(table, no_wrap=range(len(head)))
 
 
 def new_classes_text(values: Mapping[str, Any]) -> str:

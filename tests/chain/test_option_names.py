@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,49 @@ def test_commands_are_listed_in_the_order_of_the_work() -> None:
     root = COMMANDS[""]
     assert root.list_commands(None)[0] == "data"
     listed = COMMANDS["data"].list_commands(None)
-    work = ["standin", "classes", "build", "speech", "annotate", "pairs"]
+    work = ["standin", "classes", "build", "speech", "annotate", "pairs", "export"]
     assert [name for name in listed if name in work] == work
-    assert root.list_commands(None).index("train") < root.list_commands(None).index("eval")
+    of_fmn = [name for name in root.list_commands(None) if name in ("train", "eval", "search", "compare", "finetune")]
+    assert of_fmn == ["train", "eval", "search", "compare", "finetune"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_at_80_columns_has_room_for_its_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = CliRunner().invoke(app, [*name.split(), "--help"]).output
+    assert max(map(len, text.splitlines())) <= 80
+    assert "[[" not in text
+    assert not [
+        word for word in ("<bool>", "<int", "<float", "<str", "BOOLEAN") if word in text.partition("Options")[2]
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["data", "--version"]])
+def test_the_version_is_that_of_the_package(arguments: list[str]) -> None:
+    ended = CliRunner().invoke(app, arguments)
+    assert (ended.exit_code, ended.output) == (0, f"fmn-toolkit {metadata.version('fmn-toolkit')}\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "typed", "expected"),
+    [
+        ("fmn.cli.main", "fmn tr", ["train"]),
+        ("fmn.cli.main", "fmn train --video", ["--video-encoder"]),
+        ("dataset_tools.cli.main", "fmn-data speech rec", ["record"]),
+        ("dataset_tools.cli.main", "fmn-data build --engine r", ["ray"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_values(module: str, typed: str, expected: list[str]) -> None:
+    program = typed.split()[0]
+    asked = {
+        f"_{program.replace('-', '_').upper()}_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+        "PYTHONPATH": ":".join(sys.path),
+    }
+    code = f"import sys; sys.argv = [{program!r}]; from {module} import main; main()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=asked)
+    assert ended.stdout.split() == expected, ended.stderr
 
 
 @pytest.mark.parametrize("module", ["dataset_tools.cli.main", "fmn.cli.main"])

@@ -3,7 +3,7 @@
 // go up as a 16-bit wav, and are judged by the server, by the same rules as every other utterance.
 
 const $ = (id) => document.getElementById(id);
-const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29;
+const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29, BATCH = 5, RENEWED_MS = 60_000;
 const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the right one?"], [/too short|no sound in it/, "Too short. Press space, speak, then press space again."],
   [/too long/, "Too long."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."], [/quiet/, "Rather quiet. Come closer to the microphone."],
   [/noisy/, "Rather noisy. Is there a quieter place?"]];
@@ -11,6 +11,8 @@ const WORKLET = `registerProcessor("samples", class extends AudioWorkletProcesso
   process(inputs) { if (inputs[0][0]) this.port.postMessage({ at: currentFrame, data: inputs[0][0].slice() }); return true; } });`;
 
 let voice = localStorage.getItem("voice") || "", who = localStorage.getItem("who") || "";
+let batch = [];  // takes that are not kept yet, in order: {clip, sentence, sound, text, kind}
+const skipped = new Set();
 let lines = [], place = 0, opening = null, context = null, parts = null, first = 0, last = 0, take = null, busy = false, starting = false;
 
 async function ask(path, options) {
@@ -23,7 +25,7 @@ async function ask(path, options) {
 
 function plain(text) {
   const hints = HINTS.filter(([pattern]) => pattern.test(text)).map(([, hint]) => hint);
-  return hints.length ? `${hints.join(" ")} (${text})` : text;
+  return hints.join(" ") || text;
 }
 
 const on = (clip) => `?clip=${encodeURIComponent(clip)}&voice=${encodeURIComponent(voice)}`;
@@ -38,23 +40,61 @@ async function load() {
     name.textContent = one.label; count.textContent = `${one.done} / ${one.of}`;
     row.append(name, count); return row;
   }));
+  $("whole").textContent = `By class: ${state.classes.filter((one) => one.done === one.of).length} of ${state.classes.length} complete`;
   const done = lines.filter((line) => line.recorded).length;
   const own = lines.filter((line) => line.own).length;
-  $("total").textContent = `${done} of ${lines.length} sentences recorded` + (own ? `, ${own} by you` : "");
+  $("total").textContent = `${done} of ${lines.length} sentences recorded` + (own ? `, ${own} by you` : "") + (skipped.size ? `, ${skipped.size} skipped` : "");
+  $("share").value = lines.length ? done / lines.length : 0;
+  $("mine").hidden = !own;
+  $("own").replaceChildren(...lines.filter((line) => line.own).map((line) => item(line.sentence,
+    button("Listen", () => listenTo(recordingOf(line.clip)), `Listen: ${line.sentence}`),
+    button("Again", () => again(line.clip), `Record again: ${line.sentence}`))));
   $("welcome").hidden = state.admitted; $("booth").hidden = !state.admitted; $("who").textContent = who;
   return state;
 }
 
+function item(text, ...more) {
+  const row = document.createElement("li");
+  row.append(text, " ", ...more); return row;
+}
+
+function button(text, action, label) {
+  const made = document.createElement("button");
+  made.type = "button"; made.textContent = text; made.setAttribute("aria-label", label);
+  made.addEventListener("click", action); return made;
+}
+
+const recordingOf = (clip) => `recordings/${encodeURIComponent(clip)}?voice=${encodeURIComponent(voice)}`;
+
+function listenTo(url) { if (parts === null && !busy) { play(url); $("playback").play(); } }
+
+function mode(name) {  // what is seen: speak, reasons or review
+  $("speak").hidden = name === "review"; $("review").hidden = name !== "review";
+  $("keys").hidden = name !== "speak"; $("reasons").hidden = name !== "reasons"; $("decide").hidden = name !== "review";
+}
+
 function show() {
-  take = null;
+  take = null; mode("speak");
   const line = lines[place];
-  $("sentence").textContent = line ? line.sentence : "Everything is recorded. Thank you!";
-  $("record").disabled = !line;
+  const left = lines.some((one) => !one.recorded);
+  $("sentence").textContent = line ? line.sentence : left ? "Others are recording what is left. Thank you!" : "Everything is recorded. Thank you!";
   if (line) { const url = `clips/${encodeURIComponent(line.clip)}`; if (!$("video").src.endsWith(url)) $("video").src = url; }
   for (const row of $("classes").children) row.classList.toggle("now", !!line && row.dataset.class === line.class);
   say(line && line.recorded ? "This one is recorded; another take takes its place." : "", "");
-  play(line && line.own ? `recordings/${encodeURIComponent(line.clip)}?voice=${encodeURIComponent(voice)}` : null);
-  if (line) ask(`api/shown${on(line.clip)}`, { method: "POST" }).catch(() => {});  // others are given other lines
+  play(line && line.own ? recordingOf(line.clip) : null);
+  buttons();
+}
+
+function review() {
+  mode("review"); take = null; play(null); say("", "");
+  $("takes").replaceChildren(...batch.map((one) => {
+    const state = document.createElement("small");
+    state.textContent = one.text; state.className = one.kind;
+    return item(one.sentence, state,
+      button("Listen", () => listenTo(URL.createObjectURL(one.sound)), `Listen: ${one.sentence}`),
+      button("Again", () => again(one.clip), `Record again: ${one.sentence}`),
+      button("Discard", () => discard(one), `Discard: ${one.sentence}`));
+  }));
   buttons();
 }
 
@@ -70,7 +110,12 @@ function buttons() {
   $("listen").disabled = !$("playback").src || recording;
   $("again").disabled = !take || recording;
   $("next").disabled = !take || !take.usable || recording || busy;
-  $("skip").disabled = $("back").disabled = $("leave").disabled = recording || busy;  // or the take were another line's
+  $("record").disabled = !lines[place];
+  $("look").disabled = !batch.length || recording || busy;
+  $("look").hidden = !$("review").hidden;
+  $("look").firstChild.textContent = `Review takes (${batch.length} of ${BATCH})`;
+  $("skip").disabled = !lines[place] || recording || busy;
+  $("back").disabled = $("leave").disabled = $("keep").disabled = $("more").disabled = recording || busy;  // or the take were another line's
 }
 
 function say(text, kind) { $("said").textContent = text; $("said").className = kind; }
@@ -136,6 +181,7 @@ async function stop() {
     if (heard.refusal !== null) say(`Please once more: ${plain(heard.refusal)}`, "bad");
     else if (heard.warnings.length) say(`Doubtful, better once more: ${plain(heard.warnings.join("; "))}`, "doubt");
     else say(`Good (${heard.duration_s.toFixed(1)} s).`, "good");
+    take.text = $("said").textContent; take.kind = $("said").className;
   } catch (error) { waiting(error); }
   busy = false; buttons();
 }
@@ -145,25 +191,67 @@ function waiting(error) {  // the take stays in the page; the booth judges it ag
   say(error.away ? `${error.message} The take stays here: press Enter when the booth is back.` : plain(error.message), "bad");
 }
 
-async function keep() {
+async function next() {  // the take waits for the review
   if ($("next").disabled) return;
+  const { clip, sentence } = lines[place], { sound, text = "Not judged yet.", kind = "" } = take;
+  batch = [...batch.filter((one) => one.clip !== clip), { clip, sentence, sound, text, kind }];
+  take = null;
+  if (batch.length >= BATCH) review(); else await forward();
+}
+
+async function keep() {
   busy = true; say("Keeping…", ""); buttons();
-  try {
-    await ask(`api/takes${on(lines[place].clip)}`, { method: "POST", body: take.sound });
-    take = null; lines[place].recorded = lines[place].own = true;
-    await load().catch(() => {});
-    busy = false; forward();
-  } catch (error) { busy = false; waiting(error); buttons(); }
+  let failed = null;
+  for (const one of batch) {
+    try {
+      await ask(`api/takes${on(one.clip)}`, { method: "POST", body: one.sound });
+      one.kept = true;
+    } catch (error) { failed = error; one.text = plain(error.message); one.kind = "bad"; if (error.away) break; }
+  }
+  batch = batch.filter((one) => !one.kept); busy = false;
+  if (!failed) { await forward(); return; }
+  await load().catch(() => {});
+  review();
+  say(failed.away ? `${failed.message} The takes stay here: press Enter when the booth is back.` : "These were not kept.", "bad");
 }
 
-function forward() {  // to the next line that is not recorded, round the end; rather to one that nobody else sees
-  const order = lines.map((_, index) => (place + 1 + index) % lines.length);
-  const open = order.find((index) => !lines[index].recorded && !lines[index].held) ?? order.find((index) => !lines[index].recorded);
-  place = open === undefined ? lines.length : open;
-  show();
+function discard(one) {
+  if (busy) return;
+  batch = batch.filter((other) => other !== one);
+  if (batch.length) review(); else forward();
 }
 
-function back() { place = (Math.min(place, lines.length) - 1 + lines.length) % lines.length; show(); }
+async function claim(index) {  // whether the line is this speaker's; one that another has is not
+  const clips = [...batch.map((one) => one.clip), ...(lines[index] ? [lines[index].clip] : [])];
+  const said = await ask(`api/lines?voice=${encodeURIComponent(voice)}`, { method: "POST", body: JSON.stringify(clips) }).catch(() => ({ held: [] }));
+  return !lines[index] || !said.held.includes(lines[index].clip);
+}
+
+async function go(order) {  // to the first of these lines that no other speaker has
+  busy = true; buttons();
+  let found = lines.length;
+  for (const index of order) if (await claim(index)) { found = index; break; }
+  if (found === lines.length) await claim(found);
+  place = found; busy = false;
+  if (found === lines.length && batch.length) review(); else show();
+}
+
+const round = (from, step) => lines.map((_, index) => (from + step * (1 + index) + 2 * lines.length) % lines.length);
+
+async function forward() {  // to the next line that is not recorded, round the end; those that were skipped come last
+  await load().catch(() => {});
+  const open = round(place, 1).filter((index) => !lines[index].recorded && !lines[index].held && !batch.some((one) => one.clip === lines[index].clip));
+  await go(open.sort((one, other) => skipped.has(lines[one].clip) - skipped.has(lines[other].clip)));
+}
+
+const back = () => go(round(Math.min(place, lines.length), -1));
+const again = (clip) => { if (parts === null && !busy) go([lines.findIndex((line) => line.clip === clip)]); };
+
+async function skip(reason) {
+  skipped.add(lines[place].clip);
+  await ask(`api/skips${on(lines[place].clip)}`, { method: "POST", body: JSON.stringify({ reason }) }).catch(() => {});
+  await forward();
+}
 
 function wav(chunks, rate) {
   const length = chunks.reduce((sum, one) => sum + one.length, 0), view = new DataView(new ArrayBuffer(44 + 2 * length));
@@ -197,24 +285,33 @@ $("welcome").addEventListener("submit", async (event) => {
   } catch (error) { $("refused").textContent = error.message; }
 });
 $("leave").addEventListener("click", () => { localStorage.clear(); location.reload(); });
-addEventListener("beforeunload", (event) => { if (take && take.usable) event.preventDefault(); });  // it is not kept yet
+addEventListener("beforeunload", (event) => { if (batch.length || (take && take.usable)) event.preventDefault(); });  // not kept yet
 for (const [id, action] of Object.entries({ record: () => (parts === null ? start() : stop()), listen: () => $("playback").play(),
-  again: start, next: keep, back: back, skip: () => { place = (place + 1) % lines.length; show(); } }))
+  again: start, next, back, skip: () => mode("reasons"), stay: () => mode("speak"), look: review, keep, more: forward }))
   $(id).addEventListener("click", () => { $(id).blur(); action(); });
+for (const reason of document.querySelectorAll("[data-reason]")) reason.addEventListener("click", () => skip(reason.dataset.reason));
+const KEYS = {
+  keys: { " ": "record", l: "listen", a: "again", Enter: "next", b: "back", s: "skip", r: "look" },
+  decide: { Enter: "keep", Escape: "more" },
+  reasons: { Escape: "stay" },
+};
 document.addEventListener("keydown", (event) => {
   if ($("booth").hidden || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   const focused = event.target.closest("button, a, summary, input");
   if (focused && (focused.matches("input") || event.key === " " || event.key === "Enter")) return;  // it is the button's
-  const id = { " ": "record", l: "listen", a: "again", Enter: "next", b: "back", s: "skip" }[event.key.length > 1 ? event.key : event.key.toLowerCase()];
-  if (!id) return;
+  const seen = Object.keys(KEYS).find((id) => !$(id).hidden), key = event.key.length > 1 ? event.key : event.key.toLowerCase();
+  const pressed = seen === "keys" || !(Number(key) > 0) ? $(KEYS[seen][key])  // a number: the reason, or the take to listen to
+    : document.querySelectorAll(seen === "reasons" ? "[data-reason]" : "#takes button:first-of-type")[key - 1];
+  if (!pressed) return;
   event.preventDefault();
-  if (!$(id).disabled) $(id).click();
+  if (!pressed.disabled) pressed.click();
 });
+setInterval(() => { if (!$("booth").hidden) claim(place); }, RENEWED_MS);
 
 async function enter() {
   await load();
   if ($("booth").hidden) return;
-  place = -1; forward();
+  place = -1; await forward();
   microphone().catch(noMicrophone);
 }
 $("all").open = matchMedia("(min-width: 48rem)").matches;

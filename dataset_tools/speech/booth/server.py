@@ -20,6 +20,7 @@ from dataset_tools.core.web_application import guarded_application, json_body
 from dataset_tools.core.web_server import Address, serve
 from dataset_tools.manifests import SpeakerFacts, resolve
 from dataset_tools.speech.booth.sessions import Booth, as_json
+from dataset_tools.speech.booth.skips import SkipReason
 
 MOST_BYTES = 8 * 2**20
 """Of an upload: half a minute at 96 kHz, 16 bits, and something to spare."""
@@ -43,6 +44,12 @@ class _Speaker(msgspec.Struct):
     same: bool | None = None
     anew: bool = False
     speaker: SpeakerFacts = SpeakerFacts()
+
+
+class _Skip(msgspec.Struct):
+    """Why a speaker skips a sentence."""
+
+    reason: SkipReason
 
 
 def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], None]) -> None:
@@ -70,7 +77,8 @@ def make_app(booth: Booth, token: str) -> web.Application:
         web.get("/{token}/clips/{clip}", page.clip),
         web.get("/{token}/recordings/{clip}", page.recording),
         web.post("/{token}/api/speakers", page.speaker),
-        web.post("/{token}/api/shown", page.shown),
+        web.post("/{token}/api/lines", page.lines),
+        web.post("/{token}/api/skips", page.skip),
         web.post("/{token}/api/check", page.check),
         web.post("/{token}/api/takes", page.take),
     ]
@@ -119,9 +127,14 @@ class _Page:
             voice = await asyncio.to_thread(admit, given.name)
         return web.json_response({"voice": voice})
 
-    async def shown(self, request: web.Request) -> web.StreamResponse:
-        clip, voice = self._line_of(request)
-        self._booth.hold(clip, voice)
+    async def lines(self, request: web.Request) -> web.StreamResponse:
+        wanted, voice = await json_body(request, list[str]), self._voice_of(request)
+        held = self._booth.hold([clip for clip in wanted if clip in self._booth.lines], voice)
+        return web.json_response({"held": held})
+
+    async def skip(self, request: web.Request) -> web.StreamResponse:
+        (clip, _), given = self._line_of(request), await json_body(request, _Skip)
+        self._booth.skips.add(clip, self._booth.lines[clip].sentence, given.reason)
         return web.json_response({})
 
     async def check(self, request: web.Request) -> web.StreamResponse:
@@ -141,12 +154,16 @@ class _Page:
         Raises:
             web.HTTPException: there is no such line, or the speaker has not agreed.
         """
-        clip, voice = request.query.get("clip", ""), request.query.get("voice", "")
+        clip = request.query.get("clip", "")
         if clip not in self._booth.lines:
             raise web.HTTPNotFound
+        return clip, self._voice_of(request)
+
+    def _voice_of(self, request: web.Request) -> str:
+        voice = request.query.get("voice", "")
         if not self._booth.consents.is_admitted(voice):
             raise web.HTTPForbidden
-        return clip, voice
+        return voice
 
 
 def _file(path: Path | None) -> web.StreamResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -22,6 +22,7 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, write_rows
+from dataset_tools.speech.booth.skips import Skips
 from dataset_tools.speech.clip_sentences import assign_texts
 from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import assemble
@@ -30,7 +31,7 @@ from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, mea
 from dataset_tools.speech.recordings import RecordingRow, add_recording, merge_recordings, read_recordings
 
 HELD_S = 180.0
-"""How long a line that a speaker sees is not given to others."""
+"""How long a line that a speaker has is not given to others; the page asks anew every minute."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Booth:
             )
         self.clips: Mapping[str, ClipRow] = {clip.id: clip for clip in clips}
         self.lines = self._lines()
+        self.skips = Skips(reviews_path(workspace).with_name("skips.jsonl"))
         self._held: dict[str, tuple[str, float]] = {}
 
     def _lines(self) -> dict[str, Line]:
@@ -134,9 +136,17 @@ class Booth:
             if any(row.id not in used for row in merge_recordings((), read_recordings(self.workspace))):
                 self._use_recordings(ledger)
 
-    def hold(self, clip_id: str, voice: str) -> None:
-        """Notes that a speaker sees a line: others are given other ones for a while."""
-        self._held[clip_id] = (voice, time.monotonic() + HELD_S)
+    def hold(self, clip_ids: Collection[str], voice: str) -> list[str]:
+        """Takes lines for a speaker, in place of those taken before: nobody else is given them for a while.
+
+        Returns:
+            Those that another speaker has, who keeps them.
+        """
+        others = [clip_id for clip_id in clip_ids if self._is_held(clip_id, voice)]
+        self._held = {clip_id: held for clip_id, held in self._held.items() if held[0] != voice}
+        until = time.monotonic() + HELD_S
+        self._held |= {clip_id: (voice, until) for clip_id in clip_ids if clip_id not in others}
+        return others
 
     def _is_held(self, clip_id: str, voice: str) -> bool:
         holder, until = self._held.get(clip_id, (voice, 0.0))
@@ -145,7 +155,7 @@ class Booth:
     def state(self, voice: str = "") -> dict[str, Any]:
         """How far it is: every class with what is done, and every line in its order.
 
-        Of a line: whether anybody recorded it, whether ``voice`` did, and whether another speaker sees it now.
+        Of a line: whether anybody recorded it, whether ``voice`` did, and whether another speaker has it now.
         """
         done = self.recorded()
         own = {row.utterance.clip for row in read_recordings(self.workspace) if row.utterance.voice == voice} & done

@@ -156,3 +156,34 @@ def test_control_characters_of_others_are_shown_and_not_obeyed(capsys: pytest.Ca
     said = capsys.readouterr()
     assert (said.out + said.err).count(r"a\x1b]0;title\x07b\x9b2Jc\u202ed\re") == 6
     assert not set(said.out + said.err) & set("\x1b\x07\x9b\u202e\r")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_terminal_breaks_texts_between_words_and_never_a_path(columns: int) -> None:
+    path = "/data/mpii-cooking-2/a-folder-with-a-long-name/clips/s13-d21_000194-000243_w2of3.mp4"
+    note = "The video features come from the small demo network, not from the I3D trained on Kinetics. 手" * 2
+    terminal = Terminal(as_json=False)
+    screen = io.StringIO()
+    terminal.console = Console(width=columns, file=screen, force_terminal=True, color_system=None)
+    terminal.warn(note)
+    terminal.say(f"  next: fmn train {path}")
+    terminal.closing("clips", "2 clips", path)
+    lines = screen.getvalue().splitlines()
+    assert " ".join(screen.getvalue().split()).startswith(f"! {note}")
+    assert sum(path in line for line in lines) == 2
+    assert all(len(line) <= columns for line in lines if path not in line)
+    assert all(line.startswith(("! ", "  ", "✓ ")) for line in lines)
+
+
+def test_a_pipe_gets_every_text_as_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal(as_json=False).warn("word " * 100)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_columns_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns, expected in (("60", 60), (None, 120)):
+        monkeypatch.setenv("COLUMNS", columns) if columns else monkeypatch.delenv("COLUMNS")
+        Terminal(as_json=False).say(Table("name", expand=True))
+        assert {len(line) for line in capsys.readouterr().out.splitlines()} == {expected}

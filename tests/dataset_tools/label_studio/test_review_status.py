@@ -76,6 +76,18 @@ def test_the_tables_add_up(reviewed: Workspace) -> None:
     assert "Gwet's AC1" in text
 
 
+def test_at_80_columns_the_table_of_classes_is_whole(reviewed: Workspace) -> None:
+    found = status(reviewed)
+    long = "take-out_spatula_frying-pan"  # the longest class that is shipped
+    found = replace(found, classes=tuple(replace(one, class_id=long, clips=1234) for one in found.classes))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(status_tables(found)[0])
+    head = next(line for line in capture.get().splitlines() if line.startswith("class"))
+    assert head.split() == ["class", "clips", "to", "do", "accept", "trim", "reject", "correct", "conflict"]
+    assert capture.get().count(f"{long} ") == len(found.classes)
+
+
 @pytest.mark.parametrize("name", ["[/]@x.org", "[red]ann[/red]", "[link=https://x.org]bob"])
 def test_annotators_names_are_shown_as_they_are(reviewed: Workspace, name: str) -> None:
     found = status(reviewed)

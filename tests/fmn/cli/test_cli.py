@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from dataset_tools.core.console import Terminal
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
-from fmn.cli.main import app
+from fmn.cli.main import _show_search, app
 from fmn.config import PRESETS, as_dict, as_published
+from fmn.search.gallery_search import Hit, SearchResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [
@@ -174,3 +178,21 @@ def test_every_command_has_an_example(command: list[str]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert f"Example: fmn {' '.join(command)}" in result.output
+
+
+@pytest.mark.parametrize("kind", ["speech", "clip", "words"])
+def test_at_80_columns_search_shows_paths_whole_with_person_and_sentence(kind: str) -> None:
+    path = f"clips/{'take-out_spatula_frying-pan-' * 3}s13-d21_000194-000243.mp4"
+    hits = (
+        Hit(1, -1.5, "a", "wash_hands", path, "s13", "She washes her hands."),
+        Hit(2, -2.0, "b", "peel", "b", "s1", None),
+    )
+    terminal, screen = Terminal(as_json=False), io.StringIO()
+    terminal.console = Console(width=80, file=screen, force_terminal=True, color_system=None)
+    _show_search(terminal, SearchResult("q[1].wav", kind, hits, 18, ("A note.",)))  # type: ignore[arg-type]
+    text = screen.getvalue()
+    assert path in text
+    assert "q[1].wav" in text
+    assert "She washes her hands." in text
+    assert ("voice s13" if kind == "clip" else "person s13") in text
+    assert "score: " in text

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.markup import escape
 
 import fmn.comparison.comparison_runs
 import fmn.models.baselines
@@ -22,6 +23,7 @@ from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison, describe, plan
 from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.output_files import write_files
+from fmn.comparison.rendering import rich_tables
 from fmn.comparison.results import Results
 from fmn.comparison.table import QUOTED, blocks, significantly_best
 from fmn.config import Config
@@ -450,6 +452,13 @@ def test_the_rank_in_class_stands_beside_instance_hit(results: Results) -> None:
     assert list(first.head[-2:]) == ["instance hit @25", "rank in class"]
     chance = next(row for row in first.sections[1] if row.cells[0] == "chance")
     assert chance.cells[-1] == "50.0"
+
+
+def test_in_a_terminal_a_note_of_several_tables_is_said_once(results: Results) -> None:
+    said = "\n".join(str(table.caption or "") for table in rich_tables(results.values)).splitlines()
+    noted = [note for block in blocks(results.values) for note in block.notes]
+    assert len(noted) > len(set(noted))
+    assert sorted(filter(None, said)) == sorted({escape(note) for note in noted if note})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ def shown(table: Table) -> str:
 
 
 def rows_of(table: Table) -> list[list[str]]:
-    lines = [line.replace("┃", "│")[1:-1] for line in shown(table).splitlines() if line[0] in "┃│"]
-    return [[cell.strip() for cell in line.split("│")] for line in lines]
+    """The head and the rows, a cell that is missing at the end of a row being empty."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    return [list(row) for row in zip_longest(*columns, fillvalue="")]
 
 
 def test_every_number_stands_where_it_belongs() -> None:
@@ -51,8 +53,8 @@ def test_every_number_stands_where_it_belongs() -> None:
                     row[-1] = f"{rank:.1f}"
     assert [row[3:] for row in rows[1:]] == expected
     assert [row[2] for row in rows[1:5]] == ["fmn", "other", "chance", "ceiling"]
-    assert rows[1][0] == "audio → video  (6 queries, gallery 6)"
-    assert rows[13][0] == "video → audio  (6 queries, gallery 6)"
+    for first, direction in ((1, "audio → video"), (13, "video → audio")):
+        assert [row[0] for row in rows[first : first + 12]] == [direction, "6 queries", "6 in gallery", *[""] * 9]
     assert [row[1] for row in rows[1::4]] == ["instance hit", "class hit", "class recall"] * 2
 
 
@@ -109,9 +111,23 @@ def test_the_worst_class_comes_first_and_its_share_is_said_both_ways() -> None:
         "video_to_audio": {"by_class": {"peel": of(2, 100.0, 80.0), "wash": of(1, 0.0, 30.0)}},
     }
     rows = rows_of(class_table(by_class, title="classes"))
-    assert rows[1][1:4] == ["queries", "hit@1", "mAP"]
-    assert rows[2:] == [
+    assert rows[0][1:4] == [f"audio → video\n{name}" for name in ("queries", "hit@1", "mAP")]
+    assert rows[1:] == [
         ["wash", "4", "50.0", "20.0", "1", "0.0", "30.0"],
         ["cut", "5", "0.0", "99.0", "–", "–", "–"],
         ["peel", "3", "33.3", "90.0", "2", "100.0", "80.0"],
     ]
+
+
+def test_at_80_columns_every_name_and_figure_is_whole() -> None:
+    found = {"fmn": metrics(0), "file_size (trivial)": metrics(1)}
+    for block in found["fmn"].values():
+        block["intervals"] = {name: {k: [43, 100] for k in ("1", "10", "25")} for name in ("instance_hit", "class_hit")}
+        block["intervals"]["partner_rank"] = [25.0, 79.0]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(results_table(found, title="a run"))
+    text = console.export_text()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("[43–100]") == 2 * 2 * 3
+    assert text.count("file_size") == 2 * 3

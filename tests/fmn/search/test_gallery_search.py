@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -46,15 +47,29 @@ def test_search_ranks_as_evaluation_does(
     asked = items.utterances[5] if kind == "speech" else items.clips[5]
     gallery = items.clips if kind == "speech" else items.utterances
     column = scores[:, 5] if kind == "speech" else scores[5]
+    best = np.argsort(-column, kind="stable")[:4]
+    unsaid = gallery[best[1]].id  # a clip that nothing is said of
+    said = [
+        msgspec.structs.replace(row, clip=clip.id, text=f"of {clip.id}")
+        for row, clip in zip(items.utterances, items.clips, strict=True)
+        if clip.id != unsaid
+    ]
+    write_rows(manifest.with_name("utterances.jsonl"), said)
     # The made-up features go by content hash, and the files here are empty.
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
     result = search(run, workspace / asked.path, kind, manifest, top=4)  # type: ignore[arg-type]
-    best = np.argsort(-column, kind="stable")[:4]
     assert [hit.id for hit in result.hits] == [gallery[index].id for index in best]
     assert [hit.rank for hit in result.hits] == [1, 2, 3, 4]
     np.testing.assert_allclose([hit.score for hit in result.hits], column[best], atol=1e-5)
     assert result.gallery == 12
-    assert all((hit.text is None) == (kind == "speech") for hit in result.hits)
+    if kind == "speech":
+        expected = [
+            (clip.person, f"of {clip.id}" if clip.id != unsaid else None) for clip in map(gallery.__getitem__, best)
+        ]
+        assert len({person for person, _ in expected}) > 1
+    else:
+        expected = [(gallery[index].voice, gallery[index].text) for index in best]
+    assert [(hit.person, hit.text) for hit in result.hits] == expected
     assert result.hits[0].path == gallery[best[0]].path
 
 

@@ -192,6 +192,16 @@ def record(page: Page, seconds: float) -> None:
     expect(page.locator("#record")).to_contain_text("Record")
 
 
+def keep(page: Page) -> None:
+    """Enter ends a take; those that wait for it are reviewed, and kept."""
+    page.keyboard.press("Enter")
+    wait_until(page, "!document.getElementById('look').disabled || !document.getElementById('review').hidden")
+    if page.locator("#review").is_hidden():
+        page.keyboard.press("r")
+    expect(page.locator("#keep")).to_be_enabled()
+    page.keyboard.press("Enter")
+
+
 def likeness(heard: np.ndarray, played: np.ndarray) -> float:
     """Highest normalized cross-correlation of what arrived with the sound that was played again and again."""
     track = np.concatenate([played] * (2 + len(heard) // len(played)))
@@ -221,5 +231,5 @@ def wav_bytes(tmp_path: Path) -> bytes:
 @pytest.fixture
 def stage() -> SimpleNamespace:
     """What tests of the page are made of."""
-    functions = (melody, open_booth, browser_with, wait_until, sign_in, record, is_melody, wav_bytes)
+    functions = (melody, open_booth, browser_with, wait_until, sign_in, record, keep, is_melody, wav_bytes)
     return SimpleNamespace(RATE_HZ=RATE_HZ, **{function.__name__: function for function in functions})

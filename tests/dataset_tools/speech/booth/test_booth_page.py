@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import soundfile
 from playwright.sync_api import Dialog, Page, expect
 from typer.testing import CliRunner
@@ -15,8 +16,9 @@ from typer.testing import CliRunner
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.manifests import ClipRow, read_rows, write_rows
 from dataset_tools.speech.booth.sessions import Booth
+from dataset_tools.speech.booth.skips import SkipRow
 from dataset_tools.speech.consents import consented_voices
 from dataset_tools.speech.recordings import read_recordings
 
@@ -44,7 +46,7 @@ def test_record_pressed_while_the_microphone_question_is_open_starts_one_recorde
         page.keyboard.press("Space")
         expect(page.locator("#said")).to_contain_text("Good (2.")  # not 4, 6, …
         assert page.evaluate("window.asked") == 1
-        page.keyboard.press("Enter")
+        stage.keep(page)
         expect(page.locator("#total")).to_contain_text("1 of 2")
     (row,) = read_recordings(workspace)
     assert stage.is_melody(workspace.root / row.original)
@@ -67,7 +69,11 @@ def test_a_take_is_never_anothers_line(workspace: Workspace, stage: SimpleNamesp
             page.keyboard.press(key)
         expect(page.locator("#said")).to_contain_text("Good (")
         expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
-        page.keyboard.press("s")  # now it is left, and with it the take
+        page.keyboard.press("s")
+        page.keyboard.press("Escape")  # not left
+        expect(page.locator("#next")).to_be_enabled()
+        page.keyboard.press("s")
+        page.keyboard.press("4")  # now it is left, and with it the take
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         expect(page.locator("#next")).to_be_disabled()
     assert read_recordings(workspace) == []
@@ -81,7 +87,8 @@ def test_space_and_enter_on_a_focused_button_are_its_own(
         stage.record(page, 1.5)
         expect(page.locator("#said")).to_contain_text("Good (")
         page.focus("#skip")
-        page.keyboard.press("Enter")  # would keep the take
+        page.keyboard.press("Enter")  # would end the take
+        page.keyboard.press("1")
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         page.focus("#back")
         page.keyboard.press("Space")  # would record
@@ -94,6 +101,8 @@ def test_space_and_enter_on_a_focused_button_are_its_own(
         page.keyboard.press("Space")
         expect(page.locator("#said")).to_contain_text("Good (")
         page.keyboard.press("s")
+        page.keyboard.press("3")
+        expect(page.locator("#next")).to_be_disabled()
         page.focus("#leave")
         page.keyboard.press("Enter")
         expect(page.locator("#welcome")).to_be_visible()
@@ -125,6 +134,10 @@ def test_a_phone_shows_all_of_it(workspace: Workspace, stage: SimpleNamespace, t
         page.click("#record")
         expect(page.locator("#said")).to_contain_text("Good (")
         page.click("#next")
+        expect(page.locator("#look")).to_be_enabled()
+        page.click("#look")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.click("#keep")
         expect(page.locator("#total")).to_contain_text("1 of 2")
 
 
@@ -137,19 +150,26 @@ def test_a_take_outlives_the_server(workspace: Workspace, stage: SimpleNamespace
         expect(page.locator("#said")).to_contain_text("Good (")
         first_booth.close()
         page.keyboard.press("Enter")
-        expect(page.locator("#said")).to_contain_text("The take stays here")
+        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         stage.record(page, 1.6)  # another one, which nobody can judge now
         expect(page.locator("#said")).to_contain_text("The take stays here")
+        page.keyboard.press("Enter")  # there is no further line
+        expect(page.locator("#takes li")).to_have_count(2)
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_contain_text("The takes stay here")
         (workspace.cache / "booth" / "tmpkilled.wav").write_bytes(b"a take that a killed booth left")
         assert rest.enter_context(stage.open_booth(workspace)) == address
         assert not list((workspace.cache / "booth").glob("*.wav"))
         page.keyboard.press("Enter")
-        expect(page.locator("#total")).to_have_text("1 of 2 sentences recorded, 1 by you")
-        page.keyboard.press("b")
-        page.keyboard.press("l")  # what was kept can be heard
+        expect(page.locator("#total")).to_have_text("2 of 2 sentences recorded, 2 by you")
+        expect(page.locator("#sentence")).to_have_text("Everything is recorded. Thank you!")
+        page.click("#mine summary")
+        page.get_by_role("button", name="Listen: She washes an apple.").click()  # what was kept can be heard
         stage.wait_until(page, "document.getElementById('playback').currentTime > 0.1")
-    (row,) = read_recordings(workspace)
-    assert stage.is_melody(workspace.root / row.original)
+        assert "recordings/s08" in page.evaluate("document.getElementById('playback').src")
+    rows = list(read_recordings(workspace))
+    assert sorted(row.utterance.clip for row in rows) == ["s07-d21_000001-000020", "s08-d21_000001-000020"]
+    assert all(stage.is_melody(workspace.root / row.original) for row in rows)
     assert (workspace.cache / "booth" / "address").stat().st_mode & 0o777 == 0o600
 
 
@@ -168,7 +188,7 @@ def test_two_speakers_are_given_different_lines_and_one_name_is_asked_about(
 ) -> None:
     assert len(list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))) == 2
     with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
-        with page.expect_response(lambda answer: "api/shown" in answer.url):
+        with page.expect_response(lambda answer: "api/lines" in answer.url):
             stage.sign_in(page, "Ann")
         expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
         assert sentence_of_another(page, stage, address, "Bob") == "She washes an apple."
@@ -188,6 +208,75 @@ def test_two_speakers_are_given_different_lines_and_one_name_is_asked_about(
             stage.sign_in(other, "ann")
             assert asked == ["Ann has recorded here before. Are you the same person?"]
             assert other.evaluate("localStorage.getItem('voice')") == voice
+
+
+def test_takes_are_reviewed_by_keyboard_before_any_is_kept(
+    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
+) -> None:
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        stage.sign_in(page, "Ann")
+        stage.record(page, 1.5)
+        page.keyboard.press("Enter")
+        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
+        stage.record(page, 2.5)
+        page.keyboard.press("Enter")  # nothing else is to be said: the review opens by itself
+        expect(page.locator("#takes li")).to_have_count(2)
+        assert read_recordings(workspace) == []
+        page.keyboard.press("2")
+        stage.wait_until(page, "document.getElementById('playback').currentTime > 0.1")
+        stage.wait_until(page, "Math.abs(document.getElementById('playback').duration - 2.6) < 0.5")
+        page.get_by_role("button", name="Discard: I cut the carrot.").press("Enter")
+        expect(page.locator("#takes li")).to_have_count(1)
+        page.get_by_role("button", name="Record again: She washes an apple.").press("Enter")
+        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
+        page.keyboard.press("r")
+        page.keyboard.press("Enter")
+        expect(page.locator("#total")).to_have_text("1 of 2 sentences recorded, 1 by you")
+        expect(page.locator("#whole")).to_have_text("By class: 1 of 2 complete")
+        expect(page.locator("#sentence")).to_have_text("I cut the carrot.")  # what was discarded is open
+    (row,) = read_recordings(workspace)
+    assert row.utterance.text == "She washes an apple."
+    assert 2.4 < soundfile.info(workspace.root / row.original).duration < 3.5
+
+
+def test_the_fifth_take_opens_the_review(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    listing = workspace.manifests / "clips.jsonl"
+    one, other = read_rows(listing, ClipRow)
+    more = [msgspec.structs.replace(one, id=f"s07-d21_0000{number}-000020") for number in range(10, 15)]
+    write_rows(listing, sorted([one, other, *more], key=lambda row: row.id))
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        stage.sign_in(page, "Ann")
+        seen = set()
+        for number in range(1, 6):
+            seen.add(page.evaluate("document.getElementById('video').src"))
+            stage.record(page, 1.2)
+            expect(page.locator("#review")).to_be_hidden()
+            page.keyboard.press("Enter")
+            expect(page.locator("#look")).to_contain_text(f"({number} of 5)")
+            stage.wait_until(page, "!document.getElementById('back').disabled")
+        expect(page.locator("#takes li")).to_have_count(5)
+        assert len(seen) == 5
+        assert read_recordings(workspace) == []
+        page.keyboard.press("Enter")
+        expect(page.locator("#total")).to_have_text("5 of 7 sentences recorded, 5 by you")
+    assert len(read_recordings(workspace)) == 5
+
+
+def test_a_skip_has_a_reason_that_is_counted_and_comes_last(
+    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
+) -> None:
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        stage.sign_in(page, "Ann")
+        page.keyboard.press("s")
+        expect(page.locator("#reasons")).to_be_visible()
+        page.keyboard.press("Space")  # records nothing
+        page.keyboard.press("2")
+        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
+        expect(page.locator("#total")).to_have_text("0 of 2 sentences recorded, 1 skipped")
+    (line,) = (workspace.root / "annotations" / "skips.jsonl").read_text().splitlines()
+    row = msgspec.json.decode(line, type=SkipRow)
+    assert (row.clip, row.sentence, row.reason) == ("s07-d21_000001-000020", "I cut the carrot.", "sentence")
+    assert "ann" not in line
 
 
 def test_who_withdrew_is_told_so_and_records_again_only_when_they_agree_anew(

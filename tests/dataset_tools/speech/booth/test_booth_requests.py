@@ -85,6 +85,43 @@ def test_nothing_is_served_without_the_secret_and_no_path_is_taken_from_a_client
     assert not list((workspace.cache / "booth").iterdir())
 
 
+def test_two_speakers_never_have_one_line(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    booth, now = Booth(workspace, CLASSES), [1000.0]
+    monkeypatch.setattr("dataset_tools.speech.booth.sessions.time.monotonic", lambda: now[0])
+    ann, bob = (booth.consents.admit(name, agreed=True) for name in ("Ann", "Bob"))
+    one, two = booth.lines
+
+    async def work(client: TestClient[Any, Any]) -> None:
+        async def held(voice: str, *clips: str) -> list[str]:
+            answer = await client.post(f"/{TOKEN}/api/lines", params={"voice": voice}, json=clips)
+            return list((await answer.json())["held"])
+
+        assert await held(ann, one) == []
+        assert await held(bob, one, two) == [one]
+        assert await held(ann, one, two) == [two]
+        now[0] += 100
+        assert await held(ann, one) == []  # asked anew: for another three minutes
+        now[0] += 100
+        assert await held(bob, one) == [one]
+        assert await held(ann, two) == []  # which gives the other one back
+        assert await held(bob, one) == []
+        now[0] += 200
+        assert await held(ann, one) == []  # Bob has not been heard of
+        skips = f"/{TOKEN}/api/skips"
+        for params, body, status in (
+            ({"clip": one, "voice": ann}, {"reason": "clip"}, 200),
+            ({"clip": one, "voice": ann}, {"reason": "x" * 9999}, 400),
+            ({"clip": "../x", "voice": ann}, {"reason": "clip"}, 404),
+            ({"clip": one, "voice": "eve"}, {"reason": "clip"}, 403),
+        ):
+            assert (await client.post(skips, params=params, json=body)).status == status
+        assert (await client.post(f"/{TOKEN}/api/lines", params={"voice": "eve"}, json=[one])).status == 403
+
+    asked(booth, work)
+    assert booth.skips.counts == {"clip": 1}
+    assert len((workspace.root / "annotations" / "skips.jsonl").read_text().splitlines()) == 1
+
+
 def test_a_take_that_a_killed_booth_had_begun_to_keep_is_used_by_the_next(
     workspace: Workspace, stage: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

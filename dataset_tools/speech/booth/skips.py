@@ -1,0 +1,47 @@
+"""Sentences skipped in the booth, with the reason: a line each in ``annotations/skips.jsonl``, without the speaker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+SkipReason = Literal["clip", "sentence", "pronunciation", "other"]
+"""The clip does not show it, the sentence is wrong, it is hard to say, or something else."""
+
+
+class SkipRow(msgspec.Struct, frozen=True, tag_field="schema", tag="fmn.skip/1"):
+    """annotations/skips.jsonl: a sentence that was skipped.
+
+    Attributes:
+        clip: id of the clip that the sentence describes. sentence: as it was shown.
+        reason: why it was skipped. time: when, UTC, ISO 8601.
+    """
+
+    clip: str
+    sentence: str
+    reason: SkipReason
+    time: str
+
+
+class Skips:
+    """The skips of one booth; ``counts`` are those since it was opened, by reason."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.counts: Counter[str] = Counter()
+
+    def add(self, clip_id: str, sentence: str, reason: SkipReason) -> None:
+        """Appends a row.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        row = SkipRow(clip_id, sentence, reason, datetime.now(UTC).isoformat(timespec="seconds"))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(row) + b"\n")
+        self.counts[reason] += 1
