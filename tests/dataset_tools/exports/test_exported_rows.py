@@ -77,18 +77,17 @@ def test_memory_does_not_grow_with_the_pairs(
         monkeypatch.setattr("dataset_tools.exports.mteb._ROW_GROUP_ROWS", 500)
     count = 6_000
     first = next(iter(read_rows(workspace.manifests / "train.jsonl", SplitPairRow)))
-    write_rows(
-        workspace.manifests / "train.jsonl",
-        (msgspec.structs.replace(first, id=f"{number:06d}") for number in range(count)),
-    )
+    tested = next(iter(read_rows(workspace.manifests / "test.jsonl", SplitPairRow)))
+    copies = [msgspec.structs.replace(first, id=f"{number:06d}") for number in range(count)]
+    write_rows(workspace.manifests / "train.jsonl", copies)
+    write_rows(workspace.manifests / "test.jsonl", [tested])
     write_rows(
         workspace.manifests / "pairs.jsonl",
-        (
-            PairRow(id=f"{number:06d}", class_id=first.label.id, clip=first.clip.id, utterance=first.utterance.id)
-            for number in range(count)
-        ),
+        [
+            PairRow(id=row.id, class_id=row.label.id, clip=row.clip.id, utterance=row.utterance.id)
+            for row in (*copies, tested)
+        ],
     )
-    write_rows(workspace.manifests / "test.jsonl", ())
     size_bytes = sum((workspace.manifests / f"{name}.jsonl").stat().st_size for name in ("train", "pairs"))
     assert size_bytes > 5e6
     export_dataset(workspace, name, tmp_path / "first")  # what is imported stays out of the count
@@ -96,7 +95,7 @@ def test_memory_does_not_grow_with_the_pairs(
     summary = export_dataset(workspace, name, tmp_path / "out")
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert summary.counts["pairs"] == {"train": count}
+    assert summary.counts["pairs"] == {"train": count, "test": 1}
     assert peak_bytes < 2e6
 
 
