@@ -76,7 +76,7 @@ def compare(
         terminal.say(table)
     for note in results.values["notes"]:
         terminal.warn(note)
-    done = len(planned.candidates) - len(results.failed)
+    done = len(results.values["systems"]) - len(results.failed)
     terminal.closing("compare", f"{done} systems", short(folder))
     terminal.say("  " + ", ".join(path.name for path in written))
     if results.failed:

@@ -197,6 +197,7 @@ def test_a_model_and_other_weights_of_it_are_not_one_joint_encoder(
     compared = done("compare", TRAIN, TEST, "--seeds", 1, *sides)
     assert list(compared["systems"]) == ["lengths"]
     assert any(note.startswith("zero_shot is left out. There is no space") for note in compared["notes"])
+    assert "1 systems" in run("compare", TRAIN, TEST, "--seeds", 1, *sides).output
     named = run("compare", TRAIN, TEST, "--seeds", 1, "--models", "lengths,zero_shot", "--json", *sides)
     assert named.exit_code == 1
     assert "There is no space" in json.loads(named.stdout)["systems"]["zero_shot"]["error"]["found"]
