@@ -347,16 +347,16 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from fmn.training import checkpoint
+from fmn.training import checkpoint, tensor_files
 from fmn.training.run_lock import run_lock
 
 def half(tensors, path, header):
     path.with_name(".tmpAb12Cd").write_bytes(b"half")  # safetensors writes to a file of its own first
     os.kill(os.getpid(), signal.SIGKILL)
 
-checkpoint.save_file = half
+tensor_files.save_file = half
 with run_lock(Path(sys.argv[1])):
-    checkpoint.save_tensors(Path(sys.argv[1]) / checkpoint.STATE_FILE, {"weights": torch.zeros(4)}, {})
+    tensor_files.save_tensors(Path(sys.argv[1]) / checkpoint.STATE_FILE, {"weights": torch.zeros(4)}, {})
 """
 
 
