@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from made_up_rows import clip_row
+from made_up_rows import clip_row, utterance_row
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import ExportedRows
@@ -94,23 +94,7 @@ def make_up(place: Workspace, count: int, media_bytes: int) -> None:
 
 def item(number: int, media_bytes: int) -> tuple[ClipRow, UtteranceRow]:
     clip = clip_row(number, f"class{number % CLASSES}", "s07-d20", 60 * number + 1, digits=9)
-    name = f"{clip.id}_en+m1"
-    utterance = UtteranceRow(
-        id=name,
-        class_id=clip.class_id,
-        clip=clip.id,
-        text="the person takes the knife and the plate out",
-        text_source="grammar",
-        language="en",
-        voice="en+m1",
-        source="synthesized",
-        engine="espeak",
-        path=f"speech/{name}.wav",
-        sample_rate_hz=16000,
-        duration_s=2.0,
-        sha256=digest_of(name, media_bytes),
-        quality={"loudness_lufs": -23.0, "warnings": []},
-    )
+    utterance = utterance_row(clip, digest_of(f"{clip.id}_en+m1", media_bytes))
     return msgspec.structs.replace(clip, sha256=digest_of(clip.id, media_bytes)), utterance
 
 

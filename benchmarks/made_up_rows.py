@@ -1,8 +1,8 @@
-"""Rows of clips that do not exist, for benchmarks that read rows and no files."""
+"""Rows of clips and utterances that do not exist, for benchmarks that read rows and no files."""
 
 from __future__ import annotations
 
-from dataset_tools.manifests import ClipRow, IntervalOrigin
+from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow
 
 FRAMES, FPS = 50, 29.4
 
@@ -29,4 +29,25 @@ def clip_row(number: int, class_id: str, sequence: str, start_frame: int, *, dig
         path=f"clips/{clip_id}.mp4",
         sha256=f"{number:064x}",
         origin=IntervalOrigin(),
+    )
+
+
+def utterance_row(clip: ClipRow, sha256: str) -> UtteranceRow:
+    """The row of the description of a clip, spoken by a synthesized voice."""
+    name = f"{clip.id}_en+m1"
+    return UtteranceRow(
+        id=name,
+        class_id=clip.class_id,
+        clip=clip.id,
+        text="the person takes the knife and the plate out",
+        text_source="grammar",
+        language="en",
+        voice="en+m1",
+        source="synthesized",
+        engine="espeak",
+        path=f"speech/{name}.wav",
+        sample_rate_hz=16000,
+        duration_s=2.0,
+        sha256=sha256,
+        quality={"loudness_lufs": -23.0, "warnings": []},
     )

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from made_up_rows import clip_row
+from made_up_rows import clip_row, utterance_row
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
@@ -35,23 +35,7 @@ def items(classes: int, each: int) -> Iterator[tuple[ClipRow, UtteranceRow]]:
     for number in range(classes * each):
         class_id, start = names[number // each], 60 * (number % each) + 1
         clip = clip_row(number, class_id, f"s{7 + number // each:02d}-d20", start)
-        utterance = UtteranceRow(
-            id=f"{clip.id}_en+m1",
-            class_id=class_id,
-            clip=clip.id,
-            text="the person takes the knife and the plate out",
-            text_source="grammar",
-            language="en",
-            voice="en+m1",
-            source="synthesized",
-            engine="espeak",
-            path=f"speech/{clip.id}_en+m1.wav",
-            sample_rate_hz=16000,
-            duration_s=2.0,
-            sha256=f"{number + 10**9:064x}",
-            quality={"loudness_lufs": -23.0, "warnings": []},
-        )
-        yield clip, utterance
+        yield clip, utterance_row(clip, f"{number + 10**9:064x}")
 
 
 def shipped():

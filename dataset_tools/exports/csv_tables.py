@@ -6,11 +6,10 @@ import csv
 from functools import partial
 from pathlib import Path
 
-from dataset_tools.exports.exported_rows import TABLES, ExportedRows, TableName, check_content
+from dataset_tools.exports.exported_rows import TABLES, ExportedRows, TableName
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
 from dataset_tools.exports.table_columns import COLUMNS
-from dataset_tools.manifests import PairRow
 
 
 def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:
@@ -21,8 +20,7 @@ def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:
         return
     for table in ("clips", "utterances"):
         for one in rows.rows(table):
-            assert not isinstance(one.row, PairRow)
-            output.copy(one.media_name, rows.media(one), one.row.sha256, partial(check_content, one=one))
+            rows.copy_media(one, output)
 
 
 def _write_table(rows: ExportedRows, table: TableName, path: Path) -> None:

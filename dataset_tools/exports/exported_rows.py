@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.item_sides import SPLITS, ItemSides, Side, Split
+from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
@@ -142,6 +144,15 @@ class ExportedRows:
         assert not isinstance(one.row, PairRow)
         return resolve(self.workspace.root, one.row.path)
 
+    def copy_media(self, one: ExportedRow, output: OutputFolder, name: str = "") -> None:
+        """Copy the file of a clip or an utterance to its `media_name`, or to ``name``, compared with its row's SHA-256.
+
+        Raises:
+            ManifestError: it is missing, or not what the row says.
+        """
+        assert not isinstance(one.row, PairRow)
+        output.copy(name or one.media_name, self.media(one), one.row.sha256, partial(_check_content, one=one))
+
     def read_media(self, one: ExportedRow) -> bytes:
         """The content of a clip or an utterance, compared with its row's SHA-256.
 
@@ -150,7 +161,7 @@ class ExportedRows:
         """
         path = self.media(one)
         content = path.read_bytes()
-        check_content(path, hashlib.sha256(content).hexdigest(), one)
+        _check_content(path, hashlib.sha256(content).hexdigest(), one)
         return content
 
     def _read(self, table: str) -> Iterator[ClipRow | UtteranceRow | PairRow]:
@@ -201,7 +212,7 @@ class ExportedRows:
                         raise _outdated(self.workspace, row.id)
 
 
-def check_content(path: Path, digest: str, one: ExportedRow) -> None:
+def _check_content(path: Path, digest: str, one: ExportedRow) -> None:
     """Compares the SHA-256 of a file with that of its row.
 
     Raises:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.exports.exported_rows import TABLES, ExportedRow, ExportedRows, TableName
-from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
+from dataset_tools.exports.sharding import shards
 from dataset_tools.exports.table_columns import COLUMNS
 
 MEDIA_FEATURES: Mapping[TableName, tuple[str, dict[str, Any]]] = {
@@ -39,24 +38,14 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
     pyarrow_modules()
     for table in TABLES:
         for split in rows.counts[table]:
-            numbered = _numbered(rows, table, split, options.shard_bytes)
-            for number, shard in groupby(numbered, key=lambda one: one[0]):
-                found = (one for _, one in shard)
-                output.add(f"data/{table}-{split}-{number:05d}.parquet", partial(_write_shard, rows, table, found))
+            size_bytes = partial(_size_bytes, rows, table)
+            for number, shard in shards(rows.rows(table, split), size_bytes, options.shard_bytes):
+                output.add(f"data/{table}-{split}-{number:05d}.parquet", partial(_write_shard, rows, table, shard))
     return {"configs": _configs(rows)}
 
 
-def _numbered(
-    rows: ExportedRows, table: TableName, split: Split, shard_bytes: int
-) -> Iterator[tuple[int, ExportedRow]]:
-    """Yield each row with the number of its shard."""
-    number, used = 0, 0
-    for one in rows.rows(table, split):
-        size = _ROW_BYTES + (rows.media(one).stat().st_size if _has_media(rows, table) else 0)
-        if used and used + size > shard_bytes:
-            number, used = number + 1, 0
-        used += size
-        yield number, one
+def _size_bytes(rows: ExportedRows, table: TableName, one: ExportedRow) -> int:
+    return _ROW_BYTES + (rows.media(one).stat().st_size if _has_media(rows, table) else 0)
 
 
 def _write_shard(rows: ExportedRows, table: TableName, found: Iterator[ExportedRow], path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, check_content
+from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
@@ -38,8 +38,7 @@ def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:
     if not rows.with_media:
         return
     for one in rows.rows("utterances"):
-        assert isinstance(one.row, UtteranceRow)
-        output.copy(one.media_name, rows.media(one), one.row.sha256, partial(check_content, one=one))
+        rows.copy_media(one, output)
 
 
 def _write(rows: ExportedRows, split: Split, described: _Described, path: Path) -> None:

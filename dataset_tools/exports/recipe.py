@@ -24,9 +24,9 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
-from dataset_tools.exports.exported_rows import ExportedRows, TableName, check_content
+from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
 from dataset_tools.speech.consents import ConsentRow
 from dataset_tools.speech.recordings import RecordingRow, listed_recordings
@@ -94,8 +94,8 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None
         output.add(f"{FOLDER}/manifests/{table}.jsonl", partial(_write_table, rows, table))
     output.add_text(f"{FOLDER}/{recipe.class_file}", _class_file(workspace).read_text("utf-8"))
     recordings = listed_recordings(workspace)
-    silent = {row.id for row in recordings if row.utterance.voice not in rows.voices} | rows.withheld
-    reviews = _pseudonymous([row for row in read_reviews(reviews_path(workspace)) if row.id not in silent])
+    withheld = {row.id for row in recordings if row.utterance.voice not in rows.voices} | rows.withheld
+    reviews = _pseudonymous([row for row in read_reviews(reviews_path(workspace)) if row.id not in withheld])
     if reviews:
         lines = "".join(f"{msgspec.json.encode(row).decode()}\n" for row in reviews)
         output.add_text(f"{FOLDER}/annotations/reviews.jsonl", lines)
@@ -187,9 +187,7 @@ def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequen
         [msgspec.structs.replace(row, name=row.id) for row in consents if row.id in voices],
     )
     for one in used.values():
-        assert isinstance(one.row, UtteranceRow)
-        name = f"{FOLDER}/speech/{one.row.id}.wav"
-        output.copy(name, rows.media(one), one.row.sha256, partial(check_content, one=one))
+        rows.copy_media(one, output, f"{FOLDER}/speech/{one.row.id}.wav")
 
 
 def _add_rows(output: OutputFolder, name: str, rows: Sequence[Row]) -> None:

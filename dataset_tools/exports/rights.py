@@ -17,8 +17,8 @@ from dataset_tools.exports.exported_rows import UNDER_AGE, ExportedRows
 from dataset_tools.speech.consents import barred_voices, consented_voices, read_speakers
 
 MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE = "mpii-footage", "own-footage", "unknown-footage"
-SILENT, MINORS = "recordings-without-consent", "recordings-of-minors"
-PARTS = (MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE, SILENT, MINORS)
+WITHOUT_CONSENT, MINORS = "recordings-without-consent", "recordings-of-minors"
+PARTS = (MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE, WITHOUT_CONSENT, MINORS)
 """What ``--allow`` can name."""
 
 _SHOWN_VOICES = 5
@@ -57,7 +57,11 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
     said = read_speakers(rows.workspace)
     minors = rows.minors | {voice for voice, facts in said.items() if facts.age_band == UNDER_AGE}
     reasons = (
-        (SILENT, consented_voices(rows.workspace), "recordings/consents.jsonl has no consent of these speakers"),
+        (
+            WITHOUT_CONSENT,
+            consented_voices(rows.workspace),
+            "recordings/consents.jsonl has no consent of these speakers",
+        ),
         (MINORS, rows.voices.keys() - minors, "they are under 18: that their parents agreed is recorded nowhere"),
     )
     for name, fit, why in reasons:

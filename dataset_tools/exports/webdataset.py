@@ -11,7 +11,6 @@ import io
 import tarfile
 from collections.abc import Iterator
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, Table
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
+from dataset_tools.exports.sharding import shards
 
 _TAR_END_BYTES = tarfile.RECORDSIZE  # what a closed archive has at most after its last member
 
@@ -30,29 +30,18 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> N
     tables: tuple[TableName, ...] = ("clips", "utterances")
     for table in tables:
         for split in rows.counts[table]:
-            numbered = _numbered(rows, table, split, options.shard_bytes)
-            for number, samples in groupby(numbered, key=lambda one: one[0]):
-                samples_of_shard = (sample for _, sample in samples)
-                output.add(f"{table}-{split}-{number:06d}.tar", partial(_write_shard, rows, samples_of_shard))
+            most_bytes = options.shard_bytes - _TAR_END_BYTES
+            for number, samples in shards(rows.rows(table, split), partial(_size_bytes, rows), most_bytes):
+                output.add(f"{table}-{split}-{number:06d}.tar", partial(_write_shard, rows, samples))
     for split in rows.counts["pairs"]:
         output.add(f"pairs-{split}.jsonl", partial(_write_pairs, rows, split))
 
 
-def _numbered(
-    rows: ExportedRows, table: TableName, split: Split, shard_bytes: int
-) -> Iterator[tuple[int, ExportedRow]]:
-    """Yield each sample with the number of its shard."""
-    number, used = 0, 0
-    for one in rows.rows(table, split):
-        media = rows.media(one).stat().st_size if rows.with_media else None
-        sizes = [len(_described(one)), *([media] if media is not None else [])]
-        size = sum(
-            len(_header(_name(one, "json"), each)) + -(-each // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE for each in sizes
-        )
-        if used and used + size + _TAR_END_BYTES > shard_bytes:
-            number, used = number + 1, 0
-        used += size
-        yield number, one
+def _size_bytes(rows: ExportedRows, one: ExportedRow) -> int:
+    """What a sample takes in a tar file: the header and the blocks of each of its files."""
+    sizes = [len(_described(one)), *([rows.media(one).stat().st_size] if rows.with_media else [])]
+    blocks = (-(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE for size in sizes)
+    return sum(blocks) + sum(len(_header(_name(one, "json"), size)) for size in sizes)
 
 
 def _write_shard(rows: ExportedRows, samples: Iterator[ExportedRow], path: Path) -> None:

@@ -99,7 +99,7 @@ class TransformersVision:
         return values
 
 
-def load_pretrained(argument: str, kind: str) -> tuple[Any, Path, str]:
+def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> tuple[Any, Path, str]:
     """A model in evaluation mode, the folder that its files lie in, and its revision (empty of a local folder).
 
     What is in the cache of the model hub is used as it is; only what is not there is asked for.
@@ -107,6 +107,7 @@ def load_pretrained(argument: str, kind: str) -> tuple[Any, Path, str]:
     Args:
         argument: a name on the hub, ``NAME@REVISION``, or a folder.
         kind: class of transformers that loads it.
+        prefix: of the encoder's name in messages.
 
     Raises:
         InputError: it is not there, or parameters are missing in its file (transformers would make them up).
@@ -133,7 +134,7 @@ def load_pretrained(argument: str, kind: str) -> tuple[Any, Path, str]:
         raise
     except Exception as error:  # damaged files raise what transformers, safetensors and pickle happen to raise
         raise absent(
-            f"transformers:{argument}",
+            f"{prefix}:{argument}",
             error,
             expected="a model in the cache of the hub, or a folder with config.json, weights and processor",
             next_step=f"where there is a network: hf download {name} --local-dir FOLDER; then name the FOLDER",

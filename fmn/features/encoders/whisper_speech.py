@@ -29,7 +29,7 @@ class WhisperSpeech:
         """
         is_short = "/" not in argument and not Path(argument).expanduser().is_dir()
         argument = f"openai/whisper-{argument}" if is_short else argument
-        model, folder, self.revision = load_pretrained(argument, "WhisperModel")
+        model, folder, self.revision = load_pretrained(argument, "WhisperModel", "whisper")
         self._mel = load_processor("WhisperFeatureExtractor", folder, f"whisper:{argument}")
         encoder = model.get_encoder()
         self.name = "whisper" if Path(argument).expanduser().is_dir() else f"whisper:{argument}"

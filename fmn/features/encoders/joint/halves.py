@@ -47,7 +47,7 @@ class Half(ABC):
             InputError: they are not there, it is another model, or weights are missing in it.
         """
         with redirect_stdout(StringIO()):  # transformers 5.23 prints a remark on a docstring of its own
-            model, folder, self.revision = load_pretrained(argument, "AutoModel")
+            model, folder, self.revision = load_pretrained(argument, "AutoModel", self.prefix)
         where = f"{self.prefix}:{argument}"
         if model.config.model_type != self.model_type:
             raise InputError(
