@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -51,6 +52,22 @@ SMALL = Config(
         epochs=3, batch_size=8, learning_rate=1e-2, augment=AugmentConfig(coefficient_mask_width=1), validate_every=1
     ),
 )
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Installs ``their_package``, one module with this code and these entry points, as pip would leave it."""
+
+    def install(code: str, entry_points: str) -> None:
+        info = tmp_path / "installed" / "their_package-1.0.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info.parent / "their_package.py").write_text(code)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(entry_points)
+        monkeypatch.syspath_prepend(info.parent)
+        monkeypatch.delitem(sys.modules, "their_package", raising=False)
+
+    return install
 
 
 def sha(text: str) -> str:

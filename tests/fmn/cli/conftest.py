@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -30,14 +29,9 @@ class Energy:
 
 
 @pytest.fixture
-def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def their_package(install_package: Callable[[str, str], None]) -> None:
     """A package with one encoder of each kind, as pip would leave it."""
-    info = tmp_path / "installed" / "their_package-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info.parent / "their_package.py").write_text(THEIRS)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n"
+    install_package(
+        THEIRS,
+        "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n",
     )
-    monkeypatch.syspath_prepend(info.parent)
-    monkeypatch.delitem(sys.modules, "their_package", raising=False)

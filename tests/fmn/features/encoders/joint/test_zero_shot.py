@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,17 +76,12 @@ def here(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def their_package(install_package: Callable[[str, str], None]) -> None:
     """A package with an encoder of each kind, whose argument is their space."""
-    info = tmp_path / "installed" / "their_package-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info.parent / "their_package.py").write_text(THEIRS)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n"
+    install_package(
+        THEIRS,
+        "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n",
     )
-    monkeypatch.syspath_prepend(info.parent)
-    monkeypatch.delitem(sys.modules, "their_package", raising=False)
 
 
 def frames_of(path: Path) -> NDArray[np.uint8]:
