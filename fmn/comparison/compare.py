@@ -1,7 +1,7 @@
 """Every system on the same manifests, features and splits, with the same tuning budget: the paper's Table 2, anew.
 
 For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
-best mean average precision on fold 0 is trained anew with every seed, on all folds and for as many epochs as fold 0
+best mean average precision on fold 0 is trained again with every seed, on all folds and for as many epochs as fold 0
 chose, and scored on the test manifest: every system gets fold 0 in the end, whether it is fitted by gradients or in
 closed form. Runs lie under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
 """

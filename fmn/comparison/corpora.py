@@ -37,7 +37,7 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
 
     Args:
         folders: of finished comparisons, with compare.json and the runs; two at least.
-        models: names of systems; null: all of them, which must be the same in every comparison.
+        models: names of systems; None: all of them, which must be the same in every comparison.
 
     Raises:
         InputError: one is missing or is not finished, or they have other systems or presets.
@@ -181,7 +181,7 @@ def interval_over_corpora(
 
 
 def _interval(queries: Sequence[tuple[Floats, Sequence[str]]]) -> dict[str, Any] | None:
-    """`interval_over_corpora` of the queries of each corpus; null where nothing is asked."""
+    """`interval_over_corpora` of the queries of each corpus; None where nothing is asked."""
     values, classes = zip(*queries, strict=True)
     if not all(len(each) for each in values):
         return None

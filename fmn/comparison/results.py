@@ -198,7 +198,7 @@ def _differences(one: PerQuery, other: PerQuery, items: Items) -> dict[str, Any]
 
 
 def _interval(values: Floats, factors: Factors) -> dict[str, Any] | None:
-    """Of the mean of [seeds, queries]; null where nothing is asked."""
+    """Of the mean of [seeds, queries]; None where nothing is asked."""
     asked = ~np.isnan(values[0])
     if not asked.any():
         return None

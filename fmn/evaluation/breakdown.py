@@ -42,7 +42,7 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
         factors: by name, Q labels; ``class`` among them.
 
     Returns:
-        ``intervals``: by metric and k, and of ``partner_rank``, ``[low, high]`` of 95 % (percent; null where nothing is
+        ``intervals``: by metric and k, and of ``partner_rank``, ``[low, high]`` of 95 % (percent; None where nothing is
         asked), with ``level``
         and the number of ``levels`` of each factor; the factors are resampled together (`fmn.metrics.bootstrap`).
         ``by_class``: by class id, its ``queries``, ``class_hit`` and ``class_recall`` by k and ``class_map``, percent.

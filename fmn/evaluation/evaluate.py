@@ -106,7 +106,7 @@ def evaluate(
         jobs: workers for features; null: one a core.
         update_orders: measure also with memories that are updated while testing, in so many orders of the queries.
         metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
-        trec: folder for run and qrels files (`fmn.evaluation.trec_files`); null: none are written.
+        trec: folder for run and qrels files (`fmn.evaluation.trec_files`); None: none are written.
         trec_top: the best items of each query that they hold.
         progress: told how far it is.
 

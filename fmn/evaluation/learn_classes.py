@@ -74,13 +74,13 @@ def learn_classes(
         skip_known: leave out the pairs of classes that the run was trained on, which are refused otherwise.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         progress: told how far it is.
 
     Raises:
         InputError: the run has no memories that its score reads; a class is known; a pair has no features, or other
             ones than the run was trained with; or what the run was trained on is not there any more.
-        StoppedError: another command uses the folder, or the disk is full; the same call goes on.
+        StoppedError: another command uses the folder, or the disk is full; the same call resumes.
     """
     chosen = find_device(device)
     source = load_run(run, chosen)

@@ -89,7 +89,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         """[N, Dv] → the mapped vectors [N, D], and the raw ones where the memory keeps those.
 
         With attention of steps also ``log_shares`` [N, slots in use], of the slots as they are now: after writing,
-        items are encoded anew.
+        items are encoded again.
         """
         return self.encode_windows(video, None)
 

@@ -48,7 +48,7 @@ class RetrievalModel(nn.Module, ABC):
     def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → codes of M utterances."""
 
-    def heard(self, audio: Sequences) -> Sequences:
+    def mix_layers(self, audio: Sequences) -> Sequences:
         """What `encode_utterances` and `losses` are given of utterances: one layer where ``audio`` has several."""
         return audio if self.layers is None else self.layers(audio)
 
@@ -97,7 +97,7 @@ def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: 
         while start < len(order):
             longest = int(data.lengths[utterances[order[start]]])
             stop = start + max(1, min(TILE, FRAMES_AT_ONCE // (longest * layers)))
-            parts.append(model.encode_utterances(model.heard(data.utterances(utterances[order[start:stop]]))))
+            parts.append(model.encode_utterances(model.mix_layers(data.utterances(utterances[order[start:stop]]))))
             start = stop
     back = data.on_device(np.argsort(order))
     return {name: tensor[back] for name, tensor in _joined(parts).items()}

@@ -95,7 +95,7 @@ class TrainingLoop:
         done = 0
         for pairs in batches:
             batch = self.data.batch(pairs)
-            audio = augmented(self.model.heard(batch.audio), training.augment, self.data.audio_band)
+            audio = augmented(self.model.mix_layers(batch.audio), training.augment, self.data.audio_band)
             use_bf16 = training.amp == "bf16" and self.data.device.type == "cuda"
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=use_bf16):
                 losses = self.model.losses(batch.with_audio(audio))

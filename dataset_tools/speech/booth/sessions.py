@@ -31,7 +31,7 @@ from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, mea
 from dataset_tools.speech.recordings import RecordingRow, add_recording, merge_recordings, read_recordings
 
 HELD_S = 180.0
-"""How long a line that a speaker has is not given to others; the page asks anew every minute."""
+"""How long a line that a speaker has is not given to others; the page renews this every minute."""
 
 
 @dataclass(frozen=True)
