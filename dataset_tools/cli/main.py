@@ -76,7 +76,7 @@ def pairs(
     split: Annotated[
         Literal["items", "person", "mpii", "pairs"],
         typer.Option(
-            help="What train and test do not share: items, or person (persons and voices); or mpii (the official split),"
+            help="What train and test do not share: items; person (persons and voices). Or mpii (the official split),"
             " or pairs (the paper's random split, which leaks)."
         ),
     ] = "items",
