@@ -58,7 +58,7 @@ def test_from_sixty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp
             for take in (1, 2):
                 draw(tmp_path / "clips" / label / f"p{person}_{take}.mp4", 60 * place + 5 * person, seconds=1)
         (tmp_path / "clips" / label / "p1_1.txt").write_text(f"Look at this number {place}.\nAnd at that.\n")
-    commands = block("Quick start: one folder per class")
+    commands = block("From a folder of clips to a table")
     assert commands_of(commands) == 5
     said = run(commands, tmp_path)
     assert "60 of 6 classes" in said
@@ -76,7 +76,7 @@ def test_from_sixty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp
             path.parent.mkdir(parents=True, exist_ok=True)
             engine.speak(f"this is {name}".replace("_", " "), voice, path=path, seed=1)
     shutil.rmtree(tmp_path / "runs")
-    said = run(block("Quick start: your own recordings"), tmp_path)
+    said = run(block("With recordings in place of voices"), tmp_path)
     assert (tmp_path / "manifests" / "utterances.jsonl").read_text().count('"source":"recorded"') == 18
     assert "class hit" in said
 
@@ -89,7 +89,7 @@ def test_from_epic_kitchens_to_a_table(tmp_path: Path) -> None:
     shutil.copy(published, tmp_path / "EPIC_100_validation.csv")
     for place, video in enumerate(("P01_11", "P01_12")):  # as long as the rows say, and made up
         draw(tmp_path / "videos" / f"{video}.mp4", 120 * place, seconds=570)
-    commands = block("Quick start: EPIC-KITCHENS-100")
+    commands = block("From EPIC-KITCHENS-100 to a table")
     assert commands_of(commands) == 5
     said = run(commands, tmp_path)
     assert "take_tray" in said
