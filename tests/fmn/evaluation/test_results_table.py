@@ -93,7 +93,7 @@ def test_an_instance_hit_that_is_no_evidence_is_said() -> None:
     text = " ".join(shown(results_table(found, title="a run")).split())
     assert "49.0 [45–53]" in text
     assert "fmn, audio → video: the rank in class does not differ significantly from chance" in text
-    assert "fmn, video → audio: the rank in class is not" not in text
+    assert "fmn, video → audio: the rank in class does not" not in text
 
 
 def test_titles_and_notes_stand_around_the_table() -> None:
