@@ -38,7 +38,7 @@ app = CommandLine(
 )
 weights_app = CommandLine(help="Download pretrained weights of the video backbones.", no_args_is_help=True)
 TRAIN, USE = "1. Train and evaluate", "2. Search and predict"  # panels of the help
-STUDY, BACKBONE = "3. Compare and study", "4. Features and their networks"
+STUDY, BACKBONE = "3. Compare and study", "4. Features and backbones"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
 app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 app.command(rich_help_panel=BACKBONE)(finetune)
@@ -117,7 +117,9 @@ def search(
     clip: Annotated[
         Path | None, typer.Option("--clip", help="Query video file: find utterances.", dir_okay=False)
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Query text: spoken by a voice, then as --speech.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Query text: synthesized, then searched like --speech.")
+    ] = None,
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Compare --text with the words of the clips' sentences instead.")
     ] = False,
