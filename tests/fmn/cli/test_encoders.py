@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 from typer.testing import CliRunner, Result
 
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 
 pytestmark = [
@@ -113,18 +114,39 @@ counted(Energy)
 """
 
 
-@pytest.mark.usefixtures("their_package")
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_comparison_loads_each_encoder_once_for_all_systems(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
-) -> None:
+@pytest.fixture
+def loads(their_package: None, tmp_path: Path) -> Path:
+    """The file that names each encoder of their package as often as one is loaded, by whatever process."""
     package = tmp_path / "installed" / "their_package.py"
     package.write_text(package.read_text() + COUNTED)
+    return Path(f"{package}.loads")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_comparison_loads_each_encoder_once_for_all_systems(
+    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
     monkeypatch.chdir(files)
     options = ("--video-encoder", "color", "--speech-encoder", "energy", "--seeds", 1, "--jobs", jobs, *SETTINGS)
     compared = done("compare", "manifests/train.jsonl", "manifests/test.jsonl", "--models", "cca,lengths", *options)
     assert [system["error"] for system in compared["systems"].values()] == [None] * 2
-    assert sorted(Path(f"{package}.loads").read_text().split()) == ["color", "energy"]
+    assert sorted(loads.read_text().split()) == ["color", "energy"]
+
+
+def test_every_command_on_a_run_loads_each_encoder_once(
+    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    new, old = (files / "manifests" / f"{name}.jsonl" for name in ("new", "old"))
+    rows = list(read_rows(files / "manifests" / "train.jsonl", SplitPairRow))
+    write_rows(new, [row for row in rows if row.label.id == rows[0].label.id])
+    write_rows(old, [row for row in rows if row.label.id != rows[0].label.id])
+    options = ("--video-encoder", "color", "--speech-encoder", "energy", "--set", "memory.score_threshold=0.0")
+    done("train", old, "--epochs", 1, "--run", "runs/one", *options, *SETTINGS)
+    for command in (("eval", "runs/one"), ("plot", "runs/one"), ("learn", "runs/one", new, "--out", "runs/two")):
+        loads.unlink()
+        done(*command)
+        assert sorted(loads.read_text().split()) == ["color", "energy"], command
 
 
 def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
