@@ -181,9 +181,18 @@ def test_models_of_timm_transformers_and_torchaudio(
     transformers.VideoMAEImageProcessor(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     ).save_pretrained(tmp_path / "video")
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    predictor = {"pred_hidden_size": 24, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+    motion = transformers.VJEPA2Config(crop_size=32, frames_per_clip=4, **sizes, **predictor)
+    transformers.VJEPA2Model(motion).save_pretrained(tmp_path / "motion")
+    transformers.VJEPA2VideoProcessor(crop_size={"height": 32, "width": 32}).save_pretrained(tmp_path / "motion")
     torch.save(timm.create_model("test_efficientnet", pretrained=False).state_dict(), tmp_path / "images.pth")
     speech = f"torchaudio:TINY@{tiny_bundle[1]}"
-    dims = {f"timm:test_efficientnet@{tmp_path / 'images.pth'}": 256, f"transformers:{tmp_path / 'video'}": 16}
+    dims = {
+        f"timm:test_efficientnet@{tmp_path / 'images.pth'}": 256,
+        f"transformers:{tmp_path / 'video'}": 16,
+        f"transformers:{tmp_path / 'motion'}": 24,
+    }
     for number, (encoder, dim) in enumerate(dims.items()):
         folder = files / "runs" / f"run{number}"
         options = ("--video-encoder", encoder, "--speech-encoder", speech, "--set", "audio.layer=2", *SETTINGS)
