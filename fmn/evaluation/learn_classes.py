@@ -24,6 +24,7 @@ from fmn.data.batches import Indices, ItemTensors
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation.evaluate import check_fit
+from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Side
 from fmn.models.new_class_memory import NewClassMemory, NewClassSide
@@ -54,6 +55,7 @@ class LearnSummary:
         return {**vars(self), "run": str(self.run)}
 
 
+@encoders_loaded_once()
 def learn_classes(
     run: Path,
     pairs: Path,
