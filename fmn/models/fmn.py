@@ -146,14 +146,27 @@ class FeatureMemoryNetwork(RetrievalModel):
 
     def s1(self, clips: Tensor, utterances: Tensor) -> Tensor:
         """Logit of S1 for mapped vectors [..., D] that broadcast against each other."""
-        unit = clips.shape[-1] ** 0.5  # so that each number of a vector is about 1
-        logit: Tensor = self.head(clips * unit, utterances * unit)
+        logit: Tensor = self.head(self._of_head("video", clips), self._of_head("audio", utterances))
         return logit
+
+    def _of_head(self, side: Side, mapped: Tensor) -> Tensor:
+        """[..., D] → [..., U]: the half of the head's first layer for one side."""
+        unit = mapped.shape[-1] ** 0.5  # so that each number of a vector is about 1
+        half: Tensor = self.head.get_submodule(side)(mapped * unit)
+        return half
+
+    def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
+        """With the head's ``half`` [N, U] and, where the memory is read by shares, ``log_shares`` [N, slots in use]."""
+        with eval_mode(self):
+            codes = {**codes, "half": self._of_head(side, codes["mapped"])}
+            if self.config.memory.read == "softmax" and "log_shares" not in codes:
+                codes["log_shares"] = self._log_shares(side, codes[self.config.memory.space])
+        return codes
 
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: how far the two memories agree on a pair (Max of eq. 3, or the softmax read)."""
         space, memory = self.config.memory.space, self.config.memory
-        if self.attention is not None:
+        if "log_shares" in clips and reduce is None:
             return self.memory.same_slot(clips["log_shares"].exp(), utterances["log_shares"].exp())
         return self.memory.read(
             clips[space],
@@ -169,7 +182,10 @@ class FeatureMemoryNetwork(RetrievalModel):
 
     def s1_matrix(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: logit of S1 of every pair."""
-        return self.s1(clips["mapped"][:, None], utterances["mapped"][None])
+        if "half" not in clips:
+            return self.s1(clips["mapped"][:, None], utterances["mapped"][None])
+        logit: Tensor = self.head(clips["half"][:, None], utterances["half"][None])
+        return logit
 
     @property
     def score_is_product(self) -> bool:

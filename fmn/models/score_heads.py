@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
 class HiddenHead(nn.Module):
     """S1 of the working form: the two mapped vectors side by side, a hidden layer, one output.
 
-    The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix.
+    The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix; ``video`` and
+    ``audio`` are these halves, [..., D] → [..., U].
     """
 
     def __init__(self, embed_dim: int, units: int, dropout: float) -> None:
@@ -20,8 +20,8 @@ class HiddenHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
-        hidden = torch.relu(self.video(video) + self.audio(audio))
+        """What `video` and `audio` give [..., U] (broadcast against each other) → logit of S1 [...]."""
+        hidden = (video + audio).relu_()
         logit: Tensor = self.output(self.dropout(hidden)).squeeze(-1)
         return logit
 
@@ -38,6 +38,6 @@ class LinearHead(nn.Module):
         self.audio = nn.Linear(embed_dim, 2, bias=False)
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
-        both: Tensor = self.video(video) + self.audio(audio)  # [..., 2]: match, no match
+        """What `video` and `audio` give [..., 2] (broadcast against each other) → logit of S1 [...]."""
+        both = video + audio  # match, no match
         return both[..., 0] - both[..., 1]
