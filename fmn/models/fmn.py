@@ -63,7 +63,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         self.dropout = nn.Dropout(model.dropout)
         self.map_video = nn.Linear(video_dim, model.embed_dim)
         self.map_audio = nn.Linear(self.encoder.output_dim, model.embed_dim)
-        self.head: nn.Module = (
+        self.head: HiddenHead | LinearHead = (
             HiddenHead(model.embed_dim, model.head_hidden_size, model.dropout)
             if model.head == "hidden"
             else LinearHead(model.embed_dim)
@@ -146,19 +146,15 @@ class FeatureMemoryNetwork(RetrievalModel):
 
     def s1(self, clips: Tensor, utterances: Tensor) -> Tensor:
         """Logit of S1 for mapped vectors [..., D] that broadcast against each other."""
-        logit: Tensor = self.head(self._of_head("video", clips), self._of_head("audio", utterances))
+        unit = clips.shape[-1] ** 0.5  # so that each number of a vector is about 1
+        logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
-
-    def _of_head(self, side: Side, mapped: Tensor) -> Tensor:
-        """[..., D] → [..., U]: the half of the head's first layer for one side."""
-        unit = mapped.shape[-1] ** 0.5  # so that each number of a vector is about 1
-        half: Tensor = self.head.get_submodule(side)(mapped * unit)
-        return half
 
     def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
         """With the head's ``half`` [N, U] and, where the memory is read by shares, ``log_shares`` [N, slots in use]."""
         with eval_mode(self):
-            codes = {**codes, "half": self._of_head(side, codes["mapped"])}
+            mapped = codes["mapped"]
+            codes = {**codes, "half": self.head.get_submodule(side)(mapped * mapped.shape[-1] ** 0.5)}
             if self.config.memory.read == "softmax" and "log_shares" not in codes:
                 codes["log_shares"] = self._log_shares(side, codes[self.config.memory.space])
         return codes
@@ -184,8 +180,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         """[N, M]: logit of S1 of every pair."""
         if "half" not in clips:
             return self.s1(clips["mapped"][:, None], utterances["mapped"][None])
-        logit: Tensor = self.head(clips["half"][:, None], utterances["half"][None])
-        return logit
+        return self.head.joined(clips["half"][:, None], utterances["half"][None])
 
     @property
     def score_is_product(self) -> bool:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 class HiddenHead(nn.Module):
     """S1 of the working form: the two mapped vectors side by side, a hidden layer, one output.
 
-    The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix; ``video`` and
-    ``audio`` are these halves, [..., D] → [..., U].
+    The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix.
     """
 
     def __init__(self, embed_dim: int, units: int, dropout: float) -> None:
@@ -20,7 +19,11 @@ class HiddenHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """What `video` and `audio` give [..., U] (broadcast against each other) → logit of S1 [...]."""
+        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
+        return self.joined(self.video(video), self.audio(audio))
+
+    def joined(self, video: Tensor, audio: Tensor) -> Tensor:
+        """The same from the halves [..., U] of the first layer."""
         hidden = (video + audio).relu_()
         logit: Tensor = self.output(self.dropout(hidden)).squeeze(-1)
         return logit
@@ -38,6 +41,11 @@ class LinearHead(nn.Module):
         self.audio = nn.Linear(embed_dim, 2, bias=False)
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """What `video` and `audio` give [..., 2] (broadcast against each other) → logit of S1 [...]."""
+        """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
+        return self.joined(self.video(video), self.audio(audio))
+
+    @staticmethod
+    def joined(video: Tensor, audio: Tensor) -> Tensor:
+        """The same from what the layer gives of either side [..., 2]."""
         both = video + audio  # match, no match
         return both[..., 0] - both[..., 1]
