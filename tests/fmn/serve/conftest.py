@@ -31,7 +31,7 @@ _RUNS: list[Path] = []
 
 @pytest.fixture
 def trained(request: pytest.FixtureRequest, small: Config) -> Path:
-    """A run on the workspace `files`, whose utterances are `spoken` anew; one for all tests, which change none of it."""
+    """A run on the workspace `files`, whose utterances are `spoken` anew; one for all tests."""
     if not _RUNS:
         _RUNS.append(_trained(request.getfixturevalue("files"), small))
     return _RUNS[0]

@@ -70,7 +70,8 @@ def contrast(page: Page, selector: str) -> float:
     """The contrast of an element's text with the page's ground (WCAG 2.1)."""
     levels = []
     for color in page.evaluate(
-        "(name) => [getComputedStyle(document.querySelector(name)).color, getComputedStyle(document.body).backgroundColor]",
+        "(name) => [getComputedStyle(document.querySelector(name)).color,"
+        " getComputedStyle(document.body).backgroundColor]",
         selector,
     ):
         parts = [int(value) / 255 for value in re.findall(r"\d+", color)[:3]]
@@ -157,9 +158,8 @@ def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(traine
         manager = browser_with(sound, address)
         page = manager.__enter__()
         expect(page.locator("#found")).to_contain_text("12 clips")
-        page.set_input_files(
-            "#file", files=[{"name": "a.wav", "mimeType": "audio/wav", "buffer": sound.read_bytes() + b"\0\0"}]
-        )
+        new = {"name": "a.wav", "mimeType": "audio/wav", "buffer": sound.read_bytes() + b"\0\0"}
+        page.set_input_files("#file", files=[new])  # type: ignore[list-item]
         expect(page.locator("#hits > li").first).to_be_visible()
         asked = page.url
     page.goto(address + "#search?id=" + "s05-d00_000001-000010")
