@@ -58,7 +58,7 @@ def browser_with(sound: Path, address: str) -> Iterator[Page]:
                 f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {urlsplit(address).hostname}",
             ],
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
         page.set_default_timeout(60_000)  # a busy machine may take its time
         expect.set_options(timeout=60_000)
         page.goto(address)
