@@ -18,12 +18,12 @@ RATE_HZ = 16_000
 
 
 def spoken(number: int, seed: int) -> np.ndarray:
-    """Two seconds of syllables of the pitch of a class (200, 600, 1800, 5400 Hz), more or less loud."""
+    """Two seconds of syllables of the pitch of a class."""
     random = np.random.default_rng([number, seed])
     time_s = np.arange(2 * RATE_HZ) / RATE_HZ
-    syllables = 0.6 + 0.4 * np.sin(np.pi * 4 * time_s) ** 2
-    tone = syllables * np.sin(2 * np.pi * 200 * 3**number * time_s)
-    return random.uniform(0.1, 0.6) * (tone + 0.01 * random.normal(size=len(time_s)))
+    syllables = 0.2 * np.sin(np.pi * 4 * time_s) ** 2 + 0.1
+    tone = np.sin(2 * np.pi * (300 + 600 * number) * time_s)
+    return syllables * tone + 0.003 * random.normal(size=len(time_s))
 
 
 _RUNS: list[Path] = []
@@ -51,6 +51,6 @@ def _trained(files: Path, small: Config) -> Path:
             rows.append(msgspec.structs.replace(row, utterance=utterance))
         write_rows(path, rows)
     run = files / "runs" / "one"
-    changes = {"video.kind": "mean_colour", "audio.cmvn": False, "training.epochs": 30}
+    changes = {"video.kind": "mean_colour", "audio.cmvn": False, "training.epochs": 60}
     train(files / "manifests" / "train.jsonl", with_values(small, changes), run, jobs=1)
     return run

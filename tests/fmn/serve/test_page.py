@@ -13,9 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import soundfile
 from playwright.sync_api import Page, expect, sync_playwright
+from scipy.signal import resample_poly
 
 from dataset_tools.manifests import SplitPairRow, read_rows
+
+MICROPHONE_HZ = 48_000
 
 
 @contextmanager
@@ -80,14 +84,14 @@ def contrast(page: Page, selector: str) -> float:
     return (max(levels) + 0.05) / (min(levels) + 0.05)
 
 
-def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(trained: Path) -> None:
+def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(trained: Path, tmp_path: Path) -> None:
     root = trained.parent.parent
     rows = {row.utterance.id: row for row in read_rows(root / "manifests" / "test.jsonl", SplitPairRow)}
     spoken = rows[sorted(rows)[-1]]
-    with (
-        served(trained) as address,
-        browser_with(root / spoken.utterance.path, address) as page,
-    ):
+    samples, rate_hz = soundfile.read(root / spoken.utterance.path)
+    microphone = tmp_path / "microphone.wav"
+    soundfile.write(microphone, resample_poly(samples, MICROPHONE_HZ // rate_hz, 1), MICROPHONE_HZ, subtype="PCM_16")
+    with served(trained) as address, browser_with(microphone, address) as page:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         expect(page.locator("#found")).to_contain_text("12 clips and 12 utterances")
