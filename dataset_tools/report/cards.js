@@ -1,0 +1,274 @@
+"use strict";
+// Sample cards: filter, sort, search and play the samples of a data set. Used by the report (from a file, without a
+// server) and by the page of `fmn serve`. The view is in the address: #samples?class=cut_carrot_knife&sort=-loudness
+
+/**
+ * Shows cards in an element and keeps the view in the address.
+ * @param {HTMLElement} root  gets the filters and the cards; its id begins the fragment of the address
+ * @param {object[]} cards  as dataset_tools/report/card_data.py writes them, sorted by id
+ */
+function showCards(root, cards) {
+  const many = (read) => (card) => (card.utterances ?? []).map(read).filter((value) => value !== undefined);
+  const one = (read) => (card) => { const value = read(card); return value === undefined ? [] : [value]; };
+  const kindOf = (doubt) => doubt.split(":")[0];
+  const FACETS = {
+    class: one((card) => card.class),
+    person: one((card) => card.person),
+    voice: many((spoken) => spoken.voice),
+    split: one((card) => card.split),
+    status: one((card) => card.status),
+    verdict: (card) => [card.verdict ?? (card.clip ? "not reviewed" : "no clip")],
+    "speech verdict": (card) => card.utterances ? many((spoken) => spoken.verdict ?? "not reviewed")(card) : ["no utterance"],
+    doubt: (card) => [...new Set((card.utterances ?? []).flatMap((spoken) => (spoken.doubts ?? []).map(kindOf)))],
+    reason: (card) => [...new Set((card.problems ?? []).map((problem) => kindOf(problem.found)))],
+  };
+  const first = (read) => (card) => card.utterances && read(card.utterances[0]);
+  const SORTS = {
+    id: (card) => card.id,
+    ...Object.fromEntries(Object.entries(FACETS).map(([name, read]) => [name, (card) => read(card)[0]])),
+    "clip length": (card) => card.clip?.duration_s,
+    "utterance length": first((spoken) => spoken.duration_s),
+    loudness: first((spoken) => spoken.loudness_lufs),
+    disagreement: (card) => card.disagreement,
+    sentence: first((spoken) => spoken.text),
+    "model score": (card) => card.score,
+    "rank, speech to clip": first((spoken) => spoken.rank),
+    "rank, clip to speech": (card) => card.rank,
+  };
+  const SIZES = [24, 96, 384];
+  const DEFAULTS = { q: "", sort: "id", per: "24", page: "1" };
+  const known = {};  // values of every facet, in order
+  for (const [name, read] of Object.entries(FACETS)) known[name] = [...new Set(cards.flatMap(read))].sort();
+  const sortable = Object.keys(SORTS).filter((name) => cards.some((card) => SORTS[name](card) !== undefined));
+
+  let view = { ...DEFAULTS };
+  let playing = null;  // stops what plays
+  let scrolls = true;  // the next change of the address comes from a link, not from the controls
+
+  const element = (tag, properties = {}, ...content) => {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in made) made[name] = value; else made.setAttribute(name, value);
+    }
+    made.append(...content.filter((part) => part !== null && part !== undefined && part !== ""));
+    return made;
+  };
+
+  // ---- the view in the address -------------------------------------------------------------------------------------
+  const readAddress = () => {
+    const [name, query = ""] = location.hash.slice(1).split(/\?(.*)/s);
+    return name === root.id ? { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(query)) } : null;
+  };
+  const addressOf = (wanted) => {
+    const kept = Object.entries(wanted).filter(([name, value]) => value !== "" && value !== DEFAULTS[name]);
+    const query = String(new URLSearchParams(kept));
+    return `#${root.id}${query && "?" + query}`;
+  };
+  const go = (change, { replace = false, scroll = false } = {}) => {
+    const address = addressOf({ ...view, page: "1", ...change });
+    scrolls = scroll;
+    if (address === location.hash) return;
+    if (replace) location.replace(address); else location.hash = address;
+  };
+
+  // ---- filters -----------------------------------------------------------------------------------------------------
+  const select = (label, change) => {
+    const box = element("select");
+    box.addEventListener("change", () => change(box.value));
+    return [box, element("label", {}, label, box)];
+  };
+  const boxes = {};
+  const search = element("input", { type: "search", placeholder: "words of the sentence, or an id" });
+  let waiting;
+  search.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => go({ q: search.value }, { replace: true }), 150);
+  });
+  const filters = element("div", { className: "card-filters" }, element("label", { className: "search" }, "search", search));
+  for (const name of Object.keys(FACETS)) {
+    const [box, label] = select(name, (value) => go({ [name]: value }));
+    boxes[name] = { box, label };
+    filters.append(label);
+  }
+  const [sortBox, sortLabel] = select("sort by", (name) => go({ sort: name }));
+  const turn = element("button", { type: "button" });
+  turn.addEventListener("click", () => go({ sort: view.sort.startsWith("-") ? view.sort.slice(1) : "-" + view.sort }));
+  const [sizeBox, sizeLabel] = select("a page", (per) => go({ per }));
+  const clear = element("button", { type: "button" }, "Clear filters");
+  clear.addEventListener("click", () => { view = { ...DEFAULTS, sort: view.sort, per: view.per }; go({}); });
+  filters.append(sortLabel, turn, sizeLabel, clear);
+  sortBox.append(...sortable.map((name) => element("option", { value: name }, name)));
+  sizeBox.append(...SIZES.map((size) => element("option", { value: String(size) }, String(size))));
+
+  const matches = (card, words) => {
+    if (!words.length) return true;
+    const text = [card.id, card.sentence, ...many((spoken) => spoken.text)(card)].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  };
+  /** The cards of the view, and of every value of a facet how many there would be if it were chosen. */
+  const choose = () => {
+    const words = view.q.toLowerCase().split(/\s+/).filter(Boolean);
+    const asked = Object.keys(FACETS).filter((name) => view[name]);
+    const counts = Object.fromEntries(Object.keys(FACETS).map((name) => [name, new Map()]));
+    const chosen = [];
+    for (const card of cards) {
+      if (!matches(card, words)) continue;
+      const failed = asked.filter((name) => !FACETS[name](card).includes(view[name]));
+      if (failed.length > 1) continue;
+      if (!failed.length) chosen.push(card);
+      for (const name of failed.length ? failed : Object.keys(FACETS)) {
+        for (const value of new Set(FACETS[name](card))) counts[name].set(value, (counts[name].get(value) ?? 0) + 1);
+      }
+    }
+    const falling = view.sort.startsWith("-");
+    const name = falling ? view.sort.slice(1) : view.sort;
+    const keys = new Map(chosen.map((card) => [card, (SORTS[name] ?? SORTS.id)(card)]));
+    chosen.sort((a, b) => {
+      const [x, y] = [keys.get(a), keys.get(b)];
+      if (x === y) return 0;
+      if (x === undefined || y === undefined) return x === undefined ? 1 : -1;  // what is not known comes last
+      return (x < y ? -1 : 1) * (falling ? -1 : 1);
+    });
+    return [chosen, counts];
+  };
+
+  // ---- a card ------------------------------------------------------------------------------------------------------
+  const fact = (name, value, kind = "") =>
+    value === undefined || value === "" ? null : element("span", { className: `fact ${kind}`, title: name }, String(value));
+  const votes = (judged) => (judged.votes ?? []).map(([what, count]) => `${count} × ${what}`).join(", ");
+  const judgment = (name, judged) => fact(name, [judged.verdict, votes(judged) && `(${votes(judged)})`].filter(Boolean).join(" "),
+    judged.verdict === "reject" ? "bad" : "good");
+  const lost = (media, what) => media.replaceWith(element("div", { className: "lost" }, `${what} is missing`));
+
+  const clipOf = (card) => {
+    if (!card.clip) return element("div", { className: "lost" }, card.utterances ? "describes no single clip" : "no clip");
+    const { src, poster, duration_s: length } = card.clip;
+    const sentence = card.utterances?.[0].text ?? card.sentence ?? "";
+    const video = element("video", {
+      controls: true, muted: true, playsInline: true, preload: poster ? "none" : "metadata",
+      src: poster || !length ? src : `${src}#t=${(length / 2).toFixed(2)}`,  // shows the frame in the middle
+      "aria-label": `Clip of ${card.class ?? "no class"}, ${card.person ?? "person not known"}: ${sentence}`,
+    });
+    if (poster) video.poster = poster;
+    video.addEventListener("error", () => lost(video, "the clip's file"));
+    video.addEventListener("play", () => { if (!poster) video.currentTime = 0; }, { once: true });
+    return video;
+  };
+  const spokenOf = (spoken, card) => {
+    const sound = element("audio", { controls: true, preload: "none", src: spoken.src, "aria-label": `Utterance: ${spoken.text}` });
+    sound.addEventListener("error", () => lost(sound, "the utterance's file"));
+    return element("div", { className: "spoken" },
+      element("p", { className: "sentence" }, spoken.text || "(the sentence is not known)"), sound,
+      element("p", { className: "facts" },
+        fact("voice", spoken.voice), fact("voice", spoken.source), fact("sentence from", spoken.text_source),
+        fact("length of the utterance", `${spoken.duration_s.toFixed(1)} s`),
+        fact("loudness before it was made even", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
+        fact("rank of the own clip in a search by this utterance", spoken.rank && `own clip: rank ${spoken.rank}`),
+        judgment("verdict on the utterance", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("doubt", doubt, "short"))));
+  };
+  const problemOf = (problem) => element("p", { className: "problem" }, element("b", {}, problem.found),
+    ...[problem.where, problem.next && `Next: ${problem.next}`].filter(Boolean).map((line) => element("small", {}, line)));
+
+  /** Plays clip and utterance from their beginning, both at once; again: stops. */
+  const playBoth = (button, media) => {
+    const mine = button.classList.contains("on");
+    playing?.();
+    if (mine) return;
+    const stop = () => {
+      for (const one of media) { one.pause(); one.removeEventListener("ended", ended); }
+      button.classList.remove("on"); button.textContent = "Play"; playing = null;
+    };
+    const ended = () => { if (media.every((one) => one.ended || one.error)) stop(); };
+    playing = stop;
+    button.classList.add("on"); button.textContent = "Stop";
+    for (const one of media) {
+      one.currentTime = 0;
+      one.addEventListener("ended", ended);
+      one.play().catch(() => { if (playing === stop) stop(); });
+    }
+  };
+  const cardOf = (card) => {
+    const clip = clipOf(card);
+    const spoken = (card.utterances ?? []).map((one) => spokenOf(one, card));
+    if (!spoken.length) spoken.push(element("div", { className: "spoken" },
+      card.sentence ? element("p", { className: "sentence" }, card.sentence) : "", element("p", { className: "none" }, "no utterance")));
+    const button = element("button", { type: "button", className: "both", "aria-label": `Play ${card.id}` }, "Play");
+    const made = element("article", { className: `card ${card.status}`, id: `${root.id}/${card.id}` },
+      element("div", { className: "clip" }, clip),
+      element("div", { className: "said" }, ...spoken, ...(card.problems ?? []).map(problemOf)),
+      element("footer", {}, button,
+        element("span", { className: "facts" },
+          fact("status", card.status === "ok" ? "" : card.status, card.status === "failed" ? "bad" : "short"),
+          fact("class", card.class), fact("person", card.person),
+          fact("split", card.split === "neither" ? "no pairs" : card.split),
+          fact("length of the clip", card.clip?.duration_s && `${card.clip.duration_s.toFixed(1)} s`),
+          judgment("verdict on the clip", card),
+          fact("share of pairs of annotators that decided differently", card.disagreement && `disagreement ${card.disagreement.toFixed(2)}`, "short"),
+          fact("score of the own pair", card.score !== undefined && `score ${card.score.toFixed(3)}` || ""),
+          fact("rank of the own utterance in a search by this clip", card.rank && `own utterance: rank ${card.rank}`)),
+        element("code", {}, card.id)));
+    button.hidden = !made.querySelector("video, audio");
+    button.addEventListener("click", () => playBoth(button, [made.querySelector("video"), made.querySelector("audio")].filter(Boolean)));
+    return made;
+  };
+
+  // ---- the page ----------------------------------------------------------------------------------------------------
+  const count = element("p", { className: "card-count", role: "status" });
+  const list = element("div", { className: "card-list" });
+  const pages = element("nav", { className: "card-pages", "aria-label": "pages of samples" });
+  root.append(filters, count, list, pages);
+
+  const render = () => {
+    playing?.();
+    const [chosen, counts] = choose();
+    const per = SIZES.includes(Number(view.per)) ? Number(view.per) : SIZES[0];
+    const last = Math.max(1, Math.ceil(chosen.length / per));
+    const page = Math.min(Math.max(1, Number(view.page) || 1), last);
+    const shown = chosen.slice((page - 1) * per, page * per);
+    for (const [name, { box, label }] of Object.entries(boxes)) {
+      label.hidden = known[name].length < 2 && !view[name];
+      const values = view[name] && !known[name].includes(view[name]) ? [...known[name], view[name]] : known[name];
+      box.replaceChildren(element("option", { value: "" }, "all"),
+        ...values.map((value) => element("option", { value }, `${value} (${(counts[name].get(value) ?? 0).toLocaleString("en")})`)));
+      box.value = view[name] ?? "";
+      label.classList.toggle("on", Boolean(view[name]));
+    }
+    if (document.activeElement !== search) search.value = view.q;
+    const falling = view.sort.startsWith("-");
+    sortBox.value = falling ? view.sort.slice(1) : view.sort;
+    turn.textContent = falling ? "↓ falling" : "↑ rising";
+    turn.setAttribute("aria-label", `order: ${falling ? "falling" : "rising"}`);
+    sizeBox.value = String(per);
+    clear.hidden = !view.q && !Object.keys(FACETS).some((name) => view[name]);
+    const from = (page - 1) * per;
+    count.textContent = chosen.length
+      ? `${(from + 1).toLocaleString("en")} to ${(from + shown.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples`
+      : "No sample is like that: clear a filter.";
+    list.replaceChildren(...shown.map(cardOf));
+    const link = (number, text) => element("a", { href: addressOf({ ...view, page: String(number) }) }, text);
+    pages.replaceChildren(...(last > 1 ? [
+      page > 1 ? link(page - 1, "← previous") : "", `page ${page.toLocaleString("en")} of ${last.toLocaleString("en")}`,
+      page < last ? link(page + 1, "next →") : ""] : []));
+  };
+  const follow = () => {
+    const wanted = readAddress();
+    if (!wanted) return;
+    view = wanted;
+    render();
+    if (scrolls) root.scrollIntoView();
+    scrolls = true;
+  };
+
+  root.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, video, audio")) return;
+    const step = { j: 1, k: -1 }[event.key];
+    if (!step) return;
+    const buttons = [...list.querySelectorAll("button.both:not([hidden])")];
+    const here = buttons.indexOf(event.target.closest(".card")?.querySelector("button.both"));
+    buttons[Math.min(Math.max(here + step, 0), buttons.length - 1)]?.focus();
+    event.preventDefault();
+  });
+  addEventListener("hashchange", follow);
+  root.hidden = false;
+  if (readAddress()) follow(); else render();
+}
