@@ -84,7 +84,8 @@ function showCards(root, cards) {
     clearTimeout(waiting);
     waiting = setTimeout(() => go({ q: search.value }, { replace: true }), 150);
   });
-  const filters = element("div", { className: "card-filters" }, element("label", { className: "search" }, "search", search));
+  const filters = element("div", { className: "sample-filters" }, element("label", { className: "search" }, "search", search));
+  const folded = element("details", { open: innerWidth > 700 }, element("summary", {}, "Filters and order"), filters);
   for (const name of Object.keys(FACETS)) {
     const [box, label] = select(name, (value) => go({ [name]: value }));
     boxes[name] = { box, label };
@@ -93,7 +94,7 @@ function showCards(root, cards) {
   const [sortBox, sortLabel] = select("sort by", (name) => go({ sort: name }));
   const turn = element("button", { type: "button" });
   turn.addEventListener("click", () => go({ sort: view.sort.startsWith("-") ? view.sort.slice(1) : "-" + view.sort }));
-  const [sizeBox, sizeLabel] = select("a page", (per) => go({ per }));
+  const [sizeBox, sizeLabel] = select("per page", (per) => go({ per }));
   const clear = element("button", { type: "button" }, "Clear filters");
   clear.addEventListener("click", () => { view = { ...DEFAULTS, sort: view.sort, per: view.per }; go({}); });
   filters.append(sortLabel, turn, sizeLabel, clear);
@@ -120,14 +121,14 @@ function showCards(root, cards) {
         for (const value of new Set(FACETS[name](card))) counts[name].set(value, (counts[name].get(value) ?? 0) + 1);
       }
     }
-    const falling = view.sort.startsWith("-");
-    const name = falling ? view.sort.slice(1) : view.sort;
+    const descending = view.sort.startsWith("-");
+    const name = descending ? view.sort.slice(1) : view.sort;
     const keys = new Map(chosen.map((card) => [card, (SORTS[name] ?? SORTS.id)(card)]));
     chosen.sort((a, b) => {
       const [x, y] = [keys.get(a), keys.get(b)];
       if (x === y) return 0;
       if (x === undefined || y === undefined) return x === undefined ? 1 : -1;  // what is not known comes last
-      return (x < y ? -1 : 1) * (falling ? -1 : 1);
+      return (x < y ? -1 : 1) * (descending ? -1 : 1);
     });
     return [chosen, counts];
   };
@@ -135,9 +136,12 @@ function showCards(root, cards) {
   // ---- a card ------------------------------------------------------------------------------------------------------
   const fact = (name, value, kind = "") =>
     value === undefined || value === "" ? null : element("span", { className: `fact ${kind}`, title: name }, String(value));
-  const votes = (judged) => (judged.votes ?? []).map(([what, count]) => `${count} × ${what}`).join(", ");
-  const judgment = (name, judged) => fact(name, [judged.verdict, votes(judged) && `(${votes(judged)})`].filter(Boolean).join(" "),
-    judged.verdict === "reject" ? "bad" : "good");
+  const judgment = (what, { verdict, votes = [] }) => {
+    if (verdict === undefined) return null;
+    const said = votes.map(([vote, count]) => `${count} ${vote}`).join(", ");
+    const many = votes.reduce((sum, [, count]) => sum + count, 0) > 1;
+    return fact(`verdict on the ${what}`, `${what}: ${verdict}${many ? ` (${said})` : ""}`, verdict === "reject" ? "bad" : "good");
+  };
   const lost = (media, what) => media.replaceWith(element("div", { className: "lost" }, `${what} is missing`));
 
   const clipOf = (card) => {
@@ -145,11 +149,14 @@ function showCards(root, cards) {
     const { src, poster, duration_s: length } = card.clip;
     const sentence = card.utterances?.[0].text ?? card.sentence ?? "";
     const video = element("video", {
-      controls: true, muted: true, playsInline: true, preload: poster ? "none" : "metadata",
+      muted: true, playsInline: true, preload: poster ? "none" : "metadata",
       src: poster || !length ? src : `${src}#t=${(length / 2).toFixed(2)}`,  // shows the frame in the middle
       "aria-label": `Clip of ${card.class ?? "no class"}, ${card.person ?? "person not known"}: ${sentence}`,
     });
     if (poster) video.poster = poster;
+    for (const [event, shown] of [["pointerenter", true], ["pointerleave", false]]) {
+      video.addEventListener(event, () => { video.controls = shown; });  // they hide a third of a small picture
+    }
     video.addEventListener("error", () => lost(video, "the clip's file"));
     video.addEventListener("play", () => { if (!poster) video.currentTime = 0; }, { once: true });
     return video;
@@ -161,10 +168,10 @@ function showCards(root, cards) {
       element("p", { className: "sentence" }, spoken.text || "(the sentence is not known)"), sound,
       element("p", { className: "facts" },
         fact("voice", spoken.voice), fact("voice", spoken.source), fact("sentence from", spoken.text_source),
-        fact("length of the utterance", `${spoken.duration_s.toFixed(1)} s`),
+        fact("length of the utterance", `spoken ${spoken.duration_s.toFixed(1)} s`),
         fact("loudness before it was made even", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
         fact("rank of the own clip in a search by this utterance", spoken.rank && `own clip: rank ${spoken.rank}`),
-        judgment("verdict on the utterance", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("doubt", doubt, "short"))));
+        judgment("speech", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("doubt", doubt, "short"))));
   };
   const problemOf = (problem) => element("p", { className: "problem" }, element("b", {}, problem.found),
     ...[problem.where, problem.next && `Next: ${problem.next}`].filter(Boolean).map((line) => element("small", {}, line)));
@@ -193,17 +200,17 @@ function showCards(root, cards) {
     if (!spoken.length) spoken.push(element("div", { className: "spoken" },
       card.sentence ? element("p", { className: "sentence" }, card.sentence) : "", element("p", { className: "none" }, "no utterance")));
     const button = element("button", { type: "button", className: "both", "aria-label": `Play ${card.id}` }, "Play");
-    const made = element("article", { className: `card ${card.status}`, id: `${root.id}/${card.id}` },
+    const made = element("article", { className: `sample ${card.status}${card.clip ? "" : " no-clip"}`, id: `${root.id}/${card.id}` },
       element("div", { className: "clip" }, clip),
       element("div", { className: "said" }, ...spoken, ...(card.problems ?? []).map(problemOf)),
-      element("footer", {}, button,
+      element("div", { className: "about" }, button,
         element("span", { className: "facts" },
           fact("status", card.status === "ok" ? "" : card.status, card.status === "failed" ? "bad" : "short"),
           fact("class", card.class), fact("person", card.person),
           fact("split", card.split === "neither" ? "no pairs" : card.split),
-          fact("length of the clip", card.clip?.duration_s && `${card.clip.duration_s.toFixed(1)} s`),
-          judgment("verdict on the clip", card),
-          fact("share of pairs of annotators that decided differently", card.disagreement && `disagreement ${card.disagreement.toFixed(2)}`, "short"),
+          fact("length of the clip", card.clip?.duration_s && `clip ${card.clip.duration_s.toFixed(1)} s`),
+          judgment("clip", card),
+          fact("share of pairs of annotators that decided differently", card.disagreement ? `disagreement ${card.disagreement.toFixed(2)}` : "", "short"),
           fact("score of the own pair", card.score !== undefined && `score ${card.score.toFixed(3)}` || ""),
           fact("rank of the own utterance in a search by this clip", card.rank && `own utterance: rank ${card.rank}`)),
         element("code", {}, card.id)));
@@ -213,10 +220,11 @@ function showCards(root, cards) {
   };
 
   // ---- the page ----------------------------------------------------------------------------------------------------
-  const count = element("p", { className: "card-count", role: "status" });
-  const list = element("div", { className: "card-list" });
-  const pages = element("nav", { className: "card-pages", "aria-label": "pages of samples" });
-  root.append(filters, count, list, pages);
+  const count = element("p", { className: "sample-count", role: "status" });
+  const list = element("div", { className: "sample-list" });
+  const pages = element("nav", { className: "sample-pages", "aria-label": "pages of samples" });
+  root.classList.add("samples");
+  root.append(folded, count, list, pages);
 
   const render = () => {
     playing?.();
@@ -234,15 +242,17 @@ function showCards(root, cards) {
       label.classList.toggle("on", Boolean(view[name]));
     }
     if (document.activeElement !== search) search.value = view.q;
-    const falling = view.sort.startsWith("-");
-    sortBox.value = falling ? view.sort.slice(1) : view.sort;
-    turn.textContent = falling ? "↓ falling" : "↑ rising";
-    turn.setAttribute("aria-label", `order: ${falling ? "falling" : "rising"}`);
+    const descending = view.sort.startsWith("-");
+    sortBox.value = descending ? view.sort.slice(1) : view.sort;
+    turn.textContent = descending ? "↓ descending" : "↑ ascending";
+    turn.setAttribute("aria-label", `order: ${descending ? "descending" : "ascending"}`);
     sizeBox.value = String(per);
     clear.hidden = !view.q && !Object.keys(FACETS).some((name) => view[name]);
     const from = (page - 1) * per;
+    const asked = [...Object.keys(FACETS).filter((name) => view[name]).map((name) => `${name}: ${view[name]}`), view.q && `“${view.q}”`,
+      view.sort !== DEFAULTS.sort && `sorted by ${sortBox.value}, ${descending ? "descending" : "ascending"}`].filter(Boolean).join("; ");
     count.textContent = chosen.length
-      ? `${(from + 1).toLocaleString("en")} to ${(from + shown.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples`
+      ? `${(from + 1).toLocaleString("en")} to ${(from + shown.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples${asked && " – " + asked}`
       : "No sample is like that: clear a filter.";
     list.replaceChildren(...shown.map(cardOf));
     const link = (number, text) => element("a", { href: addressOf({ ...view, page: String(number) }) }, text);
@@ -259,12 +269,12 @@ function showCards(root, cards) {
     scrolls = true;
   };
 
-  root.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, video, audio")) return;
+  document.addEventListener("keydown", (event) => {
     const step = { j: 1, k: -1 }[event.key];
-    if (!step) return;
+    const elsewhere = event.target !== document.body && !root.contains(event.target);
+    if (!step || elsewhere || event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select")) return;
     const buttons = [...list.querySelectorAll("button.both:not([hidden])")];
-    const here = buttons.indexOf(event.target.closest(".card")?.querySelector("button.both"));
+    const here = buttons.indexOf(event.target.closest(".sample")?.querySelector("button.both"));
     buttons[Math.min(Math.max(here + step, 0), buttons.length - 1)]?.focus();
     event.preventDefault();
   });
