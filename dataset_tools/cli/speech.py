@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
-from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
+from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
@@ -167,17 +167,7 @@ def speech_record(
     terminal: Terminal,
     place: Workspace,
     classes: ClassOptions,
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; other machines can connect only with --cert.")
-    ] = ("127.0.0.1"),
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port", min=0, max=65535, show_default=False, help="Port on this machine (default: a free one)."
-        ),
-    ] = 0,
-    certificate: Annotated[Path | None, typer.Option("--cert", help="TLS certificate (PEM file).")] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="Private key of the certificate (PEM file).")] = None,
+    where: AddressOptions,
     consent: Annotated[
         Path | None, typer.Option("--consent", help="Consent text that speakers agree to (default: the shipped one).")
     ] = None,
@@ -189,7 +179,6 @@ def speech_record(
     Example: fmn-data speech record --licence CC-BY-4.0
     """
     from dataset_tools.core.errors import InputError
-    from dataset_tools.core.web_server import Address
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
     from dataset_tools.speech.consents import CONSENT
@@ -203,7 +192,7 @@ def speech_record(
     def announce(address: str) -> None:
         terminal.say(f"  the booth is open: {address}\n  whoever has this address can record; Ctrl+C closes it")
 
-    serve_booth(booth, Address(host, port, certificate, key), announce=announce)
+    serve_booth(booth, where.address(), announce=announce)
     done = len(booth.recorded())
     said = f"{done - before} sentences recorded now, {done} of {len(booth.lines)} in all"
     terminal.closing("record", said, place.recordings)

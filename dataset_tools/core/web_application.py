@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +15,8 @@ from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.web_connections import HEADERS, Connection
 
 _T = TypeVar("_T")
+MICROPHONE = Path(__file__).with_name("microphone.js")
+"""Script with the class ``Microphone``, for pages that record."""
 
 
 def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_bytes: int) -> web.Application:

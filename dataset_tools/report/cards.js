@@ -6,8 +6,10 @@
  * Shows cards in an element and keeps the view in the address.
  * @param {HTMLElement} root  gets the filters and the cards; its id begins the fragment of the address
  * @param {object[]} cards  as dataset_tools/report/card_data.py writes them, sorted by id
+ * @param {object} options  keys: false where the page moves among the cards itself; tools(card): further buttons;
+ *     shown(): is told when other cards are shown
  */
-function showCards(root, cards) {
+function showCards(root, cards, { keys = true, tools = () => [], shown = () => {} } = {}) {
   const many = (read) => (card) => (card.utterances ?? []).map(read).filter((value) => value !== undefined);
   const one = (read) => (card) => { const value = read(card); return value === undefined ? [] : [value]; };
   const kindOf = (doubt) => doubt.split(":")[0];
@@ -31,14 +33,15 @@ function showCards(root, cards) {
     loudness: first((spoken) => spoken.loudness_lufs),
     disagreement: (card) => card.disagreement,
     sentence: first((spoken) => spoken.text),
-    "model score": (card) => card.score,
-    "rank, speech to clip": first((spoken) => spoken.rank),
-    "rank, clip to speech": (card) => card.rank,
+    "model score": first((spoken) => spoken.score),
+    "rank of own clip": first((spoken) => spoken.rank),
+    "rank of own utterance": (card) => card.rank,
   };
   const SIZES = [24, 96, 384];
-  const DEFAULTS = { q: "", sort: "id", per: "24", page: "1" };
+  const DEFAULTS = { q: "", sort: "id", from: "", to: "", per: "24", page: "1" };
   const known = {};  // values of every facet, in order
   for (const [name, read] of Object.entries(FACETS)) known[name] = [...new Set(cards.flatMap(read))].sort();
+  const numeric = Object.keys(SORTS).filter((name) => cards.some((card) => typeof SORTS[name](card) === "number"));
   const sortable = Object.keys(SORTS).filter((name) => cards.some((card) => SORTS[name](card) !== undefined));
 
   let view = { ...DEFAULTS };
@@ -91,29 +94,42 @@ function showCards(root, cards) {
     boxes[name] = { box, label };
     filters.append(label);
   }
-  const [sortBox, sortLabel] = select("sort by", (name) => go({ sort: name }));
+  const [sortBox, sortLabel] = select("sort by", (name) => go({ sort: name, from: "", to: "" }));
   const turn = element("button", { type: "button" });
   turn.addEventListener("click", () => go({ sort: view.sort.startsWith("-") ? view.sort.slice(1) : "-" + view.sort }));
   const [sizeBox, sizeLabel] = select("per page", (per) => go({ per }));
   const clear = element("button", { type: "button" }, "Clear filters");
   clear.addEventListener("click", () => { view = { ...DEFAULTS, sort: view.sort, per: view.per }; go({}); });
-  filters.append(sortLabel, turn, sizeLabel, clear);
+  const ends = Object.fromEntries(["from", "to"].map((name) => {
+    const input = element("input", { type: "number", step: "any" });
+    input.addEventListener("change", () => go({ [name]: input.value }));
+    return [name, input];
+  }));
+  const limits = Object.entries(ends).map(([name, input]) => element("label", {}, name, input));
+  filters.append(sortLabel, turn, ...limits, sizeLabel, clear);
   sortBox.append(...sortable.map((name) => element("option", { value: name }, name)));
   sizeBox.append(...SIZES.map((size) => element("option", { value: String(size) }, String(size))));
 
-  const matches = (card, words) => {
-    if (!words.length) return true;
-    const text = [card.id, card.sentence, ...many((spoken) => spoken.text)(card)].join(" ").toLowerCase();
-    return words.every((word) => text.includes(word));
+  const matches = (card, text) => {
+    if (!text) return true;
+    const said = [card.sentence, ...many((spoken) => spoken.text)(card)].join(" ").toLowerCase();
+    return text.split(/\s+/).every((word) => said.includes(word)) || card.id.toLowerCase().includes(text);
+  };
+  const sortName = () => (view.sort.startsWith("-") ? view.sort.slice(1) : view.sort);
+  const sortKey = (card) => (SORTS[sortName()] ?? SORTS.id)(card);
+  const within = (card) => {
+    if (!view.from && !view.to) return true;
+    const value = sortKey(card);
+    return value !== undefined && (!view.from || value >= Number(view.from)) && (!view.to || value <= Number(view.to));
   };
   /** The cards of the view, and of every value of a facet how many there would be if it were chosen. */
   const choose = () => {
-    const words = view.q.toLowerCase().split(/\s+/).filter(Boolean);
+    const text = view.q.trim().toLowerCase();
     const asked = Object.keys(FACETS).filter((name) => view[name]);
     const counts = Object.fromEntries(Object.keys(FACETS).map((name) => [name, new Map()]));
     const chosen = [];
     for (const card of cards) {
-      if (!matches(card, words)) continue;
+      if (!matches(card, text) || !within(card)) continue;
       const failed = asked.filter((name) => !FACETS[name](card).includes(view[name]));
       if (failed.length > 1) continue;
       if (!failed.length) chosen.push(card);
@@ -122,10 +138,9 @@ function showCards(root, cards) {
       }
     }
     const descending = view.sort.startsWith("-");
-    const name = descending ? view.sort.slice(1) : view.sort;
-    const keys = new Map(chosen.map((card) => [card, (SORTS[name] ?? SORTS.id)(card)]));
+    const order = new Map(chosen.map((card) => [card, sortKey(card)]));
     chosen.sort((a, b) => {
-      const [x, y] = [keys.get(a), keys.get(b)];
+      const [x, y] = [order.get(a), order.get(b)];
       if (x === y) return 0;
       if (x === undefined || y === undefined) return x === undefined ? 1 : -1;  // what is not known comes last
       return (x < y ? -1 : 1) * (descending ? -1 : 1);
@@ -170,7 +185,8 @@ function showCards(root, cards) {
         fact("voice", spoken.voice), fact("voice", spoken.source), fact("sentence from", spoken.text_source),
         fact("length of the utterance", `spoken ${spoken.duration_s.toFixed(1)} s`),
         fact("loudness before it was made even", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
-        fact("rank of the own clip in a search by this utterance", spoken.rank && `own clip: rank ${spoken.rank}`),
+        fact("score of the pair, comparable within one search only", spoken.score !== undefined ? `score ${spoken.score.toFixed(2)}` : ""),
+        fact("rank of its clip in a search by this utterance", spoken.rank && `finds its clip at ${spoken.rank}`),
         judgment("speech", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("doubt", doubt, "short"))));
   };
   const problemOf = (problem) => element("p", { className: "problem" }, element("b", {}, problem.found),
@@ -211,9 +227,9 @@ function showCards(root, cards) {
           fact("length of the clip", card.clip?.duration_s && `clip ${card.clip.duration_s.toFixed(1)} s`),
           judgment("clip", card),
           fact("share of pairs of annotators that decided differently", card.disagreement ? `disagreement ${card.disagreement.toFixed(2)}` : "", "short"),
-          fact("score of the own pair", card.score !== undefined && `score ${card.score.toFixed(3)}` || ""),
-          fact("rank of the own utterance in a search by this clip", card.rank && `own utterance: rank ${card.rank}`)),
-        element("code", {}, card.id)));
+          fact("rank of its utterance in a search by this clip", card.rank && `finds its utterance at ${card.rank}`)),
+        element("code", {}, card.id), ...tools(card)));
+    made.dataset.id = card.id;
     button.hidden = !made.querySelector("video, audio");
     button.addEventListener("click", () => playBoth(button, [made.querySelector("video"), made.querySelector("audio")].filter(Boolean)));
     return made;
@@ -232,7 +248,7 @@ function showCards(root, cards) {
     const per = SIZES.includes(Number(view.per)) ? Number(view.per) : SIZES[0];
     const last = Math.max(1, Math.ceil(chosen.length / per));
     const page = Math.min(Math.max(1, Number(view.page) || 1), last);
-    const shown = chosen.slice((page - 1) * per, page * per);
+    const here = chosen.slice((page - 1) * per, page * per);
     for (const [name, { box, label }] of Object.entries(boxes)) {
       label.hidden = known[name].length < 2 && !view[name];
       const values = view[name] && !known[name].includes(view[name]) ? [...known[name], view[name]] : known[name];
@@ -243,33 +259,40 @@ function showCards(root, cards) {
     }
     if (document.activeElement !== search) search.value = view.q;
     const descending = view.sort.startsWith("-");
-    sortBox.value = descending ? view.sort.slice(1) : view.sort;
+    sortBox.value = sortName();
+    for (const [name, input] of Object.entries(ends)) {
+      input.parentElement.hidden = !numeric.includes(sortName());
+      input.value = view[name];
+    }
     turn.textContent = descending ? "↓ descending" : "↑ ascending";
     turn.setAttribute("aria-label", `order: ${descending ? "descending" : "ascending"}`);
     sizeBox.value = String(per);
-    clear.hidden = !view.q && !Object.keys(FACETS).some((name) => view[name]);
+    clear.hidden = !view.q && !view.from && !view.to && !Object.keys(FACETS).some((name) => view[name]);
     const from = (page - 1) * per;
     const asked = [...Object.keys(FACETS).filter((name) => view[name]).map((name) => `${name}: ${view[name]}`), view.q && `“${view.q}”`,
-      view.sort !== DEFAULTS.sort && `sorted by ${sortBox.value}, ${descending ? "descending" : "ascending"}`].filter(Boolean).join("; ");
+      view.sort !== DEFAULTS.sort && `sorted by ${sortName()}, ${descending ? "descending" : "ascending"}`,
+      view.from && `from ${view.from}`, view.to && `to ${view.to}`].filter(Boolean).join("; ");
     count.textContent = chosen.length
-      ? `${(from + 1).toLocaleString("en")} to ${(from + shown.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples${asked && " – " + asked}`
+      ? `${(from + 1).toLocaleString("en")} to ${(from + here.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples${asked && " – " + asked}`
       : "No sample is like that: clear a filter.";
-    list.replaceChildren(...shown.map(cardOf));
+    list.replaceChildren(...here.map(cardOf));
     const link = (number, text) => element("a", { href: addressOf({ ...view, page: String(number) }) }, text);
     pages.replaceChildren(...(last > 1 ? [
       page > 1 ? link(page - 1, "← previous") : "", `page ${page.toLocaleString("en")} of ${last.toLocaleString("en")}`,
       page < last ? link(page + 1, "next →") : ""] : []));
+    shown();
   };
   const follow = () => {
     const wanted = readAddress();
     if (!wanted) return;
     view = wanted;
     render();
-    if (scrolls) root.scrollIntoView();
+    const { top } = root.getBoundingClientRect();
+    if (scrolls && (top < 0 || top > innerHeight / 2)) root.scrollIntoView();
     scrolls = true;
   };
 
-  document.addEventListener("keydown", (event) => {
+  if (keys) document.addEventListener("keydown", (event) => {
     const step = { j: 1, k: -1 }[event.key];
     const elsewhere = event.target !== document.body && !root.contains(event.target);
     if (!step || elsewhere || event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select")) return;

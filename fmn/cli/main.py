@@ -16,9 +16,18 @@ from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.learn import learn
-from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures
+from fmn.cli.options import (
+    AllOption,
+    RefitOption,
+    RunOptions,
+    TrainingOptions,
+    VoicesOption,
+    short,
+    show_failures,
+)
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
+from fmn.cli.serve import serve
 from fmn.cli.studies import COMMANDS
 
 if TYPE_CHECKING:
@@ -121,10 +130,8 @@ def search(
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Compare --text with the words of the clips' sentences instead.")
     ] = False,
-    voices: Annotated[str, typer.Option("--voices", help="Speech engine that speaks --text.")] = "espeak",
-    everything: Annotated[
-        bool, typer.Option("--all", help="Search all of the data set, not only the test manifest.")
-    ] = False,
+    voices: VoicesOption = "espeak",
+    everything: AllOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
 ) -> None:
     """Search for the clips that match a spoken or typed description, or the utterances that match a clip.
@@ -170,6 +177,7 @@ def search(
     _show_search(terminal, result)
 
 
+app.command(rich_help_panel=USE)(serve)
 app.command(rich_help_panel=USE)(predict)
 
 

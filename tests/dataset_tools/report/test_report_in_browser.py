@@ -49,7 +49,7 @@ def opened(browser: Browser, workspace: Workspace) -> Callable[..., Page]:
     def open_at(view: str = "", width: int = 1280, scheme: Literal["light", "dark"] = "light", **options: Any) -> Page:
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
         for event in ("console", "pageerror", "requestfailed", "dialog"):
-            page.on(event, fail)  # type: ignore[call-overload]
+            page.on(event, fail)
         page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else fail(request.url))
         page.goto(address + view)
         return page
@@ -100,21 +100,25 @@ def test_cards_filter_sort_and_search_and_the_address_keeps_the_view(opened: Cal
     page = opened()
     cards = page.locator("article.sample")
     expect(cards).to_have_count(5)  # four clips and one that failed
-    page.get_by_label("sort by").select_option("loudness")  # -20 to -23 LUFS
+    page.get_by_role("combobox", name="sort by").select_option("loudness")  # -20 to -23 LUFS
     expect(page).to_have_url(re.compile(r"#samples\?sort=loudness$"))
     expect(cards.first).to_contain_text("Sentence 3")
     assert sentences(page) == [3, 2, 1, 0]
     page.get_by_role("button", name="order: ascending").click()
     expect(cards.first).to_contain_text("Sentence 0")
     assert sentences(page) == [0, 1, 2, 3]  # and what has no loudness stays last
-    page.get_by_label("class", exact=True).select_option("cut_carrot_knife")
+    page.get_by_role("combobox", name="class", exact=True).select_option("cut_carrot_knife")
     expect(cards).to_have_count(3)
-    assert page.get_by_label("person").locator("option").all_inner_texts() == ["all", "s07 (2)", "s08 (1)"]
-    page.get_by_label("person").select_option("s07")
+    assert page.get_by_role("combobox", name="person").locator("option").all_inner_texts() == [
+        "all",
+        "s07 (2)",
+        "s08 (1)",
+    ]
+    page.get_by_role("combobox", name="person").select_option("s07")
     expect(cards).to_have_count(2)
     again = opened(page.url[page.url.index("#") :])
     assert sentences(again) == [0, 1]
-    expect(again.get_by_label("class", exact=True)).to_have_value("cut_carrot_knife")
+    expect(again.get_by_role("combobox", name="class", exact=True)).to_have_value("cut_carrot_knife")
     expect(again.get_by_role("button", name="order: descending")).to_be_visible()
     page.go_back()
     expect(cards).to_have_count(3)
