@@ -28,7 +28,7 @@ class Samples:
         Returns:
             ``cards``: as `card_data` writes them, and
 
-            - of an utterance ``score``: of the pair with its clip, and ``rank``: of that clip in a search by it, from 1;
+            - of an utterance ``score``: of it with its clip, and ``rank``: of that clip in a search by it, from 1;
             - of a card ``rank``: of its utterance in a search by its clip.
 
         Raises:
