@@ -186,7 +186,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
         fact("length of the utterance", `spoken ${spoken.duration_s.toFixed(1)} s`),
         fact("loudness before it was made even", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
         fact("score of the pair, comparable within one search only", spoken.score !== undefined ? `score ${spoken.score.toFixed(2)}` : ""),
-        fact("rank of its clip in a search by this utterance", spoken.rank && `finds its clip at ${spoken.rank}`),
+        fact("rank of its clip in a search by this utterance", spoken.rank && `own clip: rank ${spoken.rank}`),
         judgment("speech", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("doubt", doubt, "short"))));
   };
   const problemOf = (problem) => element("p", { className: "problem" }, element("b", {}, problem.found),
@@ -227,7 +227,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
           fact("length of the clip", card.clip?.duration_s && `clip ${card.clip.duration_s.toFixed(1)} s`),
           judgment("clip", card),
           fact("share of pairs of annotators that decided differently", card.disagreement ? `disagreement ${card.disagreement.toFixed(2)}` : "", "short"),
-          fact("rank of its utterance in a search by this clip", card.rank && `finds its utterance at ${card.rank}`)),
+          fact("rank of its utterance in a search by this clip", card.rank && `own utterance: rank ${card.rank}`)),
         element("code", {}, card.id), ...tools(card)));
     made.dataset.id = card.id;
     button.hidden = !made.querySelector("video, audio");

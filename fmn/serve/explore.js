@@ -10,13 +10,17 @@
       utterances.length ? tool("find its clips", () => go("search", { id: utterances[0].id }), `Find clips for this utterance: ${id}`, "u") : null,
       known ? tool("mark", () => mark(id), `Mark for a look in Label Studio: ${id}`, "f") : null)];
   };
+  const shown = () => {
+    for (const card of $("explore").querySelectorAll("article[data-id]")) card.dataset.clip = card.dataset.id;
+    showMarks();
+  };
   const load = async () => {
     const root = $("explore");
     root.textContent = "Looking at every sample…";
     try {
       const { cards } = await ask("api/samples");
       root.replaceChildren();
-      showCards(root, cards, { keys: false, tools: toolsOf, shown: showMarks });
+      showCards(root, cards, { keys: false, tools: toolsOf, shown });
     } catch (error) { root.textContent = error.message; begun = null; }
   };
   VIEWS.explore = { cards: () => [...$("explore").querySelectorAll("button.both:not([hidden])")], enter: () => (begun ??= load()) };
