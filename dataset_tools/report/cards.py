@@ -153,8 +153,8 @@ def make_cards(
     for lost in ledger.values():
         if lost.status == "ok":
             continue
-        kind, _, name = lost.id.partition("/")
-        owner = None if kind in ("interval", "clip") else _known_start(name, cards)
+        name = lost.id.partition("/")[2]
+        owner = _known_start(name, cards)  # of an utterance, a recording or a copy: the clip that its name begins with
         if owner is not None:
             status: Status = "failed" if "failed" in (cards[owner].status, lost.status) else lost.status
             cards[owner] = replace(cards[owner], status=status, problems=(*cards[owner].problems, lost))

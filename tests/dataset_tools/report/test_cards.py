@@ -122,10 +122,11 @@ def test_what_is_not_there_has_a_card_with_its_reason(
         refused(f"interval/{unclear}#4", "The interval fits several classes"),
         failed("clip/s09-d21_000001-000020", "cut", SampleError("The video is damaged")),
         failed(f"utterance/{clip.id}_eve", "speak", SampleError("The voice said nothing")),
+        refused(f"interval/{clip.id}#8", "The same span was annotated twice"),
         LedgerRow(id=f"clip/{clip.id}", status="ok", stage="cut"),
     ]
     cards = cards_of([clip], [spoken], lost, reviews, files=(rejected,))
-    assert set(cards) == {clip.id, f"{rejected}#3", f"{unclear}#4", "s09-d21_000001-000020"}
+    assert set(cards) == {clip.id, f"{clip.id}#8", f"{rejected}#3", f"{unclear}#4", "s09-d21_000001-000020"}
     card = cards[f"{rejected}#3"]
     assert (card.status, card.class_id, card.person, card.sentence) == ("skipped", WASH, "s07", "Wash it.")
     assert (card.path, card.judgment.verdict) == (f"clips/{rejected}.mp4", "reject")
