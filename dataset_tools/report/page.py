@@ -7,9 +7,8 @@ before the first is seen. Without scripts the page lists the utterances instead.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -35,7 +34,6 @@ from dataset_tools.report.statistics import Statistics, describe_dataset, loudne
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
 from dataset_tools.speech.consents import Withdrawal, read_speakers, read_withdrawals
 from dataset_tools.speech.speaker_facts import count_speakers
-from dataset_tools.speech.transcripts import transcript_warnings
 from dataset_tools.speech.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -91,11 +89,9 @@ def write_report(
     utterances = with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
     check_known((row.class_id for row in (*clips, *utterances)), classes, workspace.manifests)
     built = read_build(workspace)
-    statistics = describe_dataset(
-        clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
-    )
-    doubts = Counter(text.split(":")[0] for text in transcript_warnings(workspace, utterances).values())
-    statistics = replace(statistics, warnings={**statistics.warnings, **doubts})
+    cards = read_cards(workspace, clips, utterances)
+    ledger = read_ledger(workspace.ledger)
+    statistics = describe_dataset(clips, utterances, classes, cards, ledger, built, _split_counts(workspace))
     folder = workspace.root / "report" if folder is None else folder
     for place in (folder, folder / "thumbnails"):
         clear_partial(place)
@@ -104,7 +100,6 @@ def write_report(
     pictures = {clip.id: f"thumbnails/{thumbnail_name(clip)}" for clip in shown if clip.id not in failures}
     media = {row.path for row in clips} | {row.path for row in utterances}
     missing = sorted(path for path in media if not (workspace.root / path).is_file())
-    cards = read_cards(workspace, clips, utterances)
     page = _page(statistics, cards, built, workspace, folder, pictures=pictures, missing=missing)
     write_bytes(folder / "index.html", page.encode())
     return ReportSummary(
