@@ -1,4 +1,4 @@
-"""Sample cards as JSON, for cards.js, which shows them in the report and in the page of `fmn serve`."""
+"""Sample cards as JSON, for card.js and cards.js, which show them in the report and in the page of `fmn serve`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataset_tools.core.ledger import LedgerRow
 from dataset_tools.report.cards import Card, Judgment, Spoken
 from dataset_tools.report.statistics import loudness_of
 
-SCRIPT = Path(__file__).with_name("cards.js")
+SCRIPTS = (Path(__file__).with_name("card.js"), Path(__file__).with_name("cards.js"))
 STYLE = Path(__file__).with_name("cards.css")
 
 

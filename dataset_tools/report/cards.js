@@ -10,6 +10,7 @@
  *     shown(): is told when other cards are shown
  */
 function showCards(root, cards, { keys = true, tools = () => [], shown = () => {} } = {}) {
+  const { element } = SampleCard;
   const many = (read) => (card) => (card.utterances ?? []).map(read).filter((value) => value !== undefined);
   const one = (read) => (card) => { const value = read(card); return value === undefined ? [] : [value]; };
   const kindOf = (doubt) => doubt.split(":")[0];
@@ -45,17 +46,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
   const sortable = Object.keys(SORTS).filter((name) => cards.some((card) => SORTS[name](card) !== undefined));
 
   let view = { ...DEFAULTS };
-  let playing = null;  // stops what plays
   let scrolls = true;  // the next change of the address comes from a link, not from the controls
-
-  const element = (tag, properties = {}, ...content) => {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(properties)) {
-      if (name in made) made[name] = value; else made.setAttribute(name, value);
-    }
-    made.append(...content.filter((part) => part !== null && part !== undefined && part !== ""));
-    return made;
-  };
 
   // ---- the view in the address -------------------------------------------------------------------------------------
   const readAddress = () => {
@@ -148,93 +139,6 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
     return [chosen, counts];
   };
 
-  // ---- a card ------------------------------------------------------------------------------------------------------
-  const fact = (name, value, kind = "") =>
-    value === undefined || value === "" ? null : element("span", { className: `fact ${kind}`, title: name }, String(value));
-  const judgment = (what, { verdict, votes = [] }) => {
-    if (verdict === undefined) return null;
-    const said = votes.map(([vote, count]) => `${count} ${vote}`).join(", ");
-    const many = votes.reduce((sum, [, count]) => sum + count, 0) > 1;
-    return fact(`verdict on the ${what}`, `${what}: ${verdict}${many ? ` (${said})` : ""}`, verdict === "reject" ? "bad" : "good");
-  };
-  const lost = (media, what) => media.replaceWith(element("div", { className: "lost" }, `${what} is missing`));
-
-  const clipOf = (card) => {
-    if (!card.clip) return element("div", { className: "lost" }, card.utterances ? "describes no single clip" : "no clip");
-    const { src, poster, duration_s: length } = card.clip;
-    const sentence = card.utterances?.[0].text ?? card.sentence ?? "";
-    const video = element("video", {
-      muted: true, playsInline: true, preload: poster ? "none" : "metadata",
-      src: poster || !length ? src : `${src}#t=${(length / 2).toFixed(2)}`,  // shows the frame in the middle
-      "aria-label": `Clip of ${card.class ?? "no class"}, ${card.person ?? "person not known"}: ${sentence}`,
-    });
-    if (poster) video.poster = poster;
-    for (const [event, shown] of [["pointerenter", true], ["pointerleave", false]]) {
-      video.addEventListener(event, () => { video.controls = shown; });  // they hide a third of a small picture
-    }
-    video.addEventListener("error", () => lost(video, "the clip's file"));
-    video.addEventListener("play", () => { if (!poster) video.currentTime = 0; }, { once: true });
-    return video;
-  };
-  const spokenOf = (spoken, card) => {
-    const sound = element("audio", { controls: true, preload: "none", src: spoken.src, "aria-label": `Utterance: ${spoken.text}` });
-    sound.addEventListener("error", () => lost(sound, "the utterance's file"));
-    return element("div", { className: "spoken" },
-      element("p", { className: "sentence" }, spoken.text || "(the sentence is not known)"), sound,
-      element("p", { className: "facts" },
-        fact("voice", spoken.voice), fact("voice", spoken.source), fact("sentence from", spoken.text_source),
-        fact("length of the utterance", `spoken ${spoken.duration_s.toFixed(1)} s`),
-        fact("loudness before it was made even", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
-        fact("score of the pair, comparable within one search only", spoken.score !== undefined ? `score ${spoken.score.toFixed(2)}` : ""),
-        fact("rank of its clip in a search by this utterance", spoken.rank && `own clip: rank ${spoken.rank}`),
-        judgment("speech", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("doubt", doubt, "short"))));
-  };
-  const problemOf = (problem) => element("p", { className: "problem" }, element("b", {}, problem.found),
-    ...[problem.where, problem.next && `Next: ${problem.next}`].filter(Boolean).map((line) => element("small", {}, line)));
-
-  /** Plays clip and utterance from their beginning, both at once; again: stops. */
-  const playBoth = (button, media) => {
-    const mine = button.classList.contains("on");
-    playing?.();
-    if (mine) return;
-    const stop = () => {
-      for (const one of media) { one.pause(); one.removeEventListener("ended", ended); }
-      button.classList.remove("on"); button.textContent = "Play"; playing = null;
-    };
-    const ended = () => { if (media.every((one) => one.ended || one.error)) stop(); };
-    playing = stop;
-    button.classList.add("on"); button.textContent = "Stop";
-    for (const one of media) {
-      one.currentTime = 0;
-      one.addEventListener("ended", ended);
-      one.play().catch(() => { if (playing === stop) stop(); });
-    }
-  };
-  const cardOf = (card) => {
-    const clip = clipOf(card);
-    const spoken = (card.utterances ?? []).map((one) => spokenOf(one, card));
-    if (!spoken.length) spoken.push(element("div", { className: "spoken" },
-      card.sentence ? element("p", { className: "sentence" }, card.sentence) : "", element("p", { className: "none" }, "no utterance")));
-    const button = element("button", { type: "button", className: "both", "aria-label": `Play ${card.id}` }, "Play");
-    const made = element("article", { className: `sample ${card.status}${card.clip ? "" : " no-clip"}`, id: `${root.id}/${card.id}` },
-      element("div", { className: "clip" }, clip),
-      element("div", { className: "said" }, ...spoken, ...(card.problems ?? []).map(problemOf)),
-      element("div", { className: "about" }, button,
-        element("span", { className: "facts" },
-          fact("status", card.status === "ok" ? "" : card.status, card.status === "failed" ? "bad" : "short"),
-          fact("class", card.class), fact("person", card.person),
-          fact("split", card.split === "neither" ? "no pairs" : card.split),
-          fact("length of the clip", card.clip?.duration_s && `clip ${card.clip.duration_s.toFixed(1)} s`),
-          judgment("clip", card),
-          fact("share of pairs of annotators that decided differently", card.disagreement ? `disagreement ${card.disagreement.toFixed(2)}` : "", "short"),
-          fact("rank of its utterance in a search by this clip", card.rank && `own utterance: rank ${card.rank}`)),
-        element("code", {}, card.id), ...tools(card)));
-    made.dataset.id = card.id;
-    button.hidden = !made.querySelector("video, audio");
-    button.addEventListener("click", () => playBoth(button, [made.querySelector("video"), made.querySelector("audio")].filter(Boolean)));
-    return made;
-  };
-
   // ---- the page ----------------------------------------------------------------------------------------------------
   const count = element("p", { className: "sample-count", role: "status" });
   const list = element("div", { className: "sample-list" });
@@ -243,7 +147,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
   root.append(folded, count, list, pages);
 
   const render = () => {
-    playing?.();
+    SampleCard.stop();
     const [chosen, counts] = choose();
     const per = SIZES.includes(Number(view.per)) ? Number(view.per) : SIZES[0];
     const last = Math.max(1, Math.ceil(chosen.length / per));
@@ -275,7 +179,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
     count.textContent = chosen.length
       ? `${(from + 1).toLocaleString("en")} to ${(from + here.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples${asked && " – " + asked}`
       : "No sample is like that: clear a filter.";
-    list.replaceChildren(...here.map(cardOf));
+    list.replaceChildren(...here.map((card) => SampleCard.make(card, root.id, tools(card))));
     const link = (number, text) => element("a", { href: addressOf({ ...view, page: String(number) }) }, text);
     pages.replaceChildren(...(last > 1 ? [
       page > 1 ? link(page - 1, "← previous") : "", `page ${page.toLocaleString("en")} of ${last.toLocaleString("en")}`,

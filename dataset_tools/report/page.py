@@ -27,7 +27,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import agreement
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.report.card_data import SCRIPT, STYLE, card_data
+from dataset_tools.report.card_data import SCRIPTS, STYLE, card_data
 from dataset_tools.report.cards import Card, read_cards
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
@@ -161,7 +161,7 @@ def _page(
             pictures=pictures,
             samples=lambda **view: f"#samples?{urlencode(view)}",
             cards=_inline_json([card_data(card, media, pictures.get(card.id)) for card in cards]),
-            card_script=Markup(SCRIPT.read_text("utf-8")),
+            card_script=Markup("\n".join(path.read_text("utf-8") for path in SCRIPTS)),
             card_style=Markup(STYLE.read_text("utf-8")),
             strip=lambda clips: spread(clips, THUMBNAILS_A_CLASS),
             loudness=loudness_of,

@@ -19,7 +19,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.web_application import MICROPHONE, guarded_application
 from dataset_tools.core.web_server import Address
 from dataset_tools.core.web_server import serve as serve_application
-from dataset_tools.report.card_data import SCRIPT, STYLE
+from dataset_tools.report.card_data import SCRIPTS, STYLE
 from fmn.data.loading import find_device
 from fmn.search.gallery_search import QueryKind
 from fmn.serve.errors_view import Errors
@@ -37,7 +37,7 @@ _FILES = {
     "page.css": (_PAGE / "page.css", "text/css"),
     "microphone.js": (MICROPHONE, "text/javascript"),
     "explore.js": (_PAGE / "explore.js", "text/javascript"),
-    "cards.js": (SCRIPT, "text/javascript"),
+    **{path.name: (path, "text/javascript") for path in SCRIPTS},
     "cards.css": (STYLE, "text/css"),
 }
 
