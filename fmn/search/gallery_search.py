@@ -254,7 +254,8 @@ class Gallery:
         check_fit(self._loaded, data)
         encode = encode_all_clips if is_clip else encode_all_utterances
         with threads(self._loaded.config.training.threads):
-            return encode(self._loaded.model, data, np.arange(count))
+            codes = encode(self._loaded.model, data, np.arange(count))
+            return self._loaded.model.for_search("video" if is_clip else "audio", codes)
 
     def notes(self, query: FeatureSet) -> tuple[str, ...]:
         """What must be said of results with the features of a query."""

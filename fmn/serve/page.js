@@ -189,7 +189,7 @@ VIEWS.search = {
   cards: () => [...$("hits").children],
   async enter(params) {
     const [[name, value] = []] = [...params];
-    if (!name) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${state.clips} clips and ${state.utterances} utterances of ${state.manifest}. ${state.notes.join(" ")}`; return; }
+    if (!name) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${state.clips} clips and ${state.utterances} utterances of ${state.manifest}.`; return; }
     if (name === "text") $("text").value = value;
     const asked = location.hash;
     say("Searching…");
@@ -200,7 +200,7 @@ VIEWS.search = {
       $("hits").replaceChildren(...answer.hits.map(hitCard)); firstInTabOrder(VIEWS.search.cards()); showMarks();
       const what = answer.kind === "speech" ? "clips" : "utterances";
       say(answer.notes.join(" "), answer.notes.length ? "doubt" : "");
-      $("found").textContent = `The best ${answer.hits.length} of ${answer.gallery.toLocaleString("en")} ${what}; encoded in ${answer.embedding_ms.toFixed(0)} ms, ranked in ${answer.ranking_ms.toFixed(0)} ms. ${state.notes.join(" ")}`;
+      $("found").textContent = `The best ${answer.hits.length} of ${answer.gallery.toLocaleString("en")} ${what}; encoded in ${answer.embedding_ms.toFixed(0)} ms, ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
     } catch (error) { if (location.hash === asked) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = ""; say(error.message, "bad"); } }
   },
 };
@@ -331,9 +331,6 @@ for (const id of ["kind", "list"]) $(id).addEventListener("change", () => go("er
 
 const MARKS = `marks of ${location.pathname}`;  // one list for all tabs
 const marks = () => JSON.parse(localStorage.getItem(MARKS) || "[]");
-const quoted = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-const command = () => `fmn-data annotate push --ids ${marks().join(",")} --workspace ${quoted(state.workspace)}`;
-
 function mark(clip) {
   const list = marks();
   localStorage.setItem(MARKS, JSON.stringify(list.includes(clip) ? list.filter((one) => one !== clip) : [...list, clip]));
@@ -342,13 +339,13 @@ function mark(clip) {
 
 function showMarks() {
   const list = marks();
-  $("marks").hidden = !list.length; $("marked").textContent = `${list.length} marked`; $("command").textContent = list.length ? command() : ""; $("copied").textContent = "";
+  $("marks").hidden = !list.length; $("marked").textContent = `${list.length} marked clips, to filter by clip_id in Label Studio:`; $("command").textContent = list.join(","); $("copied").textContent = "";
   for (const card of document.querySelectorAll("[data-clip]")) card.classList.toggle("marked", list.includes(card.dataset.clip));
 }
 
 async function copy() {
   if (!marks().length) return;
-  try { await navigator.clipboard.writeText(command()); $("copied").textContent = "copied: run it in a terminal"; } catch {
+  try { await navigator.clipboard.writeText(marks().join(",")); $("copied").textContent = "copied"; } catch {
     getSelection().selectAllChildren($("command")); $("copied").textContent = "selected: press Ctrl+C";
   }
 }
@@ -412,6 +409,7 @@ addEventListener("hashchange", () => route());
 ask("api/state").then((found) => {
   state = found;
   $("run").textContent = state.run; $("standin").hidden = !state.standin;
+  $("notes").hidden = !state.notes.length; $("notes").lastChild.replaceChildren(...state.notes.map((note) => make("li", {}, note)));
   showMarks();
   return route();
 }).catch((error) => { $("broken").hidden = false; $("broken").textContent = error.message; });

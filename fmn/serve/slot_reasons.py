@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Side
-from fmn.models.retrieval_model import Embeddings, eval_mode
+from fmn.models.retrieval_model import Embeddings
 from fmn.training.checkpoint import LoadedRun
 
 MOST_REASONS = 3
@@ -37,14 +37,7 @@ class SlotReader:
 
     def shares(self, side: Side, codes: Embeddings) -> NDArray[np.float64]:
         """[N, G], rows that sum to 1, of the codes of N clips (side ``video``) or N utterances (``audio``)."""
-        model, config = self._model, self._model.config.memory
-        with eval_mode(model):
-            logarithms = (
-                codes["log_shares"]
-                if model.attention is not None
-                else model.memory.log_shares(side, codes[config.space], temperature=config.temperature)
-            )
-        of_slots = logarithms.double().exp().cpu().numpy()
+        of_slots = codes["log_shares"].double().exp().cpu().numpy()
         found = np.zeros((len(of_slots), len(self.names)))
         np.add.at(found.T, self._group, of_slots.T)
         if self._new:
