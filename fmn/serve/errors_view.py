@@ -36,6 +36,7 @@ class Errors:
 
             - ``first``: the class of what came first, and ``found``: the cards of the best;
             - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None: none is there;
+            - ``partner_score``: of the query with its partner;
             - ``surprise``: by how much the best item of another class scores higher than the best of its own;
             - ``doubt``: among the 25 best, without its partner, the share of the class ``other`` less that of its own.
         """
@@ -114,8 +115,9 @@ def _by_class(measured: list[QueryMetrics], names: list[str]) -> dict[str, Any]:
 def _ranked(scores: NDArray[np.float32], same: NDArray[np.bool_], partners: NDArray[np.bool_]) -> dict[str, Any]:
     known = bool(same.any()) and not same.all()
     surprise = float(scores[~same].max() - scores[same].max()) if known else None
-    partner_rank = int((scores > scores[partners].max()).sum()) + 1 if partners.any() else None
-    return {"partner_rank": partner_rank, "surprise": surprise}
+    partner = float(scores[partners].max()) if partners.any() else None
+    partner_rank = None if partner is None else int((scores > partner).sum()) + 1
+    return {"partner_rank": partner_rank, "partner_score": partner, "surprise": surprise}
 
 
 def _doubted(shares: NDArray[np.float64], own: int, classes: list[str]) -> dict[str, Any]:

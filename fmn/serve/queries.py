@@ -118,7 +118,7 @@ class Queries:
             "clips": len(speech.rows),
             "utterances": len(clip.rows),
             "notes": list(dict.fromkeys((*speech.notes(clip.features), *clip.notes(speech.features)))),
-            "views": ["search", "errors"],
+            "views": ["search", "explore", "errors"],
         }
 
     def keep(self, content: bytes) -> str:

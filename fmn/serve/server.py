@@ -6,6 +6,7 @@ Everything lies under an address with a secret in it (`dataset_tools.core.web_se
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +19,12 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.web_application import MICROPHONE, guarded_application
 from dataset_tools.core.web_server import Address
 from dataset_tools.core.web_server import serve as serve_application
+from dataset_tools.report.card_data import SCRIPTS, STYLE
 from fmn.data.loading import find_device
 from fmn.search.gallery_search import QueryKind
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
+from fmn.serve.samples_view import Samples
 from fmn.serve.shown_items import ShownItems
 from fmn.training.checkpoint import load_run
 
@@ -33,6 +36,9 @@ _FILES = {
     "page.js": (_PAGE / "page.js", "text/javascript"),
     "page.css": (_PAGE / "page.css", "text/css"),
     "microphone.js": (MICROPHONE, "text/javascript"),
+    "explore.js": (_PAGE / "explore.js", "text/javascript"),
+    **{path.name: (path, "text/javascript") for path in SCRIPTS},
+    "cards.css": (STYLE, "text/css"),
 }
 
 
@@ -87,11 +93,13 @@ def make_app(queries: Queries, token: str) -> web.Application:
     """The page as an aiohttp application; everything lies under ``/<token>/``."""
     page = _Page(queries)
     routes = [
-        web.get("/{token}/{file:(page\\.js|page\\.css|microphone\\.js)?}", page.file),
+        web.get(f"/{{token}}/{{file:{'|'.join(map(re.escape, _FILES))}}}", page.file),
         web.get("/{token}/api/state", page.state),
         web.get("/{token}/api/search", page.search),
         web.post("/{token}/api/queries", page.query),
         web.get("/{token}/api/errors", page.errors),
+        web.get("/{token}/api/samples", page.samples),
+        web.get("/{token}/files/{path:.+}", page.listed),
         web.get("/{token}/media/{id}", page.media),
         web.get("/{token}/queries/{id}", page.asked),
     ]
@@ -103,6 +111,7 @@ class _Page:
 
     def __init__(self, queries: Queries) -> None:
         self._queries, self._errors = queries, Errors(queries)
+        self._samples = Samples(queries.items, self._errors)
         self._working = asyncio.Lock()  # one query at a time has all the cores
 
     async def file(self, request: web.Request) -> web.StreamResponse:
@@ -125,6 +134,12 @@ class _Page:
     async def errors(self, request: web.Request) -> web.StreamResponse:
         kind: QueryKind = "clip" if request.query.get("kind") == "clip" else "speech"
         return await self._answer(lambda: self._errors.of(kind))
+
+    async def samples(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(self._samples.cards)
+
+    async def listed(self, request: web.Request) -> web.StreamResponse:
+        return _file(self._samples.file(request.match_info["path"]))
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         try:
