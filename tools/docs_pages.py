@@ -1,7 +1,8 @@
-"""MkDocs hook: makes pages of the site that are not files of docs/: commands, API, and documents of the repository's top.
+"""MkDocs hook: pages of the site that are not files of docs/: commands, API, and documents of the repository's top.
 
-`mkdocs.yml` names this file under ``hooks``. The command reference is what ``typer … utils docs`` prints; an API page is
-a list of modules, whose docstrings mkdocstrings puts in their place without importing them. Nothing is written to docs/.
+`mkdocs.yml` names this file under ``hooks``. The command reference is what ``typer … utils docs`` prints; an API page
+is a list of modules, whose docstrings mkdocstrings puts in their place, without importing them. Nothing is written to
+docs/.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
+if TYPE_CHECKING:
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 COMMAND_LINES = {"fmn-data": "dataset_tools.cli.main", "fmn": "fmn.cli.main"}
@@ -38,6 +40,8 @@ def on_config(config: Any) -> None:
 
 def on_files(files: Files, config: Any) -> Files:
     """Adds the generated pages; called by MkDocs when it has listed docs/."""
+    from mkdocs.structure.files import File
+
     pages = {f"reference/{name}.md": command_reference(name, module) for name, module in COMMAND_LINES.items()}
     pages |= dict(api_pages())
     pages |= {page: (ROOT / name).read_text("utf-8") for name, page in TOP_PAGES.items()}
@@ -47,7 +51,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Leads links between docs/ and the repository's top to their pages; a link to what has no page becomes its text."""
+    """Leads links between docs/ and the repository's top to their pages; a link to what has no page becomes text."""
     sources = {path: name for name, path in TOP_PAGES.items()}
     here = page.file.src_uri
     source = sources.get(here, f"docs/{here}")
@@ -69,16 +73,27 @@ def command_reference(name: str, module: str) -> str:
     """The page of a command line, in Markdown: every command with its options, as ``--help`` has them."""
     command = [sys.executable, "-m", "typer", module, "utils", "docs", "--name", name, "--title", f"Commands of {name}"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return re.sub(r"^Example: (.+)$", r"Example: `\1`", text, flags=re.MULTILINE)
+    text = re.sub(r"^Example: (.+)$", r"Example: `\1`", text, flags=re.MULTILINE)
+    summaries = dict(re.findall(r"^##+ `(.+)`\n\n(.+)$", text, flags=re.MULTILINE))
+    group, lines = name, []
+    for line in text.splitlines():
+        if heading := re.match(r"##+ `(.+)`", line):
+            group = heading[1]
+        if (listed := re.match(r"\* `(\S+)`: ", line)) and f"{group} {listed[1]}" in summaries:
+            line = listed[0] + summaries[f"{group} {listed[1]}"]  # typer cuts it off in lists of commands
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def api_pages() -> Iterator[tuple[str, str]]:
-    """API reference: path and Markdown of a page for each line of the table of docs/architecture.md, the index first."""
+    """API reference: path and Markdown of an index, and of a page for each package that docs/architecture.md lists."""
     listed = re.findall(
         r"^\| `([\w.]+)` \| (.+) \|$", (ROOT / "docs/architecture.md").read_text("utf-8"), flags=re.MULTILINE
     )
-    yield "reference/api/index.md", "# API\n\n| package | what it does |\n|---|---|\n" + "".join(
-        f"| [`{name}`]({name}.md) | {summary} |\n" for name, summary in listed
+    yield (
+        "reference/api/index.md",
+        "# API\n\n| package | what it does |\n|---|---|\n"
+        + "".join(f"| [`{name}`]({name}.md) | {summary} |\n" for name, summary in listed),
     )
     for name, _ in listed:
         folder = ROOT.joinpath(*name.split("."))
