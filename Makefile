@@ -24,6 +24,9 @@ FIGURE_ALL_SEEDS ?= $(wordlist 1,5,$(FIGURE_SEEDS))
 FIGURE_MODELS ?= fmn,class_towers,two_classifiers,kcca
 COMPARE_ARGS ?= --budget 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility example_manifests references) \
+  $(addprefix tests/dataset_tools/,test_manifests.py classes corpora/annotations corpora/mpii decisions pairs) \
+  $(addprefix tests/fmn/,data evaluation metrics models)
 PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
 DEVICE ?= cuda
 STEP ?= all
@@ -113,7 +116,7 @@ test: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fast $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not real_data" $(PYTEST_ARGS) $(FAST_TESTS)
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
