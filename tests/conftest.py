@@ -15,6 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+NUMBERED = {"one": ("crank", "bed"), "two": ("stop", "bird"), "three": ("ready", "cat"), "four": ("move", "dog")}
 RECORDINGS = {
     "video/sound.mkv": "video/decord__flipping_a_pancake.mkv",
     "video/reordered.mov": "video/decord__unordered.mov",
@@ -25,10 +26,16 @@ RECORDINGS = {
     "speech/readings": "speech/librivox",
     "speech/cards": "speech/cards",
     "speech/people/whole.flac": "speech/mandarin/chinese.flac",
+    **{f"motions/{name}": f"real/video_pose/{gesture}" for name, (gesture, _) in NUMBERED.items()},
+    **{f"words/{name}": f"real/speech_en/{word}" for name, (_, word) in NUMBERED.items()},
     "tacos": "tacos",
     "formats": "formats",
 }
 """What tests call a recording, and its name below FMN_TEST_DATA."""
+SPEAKERS_WORDS = (
+    *("close", "fandian", "fudan", "open", "print", "process", "project"),
+    *("shanghai", "shuzi", "signal", "yuyan", "yuyin"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +56,10 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def link_recordings(source: Path, folder: Path) -> None:
     """Links of what lies below FMN_TEST_DATA, under the names that tests use."""
+    (folder / "speakers").mkdir(parents=True)
+    for word in SPEAKERS_WORDS:
+        for path in (source / "real" / "speech" / word).glob("s*.flac"):
+            (folder / "speakers" / f"{path.stem}_{word}.flac").symlink_to(path)
     for name, original in RECORDINGS.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if (source / original).is_dir():

