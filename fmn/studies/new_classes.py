@@ -63,8 +63,8 @@ NOTES = (
     "written' leaves the rule out. The memories got room for them. memory alone: the score is their agreement.",
     "unmapped memory: what fmn learn writes. class means: of all classes, in the hidden layers of two_classifiers that "
     "were trained on the same pairs, or of the features themselves. Leads: 95 % intervals over draws of classes.",
-    "whitened: class means, given what the unmapped memory has, the whitening and its temperature, the features beside the "
-    "hidden layers, the quarters of the utterance. What the memory is ahead of these is what the network adds.",
+    "whitened: class means, given what the unmapped memory has: the whitening and its temperature, the features beside "
+    "the hidden layers, the quarters of the utterance. The lead of the memory over these is what the network adds.",
 )
 
 
