@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--slots", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
     parser.add_argument("--queries", type=int, default=20)
+    parser.add_argument("--device", choices=["cpu"], default="cpu")
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `fmn` sets it, for the process that measures
     sizes = (options.rows, options.dim, options.slots, options.threads, options.queries)
