@@ -36,7 +36,7 @@ RESULTS ?= gpu-results
 GPU_PYTHON ?= 3.12
 EXTRAS := docs lint test
 
-.PHONY: install install-dev demo backbone figures test test-fast docs gpu gpu-wheels gpu-inputs lint format clean
+.PHONY: install install-dev demo backbone figures screenshots test test-fast docs gpu gpu-wheels gpu-inputs lint format clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -101,6 +101,10 @@ figures: install
 	done
 	$(if $(word 2,$(FIGURE_SEEDS)),$(BIN)/python tools/standin_figures.py $(FIGURES)/compare --models $(FIGURE_MODELS) $(FIGURE_SEEDS:%=$(FIGURES)/%/compare))
 	$(if $(word 2,$(FIGURE_ALL_SEEDS)),$(BIN)/python tools/standin_figures.py $(FIGURES)/compare-all $(FIGURE_ALL_SEEDS:%=$(FIGURES)/%/compare))
+
+# The pictures of pages in docs/images, from a demo data set, by Debian's Chromium.
+screenshots: install-dev
+	$(BIN)/python tools/screenshots.py $(DEMO) docs/images
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
