@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -85,10 +86,11 @@ def pe_av_small(folder: Path) -> str:
     return f"pe_av:{folder}"
 
 
-def hubert_base(folder: Path) -> str:
-    model = torch_compat.torchaudio().models.hubert_base()  # type: ignore[attr-defined]
-    torch.save(model.state_dict(), folder / "hubert.pt")
-    return f"torchaudio:HUBERT_BASE@{folder / 'hubert.pt'}"
+def speech_base(name: str, folder: Path) -> str:
+    """``hubert_base``, ``wav2vec2_base`` or ``wavlm_base`` of torchaudio."""
+    model = getattr(torch_compat.torchaudio().models, name)()  # type: ignore[attr-defined]
+    torch.save(model.state_dict(), folder / "weights.pt")
+    return f"torchaudio:{name.upper()}@{folder / 'weights.pt'}"
 
 
 def whisper_tiny(folder: Path) -> str:
@@ -111,7 +113,7 @@ VIDEO: dict[str, Callable[[Path], str]] = {
 }
 SPEECH: dict[str, Callable[[Path], str]] = {
     "openwakeword": lambda folder: "openwakeword",
-    "hubert_base": hubert_base,
+    **{name: partial(speech_base, name) for name in ("hubert_base", "wav2vec2_base", "wavlm_base")},
     "whisper_tiny": whisper_tiny,
     "pe_av_small_speech": pe_av_small,
 }
