@@ -67,6 +67,7 @@ demo: install
 	$(BIN)/fmn train $(DEMO)/manifests/train.jsonl --preset demo --run $(DEMO)/runs/fmn-demo
 	$(BIN)/fmn eval $(DEMO)/runs/fmn-demo
 	@echo "Clips and speech: $(DEMO)/clips, $(DEMO)/speech. Manifests: $(DEMO)/manifests. Model, metrics.json: $(DEMO)/runs/fmn-demo."
+	@echo "Look at it and search it by voice: $(BIN)/fmn serve $(DEMO)/runs/fmn-demo"
 
 # The small two-stream video network that `--preset demo` starts from, and its rival that sees single frames: trained on
 # stand-in clips of seeds 1000 and up, which no demo and no figure uses. About an hour and a half on four cores; the result

@@ -55,7 +55,7 @@ READERS: dict[type[Row], Callable[[Path], object]] = {ReviewRow: read_reviews, L
 def row_types() -> list[type[Row]]:
     """Every kind of row that the toolkit has: of all its modules, so that a new one is among them."""
     for module in pkgutil.walk_packages(dataset_tools.__path__, "dataset_tools."):
-        if module.name != "dataset_tools.exports.mteb_task":  # lies beside an export, whose files it reads
+        if module.name != "dataset_tools.exports.formats.mteb_task":  # lies beside an export, whose files it reads
             importlib.import_module(module.name)
 
     def below(kind: type[Row]) -> Iterator[type[Row]]:

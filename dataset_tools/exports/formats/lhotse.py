@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows
+from dataset_tools.exports.formats.pairs_jsonl import add_pairs
+from dataset_tools.exports.formats.table_columns import COLUMNS
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.exports.pairs_jsonl import add_pairs
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.exports.table_columns import COLUMNS
 from dataset_tools.manifests import UtteranceRow
 
 _OWN_FIELDS = {"id", "text", "language", "voice", "sample_rate_hz", "duration_s"}

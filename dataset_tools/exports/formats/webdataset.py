@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, TableName
+from dataset_tools.exports.formats.pairs_jsonl import add_pairs
+from dataset_tools.exports.formats.sharding import shards
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.exports.pairs_jsonl import add_pairs
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.exports.sharding import shards
 
 _TAR_END_BYTES = tarfile.RECORDSIZE  # what a closed archive has at most after its last member
 
