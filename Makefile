@@ -124,7 +124,7 @@ test-fast: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not real_data" $(PYTEST_ARGS) $(FAST_TESTS)
 
 docs: $(VENV)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # --quiet would count no warnings
 	@echo "The documentation is in build/site; open build/site/index.html."
 
 # On the machine with the GPU, with the Python whose torch is to be used (PYTHON=…). STEP=1..4 runs one part.
