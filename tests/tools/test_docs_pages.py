@@ -29,9 +29,11 @@ def names(command: Any, name: str) -> Iterator[str]:
 @pytest.mark.parametrize(("name", "command"), [("fmn-data", data_app), ("fmn", app)])
 def test_every_command_has_a_section_and_a_whole_summary(name: str, command: Any) -> None:
     text = docs_pages.command_reference(name, docs_pages.COMMAND_LINES[name])
-    assert set(re.findall("^##+ `(.+)`$", text, re.MULTILINE)) == set(names(typer.main.get_command(command), name)) - {
-        name
-    }
+    expected = {each for each in names(typer.main.get_command(command), name) if each != name}
+    expected -= {
+        each for each in expected if each.startswith("fmn data")
+    }  # cli.py adds it, where a test has imported that
+    assert set(re.findall("^##+ `(.+)`$", text, re.MULTILINE)) == expected
     assert not [line for line in text.splitlines() if line.startswith("* `") and line.endswith("...")]
 
 
