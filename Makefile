@@ -24,7 +24,7 @@ FIGURE_ALL_SEEDS ?= $(wordlist 1,5,$(FIGURE_SEEDS))
 FIGURE_MODELS ?= fmn,class_towers,two_classifiers,kcca
 COMPARE_ARGS ?= --budget 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility example_manifests references) \
+FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility documented_commands example_manifests references) \
   $(addprefix tests/dataset_tools/,test_manifests.py classes corpora/annotations corpora/mpii decisions pairs) \
   $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
 PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup

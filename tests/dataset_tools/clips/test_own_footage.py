@@ -318,6 +318,7 @@ def test_a_sentence_of_the_list_is_spoken_for_its_clip(write_video: Callable[...
     assert [row.text_source for row in others] == ["grammar", "grammar"]  # nothing said; said in Chinese
 
 
+@pytest.mark.real_data
 def test_epic_kitchens_is_read_as_published(real_data: Path, tmp_path: Path) -> None:
     """200 lines of EPIC_100_validation.csv (CC BY-NC 4.0), or as in it: timestamps, nouns, narrations, participants."""
     path = real_data / "formats" / "epic_100_validation_200.csv"
