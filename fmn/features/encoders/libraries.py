@@ -1,4 +1,4 @@
-"""Optional libraries (timm, transformers, onnxruntime), the model hub without a network, and licences on model cards."""
+"""Optional libraries (timm, transformers, onnxruntime), the model hub offline, and the licence on a model card."""
 
 from __future__ import annotations
 
