@@ -127,5 +127,5 @@ def _unusable(library: str, error: Exception) -> InputError:
         f"{library} cannot be imported: {error}",
         where=sys.executable,
         expected=f"a {library} that fits the installed torch",
-        next_step="install the package again into this environment: pip install --force-reinstall fmn-toolkit",
+        next_step=f"install a matching pair: pip install --force-reinstall torch {library}",
     )

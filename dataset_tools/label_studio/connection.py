@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.core.extras import install_command
 
 TIMEOUT_S = 600.0
 _FIRST_ANSWER_TIMEOUT_S = 30.0
@@ -101,7 +102,7 @@ def require_sdk() -> None:
             "The Label Studio SDK is not installed",
             where=f"import of {error.name}",
             expected="the extra `review`",
-            next_step="pip install 'fmn-toolkit[review]'",
+            next_step=install_command("review"),
         ) from error
 
 
