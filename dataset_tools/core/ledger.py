@@ -35,9 +35,9 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
         id: kind and id of the sample: ``clip/s13-d21_000194-000243``, ``utterance/…``.
         status: ``ok``; ``failed``: it should be there and is not; ``skipped``: it was left out for a reason.
         stage: what was done when this was decided: ``plan``, ``cut``, ``speak``, …
-        reason: why it failed or was skipped (the parts of the error), else null.
+        reason: why it failed or was skipped (the parts of the error), else None.
         key: hash of the inputs and options that it was made from.
-        path, sha256, size_bytes: of the file that was made, else null; the path is relative to the workspace.
+        path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace.
         values: what the manifest row needs again, so that a rerun writes the same row without opening the file.
     """
 

@@ -30,7 +30,7 @@ class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         project, title: its id and title. config: the page as it was last pushed.
-        cursor: time up to which changes of tasks were pulled, UTC, or null.
+        cursor: time up to which changes of tasks were pulled, UTC, or None.
     """
 
     project: int

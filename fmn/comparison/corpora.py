@@ -108,7 +108,7 @@ class _Corpus:
         self._classes = {direction: np.asarray(labels["class"]) for direction, labels in factors_of(items).items()}
 
     def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
-        """Over seeds and queries; null where nothing is asked."""
+        """Over seeds and queries; None where nothing is asked."""
         values = self._measured[name][direction][metric][k]
         asked = ~np.isnan(values[0])
         return float(values[:, asked].mean()) if asked.any() else None

@@ -154,7 +154,7 @@ def _of_queries(
 
 
 def _figures(measured: PerQuery) -> dict[str, Any]:
-    """Mean and standard deviation over seeds, and the value of each seed; null where no query has a partner."""
+    """Mean and standard deviation over seeds, and the value of each seed; None where no query has a partner."""
 
     def of(values: Floats) -> dict[str, Any]:
         asked = ~np.isnan(values[0])

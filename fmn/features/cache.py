@@ -38,7 +38,7 @@ class FeatureCache:
         return self._folder / sha256[:2] / f"{sha256}.npy"
 
     def get(self, sha256: str) -> NDArray[np.float32] | None:
-        """The feature, or null when it was not computed yet or its file is not whole."""
+        """The feature, or None when it was not computed yet or its file is not whole."""
         try:
             value = np.load(self.path(sha256), allow_pickle=False)
         except Exception:  # missing, or torn: numpy reads its header as Python source, and raises what that raises

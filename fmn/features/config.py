@@ -128,7 +128,7 @@ class VideoFeatureConfig:
 
     @property
     def note(self) -> str | None:
-        """What must be said wherever results with these features are shown; null when there is nothing to say."""
+        """What must be said wherever results with these features are shown; None when there is nothing to say."""
         if self.kind != "backbone":
             return None
         return {"random": RANDOM_WEIGHTS_NOTE, "demo": DEMO_WEIGHTS_NOTE}.get(self.weights)

@@ -109,7 +109,7 @@ def learn_new_classes(
         seeds: trainings.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         progress: told how far it is.
 
     Raises:

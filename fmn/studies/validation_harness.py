@@ -81,7 +81,7 @@ class ValidationResult:
 
     Attributes:
         metrics: by direction, as of `fmn.evaluation.evaluate.measure`.
-        slots: slots in use; null for a score that reads none.
+        slots: slots in use; None for a score that reads none.
     """
 
     metrics: Metrics

@@ -165,7 +165,7 @@ def save_state(
 
 
 def read_state(run: Path) -> dict[str, Any] | None:
-    """The values of `save_state`; null where the run has no state yet.
+    """The values of `save_state`; None where the run has no state yet.
 
     Raises:
         InputError: the file cannot be read.

@@ -30,5 +30,5 @@ def give_back_freed_memory() -> None:
 
 
 def _of_glibc(name: str) -> Any:
-    """A function of glibc; null where the system has another libc."""
+    """A function of glibc; None where the system has another libc."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

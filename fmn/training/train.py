@@ -93,7 +93,7 @@ def train(
         run: folder of the run, made when missing.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         resume: there has to be a run to go on with.
         progress: told how far it is.
 
