@@ -1,4 +1,4 @@
-"""Demo features against the light encoders (EfficientNet-Lite0, openWakeWord) on real clips and real words.
+"""Comparison of the demo's features with the light encoders (EfficientNet-Lite0, openWakeWord) on recordings.
 
 Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one of speech WORD/SPEAKER_TAKE.flac; the
 i-th class in order of name speaks the i-th word. People (or groups) and speakers of the test part are in no other part;

@@ -1,4 +1,4 @@
-"""The manifests: row types, reading, writing, validating. What `fmn` reads of a data set, beside `dataset_tools.core`.
+"""The manifests: row types, reading, writing, validation.
 
 A manifest is a JSONL file: UTF-8, one object a line, sorted by id, every row with ``"schema": "fmn.<kind>/<major>"``.
 Paths in rows are POSIX, relative to the workspace (the parent of the folder that holds the manifest), and never

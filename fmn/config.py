@@ -1,4 +1,4 @@
-"""Everything that decides a training run, as plain data: saved as runs/NAME/config.json, read back strictly.
+"""Configuration of a run, as plain dataclasses: saved as runs/NAME/config.json, read back strictly.
 
 Importing this module loads nothing heavy. `config_from_dict` is what checks values; a dataclass made by hand is
 checked when a run takes it.

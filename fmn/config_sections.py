@@ -1,4 +1,4 @@
-"""Validation of configurations: dataclasses whose type hints say what a value may be, read and checked strictly.
+"""Validation of configurations: dataclasses whose type hints constrain their values.
 
 All unknown keys and wrong values are named at once, each with the value and what is allowed.
 """

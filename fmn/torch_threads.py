@@ -1,4 +1,4 @@
-"""How many threads torch takes on the CPU."""
+"""Number of torch threads on the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/benchmarks-gpu.md from the results of ``make gpu``: whatever is there of them, with what was not run named.
+"""Report generator: docs/benchmarks-gpu.md from the results of ``make gpu``, including steps that were not run.
 
 python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md
 """
@@ -25,9 +25,10 @@ Everything that needs a GPU runs with one command, `make gpu`, on a machine with
     make gpu STEP=1                 # one part: 1 tests, 2 commands and baselines, 3 benchmarks, 4 the paper's schedule
     make gpu DEVICE=cpu             # a rehearsal without a GPU, at tiny sizes
 
-`PYTHON=…` (default: python3) selects the interpreter whose torch is used. Its environment is not changed: missing packages
-are installed from the wheels into a separate environment, .cache/gpu-venv. Without make: `python3 -m benchmarks.gpu --step 1`.
-Each step has a time limit and writes gpu-results/NAME.json and NAME.log at once; this page is generated from them
+`PYTHON=…` (default: python3) selects the interpreter whose torch is used. Its environment is not changed: missing
+packages are installed from the wheels into a separate environment, .cache/gpu-venv. Without make:
+`python3 -m benchmarks.gpu --step 1`. Each step has a time limit and writes gpu-results/NAME.json and NAME.log at once;
+this page is generated from them
 (`python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md` regenerates it).
 """
 NOTHING = "\n**Nothing has been measured on a GPU yet**, for lack of one.\n"

@@ -1,4 +1,4 @@
-"""The ledger: what became of every sample (ok, failed, skipped), so that a rerun redoes only what is missing.
+"""The ledger: status of every sample (ok, failed, skipped), so that a rerun redoes only what is missing.
 
 ``ledger.jsonl`` is a whole, sorted file of rows. While a command runs, each row goes at once to a journal, so that a
 killed command forgets nothing; when the ledger is opened or closed, the journal is merged. One command at a time

@@ -1,4 +1,4 @@
-"""Ray: runs one function over many items on a cluster, as `dataset_tools.core.execution.run_each` does on one machine.
+"""Ray engine: `dataset_tools.core.execution.run_each` on a cluster.
 
 Every node has the toolkit, of the same version, and sees the workspace and the footage under the same paths. A task
 whose node dies is given to another; one whose worker dies is tried once more, alone. Ray itself retries nothing: it

@@ -1,4 +1,4 @@
-"""Compatibility with torch: torchaudio and pytorchvideo beside a CPU build of it.
+"""Compatibility of torchaudio and pytorchvideo with a CPU build of torch.
 
 Their newest wheels are linked against CUDA, or against a torchvision that is: with a CPU torch the import fails,
 although what is used here is plain Python. The repairs below are applied only when the plain import failed, so

@@ -1,4 +1,4 @@
-"""annotations/reviews.jsonl: every decision that people made, appended and never rewritten (but see `drop_reviews`).
+"""Review journal, annotations/reviews.jsonl: all decisions, append-only (except for `drop_reviews`).
 
 A pull appends the rows of the annotations that are new or have changed. Nothing is ever taken out: an annotation that
 is deleted in Label Studio gets one more row, with ``deleted``. Rows are appended in the order of their times; since an

@@ -1,4 +1,4 @@
-"""Talking to a Label Studio server: the client, and its errors as sentences. The one module that imports its SDK.
+"""Label Studio client, and its errors as messages. The only module that imports the SDK.
 
 The SDK's own error texts hold response headers, with the session cookie: only status and body are ever shown.
 """

@@ -1,4 +1,4 @@
-"""Neural voices by Coqui's TTS (package ``coqui-tts``, imported as ``TTS``; the extra ``coqui``).
+"""Coqui TTS: neural voices (package ``coqui-tts``, imported as ``TTS``; extra ``coqui``).
 
 Any of its models: one by name, ``tts_models/en/vctk/vits`` (Coqui downloads it once), or a local folder with
 ``config.json`` and the weights. A model with many speakers gives as many voices.

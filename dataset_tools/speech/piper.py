@@ -1,4 +1,4 @@
-"""Natural voices offline: Piper's VITS models by onnxruntime (the extra ``piper``), with phonemes from espeak-ng.
+"""Piper voice engine: natural voices offline by onnxruntime (extra ``piper``), phonemes from espeak-ng.
 
 A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in a folder of one's own or in an installed package. The
 package piper-tts (GPL-3.0) is not needed.

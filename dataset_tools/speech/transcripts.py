@@ -1,4 +1,4 @@
-"""Transcript verification: does an utterance say its sentence? Phone recognition by pocketsphinx (``transcripts``).
+"""Transcript verification: phone recognition by pocketsphinx against the sentence (extra ``transcripts``).
 
 Recognized phones are compared, by edit distance, with those of the utterance's own sentence and of up to 20
 sentences of other classes of the data set. The score is how many standard deviations of the others its own stands above

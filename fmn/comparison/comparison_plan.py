@@ -1,4 +1,4 @@
-"""What a comparison trains and tests: systems, configurations tried on fold 0, seeds, folders; nothing is run here."""
+"""Comparison plan: systems, configurations to try on the validation split, seeds, folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs of a comparison: trained, scored on the test manifest, side by side, each failing by itself."""
+"""Runs of a comparison: training and scoring on the test manifest; a failing run does not stop the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several comparisons of the same systems, each on a corpus of its own, as one: what another corpus would bring, too.
+"""Aggregation over corpora: several comparisons of the same systems, with intervals over corpora.
 
 Corpora with other people, kitchens and voices, on each of which every system was trained anew, are independent draws;
 the classes are the same in all of them. So the deviation is that over corpora, and the interval of a difference knows

@@ -1,4 +1,4 @@
-"""From the scores of all runs to figures: means and deviations over seeds, differences to FMN with intervals."""
+"""Aggregated results: means and deviations over seeds, differences to FMN with intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the tables of a comparison; from compare.json."""
+"""Contents of the comparison tables, from compare.json."""
 
 from __future__ import annotations
 

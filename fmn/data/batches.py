@@ -1,4 +1,4 @@
-"""Features of distinct items on one device, and the batches cut from them."""
+"""Batches: features of distinct items on one device, and the batches drawn from them."""
 
 from __future__ import annotations
 

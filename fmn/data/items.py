@@ -1,4 +1,4 @@
-"""From the rows of train.jsonl or test.jsonl to distinct clips, distinct utterances, and the pairs between them."""
+"""Items of a manifest: distinct clips, distinct utterances, and the pairs between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The items of a manifest with their features, ready on a device."""
+"""Data loading: items of a manifest with their features on a device."""
 
 from __future__ import annotations
 

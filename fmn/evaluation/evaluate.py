@@ -1,4 +1,4 @@
-"""Evaluating a run on a manifest: one matrix of scores, both directions, metrics.json."""
+"""Evaluation of a run on a manifest: one score matrix, both directions, metrics.json."""
 
 from __future__ import annotations
 

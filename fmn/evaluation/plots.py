@@ -1,4 +1,4 @@
-"""Pictures of a run: how it trained, what it finds, what it mixes up, and what its memories hold.
+"""Plots of a run: training curves, recall, confusion matrix, memory contents.
 
 Functions that compute what is shown stand beside those that draw it (fmn/evaluation/plot_drawing.py).
 """

@@ -1,4 +1,4 @@
-"""What a trained run takes each clip for, and how sure it is: for reviewers, the least certain clips first."""
+"""Class predictions with uncertainty, for reviewers: the least certain clips first."""
 
 from __future__ import annotations
 

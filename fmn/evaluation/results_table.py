@@ -1,4 +1,4 @@
-"""The table of results: for each direction the three metrics, each with chance and what knowing the class gives."""
+"""Results table: three metrics in both directions, each with chance and the ceiling of class knowledge."""
 
 from __future__ import annotations
 

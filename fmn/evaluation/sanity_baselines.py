@@ -1,4 +1,4 @@
-"""What systems that neither look nor listen find in the items of an evaluation: rows beside every result."""
+"""Sanity-check baselines (lengths, file sizes) for the items of an evaluation: rows in every results table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as plain data, and their forms: for a terminal (rich), as Markdown, as LaTeX (booktabs) and as CSV."""
+"""Table formats: plain data for a terminal (rich), Markdown, LaTeX (booktabs) and CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feature cache: one small file a feature, under what decided it and the content it was computed from.
+"""The feature cache: one small file per feature, keyed by settings and content.
 
 ``<root>/<source>/<first two digits>/<sha256>.npy``, where the source is a digest of configuration, weights and the
 versions of the libraries that make the values. So it can be shared by runs and workspaces, needs no list, is never out

@@ -1,4 +1,4 @@
-"""What decides a feature: the two configurations, their digests, and what must be said about them.
+"""Feature configuration of video and audio, its digests and notes.
 
 Two configurations that compare equal give equal features; the digest is what the feature cache is keyed by.
 Both are plain data (`dataclasses.asdict` makes JSON of them), and importing this module loads nothing heavy.

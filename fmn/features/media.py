@@ -1,4 +1,4 @@
-"""What goes into an extraction and what comes out of it."""
+"""Inputs and outputs of feature extraction."""
 
 from __future__ import annotations
 

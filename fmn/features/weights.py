@@ -1,4 +1,4 @@
-r"""Published weights of video networks: where they are, whether a file is the published one, reading and downloading.
+r"""Published weights of video networks: download, verification, reading.
 
 A git blob id, ``sha1("blob <size>\0" + content)``, checks a file of a git repository without having the repository.
 """

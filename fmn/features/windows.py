@@ -1,4 +1,4 @@
-"""From a clip to what the networks see: windows of cropped frames and of flow."""
+"""Windows of cropped frames and optical flow, the inputs of the networks."""
 
 from __future__ import annotations
 

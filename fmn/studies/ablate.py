@@ -1,4 +1,4 @@
-"""Every choice beside its alternatives, on the same data: trained where it has to be, else read from one network.
+"""Ablation study: every choice beside its alternatives, on the same data, retrained only where necessary.
 
 A variant that only changes how memories are written and read, or the form of the score, is given to the network that
 was trained with the defaults. All figures are of fold 0, which also chose each training's epoch.

@@ -1,4 +1,4 @@
-"""Memory that torch frees stays with the process, for its next tensor, until it is given back."""
+"""Memory allocator setting: freed memory is kept for torch's next tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a run while it trains, and whether an earlier call's state may be gone on with."""
+"""Training state of a run, and the check whether a previous run can be resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a system on a manifest into a run folder; a call that was stopped is gone on with."""
+"""Training of a system on a manifest; an interrupted run resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inside of training: one epoch over the fitted pairs, one look at fold 0."""
+"""The training loop: one epoch over the training pairs, and one validation pass on fold 0."""
 
 from __future__ import annotations
 

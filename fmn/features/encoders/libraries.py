@@ -1,4 +1,4 @@
-"""Optional libraries (timm, transformers, onnxruntime), the model hub without a network, and licences on model cards."""
+"""Optional libraries (timm, transformers, onnxruntime), model hub access without a network, licences of model cards."""
 
 from __future__ import annotations
 
