@@ -1,4 +1,4 @@
-"""How fast clips are cut: against the loop that a user would write, against video2dataset, against mere decoding.
+"""Benchmark of cutting: against a shell loop over ffmpeg, video2dataset, and decoding alone.
 
     python benchmarks/cutting.py [--seconds 40] [--intervals 12] [--jobs N] [--rounds 5] [--video2dataset PYTHON]
 

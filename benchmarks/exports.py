@@ -1,4 +1,4 @@
-"""How fast a data set is exported and read back, against a copy of its files, and in how much memory.
+"""Benchmark of exports: time against a copy of the same files, and peak memory.
 
     python benchmarks/exports.py [--items 20000] [--formats csv webdataset huggingface] [--media-bytes 20000]
     python benchmarks/exports.py --items 1000000 --no-media

@@ -1,4 +1,4 @@
-"""Reading the memories for a large gallery: seconds and peak memory, against plain matrix products.
+"""Benchmark of reading the memories for a large gallery: time and peak memory, against plain matrix products.
 
     python benchmarks/memory_read.py [--rows 1000000] [--queries 32] [--slots 50] [--dim 128] [--device auto|cpu|cuda]
 

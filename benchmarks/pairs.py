@@ -1,4 +1,4 @@
-"""How fast pairs are written, and in how much memory: 50,000 as in the paper, then ten million.
+"""Benchmark of writing pairs: time and memory for 50,000 pairs, as in the paper, and for ten million.
 
     python benchmarks/pairs.py [--pairs 10000000]
 

@@ -1,4 +1,4 @@
-"""A profile of one training step of the paper's size: the table of torch.profiler, the costliest operations first.
+"""Profile of one training step of the paper's size with torch.profiler.
 
 python benchmarks/profile_step.py [--device auto|cpu|cuda] [--rows 25] [--set KEY=VALUE …]
 """

@@ -1,4 +1,4 @@
-"""Ranking a large gallery for one query: milliseconds from the query's codes to the best 25, against a matrix product.
+"""Benchmark of search latency: from the query's embedding to the best 25 of a large gallery.
 
     python benchmarks/search_latency.py [--rows 100000] [--slots 50] [--dim 256] [--threads 2] [--queries 20]
 

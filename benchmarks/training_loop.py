@@ -1,4 +1,4 @@
-"""Pairs per second of the trainer, against a plain batched DataLoader loop of the same model in the same run.
+"""Benchmark of the trainer: pairs per second, against a plain batched DataLoader loop of the same model.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/training_loop.py [--preset demo|paper] [--device auto|cpu|cuda]
 

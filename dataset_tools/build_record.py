@@ -1,4 +1,4 @@
-"""manifests/build.json: what was built from what, with which options; and the same as Python values."""
+"""Build record, manifests/build.json: inputs, options, versions and counts of a build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that decides a training run, as plain data: saved as runs/NAME/config.json, read back strictly.
+"""Configuration of a run, as plain dataclasses: saved as runs/NAME/config.json, read back strictly.
 
 Importing this module loads nothing heavy. `config_from_dict` is what checks values; a dataclass made by hand is
 checked when a run takes it.
@@ -138,7 +138,7 @@ class TrainingConfig:
         epochs: the most epochs.
         batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of one
             class match, all others do not; so a pair of one class is never a negative.
-        pairs_per_epoch: pairs in an epoch, drawn anew for each; null takes every training pair once.
+        pairs_per_epoch: pairs in an epoch, drawn anew for each; None takes every training pair once.
         learning_rate: of Adam, the same in every epoch; the number is missing in the paper.
         weight_decay: of Adam.
         max_grad_norm: the gradient is scaled down to this norm.
@@ -162,7 +162,7 @@ class TrainingConfig:
         deterministic: refuses GPU kernels whose results vary from run to run.
         threads: of torch on the CPU, in training and wherever the run is used. Sums over numbers that threads share out
             round otherwise with another count, so a number here makes figures independent of the machine's cores;
-            null leaves the choice to torch: one a core.
+            None leaves the choice to torch: one a core.
     """
 
     epochs: Count = 500

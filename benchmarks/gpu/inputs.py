@@ -1,4 +1,4 @@
-"""Makes the inputs of ``make gpu`` beforehand, from stand-in footage; they travel with the tree.
+"""Inputs of ``make gpu``: synthetic data sets and features, made in advance, copied with the tree.
 
     python -m benchmarks.gpu.inputs gpu-inputs
 

@@ -1,4 +1,4 @@
-"""The steps of ``make gpu``: what each runs, its time limit, and the part (``STEP=``) that it belongs to."""
+"""The steps of ``make gpu``: command, time limit, and part (``STEP=``) of each."""
 
 from __future__ import annotations
 

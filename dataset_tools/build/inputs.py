@@ -1,4 +1,4 @@
-"""cache/inputs.json: which footage and which class file a workspace is built from: no build mixes them up.
+"""Remembered build inputs, cache/inputs.json: the footage and class file of a workspace.
 
 The record says where they lie: relative to the workspace where they lie in it, so that a copy uses its own. What they
 were is in build.json, which has no path; without the record, a build that is not told its footage is refused.

@@ -1,4 +1,4 @@
-"""Whether a data set from elsewhere is safe to use: what lies in its folder, what its rows say, what its files are."""
+"""Safety check of a data set from elsewhere: files in the folder, manifest rows, media contents."""
 
 from __future__ import annotations
 

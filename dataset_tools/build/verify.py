@@ -1,4 +1,4 @@
-"""Checks a data set against its manifests: rows, files, hashes, decoded lengths, and leaks between train and test."""
+"""Verification of a data set: rows, files, hashes, decoded lengths, and train/test leaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fmn-data speech forget``: shows what there is of a voice, asks, removes it, and says what is left to do."""
+"""``fmn-data speech forget``: lists the data of a voice, asks, removes it, and reports what remains to be done."""
 
 from __future__ import annotations
 

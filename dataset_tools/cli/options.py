@@ -1,4 +1,4 @@
-"""Options that several ``fmn-data`` commands share, single ones and groups, and what they stand for."""
+"""Options shared by several ``fmn-data`` commands, and their interpretation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has the places of a class after people decided: what they keep, what they move, what fills up.
+"""Application of review decisions to clip selection: kept, moved and rejected clips, and their replacements.
 
 What was chosen without decisions stays where it is, so that a decision on one clip does not take another one, on which
 somebody may have worked, out of the data set. Clips that people keep go before clips that nobody looked at.

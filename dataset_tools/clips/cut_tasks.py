@@ -1,4 +1,4 @@
-"""What to cut from a source video, divided into tasks for the worker processes."""
+"""Cutting tasks: the clips of a source video, divided among worker processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads of large files: resumed where they broke, never stitched from two versions, named only when they are right.
+"""Resumable downloads of large files, verified before they get their final name.
 
 What came so far lies beside the target as ``.<name>.part``, with a note on the server's version of it; the next attempt
 asks for the rest of just that version (RFC 9110: Range with If-Range), and starts anew if the server has another. Not

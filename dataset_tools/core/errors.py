@@ -1,4 +1,4 @@
-"""The exceptions of the toolkit, one root, and the exit code that each ends a command with.
+"""The exceptions of the toolkit: one root class, with the exit code of each.
 
 ToolkitError                 2
 ├── InputError               2   an input or a way of use is wrong; nothing was written

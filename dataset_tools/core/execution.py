@@ -1,4 +1,4 @@
-"""Runs one function over many items in worker processes, so that one bad item never stops the others.
+"""Worker pool: runs one function over many items in processes; a failing item does not stop the others.
 
 Workers are started by a fork server (spawned where there is none): progress bars run threads, and a process with
 threads must not be forked. Work always happens in a worker, with ``jobs=1`` too: a decoder that crashes on a damaged

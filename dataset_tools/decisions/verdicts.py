@@ -1,4 +1,4 @@
-"""What people's decisions say of the rows of a data set: which are reviewed, and which sentence was agreed on."""
+"""Verdicts on the rows of a data set: review status and agreed sentence of each."""
 
 from __future__ import annotations
 

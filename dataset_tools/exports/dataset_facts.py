@@ -1,4 +1,4 @@
-"""What there is to say of a data set to whoever takes it: counted from its manifests, reviews, consents and ledger."""
+"""Data set facts for the card, counted from manifests, reviews, consents and ledger."""
 
 from __future__ import annotations
 

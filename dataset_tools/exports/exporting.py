@@ -1,4 +1,4 @@
-"""Exports a data set: checks what may be passed on, then has a format write it, so that it resumes when killed."""
+"""Export of a data set: checks redistribution rights, then runs the writer of a format; resumes when killed."""
 
 from __future__ import annotations
 

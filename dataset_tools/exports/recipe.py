@@ -1,4 +1,4 @@
-"""The rebuild recipe of an export without media: ``rebuild/`` with all that ``fmn-data build --from-export`` needs.
+"""Rebuild recipe of an export without media: ``rebuild/``, read by ``fmn-data build --from-export``.
 
 It holds ``recipe.json``, the manifests of clips and utterances, build.json, the class file, the decisions of annotators
 (under pseudonyms, without their notes), and recordings whose speakers agreed: those cannot be made again. Of a speaker

@@ -1,4 +1,4 @@
-"""Asking a Label Studio project what people did there, no more than is needed."""
+"""Queries for annotations of a Label Studio project: only what changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a Label Studio annotation to rows of reviews.jsonl: one for the clip, one for the utterance shown with it."""
+"""Conversion of a Label Studio annotation to rows of reviews.jsonl, one for the clip, one for the utterance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What should be there: one task for every clip of a workspace."""
+"""Expected tasks: one for every clip of a workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file a task shows for a clip, where in the source that file starts, and under which address it is served."""
+"""Media URLs of tasks: the file shown for a clip, its offset in the source, and its address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Label Studio project of a workspace: remembered, found again, made, and kept on the right page.
+"""The Label Studio project of a workspace: create, find again, keep its labeling configuration current.
 
 What is remembered lies in annotations/label-studio/projects.json: of each server the workspace's own project, which
 a push goes to, and the others (of ``--project``, and former ones), of which a pull brings decisions as well. Losing
@@ -30,7 +30,7 @@ class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         project, title: its id and title. config: the page as it was last pushed.
-        cursor: time up to which changes of tasks were pulled, UTC, or null.
+        cursor: time up to which changes of tasks were pulled, UTC, or None.
     """
 
     project: int

@@ -1,4 +1,4 @@
-"""Brings people's decisions back: each once, whatever was pulled before, with what was deleted or changed since."""
+"""Pull of annotations: each decision once, including changed and deleted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts clips and their utterances before people: what is new, and what has changed, as tasks of one project."""
+"""Push of clips and their utterances as Label Studio tasks: new ones and changed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a push has to do: the tasks that should be there compared with those that are."""
+"""Push plan: expected tasks compared with those of the project."""
 
 from __future__ import annotations
 

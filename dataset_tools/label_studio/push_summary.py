@@ -1,4 +1,4 @@
-"""What a push did, as people and programs read it."""
+"""Summary of a push, as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Label Studio server of one's own: installed into its own virtual environment, started on this machine only."""
+"""Label Studio server: installation into its own virtual environment, start on this machine only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From items dealt to pairs dealt: on which side and in which fold each pair stands, and how many come to each side."""
+"""Split of pairs: the side and fold of each pair from those of its items, with counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leak check of a split, before it is written: what stands on both sides and should not."""
+"""Leak check of a split before it is written: items, persons and voices on both sides."""
 
 from __future__ import annotations
 

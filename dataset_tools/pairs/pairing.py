@@ -1,4 +1,4 @@
-"""Pairs: every clip of a class with every utterance of it, dealt to training and test manifests, checked for leaks."""
+"""Pairing: every clip of a class with every utterance of it, split into training and test manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group-disjoint partition: which persons, and which voices, are the test side of a split by person.
+"""Group-disjoint partition: the persons and voices of the test side of a split by person.
 
 A person is a unit that stands on one side as a whole; so is a voice that describes clips of several persons, or classes
 only. A voice of one person's clips alone goes with that person. Persons who share content, and voices that share a

@@ -1,4 +1,4 @@
-"""How the training and test manifests were dealt: manifests/split.json, beside them, so that they can be checked."""
+"""Split record, manifests/split.json: how the train and test manifests were made, for verification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who stands on the training side and who on the test side: the four splits, and the folds.
+"""Train/test splits: items, person, mpii and pairs, and the folds.
 
 A split deals *items* (clips and utterances); a pair belongs to a side when both of its items do. The exception is
 ``pairs``, the paper's literal reading, which deals the pairs themselves and so puts every item on both sides. Items of

@@ -1,4 +1,4 @@
-"""A small picture of a clip, from its middle."""
+"""Thumbnails: the middle frame of a clip."""
 
 from __future__ import annotations
 

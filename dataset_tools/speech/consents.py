@@ -1,4 +1,4 @@
-"""Consents: who agreed to be recorded, to which text, under which voice; and which voices withdrew their consent.
+"""Consents of recorded speakers: text, voice, and withdrawals.
 
 Where consent is withdrawn (`fmn-data speech forget`), a tombstone takes the place of the speaker's row, in one write:
 the date and the SHA-256 of the voice's name. It stays for ever. A voice is *barred* while a tombstone names it and it

@@ -1,4 +1,4 @@
-"""Neural voices by Coqui's TTS (package ``coqui-tts``, imported as ``TTS``; the extra ``coqui``).
+"""Coqui TTS: neural voices (package ``coqui-tts``, imported as ``TTS``; extra ``coqui``).
 
 Any of its models: one by name, ``tts_models/en/vctk/vits`` (Coqui downloads it once), or a local folder with
 ``config.json`` and the weights. A model with many speakers gives as many voices.
@@ -23,6 +23,7 @@ from typing import Any
 
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.engine_interface import Voice
 
@@ -209,7 +210,7 @@ def _api() -> Any:
         raise InputError(
             f"Coqui's TTS cannot be used: {error}",
             expected="the extra coqui",
-            next_step="pip install 'fmn-toolkit[coqui]', or use the engine espeak",
+            next_step=f"{install_command('coqui')}, or use the engine espeak",
         ) from error
 
 

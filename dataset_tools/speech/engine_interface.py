@@ -1,4 +1,4 @@
-"""The interface of a voice engine, which turns text into sound in one of its voices."""
+"""The interface of a voice engine: text to speech in one of its voices."""
 
 from __future__ import annotations
 

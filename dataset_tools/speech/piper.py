@@ -1,4 +1,4 @@
-"""Natural voices offline: Piper's VITS models by onnxruntime (the extra ``piper``), with phonemes from espeak-ng.
+"""Piper voice engine: natural voices offline by onnxruntime (extra ``piper``), phonemes from espeak-ng.
 
 A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in a folder of one's own or in an installed package. The
 package piper-tts (GPL-3.0) is not needed.
@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.engine_interface import Voice
 from dataset_tools.speech.espeak import phonemes
@@ -259,6 +260,6 @@ def _runtime() -> Any:
         raise InputError(
             f"Piper's voices cannot be used: {error}",
             expected="the extra piper",
-            next_step="pip install 'fmn-toolkit[piper]', or use the engine espeak",
+            next_step=f"{install_command('piper')}, or use the engine espeak",
         ) from error
     return onnxruntime

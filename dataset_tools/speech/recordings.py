@@ -1,4 +1,4 @@
-"""Utterances that people recorded: importing their files, and putting them in the place of synthesized ones.
+"""Import of recordings as utterances, in place of synthesized ones.
 
 An imported recording is kept as it came, ``recordings/<sha256>.<suffix>``, and has a row in
 ``recordings/recordings.jsonl``. No command changes or removes either, but for the speaker who withdraws

@@ -1,4 +1,4 @@
-"""Transcript verification: does an utterance say its sentence? Phone recognition by pocketsphinx (``transcripts``).
+"""Transcript verification: phone recognition by pocketsphinx against the sentence (extra ``transcripts``).
 
 Recognized phones are compared, by edit distance, with those of the utterance's own sentence and of up to 20
 sentences of other classes of the data set. The score is how many standard deviations of the others its own stands above
@@ -22,6 +22,7 @@ import numpy as np
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.execution import run_each
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.progress import Progress, silent
@@ -231,7 +232,7 @@ def _pocketsphinx() -> Any:
         raise InputError(
             f"Sentences cannot be checked: {error}",
             expected="the extra transcripts",
-            next_step="pip install 'fmn-toolkit[transcripts]'",
+            next_step=install_command("transcripts"),
         ) from error
     return pocketsphinx
 

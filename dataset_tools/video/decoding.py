@@ -1,4 +1,4 @@
-"""Frame-exact decoding: frame n is the n-th picture that a decoder puts out, whatever the container's clock says.
+"""Frame-exact decoding: frame n is the n-th picture of the decoder, regardless of the container's timestamps.
 
 Seeking is used where frames have time stamps: every picture is then known by its stamp, and one with another stamp is
 refused. Without stamps, pictures are counted from the start of the file. So a wrong frame count in a header, a variable

@@ -1,4 +1,4 @@
-"""Forgets a recorded voice: recordings, what was made from them, and every row about them.
+"""Removal of a recorded voice: recordings, derived files, and all rows.
 
 The order is that of what a kill may leave. First the tombstone: from then on no command uses or takes anything of the
 voice. Then manifests, so that nothing is trained with it; then what is only looked at; then files: imported ones before

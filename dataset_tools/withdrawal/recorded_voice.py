@@ -1,4 +1,4 @@
-"""A recorded voice: which ids and which imported files of a workspace are of it, and which voices there are."""
+"""Recorded voice: its ids and imported files in a workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fmn features``: features as files."""
+"""``fmn features``: export of features to files."""
 
 from __future__ import annotations
 

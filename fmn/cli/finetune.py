@@ -1,4 +1,4 @@
-"""``fmn finetune``: the video backbone on the actions of the training clips."""
+"""``fmn finetune``: fine-tuning of the video backbone on the actions of the training clips."""
 
 from __future__ import annotations
 

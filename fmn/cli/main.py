@@ -1,4 +1,4 @@
-"""``fmn``: every command parses, calls one library function, prints. Heavy imports stay inside the commands."""
+"""``fmn``: the command line; commands parse, call one library function and print. Heavy imports are deferred."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands of ``fmn`` share: their options, the configuration that these name, paths and failures as shown."""
+"""Options shared by ``fmn`` commands: configuration, paths, reporting of failed items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fmn serve``: search and errors of a run as a page in the browser."""
+"""``fmn serve``: search, exploration and error analysis in the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every system on the same manifests, features and splits, with the same tuning budget: the paper's Table 2, anew.
+"""Comparison of all systems on the same data with the same tuning budget: the paper's Table 2.
 
 For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
 best mean average precision on fold 0 is trained again with every seed, on all folds and for as many epochs as fold 0

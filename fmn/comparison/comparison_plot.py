@@ -1,4 +1,4 @@
-"""The picture of a comparison: what every system finds among the best 1, 10 and 25, both ways."""
+"""Comparison plot: recall at 1, 10 and 25 of every system, in both directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several comparisons of the same systems, each on a corpus of its own, as one: what another corpus would bring, too.
+"""Aggregation over corpora: several comparisons of the same systems, with intervals over corpora.
 
 Corpora with other people, kitchens and voices, on each of which every system was trained anew, are independent draws;
 the classes are the same in all of them. So the deviation is that over corpora, and the interval of a difference knows
@@ -108,7 +108,7 @@ class _Corpus:
         self._classes = {direction: np.asarray(labels["class"]) for direction, labels in factors_of(items).items()}
 
     def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
-        """Over seeds and queries; null where nothing is asked."""
+        """Over seeds and queries; None where nothing is asked."""
         values = self._measured[name][direction][metric][k]
         asked = ~np.isnan(values[0])
         return float(values[:, asked].mean()) if asked.any() else None

@@ -1,4 +1,4 @@
-"""From the scores of all runs to figures: means and deviations over seeds, differences to FMN with intervals."""
+"""Aggregated results: means and deviations over seeds, differences to FMN with intervals."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _of_queries(
 
 
 def _figures(measured: PerQuery) -> dict[str, Any]:
-    """Mean and standard deviation over seeds, and the value of each seed; null where no query has a partner."""
+    """Mean and standard deviation over seeds, and the value of each seed; None where no query has a partner."""
 
     def of(values: Floats) -> dict[str, Any]:
         asked = ~np.isnan(values[0])

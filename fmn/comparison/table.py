@@ -1,4 +1,4 @@
-"""What stands in the tables of a comparison; from compare.json."""
+"""Contents of the comparison tables, from compare.json."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def blocks(values: Mapping[str, Any]) -> list[Table]:
 
 
 def significantly_best(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
-    """The system with the best mean, where its difference lies beyond the interval (`BOLD`); else null."""
+    """The system with the best mean, where its difference lies beyond the interval (`BOLD`); else None."""
     means = {
         name: system["metrics"][direction][metric][k]["mean"]
         for name, system in values["systems"].items()

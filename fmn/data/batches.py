@@ -1,4 +1,4 @@
-"""Features of distinct items on one device, and the batches cut from them."""
+"""Batches: features of distinct items on one device, and the batches drawn from them."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def epoch_batches(
         pairs: [P, 2] all pairs to draw from.
         lengths: [M] frames of each utterance.
         batch_size: pairs in a batch; the last may be smaller, but never a single pair while there are others.
-        count: pairs in the epoch; null takes every pair once.
+        count: pairs in the epoch; None takes every pair once.
         generator: the source of chance.
 
     Returns:

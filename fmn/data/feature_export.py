@@ -1,4 +1,4 @@
-"""Features of the items of manifests as files, to be used elsewhere or again (``fmn features export``)."""
+"""Feature export: features of the items of manifests as files (``fmn features export``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the rows of train.jsonl or test.jsonl to distinct clips, distinct utterances, and the pairs between them."""
+"""Items of a manifest: distinct clips, distinct utterances, and the pairs between them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Items:
         folds: [P] int8, the fold of each pair, -1 where it has none.
         partners: [M] int64, the clip whose description an utterance speaks, -1 where it is not among ``clips``.
         split: ``train`` or ``test``.
-        standin: what manifests/build.json says of a stand-in corpus, or null when the footage is real or not known.
+        standin: what manifests/build.json says of a stand-in corpus, or None when the footage is real or not known.
     """
 
     manifest: Path
@@ -239,7 +239,7 @@ def _wrong(found: str, where: str) -> ManifestError:
 
 
 def standin_of(manifest: Path) -> Any:
-    """What build.json beside the manifest says under ``stand_in``; null when there is none, or no such file."""
+    """What build.json beside the manifest says under ``stand_in``; None when there is none, or no such file."""
     path = manifest.parent / "build.json"
     try:
         built = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The items of a manifest with their features, ready on a device."""
+"""Data loading: items of a manifest with their features on a device."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def load_features(
         items: from `fmn.data.items.load_items`.
         config: ``config.video`` and ``config.audio`` decide the features.
         device: where networks run and where the features end.
-        jobs: workers; null: as many as there are cores.
+        jobs: workers; None: as many as there are cores.
         progress: told how far it is.
         networks: keeps what is loaded here for the next call with the same dictionary; None: nothing is kept.
 
@@ -96,7 +96,7 @@ def load_features(
 
 
 def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
-    """What must be said when the video backbone was trained on clips that are to judge it; null otherwise."""
+    """What must be said when the video backbone was trained on clips that are to judge it; None otherwise."""
     if not trained_on:
         return None
     tested = items.split == "test"

@@ -1,4 +1,4 @@
-"""Padded sequences: the frames of an utterance, or the windows of a clip, as a model sees them."""
+"""Padded sequences: frames of utterances or windows of clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluating a run on a manifest: one matrix of scores, both directions, metrics.json."""
+"""Evaluation of a run on a manifest: one score matrix, both directions, metrics.json."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def evaluate(
         manifest: test.jsonl, as a rule.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         update_orders: measure also with memories that are updated while testing, in so many orders of the queries.
         metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         trec: folder for run and qrels files (`fmn.evaluation.trec_files`); None: none are written.

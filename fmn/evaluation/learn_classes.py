@@ -1,4 +1,4 @@
-"""Learning new classes from a few pairs, after training: nothing that was trained changes.
+"""Few-shot learning of new classes after training, without changing trained weights.
 
 The pairs go to the memory of unmapped features (`fmn.models.new_class_memory`), which `fmn eval`, `fmn search` and
 `fmn predict` read beside the run's own.

@@ -1,4 +1,4 @@
-"""Updating the memories while testing (paper, section 3.4: "updated in training and testing").
+"""Memory updates at test time (paper, section 3.4: "updated in training and testing").
 
 The result then depends on the order of the queries, so several orders are measured and none is the result.
 """

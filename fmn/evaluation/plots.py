@@ -1,4 +1,4 @@
-"""Pictures of a run: how it trained, what it finds, what it mixes up, and what its memories hold.
+"""Plots of a run: training curves, recall, confusion matrix, memory contents.
 
 Functions that compute what is shown stand beside those that draw it (fmn/evaluation/plot_drawing.py).
 """
@@ -70,7 +70,7 @@ def plot_run(
         manifest: test.jsonl, as a rule: what is retrieved.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         progress: told how far it is.
 
     Raises:

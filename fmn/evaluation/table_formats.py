@@ -1,4 +1,4 @@
-"""Tables as plain data, and their forms: for a terminal (rich), as Markdown, as LaTeX (booktabs) and as CSV."""
+"""Table formats: plain data for a terminal (rich), Markdown, LaTeX (booktabs) and CSV."""
 
 from __future__ import annotations
 
@@ -95,18 +95,18 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Values under their column names; null is an empty field."""
+    """Values under their column names; None is an empty field."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([head, *rows])
     return out.getvalue()
 
 
 def number(value: float | None, sd: float | None = None, *, between: str = " ± ", sign: str = "") -> str:
-    """A number of a table with its standard deviation, if it has one: ``82.3 ± 1.4``; null is a dash.
+    """A number of a table with its standard deviation, if it has one: ``82.3 ± 1.4``; None is a dash.
 
     Args:
         value: the number.
-        sd: the standard deviation, or null.
+        sd: the standard deviation, or None.
         between: what stands between the two.
         sign: ``+`` gives positive numbers a sign, too.
     """

@@ -83,7 +83,7 @@ class TrainedStream:
     Attributes:
         state: parameters by their published names, classifier included.
         losses: mean training loss of every epoch.
-        accuracy: percent of the validation clips whose label came first, at the end; null without such clips.
+        accuracy: percent of the validation clips whose label came first, at the end; None without such clips.
     """
 
     state: dict[str, Tensor]

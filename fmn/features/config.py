@@ -1,4 +1,4 @@
-"""What decides a feature: the two configurations, their digests, and what must be said about them.
+"""Feature configuration of video and audio, its digests and notes.
 
 Two configurations that compare equal give equal features; the digest is what the feature cache is keyed by.
 Both are plain data (`dataclasses.asdict` makes JSON of them), and importing this module loads nothing heavy.
@@ -128,7 +128,7 @@ class VideoFeatureConfig:
 
     @property
     def note(self) -> str | None:
-        """What must be said wherever results with these features are shown; null when there is nothing to say."""
+        """What must be said wherever results with these features are shown; None when there is nothing to say."""
         if self.kind != "backbone":
             return None
         return {"random": RANDOM_WEIGHTS_NOTE, "demo": DEMO_WEIGHTS_NOTE}.get(self.weights)

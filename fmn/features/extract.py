@@ -1,4 +1,4 @@
-"""Features of many clips or utterances: cached, in parallel, one failure at a time, in memory of constant size."""
+"""Parallel, cached feature extraction for many clips or utterances, in constant memory."""
 
 from __future__ import annotations
 

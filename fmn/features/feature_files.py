@@ -1,4 +1,4 @@
-"""Features of one's own: vectors and sequences from files in place of extraction, and the same files as an export.
+"""Your own features: vectors and sequences from files instead of extraction, and the export of such files.
 
 A folder of .npy or .safetensors files (one array each), one .npz, or one .parquet with the columns ``id`` and
 ``vector``. Arrays are named by the id of the clip or utterance or by the SHA-256 of its file.

@@ -1,4 +1,4 @@
-"""Log-mel spectra as MusiCNN takes them (Pons and Serra 2019): log10(10,000 x + 1) of the mel power spectrum."""
+"""Log-mel spectrogram of MusiCNN (Pons and Serra 2019): log10(10,000 x + 1) of the mel power spectrum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains a small two-stream backbone on the labeled clips of one or more workspaces, and writes it as one file.
+"""Pretraining of a small two-stream backbone on the labeled clips of workspaces.
 
     python -m fmn.features.pretrain ws-1000/manifests/clips.jsonl ws-1001/manifests/clips.jsonl \
         --validation ws-1002/manifests/clips.jsonl --out weights_demo.safetensors

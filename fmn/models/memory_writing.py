@@ -1,4 +1,4 @@
-"""The write rule of the feature memories (paper, section 3.4), one pair after the other, without their vectors.
+"""The write rule of the feature memories (paper, section 3.4), pair by pair, without the vectors.
 
 A slot is always a weighted sum of what it held and of rows of the batch. So the decisions need only the inner products
 of the rows with the slots and with each other: they are computed once, as matrix products, and corrected when a slot

@@ -1,4 +1,4 @@
-"""What a retrieval model is, and how it scores a whole gallery: items encoded once, pairs scored in tiles."""
+"""Retrieval model base class: items are encoded once, and a gallery is scored in tiles."""
 
 from __future__ import annotations
 

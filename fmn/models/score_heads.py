@@ -1,4 +1,4 @@
-"""S1 of a pair of mapped vectors: the working form, with a hidden layer, and the printed linear one."""
+"""S1 heads for a pair of mapped vectors: with a hidden layer (standard), or linear (as published)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention of every step of an item over slots or classes: how the shares of its steps become the item's.
+"""Step attention: every step of an item attends to slots or classes, pooled to one distribution per item.
 
 A step is a window of a clip or a state of the Bi-LSTM. FMN's memories and classifiers pool alike, so that a comparison
 of the two is one of what they attend over.

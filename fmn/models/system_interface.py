@@ -1,4 +1,4 @@
-"""The interface of a retrieval system: how it is built, what it changes in a preset, what is tuned.
+"""The interface of a retrieval system: construction, changes to a preset, tuning grid.
 
 A system encodes clips and utterances, each once, and gives a matrix of scores; one trainer, one evaluator and one
 search serve all. `fmn.systems` is the registry.

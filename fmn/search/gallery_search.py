@@ -1,4 +1,4 @@
-"""Searching a gallery: speech finds clips, a clip finds speech.
+"""Gallery search: speech finds clips, a clip finds speech.
 
 The gallery is encoded once and the encoder of the queries is loaded once, for any number of queries.
 """

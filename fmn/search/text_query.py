@@ -1,4 +1,4 @@
-"""Typed queries: spoken by a voice and searched as speech, or compared with the words of the sentences (no model).
+"""Text queries: synthesized and searched as speech, or compared with the words of the sentences.
 
 TF-IDF and cosine stand here in a few lines: scikit-learn, which has them, would be a dependency for this alone.
 """

@@ -1,4 +1,4 @@
-"""What a query finds: the ranked clips or utterances, what it is taken for, and why."""
+"""Query answering: ranked clips or utterances, predicted class, and explanation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every sample of the data set as a card, as in its report, with its score and ranks in the run."""
+"""Sample cards of the data set, as in its report, with score and ranks in the run."""
 
 from __future__ import annotations
 

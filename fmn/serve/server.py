@@ -1,4 +1,4 @@
-"""``fmn serve``: a page that searches with a trained run and shows what it gets wrong, served to this machine.
+"""``fmn serve``: the local web server for search and error analysis with a trained run.
 
 Everything lies under an address with a secret in it (`dataset_tools.core.web_server`).
 """

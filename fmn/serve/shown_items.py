@@ -1,4 +1,4 @@
-"""The clips and utterances that the page shows: found by id or by content, each with its file."""
+"""Items that the page may show: clips and utterances by id or content, each with its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why FMN ranks a pair as it does: the memory slots that the query and the hit both choose."""
+"""Explanation of FMN's ranking: the memory slots that query and hit share."""
 
 from __future__ import annotations
 

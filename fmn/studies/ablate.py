@@ -1,4 +1,4 @@
-"""Every choice beside its alternatives, on the same data: trained where it has to be, else read from one network.
+"""Ablation study: every choice beside its alternatives, on the same data, retrained only where necessary.
 
 A variant that only changes how memories are written and read, or the form of the score, is given to the network that
 was trained with the defaults. All figures are of fold 0, which also chose each training's epoch.
@@ -92,7 +92,7 @@ def ablate(
         seeds: trainings of each kind.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         progress: told how far it is.
 
     Raises:

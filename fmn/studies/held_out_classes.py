@@ -1,4 +1,4 @@
-"""Classes that are held out of training: which, and the manifest without them."""
+"""Held-out classes: their selection, and the training manifest without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's claim that the memory lets the model learn new classes (section 5), put to the test.
+"""Few-shot study of new classes: tests the paper's claim that the memories learn them (section 5).
 
 Some classes are held out of training. Later a few of their pairs are written to the memories, and nothing else changes.
 Retrieval of those classes, and of the others, is measured on fold 0 before and after.

@@ -1,4 +1,4 @@
-"""The tables of fmn newclasses, for a terminal and as Markdown."""
+"""Tables of ``fmn newclasses``, for a terminal and as Markdown."""
 
 from __future__ import annotations
 

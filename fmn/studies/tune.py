@@ -134,7 +134,7 @@ def tune(
         seeds: trainings of each kind, over which trials are averaged.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         progress: told how far it is.
 
     Raises:

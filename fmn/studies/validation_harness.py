@@ -1,4 +1,4 @@
-"""Fold 0 as a test bench: a trained network, and the same network with its memories written and read otherwise."""
+"""Validation harness: a trained network evaluated on fold 0 with other memory settings."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ValidationResult:
 
     Attributes:
         metrics: by direction, as of `fmn.evaluation.evaluate.measure`.
-        slots: slots in use; null for a score that reads none.
+        slots: slots in use; None for a score that reads none.
     """
 
     metrics: Metrics

@@ -1,4 +1,4 @@
-"""The choices that the paper leaves open or cannot have as printed, one group each: what fmn ablate compares."""
+"""Ablation variants: the choices that the paper leaves open or that cannot work as printed, in groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of a run: config.json, checkpoint.safetensors (the model to use), state.safetensors (where training is).
+"""Checkpoints: config.json, checkpoint.safetensors (the model), state.safetensors (the training state).
 
 ``state.safetensors`` holds weights, optimizer and, in its header, everything else that going on needs, so that one
 atomic rename brings a run from one epoch to the next; state.json repeats that header for people. Randomness needs no
@@ -165,7 +165,7 @@ def save_state(
 
 
 def read_state(run: Path) -> dict[str, Any] | None:
-    """The values of `save_state`; null where the run has no state yet.
+    """The values of `save_state`; None where the run has no state yet.
 
     Raises:
         InputError: the file cannot be read.

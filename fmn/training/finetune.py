@@ -35,7 +35,7 @@ class FineTuning:
         weights: the file, for ``video.weights``.
         actions: the labels. clips: trained on. validation: of fold 0, looked at afterwards; 0 with a refit.
         losses: by stream, of every epoch.
-        accuracy: by stream, percent of fold 0's clips whose action came first; null with a refit.
+        accuracy: by stream, percent of fold 0's clips whose action came first; None with a refit.
         failures: clips that cannot be read, with the reason.
         notes: what must be said with it.
     """

@@ -1,4 +1,4 @@
-"""The file of classes that a run learned after training: new_classes.safetensors, beside its checkpoint."""
+"""New classes of a run: new_classes.safetensors, beside its checkpoint."""
 
 from __future__ import annotations
 

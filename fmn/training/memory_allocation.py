@@ -1,4 +1,4 @@
-"""Memory that torch frees stays with the process, for its next tensor, until it is given back."""
+"""Memory allocator setting: freed memory is kept for torch's next tensors."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def give_back_freed_memory() -> None:
 
 
 def _of_glibc(name: str) -> Any:
-    """A function of glibc; null where the system has another libc."""
+    """A function of glibc; None where the system has another libc."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -1,4 +1,4 @@
-"""Where runs lie, and what a command means that names none."""
+"""Run folders, and the default run."""
 
 from __future__ import annotations
 

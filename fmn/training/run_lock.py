@@ -1,4 +1,4 @@
-"""The lock of a run's folder: one command at a time trains into it."""
+"""Run lock: only one command at a time trains into a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a run while it trains, and whether an earlier call's state may be gone on with."""
+"""Training state of a run, and the check whether a previous run can be resumed."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class RunState:
 
 
 def validation_score(figures: Mapping[str, float]) -> float | None:
-    """What the best epoch has most of: the mean average precision of both directions; null where not validated.
+    """What the best epoch has most of: the mean average precision of both directions; None where not validated.
 
     Hit@1 of a few dozen queries moves in steps that are larger than what tells two epochs apart.
     """
@@ -104,7 +104,7 @@ def validation_score(figures: Mapping[str, float]) -> float | None:
 
 
 def read_run_state(run: Path) -> RunState | None:
-    """The state of the run in the folder ``run``; null where it has none yet.
+    """The state of the run in the folder ``run``; None where it has none yet.
 
     Raises:
         InputError: it cannot be read.
@@ -149,7 +149,7 @@ def training_manifest(run: Path, state: RunState) -> Path:
 
 
 def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) -> RunState | None:
-    """The state of the run that is there already; null where training begins.
+    """The state of the run that is there already; None where training begins.
 
     Raises:
         InputError: the run has another configuration (but for the number of epochs) or another manifest; or there is

@@ -1,4 +1,4 @@
-"""What an interrupt, or memory that is full, says to the user of a training."""
+"""Interrupt and out-of-memory messages of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a system on a manifest into a run folder; a call that was stopped is gone on with."""
+"""Training of a system on a manifest; an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def train(
         run: folder of the run, made when missing.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one a core.
         resume: there has to be a run to go on with.
         progress: told how far it is.
 

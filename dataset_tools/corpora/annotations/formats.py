@@ -1,4 +1,4 @@
-"""Formats of annotation files: tells which one a file has by its content, and reads it as a list of intervals."""
+"""Annotation formats: detection by content, and reading as a list of intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interval list: which span of which video shows what, and what is said of it; what every annotation file becomes."""
+"""Interval list, the common form of all annotation formats: spans of videos with labels and sentences."""
 
 from __future__ import annotations
 

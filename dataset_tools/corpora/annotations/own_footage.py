@@ -1,4 +1,4 @@
-"""Footage of one's own: another annotation file, or a folder a class, takes the place of MPII Cooking 2's file.
+"""Your own footage: an annotation file or class folders in place of MPII Cooking 2's annotations.
 
 Whatever its format, it becomes a list of intervals. Frames count from 1, both ends included; seconds count from the
 first frame, and the end is not included. Words are those of the class file (its keys, names, or MPII's own).

@@ -1,4 +1,4 @@
-"""Fetches MPII Cooking 2 from its home, for who accepts its licence, and lays it out as `open_corpus` expects it.
+"""Download of MPII Cooking 2 from its publisher, once the licence is accepted, into the expected layout.
 
 The publisher names no sizes and no hashes. So a file is checked against the size that the server announces and the
 format that its name promises, its archive's own checksums decide when it is unpacked, and the SHA-256 that was found is

@@ -1,4 +1,4 @@
-"""Reads sentences from a table, ``.tsv``: which video, from which frame to which, what is said.
+"""Sentence table, ``.tsv``: video, first frame, last frame, sentence.
 
 Columns are told by a header (``video``, ``start_frame``, ``end_frame``, ``sentence``, and usual other names), else by
 what is in them: one that names videos, two of frames, one of sentences. Where several would do, the table is refused.

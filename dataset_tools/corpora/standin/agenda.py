@@ -1,4 +1,4 @@
-"""What happens in each video of the stand-in corpus: which intervals of which class, how long, with what attributes.
+"""Agenda of a synthetic video: its intervals, their classes, durations and attributes.
 
 The habits of MPII Cooking 2 are kept: several tools in one interval, intervals that fit two classes, intervals that
 fit none, classes with too few intervals, one activity verb out of several that mean the action.

@@ -1,4 +1,4 @@
-"""Writes the stand-in corpus: a made-up kitchen, in the layout and the formats of MPII Cooking 2.
+"""Synthetic corpus writer: videos, annotations, sentences and splits in MPII Cooking 2's formats.
 
 ``DIR/STANDIN.json`` says what it is and from which options; ``videos/``, ``annos/``, ``experimentalSetup/`` and
 ``tacos/`` are as the real ones. The videos are drawn one by one, by all cores; those that are there are kept, so a run

@@ -1,4 +1,4 @@
-"""The recording booth: a small web server on this machine, for people who speak the descriptions into a microphone.
+"""Recording booth server: a local web server for speakers with a microphone.
 
 Everything lies under an address with a secret in it. A browser gives a microphone to pages of this machine, or to pages
 over TLS, only: so another address than loopback needs a certificate.

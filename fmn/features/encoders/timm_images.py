@@ -1,4 +1,4 @@
-"""Image models of timm: ``timm:NAME``, ``timm:NAME@FILE`` with a checkpoint of one's own, ``timm:FOLDER``."""
+"""timm image models: ``timm:NAME``, ``timm:NAME@FILE`` with your own checkpoint, ``timm:FOLDER``."""
 
 from __future__ import annotations
 

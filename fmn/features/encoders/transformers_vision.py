@@ -1,4 +1,4 @@
-"""Image and video models of transformers: ``transformers:NAME``, ``transformers:FOLDER``.
+"""transformers image and video models: ``transformers:NAME``, ``transformers:FOLDER``.
 
 Among them CLIP, SigLIP 2 and DINO (pictures), VideoMAE and V-JEPA 2 (video).
 """

@@ -1,4 +1,4 @@
-"""Two towers with the adaptive mean margin of Spoken Moments, as published and with class positives.
+"""Adaptive mean margin (Spoken Moments): two towers, as published and with class positives.
 
 Described: the softmax loss of `mms` whose margin adapts: a share α of how much more similar the positive is than the
 negatives are on average (Monfort et al. 2021). Reckoned: α = .5; FMN's features, its Bi-LSTM trained end to end, FMN's

@@ -1,4 +1,4 @@
-"""Two towers with the masked margin softmax of AVLnet, as published and with class positives.
+"""Masked margin softmax (AVLnet): two towers, as published and with class positives.
 
 Described: gated projections of video and audio features, dot products, softmax over the batch in both directions with a
 margin of .001 taken from the positive, items of the same video masked (Rouditchenko et al. 2021, after Ilharco et al.

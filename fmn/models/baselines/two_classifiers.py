@@ -1,4 +1,4 @@
-"""Two classifiers that never meet: the product of the class posteriors of a clip and of an utterance.
+"""Two independent classifiers: the product of the class posteriors of a clip and an utterance.
 
 Not in the paper, and the honest rival: training knows the classes, so a system that only names the class of either side
 may use that, too. P(match) = Σ over the classes c of P(c | clip) · P(c | utterance). The clip's classifier has one
