@@ -84,7 +84,7 @@ class MemoryConfig:
         novelty_threshold: T2; a pair whose m2 < T2 is new and takes a slot of its own. −1: nothing is new but a class
             that has no slot yet.
         novelty: how the cosines of a pair's two halves with a slot become one; m2 is the largest of these.
-        when_full: where a new pair goes when all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
+        when_full: what happens to a new pair if all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
         read: the agreement of a pair: ``softmax`` over the slots of each modality, or the ``max`` of eq. 3.
         temperature: of the softmax over slots.
         clamp: whether negative cosines count as 0 in the ``max``, so that two disagreements are no agreement.
@@ -333,7 +333,7 @@ def values_in(path: Path) -> dict[str, Any]:
         ) from error
     values = held.get("values", held) if isinstance(held, dict) else None
     if not isinstance(values, dict):
-        raise InputError("The configuration is no JSON object", where=path, expected="keys and values")
+        raise InputError("The configuration is not a JSON object", where=path, expected="keys and values")
     return with_new_keys(flattened(values), notice=True)
 
 

@@ -66,9 +66,9 @@ def _ask(terminal: Terminal, files: int) -> None:
     """
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(
-            f"{_number(files)} would be removed, and nobody can be asked here",
+            f"{_number(files)} would be removed, and there is no terminal to confirm it",
             expected="--yes",
-            next_step="look at what would go with --dry-run, then add --yes",
+            next_step="check with --dry-run, then add --yes",
         )
     typer.confirm("Remove them?", abort=True)
 

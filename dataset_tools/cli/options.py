@@ -127,4 +127,4 @@ def class_file_of(path: Path | None, place: Workspace, count: int | None = None)
 def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:
     """Says, where it is so, that the footage is made up."""
     if is_synthetic:
-        terminal.warn("synthetic (stand-in) corpus: made-up footage; results on it say nothing about real kitchens")
+        terminal.warn("synthetic (stand-in) corpus: results on it say nothing about real kitchens")

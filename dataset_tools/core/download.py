@@ -86,7 +86,9 @@ def fetch(
     if problem := check(part):
         _forget(path)
         raise InputError(
-            problem, where=url, next_step=f"run {command} again; if it stays, get the file by hand and put it at {path}"
+            problem,
+            where=url,
+            next_step=f"run {command} again; if it fails again, download the file yourself and put it at {path}",
         )
     part.replace(path)
     _forget(path)
@@ -145,7 +147,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
         raise InputError(
             f"The server refuses the file: {error.code} {error.reason}",
             where=url,
-            next_step=f"fetch it by hand from its project and put it at {path}",
+            next_step=f"download it yourself from its project and put it at {path}",
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, broken answers
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

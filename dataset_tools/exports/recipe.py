@@ -68,7 +68,7 @@ def make_recipe(rows: ExportedRows) -> Recipe:
     split = read_split(workspace)
     if split is None:
         raise InputError(
-            "It is not known how the pairs were dealt",
+            "It is not known how the pairs were split",
             where=split_path(workspace),
             expected="the record that fmn-data pairs writes",
             next_step="run fmn-data pairs again",

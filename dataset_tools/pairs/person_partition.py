@@ -194,5 +194,5 @@ def _impossible(
         where=f"classes with one person only: {seen_once}; with one voice only: {heard_once}",
         expected="every class shown by at least two persons and spoken by at least two voices, that of a recording on"
         " the side of its clip (persons, or voices, of the same content count once)",
-        next_step="use --split items, build more clips with --per-class, or have more people speak",
+        next_step="use --split items, build more clips with --per-class, or record more speakers",
     )

@@ -27,7 +27,7 @@ class Voice:
 
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.id):
-            raise ValueError(f"{self.id!r} is no voice id: only a-z, 0-9, + and - may stand in it")
+            raise ValueError(f"{self.id!r} is not a voice id: only a-z, 0-9, + and - are allowed")
 
 
 class Engine(Protocol):

@@ -233,5 +233,5 @@ def _explained(task: Task, found: str) -> SampleError:
         found,
         where=task.run,
         expected="a run that is trained and tested",
-        next_step="run the same command again: it tries what failed; or leave the system out with --models",
+        next_step="run the same command again to retry; or leave the system out with --models",
     )

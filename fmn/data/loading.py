@@ -80,7 +80,7 @@ def load_features(
             f"No pair is left: {len(failures)} files have no features"
             + (f"; the first, {next(iter(failures))}: {first.found}" if first else ""),
             where=items.manifest,
-            next_step="look at these files, or run fmn-data verify",
+            next_step="check these files, or run fmn-data verify",
         )
     data = ItemTensors(
         [video.values[row.sha256] for row in left.clips],
@@ -106,7 +106,7 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
         return None
     which = "these clips" if tested else "the clips of fold 0"
     return f"The video backbone was trained on {count} of {which} (fmn finetune" + (
-        " on another split): the figures are too high." if tested else " --refit): what is validated is too high."
+        " on another split): the results are too high." if tested else " --refit): what is validated is too high."
     )
 
 

@@ -237,13 +237,13 @@ def notes_of(
     notes = list(feature_notes)
     state = read_run_state(loaded.path)
     if standin is not None:
-        notes.insert(0, "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.")
+        notes.insert(0, "Synthetic (stand-in) corpus: these results say nothing about real kitchens.")
     if footnote := find_system(loaded.config.system).footnote(loaded.config):
         notes.append(f"{loaded.config.system}: {footnote}.")
     if loaded.learned is not None:
         notes.append(loaded.learned.note)
     if sources != loaded.about.sources:
-        notes.append("The features were computed otherwise than in training (other weights or versions of libraries).")
+        notes.append("The features were computed with other weights or library versions than in training.")
     if state is not None:
         notes += [note for note in state.notes if note not in notes]
         learned = loaded.learned.items if loaded.learned else {"video": (), "audio": ()}
@@ -252,5 +252,5 @@ def notes_of(
         counts = ((known_clips, ids.clips, "clips"), (known_utterances, ids.utterances, "utterances"))
         seen = [f"{len(known)} of these {len(of)} {name}" for known, of, name in counts if of]
         if known_clips or known_utterances:
-            notes.append(f"{' and '.join(seen)} were trained on: results on them are too good.")
+            notes.append(f"{' and '.join(seen)} were trained on: results on them are too high.")
     return tuple(notes)

@@ -54,7 +54,7 @@ class FeatureMemory(nn.Module):
         update: ``mean``: a slot is the mean of all that was written to it; a number: it moves by that share.
         novelty_threshold: T2.
         novelty: how the two cosines with a slot become one: ``min``, ``mean`` or ``max``.
-        when_full: where a new pair goes when all slots are in use: to the ``nearest`` slot, or nowhere (``drop``).
+        when_full: what happens to a new pair if all slots are in use: to the ``nearest`` slot, or nowhere (``drop``).
 
     Raises:
         InputError: an argument is out of its range.
@@ -329,7 +329,7 @@ def _share_of(update: Any) -> float | None:
     if update == "mean":
         return None
     if not isinstance(update, int | float) or not 0 < update <= 1:
-        raise InputError(f"The update is {update!r}", expected="'mean', or a share above 0, at most 1")
+        raise InputError(f"The update is {update!r}", expected="'mean', or a rate above 0, at most 1")
     return float(update)
 
 

@@ -34,10 +34,10 @@ FORMAT = "fmn.ablation/1"
 AT_HAND = 4
 """Trained networks that are kept in memory."""
 NOTES = (
-    "Figures of fold 0, which also chose each training's epoch: they compare, they do not promise. Mean ± sd over "
-    "training seeds; difference: of the mean average precision (both directions averaged) from the default of the same "
-    "seed.",
-    "Variants marked * are no trainings of their own: the network trained with the defaults got them afterwards.",
+    "Measured on the validation split (fold 0), which also selected each run's epoch, so all values are optimistic. "
+    "Mean ± sd over training seeds; difference: in mean average precision (both directions averaged) from the default "
+    "of the same seed.",
+    "Variants marked * were not trained: the network trained with the defaults was evaluated with them.",
 )
 
 
@@ -150,7 +150,7 @@ def harness_of(
     if config.training.refit:
         raise InputError(
             "The configuration trains on fold 0 (training.refit)",
-            expected="fold 0 apart: what is compared here is judged on it",
+            expected="a fold 0 that is not trained on: variants are compared on it",
             next_step="leave training.refit out",
         )
     items = load_items(manifest, root)
@@ -241,5 +241,5 @@ def _row(
 
 def notes_of_harness(bench: ValidationHarness) -> list[str]:
     """What must be said wherever results on the bench are shown."""
-    standin = "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens."
+    standin = "Synthetic (stand-in) corpus: these results say nothing about real kitchens."
     return [standin] * (bench.held.standin is not None) + list(bench.prepared.notes)

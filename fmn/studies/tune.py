@@ -74,7 +74,7 @@ class Tuning:
     Attributes:
         values: the best values, by dotted name: what ``fmn train --config`` takes.
         default: the trial of the defaults. best: the best one given afterwards. final: that one, trained with.
-        is_default: whether the defaults stay.
+        is_default: whether the defaults are kept.
         trials: all, in order.
         path: tuned.json. trainings: networks it rests on.
         notes: what must be said with it. failures: items without features, with the reason.
@@ -163,7 +163,8 @@ def tune(
         trainings=trainer.trainings,
         notes=(
             *notes_of_harness(bench),
-            "Fold 0 chose these values and each training's epoch: what is measured on it here is no promise.",
+            "These values and each run's epoch were selected on the validation split (fold 0): results on it are "
+            "optimistic.",
         ),
         failures=failures,
     )

@@ -59,15 +59,15 @@ def check_fold_0(items: Items) -> TrainValSplit:
     """
     if items.split != "train":
         raise InputError(
-            "The manifest is one to test on: nothing may be chosen by it",
+            "This is a test manifest; nothing may be selected on it",
             where=items.manifest,
-            expected="train.jsonl, whose fold 0 is there for choosing",
+            expected="train.jsonl, whose fold 0 is the validation split",
             next_step="name the training manifest",
         )
     parts = train_val_split(items)
     if not parts.validates or parts.leaks:
         raise InputError(
-            "There is no fold 0 with items of its own",
+            "There is no fold 0 with items that no other fold has",
             where=items.manifest,
             expected="a training manifest whose fold 0 shares no clip and no utterance with the other folds",
             next_step="write it with fmn-data pairs --split items (or person, or mpii)",

@@ -87,7 +87,7 @@ def finetune(
     """
     if config.kind != "backbone":
         raise InputError(
-            f"No backbone is left to fine-tune: the video features are of kind {config.kind!r}",
+            f"There is no backbone to fine-tune: the video features are of kind {config.kind!r}",
             where="video.kind",
             expected="backbone",
             next_step="leave out the encoder (--video-encoder, video.encoder)",
@@ -95,7 +95,7 @@ def finetune(
     items = load_items(manifest, root)
     if items.split != "train":
         raise InputError(
-            "The manifest is one to test on: a clip to test on is never trained on",
+            "This is a test manifest; test clips must not be trained on",
             where=manifest,
             expected="train.jsonl",
             next_step="name the training manifest",

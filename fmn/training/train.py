@@ -114,9 +114,9 @@ def train(
             return _summary(run, config, state, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
             raise InputError(
-                "The run has learned classes since it was trained, which go with the checkpoint that it has now",
+                "The run has learned new classes since it was trained, which belong to its current checkpoint",
                 where=run / NEW_CLASSES_FILE,
-                next_step="remove that file to train on, and learn again afterwards; or train into another --run",
+                next_step="remove it to continue training, then run fmn learn again; or train into another --run",
             )
         with translate_errors(run):
             prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
@@ -183,11 +183,13 @@ def _first_state(
     items = prepared.items
     notes = list(prepared.notes)
     if parts.leaks:
-        notes.append("Fold 0 shares its clips and utterances with the other folds: validation figures are too high.")
+        notes.append(
+            "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
+        )
     elif refit:
-        notes.append("Trained on all folds (--refit): nothing was validated, the weights are those of the last epoch.")
+        notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
     elif not parts.validates:
-        notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
+        notes.append("There is no fold 0: no validation, and the weights are those of the last epoch.")
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),

@@ -167,7 +167,9 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
         return root
     if listed.is_folder or not videos.is_dir():
         raise InputError(
-            "The videos lie in the annotated folder itself" if listed.is_folder else "There is no such folder",
+            "The videos are in the annotated folder itself, not in class folders"
+            if listed.is_folder
+            else "There is no such folder",
             where=videos,
             expected="the folder that the videos' names are relative to",
             next_step="leave --videos out" if listed.is_folder else "check --videos",

@@ -128,7 +128,7 @@ def test_a_broken_clip_is_left_out_and_named(files: Path, tiny: VideoFeatureConf
 
 
 def test_a_clip_to_test_on_is_never_trained_on(files: Path, tiny: VideoFeatureConfig) -> None:
-    with pytest.raises(InputError, match="one to test on"):
+    with pytest.raises(InputError, match="a test manifest"):
         finetune(files / "manifests" / "test.jsonl", tiny, RECIPE, files / "out", refit=True)
     assert not (files / "out").exists()
 
