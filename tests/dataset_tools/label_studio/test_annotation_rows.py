@@ -185,9 +185,9 @@ def test_a_class_of_which_a_part_was_taken_away_is_named(left: str, lacking: str
     [
         ([keep(30, 79)], (223, 272), None),  # the clip itself, in a video of 108 frames that starts at frame 194
         ([keep(20, 60)], (223, 253), "frames 20 to 60, was limited to the clip: 30 to 60"),
-        ([typed("trim_start", 40), typed("trim_end", 200)], (233, 272), "frames 40 to 200, was cut"),
+        ([typed("trim_start", 40), typed("trim_end", 200)], (233, 272), "frames 40 to 200, was limited"),
         ([typed("trim_start", 40)], (233, 272), None),
-        ([keep(0, 109)], (223, 272), "frames 0 to 109, was cut"),
+        ([keep(0, 109)], (223, 272), "frames 0 to 109, was limited"),
     ],
 )
 def test_a_range_that_was_cut_to_the_clip_is_told(

@@ -143,7 +143,7 @@ def test_the_command(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options += ["--threads", "1", "--jobs", "1"]
     planned = CliRunner().invoke(app, ["finetune", *options, "--dry-run"])
     assert planned.exit_code == 0, planned.output
-    assert "on 16 clips and look at 4" in planned.output
+    assert "on 16 clips and validate on 4" in planned.output
     assert not (files / "runs").exists()
     done = CliRunner().invoke(app, ["finetune", *options, "--epochs", "1"])
     assert done.exit_code == 0, done.output
