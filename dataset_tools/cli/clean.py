@@ -62,7 +62,7 @@ def _ask(terminal: Terminal, files: int) -> None:
     """Ends the command unless the user agrees.
 
     Raises:
-        InputError: nobody is there to be asked.
+        InputError: there is no terminal to ask on.
     """
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(

@@ -110,7 +110,7 @@ class SynthesisOptions:
 
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
-    """The sentence files that lie beside the footage, if there are any."""
+    """The sentence files beside the footage, if there are any."""
     from dataset_tools.corpora.mpii.tacos import sentence_files
 
     return () if corpus.sentences is None else sentence_files(corpus.sentences)

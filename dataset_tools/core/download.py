@@ -1,7 +1,7 @@
 """Resumable downloads of large files, verified before they get their final name.
 
 What came so far lies beside the target as ``.<name>.part``, with a note on the server's version of it; the next attempt
-asks for the rest of just that version (RFC 9110: Range with If-Range), and starts anew if the server has another. Not
+asks for the rest of just that version (RFC 9110: Range with If-Range), and starts again if the server has another. Not
 pooch: it starts a broken download from the beginning, which is hopeless for archives of many gigabytes.
 """
 
@@ -57,7 +57,7 @@ def fetch(
         url: where from.
         path: where to; its folder is there.
         check: gets the whole file under a temporary name, and says what is wrong with it, or None.
-        command: what the user runs to go on.
+        command: the command with which the user resumes.
         attempts: how often in a row it is tried with nothing coming before it gives up; 1: it is tried just once.
         timeout_s: longest silence of the server.
         progress: is told the bytes.

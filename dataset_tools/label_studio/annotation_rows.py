@@ -16,7 +16,7 @@ from dataset_tools.label_studio.labeling_config import NO_OBJECT, OTHER
 def rows_of(task: Mapping[str, Any], *, server: str | None, names: Mapping[int, str]) -> Iterator[ReviewRow]:
     """The rows of all annotations of a task.
 
-    What an annotator says that cannot be used gets a row with its ``problem``: it keeps nobody else's from being read.
+    What an annotator says that cannot be used gets a row with its ``problem``: the others are still read.
 
     Args:
         task: as Label Studio lists and exports it, with ``data`` and ``annotations``.

@@ -48,7 +48,7 @@ def split_items(
 ) -> Sides:
     """``items``: in every class, ``test_share`` of the intervals and of the utterances, at random, are for testing.
 
-    An utterance stands on the side of the clip that it describes; one that describes a class only is dealt so that the
+    An utterance is on the side of the clip that it describes; one that describes a class only is dealt so that the
     class's share comes out right.
     """
     content = content or content_of(clips, utterances)
@@ -77,7 +77,7 @@ def split_person(
     seed: int,
     content: Content | None = None,
 ) -> Sides:
-    """``person``: nobody in the footage, and no voice, stands on both sides (`person_partition`).
+    """``person``: no person of the footage and no voice is on both sides (`person_partition`).
 
     Raises:
         InputError: no set of persons and voices leaves every class on both sides.

@@ -2,7 +2,7 @@
 
 Where consent is withdrawn (`fmn-data speech forget`), a tombstone takes the place of the speaker's row, in one write:
 the date and the SHA-256 of the voice's name. It stays for ever. A voice is *barred* while a tombstone names it and it
-has no row of its own: what is left of it is not used, and nothing new of it is taken, until it agrees anew.
+has no row of its own: what is left of it is not used, and nothing new of it is taken, until it agrees again.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def read_withdrawals(workspace: Workspace) -> tuple[Withdrawal, ...]:
 
 
 def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
-    """Tells, of a voice's name, whether its consent was withdrawn and not given anew; as of now."""
+    """Tells, of a voice's name, whether its consent was withdrawn and not given again; as of now."""
     rows = _read(workspace)
     hashes = {row.withdrawn for row in rows.values()} - {msgspec.UNSET}
     agreed = {row.id for row in rows.values() if row.is_consent}

@@ -15,7 +15,7 @@ class Voice:
     """A synthetic speaker.
 
     Attributes:
-        id: a-z, 0-9, ``+`` and ``-``: it stands in file names and manifests.
+        id: a-z, 0-9, ``+`` and ``-``: it is part of file names and manifests.
         language: ``en`` or ``zh``.
         timbre: what makes voices sound like one throat; two accents of one timbre are two voices. As far as an engine
             has enough of them, a timbre belongs to one person of the footage only.

@@ -1,6 +1,6 @@
 """Piper voice engine: natural voices offline by onnxruntime (extra ``piper``), phonemes from espeak-ng.
 
-A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in a folder of one's own or in an installed package. The
+A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in the user's own folder or in an installed package. The
 package piper-tts (GPL-3.0) is not needed.
 """
 
@@ -125,7 +125,7 @@ class PiperEngine:
         """Writes the utterance to ``path`` at the model's rate; ``seed`` draws durations and noise.
 
         The random numbers are drawn inside the model, from a state that onnxruntime seeds when it loads a model and
-        moves on with every run. So each utterance loads it anew: the same bytes in any order and process, on
+        moves on with every run. So each utterance loads it again: the same bytes in any order and process, on
         processors of one kind.
 
         Raises:

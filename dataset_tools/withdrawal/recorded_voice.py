@@ -52,7 +52,7 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
     """The recorded voice of a name; of one that is forgotten already, with what a killed command left.
 
     Raises:
-        InputError: nobody of that name was recorded, or it is an engine's voice; or a manifest cannot be read.
+        InputError: no voice of that name was recorded, or it is an engine's voice; or a manifest cannot be read.
     """
     recordings, utterances = listed_recordings(workspace), list(_utterances(workspace))
     noted = list(_noted_ids(workspace))

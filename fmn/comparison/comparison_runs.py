@@ -217,7 +217,7 @@ def _begin(known: KnownEncoders) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this worker when the command is killed: else it would train on, and keep its run from being gone on with."""
+    """Ends this worker when the command is killed: else it would train on, and keep its run from being resumed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()

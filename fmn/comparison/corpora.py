@@ -1,6 +1,6 @@
 """Aggregation over corpora: several comparisons of the same systems, with intervals over corpora.
 
-Corpora with other people, kitchens and voices, on each of which every system was trained anew, are independent draws;
+Corpora with other people, kitchens and voices, on each of which every system was trained again, are independent draws;
 the classes are the same in all of them. So the deviation is that over corpora, and the interval of a difference knows
 both: what differs from corpus to corpus, and from class to class in all corpora alike.
 """

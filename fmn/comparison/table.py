@@ -113,7 +113,7 @@ def labeled(name: str, system: Mapping[str, Any]) -> str:
 
 
 def footnotes(values: Mapping[str, Any]) -> list[str]:
-    """What must be said of single systems, wherever their figures stand."""
+    """Footnotes of single systems."""
     return [f"* {name}: {found['footnote']}." for name, found in values["systems"].items() if found["footnote"]]
 
 

@@ -28,7 +28,7 @@ class FeatureDataset:
         data: their features, on the device.
         failures: why the others have no feature, by name of the item.
         sources: digests of what decided the video and the audio features.
-        notes: what must be said wherever results with these features are shown.
+        notes: caveats of results with these features.
     """
 
     items: Items
@@ -96,7 +96,7 @@ def load_features(
 
 
 def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
-    """What must be said when the video backbone was trained on clips that are to judge it; None otherwise."""
+    """The caveat if the video backbone was trained on the evaluated clips; else None."""
     if not trained_on:
         return None
     tested = items.split == "test"

@@ -76,7 +76,7 @@ def learn_classes(
         skip_known: leave out the pairs of classes that the run was trained on, which are refused otherwise.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:

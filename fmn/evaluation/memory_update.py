@@ -42,7 +42,7 @@ def measure_while_updating(
 ) -> dict[str, Any]:
     """Both directions with memories that each query adds to, in several orders.
 
-    Every order starts from the memories of the run, which are as before afterwards. Classes are not looked at: a query
+    Every order starts from the memories of the run, which are as before afterwards. Classes are not used: a query
     is written with the item that it found first, right or wrong.
 
     Args:
@@ -51,7 +51,7 @@ def measure_while_updating(
         utterances: codes of M utterances.
         items: these clips and utterances.
         orders: how many orders of the queries.
-        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         done: told the orders that are through, of both directions.
 
     Returns:

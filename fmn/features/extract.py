@@ -194,7 +194,7 @@ def _measured(
     jobs: int,
     progress: Progress,
 ) -> FeatureSet:
-    """What trivial baselines look at, item by item, cached like every feature."""
+    """What sanity-check baselines use, item by item, cached like every feature."""
     from fmn.features.cache import FeatureCache
 
     store = FeatureCache(cache, measures.source, dim=dim, axes=measures.axes)

@@ -112,7 +112,7 @@ def download(
         progress: told the bytes of each file.
 
     Raises:
-        StoppedError: no connection, or it broke; what came is kept and the next call goes on from there.
+        StoppedError: no connection, or it broke; received bytes are kept and the next call resumes.
         InputError: the file that came is not the published one (it is deleted), or an address refuses.
     """
     from filelock import FileLock

@@ -48,7 +48,7 @@ class Ablation:
     Attributes:
         values: what ablation.json holds.
         folder: where ablation.json and ablation.md are.
-        trainings: networks that the table rests on. reused: how many of them were there already.
+        trainings: networks trained for the table. reused: how many of them existed already.
         failures: items without features, with the reason.
     """
 
@@ -82,22 +82,22 @@ def ablate(
 ) -> Ablation:
     """Trains and scores every variant in several seeds, and writes ablation.json and ablation.md.
 
-    Stopped and started again, it goes on: trainings that were finished in ``folder`` are used again.
+    An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
     Args:
-        manifest: train.jsonl, with a fold 0 of its own items.
+        manifest: train.jsonl, with a fold 0 whose items are in no other fold.
         config: the defaults, of the system fmn; its seed is the first one.
         folder: where tables and runs go.
         only: groups of variants (`fmn.studies.variants.GROUPS`); none: all.
-        seeds: trainings of each kind.
+        seeds: training runs of each kind.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
         InputError: the manifest has no fold 0, or there is no such group, or the system is another.
-        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     config = config_from_dict(as_dict(config))
     variants = variants_of(config, only)
@@ -240,6 +240,6 @@ def _row(
 
 
 def notes_of_harness(bench: ValidationHarness) -> list[str]:
-    """What must be said wherever results on the bench are shown."""
+    """Caveats of results on the validation split."""
     standin = "Synthetic (stand-in) corpus: these results say nothing about real kitchens."
     return [standin] * (bench.held.standin is not None) + list(bench.prepared.notes)

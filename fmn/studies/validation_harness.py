@@ -55,7 +55,7 @@ def check_fold_0(items: Items) -> TrainValSplit:
     """The parts of training items that can be chosen by.
 
     Raises:
-        InputError: they are items to test on, or there is no fold 0 with items of its own.
+        InputError: they are test items, or fold 0 has no items that no other fold has.
     """
     if items.split != "train":
         raise InputError(
@@ -118,7 +118,7 @@ class TrainedHarness:
         self._classes = data.clip_classes[data.on_device(parts.train_clips)][self._pairs[:, 0]]
 
     def outcome(self, config: Config) -> ValidationResult:
-        """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is not looked at."""
+        """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is ignored."""
         model = reformed(self.loaded, config)
         if config.memory.write == "epoch":
             model.rewrite(*self._fit, self._pairs, self._classes)

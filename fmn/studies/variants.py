@@ -1,4 +1,4 @@
-"""Ablation variants: the choices that the paper leaves open or that cannot work as printed, in groups."""
+"""Ablation variants: the choices that the paper leaves open or that cannot work as published, in groups."""
 
 from __future__ import annotations
 

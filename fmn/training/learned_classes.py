@@ -42,7 +42,7 @@ class LearnedClasses:
 
     @property
     def note(self) -> str:
-        """What must be said wherever results of the run are shown."""
+        """Caveats of results of the run."""
         names = ", ".join(label.id for label in self.classes)
         counts = f"{len(self.items['video'])} clips and {len(self.items['audio'])} utterances"
         return f"Classes learned after training, from {counts}: {names}."

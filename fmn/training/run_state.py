@@ -30,7 +30,7 @@ class RunState:
         pairs: how many pairs they form. classes: how many classes the manifest has.
         parameters: numbers that are learned.
         failures: items without features, with the reason.
-        notes: what must be said wherever the run's results are shown.
+        notes: caveats to show with the run's results.
         epoch: epochs trained. finished: whether training came to its end.
         seconds: how long that took. cpu_seconds: what it took of all cores together, which does not grow so much where
             other programs use them, too.

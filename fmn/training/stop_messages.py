@@ -15,7 +15,7 @@ GO_ON = "run the same command again: it resumes after the last complete epoch"
 
 @contextmanager
 def translate_errors(run: Path) -> Iterator[None]:
-    """Turns an interrupt, and memory that is full, into errors that say how to go on.
+    """Turns an interrupt, and exhausted memory, into errors that say how to resume.
 
     Raises:
         StoppedError: one of them happened.

@@ -48,7 +48,7 @@ class RunSummary:
         seconds: time of training, all calls together.
         already_finished: whether there was nothing left to do.
         failures: items without features, with the reason.
-        notes: what must be said wherever its results are shown.
+        notes: caveats to show with its results.
     """
 
     run: Path
@@ -93,13 +93,13 @@ def train(
         run: folder of the run, made when missing.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
-        resume: there has to be a run to go on with.
+        jobs: workers for features; None: one per core.
+        resume: refuse if there is no run to resume.
         progress: told how far it is.
 
     Raises:
         InputError: the manifest is wrong, or the run is of another configuration or manifest.
-        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss became NaN.
     """
     config = config_from_dict(as_dict(config))

@@ -40,7 +40,7 @@ _TOLERANCE_S = Fraction(1, 1000)
 
 @dataclass(frozen=True, slots=True)
 class OwnInterval(Interval):
-    """An interval of one's own footage, whose video may have any name.
+    """An interval of the user's own footage, whose video may have any name.
 
     Attributes:
         footage: names the video in the interval's id. who, what: person and dish.
@@ -78,7 +78,7 @@ class OwnInterval(Interval):
 
 @dataclass(frozen=True)
 class OwnCorpus(Corpus):
-    """Footage of one's own, and the options that its annotation file was read with."""
+    """The user's own footage, and the options that its annotation file was read with."""
 
     read_with: ListOptions = field(default_factory=ListOptions)
 
