@@ -296,7 +296,7 @@ def report(
     parts = {name: median(one[name] for one in alone) for name in alone[0]}
     print("each alone: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items()))
     share = median(one["decoding"] / sum(one.values()) for one in alone)
-    print(f"whoever scales and encodes as well can at most reach {share:.0%} of the speed of mere decoding")
+    print(f"with scaling and encoding, the attainable limit is {share:.0%} of the speed of mere decoding")
     reached = median(sum(one.values()) / own for one, own in zip(alone, toolkit_s, strict=True))
     print(
         f"the toolkit reaches {reached:.0%} of that limit, start of its processes and hashing of the footage included"

@@ -4,7 +4,7 @@
     python benchmarks/exports.py --items 1000000 --no-media
 
 Made-up rows: as many utterances as clips, a pair each. Every format is measured at a tenth of the items and at all of
-them, each time in a process of its own, whose peak of resident memory counts, and read back in another one. The ratio
+them, each time in a separate process, whose peak of resident memory counts, and read back in another one. The ratio
 is that of bytes a second to a plain copy of the same media (shutil.copytree, which neither hashes nor flushes), made
 just before. Without media, rows are exported without the rebuild recipe.
 """

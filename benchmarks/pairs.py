@@ -2,7 +2,7 @@
 
     python benchmarks/pairs.py [--pairs 10000000]
 
-Pairs of one class of made-up rows: as many clips as utterances. Every size runs in a process of its own, whose peak of
+Pairs of one class of made-up rows: as many clips as utterances. Every size runs in a separate process, whose peak of
 resident memory counts; a split writes its pair rows as well as its training and test rows, with all that they hold.
 """
 

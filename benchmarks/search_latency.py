@@ -59,7 +59,7 @@ def times(work: Callable[[], object], repeats: int) -> dict[str, float]:
 
 
 def measured(rows: int, dim: int, slots: int, count: int, queries: int) -> dict[str, dict[str, float]]:
-    """The product and the ranking, in a process of its own."""
+    """The product and the ranking, in a separate process."""
     model = model_of(preset("demo", "standard"), dim, slots)
     clips, utterance = (functional.normalize(torch.randn(many, dim), dim=1) for many in (rows, 1))
     gallery = model.for_search("video", {"mapped": clips})  # once, when the page is opened

@@ -64,7 +64,7 @@ class ClipRow(FileRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
         sound: true of a clip that has the sound of its video; else left out.
         review: verdict of the decision that counts and that the clip follows, or None.
         decided_sha256: the SHA-256 that the file had when it was decided on, which decisions refer to; left out where
-            it is the same: the clip was trimmed since, or encoded anew from the same frames.
+            it is the same: the clip was trimmed since, or encoded again from the same frames.
     """
 
     person: FileName

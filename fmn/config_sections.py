@@ -33,7 +33,7 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
         section: the dataclass, with type hints that msgspec checks.
         values: by field.
         expected: what an error says of the keys and values that would have been right.
-        path: what stands before a key where it is named (``options.``).
+        path: prefix of a key in messages (``options.``).
 
     Raises:
         InputError: as of `config_from_dict`.
@@ -50,7 +50,7 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
 
 
 def check(section: object, *rules: str | None) -> None:
-    """Checks a dataclass that was made by hand, in its `__post_init__`.
+    """Checks a dataclass that was created directly, in its `__post_init__`.
 
     Args:
         section: the dataclass, with type hints that msgspec checks.

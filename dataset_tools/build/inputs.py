@@ -31,7 +31,7 @@ _NAMES: dict[Kind, str] = {
 
 
 class Footage(msgspec.Struct, frozen=True):
-    """Where footage is: ``path`` is the annotation file of footage of one's own, else the folder of the corpus.
+    """Where footage is: ``path`` is the annotation file of the user's own footage, else the folder of the corpus.
 
     Attributes:
         read_with: how the annotation file is read.

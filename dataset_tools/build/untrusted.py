@@ -54,7 +54,7 @@ KNOWN: Mapping[str, int] = {  # a pattern of paths (* also stands for /), and th
     **{f"*{name}": MIB for name in ("README.md", "README", "LICENSE", "NOTICE", "CITATION.cff", "LICENSE.md")},
 }
 NOT_FROM_OTHERS = {
-    "cache": "features and notes in it are taken without a look; the toolkit makes them anew",
+    "cache": "cached features and notes would be used without a check; the toolkit computes them again",
     "annotations/label-studio": "it names a server, and an account there",
 }
 ROWS: tuple[tuple[str, type[Row]], ...] = (

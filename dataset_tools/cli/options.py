@@ -98,7 +98,7 @@ class SynthesisOptions:
 
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
-    """The sentence files that lie beside the footage, if there are any."""
+    """The sentence files beside the footage, if there are any."""
     from dataset_tools.corpora.mpii.tacos import sentence_files
 
     return () if corpus.sentences is None else sentence_files(corpus.sentences)
@@ -115,4 +115,4 @@ def class_file_of(path: Path | None, place: Workspace, count: int | None = None)
 def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:
     """Says, where it is so, that the footage is made up."""
     if is_synthetic:
-        terminal.warn("synthetic (stand-in) corpus: made-up footage; results on it say nothing about real kitchens")
+        terminal.warn("synthetic (stand-in) corpus: results on it say nothing about real kitchens")

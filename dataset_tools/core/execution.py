@@ -127,7 +127,7 @@ def _broke(future: Future[Any]) -> bool:
 
 
 def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
-    """Calls the function in a process of its own; the future tells how that one ended, if it did."""
+    """Calls the function in a separate process; the future tells how that one ended, if it did."""
     others = set(multiprocessing.active_children())
     workers = _Workers(1)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace (default: the current folder). Every generated file lies below ``root``."""
+    """A workspace (default: the current folder). Every generated file is below ``root``."""
 
     root: Path
 

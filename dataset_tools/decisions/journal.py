@@ -59,7 +59,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
         first_frame: source frame of the first frame of the video. frames: how many the video had.
         interval: first and last source frame of the clip in that video; None: the clip was the whole video.
         source_sha256: of the source video, or None where it was not known: with it the decision still refers to the
-            clip when that is cut anew, at another size or by another encoder, from the same video.
+            clip when that is cut again, at another size or by another encoder, from the same video.
     """
 
     class_id: Text = msgspec.field(name="class")

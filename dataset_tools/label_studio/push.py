@@ -60,7 +60,7 @@ def push(
 ) -> PushSummary:
     """Makes the workspace's project hold one task per clip, up to date.
 
-    Pushing twice changes nothing. Killed on the way, the next push completes it. A task that somebody has worked on is
+    Pushing twice changes nothing. Killed on the way, the next push completes it. A task with annotations is
     never changed: when its clip has changed since, other than by what was decided, the clip gets another task. Only
     speech whose speaker withdrew is taken out of every task.
 

@@ -14,11 +14,11 @@ class PushSummary:
         project: id of the project, or None when it is not there yet (dry run). title: its title.
         address: where annotators go.
         created: clips that got their first task. again: clips that changed after a decision and are shown again.
-        updated: tasks that nobody had worked on, brought up to date. unchanged: tasks that were right.
+        updated: tasks without annotations, brought up to date. unchanged: tasks that were right.
         decided: clips without a task on this server that need none, as they are decided.
         waiting: changed clips whose task holds work that was not pulled yet; pull, then push again.
         removed: tasks that a killed push had left twice.
-        reopened: clips in conflict that one more annotator is asked to look at.
+        reopened: clips in conflict that get one more annotator.
         gone: tasks whose clip is not in the data set any more; they stay.
         withdrawn: tasks whose speech was taken out, as its speaker withdrew.
         without_margin: clips that are shown without footage around them, as it is not at hand.

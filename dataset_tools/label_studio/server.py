@@ -62,7 +62,7 @@ def install(venv: Path, progress: Progress = silent) -> None:
     """Installs Label Studio (about 90 seconds, 1 GB), unless it is there. Several processes may ask at once.
 
     Raises:
-        StoppedError: pip failed; running it again goes on.
+        StoppedError: pip failed; running it again resumes.
     """
     venv.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(venv.with_name(venv.name + ".lock")):

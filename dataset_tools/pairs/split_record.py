@@ -37,7 +37,7 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
 
 
 def split_path(workspace: Workspace) -> Path:
-    """Where the record lies."""
+    """The path of the record."""
     return workspace.manifests / "split.json"
 
 

@@ -186,7 +186,7 @@ def _unusable(model: str, error: Exception) -> InputError:
         return InputError(
             f"The model cannot be loaded: {error}",
             where=model,
-            expected="the config.json and the weights of one model, as its training wrote them",
+            expected="the config.json and the weights of the same model, as written in training",
             next_step="check that both are of the same model and whole",
         )
     return InputError(
@@ -229,13 +229,13 @@ def _local_files(folder: Path) -> tuple[Path, Path]:
             f"The folder has {'a' if config.is_file() else 'no'} config.json and {len(weights)} files of weights",
             where=folder,
             expected="config.json and model.pth",
-            next_step="give the folder that a training of Coqui's TTS wrote, with the checkpoint named model.pth",
+            next_step="name the folder that Coqui TTS wrote in training, with the checkpoint named model.pth",
         )
     try:
         json.loads(config.read_bytes())
     except ValueError as error:
         raise InputError(
-            "config.json is not JSON", where=config, next_step="take the file from the training"
+            "config.json is not JSON", where=config, next_step="copy the file from the training folder"
         ) from error
     return config, weights[0]
 

@@ -118,7 +118,7 @@ def import_recordings(
         ledger: open; gets a row ``recording/<utterance id>`` for each.
         language: what is spoken.
         licence: of those recordings that do not state one.
-        renewed: voices that withdrew their consent and gave it anew.
+        renewed: voices that withdrew their consent and gave it again.
         jobs: processes at once; never changes a byte.
         progress: is told how far it is.
 

@@ -37,7 +37,7 @@ DOUBTFUL_SCORE = 1.0
 _OTHERS = 20
 _FEWEST_OTHERS = 5
 _LEAST_SPREAD = 0.03  # of the others' similarities: a few that are alike by chance must not make a score huge
-_WARNING = "perhaps another sentence"
+_WARNING = "may be another sentence"
 
 
 class TranscriptRow(Row, frozen=True, kw_only=True, tag="fmn.transcript/1"):

@@ -30,7 +30,7 @@ Numbered = Iterator[tuple[int, Any, bool]]
 """Number, frame, and whether it is damaged."""
 
 SCALING_VERSION = 3
-"""Counts the ways in which frames were scaled: clips of an older one are cut anew."""
+"""Counts the ways in which frames were scaled: clips of an older one are cut again."""
 
 SAME_ASPECT = 0.02
 """By so little the aspect may change within a clip, as it does by rounding where a call's quality changes."""

@@ -255,5 +255,5 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
     terminal.result(result.as_dict())
 
 
-_OF_MODEL = "how well both fit together by the run's model, the higher the better, of any sign"
+_OF_MODEL = "similarity by the run's model, higher is better, of any sign"
 _MEANING = {"speech": _OF_MODEL, "clip": _OF_MODEL, "words": "cosine of the words, 0 to 1 (the same words)"}

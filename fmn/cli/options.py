@@ -237,9 +237,9 @@ def titled(path: Path) -> str:
 
 
 def show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
-    """Items that took no part: exit code 1."""
+    """Items that were left out: exit code 1."""
     if failures:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])
         more = f"\n  and {len(failures) - 10} more" if len(failures) > 10 else ""
-        terminal.warn(f"{len(failures)} files have no features and took no part:{listed}{more}")
+        terminal.warn(f"{len(failures)} files have no features and were left out:{listed}{more}")

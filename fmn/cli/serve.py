@@ -21,7 +21,7 @@ def serve(
     from fmn.serve.server import serve as serve_run
 
     def announce(address: str) -> None:
-        terminal.say(f"  the page is open: {address}\n  whoever has this address can search; Ctrl+C closes it")
+        terminal.say(f"  the page is open: {address}\n  anyone with this address can search; Ctrl+C stops the server")
 
     serve_run(
         options.folder(),

@@ -159,7 +159,7 @@ def plan(
     if (changes or {}).get("training.refit"):
         raise InputError(
             "The configuration trains on fold 0 (training.refit)",
-            expected="fold 0 apart: it chooses the configuration of every system",
+            expected="a fold 0 that is not trained on: it selects the configuration of every system",
             next_step="leave training.refit out",
         )
     train_sha256 = sha256_of(train)

@@ -217,7 +217,7 @@ def _begin(known: KnownEncoders) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this worker when the command is killed: else it would train on, and keep its run from being gone on with."""
+    """Ends this worker when the command is killed: else it would train on, and keep its run from being resumed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
@@ -233,5 +233,5 @@ def _explained(task: Task, found: str) -> SampleError:
         found,
         where=task.run,
         expected="a run that is trained and tested",
-        next_step="run the same command again: it tries what failed; or leave the system out with --models",
+        next_step="run the same command again to retry; or leave the system out with --models",
     )

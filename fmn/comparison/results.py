@@ -66,10 +66,10 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
                 systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], left)
     notes = tuple(notes)
     if items.standin is not None:
-        notes = ("Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.", *notes)
+        notes = ("Synthetic (stand-in) corpus: these results say nothing about real kitchens.", *notes)
     if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
         missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
-        notes += (f"{missing[0]} clips and {missing[1]} utterances without features took no part.",)
+        notes += (f"{missing[0]} clips and {missing[1]} utterances without features were left out.",)
     if of_memories := [name for name in comparison.changes if name.startswith("memory.")]:
         notes += (
             f"{', '.join(of_memories)}: only systems that read memories or class vectors use these; trials that found "

@@ -113,7 +113,7 @@ def labeled(name: str, system: Mapping[str, Any]) -> str:
 
 
 def footnotes(values: Mapping[str, Any]) -> list[str]:
-    """What must be said of single systems, wherever their figures stand."""
+    """Footnotes of single systems."""
     return [f"* {name}: {found['footnote']}." for name, found in values["systems"].items() if found["footnote"]]
 
 
@@ -132,7 +132,7 @@ def _ranks_beyond_chance(values: Mapping[str, Any], direction: str) -> str:
     if not ranked:
         return "Rank in class: no query has a partner."
     if not beyond:
-        return f"Rank in class differs from chance in none of {len(ranked)} systems: instance hit is no evidence here."
+        return f"Rank in class differs from chance in none of {len(ranked)} systems: instance hit measures the class."
     return f"Rank in class differs from chance, beyond its 95 % interval, in {len(beyond)} of {len(ranked)} systems" + (
         f" (one in twenty does by chance alone): {'; '.join(beyond)}."
     )

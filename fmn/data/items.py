@@ -160,7 +160,7 @@ def train_val_split(items: Items) -> TrainValSplit:
             "There is nothing to train on: every pair is in fold 0",
             where=items.manifest,
             expected="pairs in at least one other fold",
-            next_step="build more clips and utterances a class, then run fmn-data pairs again",
+            next_step="build more clips and utterances per class, then run fmn-data pairs again",
         )
     train_clips, train_utterances = np.unique(train_pairs[:, 0]), np.unique(train_pairs[:, 1])
     held_pairs = items.pairs[held]
@@ -202,11 +202,11 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
             )
         splits.add(row.split)
         if len(splits) > 1:
-            raise _wrong("The manifest mixes pairs to train on with pairs to test on", where)
+            raise _wrong("The manifest mixes training and test pairs", where)
         pairs.append((row.clip.id, row.utterance.id, NO_FOLD if row.fold is None else row.fold))
     if not pairs:
         raise InputError(
-            "The manifest is empty", where=manifest, expected="a pair a line", next_step="run fmn-data pairs"
+            "The manifest is empty", where=manifest, expected="one pair per line", next_step="run fmn-data pairs"
         )
     clip_ids, utterance_ids, class_ids = sorted(clips), sorted(utterances), sorted(classes)
     clip_index = {name: index for index, name in enumerate(clip_ids)}

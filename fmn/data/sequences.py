@@ -15,7 +15,7 @@ class Sequences(NamedTuple):
     """Sequences of different lengths, padded at their ends.
 
     Attributes:
-        frames: [B, T, F]; what stands behind the end of a sequence is never looked at.
+        frames: [B, T, F]; values after the end of a sequence are ignored.
         lengths: [B] int64, on the device of ``frames``, each from 1 to T.
     """
 

@@ -76,7 +76,7 @@ def learn_classes(
         skip_known: leave out the pairs of classes that the run was trained on, which are refused otherwise.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
@@ -168,7 +168,7 @@ def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
             f"The run was trained on {', '.join(found)} already",
             where=items.manifest,
             expected="pairs of new classes",
-            next_step="leave these pairs out, or pass over them with --skip-known"
+            next_step="leave these pairs out, or skip them with --skip-known"
             if len(found) < len(items.classes)
             else "name pairs of other classes",
         )
@@ -192,7 +192,7 @@ def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
 def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
     if prepared.sources != loaded.about.sources:
         raise InputError(
-            "The features were computed otherwise than in training (other weights or versions of libraries)",
+            "The features were computed with other weights or library versions than in training",
             where=loaded.path,
             expected="the encoders, weights and libraries that the run was trained with",
             next_step="restore them, or train again",
@@ -228,7 +228,7 @@ def _fitted(
     manifest = None if state is None else training_manifest(loaded.path, state)
     if state is None or manifest is None or not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
         raise InputError(
-            "What the run was trained on is not there, or has changed",
+            "The training manifest of the run is missing, or has changed",
             where=manifest or loaded.path,
             expected="the training manifest of the run: new classes are compared with its items",
             next_step="restore the manifest, or train again",

@@ -39,7 +39,7 @@ FOLDER = "plots"
 
 @dataclass(frozen=True)
 class Pictures:
-    """What `plot_run` drew: the files, what must be said with them, and items without features."""
+    """What `plot_run` drew: the files, their caveats, and items without features."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -70,7 +70,7 @@ def plot_run(
         manifest: test.jsonl, as a rule: what is retrieved.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:

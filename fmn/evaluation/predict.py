@@ -63,7 +63,7 @@ def predict(
         clips: a clips.jsonl; None: the one beside the manifest.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:

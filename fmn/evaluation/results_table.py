@@ -37,7 +37,7 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
     Args:
         results: what metrics.json holds, by name of the system; all measured on the same items.
         title: what was evaluated on what.
-        notes: what must be said beside the figures; they stand below the table.
+        notes: caveats, shown below the table.
     """
     first = next(iter(results.values()))
     ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])

@@ -33,13 +33,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """What stands in a table.
+    """Contents of a table.
 
     Attributes:
-        title: what stands above.
+        title: shown above.
         head: column names.
-        sections: rows; a rule stands between two sections, except in Markdown, which has none.
-        notes: what stands below.
+        sections: rows; a rule separates two sections, except in Markdown, which has none.
+        notes: shown below.
         left: columns, counted from 0, that are set to the left.
     """
 
@@ -107,7 +107,7 @@ def number(value: float | None, sd: float | None = None, *, between: str = " ± 
     Args:
         value: the number.
         sd: the standard deviation, or None.
-        between: what stands between the two.
+        between: text between the two.
         sign: ``+`` gives positive numbers a sign, too.
     """
     if value is None:

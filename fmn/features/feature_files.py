@@ -36,7 +36,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
     Attributes:
         schema: `FORMAT`.
         source: digest of what decided the values.
-        note: what must be said of them.
+        note: their caveat.
         trained_on: SHA-256 of clips that the network behind them was trained on.
         band: of an audio frame, how many neighboring values belong together; None: all.
         space: what identifies the joint space that they are vectors of; empty: none.

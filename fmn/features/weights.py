@@ -94,7 +94,7 @@ def published_file(backbone: str, stream: str, folder: Path | None = None) -> Pa
             f"The published weights of the {stream} stream of {backbone} are not on this machine",
             where=path,
             expected=f"the file {weights.url}",
-            next_step="fetch them with: fmn weights download (or put the file there by hand; or choose other weights)",
+            next_step="download them: fmn weights download (or put the file there yourself, or choose other weights)",
         )
     if problem := _not_published(path, weights):
         raise InputError(problem, where=path, next_step="delete the file and fetch it again with: fmn weights download")
@@ -112,7 +112,7 @@ def download(
         progress: told the bytes of each file.
 
     Raises:
-        StoppedError: no connection, or it broke; what came is kept and the next call goes on from there.
+        StoppedError: no connection, or it broke; received bytes are kept and the next call resumes.
         InputError: the file that came is not the published one (it is deleted), or an address refuses.
     """
     from filelock import FileLock

@@ -1,6 +1,6 @@
 """The Feature Memory Network (paper, section 3): mapping, fusion to S1, two memories, the final score.
 
-The printed forms of its equations and the forms that work stand side by side; `ModelConfig` and `MemoryConfig` choose.
+The published forms of its equations are beside the standard ones; `ModelConfig` and `MemoryConfig` choose.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: a share of
             the logit of S1 plus a learned multiple of the logarithm of the agreement. ``distance``: a learned multiple
             of −log of (1 − S1) times the smallest product of distances to a slot. ``s1*max`` and ``s1/max``: log S; an
-            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as printed.
+            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as published.
         """
         form = self.config.model.score
         if form == "s1":
@@ -276,7 +276,7 @@ class FeatureMemoryNetwork(RetrievalModel):
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
-        """Writes the memories anew with the mapping as it is now, each item at least once (``write: epoch``)."""
+        """Rewrites the memories with the mapping as it is now, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
         pairs = matched_once(

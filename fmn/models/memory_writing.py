@@ -31,7 +31,7 @@ class Rules:
     Attributes:
         share: how far a slot moves towards a pair; None: as far as the mean of all its pairs does.
         novelty_threshold: T2. novelty: how two cosines become one.
-        when_full: where a new pair goes when all slots are in use.
+        when_full: what happens to a new pair if all slots are in use.
     """
 
     share: float | None

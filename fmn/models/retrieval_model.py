@@ -70,7 +70,7 @@ class RetrievalModel(nn.Module, ABC):
         return {}
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Called before training, also before a call that goes on, with the items to fit, such as for their means.
+        """Called before training, also before a resumed call, with the items to fit, such as for their means.
 
         Parameters whose size the data decides get it here (`fmn.models.resizable_buffers`): the optimizer is made
         afterwards.

@@ -30,7 +30,7 @@ class HiddenHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """S1 as printed: the two mapped vectors side by side, one layer, softmax over "match" and "no match".
+    """S1 as published: the two mapped vectors side by side, one layer, softmax over "match" and "no match".
 
     Its logit is a term of the clip plus a term of the utterance: for one query the order of the gallery is fixed.
     """

@@ -23,7 +23,7 @@ def pooled_log_shares(steps: Sequences, pooling: StepPooling) -> Tensor:
     """The distribution of an item from those of its steps.
 
     Args:
-        steps: ``frames`` [B, T, X]: logarithms of shares, of which each step's sum to 1; padding is never looked at.
+        steps: ``frames`` [B, T, X]: logarithms of shares, of which each step's sum to 1; padding is ignored.
         pooling: ``mean`` of the shares over the steps; or of each share the ``max``, divided by the sum of these.
 
     Returns:

@@ -45,7 +45,7 @@ def held_out_classes(bench: ValidationHarness, count: int, classes: Sequence[str
             if unknown
             else f"Of {len(complete)} classes {len(classes) or count} cannot be held out",
             where=items.manifest,
-            expected=f"some of: {', '.join(complete)}; at least two have to be left to train on",
+            expected=f"some of: {', '.join(complete)}; at least two must remain for training",
             next_step="name others with --classes, or fewer with --held-out",
         )
     if classes:

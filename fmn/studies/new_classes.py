@@ -97,19 +97,19 @@ def learn_new_classes(
 ) -> NewClasses:
     """Trains without some classes, writes a few of their pairs, and writes newclasses.json, .md and .png.
 
-    It resumes: trainings that were finished in ``folder`` are used again.
+    An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
     Args:
-        manifest: train.jsonl, with a fold 0 of its own items.
+        manifest: train.jsonl, with a fold 0 whose items are in no other fold.
         config: of the system fmn; its seed is the first one.
         folder: where results and runs go.
-        held_out: how many classes are held out, drawn anew for each seed.
+        held_out: how many classes are held out, drawn again for each seed.
         classes: their ids instead, the same for all seeds.
         pairs: how many pairs of each new class are written; one row of the table for each number.
-        seeds: trainings.
+        seeds: training runs.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:

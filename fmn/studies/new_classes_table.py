@@ -52,7 +52,7 @@ def new_classes_text(values: Mapping[str, Any]) -> str:
         for metric, name in METRICS.items()
         for kind, what in KINDS.items()
     ]
-    parts = [f"Classes held out of training, and shown later. {held}.", *values["notes"], *map(to_markdown, tables)]
+    parts = [f"Held-out classes, learned after training. {held}.", *values["notes"], *map(to_markdown, tables)]
     return "\n\n".join([*parts, WHAT_THEY_ARE]) + "\n"
 
 

@@ -89,7 +89,7 @@ def load_config(run: Path) -> Config:
             "There is no run",
             where=run,
             expected=f"a folder with {CONFIG_FILE} and {CHECKPOINT_FILE}, written by fmn train",
-            next_step="check the path (runs lie under runs/ in the workspace), or train first: fmn train --help",
+            next_step="check the path (runs are under runs/ in the workspace), or train first: fmn train --help",
         )
     try:
         values = json.loads(path.read_bytes())
@@ -148,7 +148,7 @@ def _unfitting(path: Path, found: str) -> InputError:
     return InputError(
         f"The checkpoint does not fit {CONFIG_FILE} beside it: {found}",
         where=path,
-        expected="the checkpoint and the configuration of one training",
+        expected="the checkpoint and the configuration of the same run",
         next_step="train again with another --run",
     )
 

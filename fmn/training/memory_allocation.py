@@ -12,7 +12,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 def keep_freed_memory() -> None:
     """Tells glibc to give nothing back to the system while the process lives; elsewhere nothing happens.
 
-    By default large tensors are mapped anew each time, and the system clears every page of them again: a fifth of the
+    By default large tensors are mapped again each time, and the system clears every page of them again: a fifth of the
     time of training FMN on a CPU, half of that of MusiCNN. A process that trains several networks one after the other
     gives back between them (`give_back_freed_memory`), else it grows by what each of them leaves scattered.
     """

@@ -48,7 +48,7 @@ class RunSummary:
         seconds: time of training, all calls together.
         already_finished: whether there was nothing left to do.
         failures: items without features, with the reason.
-        notes: what must be said wherever its results are shown.
+        notes: caveats to show with its results.
     """
 
     run: Path
@@ -93,13 +93,13 @@ def train(
         run: folder of the run, made when missing.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
-        resume: there has to be a run to go on with.
+        jobs: workers for features; None: one per core.
+        resume: refuse if there is no run to resume.
         progress: told how far it is.
 
     Raises:
         InputError: the manifest is wrong, or the run is of another configuration or manifest.
-        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss became NaN.
     """
     config = config_from_dict(as_dict(config))
@@ -114,9 +114,9 @@ def train(
             return _summary(run, config, state, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
             raise InputError(
-                "The run has learned classes since it was trained, which go with the checkpoint that it has now",
+                "The run has learned new classes since it was trained, which belong to its current checkpoint",
                 where=run / NEW_CLASSES_FILE,
-                next_step="remove that file to train on, and learn again afterwards; or train into another --run",
+                next_step="remove it to continue training, then run fmn learn again; or train into another --run",
             )
         with translate_errors(run):
             prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
@@ -183,11 +183,13 @@ def _first_state(
     items = prepared.items
     notes = list(prepared.notes)
     if parts.leaks:
-        notes.append("Fold 0 shares its clips and utterances with the other folds: validation figures are too high.")
+        notes.append(
+            "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
+        )
     elif refit:
-        notes.append("Trained on all folds (--refit): nothing was validated, the weights are those of the last epoch.")
+        notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
     elif not parts.validates:
-        notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
+        notes.append("There is no fold 0: no validation, and the weights are those of the last epoch.")
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),

@@ -110,7 +110,7 @@ class TrainingLoop:
         return sums
 
     def validates(self, number: int) -> bool:
-        """Whether fold 0 is looked at after epoch ``number``; weights of other epochs are kept only where none is."""
+        """Whether fold 0 is evaluated after epoch ``number``; weights of other epochs are kept only where none is."""
         every = self.config.training.validate_every
         return self.parts.validates and (number == self.epochs or number % every == 0)
 

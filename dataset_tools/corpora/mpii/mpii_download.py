@@ -136,7 +136,7 @@ def download_corpus(
             f"The address of the mirror holds a user name or a password: {home}",
             where="--home",
             expected="an address without: DOWNLOADS.json keeps it beside the data, for everybody who gets them",
-            next_step=f"fetch the files from there by hand, put them into {root}, and run the command without --home",
+            next_step=f"download the files from there yourself into {root}, and run the command without --home",
         )
     root.mkdir(parents=True, exist_ok=True)
     fetched: list[str] = []
@@ -251,7 +251,7 @@ def _read_records(root: Path) -> dict[str, _Record]:
             f"The note on earlier downloads cannot be read: {error}",
             where=path,
             expected="what fmn-data download wrote",
-            next_step="remove it: the files that are there are then trusted anew",
+            next_step="remove it: the existing files are then trusted again",
         ) from error
 
 

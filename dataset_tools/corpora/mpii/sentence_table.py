@@ -64,7 +64,7 @@ def _by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, int]:
     texts = [place for place, cells in enumerate(columns) if all(" " in cell for cell in cells)]
     if len(numbers) != 2 or len(texts) != 1 or len(videos) > 1:
         found = f"{len(videos)} columns name videos, {len(numbers)} have whole numbers, {len(texts)} sentences"
-        raise _refusal(path, f"its columns cannot be told: {found}")
+        raise _refusal(path, f"its columns cannot be detected: {found}")
     places = {"start": numbers[0], "end": numbers[1], "sentence": texts[0]}
     return places | ({"video": videos[0]} if videos else {})
 
