@@ -35,7 +35,7 @@ KEEP = "keep"
 
 NO_OBJECT = "(none)"
 OTHER = "other"
-TASK_FIELDS = ("title", "range", "video", "fps", "sentence", "speech", "class", "clip_id")
+TASK_FIELDS = ("title", "range", "video", "start_s", "fps", "sentence", "speech", "class", "clip_id")
 """Fields of a task that a page may show, each as ``$name``."""
 
 _VERDICTS = {"accept", "trim", "reject"}
