@@ -77,10 +77,10 @@ def copy_of(source: Workspace, root: Path, tasks: int) -> tuple[Workspace, dict[
 
 def press_until(page: Page, key: str, condition: str, argument: Any = None) -> None:
     """Presses a key until it has its effect: a page takes keys a moment after it shows a clip."""
-    for _ in range(100):
+    for _ in range(300):
         page.keyboard.press(key)
         with suppress(TimeoutError):
-            page.wait_for_function(condition, arg=argument, polling="raf", timeout=300)
+            page.wait_for_function(condition, arg=argument, polling="raf", timeout=100)
             return
     raise SystemExit(f"{key} has no effect on the page")
 

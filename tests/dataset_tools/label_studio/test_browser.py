@@ -95,14 +95,23 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     page.goto(pushed.address, wait_until="domcontentloaded")
     page.get_by_role("button", name="Label All Tasks").click()
 
-    # a good pre-label is accepted with two keys
+    # clip and speech play by themselves; panels that would take a quarter of the width are closed
     task_is_open(page, titles[0])
+    page.wait_for_function("[...document.querySelectorAll('.player > * video')].some(one => one.currentTime > 0.3)")
+    page.wait_for_function("[...document.querySelectorAll('.player > * audio')].some(one => one.ended)")
+    expect(page.locator(".lsf-sidepanels__wrapper").first).to_be_hidden()
+    expect(page.get_by_text("1 of 4", exact=True)).to_be_visible()
+
+    # a good pre-label is accepted with two keys
     page.keyboard.press("1")
     submit(page, by_key=True)
 
     # the range is drawn with the mouse; digits typed into a text do not press hotkeys
     task_is_open(page, titles[1])
+    expect(page.get_by_text("2 of 4", exact=True)).to_be_visible()
+    expect(page.locator(".player")).to_be_visible()
     page.keyboard.press("k")
+    expect(page.locator(".player")).to_be_hidden()  # the picture that follows the timeline lies under it
     draw_on_timeline(page, 6, 20)
     expect(page.locator(".lsf-frames-control")).to_contain_text("20")
     # frame 20 of 29.4 frames a second is on the screen from 19 / 29.4 s on
@@ -124,6 +133,7 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     page.keyboard.type("11")
     page.keyboard.press("Tab")
     page.keyboard.type("50")
+    page.keyboard.press("Tab")  # a stop that is no field, so that Ctrl+Enter submits
     page.keyboard.press("Tab")  # action
     page.keyboard.press("Tab")  # subject
     page.keyboard.press("Backspace")
@@ -139,10 +149,13 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     page.keyboard.press("8")
     submit(page, by_key=True)
 
-    # rejected with a reason
+    # rejected with a reason, by mouse; Ctrl+Enter works after a click, and one Tab after a text
     task_is_open(page, titles[3])
-    page.keyboard.press("3")
-    page.keyboard.press("6")
+    page.get_by_text("reject").click()
+    page.get_by_text("cannot be seen").click()
+    page.locator("[name=note]").click()
+    page.keyboard.type("3 hands")
+    page.keyboard.press("Tab")
     submit(page, by_key=True)
 
     assert pull(workspace, **label_studio.login).rows == 8
@@ -159,7 +172,7 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     assert (trimmed.sentence, trimmed.note) == ("Wash 3 apples in 1 bowl.", "starts late")
     assert (corrected.verdict, corrected.trim) == ("trim", (111, 150))
     assert corrected.corrected_class == "stir_carrot_spatula"
-    assert (rejected.verdict, rejected.reasons) == ("reject", ("cannot be seen",))
+    assert (rejected.verdict, rejected.reasons, rejected.note) == ("reject", ("cannot be seen",), "3 hands")
     assert heard == [None, "reject", "accept", None]
     assert {row.annotator for row in rows.values()} == {label_studio.email}
     assert all(row.lead_time_s is not None for row in rows.values())
@@ -175,12 +188,16 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
     # as where there is footage around the clip: here its frames 11 to 45 are the clip
     interval = {"interval": [task.data["first_frame"] + FRAMES_BEFORE, task.data["first_frame"] + 44]}
     said = {"range": f"The clip is frames {FRAMES_BEFORE + 1} to 45 here: what is kept lies within them."}
-    label_studio.client().tasks.update(str(task.id), data={**task.data, **interval, **said})
+    start = {"start_s": 0.357}  # frame 11 of 29.4 a second is on the screen from 0.340 to 0.374 s
+    label_studio.client().tasks.update(str(task.id), data={**task.data, **interval, **said, **start})
 
+    page.add_init_script("addEventListener('playing', e => window.began ??= [e.target.currentTime], true)")
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(pushed.address, wait_until="domcontentloaded")
     page.get_by_role("button", name="Label All Tasks").click()
     task_is_open(page, task.data["title"])
+    began = page.wait_for_function("window.began").json_value()
+    assert 0.34 <= began[0] < 0.6
     lane = page.locator(".lsf-timeline-frames__filler").bounding_box()
     names = page.locator(".lsf-timeline-frames__labels-bg").bounding_box()
     view = page.locator(".lsf-timeline-frames__scroll").bounding_box()
@@ -193,6 +210,8 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
     expect(page.get_by_text(said["range"])).to_be_visible()
     page.keyboard.press("k")
     draw_on_timeline(page, FRAMES_BEFORE + 2, in_view - 2)
+    page.locator("textarea[name=sentence]").click()
+    page.keyboard.press("Tab")  # leaves the text for a stop that is no field
     submit(page, by_key=True)
     news = pull(workspace, **label_studio.login)
     assert (news.problems, news.changed) == ((), ())
