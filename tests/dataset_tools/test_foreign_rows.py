@@ -61,7 +61,10 @@ def row_types() -> list[type[Row]]:
     def below(kind: type[Row]) -> Iterator[type[Row]]:
         for one in kind.__subclasses__():
             yield from below(one)
-            if one.__module__.startswith("dataset_tools.") and one.__struct_config__.tag not in (None, one.__name__):
+            tag = one.__struct_config__.tag
+            if one.__name__.startswith("_"):  # some fields of another kind; cards.py forms no path of them
+                continue
+            if one.__module__.startswith("dataset_tools.") and tag not in (None, one.__name__):
                 yield one
 
     return sorted(set(below(Row)), key=lambda kind: kind.__name__)
