@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from dataset_tools.core.web_connections import HEADERS, Connection
 _T = TypeVar("_T")
 MICROPHONE = Path(__file__).with_name("microphone.js")
 """Script with the class ``Microphone``, for pages that record."""
+_CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_bytes: int) -> web.Application:
@@ -35,6 +36,30 @@ def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_byte
     app.add_routes(routes)
     app.on_response_prepare.append(_add_headers)
     return app
+
+
+def file_response(path: Path | None) -> web.StreamResponse:
+    """A file, in ranges where the browser asks so.
+
+    Raises:
+        web.HTTPNotFound: there is none.
+    """
+    if path is None or not path.is_file():
+        raise web.HTTPNotFound
+    return web.FileResponse(path)
+
+
+def page_routes(files: Mapping[str, Path]) -> list[web.RouteDef]:
+    """Routes of the files that a page is made of, by their names below ``/{token}/``; the page itself has none."""
+
+    def route(name: str, path: Path) -> web.RouteDef:
+        async def answer(_: web.Request) -> web.StreamResponse:
+            kind = _CONTENT_TYPES[path.suffix]
+            return web.Response(body=path.read_bytes(), content_type=kind, charset="utf-8")
+
+        return web.get(f"/{{token}}/{name}", answer)
+
+    return [route(name, path) for name, path in files.items()]
 
 
 def is_loopback(host: str) -> bool:

@@ -6,7 +6,6 @@ Everything lies under an address with a secret in it (`dataset_tools.core.web_se
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,7 @@ from aiohttp import web
 
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.core.web_application import MICROPHONE, guarded_application
+from dataset_tools.core.web_application import MICROPHONE, file_response, guarded_application, page_routes
 from dataset_tools.core.web_server import Address
 from dataset_tools.core.web_server import serve as serve_application
 from dataset_tools.report.card_data import SCRIPTS, STYLE
@@ -32,13 +31,9 @@ MOST_BYTES = 64 * 2**20
 """Of a sound or a clip that is asked with."""
 _PAGE = Path(__file__).parent
 _FILES = {
-    "": (_PAGE / "page.html", "text/html"),
-    "page.js": (_PAGE / "page.js", "text/javascript"),
-    "page.css": (_PAGE / "page.css", "text/css"),
-    "microphone.js": (MICROPHONE, "text/javascript"),
-    "explore.js": (_PAGE / "explore.js", "text/javascript"),
-    **{path.name: (path, "text/javascript") for path in SCRIPTS},
-    "cards.css": (STYLE, "text/css"),
+    "": _PAGE / "page.html",
+    **{name: _PAGE / name for name in ("page.js", "page.css", "explore.js")},
+    **{path.name: path for path in (MICROPHONE, *SCRIPTS, STYLE)},
 }
 
 
@@ -93,7 +88,7 @@ def make_app(queries: Queries, token: str) -> web.Application:
     """The page as an aiohttp application; everything lies under ``/<token>/``."""
     page = _Page(queries)
     routes = [
-        web.get(f"/{{token}}/{{file:{'|'.join(map(re.escape, _FILES))}}}", page.file),
+        *page_routes(_FILES),
         web.get("/{token}/api/state", page.state),
         web.get("/{token}/api/search", page.search),
         web.post("/{token}/api/queries", page.query),
@@ -113,10 +108,6 @@ class _Page:
         self._queries, self._errors = queries, Errors(queries)
         self._samples = Samples(queries.items, self._errors)
         self._working = asyncio.Lock()  # one query at a time has all the cores
-
-    async def file(self, request: web.Request) -> web.StreamResponse:
-        path, kind = _FILES[request.match_info["file"]]
-        return web.Response(body=path.read_bytes(), content_type=kind, charset="utf-8")
 
     async def state(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._queries.state())
@@ -139,23 +130,17 @@ class _Page:
         return await self._answer(self._samples.cards)
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
-        return _file(self._samples.file(request.match_info["path"]))
+        return file_response(self._samples.file(request.match_info["path"]))
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         try:
-            return _file(self._queries.items.file(self._queries.items.find(request.match_info["id"])))
+            return file_response(self._queries.items.file(self._queries.items.find(request.match_info["id"])))
         except (KeyError, ToolkitError) as error:  # or the file is gone
             raise web.HTTPNotFound from error
 
     async def asked(self, request: web.Request) -> web.StreamResponse:
-        return _file(self._queries.kept(request.match_info["id"]))
+        return file_response(self._queries.kept(request.match_info["id"]))
 
     async def _answer(self, work: Callable[[], dict[str, Any]]) -> web.StreamResponse:
         async with self._working:
             return web.json_response(await asyncio.to_thread(work))
-
-
-def _file(path: Path | None) -> web.StreamResponse:
-    if path is None or not path.is_file():
-        raise web.HTTPNotFound
-    return web.FileResponse(path)
