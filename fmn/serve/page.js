@@ -339,13 +339,15 @@ function mark(clip) {
 
 function showMarks() {
   const list = marks();
-  $("marks").hidden = !list.length; $("marked").textContent = `${list.length} marked clips, to filter by clip_id in Label Studio:`; $("command").textContent = list.join(","); $("copied").textContent = "";
+  $("marks").hidden = !list.length; $("copied").textContent = "";
+  $("marked").textContent = `${list.length} marked clips; this command puts them before people in Label Studio:`;
+  $("command").textContent = list.length ? `${state?.push} ${list.join(",")}` : "";
   for (const card of document.querySelectorAll("[data-clip]")) card.classList.toggle("marked", list.includes(card.dataset.clip));
 }
 
 async function copy() {
   if (!marks().length) return;
-  try { await navigator.clipboard.writeText(marks().join(",")); $("copied").textContent = "copied"; } catch {
+  try { await navigator.clipboard.writeText($("command").textContent); $("copied").textContent = "copied"; } catch {
     getSelection().selectAllChildren($("command")); $("copied").textContent = "selected: press Ctrl+C";
   }
 }
@@ -380,7 +382,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "Enter" && card) { event.preventDefault(); playBoth(card); }
   else if (key === "/") { event.preventDefault(); if (shown !== "search") go("search", {}); $("search").hidden = false; $("text").focus(); $("text").select(); }
   else if (key === "?") $("keys").showModal();
-  else if (key === "p") copy();
+  else if (key === "p") { if (card && card.dataset.clip && !marks().length) mark(card.dataset.clip); copy(); }
   else if ("123".includes(key)) { const view = ["search", "explore", "errors"][key - 1]; if (state.views.includes(view)) location.hash = view; }
 });
 document.addEventListener("keyup", (event) => { if (event.key === " ") release(); });

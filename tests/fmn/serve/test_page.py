@@ -129,10 +129,15 @@ def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(trained
         page.keyboard.press("j")
         page.keyboard.press("f")
         marked = page.locator("#hits > li").first.get_attribute("data-clip")
-        expect(page.locator("#command")).to_have_text(str(marked))
+        command = f"fmn-data annotate push --workspace {root} --ids {marked}"
+        expect(page.locator("#command")).to_have_text(command)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.keyboard.press("p")
+        expect(page.locator("#copied")).to_have_text("copied")
+        assert page.evaluate("navigator.clipboard.readText()") == command
         other = page.context.new_page()  # a second tab has the same marks, and a view of its own
         other.goto(address + "#errors")
-        expect(other.locator("#command")).to_have_text(str(marked))
+        expect(other.locator("#command")).to_have_text(command)
         expect(other.locator("#confusion tbody tr")).to_have_count(4)
         cells = other.locator("#confusion button").evaluate_all("(all) => all.map((one) => Number(one.textContent))")
         assert sum(cells) == 12
