@@ -172,7 +172,7 @@ def push_to_file(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Writes all tasks, or those of ``ids``, as a JSON file that Label Studio imports; the page lies beside it as ``.xml``.
+    """Writes all tasks, or those of ``ids``, as a JSON file that Label Studio imports, with the page as ``<name>.xml``.
 
     Returns:
         How many tasks were written, or would be with ``dry_run``.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
@@ -26,18 +26,12 @@ SUBMIT = "[data-testid=bottombar-submit-button]"
 
 
 @pytest.fixture
-def page(label_studio: Any, tmp_path: Path) -> Iterator[Page]:
+def page(label_studio: Any, chromium: Callable[..., AbstractContextManager[Browser]], tmp_path: Path) -> Iterator[Page]:
     """A page of a Chromium that reaches nothing but this machine, signed in with e-mail address and password.
 
     Its last picture, last-page.png in the test's folder, tells what went wrong.
     """
-    chromium = shutil.which("chromium")
-    assert chromium is not None, "the browser test needs Debian's chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
-        )
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 860})
         page.set_default_timeout(30_000)
         page.goto(label_studio.target.url, wait_until="domcontentloaded")
@@ -47,7 +41,6 @@ def page(label_studio: Any, tmp_path: Path) -> Iterator[Page]:
         page.wait_for_url(re.compile(r"^(?!.*login)"), wait_until="commit")
         yield page
         page.screenshot(path=tmp_path / "last-page.png")
-        browser.close()
 
 
 def task_is_open(page: Page, title: str) -> None:

@@ -51,7 +51,9 @@ def test_a_dry_run_writes_no_file_of_tasks(make_workspace: Callable[..., Workspa
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_a_file_of_tasks_holds_those_of_the_named_clips(make_workspace: Callable[..., Workspace], tmp_path: Path) -> None:
+def test_a_file_of_tasks_holds_those_of_the_named_clips(
+    make_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
     workspace = make_workspace(("cut_carrot_knife", "wash_apple"))
     clip = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))[1].id
     media = ("--media-url", "http://127.0.0.1:9/media")
