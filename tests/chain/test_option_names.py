@@ -138,6 +138,8 @@ def test_help_at_80_columns_has_room_for_its_texts(name: str, monkeypatch: pytes
     text = CliRunner().invoke(app, [*name.split(), "--help"]).output
     assert max(map(len, text.splitlines())) <= 80
     assert "[[" not in text
+    texts = [COMMANDS[name].help, *(parameter.help for parameter in COMMANDS[name].params)]
+    assert not [word for said in texts for word in (said or "").split() if word.strip("`") not in text]  # none is cut
     assert not [
         word for word in ("<bool>", "<int", "<float", "<str", "BOOLEAN") if word in text.partition("Options")[2]
     ]
