@@ -67,7 +67,7 @@ def test_an_option_has_one_help_text_everywhere(option: str) -> None:
 
 
 def test_no_command_has_an_old_name() -> None:
-    gone = {"--intervals", "--output", "--root", "--third-look", "--hash-again", "--to"}
+    gone = {"--intervals", "--output", "--num-workers", "--workers", "--root", "--third-look", "--hash-again", "--to"}
     assert not {(name, option) for name, option in HELP if option in gone}
     assert "--classes" in {option for name, option in HELP if name == "data build"}
 
