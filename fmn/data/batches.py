@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,9 +70,18 @@ class ItemTensors:
         self._windows = StoredSequences(video, device) if video[0].ndim == 2 else None
         vectors = video if self._windows is None else [clip.mean(0, np.float64).astype(np.float32) for clip in video]
         self.video = torch.from_numpy(np.stack(vectors)).to(device)
-        self.clip_classes = torch.from_numpy(np.asarray(clip_classes, dtype=np.int64)).to(device)
-        self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(device)
+        self._set_classes(clip_classes, utterance_classes)
         self.audio_band = audio_band or self.audio_dim
+
+    def with_classes(self, clip_classes: Indices, utterance_classes: Indices) -> ItemTensors:
+        """The same features, not copied, with other classes: [N] and [M]."""
+        other = copy(self)
+        other._set_classes(clip_classes, utterance_classes)
+        return other
+
+    def _set_classes(self, clip_classes: Indices, utterance_classes: Indices) -> None:
+        self.clip_classes = torch.from_numpy(np.asarray(clip_classes, dtype=np.int64)).to(self.device)
+        self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(self.device)
 
     @property
     def video_dim(self) -> int:

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import fmn.training.train
+from dataset_tools.core.errors import InputError
+from fmn.config import Config, with_values
+from fmn.data.items import Items, load_items
+from fmn.data.loading import load_features
+from fmn.data.pseudo_labels import kmeans, spoken_pairs, with_pseudo_labels
+from fmn.training.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+def manifest_of(workspace: Path) -> Path:
+    return workspace / "manifests" / "train.jsonl"
+
+
+def with_random_classes(items: Items) -> Items:
+    """Other labels, and pairs of other clips and utterances beside those that were spoken."""
+    random = np.random.default_rng(5)
+    spoken = np.stack([items.partners, np.arange(len(items.utterances))], axis=1)
+    folds = [items.folds[(items.pairs == pair).all(axis=1)][0] for pair in spoken]
+    order = random.permutation(2 * len(spoken))
+    wrong = np.stack([np.roll(items.partners, 1), np.arange(len(items.utterances))], axis=1)
+    return replace(
+        items,
+        clip_classes=random.integers(4, size=len(items.clips)),
+        utterance_classes=random.integers(4, size=len(items.utterances)),
+        pairs=np.concatenate([spoken, wrong])[order],
+        folds=np.concatenate([folds, folds]).astype(np.int8)[order],
+    )
+
+
+@pytest.mark.parametrize("system", ["fmn", "class_towers", "two_classifiers", "kcca"])
+def test_class_labels_change_no_bit_of_the_weights(
+    system: str, workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_values(
+        small, {"system": system, "training.labels": "pairs", "training.epochs": 2, "memory.capacity": 4}
+    )
+    train(manifest_of(workspace), config, workspace / "runs" / "true")
+    monkeypatch.setattr(fmn.training.train, "load_items", lambda *of: with_random_classes(load_items(*of)))
+    train(manifest_of(workspace), config, workspace / "runs" / "random")
+    true, random = (load_file(workspace / "runs" / name / "checkpoint.safetensors") for name in ("true", "random"))
+    assert true.keys() == random.keys()
+    assert all(torch.equal(true[name], random[name]) for name in true)
+
+
+def test_a_clip_and_what_was_said_of_it_are_of_one_cluster(workspace: Path, small: Config) -> None:
+    prepared = load_features(load_items(manifest_of(workspace)), small, device=torch.device("cpu"))
+    found = with_pseudo_labels(prepared, 4, seed=0)
+    assert len(found.items.pairs) == 20  # 4 classes of 5 clips, each with the one utterance spoken for it
+    clips, utterances = found.data.clip_classes.numpy(), found.data.utterance_classes.numpy()
+    assert (clips[found.items.partners] == utterances).all()
+    assert set(clips) == {0, 1, 2, 3}
+    assert "4 clusters" in found.notes[-1]
+    assert (prepared.data.clip_classes.numpy() == prepared.items.clip_classes).all()  # what was given stays
+
+
+def test_kmeans_finds_groups_that_lie_apart() -> None:
+    random = np.random.default_rng(0)
+    means = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    groups = [mean + random.normal(scale=0.1, size=(8, 2)) for mean in means]
+    centers = kmeans(np.concatenate(groups), 3, np.random.default_rng(1))
+    expected = np.array([group.mean(axis=0) for group in groups])
+    assert np.allclose(centers[np.lexsort(centers.round(1).T)], expected[np.lexsort(expected.round(1).T)])
+
+
+def test_equal_vectors_are_no_fault() -> None:
+    assert np.allclose(kmeans(np.ones((3, 2)), 2, np.random.default_rng(0)), 1)
+
+
+def test_a_manifest_without_spoken_pairs_is_refused(workspace: Path) -> None:
+    items = load_items(manifest_of(workspace))
+    with pytest.raises(InputError, match="spoken for it"):
+        spoken_pairs(replace(items, partners=np.full(len(items.utterances), -1)))
