@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -66,6 +66,12 @@ def train(
         bool, typer.Option("--resume", help="Resume a run with its own configuration; --epochs can extend it.")
     ] = False,
     refit: RefitOption = False,
+    labels: Annotated[
+        Literal["class", "pairs"] | None,
+        typer.Option(
+            "--labels", help="What is known in training: classes, or only which utterance was spoken for a clip."
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
@@ -75,8 +81,11 @@ def train(
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
     name = f"{model}-{options.preset}" + ("-printed" if form == "as-published" else "") + ("-refit" if refit else "")
+    name += "-pairs" if labels == "pairs" else ""
     folder = run or options.default_folder(name)
-    changes = {"training.refit": True} if refit else {}
+    changes: dict[str, Any] = {"training.refit": True} if refit else {}
+    if labels is not None:
+        changes["training.labels"] = labels
     if resume:
         from fmn.config import with_values
         from fmn.training.checkpoint import load_config

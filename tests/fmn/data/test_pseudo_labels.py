@@ -10,10 +10,14 @@ from safetensors.torch import load_file
 
 import fmn.training.train
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.progress import silent
 from fmn.config import Config, with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import load_features
 from fmn.data.pseudo_labels import kmeans, spoken_pairs, with_pseudo_labels
+from fmn.evaluation.learn_classes import learn_classes
+from fmn.evaluation.plots import plot_run
+from fmn.studies.ablate import harness_of
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -63,6 +67,18 @@ def test_a_clip_and_what_was_said_of_it_are_of_one_cluster(workspace: Path, smal
     assert set(clips) == {0, 1, 2, 3}
     assert "4 clusters" in found.notes[-1]
     assert (prepared.data.clip_classes.numpy() == prepared.items.clip_classes).all()  # what was given stays
+
+
+def test_what_writes_memories_by_class_refuses_clusters(workspace: Path, small: Config) -> None:
+    config = with_values(small, {"training.labels": "pairs", "training.epochs": 1})
+    run, test = workspace / "runs" / "pairs", workspace / "manifests" / "test.jsonl"
+    notes = train(manifest_of(workspace), config, run).notes
+    assert any("without class labels" in note for note in notes)
+    with pytest.raises(InputError, match="clusters"):
+        learn_classes(run, test)
+    with pytest.raises(InputError, match="without class labels"):
+        harness_of(manifest_of(workspace), config, root=None, device="cpu", jobs=1, progress=silent)
+    assert "slots" not in {path.stem for path in plot_run(run, test).files}
 
 
 def test_kmeans_finds_groups_that_lie_apart() -> None:
