@@ -155,7 +155,7 @@ class TrainingConfig:
         patience: training ends after so many epochs without a better mean average precision on the validation split;
             None never ends early.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
-        labels: ``class``, or ``pairs``: no class label is seen, ``memory.capacity`` clusters of pairs stand for classes.
+        labels: ``class``; or ``pairs``: no class label is seen, ``memory.capacity`` clusters of pairs stand for them.
         refit: fold 0 is trained on like the others: once everything is chosen. Nothing is validated, the weights are
             those of the last epoch.
         seed: of the weights, the batches, dropout and augmentation.

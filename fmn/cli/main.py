@@ -69,7 +69,7 @@ def train(
     labels: Annotated[
         Literal["class", "pairs"] | None,
         typer.Option(
-            "--labels", help="What is known in training: classes, or only which utterance was spoken for a clip."
+            "--labels", help="Known in training: classes, or only which clip an utterance was spoken for."
         ),
     ] = None,
     dry_run: DryRunOption = False,

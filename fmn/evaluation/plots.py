@@ -61,7 +61,7 @@ def plot_run(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Pictures:
-    """Draws training.png, recall.png, confusion.png and, for fmn with class labels, slots.png into the run's folder ``plots``.
+    """Draws training.png, recall.png, confusion.png and, for fmn with class labels, slots.png into RUN/plots.
 
     Args:
         run: folder of a trained run.
