@@ -68,9 +68,7 @@ def train(
     refit: RefitOption = False,
     labels: Annotated[
         Literal["class", "pairs"] | None,
-        typer.Option(
-            "--labels", help="Known in training: classes, or only which clip an utterance was spoken for."
-        ),
+        typer.Option("--labels", help="Known in training: classes, or only which clip an utterance was spoken for."),
     ] = None,
     dry_run: DryRunOption = False,
     *,
