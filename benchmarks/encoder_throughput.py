@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -55,10 +56,41 @@ def videomae_tiny(folder: Path) -> str:
     return videomae(folder, hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768)
 
 
-def hubert_base(folder: Path) -> str:
-    model = torch_compat.torchaudio().models.hubert_base()  # type: ignore[attr-defined]
-    torch.save(model.state_dict(), folder / "hubert.pt")
-    return f"torchaudio:HUBERT_BASE@{folder / 'hubert.pt'}"
+def vjepa2_tiny(folder: Path) -> str:
+    transformers = library("transformers")
+    predictor = {"pred_hidden_size": 96, "pred_num_attention_heads": 3, "pred_num_hidden_layers": 1}
+    sizes = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "crop_size": 224}
+    config = transformers.VJEPA2Config(**sizes, **predictor, frames_per_clip=16)
+    transformers.VJEPA2Model(config).save_pretrained(folder)
+    transformers.VJEPA2VideoProcessor(crop_size={"height": 224, "width": 224}).save_pretrained(folder)
+    return f"transformers:{folder}"
+
+
+def pe_av_small(folder: Path) -> str:
+    """Sixteen frames of 224 px by ViT-Tiny, sound by the codec of the default size; four layers behind them."""
+    transformers = library("transformers")
+    sizes = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 6}
+    pictures = {"model_type": "timm_wrapper", "architecture": "vit_tiny_patch16_224", "do_pooling": True}
+    audio = {"model_type": "pe_audio_encoder", **sizes}
+    video = {"model_type": "pe_video_encoder", "vision_config": pictures | {"num_classes": 192}, **sizes}
+    text = {"model_type": "modernbert", "hidden_size": 192, "intermediate_size": 192, "num_attention_heads": 3}
+    config = transformers.PeAudioVideoConfig(
+        text_config=text | {"num_hidden_layers": 1},
+        audio_video_config={"audio_config": audio, "video_config": video, **sizes},
+    )
+    transformers.PeAudioVideoModel(config).save_pretrained(folder)
+    transformers.PeAudioFeatureExtractor().save_pretrained(folder)
+    transformers.PeVideoVideoProcessor(
+        size={"height": 224, "width": 224}, do_resize=True, do_rescale=True, do_sample_frames=True, num_frames=16
+    ).save_pretrained(folder)
+    return f"pe_av:{folder}"
+
+
+def speech_base(name: str, folder: Path) -> str:
+    """``hubert_base``, ``wav2vec2_base`` or ``wavlm_base`` of torchaudio."""
+    model = getattr(torch_compat.torchaudio().models, name)()  # type: ignore[attr-defined]
+    torch.save(model.state_dict(), folder / "weights.pt")
+    return f"torchaudio:{name.upper()}@{folder / 'weights.pt'}"
 
 
 def whisper_tiny(folder: Path) -> str:
@@ -76,11 +108,14 @@ VIDEO: dict[str, Callable[[Path], str]] = {
     "resnet50": timm_resnet50,
     "videomae_tiny": videomae_tiny,
     "videomae_base": videomae,
+    "vjepa2_tiny": vjepa2_tiny,
+    "pe_av_small": pe_av_small,
 }
 SPEECH: dict[str, Callable[[Path], str]] = {
     "openwakeword": lambda folder: "openwakeword",
-    "hubert_base": hubert_base,
+    **{name: partial(speech_base, name) for name in ("hubert_base", "wav2vec2_base", "wavlm_base")},
     "whisper_tiny": whisper_tiny,
+    "pe_av_small_speech": pe_av_small,
 }
 
 

@@ -4,6 +4,7 @@ Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one o
 i-th class in order of name speaks the i-th word. People (or groups) and speakers of the test part are in no other part;
 each seed holds out another person and other speakers, so that a spread over seeds is one over people, too.
 
+    export OMP_WAIT_POLICY=PASSIVE  # else several times as slow on a machine that others use, too
     python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3
     python benchmarks/light_features.py --clips video_stills --speech speech --seeds 3 --epochs 8
 

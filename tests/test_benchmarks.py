@@ -77,6 +77,12 @@ def test_features_of_many_clips_are_extracted_once_in_memory_that_does_not_grow(
     assert found["rss_growth_kb_per_clip"] < found["kb_per_feature"] / 2  # what was held was two features a clip
 
 
+def test_search_latency(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    found = printed_by("search_latency", ["--rows", "300", "--dim", "8", "--slots", "4", "--queries", "1"], capsys)
+    assert found["ratio"] == pytest.approx(found["ranking"]["processor_ms"] / found["product"]["processor_ms"])
+
+
 def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
     found = printed_by("memory_read", ["--rows", "4000", "--queries", "3", "--dim", "8", "--threads", "1"], capsys)

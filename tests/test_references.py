@@ -13,9 +13,12 @@ FOLDERS = ("annotations", "benchmarks", "dataset_tools", "docs", "fmn", "tests",
 PATH = re.compile(rf"(?<![\w./<-])((?:{'|'.join(FOLDERS)})/[\w./-]*\w\.(?:py|md|yaml|xml|html|js|jinja|safetensors))\b")
 NAME = re.compile(r"`((?:fmn|dataset_tools)(?:\.\w+)+)`")
 MADE_BY_USERS = {"annotations/classes.yaml", "fmn/models/baselines/contrastive.py"}
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TEXTS = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *PAGES,
     *sorted(path for name in ("dataset_tools", "fmn", "benchmarks") for path in (ROOT / name).rglob("*.py")),
 ]
 
@@ -64,9 +67,7 @@ def test_a_stale_reference_is_found() -> None:
     assert not exists("fmn.memory")
 
 
-@pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8"))
     assert not [target for target in targets if not (path.parent / target).exists()]

@@ -43,6 +43,7 @@ KNOWN: Mapping[str, int] = {  # a pattern of paths (* also stands for /), and th
     **{f"recordings/*{suffix}": 256 * MIB for suffix in sorted(SOUND_SUFFIXES)},
     "recordings/*.jsonl": 256 * MIB,
     "annotations/reviews.jsonl": 1024 * MIB,
+    "annotations/skips.jsonl": 64 * MIB,
     **{f"annotations/*{suffix}": 64 * MIB for suffix in (".csv", ".json", ".txt", ".xml")},
     "annotations/*.yaml": yaml_text.MOST_BYTES,
     "runs/*.safetensors": 16384 * MIB,

@@ -171,6 +171,6 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
-    terminal.some_failed(len(summary.failures), "mend what is named, then fmn-data retry tries just those again")
+    terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it runs only those")
     if not summary.dry_run:
         terminal.next("fmn-data annotate (human review), or fmn-data pairs")

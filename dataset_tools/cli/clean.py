@@ -32,7 +32,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Remove files that no manifest names: rejected clips, older builds, caches of them. Lists them first, and asks.
+    """Remove files that no manifest names: rejected clips, older builds, their caches. Lists them and asks first.
 
     Recordings, annotations, manifests, runs and files that the toolkit did not make are never removed.
 

@@ -23,7 +23,7 @@ FromExportOption = Annotated[
     Path | None,
     typer.Option(
         "--from-export",
-        help="Build the data set of an export without media again, with its options, and compare.",
+        help="Rebuild the data set of an export without media, with its options, and compare.",
         file_okay=False,
     ),
 ]
@@ -52,12 +52,12 @@ def export(
         list[str] | None,
         typer.Option(
             "--allow",
-            help="Pass on media that the toolkit would withhold, as you hold the right: mpii-footage, own-footage,"
+            help="Include media that are withheld by default, if you may share them: mpii-footage, own-footage,"
             " unknown-footage, recordings-without-consent, recordings-of-minors. Repeatable.",
         ),
     ] = None,
 ) -> None:
-    """Export the data set for Hugging Face datasets, for WebDataset or as CSV. Resumes when run again.
+    """Export for Hugging Face, WebDataset, lhotse or MTEB, as Croissant or as CSV; an interrupted export resumes.
 
     Example: fmn-data export huggingface shared/ --shard-size 1GB
     """

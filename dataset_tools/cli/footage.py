@@ -40,7 +40,7 @@ class FootageOptions:
         typer.Option(
             "--annotations",
             help="Annotations of your own footage: a CSV video,start_frame,end_frame,action,subject,object"
-            " (or start_s,end_s), a file of another format (docs/own-footage.md), or a folder with a folder a class.",
+            " (or start_s,end_s), a file of another format (docs/own-footage.md), or one folder per class.",
         ),
     ] = None
     videos: Annotated[
@@ -50,27 +50,25 @@ class FootageOptions:
         str | None,
         typer.Option(
             "--format",
-            help="Format of --annotations, where its content does not tell: csv, epic-kitchens, activitynet,"
+            help="Format of --annotations, if it cannot be detected: csv, epic-kitchens, activitynet,"
             " activitynet-captions, youcook2, elan, via, cvat, label-studio, folder.",
         ),
     ] = None
     tier: Annotated[
         str | None,
-        typer.Option("--tier", help="Which tier (VIA: attribute, Label Studio: control) holds the label, if several."),
+        typer.Option("--tier", help="Tier (VIA: attribute, Label Studio: control) of the labels, if several exist."),
     ] = None
     frame_base: Annotated[
         int | None,
-        typer.Option("--frame-base", help="First frame's number in --annotations, 0 or 1 (default: the format's)."),
+        typer.Option("--frame-base", help="Number of the first frame in --annotations, 0 or 1 (default: by format)."),
     ] = None
     fps: Annotated[
         float | None,
-        typer.Option("--fps", help="Frames in --annotations are of copies of the videos with this many per second."),
+        typer.Option("--fps", help="Frame rate of the video copies that frame numbers in --annotations refer to."),
     ] = None
     person: Annotated[
         str | None,
-        typer.Option(
-            "--person", help="Regular expression whose first group, in the name of a video, is the person that is seen."
-        ),
+        typer.Option("--person", help="Regular expression; its first group, matched in the video name, is the person."),
     ] = None
 
     @property

@@ -44,7 +44,7 @@ def standin(
     seed: SeedOption = 0,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Annotated intervals per class.")] = 50,
     difficulty: Annotated[
-        Literal["easy", "standard", "hard"], typer.Option(help="How hard the classes are to tell apart.")
+        Literal["easy", "standard", "hard"], typer.Option(help="Difficulty of distinguishing the classes.")
     ] = "standard",
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
@@ -76,8 +76,8 @@ def pairs(
     split: Annotated[
         Literal["items", "person", "mpii", "pairs"],
         typer.Option(
-            help="What train and test do not share: items; person (people and voices); mpii (official split);"
-            " pairs (the paper's random split, which leaks)."
+            help="What train and test do not share: items; person (persons and voices). Or mpii (the official split),"
+            " or pairs (the paper's random split, which leaks)."
         ),
     ] = "items",
     test_share: Annotated[float, typer.Option("--test-share", help="Fraction of the items in the test split.")] = 0.3,

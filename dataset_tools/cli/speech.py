@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
-from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
+from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.workspace import Workspace
 
@@ -61,11 +61,11 @@ def speech_import(
     renewed: Annotated[
         list[str] | None,
         typer.Option(
-            "--renewed-consent", help="A voice that was forgotten and whose speaker has agreed anew; may be repeated."
+            "--renewed-consent", help="Voice that was forgotten and whose speaker has consented again. Repeatable."
         ),
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Try again recordings whose worker process died (out of memory, say).")
+        bool, typer.Option("--retry", help="Retry recordings whose worker process died (e.g. out of memory).")
     ] = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
@@ -100,7 +100,7 @@ def speech_check(
     synthesized: Annotated[bool, typer.Option("--synthesized", help="Check synthesized utterances, too.")] = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Check that recordings say their sentences (English; the extra transcripts); only warns.
+    """Check that recordings say their sentences (English; needs the extra transcripts); only warns.
 
     Example: fmn-data speech check
     """
@@ -109,7 +109,7 @@ def speech_check(
     found = check_transcripts(place, recorded=not synthesized, jobs=jobs, progress=terminal.progress)
     _show_check(terminal, found, place)
     terminal.result(found.as_dict())
-    terminal.some_failed(len(found.failures), "mend those files, then run fmn-data speech check again")
+    terminal.some_failed(len(found.failures), "fix those files, then run fmn-data speech check again")
 
 
 @speech_app.command("voices")
@@ -118,7 +118,7 @@ def speech_voices(
     place: Workspace,
     synthesized: Annotated[bool, typer.Option("--synthesized", help="Compare synthesized voices, too.")] = False,
 ) -> None:
-    """Compare voices: how much they differ, and which two are perhaps one person (package resemblyzer).
+    """Compare voices and list pairs that may be one person (needs the package resemblyzer).
 
     Example: fmn-data speech voices
     """
@@ -135,7 +135,7 @@ def speech_voices(
     said = f"within a voice {numbers['within']:.2f}, between voices {numbers['between']:.2f} (1 is the same)"
     terminal.closing("voices", f"{numbers['voices']} voices compared; similarity {said}", place.manifests)
     terminal.result(numbers)
-    terminal.some_failed(len(found.failures), "mend those files, then run fmn-data speech voices again")
+    terminal.some_failed(len(found.failures), "fix those files, then run fmn-data speech voices again")
 
 
 def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:
@@ -167,17 +167,7 @@ def speech_record(
     terminal: Terminal,
     place: Workspace,
     classes: ClassOptions,
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; other machines can connect only with --cert.")
-    ] = ("127.0.0.1"),
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port", min=0, max=65535, show_default=False, help="Port on this machine (default: a free one)."
-        ),
-    ] = 0,
-    certificate: Annotated[Path | None, typer.Option("--cert", help="TLS certificate (PEM file).")] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="Private key of the certificate (PEM file).")] = None,
+    where: AddressOptions,
     consent: Annotated[
         Path | None, typer.Option("--consent", help="Consent text that speakers agree to (default: the shipped one).")
     ] = None,
@@ -189,7 +179,6 @@ def speech_record(
     Example: fmn-data speech record --licence CC-BY-4.0
     """
     from dataset_tools.core.errors import InputError
-    from dataset_tools.core.web_server import Address
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
     from dataset_tools.speech.consents import CONSENT
@@ -203,7 +192,7 @@ def speech_record(
     def announce(address: str) -> None:
         terminal.say(f"  the booth is open: {address}\n  whoever has this address can record; Ctrl+C closes it")
 
-    serve_booth(booth, Address(host, port, certificate, key), announce=announce)
+    serve_booth(booth, where.address(), announce=announce)
     done = len(booth.recorded())
     said = f"{done - before} sentences recorded now, {done} of {len(booth.lines)} in all"
     terminal.closing("record", said, place.recordings)
@@ -223,7 +212,7 @@ def speech_forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Remove everything of a recorded speaker who withdraws consent; a tombstone stays.
+    """Remove all data of a recorded speaker who withdraws consent; only a tombstone remains.
 
     Example: fmn-data speech forget anna --dry-run
     """

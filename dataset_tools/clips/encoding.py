@@ -160,6 +160,6 @@ def _refusal(said: str, path: Path) -> SampleError | StoppedError:
         return StoppedError(
             "The disk is full",
             where=path,
-            next_step="make room, then run the same command again: it goes on where it stopped",
+            next_step="make room, then run the same command again to resume",
         )
     return SampleError(f"The encoder failed: {said or 'it said nothing'}", where=path, expected="a clip")

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -31,6 +31,9 @@ from typer.core import TyperCommand, TyperGroup
 from dataset_tools.core.console import command_context, tolerate_any_terminal
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.core.web_server import Address
 
 COMMON = "Common"
 Body = TypeVar("Body", bound=Callable[..., None])
@@ -69,6 +72,29 @@ class CommonOptions:
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=COMMON)] = (
         False
     )
+
+
+@dataclass(frozen=True)
+class AddressOptions:
+    """Where a page is served."""
+
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; other machines can connect only with --cert.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=0, max=65535, show_default=False, help="Port on this machine (default: a free one)."
+        ),
+    ] = 0
+    certificate: Annotated[Path | None, typer.Option("--cert", help="TLS certificate (PEM file).")] = None
+    key: Annotated[Path | None, typer.Option("--key", help="Private key of the certificate (PEM file).")] = None
+
+    def address(self) -> Address:
+        """These options as the web server takes them."""
+        from dataset_tools.core.web_server import Address
+
+        return Address(self.host, self.port, self.certificate, self.key)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def fetch(
                     f"The file cannot be downloaded: {error}",
                     where=url,
                     expected="a connection to the internet",
-                    next_step=f"run {command} again (it goes on where it stopped), or put {path} there by hand",
+                    next_step=f"run {command} again to resume, or put {path} there by hand",
                 ) from error
             time.sleep(min(2.0**failed, _LONGEST_WAIT_S))
     part = _part_of(path)
@@ -193,7 +193,7 @@ def _no_room(part: Path, command: str, found: str) -> StoppedError:
     return StoppedError(
         f"There is no room for the file: {found}",
         where=part.parent,
-        next_step=f"make room, then run {command} again: it goes on where it stopped",
+        next_step=f"make room, then run {command} again to resume",
     )
 
 

@@ -199,7 +199,7 @@ def sample_error(raised: BaseException, name: str) -> SampleError:
         raise StoppedError(
             f"Nothing more can be written: {raised.strerror}",
             where=raised.filename,
-            next_step="make room, then run the same command again: it goes on where it stopped",
+            next_step="make room, then run the same command again to resume",
         )
     if isinstance(raised, WorkerDiedError):
         raised.where = name

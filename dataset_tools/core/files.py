@@ -84,7 +84,7 @@ def disk_error(error: BaseException, path: str | Path | None = None) -> StoppedE
     return StoppedError(
         f"The file cannot be written: {found}",
         where=path,
-        next_step="make room, then run the same command again: it goes on where it stopped",
+        next_step="make room, then run the same command again to resume",
     )
 
 

@@ -244,5 +244,5 @@ def _disk_error(path: Path, error: OSError) -> StoppedError | OSError:
     return StoppedError(
         f"The ledger cannot be written: {os.strerror(error.errno)}",
         where=path,
-        next_step="make room, then run the same command again: it goes on where it stopped",
+        next_step="make room, then run the same command again to resume",
     )

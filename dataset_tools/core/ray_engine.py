@@ -71,7 +71,7 @@ def on_ray(address: str | None, jobs: int) -> Iterator[None]:
         raise StoppedError(
             f"The Ray cluster was lost: {error}",
             where=address or "this machine",
-            next_step="start it again, then run the same command again: it goes on where it stopped",
+            next_step="start it again, then run the same command again to resume",
         ) from error
     finally:
         ray.shutdown()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -14,6 +17,9 @@ from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.web_connections import HEADERS, Connection
 
 _T = TypeVar("_T")
+MICROPHONE = Path(__file__).with_name("microphone.js")
+"""Script with the class ``Microphone``, for pages that record."""
+_CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_bytes: int) -> web.Application:
@@ -30,6 +36,38 @@ def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_byte
     app.add_routes(routes)
     app.on_response_prepare.append(_add_headers)
     return app
+
+
+def file_response(path: Path | None) -> web.StreamResponse:
+    """A file, in ranges where the browser asks so.
+
+    Raises:
+        web.HTTPNotFound: there is none.
+    """
+    if path is None or not path.is_file():
+        raise web.HTTPNotFound
+    return web.FileResponse(path)
+
+
+def page_routes(files: Mapping[str, Path]) -> list[web.RouteDef]:
+    """Routes of the files that a page is made of, by their names below ``/{token}/``; the page itself has none."""
+
+    def route(name: str, path: Path) -> web.RouteDef:
+        async def answer(_: web.Request) -> web.StreamResponse:
+            kind = _CONTENT_TYPES[path.suffix]
+            return web.Response(body=path.read_bytes(), content_type=kind, charset="utf-8")
+
+        return web.get(f"/{{token}}/{name}", answer)
+
+    return [route(name, path) for name, path in files.items()]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is that of the machine itself, for itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def json_body(request: web.Request, kind: type[_T]) -> _T:
@@ -54,6 +92,8 @@ def _guard(token: str, most_bytes: int) -> Any:
             answer = web.Response(status=404, text="404: Not Found")
             answer.force_close()
             return answer
+        if not _is_asked_by_its_name(request):
+            return web.Response(status=421, text="421: open the page at the address that the command printed")
         if isinstance(request.protocol, Connection):
             request.protocol.admit()
         await _read(request, most_bytes)
@@ -69,6 +109,13 @@ def _guard(token: str, most_bytes: int) -> Any:
             return web.json_response({"found": "Something went wrong on the server"}, status=500)
 
     return guard
+
+
+def _is_asked_by_its_name(request: web.Request) -> bool:
+    """Whether a server of this machine alone is asked as such: a page elsewhere may let its own name lead here."""
+    local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    host = urlsplit(f"//{request.host}").hostname or ""
+    return not (local and is_loopback(local[0])) or is_loopback(host)
 
 
 async def _read(request: web.Request, most_bytes: int) -> None:

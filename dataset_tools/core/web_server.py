@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.web_application import is_loopback
 from dataset_tools.core.web_connections import QUIET, accept_connections
 
 
@@ -40,7 +41,7 @@ class Address:
             InputError: the host can be reached from elsewhere and there is no certificate, or it cannot be read.
         """
         if self.certificate is None:
-            if not _is_loopback(self.host):
+            if not is_loopback(self.host):
                 raise InputError(
                     f"The host {self.host} can be reached from other machines, and there is no certificate",
                     where="--host",
@@ -157,10 +158,3 @@ def _reachable(host: str) -> str:
             return str(asking.getsockname()[0])
         except OSError:
             return socket.gethostname()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

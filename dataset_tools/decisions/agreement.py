@@ -19,7 +19,7 @@ from itertools import combinations
 from typing import Literal
 
 from dataset_tools.decisions.journal import ReviewRow
-from dataset_tools.decisions.majority_rule import votes_by_item
+from dataset_tools.decisions.majority_rule import outcome, votes_by_item
 
 Ratings = Mapping[str, Mapping[str, str]]
 """What was said of each item by each annotator: item id → annotator → value."""
@@ -61,6 +61,19 @@ def agreement(rows: Iterable[ReviewRow]) -> tuple[Agreement, ...]:
     found = [_nominal(name, ratings, choices.get(name, ())) for name, ratings in fields.items()]
     found.append(_overlap(clips))
     return tuple(one for one in found if one.items)
+
+
+def disagreement(votes: Iterable[ReviewRow]) -> float | None:
+    """The share of the pairs of annotators that decided differently about one item (verdict and class of a clip).
+
+    Args:
+        votes: a row of each annotator (`votes_by_item`).
+
+    Returns:
+        0 to 1; None below two annotators.
+    """
+    differ = [one != other for one, other in combinations(map(outcome, votes), 2)]
+    return sum(differ) / len(differ) if differ else None
 
 
 def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:

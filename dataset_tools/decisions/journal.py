@@ -190,7 +190,7 @@ def append_reviews(path: Path, rows: Sequence[ReviewRow]) -> None:
                 raise StoppedError(
                     f"The decisions cannot be written: {os.strerror(error.errno)}",
                     where=path,
-                    next_step="make room, then run fmn-data annotate pull again: it goes on where it stopped",
+                    next_step="make room, then run fmn-data annotate pull again to resume",
                 ) from error
             raise
 

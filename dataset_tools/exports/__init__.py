@@ -1,1 +1,1 @@
-"""A data set in the formats of other libraries: Hugging Face datasets, WebDataset, CSV; and how to build it again."""
+"""Exports of a data set: its rows and media, what may be passed on, the data set card, how to build it again."""

@@ -15,7 +15,7 @@ from dataset_tools.core.files import disk_error, partial_folder
 
 _MOST_FILES, _MOST_BYTES = 512, 64 * 2**20
 """Of a batch: what a killed command has to copy again, at most."""
-_CHUNK_BYTES = 2**20
+_CHUNK_BYTES = 2**18
 _THREADS = 8  # that wait for the disk: a file system flushes many files in one go
 
 

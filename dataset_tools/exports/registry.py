@@ -46,12 +46,12 @@ Gives what the front matter of README.md has to declare of the format, if anythi
 """
 
 FORMATS = {
-    "croissant": "dataset_tools.exports.croissant",
-    "csv": "dataset_tools.exports.csv_tables",
-    "huggingface": "dataset_tools.exports.huggingface",
-    "lhotse": "dataset_tools.exports.lhotse",
-    "mteb": "dataset_tools.exports.mteb",
-    "webdataset": "dataset_tools.exports.webdataset",
+    "croissant": "dataset_tools.exports.formats.croissant",
+    "csv": "dataset_tools.exports.formats.csv_tables",
+    "huggingface": "dataset_tools.exports.formats.huggingface",
+    "lhotse": "dataset_tools.exports.formats.lhotse",
+    "mteb": "dataset_tools.exports.formats.mteb",
+    "webdataset": "dataset_tools.exports.formats.webdataset",
 }
 """Name, and the module whose function ``write`` is the `Writer`."""
 

@@ -127,7 +127,7 @@ def answers(url: str, *, missing: ToolkitError | None = None) -> Iterator[None]:
         raise StoppedError(
             "The server does not answer in time",
             where=url,
-            next_step="wait until it is less busy, then run the same command again: it goes on where it stopped",
+            next_step="wait until it is less busy, then run the same command again to resume",
         ) from error
     except httpx.HTTPError as error:
         raise StoppedError(
@@ -176,7 +176,7 @@ def _refusal(url: str, status: int | None, body: object, missing: ToolkitError |
         return StoppedError(
             f"The server fails ({status})",
             where=url,
-            next_step="look into its log; when it runs again, run the same command: it goes on where it stopped",
+            next_step="look into its log; when it runs again, run the same command to resume",
         )
     # A page where an answer in JSON was due: the SDK calls that an error even with status 200.
     if not isinstance(body, dict | list):

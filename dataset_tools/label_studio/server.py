@@ -79,7 +79,7 @@ def install(venv: Path, progress: Progress = silent) -> None:
                     f"Label Studio cannot be installed: {' '.join(done.stderr.split()[-40:])}",
                     where=venv,
                     expected="access to a package index, 1 GB of disk",
-                    next_step="mend that, then run the same command again",
+                    next_step="fix that, then run the same command again",
                 )
         progress("install", 1, 1)
 

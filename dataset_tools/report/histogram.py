@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 
 from markupsafe import Markup
 
@@ -50,8 +51,13 @@ def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
         parts.append(f'<text x="{x:.2f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{label}</text>')
     base = HEIGHT - _BOTTOM
     parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _LEFT}" y1="{base}" y2="{base}"/>')
-    parts.append(f'<text x="{WIDTH - _LEFT}" y="11" text-anchor="end">{unit}; the highest bar is {most}</text>')
-    return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
+    middle = median(values)
+    x = _LEFT + (middle / width - first) * step
+    parts.append(f'<line class="median" x1="{x:.2f}" x2="{x:.2f}" y1="{_TOP}" y2="{base}"/>')
+    caption = f"{unit}; median {middle:.3g}; the highest bar is {most}"
+    parts.append(f'<text x="{WIDTH - _LEFT}" y="11" text-anchor="end">{caption}</text>')
+    spoken = f"Histogram of {len(values)} values from {min(values):.3g} to {max(values):.3g} {caption}"
+    return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">{"".join(parts)}</svg>')
 
 
 def _round_width(width: float) -> float:

@@ -1,14 +1,20 @@
-"""Writes the report: one HTML page that needs no server and no network, and small pictures beside it."""
+"""Writes the report: one HTML page that needs no server and no network, and small pictures beside it.
+
+A script builds its sample cards from JSON in the page, a few dozen at a time: as HTML, 50,000 cards would be built
+before the first is seen. Without scripts the page lists the utterances instead.
+"""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
+
+import msgspec
+from markupsafe import Markup
 
 from dataset_tools.build_record import read_build
 from dataset_tools.classes.known_classes import check_known
@@ -21,12 +27,13 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import agreement
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.report.card_data import SCRIPTS, STYLE, card_data
+from dataset_tools.report.cards import Card, read_cards
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
 from dataset_tools.speech.consents import Withdrawal, read_speakers, read_withdrawals
 from dataset_tools.speech.speaker_facts import count_speakers
-from dataset_tools.speech.transcripts import transcript_warnings
 from dataset_tools.speech.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -82,19 +89,18 @@ def write_report(
     utterances = with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
     check_known((row.class_id for row in (*clips, *utterances)), classes, workspace.manifests)
     built = read_build(workspace)
-    statistics = describe_dataset(
-        clips, utterances, classes, read_ledger(workspace.ledger), built, _split_counts(workspace)
-    )
-    doubts = Counter(text.split(":")[0] for text in transcript_warnings(workspace, utterances).values())
-    statistics = replace(statistics, warnings={**statistics.warnings, **doubts})
+    cards = read_cards(workspace, clips, utterances)
+    ledger = read_ledger(workspace.ledger)
+    statistics = describe_dataset(clips, utterances, classes, cards, ledger, built, _split_counts(workspace))
     folder = workspace.root / "report" if folder is None else folder
     for place in (folder, folder / "thumbnails"):
         clear_partial(place)
     shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
     failures = write_thumbnails(shown, workspace.root, folder / "thumbnails", jobs=jobs, progress=progress)
+    pictures = {clip.id: f"thumbnails/{thumbnail_name(clip)}" for clip in shown if clip.id not in failures}
     media = {row.path for row in clips} | {row.path for row in utterances}
     missing = sorted(path for path in media if not (workspace.root / path).is_file())
-    page = _page(statistics, built, workspace, folder, without_picture=failures, missing=missing)
+    page = _page(statistics, cards, built, workspace, folder, pictures=pictures, missing=missing)
     write_bytes(folder / "index.html", page.encode())
     return ReportSummary(
         page=str(folder / "index.html"),
@@ -121,11 +127,12 @@ def _split_counts(workspace: Workspace) -> dict[str, int]:
 
 def _page(
     statistics: Statistics,
+    cards: Sequence[Card],
     built: Mapping[str, Any],
     workspace: Workspace,
     folder: Path,
     *,
-    without_picture: Mapping[str, object],
+    pictures: Mapping[str, str],
     missing: list[str],
 ) -> str:
     from jinja2 import Environment, StrictUndefined
@@ -134,6 +141,10 @@ def _page(
     to_workspace = os.path.relpath(workspace.root.resolve(), folder.resolve()).replace(os.sep, "/")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"clock": _clock, "count": _count}
+
+    def media(path: str) -> str:
+        return quote(f"{to_workspace}/{path}")
+
     try:
         return environment.from_string(TEMPLATE.read_text("utf-8")).render(
             data=statistics,
@@ -146,8 +157,12 @@ def _page(
             stand_in=built.get("stand_in"),
             missing=missing,
             withdrawn=read_withdrawals(workspace),
-            media=lambda path: quote(f"{to_workspace}/{path}"),
-            picture=lambda clip: None if clip.id in without_picture else f"thumbnails/{thumbnail_name(clip)}",
+            media=media,
+            pictures=pictures,
+            samples=lambda **view: f"#samples?{urlencode(view)}",
+            cards=_inline_json([card_data(card, media, pictures.get(card.id)) for card in cards]),
+            card_script=Markup("\n".join(path.read_text("utf-8") for path in SCRIPTS)),
+            card_style=Markup(STYLE.read_text("utf-8")),
             strip=lambda clips: spread(clips, THUMBNAILS_A_CLASS),
             loudness=loudness_of,
             most=max(statistics.counts.values(), default=1),
@@ -165,6 +180,11 @@ def _page(
             expected="the JSON object that fmn-data build writes",
             next_step="run fmn-data build again",
         ) from error
+
+
+def _inline_json(value: object) -> Markup:
+    """JSON that may stand in a script element, whatever its texts say."""
+    return Markup(msgspec.json.encode(value).decode().replace("<", "\\u003c"))
 
 
 def _clock(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import LedgerRow
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.report.cards import Card
 
 NOT_REVIEWED = "not reviewed"
 
@@ -74,7 +75,7 @@ class Statistics:
         classes: in the class file's order; classes that only manifests know come last.
         persons: of the footage, sorted. counts: clips by (person, class).
         voices: sorted by name. reasons: failures first, the most frequent first.
-        reviews: clips and utterances by verdict. warnings: utterances by the kind of doubt about their sound.
+        reviews: clips and utterances by verdict. warnings: utterances by the kind of doubt about them.
         split: rows of train and test, where they were written.
     """
 
@@ -98,6 +99,7 @@ def describe_dataset(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
     classes: ClassFile,
+    cards: Sequence[Card],
     ledger: Mapping[str, LedgerRow],
     built: Mapping[str, Any],
     split: Mapping[str, int],
@@ -108,6 +110,7 @@ def describe_dataset(
         clips: rows of clips.jsonl.
         utterances: rows of utterances.jsonl.
         classes: gives the classes their words and their order.
+        cards: know what was decided, and the doubts.
         ledger: knows what failed and what was left out.
         built: content of build.json, or empty.
         split: rows of ``train`` and ``test``.
@@ -116,6 +119,7 @@ def describe_dataset(
     ids = known + sorted({row.class_id for row in (*clips, *utterances)} - set(known))
     words = {one.id: _words(one, classes) for one in classes.classes}
     wanted = built.get("options", {}).get("per_class")
+    spoken = [one for card in cards for one in card.utterances]
     return Statistics(
         classes=tuple(
             _class_line(
@@ -134,10 +138,10 @@ def describe_dataset(
         voices=_voices(clips, utterances),
         reasons=_reasons(ledger),
         reviews={
-            "clips": Counter(row.review or NOT_REVIEWED for row in clips),
-            "utterances": Counter(row.review or NOT_REVIEWED for row in utterances),
+            "clips": Counter(card.judgment.verdict or NOT_REVIEWED for card in cards if card.clip is not None),
+            "utterances": Counter(one.judgment.verdict or NOT_REVIEWED for one in spoken),
         },
-        warnings=Counter(str(text).split(":")[0] for row in utterances for text in row.quality.get("warnings", ())),
+        warnings=Counter(text.split(":")[0] for one in spoken for text in one.doubts),
         split=split,
     )
 

@@ -24,7 +24,7 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(
-            "--metrics", metavar="NAMES", help="Also these metrics, e.g. ndcg@10,mrr,map,recall@5,hit@5 (any k)."
+            "--metrics", metavar="NAMES", help="Further metrics, e.g. ndcg@10,mrr,map,recall@5,hit@5 (any k)."
         ),
     ] = None,
     trec: Annotated[

@@ -15,7 +15,7 @@ from fmn.cli.options import TrainingOptions, short, show_failures
 if TYPE_CHECKING:
     from fmn.config import Config
 
-app = CommandLine(help="Features as files: export them, to use them elsewhere or again.", no_args_is_help=True)
+app = CommandLine(help="Export features to files.", no_args_is_help=True)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ExportOptions(TrainingOptions):
     train: Annotated[
         Path | None,
         typer.Argument(
-            help="Run (its features, of its training and test manifest) or manifest (default: manifests/train.jsonl).",
+            help="Run (features of its training and test manifests) or manifest (default: manifests/train.jsonl).",
             metavar="RUN|MANIFEST",
         ),
     ] = None

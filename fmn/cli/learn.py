@@ -15,14 +15,17 @@ def learn(
     terminal: Terminal,
     run: Annotated[Path, typer.Argument(help="Folder of a trained run of fmn.", metavar="RUN")],
     pairs: Annotated[
-        Path, typer.Argument(help="Manifest of pairs of new classes, rows as of train.jsonl.", metavar="PAIRS")
+        Path,
+        typer.Argument(help="Manifest of pairs of new classes, with rows like those of train.jsonl.", metavar="PAIRS"),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Learn into a copy of the run, beside it (default: RUN).", file_okay=False),
+        typer.Option(
+            "--out", "-o", help="Write the new classes to a copy of the run, beside it (default: RUN).", file_okay=False
+        ),
     ] = None,
     skip_known: Annotated[
-        bool, typer.Option("--skip-known", help="Pass over pairs of classes that the run was trained on.")
+        bool, typer.Option("--skip-known", help="Skip pairs of classes that the run was trained on.")
     ] = False,
     *,
     options: ComputeOptions,

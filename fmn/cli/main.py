@@ -16,9 +16,18 @@ from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.learn import learn
-from fmn.cli.options import RefitOption, RunOptions, TrainingOptions, short, show_failures
+from fmn.cli.options import (
+    AllOption,
+    RefitOption,
+    RunOptions,
+    TrainingOptions,
+    VoicesOption,
+    short,
+    show_failures,
+)
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
+from fmn.cli.serve import serve
 from fmn.cli.studies import COMMANDS
 
 if TYPE_CHECKING:
@@ -38,7 +47,7 @@ app = CommandLine(
 )
 weights_app = CommandLine(help="Download pretrained weights of the video backbones.", no_args_is_help=True)
 TRAIN, USE = "1. Train and evaluate", "2. Search and predict"  # panels of the help
-STUDY, BACKBONE = "3. Compare and study", "4. Features and their networks"
+STUDY, BACKBONE = "3. Compare and study", "4. Features and backbones"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
 app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 app.command(rich_help_panel=BACKBONE)(finetune)
@@ -124,14 +133,14 @@ def search(
     clip: Annotated[
         Path | None, typer.Option("--clip", help="Query video file: find utterances.", dir_okay=False)
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Query text: spoken by a voice, then as --speech.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Query text: synthesized, then searched like --speech.")
+    ] = None,
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Compare --text with the words of the clips' sentences instead.")
     ] = False,
-    voices: Annotated[str, typer.Option("--voices", help="Speech engine that speaks --text.")] = "espeak",
-    everything: Annotated[
-        bool, typer.Option("--all", help="Search all of the data set, not only the test manifest.")
-    ] = False,
+    voices: VoicesOption = "espeak",
+    everything: AllOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
 ) -> None:
     """Search for the clips that match a spoken or typed description, or the utterances that match a clip.
@@ -177,6 +186,7 @@ def search(
     _show_search(terminal, result)
 
 
+app.command(rich_help_panel=USE)(serve)
 app.command(rich_help_panel=USE)(predict)
 
 

@@ -30,6 +30,9 @@ RefitOption = Annotated[
     typer.Option("--refit", help="Also train on the validation split (fold 0), once every other choice is made."),
 ]
 
+AllOption = Annotated[bool, typer.Option("--all", help="Search all of the data set, not only the test manifest.")]
+VoicesOption = Annotated[str, typer.Option("--voices", help="Speech engine that speaks typed text.")]
+
 
 class Compute(TypedDict):
     """`ComputeOptions` as keyword arguments."""

@@ -151,8 +151,8 @@ def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
     ]
     head = ("system", *(_column(*column) for column in DIFFERENCES))
     note = (
-        f"In points, with the 95 % interval {values.get('interval', INTERVAL)}; bold where it leaves out zero. "
-        "compare.json and compare.csv have it of every metric and k."
+        f"In points, with the 95 % interval {values.get('interval', INTERVAL)}; bold if it excludes zero. "
+        "compare.json and compare.csv have it for every metric and k."
     )
     return Table(f"Difference to fmn, {name}", head, (rows,), (*footnotes(values), note))
 
@@ -175,11 +175,11 @@ def _costs(values: Mapping[str, Any]) -> Table:
         costs = (_whole(system[key]) for key in ("parameters", "seconds", "cpu_seconds", "tuning_cpu_seconds"))
         rows.append(Row((labeled(name, system), *counts, *costs, _chosen(system["chosen"]))))
     notes.append(
-        "tried: configurations on fold 0, the same budget for every system as far as it has something to tune. "
-        "parameters: learned by gradients. seconds: of one training by the clock, CPU s: of all cores together; "
-        "features are computed once for all. tuning: all configurations that were tried, the winner among them."
+        "tried: configurations on fold 0, the same budget for every system with something to tune. parameters: learned "
+        "by gradients. seconds: wall clock of one training run, CPU s: of all cores; features are computed once for "
+        "all. tuning: all configurations that were tried, including the winner."
     )
-    return Table("What it took", head, (rows,), notes, left=(0, 7))
+    return Table("Cost", head, (rows,), notes, left=(0, 7))
 
 
 def _quoted() -> Table:

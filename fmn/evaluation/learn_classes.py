@@ -24,9 +24,10 @@ from fmn.data.batches import Indices, ItemTensors
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation.evaluate import check_fit
+from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Side
-from fmn.models.new_class_memory import NewClassMemory, NewClassSide, WhitenedMeans
+from fmn.models.new_class_memory import NewClassMemory, NewClassSide
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
@@ -54,6 +55,7 @@ class LearnSummary:
         return {**vars(self), "run": str(self.run)}
 
 
+@encoders_loaded_once()
 def learn_classes(
     run: Path,
     pairs: Path,
@@ -127,19 +129,9 @@ def fitted_memory(
     model: FeatureMemoryNetwork, data: ItemTensors, clips: Indices, utterances: Indices
 ) -> dict[Side, NewClassSide]:
     """The memory without new classes: statistics and class means of the items that the run was fitted to."""
-    memory: dict[Side, NewClassSide] = {}
     found = item_vectors(model, data, clips, utterances)
     classes = data.clip_classes[data.on_device(clips)], data.utterance_classes[data.on_device(utterances)]
-    for side, of_side in zip(SIDES, classes, strict=True):
-        parts = tuple(WhitenedMeans.fit(vectors.float(), of_side) for vectors in found[side])
-        memory[side] = NewClassSide(parts, tuple(part.old[:0] for part in parts), of_side[:0])
-    return memory
-
-
-def with_rows(side: NewClassSide, vectors: Sequence[torch.Tensor], classes: torch.Tensor) -> NewClassSide:
-    """A side that holds the items with these vectors and classes, and no others."""
-    rows = tuple(part.whitened(vector.float()) for part, vector in zip(side.parts, vectors, strict=True))
-    return NewClassSide(side.parts, rows, classes)
+    return {side: NewClassSide.fit(found[side], of_side) for side, of_side in zip(SIDES, classes, strict=True)}
 
 
 def written_memory(
@@ -151,7 +143,7 @@ def written_memory(
     vectors = item_vectors(model, data, *new)
     for side, indices, classes in zip(SIDES, new, (data.clip_classes, data.utterance_classes), strict=True):
         numbers = torch.unique(classes[data.on_device(indices)], return_inverse=True)[1]
-        memorized[side] = with_rows(memory[side], vectors[side], numbers)
+        memorized[side] = memory[side].with_items(vectors[side], numbers)
     return memorized
 
 
@@ -286,7 +278,7 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
         of = torch.tensor([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=torch.int64)
         order = sorted(range(len(every)), key=lambda at: every[at][0])
         at_fresh = data.on_device(np.array(fresh, dtype=np.int64))
-        added = with_rows(held, [vector[at_fresh] for vector in vectors[side]], of)
+        added = held.with_items([vector[at_fresh] for vector in vectors[side]], of)
         joined = (torch.cat([old, new])[order] for old, new in zip(held.rows, added.rows, strict=True))
         sides[side] = NewClassSide(held.parts, tuple(joined), of[order].to(data.device))
         names[side] = tuple(every[at][1] for at in order)

@@ -24,6 +24,7 @@ from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import all_codes, check_fit, notes_of
 from fmn.evaluation.results_table import METRICS
+from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
@@ -52,6 +53,7 @@ class Pictures:
         }
 
 
+@encoders_loaded_once()
 def plot_run(
     run: Path,
     manifest: Path,

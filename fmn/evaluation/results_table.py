@@ -15,18 +15,20 @@ SHORT = {"audio_to_video": "a→v", "video_to_audio": "v→a"}
 METRICS = {"instance_hit": "instance hit", "class_hit": "class hit", "class_recall": "class recall"}
 RELEVANCE = {"instance": "own partner", "class": "its class"}
 WHAT_CHOSEN_ARE = (
-    "percent; binary relevance, ties by expectation. recall: the share of the relevant items that are among the k "
-    "best; hit: any is. A query without an item of its class counts 0, one without a partner does not enter."
+    "percent; binary relevance, ties by expectation. recall: fraction of the relevant items in the top k; hit: any "
+    "relevant item in the top k. A query without an item of its class counts 0, one without a partner is left out."
 )
 WHAT_THEY_ARE = (
-    "instance hit: the query's own partner is among the k best; class hit: any item of its class is; class recall "
-    "(eq. 5): the share of its class's items that are; percent. ceiling: knowing the class and nothing else."
+    "instance hit: the query's own partner is in the top k; class hit: any item of its class is; class recall (eq. 5): "
+    "fraction of the items of its class that are; percent. ceiling: perfect class knowledge and nothing else."
 )
 RANK_IN_CLASS = (
-    "rank in class: where the query's own partner stands among the items of its class, percent: 0 first, 100 last, 50 "
-    "chance. Where it does not differ from 50, instance hit says no more than the class."
+    "rank in class: rank of the query's own partner among the items of its class, percent: 0 first, 100 last, 50 "
+    "chance. If it does not differ from 50, instance hit measures only the class."
 )
-WHAT_INTERVALS_ARE = "In brackets: 95 %, classes and voices (or people) resampled together, of this one training seed."
+WHAT_INTERVALS_ARE = (
+    "In brackets: 95 % intervals from resampling classes and voices (or persons) together; one training seed."
+)
 
 
 def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes: Sequence[str] = ()) -> RichTable:
@@ -138,8 +140,8 @@ def _rank_in_class(found: Mapping[str, Any], block: Mapping[str, Any]) -> str:
 def _no_evidence(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Where a system's rank in class is not to be told from chance."""
     return [
-        f"{system}, {direction_name}: the rank in class is not distinguishable from chance, so its instance hit is no "
-        "evidence of anything but the class."
+        f"{system}, {direction_name}: the rank in class does not differ significantly from chance, so its instance hit "
+        "measures only the class."
         for system, result in results.items()
         for direction, direction_name in DIRECTIONS.items()
         if (interval := result[direction].get("intervals", {}).get("partner_rank"))

@@ -267,7 +267,6 @@ DEMO_VIDEO = VideoFeatureConfig(
     weights="demo",
     sample_fps=12.0,
     window_frames=16,
-    windows=1,
     resize_px=120,
     resize="square",
     crop_px=112,

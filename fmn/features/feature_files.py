@@ -106,7 +106,8 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
         pooling: see ``axes``.
 
     Returns:
-        Their features; an item without one, or with one that is not finite, is a failure.
+        Their features; an item without one, or with one that is not finite, is a failure. Where sequences were pooled,
+        the source says so: they are no longer what the files hold.
 
     Raises:
         InputError: there are no features, or some have another size than the first.
@@ -114,12 +115,16 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     files = open_features(path)
     values: dict[str, Feature] = {}
     failures: dict[str, ToolkitError] = {}
-    first = ""
+    first = how = ""
     for item in items:
-        found = _feature(item, files, axes, pooling)
+        found = _feature(item, files)
         if isinstance(found, ToolkitError):
             failures[item.sha256] = found
             continue
+        if axes == 2 or pooling == "none":
+            found = np.atleast_2d(found)
+        elif found.ndim == 2:
+            found, how = pooled(found, pooling), f", {pooling}"
         first = first or item.sha256
         if found.shape[-1] != values.get(first, found).shape[-1]:
             raise InputError(
@@ -134,8 +139,9 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
         space = about.space if pooling != "max" else ""  # as of `fmn.features.encoding.ClipEncoding`
-        return FeatureSet(dim, values, failures, about.source, 0, about.note, known, about.band, space)
-    return FeatureSet(dim, values, failures, f"files-{files.content[:16]}", 0, f"Features are read from {path.name}.")
+        return FeatureSet(dim, values, failures, about.source + how, 0, about.note, known, about.band, space)
+    source, note = f"files-{files.content[:16]}{how}", f"Features are read from {path.name}."
+    return FeatureSet(dim, values, failures, source, 0, note)
 
 
 def with_layers(found: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
@@ -184,7 +190,8 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
     write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")
 
 
-def _feature(item: Media, files: FeatureFiles, axes: int, pooling: Pooling) -> Feature | ToolkitError:
+def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
+    """The array of an item, [D] or [T, D], or why there is none."""
     names = {item.name, item.sha256} & files.names
     if len(names) != 1:
         return SampleError(
@@ -208,9 +215,7 @@ def _feature(item: Media, files: FeatureFiles, axes: int, pooling: Pooling) -> F
             expected="finite numbers, [D] or [T, D]",
             next_step="compute it again",
         )
-    if axes == 2 or pooling == "none":
-        return np.ascontiguousarray(np.atleast_2d(value))
-    return value if value.ndim == 1 else pooled(value, pooling)
+    return np.ascontiguousarray(value)
 
 
 def _folder(path: Path) -> FeatureFiles:

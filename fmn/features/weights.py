@@ -104,7 +104,7 @@ def published_file(backbone: str, stream: str, folder: Path | None = None) -> Pa
 def download(
     names: Iterable[tuple[str, str]] = tuple(PUBLISHED), folder: Path | None = None, *, progress: Progress = silent
 ) -> list[Path]:
-    """Fetches published weights; goes on where an earlier download stopped; leaves what is there and right alone.
+    """Downloads published weights; an interrupted download resumes; correct files are kept.
 
     Args:
         names: (backbone, stream) pairs, keys of `PUBLISHED`.

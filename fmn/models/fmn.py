@@ -63,7 +63,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         self.dropout = nn.Dropout(model.dropout)
         self.map_video = nn.Linear(video_dim, model.embed_dim)
         self.map_audio = nn.Linear(self.encoder.output_dim, model.embed_dim)
-        self.head: nn.Module = (
+        self.head: HiddenHead | LinearHead = (
             HiddenHead(model.embed_dim, model.head_hidden_size, model.dropout)
             if model.head == "hidden"
             else LinearHead(model.embed_dim)
@@ -150,10 +150,19 @@ class FeatureMemoryNetwork(RetrievalModel):
         logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
 
+    def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
+        """With the head's ``half`` [N, U] and, where the memory is read by shares, ``log_shares`` [N, slots in use]."""
+        with eval_mode(self):
+            mapped = codes["mapped"]
+            codes = {**codes, "half": self.head.get_submodule(side)(mapped * mapped.shape[-1] ** 0.5)}
+            if self.config.memory.read == "softmax" and "log_shares" not in codes:
+                codes["log_shares"] = self._log_shares(side, codes[self.config.memory.space])
+        return codes
+
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: how far the two memories agree on a pair (Max of eq. 3, or the softmax read)."""
         space, memory = self.config.memory.space, self.config.memory
-        if self.attention is not None:
+        if "log_shares" in clips and reduce is None:
             return self.memory.same_slot(clips["log_shares"].exp(), utterances["log_shares"].exp())
         return self.memory.read(
             clips[space],
@@ -169,7 +178,9 @@ class FeatureMemoryNetwork(RetrievalModel):
 
     def s1_matrix(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: logit of S1 of every pair."""
-        return self.s1(clips["mapped"][:, None], utterances["mapped"][None])
+        if "half" not in clips:
+            return self.s1(clips["mapped"][:, None], utterances["mapped"][None])
+        return self.head.joined(clips["half"][:, None], utterances["half"][None])
 
     @property
     def score_is_product(self) -> bool:

@@ -109,11 +109,25 @@ class NewClassSide:
     rows: tuple[Tensor, ...]
     classes: Tensor
 
+    @classmethod
+    def fit(cls, vectors: Sequence[Tensor], classes: Tensor) -> NewClassSide:
+        """A memory without new classes, from the vectors of the N items of the training and their classes [N]."""
+        parts = tuple(WhitenedMeans.fit(part.float(), classes) for part in vectors)
+        return cls(parts, tuple(part.old[:0] for part in parts), classes[:0])
+
+    def with_items(self, vectors: Sequence[Tensor], classes: Tensor) -> NewClassSide:
+        """The memory with n items of new classes, given by their vectors, and no others."""
+        rows = tuple(part.whitened(vector.float()) for part, vector in zip(self.parts, vectors, strict=True))
+        return NewClassSide(self.parts, rows, classes)
+
     def shares(self, vectors: Sequence[Tensor]) -> Tensor:
         """Of N items, given by their vectors, the shares [N, K] of the new classes."""
+        return self.shares_of_all(vectors)[:, len(self.parts[0].old) :]
+
+    def shares_of_all(self, vectors: Sequence[Tensor]) -> Tensor:
+        """Of N items, given by their vectors, the shares [N, C + K] of the old classes and the new ones."""
         cosines = torch.stack([self._cosines(*each) for each in zip(self.parts, self.rows, vectors, strict=True)])
-        old = len(self.parts[0].old)
-        return (cosines.mean(0) / TEMPERATURE).softmax(dim=1)[:, old:]
+        return (cosines.mean(0) / TEMPERATURE).softmax(dim=1)
 
     def _cosines(self, part: WhitenedMeans, rows: Tensor, vectors: Tensor) -> Tensor:
         counts = self.classes.bincount()

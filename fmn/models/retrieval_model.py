@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.learned_layers import LearnedLayers
+from fmn.models.memory import Side
 
 Embeddings = dict[str, Tensor]
 """What a model keeps of N items: tensors [N, …] by name."""
 
 TILE = 256  # clips and utterances a tile of scores has at most
+LEAST_PAIRS = 16_384  # of a tile: with few utterances it has more clips, or there would be many small ones
 FRAMES_AT_ONCE = 32_768  # padded audio frames, or windows, that are encoded together
 
 
@@ -55,6 +57,10 @@ class RetrievalModel(nn.Module, ABC):
     @abstractmethod
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] scores; the higher, the better the two match."""
+
+    def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
+        """Codes with whatever `scores` needs of this side alone: a gallery is asked again and again."""
+        return codes
 
     def check(self, data: ItemTensors) -> None:
         """Refuses features that the system cannot score, before it does (InputError)."""
@@ -107,16 +113,18 @@ def score_matrix(
     model: RetrievalModel, clips: Embeddings, utterances: Embeddings, *, done: Callable[[int, int], None] | None = None
 ) -> Tensor:
     """[N, M] float32 scores on the CPU, computed tile by tile; ``done`` is told how many clips are through."""
-    count = _size(clips)
-    result = torch.empty(count, _size(utterances))
+    count, across = _size(clips), _size(utterances)
+    result = torch.empty(count, across)
+    width = max(1, min(TILE, across))
+    height = max(TILE, LEAST_PAIRS // width)
     with eval_mode(model):
-        for start in range(0, count, TILE):
-            rows = _rows(clips, start)
-            for left in range(0, result.shape[1], TILE):
-                tile = model.scores(rows, _rows(utterances, left))
-                result[start : start + TILE, left : left + TILE] = tile.float().cpu()
+        for start in range(0, count, height):
+            rows = _rows(clips, start, height)
+            for left in range(0, across, width):
+                tile = model.scores(rows, _rows(utterances, left, width))
+                result[start : start + height, left : left + width] = tile.float().cpu()
             if done is not None:
-                done(min(start + TILE, count), count)
+                done(min(start + height, count), count)
     return result
 
 
@@ -132,8 +140,8 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _rows(codes: Embeddings, start: int) -> Embeddings:
-    return {name: tensor[start : start + TILE] for name, tensor in codes.items()}
+def _rows(codes: Embeddings, start: int, count: int) -> Embeddings:
+    return {name: tensor[start : start + count] for name, tensor in codes.items()}
 
 
 def _size(codes: Embeddings) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -21,7 +20,11 @@ class HiddenHead(nn.Module):
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
         """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
-        hidden = torch.relu(self.video(video) + self.audio(audio))
+        return self.joined(self.video(video), self.audio(audio))
+
+    def joined(self, video: Tensor, audio: Tensor) -> Tensor:
+        """The same from the halves [..., U] of the first layer."""
+        hidden = (video + audio).relu_()
         logit: Tensor = self.output(self.dropout(hidden)).squeeze(-1)
         return logit
 
@@ -39,5 +42,10 @@ class LinearHead(nn.Module):
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
         """[..., D], [..., D] (broadcast against each other) → logit of S1 [...]."""
-        both: Tensor = self.video(video) + self.audio(audio)  # [..., 2]: match, no match
+        return self.joined(self.video(video), self.audio(audio))
+
+    @staticmethod
+    def joined(video: Tensor, audio: Tensor) -> Tensor:
+        """The same from what the layer gives of either side [..., 2]."""
+        both = video + audio  # match, no match
         return both[..., 0] - both[..., 1]

@@ -133,7 +133,9 @@ class Gallery:
     """Clips or utterances that are searched.
 
     Attributes:
+        kind: what the queries are.
         rows: those that have features, N of them.
+        features: of the rows. codes: what the run's model keeps of each row.
     """
 
     def __init__(
@@ -163,18 +165,18 @@ class Gallery:
         Raises:
             InputError: none of the rows has features, or features of another size than the run was trained with.
         """
-        self._loaded, self._kind, self._manifest = loaded, kind, manifest
+        self._loaded, self.kind, self._manifest = loaded, kind, manifest
         self._workspace = workspace_of(manifest, root)
         self._device = device
         self._jobs, self._progress = jobs or default_jobs(), progress
         media = [Media(row.sha256, resolve(self._workspace, row.path), row.id) for row in rows]
-        self._features = self._extract(media, is_clip=kind == "speech")
-        self.rows = [row for row in rows if row.sha256 in self._features.values]
+        self.features = self._extract(media, is_clip=kind == "speech")
+        self.rows = [row for row in rows if row.sha256 in self.features.values]
         if not self.rows:
             raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
         self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; what the rows were extracted by is not needed any more
-        self._embeddings = self._encoded_rows()
+        self.codes = self._encoded_rows()
 
     def search(self, query: Path, *, top: int = 10) -> SearchResult:
         """Ranks the rows by how well they match a file.
@@ -182,25 +184,46 @@ class Gallery:
         Raises:
             InputError: the query cannot be read.
         """
-        kind = self._kind
-        asked = Media(sha256_of(query), query, query.name)
-        found = self._extract([asked], is_clip=kind == "clip", networks=self._networks)
-        if error := found.failures.get(asked.sha256):
-            raise InputError(error.found, where=query, expected=f"a file with {kind}", next_step=error.next_step)
-        scores = self._scores(found.values[asked.sha256], joint_space(self._features, found))
-        order = np.argsort(-scores, kind="stable")[:top].tolist()
+        asked, features = self.encode(query)
+        scores = self.scores(asked)[:, 0]
         hits = tuple(
             hit_of(self.rows[index], rank, float(scores[index]), self._sentences)
-            for rank, index in enumerate(order, start=1)
+            for rank, index in enumerate(best_of(scores, top).tolist(), start=1)
         )
-        return SearchResult(str(query), kind, hits, len(self.rows), self._notes(found))
+        return SearchResult(str(query), self.kind, hits, len(self.rows), self.notes(features))
 
-    def _extract(self, media: list[Media], *, is_clip: bool, networks: Networks | None = None) -> FeatureSet:
+    def encode(self, query: Path, *, cache: Path | None = None) -> tuple[Embeddings, FeatureSet]:
+        """The codes of a file, as of one item, and its features.
+
+        Args:
+            query: a sound or a clip, as `kind` says.
+            cache: folder for its features; None: the workspace's.
+
+        Raises:
+            InputError: the query cannot be read.
+        """
+        asked, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
+        found = self._extract([asked], is_clip=is_clip, networks=self._networks, cache=cache)
+        if error := found.failures.get(asked.sha256):
+            raise InputError(error.found, where=query, expected=f"a file with {self.kind}", next_step=error.next_step)
+        space = joint_space(self.features, found)
+        return self._encoded([found.values[asked.sha256]], is_clip=is_clip, space=space), found
+
+    def scores(self, asked: Embeddings) -> NDArray[np.float32]:
+        """[N, Q]: every row with each of Q queries, given by their codes."""
+        clips, utterances = (asked, self.codes) if self.kind == "clip" else (self.codes, asked)
+        with threads(self._loaded.config.training.threads):
+            scores: NDArray[np.float32] = score_matrix(self._loaded.model, clips, utterances).numpy()
+        return scores.T if self.kind == "clip" else scores
+
+    def _extract(
+        self, media: list[Media], *, is_clip: bool, networks: Networks | None = None, cache: Path | None = None
+    ) -> FeatureSet:
         config, extract = self._loaded.config, extract_video if is_clip else extract_audio
         return extract(
             media,
             config.video if is_clip else config.audio,  # type: ignore[arg-type]
-            cache=feature_cache(self._workspace),
+            cache=cache or feature_cache(self._workspace),
             device=str(self._device),
             jobs=self._jobs,
             progress=self._progress,
@@ -211,8 +234,8 @@ class Gallery:
         """The rows' codes; so many features are in memory at once as `ROWS_AT_ONCE` says."""
         parts = []
         for start in range(0, len(self.rows), ROWS_AT_ONCE):
-            features = [self._features.values[row.sha256] for row in self.rows[start : start + ROWS_AT_ONCE]]
-            parts.append(self._encoded(features, is_clip=self._kind == "speech", space=self._features.space))
+            features = [self.features.values[row.sha256] for row in self.rows[start : start + ROWS_AT_ONCE]]
+            parts.append(self._encoded(features, is_clip=self.kind == "speech", space=self.features.space))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool, space: str) -> Embeddings:
@@ -231,27 +254,29 @@ class Gallery:
         check_fit(self._loaded, data)
         encode = encode_all_clips if is_clip else encode_all_utterances
         with threads(self._loaded.config.training.threads):
-            return encode(self._loaded.model, data, np.arange(count))
+            codes = encode(self._loaded.model, data, np.arange(count))
+            return self._loaded.model.for_search("video" if is_clip else "audio", codes)
 
-    def _scores(self, feature: NDArray[np.float32], space: str) -> NDArray[np.float32]:
-        """[N] of a query and each row, which lie in the joint space ``space``, if any."""
-        is_clip = self._kind == "clip"
-        asked = self._encoded([feature], is_clip=is_clip, space=space)
-        clips, utterances = (asked, self._embeddings) if is_clip else (self._embeddings, asked)
-        with threads(self._loaded.config.training.threads):
-            scores: NDArray[np.float32] = score_matrix(self._loaded.model, clips, utterances).flatten().numpy()
-        return scores
-
-    def _notes(self, query: FeatureSet) -> tuple[str, ...]:
-        both = (self._features, query) if self._kind == "speech" else (query, self._features)
+    def notes(self, query: FeatureSet) -> tuple[str, ...]:
+        """What must be said of results with the features of a query."""
+        both = (self.features, query) if self.kind == "speech" else (query, self.features)
         ids = {row.id for row in self.rows}
         return notes_of(
             self._loaded,
             standin_of(self._manifest),
-            ItemIds(ids, set()) if self._kind == "speech" else ItemIds(set(), ids),
+            ItemIds(ids, set()) if self.kind == "speech" else ItemIds(set(), ids),
             (both[0].source, both[1].source),
             tuple(feature.note for feature in both if feature.note),
         )
+
+
+def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:
+    """Indices of the ``top`` highest of N scores, the highest first; of equal ones the first."""
+    candidates: NDArray[np.intp] = np.arange(len(scores))
+    if 0 < top < len(scores):
+        least = np.partition(scores, len(scores) - top)[len(scores) - top]
+        candidates = np.flatnonzero(~(scores < least))
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:top]
 
 
 def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float, sentences: Mapping[str, str]) -> Hit:

@@ -47,10 +47,28 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
             expected="a voice that speaks the query",
             next_step="choose another engine with --voices, or search by words: --by-words",
         )
-    raw, wav = folder / "spoken.wav", folder / "query.wav"
+    raw = folder / "spoken.wav"
     chosen.speak(text, voices[0], path=raw, seed=0)
-    write_utterance(raw, wav, limits=Limits(), settings=Finish())
+    wav, _ = finish_query(raw, folder)
     return wav, f"The text was spoken by {chosen.name}'s voice {voices[0].id}, and searched as speech."
+
+
+def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """A spoken query as an utterance of a data set: judged and finished by the same rules.
+
+    Args:
+        sound: in any format that FFmpeg reads.
+        folder: where the wav goes.
+
+    Returns:
+        The wav, and what is doubtful about the sound.
+
+    Raises:
+        SampleError: it cannot be decoded, or it is refused: silent, too short, too long, clipped.
+    """
+    wav = folder / "query.wav"
+    written = write_utterance(sound, wav, limits=Limits(), settings=Finish())
+    return wav, tuple(written.quality["warnings"])
 
 
 def search_words(

@@ -172,7 +172,10 @@ class Trainer:
         manifest: train.jsonl.
         folder: holds the runs, under ``trained``.
         bench: the items, with features.
-        root, device, jobs, progress: as of `fmn.training.train.train`.
+        root: this and what follows as of `fmn.training.train.train`.
+        device: where it trains.
+        jobs: workers of the feature extraction.
+        progress: is told how far it is.
     """
 
     def __init__(

@@ -1,13 +1,14 @@
-"""The rivals of FMN's memory of new classes: nearest class mean of vectors that are there anyway.
+"""Baselines of FMN's memory of new classes: nearest class mean of vectors that are there anyway.
 
 Clips and utterances are each compared with the means of all classes, old and new, by a softmax over cosines; a pair's
-score is the probability that both are of one class. The temperature is the one under which the old classes of fold 0
-are the likeliest, of either side.
+score is the probability that both are of one class. Plain means are of standardized vectors, under the temperature with
+which the old classes of fold 0 are the likeliest, of either side. Whitened means are given what FMN's memory has
+(`fmn.models.new_class_memory`): a second kind of vector for each item, the whitening and its temperature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,31 +18,34 @@ from torch.nn import functional
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.two_classifiers import TwoClassifiers
+from fmn.models.new_class_memory import NewClassSide, segment_means
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all_clips, encode_all_utterances
 
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
-Vectors = tuple[Callable[[Tensor], Tensor], Callable[[Sequences], Tensor]]
-"""What makes the vectors of clips [N, Dv] and of utterances."""
+Vectors = tuple[Callable[[Tensor], tuple[Tensor, ...]], Callable[[Sequences], tuple[Tensor, ...]]]
+"""What makes the vectors of clips, each [N, D], and of utterances."""
 
 
 class ClassMeans(RetrievalModel):
     """Nearest class mean on either side.
 
     Args:
-        vectors: `hidden_layers` of a trained network, or `RAW`.
+        vectors: `hidden_layers` of a trained network, or `RAW`; of whitened means `hidden_and_raw`, or `SEGMENTS`.
+        whitened: whether the means are those of FMN's memory. Else items have one vector each.
     """
 
-    def __init__(self, vectors: Vectors) -> None:
+    def __init__(self, vectors: Vectors, *, whitened: bool = False) -> None:
         super().__init__()
         self.of_clips, self.of_utterances = vectors
+        self.shares_of = _whitened_shares if whitened else _plain_shares
 
     def encode_clips(self, video: Tensor) -> Embeddings:
-        """[N, Dv] → ``vectors`` [N, D]."""
-        return {"vectors": self.of_clips(video)}
+        """[N, Dv] → each kind of vector [N, D], numbered."""
+        return _numbered(self.of_clips(video))
 
     def encode_utterances(self, audio: Sequences) -> Embeddings:
-        """M sequences → ``vectors`` [M, E]."""
-        return {"vectors": self.of_utterances(audio)}
+        """M sequences → each kind of vector [M, E], numbered."""
+        return _numbered(self.of_utterances(audio))
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] of items whose ``shares`` of the classes are known (`with_shares`)."""
@@ -67,17 +71,36 @@ class ClassMeans(RetrievalModel):
             (encode_all_clips, data.clip_classes, old[0], new[0], asked[0]),
             (encode_all_utterances, data.utterance_classes, old[1], new[1], asked[1]),
         ):
-            vectors = [encode(self, data, part)["vectors"] for part in indices]
-            found.append({"shares": _shares(vectors, [classes[data.on_device(part)] for part in indices])})
+            vectors = [list(encode(self, data, part).values()) for part in indices]
+            found.append({"shares": self.shares_of(vectors, [classes[data.on_device(part)] for part in indices])})
         return found[0], found[1]
 
 
 def hidden_layers(model: TwoClassifiers) -> Vectors:
     """The last hidden vectors of the two classifiers."""
-    return lambda video: model.clips.hidden(model.clips.standardized(video)), model.utterances.encoder
+    return lambda video: (_clip_layer(model, video),), lambda audio: (model.utterances.encoder(audio),)
 
 
-RAW: Vectors = (lambda video: video, lambda audio: _time_mean(audio))
+def hidden_and_raw(model: TwoClassifiers) -> Vectors:
+    """The same, beside the clip's features and the means of the quarters of the utterance."""
+    return (
+        lambda video: (video, _clip_layer(model, video)),
+        lambda audio: (model.utterances.encoder(audio), segment_means(audio)),
+    )
+
+
+RAW: Vectors = (lambda video: (video,), lambda audio: (_time_mean(audio),))
+SEGMENTS: Vectors = (lambda video: (video,), lambda audio: (segment_means(audio),))
+"""The clip's features, and the means of the quarters of the utterance: what FMN's memory has without a network."""
+
+
+def _clip_layer(model: TwoClassifiers, video: Tensor) -> Tensor:
+    hidden: Tensor = model.clips.hidden(model.clips.standardized(video))
+    return hidden
+
+
+def _numbered(vectors: tuple[Tensor, ...]) -> Embeddings:
+    return {str(number): part for number, part in enumerate(vectors)}
 
 
 def _time_mean(audio: Sequences) -> Tensor:
@@ -85,11 +108,18 @@ def _time_mean(audio: Sequences) -> Tensor:
     return torch.where(inside, audio.frames, 0.0).sum(1) / audio.lengths[:, None]
 
 
-def _shares(vectors: list[Tensor], classes: list[Tensor]) -> Tensor:
+def _whitened_shares(vectors: list[list[Tensor]], classes: list[Tensor]) -> Tensor:
+    """As `_plain_shares`, by the memory of new classes."""
+    old, new, asked = vectors
+    numbers = torch.unique(classes[1], return_inverse=True)[1]
+    return NewClassSide.fit(old, classes[0]).with_items(new, numbers).shares_of_all(asked)
+
+
+def _plain_shares(vectors: Sequence[Sequence[Tensor]], classes: list[Tensor]) -> Tensor:
     """Of the vectors asked for, the last of (old, new, asked), shares of all classes: the old ones come first."""
-    old = vectors[0]
-    mean, scale = old.mean(0), old.std(0, correction=0).clamp(min=1e-6)
-    rows = [(part - mean) / scale for part in vectors]
+    rows = [part for (part,) in vectors]
+    mean, scale = rows[0].mean(0), rows[0].std(0, correction=0).clamp(min=1e-6)
+    rows = [(part - mean) / scale for part in rows]
     means, names = [], []
     for part, of in zip(rows[:2], classes[:2], strict=True):
         for name in np.unique(of.cpu().numpy()).tolist():

@@ -38,9 +38,18 @@ from fmn.models.retrieval_model import (
     score_matrix,
 )
 from fmn.studies.ablate import harness_of, notes_of_harness, run_name
-from fmn.studies.class_means import RAW, ClassMeans, hidden_layers
+from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
-from fmn.studies.new_classes_table import HIDDEN, KINDS, RAW_MEANS, UNMAPPED, leads, new_classes_text
+from fmn.studies.new_classes_table import (
+    HIDDEN,
+    KINDS,
+    RAW_MEANS,
+    UNMAPPED,
+    WHITENED_HIDDEN,
+    WHITENED_RAW,
+    leads,
+    new_classes_text,
+)
 from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, reformed
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
@@ -54,8 +63,8 @@ NOTES = (
     "written' leaves the rule out. The memories got room for them. memory alone: the score is their agreement.",
     "unmapped memory: what fmn learn writes. class means: of all classes, in the hidden layers of two_classifiers that "
     "were trained on the same pairs, or of the features themselves. Leads: 95 % intervals over draws of classes.",
-    "These rivals are not whitened, and hear the mean over time. On two real corpora, rivals that were given the "
-    "whitening and the quarters of the utterance, as the memory has them, were level with it: docs/paper.md.",
+    "whitened: class means, given what the unmapped memory has: the whitening and its temperature, the features beside "
+    "the hidden layers, the quarters of the utterance. The lead of the memory over these is what the network adds.",
 )
 
 
@@ -118,12 +127,12 @@ def learn_new_classes(
         run = folder / "trained" / f"{fewer.stem}-{run_name(own)}"
         workspace = workspace_of(manifest, root)
         train(fewer, own, run, root=workspace, device=device, jobs=jobs, progress=progress)
-        rival = folder / "trained" / f"{run.name}-two_classifiers"
+        baseline = folder / "trained" / f"{run.name}-two_classifiers"
         classifiers = with_values(own, {"system": "two_classifiers"})
-        train(fewer, classifiers, rival, root=workspace, device=device, jobs=jobs, progress=progress)
+        train(fewer, classifiers, baseline, root=workspace, device=device, jobs=jobs, progress=progress)
         with threads(config.training.threads):
             trial = _Trial(run, bench, held)
-            for name, row in [*trial.rows(pairs), *trial.rows_of_rivals(pairs, rival)]:
+            for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
                 found.setdefault(name, []).append(row)
     progress("new classes", seeds, seeds)
     values = {
@@ -180,19 +189,25 @@ class _Trial:
                     found.append((name, self._figures(self._in_form(grown, form), written, len(shown))))
         return found
 
-    def rows_of_rivals(self, pairs: Sequence[int], rival: Path) -> list[tuple[str, dict[str, Any]]]:
-        """FMN with the memory of unmapped features (`fmn learn`), and the nearest class mean of two kinds of vectors.
+    def rows_of_baselines(self, pairs: Sequence[int], baseline: Path) -> list[tuple[str, dict[str, Any]]]:
+        """FMN with the memory of unmapped features (`fmn learn`), and its baselines (`fmn.studies.class_means`).
 
         Args:
             pairs: numbers of pairs of each new class.
-            rival: a run of two_classifiers without the new classes.
+            baseline: a run of two_classifiers without the new classes.
         """
         data, parts, model = self.bench.prepared.data, self.bench.parts, self.model
         asked = parts.validation_clips, parts.validation_utterances
         old = self.old_clips, self.old_utterances
-        classifiers = load_run(rival, data.device).model
+        classifiers = load_run(baseline, data.device).model
         assert isinstance(classifiers, TwoClassifiers)
         reads = model.config.model.score not in ("s1", "cosine", "distance")
+        baselines = {
+            HIDDEN: ClassMeans(hidden_layers(classifiers)),
+            RAW_MEANS: ClassMeans(RAW),
+            WHITENED_HIDDEN: ClassMeans(hidden_and_raw(classifiers), whitened=True),
+            WHITENED_RAW: ClassMeans(SEGMENTS, whitened=True),
+        }
         found = []
         for count in pairs:
             new = self._pairs(count)
@@ -203,10 +218,9 @@ class _Trial:
                 codes = encoded_fold_0(model, self.bench)
                 found.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
                 model.new_classes = None
-            for name, vectors in ((HIDDEN, hidden_layers(classifiers)), (RAW_MEANS, RAW)):
-                rivals = ClassMeans(vectors).eval()
-                codes = rivals.with_shares(data, old, shown, asked)
-                found.append((prefix + name, self._figures(rivals, len(new), len(new), codes)))
+            for name, means in baselines.items():
+                codes = means.eval().with_shares(data, old, shown, asked)
+                found.append((prefix + name, self._figures(means, len(new), len(new), codes)))
         return found
 
     def _settle(self) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 UNMAPPED, HIDDEN, RAW_MEANS = "unmapped memory", "class means of two_classifiers", "class means of raw features"
+WHITENED_HIDDEN, WHITENED_RAW = "whitened two_classifiers", "whitened raw features"
+BASELINES = (HIDDEN, RAW_MEANS, WHITENED_HIDDEN, WHITENED_RAW)
 KINDS = {"new": "queries of the new classes", "old": "queries of the other classes"}
 
 
@@ -58,7 +60,7 @@ def new_classes_text(values: Mapping[str, Any]) -> str:
 
 
 def leads(rows: Mapping[str, Sequence[Mapping[str, Any]]], pairs: Sequence[int]) -> list[str]:
-    """How far the unmapped memory is ahead of its rivals on the new classes: a sentence for each number of pairs.
+    """How far the unmapped memory is ahead of each baseline on the new classes, and what it costs the others.
 
     Args:
         rows: by name, the figures of every draw, in the same order.
@@ -69,15 +71,17 @@ def leads(rows: Mapping[str, Sequence[Mapping[str, Any]]], pairs: Sequence[int])
         prefix = f"{count} pair{'s' * (count > 1)}, "
         if prefix + UNMAPPED not in rows:
             continue
-        own, *others = (
-            np.array([np.mean([block["class_map"] for block in row["new"].values()]) for row in rows[prefix + name]])
-            for name in (UNMAPPED, HIDDEN, RAW_MEANS)
-        )
-        against = "; ".join(
-            f"{name} {_interval(own - other)}" for name, other in zip((HIDDEN, RAW_MEANS), others, strict=True)
-        )
-        found.append(f"{prefix}class mAP of new classes, both ways, {UNMAPPED} less: {against}.")
+        own = _class_map(rows[prefix + UNMAPPED], "new")
+        against = (f"{name} {_interval(own - _class_map(rows[prefix + name], 'new'))}" for name in BASELINES)
+        found.append(f"{prefix}class mAP of new classes, both ways, {UNMAPPED} less: {'; '.join(against)}.")
+        change = _class_map(rows[prefix + UNMAPPED], "old") - _class_map(rows["before"], "old")
+        found.append(f"{prefix}class mAP of the other classes, {UNMAPPED} less before: {_interval(change)}.")
     return found
+
+
+def _class_map(rows: Sequence[Mapping[str, Any]], kind: str) -> NDArray[np.float64]:
+    """Of each draw the mean of both directions."""
+    return np.array([np.mean([block["class_map"] for block in row[kind].values()]) for row in rows])
 
 
 def _interval(differences: NDArray[np.float64]) -> str:

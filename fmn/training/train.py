@@ -82,7 +82,7 @@ def train(
     resume: bool = False,
     progress: Progress = silent,
 ) -> RunSummary:
-    """Trains ``config.system`` on a manifest into the folder ``run``; goes on where an earlier call was stopped.
+    """Trains ``config.system`` on a manifest into the folder ``run``; resumes an interrupted run.
 
     The checkpoint gets the weights of the epoch with the best mean average precision on fold 0, both directions
     averaged. Fold 0 is not fitted; its items join the memories at the very end. With ``training.refit`` it is fitted

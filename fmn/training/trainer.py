@@ -63,7 +63,7 @@ class TrainingLoop:
         figures = {name: float(value) for name, value in sums.items()}  # the one wait for the device in an epoch
         if not all(torch.isfinite(torch.tensor(value)) for value in figures.values()):
             raise ToolkitError(
-                f"The loss is not a number any more: {figures}",
+                f"The loss is NaN or infinite: {figures}",
                 where=f"epoch {number}",
                 expected="finite losses",
                 next_step="lower training.learning_rate or training.max_grad_norm (--set), or leave out bf16; "

@@ -1,9 +1,8 @@
-"""Real recordings through the whole chain: gestures in folders, words of real speakers, split by person and voice."""
+"""Recordings through the whole chain: motions in folders, a spoken word for each, split by person and voice."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -15,14 +14,11 @@ from dataset_tools.cli.main import app as data_app
 from dataset_tools.manifests import SplitPairRow, read_rows
 from fmn.cli.main import app as fmn_app
 
-GESTURES = {"crank": "bed", "stop": "bird", "ready": "cat", "move": "dog"}
-"""A gesture, and the word that stands for it."""
+NAMES = ("one", "two", "three", "four")
+"""Of a motion, and of the word that stands for it."""
 TAKES = 3
 
-REAL = Path(os.environ.get("FMN_TEST_DATA") or ".") / "real"
-pytestmark = pytest.mark.skipif(
-    not (REAL / "video_pose").is_dir(), reason="FMN_TEST_DATA is not set: it has the real recordings"
-)
+pytestmark = pytest.mark.real_data
 
 
 def _run(app: object, *arguments: object) -> Result:
@@ -31,22 +27,22 @@ def _run(app: object, *arguments: object) -> Result:
     return done
 
 
-def test_gestures_and_words_of_real_people_train_and_are_evaluated(tmp_path: Path) -> None:
+def test_motions_and_words_train_and_are_evaluated(tmp_path: Path, real_data: Path) -> None:
     clips, spoken, place = tmp_path / "clips", tmp_path / "spoken", tmp_path / "workspace"
-    for gesture, word in GESTURES.items():
-        (clips / gesture).mkdir(parents=True)
+    for name in NAMES:
+        (clips / name).mkdir(parents=True)
         for person in range(1, 6):
             for take in range(1, TAKES + 1):
-                shutil.copy(REAL / "video_pose" / gesture / f"p{person}_{take}.mp4", clips / gesture)
-        shutil.copytree(REAL / "speech_en" / word, spoken / f"show_{gesture}")
+                shutil.copy(real_data / "motions" / name / f"p{person}_{take}.mp4", clips / name)
+        shutil.copytree(real_data / "words" / name, spoken / f"show_{name}")
     classes = place / "annotations" / "classes.yaml"
     _run(data_app, "classes", "-w", place, "--from", clips, "-o", classes)
     _run(data_app, "build", "-w", place, "--annotations", clips, "--person", r"^(p\d)_", "--no-speech")
     said = _run(data_app, "speech", "import", spoken, "-w", place).output
-    assert f"{10 * len(GESTURES)} recordings are new" in said
+    assert f"{10 * len(NAMES)} recordings are new" in said
     _run(data_app, "pairs", "-w", place, "--split", "person")
     train, test = (list(read_rows(place / "manifests" / f"{side}.jsonl", SplitPairRow)) for side in ("train", "test"))
-    assert {row.label.id for row in train} == {row.label.id for row in test} == {f"show_{name}" for name in GESTURES}
+    assert {row.label.id for row in train} == {row.label.id for row in test} == {f"show_{name}" for name in NAMES}
     for who in (lambda row: row.clip.person, lambda row: row.utterance.voice):
         assert not {who(row) for row in train} & {who(row) for row in test}
     run = place / "runs" / "real"

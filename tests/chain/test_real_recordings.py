@@ -31,7 +31,7 @@ def workspace(real_corpus: Path, real_data: Path, run: Callable, tmp_path_factor
     assert built.code == 0, built.out + built.err
     assert built.json["clips"] == built.json["utterances"] == 3 * PER_CLASS
     assert built.json["stand_in"] is None
-    voices = real_data / "speech" / "librivox"
+    voices = real_data / "speech" / "people"
     recordings = place / "incoming" / "cut_carrot_knife"
     recordings.mkdir(parents=True)
     for number, wav in enumerate(sorted(voices.glob("*.wav"))[:3]):

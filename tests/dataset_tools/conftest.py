@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -265,12 +264,3 @@ def read_numbers() -> Callable[[Path], list[int]]:
             return [read_number(frame.to_ndarray(format="gray")) for frame in container.decode(video=0)]
 
     return read
-
-
-@pytest.fixture
-def real_data() -> Path:
-    """The folder of real recordings."""
-    folder = os.environ.get("FMN_TEST_DATA")
-    if not folder:
-        pytest.skip("FMN_TEST_DATA is not set: it points to the real recordings")
-    return Path(folder)

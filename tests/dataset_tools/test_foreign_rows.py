@@ -55,13 +55,16 @@ READERS: dict[type[Row], Callable[[Path], object]] = {ReviewRow: read_reviews, L
 def row_types() -> list[type[Row]]:
     """Every kind of row that the toolkit has: of all its modules, so that a new one is among them."""
     for module in pkgutil.walk_packages(dataset_tools.__path__, "dataset_tools."):
-        if module.name != "dataset_tools.exports.mteb_task":  # lies beside an export, whose files it reads
+        if module.name != "dataset_tools.exports.formats.mteb_task":  # lies beside an export, whose files it reads
             importlib.import_module(module.name)
 
     def below(kind: type[Row]) -> Iterator[type[Row]]:
         for one in kind.__subclasses__():
             yield from below(one)
-            if one.__module__.startswith("dataset_tools.") and one.__struct_config__.tag not in (None, one.__name__):
+            tag = one.__struct_config__.tag
+            if one.__name__.startswith("_"):  # some fields of another kind; cards.py forms no path of them
+                continue
+            if one.__module__.startswith("dataset_tools.") and tag not in (None, one.__name__):
                 yield one
 
     return sorted(set(below(Row)), key=lambda kind: kind.__name__)

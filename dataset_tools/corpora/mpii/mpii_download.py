@@ -106,7 +106,7 @@ def download_corpus(
     timeout_s: float = TIMEOUT_S,
     progress: Progress = silent,
 ) -> DownloadSummary:
-    """Downloads and unpacks the parts into ``root``; goes on where it stopped, and leaves alone what is there.
+    """Downloads and unpacks the parts into ``root``; resumes, and keeps what is there.
 
     Args:
         root: the corpus' folder, for ``--mpii``.

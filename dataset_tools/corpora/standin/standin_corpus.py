@@ -183,7 +183,7 @@ def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
         raise StoppedError(
             f"{len(failures)} of {len(tasks)} videos could not be written; the first: {failures[0].found}",
             where=failures[0].where,
-            next_step="run the same command again: it goes on where it stopped",
+            next_step="run the same command again to resume",
         )
     return len(missing)
 

@@ -1,19 +1,17 @@
 "use strict";
-// The page of the recording booth. Samples come from the microphone as they are (no echo cancelling, no gain control),
-// go up as a 16-bit wav, and are judged by the server, by the same rules as every other utterance.
+// The page of the recording booth. Takes of the microphone (microphone.js) go up as wav files, and are judged by the server,
+// by the same rules as every other utterance.
 
 const $ = (id) => document.getElementById(id);
 const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29, BATCH = 5, RENEWED_MS = 60_000;
 const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the right one?"], [/too short|no sound in it/, "Too short. Press space, speak, then press space again."],
   [/too long/, "Too long."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."], [/quiet/, "Rather quiet. Come closer to the microphone."],
   [/noisy/, "Rather noisy. Is there a quieter place?"]];
-const WORKLET = `registerProcessor("samples", class extends AudioWorkletProcessor {
-  process(inputs) { if (inputs[0][0]) this.port.postMessage({ at: currentFrame, data: inputs[0][0].slice() }); return true; } });`;
 
 let voice = localStorage.getItem("voice") || "", who = localStorage.getItem("who") || "";
 let batch = [];  // takes that are not kept yet, in order: {clip, sentence, sound, text, kind}
 const skipped = new Set();
-let lines = [], place = 0, opening = null, context = null, parts = null, first = 0, last = 0, take = null, busy = false, starting = false;
+let lines = [], place = 0, take = null, busy = false, starting = false;
 
 async function ask(path, options) {
   const answer = await fetch(path, options).catch(() => {
@@ -66,7 +64,7 @@ function button(text, action, label) {
 
 const recordingOf = (clip) => `recordings/${encodeURIComponent(clip)}?voice=${encodeURIComponent(voice)}`;
 
-function listenTo(url) { if (parts === null && !busy) { play(url); $("playback").play(); } }
+function listenTo(url) { if (!microphone.recording && !busy) { play(url); $("playback").play(); } }
 
 function mode(name) {  // what is seen: speak, reasons or review
   $("speak").hidden = name === "review"; $("review").hidden = name !== "review";
@@ -104,7 +102,7 @@ function play(url) {
 }
 
 function buttons() {
-  const recording = parts !== null;
+  const recording = microphone.recording;
   $("record").classList.toggle("on", recording);
   $("record").firstChild.textContent = recording ? "Stop" : "Record";
   $("listen").disabled = !$("playback").src || recording;
@@ -120,58 +118,27 @@ function buttons() {
 
 function say(text, kind) { $("said").textContent = text; $("said").className = kind; }
 
-function microphone() {  // asked once, however often: each context would add its samples to the take
-  opening ??= openMicrophone().catch((error) => { opening = null; throw error; });
-  return opening.then(() => context.resume());
-}
-
-function noMicrophone(error) {
-  const denied = error.name === "NotAllowedError" ? " Allow it by the sign at the left of the page's address, then reload the page." : "";
-  say(`No microphone: ${error.message}.${denied}`, "bad");
-}
-
-async function openMicrophone() {
-  const stream = await navigator.mediaDevices.getUserMedia({
-    audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-  const fresh = new AudioContext();
-  await fresh.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
-  context = fresh;
-  const node = new AudioWorkletNode(context, "samples");
-  let held = 0;
-  node.port.onmessage = ({ data: { at, data } }) => {
-    let peak = 0;
-    for (const value of data) peak = Math.max(peak, Math.abs(value));
-    held = Math.max(peak, held * 0.96);
-    const db = 20 * Math.log10(Math.max(held, 1e-4));
-    $("level").style.width = `${Math.max(0, (db + 60) / 60 * 100)}%`;
-    $("level").className = held >= CLIPPED ? "high" : db < QUIET_DB ? "low" : "";
-    if (parts === null) return;
-    if (!parts.length) first = at;
-    last = at + data.length; parts.push(data);
-    const now = `Recording… speak, then press space. ${Math.floor(parts.length * data.length / context.sampleRate)} s`;
-    if ($("said").textContent !== now) say(now, "bad");
-    if (parts.length * data.length > LONGEST_S * context.sampleRate) stop();
-  };
-  context.createMediaStreamSource(stream).connect(node);
-}
+const microphone = new Microphone({ longest_s: LONGEST_S, onfull: () => stop(), onlevel(held, seconds) {
+  const db = 20 * Math.log10(Math.max(held, 1e-4));
+  $("level").style.width = `${Math.max(0, (db + 60) / 60 * 100)}%`;
+  $("level").className = held >= CLIPPED ? "high" : db < QUIET_DB ? "low" : "";
+  const now = `Recording… speak, then press space. ${Math.floor(seconds)} s`;
+  if (microphone.recording && $("said").textContent !== now) say(now, "bad");
+} });
 
 async function start() {
-  if (parts !== null || busy || starting || !lines[place]) return;
+  if (microphone.recording || busy || starting || !lines[place]) return;
   starting = true; say("Waiting for the microphone…", "");
-  try { await microphone(); } catch (error) { noMicrophone(error); return; } finally { starting = false; }
+  try { await microphone.open(); } catch (error) { say(noMicrophone(error), "bad"); return; } finally { starting = false; }
   take = null; $("playback").pause(); play(null);
-  parts = [];
+  microphone.start();
   say("Recording… speak, then press space.", "bad"); buttons();
 }
 
 async function stop() {
-  if (parts === null) return;
-  const sound = wav(parts, context.sampleRate);
-  const length = parts.reduce((sum, one) => sum + one.length, 0), off = Math.abs(length - (last - first)) / context.sampleRate;
-  parts = null;
-  if (off > 0.1 + 0.1 * length / context.sampleRate) {  // by the clock of the sound card
-    say("Please once more: parts of the sound were lost, or came twice.", "bad"); buttons(); return;
-  }
+  if (!microphone.recording) return;
+  const { sound, lost } = microphone.stop();
+  if (lost) { say("Please once more: parts of the sound were lost, or came twice.", "bad"); buttons(); return; }
   busy = true; say("Listening…", ""); buttons();
   take = { sound, usable: false };
   play(URL.createObjectURL(sound));
@@ -245,26 +212,12 @@ async function forward() {  // to the next line that is not recorded, round the 
 }
 
 const back = () => go(round(Math.min(place, lines.length), -1));
-const again = (clip) => { if (parts === null && !busy) go([lines.findIndex((line) => line.clip === clip)]); };
+const again = (clip) => { if (!microphone.recording && !busy) go([lines.findIndex((line) => line.clip === clip)]); };
 
 async function skip(reason) {
   skipped.add(lines[place].clip);
   await ask(`api/skips${on(lines[place].clip)}`, { method: "POST", body: JSON.stringify({ reason }) }).catch(() => {});
   await forward();
-}
-
-function wav(chunks, rate) {
-  const length = chunks.reduce((sum, one) => sum + one.length, 0), view = new DataView(new ArrayBuffer(44 + 2 * length));
-  const text = (at, letters) => [...letters].forEach((letter, index) => view.setUint8(at + index, letter.charCodeAt(0)));
-  text(0, "RIFF"); view.setUint32(4, 36 + 2 * length, true); text(8, "WAVEfmt "); view.setUint32(16, 16, true);
-  view.setUint16(20, 1, true); view.setUint16(22, 1, true); view.setUint32(24, rate, true);
-  view.setUint32(28, 2 * rate, true); view.setUint16(32, 2, true); view.setUint16(34, 16, true);
-  text(36, "data"); view.setUint32(40, 2 * length, true);
-  let at = 44;
-  for (const one of chunks) for (const value of one) {
-    view.setInt16(at, Math.max(-32768, Math.min(32767, Math.round(value * 32767))), true); at += 2;
-  }
-  return new Blob([view], { type: "audio/wav" });
 }
 
 $("welcome").addEventListener("submit", async (event) => {
@@ -286,7 +239,7 @@ $("welcome").addEventListener("submit", async (event) => {
 });
 $("leave").addEventListener("click", () => { localStorage.clear(); location.reload(); });
 addEventListener("beforeunload", (event) => { if (batch.length || (take && take.usable)) event.preventDefault(); });  // not kept yet
-for (const [id, action] of Object.entries({ record: () => (parts === null ? start() : stop()), listen: () => $("playback").play(),
+for (const [id, action] of Object.entries({ record: () => (microphone.recording ? stop() : start()), listen: () => $("playback").play(),
   again: start, next, back, skip: () => mode("reasons"), stay: () => mode("speak"), look: review, keep, more: forward }))
   $(id).addEventListener("click", () => { $(id).blur(); action(); });
 for (const reason of document.querySelectorAll("[data-reason]")) reason.addEventListener("click", () => skip(reason.dataset.reason));
@@ -312,7 +265,7 @@ async function enter() {
   await load();
   if ($("booth").hidden) return;
   place = -1; await forward();
-  microphone().catch(noMicrophone);
+  microphone.open().catch((error) => say(noMicrophone(error), "bad"));
 }
 $("all").open = matchMedia("(min-width: 48rem)").matches;
 enter().catch((error) => { $("welcome").hidden = false; $("refused").textContent = error.message; });

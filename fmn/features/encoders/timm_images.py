@@ -34,7 +34,10 @@ class TimmImages:
             InputError: there is no such model, or its weights are not there or do not fit.
         """
         timm = library("timm")
-        self._use(timm, _load(timm, argument), device, _licence_in(argument))
+        model = _load(timm, argument)
+        self._use(timm, model, device, _licence_in(argument))
+        is_folder = Path(argument).expanduser().is_dir()
+        self.name = f"timm:{_architecture(model) if is_folder else argument.partition('@')[0]}"
 
     def _use(self, timm: Any, model: Any, device: str, licence: str) -> None:
         """Takes a loaded model; ``licence`` counts where timm states none."""
@@ -42,12 +45,10 @@ class TimmImages:
         classes = getattr(model, "num_classes", 0)
         if classes:  # what is left is what the classifier would have been given
             model.reset_classifier(0)
-        architecture = model.pretrained_cfg.get("architecture") or type(model).__name__
-        self.name = f"timm:{architecture}"
         self.licence = model.pretrained_cfg.get("license") or licence
         self.size_px = int(settings["input_size"][1])
         self.source = source_of(
-            self.name,
+            f"timm:{_architecture(model)}",
             weights_digest(model.state_dict()),
             ("timm",),
             size_px=self.size_px,
@@ -70,6 +71,10 @@ class TimmImages:
             rows.append(self._model((pixels - self._mean) / self._std).float().cpu())
         found: NDArray[np.float32] = torch.cat(rows).numpy()
         return found
+
+
+def _architecture(model: Any) -> str:
+    return model.pretrained_cfg.get("architecture") or type(model).__name__
 
 
 def _load(timm: Any, argument: str) -> Any:

@@ -20,6 +20,7 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.speech.booth.skips import Skips
 
 
 def verdict(place: Workspace) -> tuple[int, str]:
@@ -41,6 +42,11 @@ def test_a_data_set_as_the_toolkit_writes_it_is_safe(dataset: Workspace) -> None
     assert code == 0
     assert "safe to use" in said
     assert "8 media files" in said
+
+
+def test_skips_of_the_booth_are_part_of_a_data_set(dataset: Workspace) -> None:
+    Skips(dataset.annotations / "skips.jsonl").add("s08-d20_000041-000080", "He cuts a carrot.", "pronunciation")
+    assert check_untrusted(dataset.root, jobs=2).problems == ()
 
 
 def test_nothing_is_written(dataset: Workspace) -> None:

@@ -130,7 +130,7 @@ def test_hundreds_of_slow_connections_keep_nobody_out(tmp_path: Path, certificat
 
 def test_nobody_is_kept_out_by_those_who_know_the_secret_and_dawdle(tmp_path: Path) -> None:
     with running(tmp_path / "kept", wait_s=1.0) as (address, said):
-        header = f"POST {address.path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n".encode()
+        header = f"POST {address.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n".encode()
         uploads = [connected(address) for _ in range(30)]
         for connection in uploads:
             connection.sendall(header + b"slow")
@@ -145,7 +145,7 @@ def test_nobody_is_kept_out_by_those_who_know_the_secret_and_dawdle(tmp_path: Pa
 
 def test_those_who_are_in_are_not_put_out_for_those_who_wait(tmp_path: Path) -> None:
     with running(tmp_path / "kept") as (address, _), connected(address) as upload:
-        upload.sendall(f"POST {address.path} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345".encode())
+        upload.sendall(f"POST {address.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345".encode())
         slow = [connected(address) for _ in range(150)]
         time.sleep(0.5)
         upload.sendall(b"67890")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,15 +16,6 @@ from dataset_tools.classes.triplets import ClassFile
 @pytest.fixture(scope="session")
 def classes() -> ClassFile:
     return load_classes()
-
-
-@pytest.fixture(scope="session")
-def real_speech() -> Path:
-    """The folder of human recordings."""
-    root = os.environ.get("FMN_TEST_DATA")
-    if not root:
-        pytest.skip("FMN_TEST_DATA is not set: no real recordings")
-    return Path(root) / "speech"
 
 
 @pytest.fixture

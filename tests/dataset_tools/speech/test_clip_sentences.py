@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,11 +69,8 @@ def test_a_persons_english_sentence_is_not_spoken_in_chinese(
 
 
 @pytest.mark.real_data
-def test_real_sentences(classes: ClassFile, make_clip: Callable[..., ClipRow]) -> None:
-    root = os.environ.get("FMN_TEST_DATA")
-    if not root:
-        pytest.skip("FMN_TEST_DATA is not set: no TACoS")
-    spans = read_sentences(Path(root) / "tacos")
+def test_real_sentences(classes: ClassFile, make_clip: Callable[..., ClipRow], real_data: Path) -> None:
+    spans = read_sentences(real_data / "tacos")
     sequence, start, text = next(
         (sequence, start, text)
         for sequence, rows in spans.spans.items()

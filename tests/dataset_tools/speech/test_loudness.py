@@ -64,9 +64,9 @@ def test_against_pyloudnorm(sample_rate_hz: int, seed: int) -> None:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("name", ["cards/005.wav", "librivox/sense_and_sensibility_01_austen_64kb-0870.wav"])
+@pytest.mark.parametrize("name", ["cards", "people"])
 def test_real_speech_against_ffmpeg(real_speech: Path, name: str) -> None:
-    path = real_speech / name
+    path = sorted((real_speech / name).glob("*.wav"))[0]
     run = subprocess.run(
         [get_ffmpeg_exe(), "-nostats", "-i", path, "-filter_complex", "ebur128", "-f", "null", "-"],
         capture_output=True,

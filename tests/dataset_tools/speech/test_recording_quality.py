@@ -121,7 +121,7 @@ def test_as_a_manifest_has_it(sine: Sine) -> None:
 @pytest.mark.real_data
 def test_real_speech_is_accepted_without_doubt(real_speech: Path) -> None:
     files = [file for file in sorted(real_speech.rglob("*")) if file.suffix in (".wav", ".flac")]
-    assert len(files) == 11
+    assert len(files) > 10
     for file in files:
         quality = measure(decode(file))
         assert judge(quality, Limits(), where=str(file)) == ()
@@ -131,7 +131,7 @@ def test_real_speech_is_accepted_without_doubt(real_speech: Path) -> None:
 
 @pytest.mark.real_data
 def test_real_speech_that_is_spoilt_is_doubted(real_speech: Path) -> None:
-    sound = decode(real_speech / "librivox" / "sense_and_sensibility_01_austen_64kb-0870.wav")
+    sound = decode(sorted((real_speech / "people").glob("*.wav"))[0])
     noise = np.random.default_rng(0).normal(0, 0.05, sound.samples.shape)
     clean = sound.samples
     spoilt = {

@@ -35,7 +35,7 @@ def transcripts_of(folder: Path) -> dict[Path, str]:
 
 
 def test_real_sentences_are_told_from_others(real_speech: Path) -> None:
-    said = transcripts_of(real_speech / "librivox") | transcripts_of(real_speech / "cards")
+    said = transcripts_of(real_speech / "readings") | transcripts_of(real_speech / "cards")
     assert len(said) == 10
     right, swapped = [], []
     for path, text in said.items():
@@ -73,7 +73,7 @@ def test_words_that_no_dictionary_has() -> None:
 def recorded(real_speech: Path, tmp_path: Path, make_utterance: Callable[..., UtteranceRow]) -> Workspace:
     """Ten recordings of people as utterances; two of them say each other's sentence."""
     place = Workspace(tmp_path / "data")
-    said = transcripts_of(real_speech / "librivox") | transcripts_of(real_speech / "cards")
+    said = transcripts_of(real_speech / "readings") | transcripts_of(real_speech / "cards")
     texts = list(said.values())
     texts[0], texts[4] = texts[4], texts[0]
     rows = []

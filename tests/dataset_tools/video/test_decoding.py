@@ -264,12 +264,7 @@ def test_the_rate_is_the_true_one(write_video: Callable[..., Path], tmp_path: Pa
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     "name",
-    [
-        "decord__flipping_a_pancake.mkv",
-        "decord__unordered.mov",
-        "decord__video_90.mov",
-        "mmaction2__test.avi",
-    ],
+    ["sound.mkv", "reordered.mov", "rotated.mov", "action.avi"],
 )
 def test_real_recordings_are_decoded_as_ffmpeg_shows_them(name: str, real_data: Path) -> None:
     """Every frame alone is, to rounding, what the ffmpeg program puts out as that frame."""
@@ -295,7 +290,7 @@ def test_real_recordings_are_decoded_as_ffmpeg_shows_them(name: str, real_data: 
 
 @pytest.mark.real_data
 def test_a_damaged_real_recording_gives_what_is_whole_and_fails_the_rest(real_data: Path) -> None:
-    with SourceVideo(real_data / "video" / "decord__corrupted.mp4") as video:
+    with SourceVideo(real_data / "video" / "damaged.mp4") as video:
         assert video.index.frames == 50
         assert len(list(video.pictures(1, 20, 64))) == 20
         with pytest.raises(SampleError, match=r"damaged after frame 2\d"):

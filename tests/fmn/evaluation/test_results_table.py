@@ -92,8 +92,8 @@ def test_an_instance_hit_that_is_no_evidence_is_said() -> None:
     found["fmn"]["video_to_audio"] |= {"partner_rank": 40.0, "intervals": {"partner_rank": [35.0, 45.0]}}
     text = " ".join(shown(results_table(found, title="a run")).split())
     assert "49.0 [45–53]" in text
-    assert "fmn, audio → video: the rank in class is not distinguishable from chance" in text
-    assert "fmn, video → audio: the rank in class is not" not in text
+    assert "fmn, audio → video: the rank in class does not differ significantly from chance" in text
+    assert "fmn, video → audio: the rank in class does not" not in text
 
 
 def test_titles_and_notes_stand_around_the_table() -> None:

@@ -73,9 +73,10 @@ def test_the_digest_is_the_same_in_another_process() -> None:
 
 def test_what_came_later_changes_no_digest_while_it_is_not_used() -> None:
     # Written down before there were encoders: features that were cached then are found again.
-    assert (DEMO_VIDEO.digest, PAPER_VIDEO.digest) == ("9d09acd6f60fd600", "a38e77a664cc1fdf")
+    one_window = replace(DEMO_VIDEO, windows=1)  # as the preset had it then
+    assert (one_window.digest, PAPER_VIDEO.digest) == ("9d09acd6f60fd600", "a38e77a664cc1fdf")
     assert (DEMO_AUDIO.digest, PAPER_AUDIO.digest) == ("561d6ffd4c301ff6", "561d6ffd4c301ff6")
-    assert one_frame(DEMO_VIDEO).digest == "b0ade07c941134ac"
+    assert one_frame(one_window).digest == "b0ade07c941134ac"
     later = {"encoder", "features", "pooling", "layer"}
     assert not later & (decisive(DEMO_VIDEO).keys() | decisive(DEMO_AUDIO).keys())
     assert {field.name for field in fields(DEMO_VIDEO)} - later == decisive(DEMO_VIDEO).keys()

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from dataset_tools.core.errors import InputError
-from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO
+from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO, Pooling
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.feature_files import load_feature_files, save_feature_files
 from fmn.features.media import FeatureSet, Media
 
 ITEMS = [Media(f"{number}" * 64, Path("never read"), f"s0{number}-d01") for number in range(3)]
 Arrays = dict[str, NDArray[np.float32]]
+POOLINGS: tuple[Pooling, ...] = ("mean", "max", "none")
 
 
 def arrays(*shape: int) -> Arrays:
@@ -76,7 +77,7 @@ def test_every_form_gives_vectors_of_clips_and_sequences_of_utterances(
     other = write(tmp_path / "vectors", arrays(4))
     found = load_feature_files(ITEMS, other, axes=2)
     assert {value.shape for value in found.values.values()} == {(1, 4)}
-    assert found.source != audio.source == video.source
+    assert len({feature.source for feature in (found, audio, video, largest)}) == 4  # nothing of them is the same
 
 
 def test_what_is_missing_or_not_finite_is_named_and_one_size_is_asked_for(tmp_path: Path) -> None:
@@ -113,6 +114,21 @@ def test_an_export_keeps_its_source_until_a_file_is_changed(tmp_path: Path) -> N
     (tmp_path / "video" / "features.json").write_text(json.dumps({"schema": "another"}))
     with pytest.raises(InputError, match="cannot be read"):
         load_feature_files(ITEMS, tmp_path / "video", axes=1)
+
+
+def test_windows_that_are_pooled_when_an_export_is_read_have_a_source_of_their_own(tmp_path: Path) -> None:
+    windows = dict(zip((item.sha256 for item in ITEMS), arrays(5, 4).values(), strict=True))
+    save_feature_files(tmp_path / "none", FeatureSet(4, windows, {}, "video-0123"))
+    sources = {
+        pooling: load_feature_files(ITEMS, tmp_path / "none", axes=1, pooling=pooling).source for pooling in POOLINGS
+    }
+    assert sources["none"] == "video-0123"
+    assert len(set(sources.values())) == 3
+    pooled = {key: value.mean(axis=0) for key, value in windows.items()}
+    save_feature_files(tmp_path / "mean", FeatureSet(4, pooled, {}, "video-4567"))
+    assert {load_feature_files(ITEMS, tmp_path / "mean", axes=1, pooling=one).source for one in POOLINGS} == {
+        "video-4567"
+    }
 
 
 def test_features_go_with_nothing_that_they_cannot_follow() -> None:

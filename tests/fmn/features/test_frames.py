@@ -73,7 +73,7 @@ def test_areas_are_averaged(write_video: Callable[..., Path]) -> None:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("name", ["decord__flipping_a_pancake.mkv", "mmaction2__test.avi", "decord__unordered.mov"])
+@pytest.mark.parametrize("name", ["sound.mkv", "action.avi", "reordered.mov"])
 def test_real_videos_give_the_frames_that_ffmpeg_gives(real_data: Path, name: str) -> None:
     path = real_data / "video" / name
     frames, _ = read_frames(path, every, resize_px=40)
@@ -84,7 +84,7 @@ def test_real_videos_give_the_frames_that_ffmpeg_gives(real_data: Path, name: st
 
 @pytest.mark.real_data
 def test_a_rotated_video_stands_upright(real_data: Path) -> None:
-    path = real_data / "video" / "decord__video_90.mov"
+    path = real_data / "video" / "rotated.mov"
     frames, _ = read_frames(path, every, resize_px=64)
     expected = ffmpeg_frames(path, *frames.shape[1:3])
     assert frames.shape[1] > frames.shape[2]  # stored lying on its side
@@ -95,7 +95,7 @@ def test_a_rotated_video_stands_upright(real_data: Path) -> None:
 @pytest.mark.real_data
 def test_a_damaged_file_is_a_sample_error(real_data: Path) -> None:
     with pytest.raises(SampleError, match="cannot be decoded"):
-        read_frames(real_data / "video" / "decord__corrupted.mp4", every, resize_px=40)
+        read_frames(real_data / "video" / "damaged.mp4", every, resize_px=40)
 
 
 def test_a_cut_off_file_gives_the_frames_before_the_cut(

@@ -51,6 +51,7 @@ def made() -> tuple[ItemTensors, list[np.ndarray], list[np.ndarray]]:
 
 def test_scores_in_tiles_are_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fmn.models.retrieval_model, "TILE", 4)
+    monkeypatch.setattr(fmn.models.retrieval_model, "LEAST_PAIRS", 16)
     monkeypatch.setattr(fmn.models.retrieval_model, "FRAMES_AT_ONCE", 60)
     data, video, audio = made()
     model = Sums().train()
@@ -70,6 +71,11 @@ def test_scores_in_tiles_are_the_scores(monkeypatch: pytest.MonkeyPatch) -> None
     assert max(count * steps for count, steps in model.batches) <= 60
     assert done == [(4, 6), (6, 6)]
     assert model.training
+    model.tiles.clear()
+    one = encode_all_utterances(model, data, utterances[:1])
+    scores = score_matrix(model, encode_all_clips(model, data, clips), one)
+    np.testing.assert_allclose(scores.numpy(), expected[:, :1], atol=1e-4)
+    assert len(model.tiles) == 1  # for one utterance more clips at once
 
 
 def test_codes_come_back_in_the_order_asked_for() -> None:

@@ -19,7 +19,15 @@ from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.studies.held_out_classes import manifest_without
 from fmn.studies.new_classes import _Trial, learn_new_classes
-from fmn.studies.new_classes_table import HIDDEN, RAW_MEANS, UNMAPPED, leads, new_classes_table, new_classes_text
+from fmn.studies.new_classes_table import (
+    BASELINES,
+    HIDDEN,
+    RAW_MEANS,
+    UNMAPPED,
+    leads,
+    new_classes_table,
+    new_classes_text,
+)
 from fmn.studies.validation_harness import ValidationHarness
 from fmn.training.checkpoint import load_config, load_run
 from fmn.training.run_state import read_run_state
@@ -104,7 +112,7 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small:
     assert sorted(systems) == ["fmn", "fmn", "two_classifiers", "two_classifiers"]
     rows = {row["what"]: row for row in values["rows"]}
     for count in ("1 pair", "2 pairs"):
-        names = [f"{count}, {name}" for name in (UNMAPPED, HIDDEN, RAW_MEANS)]
+        names = [f"{count}, {name}" for name in (UNMAPPED, *BASELINES)]
         own, *others = (np.mean([block["class_map"] for block in rows[name]["new"].values()]) for name in names)
         told = next(note for note in values["notes"] if note.startswith(f"{count}, class mAP"))
         for name, other in zip(names[1:], others, strict=True):
@@ -150,15 +158,20 @@ def test_the_command_refuses_pairs_that_are_no_numbers(workspace: Path, monkeypa
 
 
 def test_a_lead_is_the_mean_over_draws_with_the_interval_of_students_t() -> None:
-    def figures(*values: float) -> list[dict[str, Any]]:
-        return [{"new": {way: {"class_map": value} for way in ("a", "b")}} for value in values]
+    def figures(*values: float, old: tuple[float, ...] = (80, 80, 80)) -> list[dict[str, Any]]:
+        return [
+            {kind: {way: {"class_map": value} for way in ("a", "b")} for kind, value in (("new", new), ("old", was))}
+            for new, was in zip(values, old, strict=True)
+        ]
 
     rows = {
-        f"5 pairs, {UNMAPPED}": figures(50, 54, 58),
+        "before": figures(0, 0, 0),
+        f"5 pairs, {UNMAPPED}": figures(50, 54, 58, old=(79, 78, 80)),
+        **{f"5 pairs, {name}": figures(10, 10, 10) for name in BASELINES},
         f"5 pairs, {HIDDEN}": figures(47, 50, 53),
-        f"5 pairs, {RAW_MEANS}": figures(10, 10, 10),
     }
-    # differences 3, 4, 5: sd 1, and t of 2 degrees of freedom is 4.303; 40, 44, 48: sd 4
-    (told,) = leads(rows, [1, 5])
-    assert f"{HIDDEN} +4.0 [+1.5, +6.5]" in told
-    assert f"{RAW_MEANS} +44.0 [+34.1, +53.9]" in told
+    # differences 3, 4, 5: sd 1, and t of 2 degrees of freedom is 4.303; 40, 44, 48: sd 4; −1, −2, 0: sd 1
+    ahead, cost = leads(rows, [1, 5])
+    assert f"{HIDDEN} +4.0 [+1.5, +6.5]" in ahead
+    assert f"{RAW_MEANS} +44.0 [+34.1, +53.9]" in ahead
+    assert f"{UNMAPPED} less before: -1.0 [-3.5, +1.5]" in cost

@@ -194,8 +194,11 @@ class ClassifierCorrelationModel(CorrelationModel):
     """One whose utterances are vectors of FMN's Bi-LSTM, trained to tell the class in the same run.
 
     Args:
-        config: of the Bi-LSTM. video_dim, audio_dim: of a clip's feature and of an audio frame.
-        ridge, dims: of the analysis.
+        config: of the Bi-LSTM.
+        video_dim: of a clip's feature.
+        audio_dim: of an audio frame.
+        ridge: of the analysis.
+        dims: of the analysis.
     """
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int, *, ridge: float, dims: int) -> None:

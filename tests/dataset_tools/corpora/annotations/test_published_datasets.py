@@ -121,6 +121,7 @@ def test_wrong_content_is_refused_with_its_place(content: object, found: str, tm
     assert caught.value.where == str(path)
 
 
+@pytest.mark.real_data
 def test_epic_kitchens_as_published(real_data: Path) -> None:
     """Against the csv module and the clock by hand: all 200 rows."""
     path = real_data / "formats" / "epic_100_validation_200.csv"

@@ -228,8 +228,10 @@ def test_takes_are_reviewed_by_keyboard_before_any_is_kept(
         page.get_by_role("button", name="Discard: I cut the carrot.").press("Enter")
         expect(page.locator("#takes li")).to_have_count(1)
         page.get_by_role("button", name="Record again: She washes an apple.").press("Enter")
+        expect(page.locator("#speak")).to_be_visible()  # the hidden sentence has this text before
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         page.keyboard.press("r")
+        expect(page.locator("#review")).to_be_visible()
         page.keyboard.press("Enter")
         expect(page.locator("#total")).to_have_text("1 of 2 sentences recorded, 1 by you")
         expect(page.locator("#whole")).to_have_text("By class: 1 of 2 complete")

@@ -171,16 +171,25 @@ def test_whatever_is_sent_is_answered_in_order_and_nothing_is_given_away(
         clip = next(read_rows(workspace.manifests / "clips.jsonl", ClipRow)).id
 
         def post(where: str, body: bytes, *headers: str) -> bytes:
-            lines = [f"POST /{secret}/api/{where} HTTP/1.1", "Host: a", "Connection: close", *headers]
+            lines = [f"POST /{secret}/api/{where} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
             lines.append(f"Content-Length: {len(body)}")
             return raw_answer(host, port, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
 
         plain = "Content-Type: application/json"
         speaker = b'{"name": "Ann", "agreed": true}'
         sent = {
-            "no path": (404, raw_answer(host, port, b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")),
-            "connect": (404, raw_answer(host, port, b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")),
-            "a strange secret": (404, raw_answer(host, port, b"GET /%ff%ed%a0%80/ HTTP/1.1\r\nHost: a\r\n\r\n")),
+            "no path": (
+                404,
+                raw_answer(host, port, b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+            ),
+            "connect": (
+                404,
+                raw_answer(host, port, b"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+            ),
+            "a strange secret": (
+                404,
+                raw_answer(host, port, b"GET /%ff%ed%a0%80/ HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            ),
             "no HTTP": (400, raw_answer(host, port, f"GET /{secret}/ nonsense\r\n\r\n".encode())),
             "a long header": (400, raw_answer(host, port, b"GET / HTTP/1.1\r\nA: " + b"a" * 20_000 + b"\r\n\r\n")),
             "expects": (417, post("check", b"x", "Expect: tea")),

@@ -37,6 +37,7 @@ def test_the_systems_of_the_comparison_are_there() -> None:
         assert system.summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "fmn"])
 def test_a_system_is_trained_gone_on_with_and_evaluated(name: str, workspace: Path, small: Config) -> None:
     manifest, test = workspace / "manifests" / "train.jsonl", workspace / "manifests" / "test.jsonl"

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors import safe_open
 from torch.nn import functional
 from typer.testing import CliRunner, Result
@@ -230,3 +231,17 @@ def test_a_joint_encoder_of_a_package(here: Path) -> None:
         result = run("train", TRAIN, "--model", "zero_shot", "--run", here / "other", *encoders(*sides))
         assert result.exit_code == 2, result.output
         assert message in " ".join(result.output.split())
+
+
+def test_plots_of_zero_shot_and_of_fmn_on_joint_features(joint: dict[str, Path], here: Path) -> None:
+    small = ("model.hidden_size=8", "model.embed_dim=8", "memory.score_threshold=0.0", "training.pairs_per_epoch=64")
+    settings = [part for setting in small for part in ("--set", setting)]
+    sides = encoders(f"pe_av:{joint['pe_av']}", f"pe_av:{joint['pe_av']}")
+    for model, own in (("zero_shot", []), ("fmn", ["slots.png"])):  # zero_shot has no memories
+        folder = here / "runs" / model
+        done("train", TRAIN, "--model", model, "--epochs", 1, "--run", folder, *sides, *settings)
+        files = [Path(path) for path in done("plot", folder)["files"]]
+        assert [path.name for path in files] == ["training.png", "recall.png", "confusion.png", *own]
+        for path in files:
+            with Image.open(path) as picture:
+                assert np.asarray(picture.convert("L")).std() > 10, f"{path} is empty"

@@ -43,15 +43,20 @@ def test_its_library_loads_the_cuts(workspace: Workspace, manifest: Manifest, tm
             found.add(cut.id)
         assert {one.id for one in recordings} == {one.id for one in supervisions} == {cut.id for cut in cuts}
     assert found == set(rows)
+    pairs = [json.loads(line) for path in out.glob("pairs-*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    assert sorted((row["clip"], row["utterance"]) for row in pairs) == sorted(
+        (row["clip"], row["utterance"]) for row in manifest(workspace, "pairs")
+    )
 
 
-def test_without_media_there_are_supervisions_alone(
+def test_without_media_there_are_supervisions_and_pairs(
     workspace: Workspace, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lhotse = pytest.importorskip("lhotse")
     monkeypatch.setattr("dataset_tools.exports.exporting.make_recipe", lambda *_: None)  # of builds, not of a fixture
     export_dataset(workspace, "lhotse", tmp_path / "out", with_media=False)
     names = {path.name for path in (tmp_path / "out").iterdir()} - {"README.md", "SHA256SUMS", "export.json"}
-    assert names == {"supervisions-train.jsonl.gz", "supervisions-test.jsonl.gz"}
-    said = [one for name in names for one in lhotse.SupervisionSet.from_file(tmp_path / "out" / name)]
+    supervisions = {"supervisions-train.jsonl.gz", "supervisions-test.jsonl.gz"}
+    assert names == supervisions | {"pairs-train.jsonl", "pairs-test.jsonl", "pairs-neither.jsonl"}
+    said = [one for name in supervisions for one in lhotse.SupervisionSet.from_file(tmp_path / "out" / name)]
     assert {one.id: one.text for one in said} == {row["id"]: row["text"] for row in manifest(workspace, "utterances")}

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from dataset_tools.core.files import sha256_of
-from dataset_tools.exports import csv_tables, facts_in_words
+from dataset_tools.exports import facts_in_words
 from dataset_tools.exports.dataset_facts import DatasetFacts
 from dataset_tools.exports.exported_rows import TABLES, ExportedRows, TableName
+from dataset_tools.exports.formats import csv_tables
+from dataset_tools.exports.formats.table_columns import COLUMNS
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.exports.table_columns import COLUMNS
 
 _CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
 _TYPES = {str: "sc:Text", int: "sc:Integer", float: "sc:Float", bool: "sc:Boolean"}
@@ -47,7 +48,7 @@ _CONTEXT: Mapping[str, Any] = {
 
 
 def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> None:
-    """Write the tables and the media as `dataset_tools.exports.csv_tables` does, then what describes them."""
+    """Write the tables and the media as `dataset_tools.exports.formats.csv_tables` does, then what describes them."""
     assert options.facts is not None
     csv_tables.write(rows, output, options)
     described = {

@@ -14,10 +14,10 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.exports.exported_rows import TABLES, ExportedRow, ExportedRows, TableName
+from dataset_tools.exports.formats.sharding import shards
+from dataset_tools.exports.formats.table_columns import COLUMNS
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.exports.sharding import shards
-from dataset_tools.exports.table_columns import COLUMNS
 
 MEDIA_FEATURES: Mapping[TableName, tuple[str, dict[str, Any]]] = {
     "clips": ("video", {"_type": "Video"}),

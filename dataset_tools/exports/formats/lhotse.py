@@ -1,4 +1,4 @@
-"""Lhotse: recordings, supervisions and cuts of the utterances, for each split, with the wav files beside them.
+"""Lhotse: recordings, supervisions and cuts of the utterances, for each split, with the wav files beside them; pairs.
 
 ``CutSet.from_file("DIR/cuts-train.jsonl.gz").with_recording_path_prefix("DIR")`` loads them: paths are relative to the
 folder. ``custom`` of a supervision has the other columns of the utterance: class, clip, split, fold, …
@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 
 from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows
+from dataset_tools.exports.formats.pairs_jsonl import add_pairs
+from dataset_tools.exports.formats.table_columns import COLUMNS
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.exports.table_columns import COLUMNS
 from dataset_tools.manifests import UtteranceRow
 
 _OWN_FIELDS = {"id", "text", "language", "voice", "sample_rate_hz", "duration_s"}
@@ -28,13 +29,14 @@ _Described = Callable[[UtteranceRow, ExportedRow], dict[str, Any]]
 
 
 def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:
-    """Write the manifests and the files; without media the supervisions alone: recordings and cuts name files."""
+    """Write manifests, pairs and files; without media neither recordings nor cuts: they name files."""
     manifests: dict[str, _Described] = {"supervisions": _supervision}
     if rows.with_media:
         manifests = {"recordings": _recording, "supervisions": _supervision, "cuts": _cut}
     for name, described in manifests.items():
         for split in rows.counts["utterances"]:
             output.add(f"{name}-{split}.jsonl.gz", partial(_write, rows, split, described))
+    add_pairs(rows, output)
     if not rows.with_media:
         return
     for one in rows.rows("utterances"):

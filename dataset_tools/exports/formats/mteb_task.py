@@ -1,6 +1,6 @@
 """MTEB retrieval tasks of an exported data set: clips by speech (audio to video), speech by clips (video to audio).
 
-`dataset_tools.exports.mteb` puts this file into the export, where it needs nothing of the toolkit::
+`dataset_tools.exports.formats.mteb` puts this file into the export, where it needs nothing of the toolkit::
 
     sys.path.insert(0, "DIR")
     from mteb_task import TASKS

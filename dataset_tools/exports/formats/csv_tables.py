@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from dataset_tools.exports.exported_rows import TABLES, ExportedRows, TableName
+from dataset_tools.exports.formats.table_columns import COLUMNS
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.exports.table_columns import COLUMNS
 
 
 def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:

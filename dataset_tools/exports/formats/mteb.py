@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.exports import huggingface
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
+from dataset_tools.exports.formats import huggingface
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions

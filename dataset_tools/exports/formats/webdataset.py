@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from dataset_tools.exports.exported_rows import ExportedRow, ExportedRows, TableName
-from dataset_tools.exports.item_sides import Split
+from dataset_tools.exports.formats.pairs_jsonl import add_pairs
+from dataset_tools.exports.formats.sharding import shards
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.exports.sharding import shards
 
 _TAR_END_BYTES = tarfile.RECORDSIZE  # what a closed archive has at most after its last member
 
@@ -33,8 +33,7 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> N
             most_bytes = options.shard_bytes - _TAR_END_BYTES
             for number, samples in shards(rows.rows(table, split), partial(_size_bytes, rows), most_bytes):
                 output.add(f"{table}-{split}-{number:06d}.tar", partial(_write_shard, rows, samples))
-    for split in rows.counts["pairs"]:
-        output.add(f"pairs-{split}.jsonl", partial(_write_pairs, rows, split))
+    add_pairs(rows, output)
 
 
 def _size_bytes(rows: ExportedRows, one: ExportedRow) -> int:
@@ -76,10 +75,3 @@ def _described(one: ExportedRow) -> bytes:
     row.pop("path", None)
     label = {"id": one.row.class_id} if one.label is None else msgspec.to_builtins(one.label)
     return msgspec.json.encode({**row, "class": label, "split": one.split, "fold": one.fold})
-
-
-def _write_pairs(rows: ExportedRows, split: Split, path: Path) -> None:
-    with path.open("wb") as file:
-        for one in rows.rows("pairs", split):
-            row = {**msgspec.to_builtins(one.row), "split": one.split, "fold": one.fold}
-            file.write(msgspec.json.encode(row) + b"\n")

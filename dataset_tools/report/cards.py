@@ -1,0 +1,235 @@
+"""Sample cards: every sample of a data set with all that is known of it, also those that failed or were left out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+
+from dataset_tools.core.jsonl import Row
+from dataset_tools.core.ledger import LedgerRow, read_ledger
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.agreement import disagreement
+from dataset_tools.decisions.journal import ReviewRow, Shown, read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import content_of, decide, outcome, votes_by_item
+from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
+from dataset_tools.speech.transcripts import transcript_warnings
+
+Status = Literal["ok", "failed", "skipped"]
+Split = Literal["train", "test", "both", "neither"]
+_SIDES: tuple[Literal["train", "test"], ...] = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What annotators say of a clip or an utterance, as it is now.
+
+    Attributes:
+        verdict: of the decision that counts, also of one that no build has followed yet; or None.
+        votes: annotators by what they decided: ``accept``, ``accept as wash_apple``.
+        disagreement: the share of pairs of annotators that decided differently; None below two annotators.
+    """
+
+    verdict: str | None = None
+    votes: tuple[tuple[str, int], ...] = ()
+    disagreement: float | None = None
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An utterance of a card: its row, what annotators say of it, and the doubts about its sound and its sentence."""
+
+    row: UtteranceRow
+    judgment: Judgment
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sample: a clip with its utterances, an utterance of a class alone, or what is not there and why.
+
+    Attributes:
+        id: of the clip, of the utterance, or of the sample in the ledger, without its kind.
+        status: ``ok``; ``failed``: something of it should be there and is not; ``skipped``: left out for a reason.
+        class_id, person: None where they are not known.
+        clip: of clips.jsonl, or None.
+        path: of the mp4, relative to the workspace; also of a sample that was left out, where its file is there still.
+        judgment: on the clip.
+        sentence: of a clip that was left out: the description that annotators saw.
+        utterances: sorted by id. split: where its pairs are. problems: what the ledger says of what is not there.
+    """
+
+    id: str
+    status: Status
+    class_id: str | None
+    person: str | None
+    clip: ClipRow | None = None
+    path: str | None = None
+    judgment: Judgment = Judgment()
+    sentence: str | None = None
+    utterances: tuple[Spoken, ...] = ()
+    split: Split = "neither"
+    problems: tuple[LedgerRow, ...] = ()
+
+    @property
+    def disagreement(self) -> float | None:
+        """The largest one, on the clip or an utterance; None where nothing was judged twice."""
+        judged = (self.judgment, *(one.judgment for one in self.utterances))
+        return max((one.disagreement for one in judged if one.disagreement is not None), default=None)
+
+
+def read_cards(workspace: Workspace, clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> list[Card]:
+    """The cards of a data set, sorted by id: reads what is known of its rows beside the manifests.
+
+    Args:
+        workspace: where the data set is.
+        clips: rows of clips.jsonl.
+        utterances: rows of utterances.jsonl.
+
+    Raises:
+        ManifestError: the ledger, reviews.jsonl, transcripts.jsonl, train.jsonl or test.jsonl cannot be read.
+    """
+    return make_cards(
+        clips,
+        utterances,
+        read_ledger(workspace.ledger),
+        read_reviews(reviews_path(workspace)),
+        read_splits(workspace),
+        doubts=transcript_warnings(workspace, utterances),
+        files={path.stem for path in workspace.clips.glob("*.mp4")},
+    )
+
+
+def make_cards(
+    clips: Sequence[ClipRow],
+    utterances: Iterable[UtteranceRow],
+    ledger: Mapping[str, LedgerRow],
+    reviews: Sequence[ReviewRow],
+    splits: Mapping[str, Split],
+    *,
+    doubts: Mapping[str, str],
+    files: Container[str],
+) -> list[Card]:
+    """The cards of a data set, sorted by id.
+
+    Args:
+        clips: rows of clips.jsonl.
+        utterances: rows of utterances.jsonl.
+        ledger: by id.
+        reviews: rows of reviews.jsonl.
+        splits: of clips and utterances, by id, where there are pairs.
+        doubts: whether an utterance says its sentence, by id.
+        files: ids of the clips whose mp4 is there.
+    """
+    judge_clip, judge_utterance = _Judge(reviews, "clip"), _Judge(reviews, "utterance")
+    cards = {
+        clip.id: Card(
+            clip.id,
+            "ok",
+            clip.class_id,
+            clip.person,
+            clip,
+            clip.path,
+            judge_clip.judge(clip.id, {clip.sha256, content_of(clip)}, clip.review),
+            split=splits.get(clip.id, "neither"),
+        )
+        for clip in clips
+    }
+    of_clip: dict[str, list[Spoken]] = defaultdict(list)
+    for row in sorted(utterances, key=lambda row: row.id):
+        said = (*row.quality.get("warnings", ()), *([doubts[row.id]] if row.id in doubts else ()))
+        spoken = Spoken(row, judge_utterance.judge(row.id, {row.sha256}, row.review), said)
+        if row.clip in cards:
+            of_clip[row.clip].append(spoken)
+        else:
+            split = splits.get(row.id, "neither")
+            cards[row.id] = Card(row.id, "ok", row.class_id, None, utterances=(spoken,), split=split)
+    for clip_id, group in of_clip.items():
+        cards[clip_id] = replace(cards[clip_id], utterances=tuple(group))
+    person_of = {f"{clip.person}-{clip.dish}": clip.person for clip in clips}
+    for lost in ledger.values():
+        if lost.status == "ok":
+            continue
+        name = lost.id.partition("/")[2]
+        owner = _known_start(name, cards)  # of an utterance, a recording or a copy: the clip that its name begins with
+        if owner is not None:
+            status: Status = "failed" if "failed" in (cards[owner].status, lost.status) else lost.status
+            cards[owner] = replace(cards[owner], status=status, problems=(*cards[owner].problems, lost))
+            continue
+        sample = name.rpartition("#")[0] or name
+        judgment, shown = judge_clip.judge_left_out(sample)
+        cards[name] = Card(
+            name,
+            lost.status,
+            None if shown is None else shown.class_id,
+            person_of.get(_known_start(sample, person_of) or ""),
+            path=f"clips/{sample}.mp4" if sample in files else None,
+            judgment=judgment,
+            sentence=None if shown is None else shown.sentence,
+            problems=(lost,),
+        )
+    return [card for _, card in sorted(cards.items())]
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+class _PairItems(Row, frozen=True, kw_only=True, tag=SplitPairRow.__struct_config__.tag):
+    """Of a row of train.jsonl or test.jsonl the ids only: the rest of its two kilobytes is not decoded."""
+
+    clip: _Named
+    utterance: _Named
+
+
+def read_splits(workspace: Workspace) -> dict[str, Split]:
+    """Where the pairs of each clip and utterance are, by id; empty where no pairs were made.
+
+    Raises:
+        ManifestError: train.jsonl or test.jsonl cannot be read.
+    """
+    splits: dict[str, Split] = {}
+    for side in _SIDES:
+        path = workspace.manifests / f"{side}.jsonl"
+        rows = read_rows(path, _PairItems) if path.is_file() else ()
+        for item in {one.id for row in rows for one in (row.clip, row.utterance)}:
+            splits[item] = "both" if item in splits else side
+    return splits
+
+
+class _Judge:
+    """The decisions on clips, or on utterances."""
+
+    def __init__(self, reviews: Sequence[ReviewRow], item: Literal["clip", "utterance"]) -> None:
+        self._decisions, self._votes = decide(reviews, item), votes_by_item(reviews, item)
+
+    def judge(self, name: str, contents: Collection[str], review: str | None) -> Judgment:
+        """The decisions on an item that refer to one of ``contents``; where none does, what its row says."""
+        decision = self._decisions.get(name)
+        if decision is None or decision.content_sha256 not in contents:
+            return Judgment(review)
+        rows = list(self._votes[name].values())
+        said = Counter(_in_words(row) for row in rows)
+        return Judgment(decision.verdict, tuple(said.most_common()), disagreement(rows))
+
+    def judge_left_out(self, name: str) -> tuple[Judgment, Shown | None]:
+        """The decisions on a clip that is not in the data set, and what annotators saw."""
+        decision = self._decisions.get(name)
+        if decision is None:
+            return Judgment(), None
+        return self.judge(name, {decision.content_sha256}, None), decision.row.shown
+
+
+def _in_words(row: ReviewRow) -> str:
+    verdict, class_id = outcome(row)
+    return f"{verdict} as {class_id}" if class_id and row.corrected_class is not None else verdict
+
+
+def _known_start(name: str, known: Container[str]) -> str | None:
+    """The longest part of a name, up to a ``_``, that is known."""
+    parts = name.split("_")
+    starts = ("_".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((start for start in starts if start in known), None)

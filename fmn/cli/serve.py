@@ -1,0 +1,35 @@
+"""``fmn serve``: search and errors of a run as a page in the browser."""
+
+from __future__ import annotations
+
+from dataset_tools.core.command import AddressOptions
+from dataset_tools.core.console import Terminal
+from fmn.cli.options import AllOption, RunOptions, VoicesOption
+
+
+def serve(
+    terminal: Terminal,
+    options: RunOptions,
+    where: AddressOptions,
+    everything: AllOption = False,
+    voices: VoicesOption = "espeak",
+) -> None:
+    """Open a page in the browser: search by voice, a clip or a sentence, and look at what goes wrong.
+
+    Example: fmn serve runs/fmn-demo
+    """
+    from fmn.serve.server import serve as serve_run
+
+    def announce(address: str) -> None:
+        terminal.say(f"  the page is open: {address}\n  whoever has this address can search; Ctrl+C closes it")
+
+    serve_run(
+        options.folder(),
+        options.manifest_or("test.jsonl"),
+        where.address(),
+        announce=announce,
+        everything=everything,
+        voices=voices,
+        **options.compute,
+        progress=terminal.progress,
+    )

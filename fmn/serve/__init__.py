@@ -1,0 +1,1 @@
+"""The page of a run in the browser: search, and what goes wrong."""

@@ -1,0 +1,126 @@
+"""What a run gets wrong on its manifest: which class for which, and query by query what came first instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from fmn.evaluation.predict import class_shares
+from fmn.metrics.retrieval_metrics import KS, QueryMetrics, by_class, query_metrics
+from fmn.models.retrieval_model import TILE
+from fmn.search.gallery_search import QueryKind, best_of
+from fmn.serve.queries import Queries
+
+SHOWN = 5
+"""Hits of a query that came first."""
+
+
+class Errors:
+    """The queries of a manifest, each with what it found, in the manifest's own gallery."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self._found: dict[QueryKind, dict[str, Any]] = {}
+
+    def of(self, kind: QueryKind) -> dict[str, Any]:
+        """What went wrong where speech finds clips, or a ``clip`` finds utterances; computed once.
+
+        Returns:
+            ``classes``: ids of the C classes. ``confusion`` [C, C]: queries of a class that find an item of a class
+            first; of equal scores the first in order of id. ``by_class``: by class id its ``queries``, ``hits`` and
+            ``recalls`` by k, percent, ties by expectation as in metrics.json. ``queries``: of each its card and
+
+            - ``first``: the class of what came first, and ``found``: the cards of the best;
+            - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None: none is there;
+            - ``partner_score``: of the query with its partner;
+            - ``surprise``: by how much the best item of another class scores higher than the best of its own;
+            - ``doubt``: among the 25 best, without its partner, the share of the class ``other`` less that of its own.
+        """
+        if kind not in self._found:
+            self._found[kind] = self._computed(kind)
+        return self._found[kind]
+
+    def _computed(self, kind: QueryKind) -> dict[str, Any]:
+        galleries, tested = self._queries.galleries, self._queries.items.tested
+        gallery, asking = galleries[kind], galleries["clip" if kind == "speech" else "speech"]
+        known = tested.clips | tested.utterances
+        places, asked = (
+            np.array([place for place, row in enumerate(one.rows) if row.id in known]) for one in (gallery, asking)
+        )
+        rows, queries = [gallery.rows[place] for place in places], [asking.rows[place] for place in asked]
+        classes = sorted({row.class_id for row in (*rows, *queries)})
+        of_rows, of_queries = (np.array([classes.index(row.class_id) for row in some]) for some in (rows, queries))
+        clips_of_rows, clips_of_queries = (np.array([_clip_of(row) for row in some]) for some in (rows, queries))
+        outcomes: list[dict[str, Any]] = []
+        measured: list[QueryMetrics] = []
+        for start in range(0, len(queries), TILE):
+            some = slice(start, start + TILE)
+            codes = {name: part[torch.as_tensor(asked[some])] for name, part in asking.codes.items()}
+            scores = gallery.scores(codes)[places].T
+            same = of_queries[some, None] == of_rows
+            partners = clips_of_queries[some, None] == clips_of_rows
+            measured.append(query_metrics(scores, same))
+            shares = class_shares(np.where(partners, -np.inf, scores), of_rows, len(classes))
+            for number, query in enumerate(queries[some]):
+                values = scores[number], same[number], partners[number]
+                outcomes.append(
+                    {
+                        **self._queries.items.card(query),
+                        "rank": float(measured[-1].rank[number]) if same[number].any() else None,
+                        **_ranked(*values),
+                        **_doubted(shares[number], of_queries[start + number], classes),
+                        "first": rows[int(values[0].argmax())].class_id,
+                        "found": [
+                            self._queries.items.card(rows[index]) for index in best_of(values[0], SHOWN).tolist()
+                        ],
+                    }
+                )
+        confusion = np.zeros((len(classes), len(classes)), dtype=int)
+        for number, one in zip(of_queries, outcomes, strict=True):
+            confusion[number, classes.index(one["first"])] += 1
+        return {
+            "kind": kind,
+            "classes": classes,
+            "confusion": confusion.tolist(),
+            "by_class": _by_class(measured, [row.class_id for row in queries]),
+            "queries": outcomes,
+            "gallery": len(rows),
+        }
+
+
+def _clip_of(row: ClipRow | UtteranceRow) -> str:
+    """The clip of a pair, by which its two halves are known; an utterance of no clip is its own."""
+    return row.id if isinstance(row, ClipRow) else row.clip or row.id
+
+
+def _by_class(measured: list[QueryMetrics], names: list[str]) -> dict[str, Any]:
+    """By class id its ``queries``, and ``hit`` and ``recall`` by k, percent."""
+    found = {
+        metric: {k: by_class(np.concatenate([getattr(part, metric)[k] for part in measured]), names) for k in KS}
+        for metric in ("hits", "recalls")
+    }
+    return {
+        name: {
+            "queries": names.count(name),
+            **{metric: {str(k): means[name] for k, means in of_k.items()} for metric, of_k in found.items()},
+        }
+        for name in sorted(set(names))
+    }
+
+
+def _ranked(scores: NDArray[np.float32], same: NDArray[np.bool_], partners: NDArray[np.bool_]) -> dict[str, Any]:
+    known = bool(same.any()) and not same.all()
+    surprise = float(scores[~same].max() - scores[same].max()) if known else None
+    partner = float(scores[partners].max()) if partners.any() else None
+    partner_rank = None if partner is None else int((scores > partner).sum()) + 1
+    return {"partner_rank": partner_rank, "partner_score": partner, "surprise": surprise}
+
+
+def _doubted(shares: NDArray[np.float64], own: int, classes: list[str]) -> dict[str, Any]:
+    others = np.where(np.arange(len(classes)) == own, -1.0, shares)
+    other = int(others.argmax())
+    return {"doubt": float(shares[other] - shares[own]), "other": classes[other]}

@@ -1,0 +1,415 @@
+"use strict";
+// The page of fmn serve. What is seen stands in the address (#search?id=…, #errors?kind=…), so that it can be sent.
+
+const $ = (id) => document.getElementById(id);
+const LONGEST_S = 29, CLIPPED = 0.999, QUIET_DB = -45;
+const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the right one?"], [/too short|no sound in it/, "Too short. Hold the key while you speak."],
+  [/too long/, "Too long: a sentence is enough."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."]];
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const VIEWS = {};  // by name: {enter(params), cards()}; a view is shown when its name is in state.views
+const sent = new Map();  // what this tab asked with, by name: a server that was started again is given it again
+let state = null, shown = "search";
+
+// -- asking the server -----------------------------------------------------------------------------------------------
+
+async function ask(path, options) {
+  const answer = await fetch(path, options).catch(() => { throw new Error("The server does not answer: is fmn serve still running?"); });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw Object.assign(new Error(plain(answer, said)), { status: answer.status });
+  return said;
+}
+
+function plain(answer, said) {
+  if (answer.status === 413) return "The file is too large: 64 MiB at most.";
+  if (!said.found) return answer.status === 404 ? "The server knows nothing of this page: open the address that fmn serve prints now." : `The server answered ${answer.status}.`;
+  const hints = HINTS.filter(([pattern]) => pattern.test(said.found)).map(([, hint]) => hint);
+  return hints.join(" ") || [said.found, said.expected && `expected: ${said.expected}`, said.next_step].filter(Boolean).join("; ");
+}
+
+function say(text, kind = "") { $("said").textContent = text; $("said").className = kind; }
+
+function make(kind, options = {}, ...children) {
+  const made = document.createElement(kind), { data = {}, attributes = {}, ...rest } = options;
+  Object.assign(made, rest); Object.assign(made.dataset, data);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return made;
+}
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+const words = (name) => name.replaceAll("_", " ");
+
+// -- the address -----------------------------------------------------------------------------------------------------
+
+function go(view, values) { location.hash = `${view}?${new URLSearchParams(values)}`; }
+
+function place() {
+  const [view, query = ""] = location.hash.slice(1).split("?");
+  return { view: state.views.includes(view) ? view : "search", params: new URLSearchParams(query) };
+}
+
+async function route() {
+  const { view, params } = place();
+  shown = view; quiet();
+  for (const name of Object.keys(VIEWS)) $(name).hidden = name !== view;
+  for (const link of document.querySelectorAll("nav a")) {
+    link.hidden = !state.views.includes(link.dataset.view);
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  }
+  document.title = `${words(view)} · ${state.run}`;
+  await VIEWS[view].enter(params);
+}
+
+// -- playing ---------------------------------------------------------------------------------------------------------
+
+const media = (id) => `media/${encodeURIComponent(id)}`;
+
+function hear(url) { $("playback").src = url; $("playback").play().catch(() => {}); }
+
+function quiet() { $("playback").pause(); for (const video of document.querySelectorAll("video")) video.pause(); }
+
+function playBoth(card) {
+  for (const video of card.querySelectorAll("video")) { video.currentTime = 0; video.play().catch(() => {}); }
+  const speech = card.querySelector("[data-hear]");
+  if (speech) hear(speech.dataset.hear);
+}
+
+function clipVideo(id, label) {
+  const video = make("video", { src: media(id), muted: true, loop: true, playsInline: true, preload: "metadata", attributes: { "aria-label": label } });
+  return video;
+}
+
+function playWhileSeen(card) {  // on hover and on focus, unless the reader wants no motion
+  const play = () => { if (!still.matches) for (const video of card.querySelectorAll("video")) video.play().catch(() => {}); };
+  const pause = () => { if (!card.matches(":hover, :focus-within")) for (const video of card.querySelectorAll("video")) video.pause(); };
+  card.addEventListener("mouseenter", play); card.addEventListener("focusin", play);
+  card.addEventListener("mouseleave", pause); card.addEventListener("focusout", () => setTimeout(pause));
+}
+
+// -- cards -----------------------------------------------------------------------------------------------------------
+
+function tool(text, action, label, key) {
+  const made = make("button", { type: "button", data: key ? { key } : {}, attributes: { "aria-label": label } }, text);
+  made.addEventListener("click", (event) => { event.stopPropagation(); action(); });
+  return made;
+}
+
+function tools(one) {
+  const about = one.sentence || words(one.class);
+  return make("div", { className: "tools" },
+    one.utterance && Object.assign(tool("♪ hear", () => hear(media(one.utterance)), `Hear: ${about}`), {}),
+    one.clip && tool("find its speech", () => go("search", { id: one.clip }), `Find speech for this clip: ${about}`, "c"),
+    one.utterance && tool("find its clips", () => go("search", { id: one.utterance }), `Find clips for this utterance: ${about}`, "u"),
+    one.clip && tool("mark", () => mark(one.clip), `Mark for a look in Label Studio: ${one.clip}`, "f"));
+}
+
+function picture(one) { return one.clip ? clipVideo(one.clip, `clip: ${words(one.class)}`) : make("div", { className: "nothing" }, "describes no clip of this set"); }
+
+function body(one, ...more) {  // a clip and its sentence
+  const about = make("div", { className: "about" },
+    make("div", { className: "head" }, make("span", { className: "class" }, words(one.class)), ...more),
+    one.sentence && make("div", { className: "sentence" }, `“${one.sentence}”`),
+    make("div", { className: "small" }, [one.person && `person ${one.person}`, one.voice && `voice ${one.voice}`].filter(Boolean).join(" · ")),
+    tools(one));
+  if (one.utterance) about.dataset.hear = media(one.utterance);
+  return about;
+}
+
+function verdict(hit) {
+  if (hit.hit === null) return null;
+  return make("div", { className: "verdict" }, hit.partner ? "★ its own partner" : hit.hit ? "✓ same class" : "✗ another class");
+}
+
+function why(reasons) {
+  if (!reasons.length) return null;
+  return make("p", { className: "why" }, `both chose ${reasons.map((one) => `${words(one.slots)} (query ${percent(one.query)}, this ${percent(one.hit)})`).join(", ")}`);
+}
+
+function hitCard(hit) {
+  const kind = hit.hit === null ? "" : hit.hit ? "hit" : "miss";
+  const card = make("li", { className: `card ${kind}`, data: { id: hit.id, clip: hit.clip || "" }, attributes: { "aria-label": `${hit.rank}: ${words(hit.class)}` } },
+    picture(hit), body(hit, make("span", { className: "small", title: "score: the higher, the better; comparable within one search only" }, `${hit.rank} · ${hit.score.toFixed(2)}`)));
+  const about = card.querySelector(".about"), end = about.lastChild;
+  for (const part of [verdict(hit), why(hit.why)]) if (part) about.insertBefore(part, end);
+  return live(card);
+}
+
+function live(card) { playWhileSeen(card); card.addEventListener("click", () => focusCard(card)); return card; }
+
+function focusCard(card) {  // one card is in the order of Tab, with its buttons
+  for (const other of VIEWS[shown].cards()) {
+    const here = other === card;
+    other.tabIndex = here ? 0 : -1;
+    for (const button of other.querySelectorAll("button")) button.tabIndex = here ? 0 : -1;
+  }
+  if (card && !card.contains(document.activeElement)) card.focus();
+}
+
+function firstInTabOrder(cards) {
+  cards.forEach((card, index) => {
+    card.tabIndex = index ? -1 : 0;
+    for (const button of card.querySelectorAll("button")) button.tabIndex = index ? -1 : 0;
+  });
+}
+
+// -- search ----------------------------------------------------------------------------------------------------------
+
+function waveform(values) {
+  const bars = values.map((value, index) => `<rect x="${index}" y="${(1 - value) * 30}" width="0.7" height="${Math.max(0.5, value * 60)}"/>`);
+  const box = make("div");
+  box.innerHTML = `<svg viewBox="0 0 ${values.length} 60" preserveAspectRatio="none" role="img" aria-label="waveform of the query">${bars.join("")}</svg>`;
+  return box.firstChild;
+}
+
+function takenFor(answer) {
+  const known = answer.query.class;
+  return make("div", {},
+    known ? make("p", {}, "Its class: ", make("b", {}, words(known))) : make("p", { className: "guess" }, "Its class is not known."),
+    make("p", { className: known ? "small" : "guess" }, `Taken for (a guess by ${answer.taken_for.how}):`),
+    ...answer.taken_for.classes.map((one) => make("div", { className: "share" }, words(one.class),
+      make("i", { style: `width:${100 * one.share}%` }), make("b", {}, percent(one.share)))));
+}
+
+function showAsked(answer) {
+  const query = answer.query, box = make("div");
+  if (answer.kind === "clip") {
+    const video = make("video", { src: query.media, muted: true, loop: true, playsInline: true, controls: true, attributes: { "aria-label": "the clip that is asked with" } });
+    if (!still.matches) video.autoplay = true;
+    box.append(video);
+  } else if (query.waveform) box.append(waveform(query.waveform));
+  if (query.sentence) box.append(make("p", { className: "sentence" }, `“${query.sentence}”`));
+  const buttons = make("p", { className: "row" });
+  if (answer.kind === "speech") buttons.append(tool(`▶ ${query.duration_s ? `${query.duration_s.toFixed(1)} s` : "hear"}`, () => hear(query.media), "Hear the query"));
+  if (query.id) buttons.append(make("span", { className: "small" }, query.id));
+  box.append(buttons);
+  $("asked").replaceChildren(box, takenFor(answer)); $("asked").hidden = false;
+}
+
+VIEWS.search = {
+  cards: () => [...$("hits").children],
+  async enter(params) {
+    const [[name, value] = []] = [...params];
+    if (!name) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${state.clips} clips and ${state.utterances} utterances of ${state.manifest}.`; return; }
+    if (name === "text") $("text").value = value;
+    const asked = location.hash;
+    say("Searching…");
+    try {
+      const answer = await searched(name, value);
+      if (location.hash !== asked) return;
+      showAsked(answer);
+      $("hits").replaceChildren(...answer.hits.map(hitCard)); firstInTabOrder(VIEWS.search.cards()); showMarks();
+      const what = answer.kind === "speech" ? "clips" : "utterances";
+      say(answer.notes.join(" "), answer.notes.length ? "doubt" : "");
+      $("found").textContent = `The best ${answer.hits.length} of ${answer.gallery.toLocaleString("en")} ${what}; encoded in ${answer.embedding_ms.toFixed(0)} ms, ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
+    } catch (error) { if (location.hash === asked) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = ""; say(error.message, "bad"); } }
+  },
+};
+
+async function searched(name, value) {
+  const path = `api/search?${new URLSearchParams({ [name]: value })}`;
+  try { return await ask(path); } catch (error) {
+    if (name !== "query" || error.status !== 409 || !sent.has(value)) throw error;
+    await ask("api/queries", { method: "POST", body: sent.get(value) });  // the server was started again
+    return ask(path);
+  }
+}
+
+async function askWith(content) {
+  say("Searching…");
+  try {
+    const { query } = await ask("api/queries", { method: "POST", body: content });
+    sent.set(query, content);
+    if (location.hash === `#search?query=${query}`) await route(); else go("search", { query });
+  } catch (error) { say(error.message, "bad"); }
+}
+
+const microphone = new Microphone({ longest_s: LONGEST_S, onfull: () => release(), onlevel(held, seconds) {
+  const db = 20 * Math.log10(Math.max(held, 1e-4));
+  $("level").style.width = `${Math.max(0, (db + 60) / 60 * 100)}%`;
+  $("level").style.background = held >= CLIPPED ? "var(--bad)" : db < QUIET_DB ? "var(--doubt)" : "var(--good)";
+  if (microphone.recording && $("said").textContent !== listening(seconds)) say(listening(seconds), "doubt");
+} });
+const listening = (seconds) => `Listening… ${Math.floor(seconds)} s. Let go when you have said it.`;
+let held = false;
+
+async function hold() {
+  if (held) return;
+  held = true; quiet(); say("Waiting for the microphone…");
+  try { await microphone.open(); } catch (error) { held = false; say(noMicrophone(error), "bad"); return; }
+  if (!held) { say("The microphone is ready: hold the key, and speak.", ""); return; }
+  microphone.start(); $("talk").classList.add("on"); say(listening(0), "doubt");
+}
+
+async function release() {
+  held = false;
+  if (!microphone.recording) return;
+  const { sound, lost } = microphone.stop();
+  $("talk").classList.remove("on"); $("level").style.width = "0";
+  if (lost) say("Please once more: parts of the sound were lost, or came twice.", "bad"); else await askWith(sound);
+}
+
+// -- errors ----------------------------------------------------------------------------------------------------------
+
+const found = {};  // by direction
+const LISTS = {
+  hardest: { keep: (one) => one.rank > 1, by: (one) => -one.rank, about: "hardest" },
+  surprising: { keep: (one) => one.surprise > 0, by: (one) => -one.surprise, about: "most surprising" },
+  mislabeled: { keep: (one) => one.doubt > 0, by: (one) => -one.doubt, about: "probably mislabeled" },
+};
+const MOST_WRONG = 60;
+
+VIEWS.errors = {
+  cards: () => [...$("wrong").children],
+  async enter(params) {
+    const kind = params.get("kind") === "clip" ? "clip" : "speech", list = params.get("list") || "cell";
+    $("kind").value = kind; $("list").value = list;
+    $("which").textContent = found[kind] ? "" : "Looking at every query…";
+    try { found[kind] ??= await ask(`api/errors?kind=${kind}`); } catch (error) { $("which").textContent = error.message; return; }
+    const errors = found[kind], cell = [params.get("asked"), params.get("first")];
+    confusion(errors, list === "cell" ? cell : []); classTable(errors);
+    const chosen = list in LISTS ? errors.queries.filter(LISTS[list].keep).sort((one, other) => LISTS[list].by(one) - LISTS[list].by(other))
+      : errors.queries.filter((one) => (cell[0] ? one.class === cell[0] && one.first === cell[1] : one.class !== one.first));
+    const what = kind === "speech" ? "utterances" : "clips", more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
+    $("which").textContent = list in LISTS ? `${chosen.length} ${LISTS[list].about} ${what}${more}`
+      : cell[0] ? `${chosen.length} ${what} of “${words(cell[0])}” that find “${words(cell[1])}” first${more}` : `${chosen.length} ${what} that find another class first${more}`;
+    $("wrong").replaceChildren(...chosen.slice(0, MOST_WRONG).map((one) => wrongCard(one, errors))); firstInTabOrder(VIEWS.errors.cards()); showMarks();
+  },
+};
+
+function confusion(errors, [asked, first]) {
+  $("about-confusion").textContent = `Class of the query (row), class of what came first (column): ${errors.queries.length} queries, ${errors.gallery} in the gallery`;
+  const head = make("tr", {}, make("td"), ...errors.classes.map((name) => make("th", { scope: "col" }, make("span", {}, words(name)))));
+  const rows = errors.confusion.map((counts, row) => {
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return make("tr", {}, make("th", { scope: "row" }, words(errors.classes[row])), ...counts.map((count, column) => {
+      const cell = make("td", { className: row === column ? "own" : "", style: count ? `background:rgba(var(--cell),${0.08 + 0.42 * count / total})` : "" });
+      if (!count) return cell;
+      const names = [errors.classes[row], errors.classes[column]];
+      const button = make("button", { type: "button", data: { row, column }, attributes: { "aria-label": `${count} of ${words(names[0])} find ${words(names[1])} first`, "aria-pressed": String(names[0] === asked && names[1] === first) } }, String(count));
+      button.addEventListener("click", () => { go("errors", { kind: errors.kind, asked: names[0], first: names[1] }); });
+      cell.append(button); return cell;
+    }));
+  });
+  const focused = document.activeElement.closest("#confusion button");
+  $("confusion").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
+  const buttons = [...$("confusion").querySelectorAll("button")], again = focused && buttons.find((one) => one.dataset.row === focused.dataset.row && one.dataset.column === focused.dataset.column);
+  for (const button of buttons) button.tabIndex = -1;  // arrows move among them
+  const reachable = again || buttons.find((one) => one.getAttribute("aria-pressed") === "true") || buttons[0];
+  if (reachable) reachable.tabIndex = 0;
+  if (again) again.focus();
+}
+
+function moveInConfusion(from, key) {
+  const at = [Number(from.dataset.row), Number(from.dataset.column)], axis = key === "ArrowLeft" || key === "ArrowRight" ? 1 : 0, step = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
+  const ahead = [...$("confusion").querySelectorAll("button")].map((one) => [one, Number(one.dataset.row) - at[0], Number(one.dataset.column) - at[1]])
+    .filter(([, ...off]) => off[axis] * step > 0).sort((one, other) => Math.abs(one[1 + axis]) + 100 * Math.abs(one[2 - axis]) - Math.abs(other[1 + axis]) - 100 * Math.abs(other[2 - axis]));
+  if (!ahead.length) return;
+  from.tabIndex = -1; ahead[0][0].tabIndex = 0; ahead[0][0].focus();
+}
+
+function classTable(errors) {
+  const head = make("tr", {}, ...["class", "queries", "hit@1", "hit@10", "recall@10"].map((name) => make("th", { scope: "col" }, name)));
+  const rows = Object.entries(errors.by_class).sort(([, one], [, other]) => one.hits[1] - other.hits[1] || one.recalls[10] - other.recalls[10]);
+  $("classes").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows.map(([name, one]) => make("tr", {}, make("th", { scope: "row" }, words(name)),
+    ...[one.queries, one.hits[1], one.hits[10], one.recalls[10]].map((value, index) => make("td", {}, index ? `${value.toFixed(0)} %` : String(value)))))));
+}
+
+function wrongCard(one, errors) {
+  const first = one.found[0], place = one.rank === null ? "nothing of its class is there" : `its class first comes at ${one.rank.toFixed(0)}`;
+  const partner = one.partner_rank ? `, its own partner at ${one.partner_rank}` : "", doubt = one.doubt > 0 ? `; its neighbors say ${words(one.other)}` : "";
+  const open = tool("open in search", () => go("search", { id: one.id }), `Open in search: ${one.id}`);
+  const side = (title, card, kind) => make("div", {}, make("h3", {}, title), make("div", { className: `card ${kind}` }, picture(card), body(card)));
+  const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(first.class)} came first` } },
+    make("p", { className: "what small" }, `${place}${partner} of ${errors.gallery}${doubt} `, open),
+    side(errors.kind === "speech" ? "said, of this clip" : "asked with this clip", one, ""), side("came first", first, first.class === one.class ? "hit" : "miss"));
+  return live(card);
+}
+
+for (const id of ["kind", "list"]) $(id).addEventListener("change", () => go("errors", { kind: $("kind").value, list: $("list").value }));
+
+// -- marks: clips for a look in Label Studio ---------------------------------------------------------------------------
+
+const MARKS = `marks of ${location.pathname}`;  // one list for all tabs
+const marks = () => JSON.parse(localStorage.getItem(MARKS) || "[]");
+function mark(clip) {
+  const list = marks();
+  localStorage.setItem(MARKS, JSON.stringify(list.includes(clip) ? list.filter((one) => one !== clip) : [...list, clip]));
+  showMarks();
+}
+
+function showMarks() {
+  const list = marks();
+  $("marks").hidden = !list.length; $("marked").textContent = `${list.length} marked clips, to filter by clip_id in Label Studio:`; $("command").textContent = list.join(","); $("copied").textContent = "";
+  for (const card of document.querySelectorAll("[data-clip]")) card.classList.toggle("marked", list.includes(card.dataset.clip));
+}
+
+async function copy() {
+  if (!marks().length) return;
+  try { await navigator.clipboard.writeText(marks().join(",")); $("copied").textContent = "copied"; } catch {
+    getSelection().selectAllChildren($("command")); $("copied").textContent = "selected: press Ctrl+C";
+  }
+}
+
+addEventListener("storage", (event) => { if (event.key === MARKS) showMarks(); });
+$("copy").addEventListener("click", copy);
+$("clear").addEventListener("click", () => { localStorage.removeItem(MARKS); showMarks(); });
+
+// -- keys, dropping, holding -----------------------------------------------------------------------------------------
+
+function step(by) {
+  const cards = VIEWS[shown].cards(), at = cards.findIndex((card) => card.contains(document.activeElement));
+  const next = cards[at < 0 ? 0 : Math.min(cards.length - 1, Math.max(0, at + by))];
+  if (next) { focusCard(next); next.focus(); next.scrollIntoView({ block: "nearest" }); }
+}
+
+const rowLength = () => Math.max(1, VIEWS[shown].cards().filter((card, _, all) => card.offsetTop === all[0].offsetTop).length);
+const MOVES = { j: () => 1, k: () => -1, ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: rowLength, ArrowUp: () => -rowLength() };
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || $("keys").open || !state) return;
+  const at = event.target, key = event.key.length > 1 ? event.key : event.key.toLowerCase();
+  if (at.matches("input, select, textarea")) { if (key === "Escape") at.blur(); return; }
+  if (at.matches("#confusion button") && key.startsWith("Arrow")) { event.preventDefault(); moveInConfusion(at, key); return; }
+  const own = at.closest("button, a, label, summary") && at !== $("talk");
+  if (own && (key === " " || key === "Enter")) return;  // it is the button's
+  const card = at.closest("[data-id]"), pressed = card && card.querySelector(`[data-key="${key}"]`);
+  if (key === " ") { if (shown !== "search") return; event.preventDefault(); if (!event.repeat) hold(); return; }
+  if (event.repeat && !(key in MOVES)) return;
+  if (key in MOVES) { event.preventDefault(); step(MOVES[key]()); }
+  else if (pressed) pressed.click();
+  else if (key === "Enter" && card) { event.preventDefault(); playBoth(card); }
+  else if (key === "/") { event.preventDefault(); if (shown !== "search") go("search", {}); $("search").hidden = false; $("text").focus(); $("text").select(); }
+  else if (key === "?") $("keys").showModal();
+  else if (key === "p") copy();
+  else if ("123".includes(key)) { const view = ["search", "explore", "errors"][key - 1]; if (state.views.includes(view)) location.hash = view; }
+});
+document.addEventListener("keyup", (event) => { if (event.key === " ") release(); });
+addEventListener("blur", () => release());
+$("talk").addEventListener("pointerdown", (event) => { if (event.button === 0) { $("talk").setPointerCapture(event.pointerId); hold(); } });
+for (const name of ["pointerup", "pointercancel"]) $("talk").addEventListener(name, () => release());
+$("talk").addEventListener("contextmenu", (event) => event.preventDefault());  // a long touch is no click of the right key
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value.trim();
+  if (!text) { say("Type a sentence first.", "bad"); return; }
+  $("text").blur();
+  if (location.hash === `#search?${new URLSearchParams({ text })}`) route(); else go("search", { text });
+});
+$("file").addEventListener("change", () => { if ($("file").files[0]) askWith($("file").files[0]); $("file").value = ""; });
+addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
+addEventListener("dragleave", () => document.body.classList.remove("dragging"));
+addEventListener("drop", (event) => {
+  event.preventDefault(); document.body.classList.remove("dragging");
+  if (event.dataTransfer.files[0]) askWith(event.dataTransfer.files[0]);
+});
+$("help").addEventListener("click", () => $("keys").showModal());
+document.querySelector("[data-skip]").addEventListener("click", (event) => { event.preventDefault(); $("main").focus(); });
+addEventListener("hashchange", () => route());
+
+ask("api/state").then((found) => {
+  state = found;
+  $("run").textContent = state.run; $("standin").hidden = !state.standin;
+  $("notes").hidden = !state.notes.length; $("notes").lastChild.replaceChildren(...state.notes.map((note) => make("li", {}, note)));
+  showMarks();
+  return route();
+}).catch((error) => { $("broken").hidden = false; $("broken").textContent = error.message; });

@@ -1,0 +1,265 @@
+"""What a query finds: the ranked clips or utterances, what it is taken for, and why."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.core.audio_decoding import decode
+from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.media_formats import OPENED_ALONE
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from fmn.evaluation.predict import NEIGHBORS, class_shares
+from fmn.models.retrieval_model import Embeddings
+from fmn.search.gallery_search import Gallery, QueryKind, best_of
+from fmn.search.text_query import finish_query, speak_query
+from fmn.serve.shown_items import ShownItems, not_there
+from fmn.serve.slot_reasons import slot_reader
+from fmn.training.checkpoint import LoadedRun
+
+TOP = 25
+"""Hits of an answer."""
+MOST_KEPT = 64
+"""Queries from outside whose files are kept, the last ones."""
+LONGEST_TEXT = 300
+_BARS = 160
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A query, encoded.
+
+    Attributes:
+        kind: speech or clip. codes: as of one item.
+        card: what the page shows of it. row: the item that it is, or None where it is not in the data set.
+        notes: what must be said of it. embedding_s: how long it took to encode.
+    """
+
+    kind: QueryKind
+    codes: Embeddings
+    card: dict[str, Any]
+    row: ClipRow | UtteranceRow | None
+    notes: tuple[str, ...] = ()
+    embedding_s: float = 0.0
+
+
+class Queries:
+    """Both galleries of a run, which answer queries for as long as the page is served.
+
+    Attributes:
+        items: what the page may show. galleries: by kind of query.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedRun,
+        items: ShownItems,
+        folder: Path,
+        *,
+        everything: bool = False,
+        voices: str = "espeak",
+        device: torch.device,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Encodes both galleries.
+
+        Args:
+            loaded: the run.
+            items: what may be shown.
+            folder: where queries from outside are kept, for as long as the page is served.
+            everything: search all of the data set, not only the manifest.
+            voices: the speech engine that speaks typed queries.
+            device: that the run was loaded on.
+            jobs: workers for features; None: one a core.
+            progress: told how far it is.
+
+        Raises:
+            InputError: the features do not fit the run.
+        """
+        self.items, self._loaded, self._folder, self._voices = items, loaded, folder, voices
+        options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress, "root": items.workspace}
+        kinds: tuple[QueryKind, ...] = ("speech", "clip")
+        self.galleries = {
+            kind: Gallery(loaded, items.rows(kind, everything=everything), kind, items.manifest, **options)
+            for kind in kinds
+        }
+        self._places = {
+            row.id: (kind, place) for kind, gallery in self.galleries.items() for place, row in enumerate(gallery.rows)
+        }
+        self._classes = sorted({row.class_id for gallery in self.galleries.values() for row in gallery.rows})
+        self._numbers = {
+            kind: np.array([self._classes.index(row.class_id) for row in gallery.rows])
+            for kind, gallery in self.galleries.items()
+        }
+        self._slots = slot_reader(loaded)
+        self._kept: OrderedDict[str, Path] = OrderedDict()
+
+    def state(self) -> dict[str, Any]:
+        """What the page says of the run, and what it searches."""
+        speech, clip = self.galleries["speech"], self.galleries["clip"]
+        return {
+            "run": self._loaded.path.resolve().name,
+            "system": self._loaded.config.system,
+            "workspace": str(self.items.workspace.resolve()),
+            "manifest": self.items.manifest.name,
+            "standin": self.items.standin is not None,
+            "classes": self._classes,
+            "clips": len(speech.rows),
+            "utterances": len(clip.rows),
+            "notes": list(dict.fromkeys((*speech.notes(clip.features), *clip.notes(speech.features)))),
+            "views": ["search", "explore", "errors"],
+        }
+
+    def keep(self, content: bytes) -> str:
+        """Keeps a sound or a clip from outside, to be asked with; gives its name, the SHA-256 of the content."""
+        name = hashlib.sha256(content).hexdigest()
+        (self._folder / name).write_bytes(content)
+        self._kept[name] = self._folder / name
+        self._kept.move_to_end(name)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)[1].unlink(missing_ok=True)
+        return name
+
+    def kept(self, name: str) -> Path | None:
+        """The file that `keep` named so, as long as it is kept."""
+        return self._kept.get(name)
+
+    def answer(self, *, id: str = "", query: str = "", text: str = "") -> dict[str, Any]:
+        """Ranks for an item of the data set, a kept file or a typed sentence; exactly one is given.
+
+        Raises:
+            InputError: there is no such item or file, or it cannot be used.
+            SampleError: a sound is refused.
+        """
+        asked = self._typed(text) if text else self._file(query) if query else self._item(id)
+        started = time.perf_counter()
+        gallery = self.galleries[asked.kind]
+        scores = gallery.scores(asked.codes)[:, 0]
+        order = best_of(scores, TOP)
+        ranking_s = time.perf_counter() - started
+        rows = [gallery.rows[index] for index in order]
+        reasons: list[Any] = [[] for _ in rows]
+        if self._slots is None:
+            votes = class_shares(scores[None], self._numbers[asked.kind], len(self._classes))[0]
+            taken_for = _best(votes, self._classes, f"the classes of the best {NEIGHBORS} hits")
+        else:
+            own, other = ("audio", "video") if asked.kind == "speech" else ("video", "audio")
+            shares = self._slots.shares(own, asked.codes)[0]  # type: ignore[arg-type]
+            of_hits = {name: part[torch.as_tensor(order)] for name, part in gallery.codes.items()}
+            reasons = self._slots.reasons(shares, self._slots.shares(other, of_hits))  # type: ignore[arg-type]
+            taken_for = _best(shares, self._slots.names, "the slots of the memory that it chooses")
+        return {
+            "kind": asked.kind,
+            "query": asked.card,
+            "taken_for": taken_for,
+            "hits": [
+                self.items.card(row) | {"rank": rank, "score": float(score), "why": why, **_judged(asked.row, row)}
+                for rank, (row, score, why) in enumerate(zip(rows, scores[order], reasons, strict=True), start=1)
+            ],
+            "gallery": len(gallery.rows),
+            "notes": list(asked.notes),
+            "embedding_ms": 1000 * asked.embedding_s,
+            "ranking_ms": 1000 * ranking_s,
+        }
+
+    def _item(self, name: str) -> Asked:
+        try:
+            row = self.items.find(name)
+        except KeyError:
+            raise not_there("clip or utterance") from None
+        card = self.items.card(row) | {"media": f"media/{row.id}"}
+        kind: QueryKind = "clip" if isinstance(row, ClipRow) else "speech"
+        if kind == "speech":
+            card |= _waveform(self.items.file(row))
+        if name not in self._places:
+            return self._encoded(kind, self.items.file(row), card, row)
+        searched, place = self._places[name]
+        codes = {part: tensor[place : place + 1] for part, tensor in self.galleries[searched].codes.items()}
+        return Asked(kind, codes, card, row)
+
+    def _file(self, name: str) -> Asked:
+        path = self.kept(name)
+        if path is None:
+            raise not_there("recording or file")
+        known = self.items.of_content(name)
+        if known is not None:
+            return self._item(known.id)
+        card: dict[str, Any] = {"id": None, "class": None, "media": f"queries/{name}"}
+        if _is_clip(path):
+            return self._encoded("clip", path, card, None)
+        wav, doubts = finish_query(path, self._folder)
+        return self._encoded("speech", wav, card | _waveform(path), None, doubts)
+
+    def _typed(self, text: str) -> Asked:
+        if len(text) > LONGEST_TEXT:
+            raise InputError("The sentence is too long", expected=f"{LONGEST_TEXT} characters at most")
+        wav, said = speak_query(text, self._folder, engine=self._voices)
+        name = self.keep(wav.read_bytes())
+        card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
+        return self._encoded("speech", wav, card, None, (said,))
+
+    def _encoded(
+        self,
+        kind: QueryKind,
+        path: Path,
+        card: dict[str, Any],
+        row: ClipRow | UtteranceRow | None,
+        notes: tuple[str, ...] = (),
+    ) -> Asked:
+        started = time.perf_counter()
+        cache = None if row is not None else self._folder / "features"  # nothing of a guest's voice stays
+        codes, features = self.galleries[kind].encode(path, cache=cache)
+        seconds = time.perf_counter() - started
+        more = (features.note,) if features.note else ()
+        return Asked(kind, codes, card, row, (*notes, *more), seconds)
+
+
+def _best(shares: NDArray[np.float64], names: list[str], how: str) -> dict[str, Any]:
+    """What a query is taken for: the three classes with the largest shares."""
+    best = np.argsort(-shares, kind="stable")[:3].tolist()
+    return {"how": how, "classes": [{"class": names[index], "share": float(shares[index])} for index in best]}
+
+
+def _judged(asked: ClipRow | UtteranceRow | None, hit: ClipRow | UtteranceRow) -> dict[str, Any]:
+    """Whether a hit is of the query's class, and whether they are one pair; None where the class is not known."""
+    if asked is None:
+        return {"hit": None, "partner": False}
+    clip, utterance = (asked, hit) if isinstance(asked, ClipRow) else (hit, asked)
+    partner = isinstance(utterance, UtteranceRow) and utterance.clip == clip.id
+    return {"hit": asked.class_id == hit.class_id, "partner": partner}
+
+
+def _is_clip(path: Path) -> bool:
+    """Whether a file has moving pictures; the cover of a song is none."""
+    import av
+
+    try:
+        with av.open(str(path.absolute()), **OPENED_ALONE) as container:
+            cover = av.stream.Disposition.attached_pic
+            return any(not stream.disposition & cover for stream in container.streams.video)
+    except (av.FFmpegError, OSError):
+        return False
+
+
+def _waveform(path: Path) -> dict[str, Any]:
+    """The highest sample of each of 160 parts of a sound, of the highest of all, and its length."""
+    try:
+        sound = decode(path)
+    except SampleError:
+        return {}
+    samples = np.abs(np.nan_to_num(sound.mono()))
+    edges = np.linspace(0, len(samples), _BARS + 1).astype(int)
+    parts = pairwise(edges)
+    peaks = np.array([samples[start : max(stop, start + 1)].max(initial=0.0) for start, stop in parts])
+    return {"waveform": np.round(peaks / max(peaks.max(), 1e-9), 3).tolist(), "duration_s": sound.duration_s}

@@ -1,0 +1,61 @@
+"""Every sample of the data set as a card, as in its report, with its score and ranks in the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dataset_tools.core.errors import ManifestError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import resolve
+from dataset_tools.report.card_data import card_data
+from dataset_tools.report.cards import read_cards
+from fmn.serve.errors_view import Errors
+from fmn.serve.shown_items import ShownItems
+
+
+class Samples:
+    """The sample cards of a workspace."""
+
+    def __init__(self, items: ShownItems, errors: Errors) -> None:
+        self._items, self._errors = items, errors
+        self._paths: set[str] = set()
+
+    def cards(self) -> dict[str, Any]:
+        """Every sample, and what the run makes of the pairs of the manifest; ledger and decisions are read anew.
+
+        Returns:
+            ``cards``: as `card_data` writes them, and
+
+            - of an utterance ``score``: of it with its clip, and ``rank``: of that clip in a search by it, from 1;
+            - of a card ``rank``: of its utterance in a search by its clip.
+
+        Raises:
+            ManifestError: the ledger, reviews.jsonl or another file of the workspace cannot be read.
+        """
+        by_speech, by_clip = (
+            {one["id"]: one for one in self._errors.of(kind)["queries"]} for kind in ("speech", "clip")
+        )
+        clips, utterances = list(self._items.clips.values()), list(self._items.utterances.values())
+        cards = [
+            card_data(one, self._address) for one in read_cards(Workspace(self._items.workspace), clips, utterances)
+        ]
+        for card in cards:
+            if (asked := by_clip.get(card["id"])) is not None and asked["partner_rank"] is not None:
+                card["rank"] = asked["partner_rank"]
+            for spoken in card.get("utterances", ()):
+                if (asked := by_speech.get(spoken["id"])) is not None and asked["partner_rank"] is not None:
+                    spoken |= {"score": asked["partner_score"], "rank": asked["partner_rank"]}
+        return {"cards": cards}
+
+    def file(self, path: str) -> Path | None:
+        """The file of a card by its path within the workspace; None where no card has it, or it is gone."""
+        try:
+            return resolve(self._items.workspace, path) if path in self._paths else None
+        except ManifestError:
+            return None
+
+    def _address(self, path: str) -> str:
+        self._paths.add(path)
+        return f"files/{quote(path)}"

@@ -1,0 +1,146 @@
+"""``fmn serve``: a page that searches with a trained run and shows what it gets wrong, served to this machine.
+
+Everything lies under an address with a secret in it (`dataset_tools.core.web_server`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aiohttp import web
+
+from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.web_application import MICROPHONE, file_response, guarded_application, page_routes
+from dataset_tools.core.web_server import Address
+from dataset_tools.core.web_server import serve as serve_application
+from dataset_tools.report.card_data import SCRIPTS, STYLE
+from fmn.data.loading import find_device
+from fmn.search.gallery_search import QueryKind
+from fmn.serve.errors_view import Errors
+from fmn.serve.queries import Queries
+from fmn.serve.samples_view import Samples
+from fmn.serve.shown_items import ShownItems
+from fmn.training.checkpoint import load_run
+
+MOST_BYTES = 64 * 2**20
+"""Of a sound or a clip that is asked with."""
+_PAGE = Path(__file__).parent
+_FILES = {
+    "": _PAGE / "page.html",
+    **{name: _PAGE / name for name in ("page.js", "page.css", "explore.js")},
+    **{path.name: path for path in (MICROPHONE, *SCRIPTS, STYLE)},
+}
+
+
+def serve(
+    run: Path,
+    manifest: Path,
+    address: Address,
+    *,
+    announce: Callable[[str], None],
+    everything: bool = False,
+    voices: str = "espeak",
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Serves the page of a run until it is interrupted.
+
+    Args:
+        run: folder of a trained run.
+        manifest: whose clips and utterances are searched, and which the errors are of.
+        address: where to listen.
+        announce: is told the page's address, with its secret, which stays the same (``cache/serve/address``).
+        everything: search what clips.jsonl and utterances.jsonl beside the manifest have.
+        voices: the speech engine that speaks typed queries.
+        root: the workspace, when it is not the parent of the manifest's folder.
+        device: ``auto``, or as torch names it.
+        jobs: workers for features; None: one a core.
+        progress: told how far the galleries are.
+
+    Raises:
+        InputError: there is no such run or manifest, the two do not fit, or the address cannot be used.
+    """
+    chosen = find_device(device)
+    loaded, items = load_run(run, chosen), ShownItems(manifest, root)
+    with TemporaryDirectory() as folder:
+        queries = Queries(
+            loaded,
+            items,
+            Path(folder),
+            everything=everything,
+            voices=voices,
+            device=chosen,
+            jobs=jobs,
+            progress=progress,
+        )
+        kept = items.workspace / "cache" / "serve" / "address"
+        serve_application(lambda token: make_app(queries, token), address, kept, announce)
+
+
+def make_app(queries: Queries, token: str) -> web.Application:
+    """The page as an aiohttp application; everything lies under ``/<token>/``."""
+    page = _Page(queries)
+    routes = [
+        *page_routes(_FILES),
+        web.get("/{token}/api/state", page.state),
+        web.get("/{token}/api/search", page.search),
+        web.post("/{token}/api/queries", page.query),
+        web.get("/{token}/api/errors", page.errors),
+        web.get("/{token}/api/samples", page.samples),
+        web.get("/{token}/files/{path:.+}", page.listed),
+        web.get("/{token}/media/{id}", page.media),
+        web.get("/{token}/queries/{id}", page.asked),
+    ]
+    return guarded_application(token, routes, most_bytes=MOST_BYTES)
+
+
+class _Page:
+    """The handlers. What a client names is looked up among what there is; no path is made of it."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries, self._errors = queries, Errors(queries)
+        self._samples = Samples(queries.items, self._errors)
+        self._working = asyncio.Lock()  # one query at a time has all the cores
+
+    async def state(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._queries.state())
+
+    async def search(self, request: web.Request) -> web.StreamResponse:
+        asked = {name: text for name, text in request.query.items() if name in ("id", "query", "text")}
+        if len(asked) != 1:
+            raise web.HTTPBadRequest
+        return await self._answer(lambda: self._queries.answer(**asked))
+
+    async def query(self, request: web.Request) -> web.StreamResponse:
+        content = await request.read()
+        return await self._answer(lambda: {"query": self._queries.keep(content)})
+
+    async def errors(self, request: web.Request) -> web.StreamResponse:
+        kind: QueryKind = "clip" if request.query.get("kind") == "clip" else "speech"
+        return await self._answer(lambda: self._errors.of(kind))
+
+    async def samples(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(self._samples.cards)
+
+    async def listed(self, request: web.Request) -> web.StreamResponse:
+        return file_response(self._samples.file(request.match_info["path"]))
+
+    async def media(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return file_response(self._queries.items.file(self._queries.items.find(request.match_info["id"])))
+        except (KeyError, ToolkitError) as error:  # or the file is gone
+            raise web.HTTPNotFound from error
+
+    async def asked(self, request: web.Request) -> web.StreamResponse:
+        return file_response(self._queries.kept(request.match_info["id"]))
+
+    async def _answer(self, work: Callable[[], dict[str, Any]]) -> web.StreamResponse:
+        async with self._working:
+            return web.json_response(await asyncio.to_thread(work))

@@ -1,0 +1,88 @@
+"""The clips and utterances that the page shows: found by id or by content, each with its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, workspace_of
+from fmn.data.items import load_items
+
+
+class ShownItems:
+    """What the manifest of a run has, and what clips.jsonl and utterances.jsonl beside it have, where they are there.
+
+    Attributes:
+        manifest: the file. workspace: what the paths of its rows are relative to.
+        tested: ids of the clips and utterances of the manifest itself.
+        standin: what build.json says of a stand-in corpus, or None.
+        clips, utterances: the rows by id.
+    """
+
+    def __init__(self, manifest: Path, root: Path | None = None) -> None:
+        items = load_items(manifest, root)
+        self.manifest, self.workspace = manifest, workspace_of(manifest, root)
+        self.tested, self.standin = items.ids, items.standin
+        self.clips: dict[str, ClipRow] = _by_id(items.clips, manifest.with_name("clips.jsonl"))
+        self.utterances: dict[str, UtteranceRow] = _by_id(items.utterances, manifest.with_name("utterances.jsonl"))
+        self._utterance_of = {row.clip: row.id for row in self.utterances.values() if row.clip is not None}
+        both: list[ClipRow | UtteranceRow] = [*self.utterances.values(), *self.clips.values()]
+        self._known = {row.sha256: row for row in both}
+
+    def rows(self, kind: str, *, everything: bool) -> list[ClipRow | UtteranceRow]:
+        """What speech (or a ``clip``) is searched in: clips (or utterances), in order of their ids."""
+        of_kind: dict[str, Any] = self.clips if kind == "speech" else self.utterances
+        tested = self.tested.clips if kind == "speech" else self.tested.utterances
+        return [of_kind[name] for name in sorted(of_kind if everything else tested)]
+
+    def find(self, name: str) -> ClipRow | UtteranceRow:
+        """The clip or the utterance of that id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self.clips[name] if name in self.clips else self.utterances[name]
+
+    def of_content(self, sha256: str) -> ClipRow | UtteranceRow | None:
+        """The clip or the utterance whose file has this content."""
+        return self._known.get(sha256)
+
+    def file(self, row: ClipRow | UtteranceRow) -> Path:
+        """The file of a row.
+
+        Raises:
+            InputError: it is not there.
+        """
+        return resolve(self.workspace, row.path)
+
+    def card(self, row: ClipRow | UtteranceRow) -> dict[str, Any]:
+        """What the page shows of a clip with its utterance, or of an utterance with the clip that it describes."""
+        clip: str | None
+        utterance: str | None
+        if isinstance(row, ClipRow):
+            clip, utterance = row.id, self._utterance_of.get(row.id)
+        else:
+            clip, utterance = row.clip if row.clip in self.clips else None, row.id
+        said = self.utterances[utterance] if utterance is not None else None
+        return {
+            "id": row.id,
+            "class": row.class_id,
+            "clip": clip,
+            "utterance": utterance,
+            "sentence": said and said.text,
+            "voice": said and said.voice,
+            "person": clip and self.clips[clip].person,
+        }
+
+
+def _by_id(rows: Sequence[Any], listing: Path) -> dict[str, Any]:
+    """Rows of the manifest, and those beside it; where both have one, the manifest's counts."""
+    beside = read_rows(listing, type(rows[0])) if listing.is_file() else ()
+    return {row.id: row for row in beside} | {row.id: row for row in rows}
+
+
+def not_there(what: str) -> InputError:
+    """The refusal of something that the page does not know, or does not know any more."""
+    return InputError(f"There is no such {what}", next_step="ask again: what was said or dropped is not kept for long")

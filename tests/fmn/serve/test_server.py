@@ -1,0 +1,176 @@
+"""What the page's server answers, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from aiohttp.test_utils import TestClient, TestServer
+
+from fmn.data.items import load_items
+from fmn.data.loading import load_features
+from fmn.evaluation.evaluate import all_scores, evaluate
+from fmn.serve.queries import Queries
+from fmn.serve.server import make_app
+from fmn.serve.shown_items import ShownItems
+from fmn.training.checkpoint import load_run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+TOKEN = "a-secret"
+
+
+@pytest.fixture
+def queries(trained: Path, tmp_path: Path) -> Queries:
+    folder = tmp_path / "asked"
+    folder.mkdir()
+    items = ShownItems(trained.parent.parent / "manifests" / "test.jsonl")
+    return Queries(load_run(trained, CPU), items, folder, device=CPU, jobs=1)
+
+
+def asked(queries: Queries, work: Callable[[TestClient[Any, Any]], Any]) -> Any:
+    async def run() -> Any:
+        async with TestClient(TestServer(make_app(queries, TOKEN))) as client:
+            return await work(client)
+
+    return asyncio.run(run())
+
+
+def wav(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="WAV")
+    return file.getvalue()
+
+
+def test_nothing_is_served_without_the_secret_to_another_name_or_from_elsewhere(queries: Queries) -> None:
+    clip = next(iter(queries.items.clips.values()))
+    content = (queries.items.workspace / clip.path).read_bytes()
+    (queries.items.workspace / "private.txt").write_text("private")
+
+    async def work(client: TestClient[Any, Any]) -> None:
+        for path in ("/", "/page.js", "/wrong/", "/wrong/api/state", f"/{TOKEN}x/", f"/wrong/media/{clip.id}"):
+            assert (await client.get(path)).status == 404, path
+        for host, status in (("evil.example", 421), ("evil.example:80", 421), ("localhost:1", 200), ("[::1]", 200)):
+            assert (await client.get(f"/{TOKEN}/", headers={"Host": host})).status == status, host
+        for name in ("", "page.js", "page.css", "microphone.js", "api/state"):
+            answer = await client.get(f"/{TOKEN}/{name}")
+            assert answer.status == 200, name
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        for name in ("..%2Fprivate.txt", "%2Fetc%2Fpasswd", "x", f"{clip.id}.mp4"):
+            for place in ("media", "queries"):
+                assert (await client.get(f"/{TOKEN}/{place}/{name}")).status == 404, name
+        part = await client.get(f"/{TOKEN}/media/{clip.id}", headers={"Range": "bytes=3-9"})
+        assert part.status == 206
+        assert await part.read() == content[3:10]
+
+    asked(queries, work)
+
+
+def test_what_cannot_be_asked_with_is_answered_plainly(queries: Queries) -> None:
+    async def work(client: TestClient[Any, Any]) -> None:
+        async def found(content: bytes) -> str:
+            name = (await (await client.post(f"/{TOKEN}/api/queries", data=content)).json())["query"]
+            answer = await client.get(f"/{TOKEN}/api/search", params={"query": name})
+            assert answer.status == 409
+            return str((await answer.json())["found"])
+
+        assert "cannot be decoded" in await found(b"this is no sound")
+        assert "silent" in await found(wav(np.zeros(16_000)))
+        assert "too short" in await found(wav(np.sin(np.arange(1600) / 5)))
+        for params in ({"id": "nobody"}, {"query": "0" * 64}):
+            answer = await client.get(f"/{TOKEN}/api/search", params=params)
+            assert answer.status == 409
+            assert "There is no such" in (await answer.json())["found"]
+        for wrong in ({}, {"id": "a", "text": "b"}):
+            assert (await client.get(f"/{TOKEN}/api/search", params=wrong)).status == 400
+
+    asked(queries, work)
+
+
+def test_an_answer_ranks_as_evaluation_does_and_says_what_is_a_hit(queries: Queries, trained: Path) -> None:
+    items = load_items(queries.items.manifest)
+    loaded = load_run(trained, CPU)
+    scores = all_scores(loaded, load_features(items, loaded.config, device=CPU, jobs=1))
+    for kind, rows, gallery, column in (
+        ("speech", items.utterances, items.clips, scores[:, 4]),
+        ("clip", items.clips, items.utterances, scores[4]),
+    ):
+        answer = queries.answer(id=rows[4].id)
+        assert (answer["kind"], answer["query"]["class"]) == (kind, rows[4].class_id)
+        found = {hit["id"]: hit for hit in answer["hits"]}
+        assert set(found) == {row.id for row in gallery}  # fewer than the most that are shown
+        for row, score in zip(gallery, column, strict=True):
+            hit = found[row.id]
+            assert hit["score"] == pytest.approx(float(score), abs=1e-4)
+            assert hit["hit"] == (row.class_id == rows[4].class_id)
+            of_pair = {kind: rows[4], "clip" if kind == "speech" else "speech": row}
+            assert hit["partner"] == (of_pair["speech"].clip == of_pair["clip"].id)
+        ranked = [hit["score"] for hit in answer["hits"]]
+        assert ranked == sorted(ranked, reverse=True)
+
+
+def test_why_names_the_slots_whose_shares_make_the_agreement(queries: Queries) -> None:
+    """The products of all shares of the slots add up to what the memories say of a pair."""
+    model = load_run(queries._loaded.path, CPU).model
+    reader = queries._slots
+    assert reader is not None
+    clips, utterances = queries.galleries["speech"].codes, queries.galleries["clip"].codes
+    both = reader.shares("video", clips) @ reader.shares("audio", utterances).T
+    space = dict.fromkeys(("mapped",), (clips["mapped"], utterances["mapped"]))["mapped"]
+    read = model.memory.read(*space, reduce="softmax", temperature=model.config.memory.temperature)  # type: ignore[union-attr, operator]
+    np.testing.assert_allclose(both, read.detach().numpy(), atol=1e-5)
+    answer = queries.answer(id=queries.galleries["clip"].rows[0].id)  # type: ignore[attr-defined]
+    first = answer["hits"][0]["why"][0]
+    assert first["slots"] == answer["taken_for"]["classes"][0]["class"]
+    assert first["query"] == pytest.approx(answer["taken_for"]["classes"][0]["share"])
+
+
+def test_a_file_is_known_by_its_content_and_a_new_one_has_no_class(queries: Queries) -> None:
+    row = queries.items.utterances[queries.galleries["clip"].rows[3].id]
+    sound = (queries.items.workspace / row.path).read_bytes()
+    known = queries.answer(query=queries.keep(sound))
+    assert known["query"]["id"] == row.id
+    samples, rate_hz = soundfile.read(queries.items.workspace / row.path)
+    assert rate_hz == 16_000
+    new = queries.answer(query=queries.keep(wav(0.5 * samples)))
+    assert (new["query"]["id"], new["query"]["class"]) == (None, None)
+    assert {hit["hit"] for hit in new["hits"]} == {None}
+    assert new["hits"][0]["class"] == known["hits"][0]["class"] == row.class_id
+    assert max(new["query"]["waveform"]) == 1
+    assert not list((queries.items.workspace / "cache" / "features").rglob(f"*{new['query']['media'][-64:]}*"))
+
+
+@pytest.mark.parametrize("kind", ["speech", "clip"])
+def test_errors_are_those_of_the_evaluation(queries: Queries, trained: Path, kind: str) -> None:
+    from fmn.serve.errors_view import Errors
+
+    found = Errors(queries).of(kind)  # type: ignore[arg-type]
+    manifest = queries.items.manifest
+    block = evaluate(trained, manifest, jobs=1).metrics["audio_to_video" if kind == "speech" else "video_to_audio"]
+    for name, of_class in block["by_class"].items():
+        assert found["by_class"][name]["queries"] == of_class["queries"]
+        for k in ("1", "10"):
+            assert found["by_class"][name]["hits"][k] == pytest.approx(of_class["class_hit"][k])
+            assert found["by_class"][name]["recalls"][k] == pytest.approx(of_class["class_recall"][k])
+    items, loaded = load_items(manifest), load_run(trained, CPU)
+    scores = all_scores(loaded, load_features(items, loaded.config, device=CPU, jobs=1))
+    matrix = scores.T if kind == "speech" else scores
+    rows, gallery = (items.utterances, items.clips) if kind == "speech" else (items.clips, items.utterances)
+    names = [label.id for label in items.classes]
+    counted = np.zeros((4, 4), dtype=int)
+    for query, column, outcome in zip(rows, matrix, found["queries"], strict=True):
+        first = gallery[int(column.argmax())]
+        counted[names.index(query.class_id), names.index(first.class_id)] += 1
+        assert (outcome["id"], outcome["found"][0]["id"]) == (query.id, first.id)
+        own = [score for score, row in zip(column, gallery, strict=True) if row.class_id == query.class_id]
+        others = [score for score, row in zip(column, gallery, strict=True) if row.class_id != query.class_id]
+        assert outcome["rank"] == 1 + sum(score > max(own) for score in others)
+        assert outcome["surprise"] == pytest.approx(float(max(others) - max(own)), abs=1e-4)
+    assert found["confusion"] == counted.tolist()

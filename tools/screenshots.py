@@ -1,0 +1,114 @@
+"""Screenshots of the pages in docs/images, from a demo data set in a real Chromium: ``make screenshots``.
+
+    python tools/screenshots.py demo docs/images
+
+Pictures of the recording booth and of Label Studio are not made here: they need recordings and an installed server.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import torch
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from dataset_tools.manifests import SplitPairRow, read_rows
+from fmn.search.gallery_search import Gallery, gallery_rows
+from fmn.training.checkpoint import load_run
+
+WIDTH_PX, HEIGHT_PX = 1280, 800
+QUALITY = 82  # of JPEG
+
+
+def main(demo: Path, images: Path) -> None:
+    """Write search.jpg, errors.jpg, explore.jpg and report.jpg.
+
+    Args:
+        demo: a workspace with a trained run in ``runs/fmn-demo``, as ``make demo`` leaves it.
+        images: where the pictures go.
+    """
+    images.mkdir(parents=True, exist_ok=True)
+    run = demo / "runs" / "fmn-demo"
+    with sync_playwright() as playwright, served(run) as address:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = opened(browser, f"{address}#search?id={quote(typical_query(demo, run))}")
+        expect(page.locator("#hits > *").first).to_be_visible(timeout=60_000)
+        take(page, images / "search.jpg")
+        page.goto(f"{address}#errors")
+        expect(page.locator("#errors table").first).to_be_visible(timeout=60_000)
+        take(page, images / "errors.jpg")
+        page.goto(f"{address}#explore")
+        expect(page.locator("#explore video").first).to_be_visible(timeout=60_000)
+        take(page, images / "explore.jpg")
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report"
+            command = [program("fmn-data"), "report", "--workspace", str(demo), "--out", str(report)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            page = opened(browser, (report / "index.html").as_uri())
+            expect(page.locator("#classes")).to_be_visible()
+            take(page, images / "report.jpg")
+        browser.close()
+
+
+def typical_query(demo: Path, run: Path) -> str:
+    """The test utterance whose five best clips hold the median number of its class; of equal ones, the first id."""
+    test = demo / "manifests" / "test.jsonl"
+    utterances = {row.utterance.id: row.utterance for row in read_rows(test, SplitPairRow)}
+    device = torch.device("cpu")
+    gallery = Gallery(load_run(run, device), gallery_rows(test, "speech"), "speech", test, device=device)
+    hits = {}
+    for name in sorted(utterances):
+        found = gallery.search(demo / utterances[name].path, top=5)
+        hits[name] = sum(hit.class_id == utterances[name].class_id for hit in found.hits)
+    ordered = sorted(hits, key=lambda name: (hits[name], name))
+    median = hits[ordered[len(ordered) // 2]]
+    return next(name for name in ordered if hits[name] == median)
+
+
+def opened(browser: Browser, address: str) -> Page:
+    """A page that plays nothing by itself."""
+    page = browser.new_context(viewport={"width": WIDTH_PX, "height": HEIGHT_PX}, reduced_motion="reduce").new_page()
+    page.goto(address)
+    return page
+
+
+def take(page: Page, path: Path) -> None:
+    """Write what is seen without scrolling, as JPEG."""
+    page.wait_for_timeout(2_000)  # pictures of the clips are decoded
+    page.screenshot(path=path, type="jpeg", quality=QUALITY)
+
+
+@contextmanager
+def served(run: Path) -> Iterator[str]:
+    """The address that ``fmn serve`` prints."""
+    command = [program("fmn"), "serve", str(run)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if found := re.search(r"https?://\S+", line):
+                    yield found.group()
+                    return
+            raise SystemExit("fmn serve ended without an address")
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def program(name: str) -> str:
+    """A command of the environment that this script runs in."""
+    return str(Path(sys.executable).with_name(name))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
