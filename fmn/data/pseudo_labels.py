@@ -106,9 +106,11 @@ def _frame_statistics(data: ItemTensors, utterance: Indices) -> NDArray[np.float
 def _square_distances(vectors: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
     """[N, D] and [K, D] → [N, K], never negative."""
     squares = (vectors**2).sum(1)[:, None] - 2 * vectors @ centers.T + (centers**2).sum(1)
-    return np.maximum(squares, 0.0)
+    clamped: NDArray[np.float64] = np.maximum(squares, 0.0)
+    return clamped
 
 
 def _nearest(vectors: NDArray[np.float64], centers: NDArray[np.float64]) -> Indices:
     """[N]: the nearest center of each vector."""
-    return _square_distances(vectors, centers).argmin(axis=1)
+    nearest: Indices = _square_distances(vectors, centers).argmin(axis=1)
+    return nearest
