@@ -2,7 +2,8 @@
 
 Known is only which utterance was spoken for which clip. The clips of these pairs are clustered by their features beside
 those of their utterances; the number of a clip's cluster then stands where its class would, for itself and for its
-utterances, in fitting and in choosing the epoch alike. Whatever trains on classes so trains on clusters.
+utterances, in fitting and in choosing the epoch alike. Whatever trains on classes so trains on clusters. The memories
+of FMN take the spoken pairs themselves, not pairs that are drawn by class.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def with_pseudo_labels(prepared: FeatureDataset, clusters: int, seed: int) -> Fe
     clip_clusters[clips] = _nearest(vectors, found)
     utterance_clusters = np.where(items.partners >= 0, clip_clusters[items.partners], NO_CLUSTER)
     note = f"Trained without class labels, on {len(found)} clusters of pairs; validation figures are of clusters."
-    data = prepared.data.with_classes(clip_clusters, utterance_clusters)
+    data = prepared.data.with_clusters(clip_clusters, utterance_clusters, items.partners)
     return replace(prepared, items=items, data=data, notes=(*prepared.notes, note))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 import fmn.training.train
 from dataset_tools.core.errors import InputError
@@ -17,6 +18,7 @@ from fmn.data.loading import load_features
 from fmn.data.pseudo_labels import kmeans, spoken_pairs, with_pseudo_labels
 from fmn.evaluation.learn_classes import learn_classes
 from fmn.evaluation.plots import plot_run
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.studies.ablate import harness_of
 from fmn.training.train import train
 
@@ -98,3 +100,26 @@ def test_a_manifest_without_spoken_pairs_is_refused(workspace: Path) -> None:
     items = load_items(manifest_of(workspace))
     with pytest.raises(InputError, match="spoken for it"):
         spoken_pairs(replace(items, partners=np.full(len(items.utterances), -1)))
+
+
+def test_the_memories_take_the_spoken_pairs(workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[set[tuple[int, int]]] = []
+
+    def noting(self: FeatureMemoryNetwork, clips: object, utterances: object, pairs: Tensor, classes: Tensor) -> None:
+        written.append({(clip, utterance) for clip, utterance in pairs.tolist()})
+
+    monkeypatch.setattr(FeatureMemoryNetwork, "rewrite", noting)
+    prepared = load_features(load_items(manifest_of(workspace)), small, device=torch.device("cpu"))
+    found = with_pseudo_labels(prepared, 4, seed=0)
+    model = FeatureMemoryNetwork(small, found.data.video_dim, found.data.audio_dim)
+    clips, utterances = np.array([0, 3, 4]), np.array([0, 1, 3, 4])  # the clip of utterance 1 is not among them
+    model.fit_after_epoch(found.data, clips, utterances, np.random.default_rng(0))
+    ids = [(row.id, row.clip) for row in (found.items.utterances[index] for index in utterances)]
+    expected = {
+        (place, number)
+        for number, (_, clip) in enumerate(ids)
+        for place, index in enumerate(clips)
+        if found.items.clips[index].id == clip
+    }
+    assert written == [expected]
+    assert len(expected) == 3
