@@ -16,8 +16,10 @@ from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.learn import learn
+from fmn.cli.noise import noise
 from fmn.cli.options import (
     AllOption,
+    LabelsOption,
     RefitOption,
     RunOptions,
     TrainingOptions,
@@ -51,7 +53,7 @@ STUDY, BACKBONE = "3. Compare and study", "4. Features and backbones"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
 app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 app.command(rich_help_panel=BACKBONE)(finetune)
-for each in (compare, *COMMANDS):
+for each in (compare, *COMMANDS, noise):
     app.command(rich_help_panel=STUDY)(each)
 
 
@@ -75,10 +77,7 @@ def train(
         bool, typer.Option("--resume", help="Resume a run with its own configuration; --epochs can extend it.")
     ] = False,
     refit: RefitOption = False,
-    labels: Annotated[
-        Literal["class", "pairs"] | None,
-        typer.Option("--labels", help="Known in training: classes, or only which clip an utterance was spoken for."),
-    ] = None,
+    labels: LabelsOption = None,
     dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
