@@ -2,8 +2,8 @@
 
 At each share of wrong pairs (`fmn.studies.wrong_pairs`) the systems are trained and tested like those of
 `fmn.comparison.compare`: fold 0, as noisy as the rest, chooses, and the test manifest is what it was. With
-``training.labels=pairs`` (`fmn.data.pseudo_labels`) the pairs are all that training knows, and FMN's memories are written
-with these very pairs, wrong ones included. With ``class`` a wrong utterance has the class of its wrong clip.
+``training.labels=pairs`` (`fmn.data.pseudo_labels`) the pairs are all that training knows, and FMN's memories are
+written with these very pairs, wrong ones included. With ``class`` a wrong utterance has the class of its wrong clip.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def study_noise(
 ) -> NoiseStudy:
     """Trains and tests the systems of a comparison at every share of wrong pairs.
 
-    Writes noise.json, noise.md and noise.png into the comparison's folder; its folder ``20`` holds what was trained with
-    20 % of the pairs wrong, as a comparison. Stopped and started again, it goes on: finished runs are used again.
+    Writes noise.json, noise.md and noise.png into the comparison's folder; its folder ``20`` is a comparison of what
+    was trained with 20 % of the pairs wrong. Stopped and started again, it goes on: finished runs are used again.
 
     Args:
         comparison: from `fmn.comparison.comparison_plan.plan`; its first seed also draws the wrong pairs.
