@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from typer.testing import CliRunner
 
 import fmn.training.train
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import silent
+from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import load_features
@@ -19,7 +22,9 @@ from fmn.data.pseudo_labels import kmeans, spoken_pairs, with_pseudo_labels
 from fmn.evaluation.learn_classes import learn_classes
 from fmn.evaluation.plots import plot_run
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.serve.slot_reasons import slot_reader
 from fmn.studies.ablate import harness_of
+from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -72,7 +77,7 @@ def test_a_clip_and_what_was_said_of_it_are_of_one_cluster(workspace: Path, smal
 
 
 def test_what_writes_memories_by_class_refuses_clusters(workspace: Path, small: Config) -> None:
-    config = with_values(small, {"training.labels": "pairs", "training.epochs": 1})
+    config = with_values(small, {"training.labels": "pairs", "training.epochs": 1, "memory.score_threshold": 0.0})
     run, test = workspace / "runs" / "pairs", workspace / "manifests" / "test.jsonl"
     notes = train(manifest_of(workspace), config, run).notes
     assert any("without class labels" in note for note in notes)
@@ -81,6 +86,10 @@ def test_what_writes_memories_by_class_refuses_clusters(workspace: Path, small: 
     with pytest.raises(InputError, match="without class labels"):
         harness_of(manifest_of(workspace), config, root=None, device="cpu", jobs=1, progress=silent)
     assert "slots" not in {path.stem for path in plot_run(run, test).files}
+    reader = slot_reader(load_run(run, torch.device("cpu")))
+    assert reader is not None
+    # Ten clusters, of which four classes could name only the first: the wrong names, or none.
+    assert set(reader.names) == {f"cluster {number}" for number in range(1, 11)}
 
 
 def test_kmeans_finds_groups_that_lie_apart() -> None:
@@ -123,3 +132,11 @@ def test_the_memories_take_the_spoken_pairs(workspace: Path, small: Config, monk
     }
     assert written == [expected]
     assert len(expected) == 3
+
+
+def test_the_option_names_a_run_of_its_own(workspace: Path) -> None:
+    command = ["train", str(manifest_of(workspace)), "--dry-run", "--json"]
+    for labels, known in (([], "class"), (["--labels", "class"], "class"), (["--labels", "pairs"], "pairs")):
+        planned = json.loads(CliRunner().invoke(app, [*command, *labels]).stdout)
+        assert planned["config"]["training"]["labels"] == known
+        assert Path(planned["run"]).name.endswith("-pairs") == (known == "pairs")
