@@ -82,8 +82,8 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
         axis.plot([rate["percent"] for rate in rates], chance, ":", color="gray", linewidth=1, label="chance")
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("training pairs that are wrong, percent")
-        axis.set_ylim(bottom=0)
         axis.grid(color="#eeeeee")
+    axes[0].set_ylim(bottom=0)  # of both, once all is drawn: it ends the choice of the top
     axes[0].set_ylabel("class mAP, percent")
     axes[1].legend(fontsize=8, frameon=False)
     known_labels = LABELS[values["changes"].get("training.labels", "class")]

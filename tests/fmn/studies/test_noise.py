@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import fmn.comparison.comparison_runs
@@ -16,7 +17,7 @@ from fmn.comparison.comparison_plan import Comparison, plan
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.studies.noise import study_noise
-from fmn.studies.noise_figures import noise_tables
+from fmn.studies.noise_figures import noise_tables, write_noise_plot
 from fmn.studies.wrong_pairs import write_noisy_manifest
 from fmn.training.train import train
 
@@ -179,6 +180,37 @@ def test_a_study_trains_on_noise_tests_on_what_was_there_and_goes_on(
     ]
     assert difference["all"]["mean"] == pytest.approx(np.subtract(*means))
     assert f"{np.subtract(*means):+.1f}" in first.sections[2][0].cells[2]
+
+
+def test_every_point_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure, path: Path, **_: object) -> None:
+        drawn.append(figure)
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    means = {"audio_to_video": [12.0, 8.0], "video_to_audio": [60.0, 41.0]}
+
+    def rate(place: int) -> dict[str, object]:
+        def of(mean: float, sd: float | None) -> dict[str, object]:
+            return {"class_map": {"all": {"mean": mean, "sd": sd}}}
+
+        metrics = {direction: of(values[place], 2.0) for direction, values in means.items()}
+        chance = {direction: {"class_map": {"all": 5.0}} for direction in means}
+        systems = {"fmn": {"metrics": metrics}, "broken": {"error": {}}}
+        return {"percent": 10 * place, "references": {"chance": chance}, "systems": systems}
+
+    values = {"rates": [rate(0), rate(1)], "changes": {}, "stand_in": True}
+    write_noise_plot(values, tmp_path / "noise.png")
+    for axis, (direction, expected) in zip(drawn[0].axes, means.items(), strict=True):
+        lines = {line.get_label(): line for line in axis.lines if not str(line.get_label()).startswith("_")}
+        fmn = next(container for container in axis.containers if container.get_label() == "fmn")[0]
+        assert fmn.get_ydata().tolist() == expected, direction
+        assert lines["chance"].get_ydata().tolist() == [5.0, 5.0]
+        bottom, top = axis.get_ylim()
+        assert bottom == 0
+        assert top > 62
 
 
 def test_the_command_plans_and_refuses(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
