@@ -76,7 +76,7 @@ def _wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
                 expected=f"more classes or more pairs, for {percent:g} % of them to be wrong",
                 next_step="name other shares with --rates, or build more clips and utterances",
             )
-        source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, str(percent)))
+        source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))
     return source
 
 
