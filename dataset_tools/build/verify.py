@@ -142,7 +142,7 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
         if len(items) > 1:
             shared[kind].append((name, f"{items['train']} to train on, {items['test']} to test with"))
     problems += [
-        f"leak: {len(found)} {kind}s stand on both sides of the split: {min(found)[0]} ({min(found)[1]})"
+        f"leak: {len(found)} {kind}s are on both sides of the split: {min(found)[0]} ({min(found)[1]})"
         + " and others" * (len(found) > 1)
         + then
         for kind, found in shared.items()
