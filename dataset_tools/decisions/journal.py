@@ -157,7 +157,7 @@ def read_reviews(path: Path) -> list[ReviewRow]:
                 f"The row cannot be read: {in_words(error)}",
                 where=f"{path}, line {number}",
                 expected="one fmn.review/1 object a line",
-                next_step="correct or remove that line by hand; pulling again brings back what Label Studio still has",
+                next_step="correct or remove that line; pulling again restores what Label Studio still has",
             ) from error
     if _is_row(last):
         rows.append(decoder.decode(last))

@@ -89,7 +89,7 @@ def test_what_stands_on_both_sides_is_a_leak(workspace: Workspace) -> None:
     assert all(problem.startswith("leak: ") for problem in found)
     record(workspace, "pairs", train=2)
     write_split(workspace, msgspec.structs.replace(read_split(workspace), test=3))
-    assert all("this split deals pairs and not items" in problem for problem in problems(workspace))
+    assert all("this split is of pairs, not of items" in problem for problem in problems(workspace))
 
 
 def record(place: Workspace, split: SplitName, train: int = 2) -> None:
