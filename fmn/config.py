@@ -155,6 +155,7 @@ class TrainingConfig:
         patience: training ends after so many epochs without a better mean average precision on the validation split;
             None never ends early.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
+        labels: ``class``; or ``pairs``: no class label is seen, ``memory.capacity`` clusters of pairs stand for them.
         refit: fold 0 is trained on like the others: once everything is chosen. Nothing is validated, the weights are
             those of the last epoch.
         seed: of the weights, the batches, dropout and augmentation.
@@ -182,6 +183,7 @@ class TrainingConfig:
     augment: AugmentConfig = AugmentConfig()
     patience: Count | None = None
     validate_every: Count = 1
+    labels: Literal["class", "pairs"] = "class"
     refit: bool = False
     seed: Annotated[int, Meta(ge=0)] = 0
     amp: Literal["off", "bf16"] = "off"
@@ -272,7 +274,7 @@ def as_dict(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-LATER = {"model": {"step_attention": "off"}}
+LATER = {"model": {"step_attention": "off"}, "training": {"labels": "class"}}
 """Keys that came later, and the value with which everything is as before."""
 
 

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 from sample_recordings import MissingPackageError, write_samples
 
 from dataset_tools.corpora.standin.standin_corpus import write_standin
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # A shell that runs the tests in the background makes them ignore SIGINT, and with them every command that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -82,3 +92,61 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("standin") / "corpus"
     write_standin(root, seed=3, per_class=1, jobs=2)
     return root
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., AbstractContextManager[str]]:
+    """Runs a command that serves a page, as a user runs it until Ctrl+C; gives the address that it prints."""
+
+    @contextmanager
+    def run(program: str, *arguments: object) -> Iterator[str]:
+        command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as process:
+            assert process.stdout is not None
+            said = ""
+            while (found := re.search(r"https?://[\w.-]+:\d+/[\w-]+/", said)) is None:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            try:
+                yield found.group()
+            finally:
+                process.send_signal(signal.SIGINT)
+                said += process.stdout.read()
+                assert process.wait(timeout=60) == 0, said
+                assert "Traceback" not in said
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Callable[..., AbstractContextManager[Browser]]:
+    """Starts a Chromium that finds no host but ``host`` and plays without a click.
+
+    Its microphone is allowed and plays the wav ``microphone`` again and again; without one it is denied.
+    """
+    from playwright.sync_api import expect, sync_playwright
+
+    @contextmanager
+    def start(host: str = "127.0.0.1", microphone: Path | None = None) -> Iterator[Browser]:
+        program = shutil.which("chromium")
+        assert program is not None, "the browser test needs Debian's chromium: apt-get install chromium"
+        flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        flags += [f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {host}", "--use-fake-device-for-media-stream"]
+        if microphone is not None:
+            flags += ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}"]
+        expect.set_options(timeout=60_000)  # a busy machine may take its time
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=program, args=flags)
+            yield browser
+            browser.close()
+
+    return start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: one that came last would keep a single worker busy while the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -2,7 +2,7 @@
 
     python tools/screenshots.py demo docs/images
 
-Pictures of the recording booth and of Label Studio are not made here: they need recordings and an installed server.
+Pictures of Label Studio are not made here: they need an installed server.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import torch
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from dataset_tools.manifests import SplitPairRow, read_rows
+from dataset_tools.manifests import SplitPairRow, UtteranceRow, read_rows
 from fmn.search.gallery_search import Gallery, gallery_rows
 from fmn.training.checkpoint import load_run
 
@@ -31,7 +31,7 @@ QUALITY = 82  # of JPEG
 
 
 def main(demo: Path, images: Path) -> None:
-    """Write search.jpg, errors.jpg, explore.jpg and report.jpg.
+    """Write search.jpg, errors.jpg, explore.jpg, report.jpg and recording-booth.jpg.
 
     Args:
         demo: a workspace with a trained run in ``runs/fmn-demo``, as ``make demo`` leaves it.
@@ -39,7 +39,7 @@ def main(demo: Path, images: Path) -> None:
     """
     images.mkdir(parents=True, exist_ok=True)
     run = demo / "runs" / "fmn-demo"
-    with sync_playwright() as playwright, served(run) as address:
+    with sync_playwright() as playwright, served("fmn", "serve", run) as address:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = opened(browser, f"{address}#search?id={quote(typical_query(demo, run))}")
         expect(page.locator("#hits > *").first).to_be_visible(timeout=60_000)
@@ -57,6 +57,38 @@ def main(demo: Path, images: Path) -> None:
             page = opened(browser, (report / "index.html").as_uri())
             expect(page.locator("#classes")).to_be_visible()
             take(page, images / "report.jpg")
+        browser.close()
+        take_booth(playwright, demo, images / "recording-booth.jpg")
+
+
+def take_booth(playwright: Playwright, demo: Path, path: Path) -> None:
+    """Record three takes of a copy of the data set with the first utterance as the microphone, and write the page."""
+    spoken = next(read_rows(demo / "manifests" / "utterances.jsonl", UtteranceRow))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "demo"
+        for part in ("clips", "manifests", "speech"):
+            shutil.copytree(demo / part, copy / part)
+        shutil.copy(demo / "ledger.jsonl", copy)
+        flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        flags += [f"--use-file-for-fake-audio-capture={(demo / spoken.path).absolute()}"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        with served("fmn-data", "speech", "record", "--workspace", copy) as address:
+            page = opened(browser, address)
+            page.fill("#name", "Ann")
+            page.check("#agreed")
+            page.get_by_role("button", name="Start").click()
+            for number in range(3):
+                if number:
+                    page.keyboard.press("Enter")  # the next line
+                expect(page.locator("#said")).not_to_contain_text("s)")  # of the take before
+                expect(page.locator("#sentence")).not_to_be_empty(timeout=60_000)
+                expect(page.locator("#record")).to_be_enabled()
+                page.keyboard.press("Space")
+                expect(page.locator("#record")).to_contain_text("Stop", timeout=60_000)
+                page.wait_for_timeout(1000 * spoken.duration_s)
+                page.keyboard.press("Space")
+                expect(page.locator("#said")).to_contain_text("s)", timeout=60_000)  # judged
+            take(page, path)
         browser.close()
 
 
@@ -89,9 +121,9 @@ def take(page: Page, path: Path) -> None:
 
 
 @contextmanager
-def served(run: Path) -> Iterator[str]:
-    """The address that ``fmn serve`` prints."""
-    command = [program("fmn"), "serve", str(run)]
+def served(name: str, *arguments: object) -> Iterator[str]:
+    """The address that a command which serves a page prints."""
+    command = [program(name), *map(str, arguments)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -100,7 +132,7 @@ def served(run: Path) -> Iterator[str]:
                 if found := re.search(r"https?://\S+", line):
                     yield found.group()
                     return
-            raise SystemExit("fmn serve ended without an address")
+            raise SystemExit(f"{name} ended without an address")
         finally:
             process.send_signal(signal.SIGINT)
 

@@ -43,7 +43,8 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="gpu-inputs-") as temporary:
         corpus, large = Path(temporary) / "standin", Path(temporary) / "large"
-        _data("standin", corpus, "--per-class", options.per_class, "--seed", SEED, "--jobs", jobs)
+        per_class = max(options.per_class, options.small_per_class)
+        _data("standin", corpus, "--per-class", per_class, "--seed", SEED, "--jobs", jobs)
         _build(corpus, folder / "small", options.small_classes, options.small_per_class, jobs)
         _build(corpus, large, options.classes, options.per_class, jobs)
         pack(large, folder / "large", jobs)

@@ -112,6 +112,12 @@ def annotate_push(
             "--from-run", help="Prefill with the predictions of a trained run (fmn predict RUN), least certain first."
         ),
     ] = None,
+    ids: Annotated[
+        str | None,
+        typer.Option(
+            "--ids", metavar="A,B,…", help="Push only these clips (or pairs), and once more if decided already."
+        ),
+    ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
     dry_run: DryRunOption = False,
@@ -120,13 +126,22 @@ def annotate_push(
 
     Example: fmn-data annotate push --dry-run
     """
+    from dataset_tools.label_studio.expected_tasks import clips_of, read_items
     from dataset_tools.label_studio.predictions import read_guesses
     from dataset_tools.label_studio.push import push, push_to_file
 
     classes = class_file_of(class_file, place)
+    only = None if ids is None else [name.strip() for name in ids.split(",") if name.strip()]
     if out is not None:
         count = push_to_file(
-            place, out, classes=classes, media_url=media_url, jobs=jobs, dry_run=dry_run, progress=terminal.progress
+            place,
+            out,
+            classes=classes,
+            media_url=media_url,
+            ids=only,
+            jobs=jobs,
+            dry_run=dry_run,
+            progress=terminal.progress,
         )
         would = " would be written" if dry_run else ""
         page = out.with_suffix(".xml").name
@@ -135,6 +150,8 @@ def annotate_push(
         return
     if from_run is not None:
         read_guesses(from_run)  # before a server is started for it
+    if only is not None:
+        clips_of(only, *read_items(place))
     target, _ = _target(place, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
         place,
@@ -148,6 +165,7 @@ def annotate_push(
         annotators=annotators,
         third_look=resolve_conflicts,
         from_run=from_run,
+        ids=only,
         jobs=jobs,
         dry_run=dry_run,
         progress=terminal.progress,

@@ -47,7 +47,10 @@ def build(
         bool, typer.Option("--keep-audio", help="Keep the sound of the video in its clips (default: silent clips).")
     ] = False,
     speech: Annotated[
-        bool, typer.Option("--speech/--no-speech", help="Synthesize a spoken description of every clip.")
+        bool,
+        typer.Option(
+            "--speech/--no-speech", show_default=False, help="Synthesize a spoken description of every clip (default)."
+        ),
     ] = True,
     no_sentences: Annotated[
         bool, typer.Option("--no-sentences", help="Ignore the sentence files beside the footage.")

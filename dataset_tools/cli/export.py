@@ -42,7 +42,9 @@ def export(
     media: Annotated[
         bool,
         typer.Option(
-            "--media/--no-media", help="Export the clips and utterances, too, or only the rows and a rebuild recipe."
+            "--media/--no-media",
+            show_default=False,
+            help="Export the clips and utterances, too (default), or only the rows and a rebuild recipe.",
         ),
     ] = True,
     shard_size: Annotated[

@@ -39,8 +39,8 @@ class FootageOptions:
         Path | None,
         typer.Option(
             "--annotations",
-            help="Annotations of your own footage: a CSV video,start_frame,end_frame,action,subject,object"
-            " (or start_s,end_s), a file of another format (docs/own-footage.md), or one folder per class.",
+            help="Annotations of your own footage: a CSV with the columns video, start_frame, end_frame (or start_s, "
+            "end_s), action, subject, object; a file of another format (docs/own-footage.md); or one folder per class.",
         ),
     ] = None
     videos: Annotated[

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.core.command import DEFAULT_JOBS, JobsOption
+from dataset_tools.core.command import DEFAULT_JOBS, AddressOption, EngineOption, JobsOption, engine_running
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,27 +56,16 @@ class ExecutionOptions:
     """Where a build runs."""
 
     jobs: JobsOption = DEFAULT_JOBS
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option("--engine", help="Run on this machine, or on a Ray cluster.")
-    ] = "local"
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="Head of the Ray cluster, HOST:PORT (default: start Ray on this machine)."),
-    ] = None
+    engine: EngineOption = "local"
+    address: AddressOption = None
 
     def place(self, place: Workspace) -> Workspace:
         """The workspace as every machine of the cluster names it."""
         return Workspace(place.root.resolve()) if self.engine == "ray" else place
 
     def running(self) -> AbstractContextManager[None]:
-        """What a build runs within: nothing special here, or a Ray cluster."""
-        if self.engine == "ray":
-            from dataset_tools.core.ray_engine import on_ray
-
-            return on_ray(self.address, self.jobs)
-        if self.address is not None:
-            raise InputError("--address goes with --engine ray", where=self.address, next_step="add --engine ray")
-        return nullcontext()
+        """What a build runs within."""
+        return engine_running(self.engine, self.address, self.jobs)
 
 
 @dataclass(frozen=True)

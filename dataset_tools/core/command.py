@@ -19,6 +19,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from importlib.metadata import version
@@ -29,6 +30,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dataset_tools.core.console import command_context, tolerate_any_terminal
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.workspace import Workspace
 
@@ -55,9 +57,31 @@ JobsOption = Annotated[
     int,
     typer.Option("--jobs", "-j", min=1, max=1024, help="Number of parallel workers; the result does not depend on it."),
 ]
+EngineOption = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Run on this machine, or on a Ray cluster.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Head of the Ray cluster, HOST:PORT (default: start Ray on this machine)."),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done; write nothing.", rich_help_panel=COMMON)
 ]
+
+
+def engine_running(engine: str, address: str | None, jobs: int) -> AbstractContextManager[None]:
+    """What work runs within: nothing special for the engine ``local``, a Ray cluster for ``ray``.
+
+    Raises:
+        InputError: an address without the engine ``ray``.
+    """
+    if engine == "ray":
+        from dataset_tools.core.ray_engine import on_ray
+
+        return on_ray(address, jobs)
+    if address is not None:
+        raise InputError("--address goes with --engine ray", where=address, next_step="add --engine ray")
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -145,8 +169,16 @@ def _program(
 ) -> None: ...
 
 
-class _PlainFlags:
-    """Options without a value, of which the help shows no type."""
+class _NarrowHelp:
+    """Leaves the width of the help to its texts: no type of a flag, no range of a number, both names in one column."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from typer import rich_utils
+
+        rich_utils.RANGE_STRING = ""
+        for option in self.get_params(ctx):
+            option.opts, option.secondary_opts = [*option.opts, *option.secondary_opts], []
+        super().format_help(ctx, formatter)  # type: ignore[misc]  # of the command it is mixed into
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # of the command it is mixed into
@@ -156,12 +188,12 @@ class _PlainFlags:
         return params
 
 
-class _Command(_PlainFlags, TyperCommand):
+class _Command(_NarrowHelp, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_new_names(args, _option_names(self, ctx)))
 
 
-class _Group(_PlainFlags, TyperGroup):
+class _Group(_NarrowHelp, TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of the panels of the help; within one, as they were added, groups of commands last."""
         return sorted(
@@ -217,7 +249,7 @@ def _typer_function(body: Callable[..., None]) -> Callable[..., None]:
 
 
 def _shorten_type(annotation: Any) -> None:
-    """Gives an option a short type in the help, such as ``--jobs N`` or ``--engine local | ray``, if it has none."""
+    """Gives an option a short type in the help, such as ``--jobs N`` or ``--engine local|ray``, if it has none."""
     kind, *extra = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     while (inner := get_args(kind)) and get_origin(kind) is not Literal:
         kind = inner[0]  # of `Path | None`, `list[Path] | None`
@@ -225,7 +257,7 @@ def _shorten_type(annotation: Any) -> None:
         if not isinstance(option, typer.models.OptionInfo) or option.metavar is not None:
             continue
         if get_origin(kind) is Literal:
-            option.metavar = " | ".join(map(str, get_args(kind)))
+            option.metavar = "|".join(map(str, get_args(kind)))
         elif kind is Path:
             option.metavar = "FILE" if not option.dir_okay else "PATH" if option.file_okay else "DIR"
         else:

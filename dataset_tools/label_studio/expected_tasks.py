@@ -1,4 +1,4 @@
-"""Expected tasks: one for every clip of a workspace."""
+"""Expected tasks: one for every clip of a workspace, or of those that are named."""
 
 from __future__ import annotations
 
@@ -44,6 +44,31 @@ def read_items(workspace: Workspace) -> tuple[list[ClipRow], list[UtteranceRow]]
     return clips, with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
 
 
+def clips_of(ids: Sequence[str], clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> list[ClipRow]:
+    """The clips with these ids, or with an utterance or a pair of these ids, in the order of ``clips``.
+
+    Raises:
+        InputError: there is nothing of an id.
+    """
+    known = {clip.id for clip in clips}
+    spoken = {row.id: row.clip for row in utterances}
+
+    def clip_of(name: str) -> str | None:
+        clip, _, utterance = name.partition("__")
+        return name if name in known else spoken.get(name, clip if utterance in spoken else None)
+
+    found = {name: clip_of(name) for name in ids}
+    unknown = [name for name, clip in found.items() if clip not in known]
+    if unknown or not found:
+        raise InputError(
+            f"The data set has no clip of: {', '.join(unknown)}" if unknown else "No id is given",
+            where="--ids",
+            expected="ids of clips.jsonl, utterances.jsonl or pairs.jsonl, comma-separated",
+            next_step="copy them from fmn serve, or from the manifests",
+        )
+    return [clip for clip in clips if clip.id in found.values()]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """The tasks that should be there, one a clip, and what they are made from.
@@ -70,6 +95,7 @@ def wanted_tasks(
     *,
     media_url: str | None,
     document_root: Path | None,
+    ids: Sequence[str] | None = None,
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
@@ -81,6 +107,7 @@ def wanted_tasks(
         classes: the class file of the data set.
         media_url: see `Addresses`.
         document_root: see `Addresses`.
+        ids: only tasks of these, see `clips_of`; None: of every clip.
         jobs: processes at once that cut videos.
         dry_run: write nothing.
         progress: told about the videos cut.
@@ -91,6 +118,8 @@ def wanted_tasks(
     """
     require_sdk()
     clips, utterances = read_items(workspace)
+    if ids is not None:
+        clips = clips_of(ids, clips, utterances)
     config = labeling_config(classes, own_template(workspace))
     addresses = Addresses(workspace, media_url=media_url, document_root=document_root)
     by_id = classes_by_id(classes, clips)

@@ -6,6 +6,7 @@ those of the class file. Controls are known by their names, see `CONTROLS`.
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,8 +36,8 @@ KEEP = "keep"
 
 NO_OBJECT = "(none)"
 OTHER = "other"
-TASK_FIELDS = ("title", "range", "video", "fps", "sentence", "speech", "class", "clip_id")
-"""Fields of a task that a page may show, each as ``$name``."""
+TASK_FIELDS = ("title", "range", "video", "start_s", "fps", "sentence", "speech", "class", "clip_id")
+"""Fields of a task that a page may show, each as ``$name``, alone or within a text."""
 
 _VERDICTS = {"accept", "trim", "reject"}
 _SPEECH_VERDICTS = {"accept", "reject"}
@@ -129,10 +130,10 @@ def _problems(root: ElementTree.Element) -> Iterator[str]:
             yield f"The control `{element.get('name')}` belongs to `{target}`, which the page does not show."
     for element in root.iter():
         for attribute in ("value", "frameRate"):
-            field = element.get(attribute, "")
-            if field.startswith("$") and field[1:] not in TASK_FIELDS:
-                offered = ", ".join(f"${name}" for name in TASK_FIELDS)
-                yield f"`{field}` in {element.tag} is not a field of the tasks, which offer {offered}."
+            for field in re.findall(r"\$(\w+)", element.get(attribute, "")):
+                if field not in TASK_FIELDS:
+                    offered = ", ".join(f"${name}" for name in TASK_FIELDS)
+                    yield f"`${field}` in {element.tag} is not a field of the tasks, which offer {offered}."
     controls = {element.get("name", ""): element for element in named if element.get("toName")}
     for name, tag in CONTROLS.items():
         if name in controls and controls[name].tag != tag:

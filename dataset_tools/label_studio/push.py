@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def push(
     annotators: int | None = None,
     third_look: bool = False,
     from_run: Path | None = None,
+    ids: Sequence[str] | None = None,
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
@@ -78,6 +79,8 @@ def push(
         third_look: show clips in conflict to one more annotator.
         from_run: folder of a trained run that made predictions: what it takes a clip for is what the page starts with,
             and the clips it is least certain of are shown first. None leaves that as it is.
+        ids: push only the clips of these, of their utterances or of their pairs, and show them once more where people
+            decided on them already. None: every clip.
         jobs: processes at once that cut the videos to show.
         dry_run: only say what would be done.
         progress: told about the videos cut and the tasks written.
@@ -94,6 +97,7 @@ def push(
             classes,
             media_url=media_url,
             document_root=document_root,
+            ids=ids,
             jobs=jobs,
             dry_run=dry_run,
             progress=progress,
@@ -111,11 +115,12 @@ def push(
         decisions = standing(reviews, wanted.clips, wanted.utterances, sources)
         plan = plan_push(
             wanted.tasks,
-            present,
+            present if ids is None else [one for one in present if one.clip_id in wanted.clips],
             settled=decisions.__contains__,
             pulled={row.label_studio.task for row in reviews if found and row.label_studio.project == found.id},
             last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
             undecided={one.id: one.votes for one in decisions.values() if one.conflict} if third_look else {},
+            once_more=ids is not None and not third_look,  # which asks one more annotator about the same task
         )
         if not dry_run:
             found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
@@ -162,11 +167,12 @@ def push_to_file(
     classes: ClassFile,
     media_url: str | None = None,
     document_root: Path | None = None,
+    ids: Sequence[str] | None = None,
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Writes all tasks as a JSON file that Label Studio imports, and the page beside it as ``<name>.xml``.
+    """Writes all tasks, or those of ``ids``, as a JSON file that Label Studio imports, with the page as ``<name>.xml``.
 
     Returns:
         How many tasks were written, or would be with ``dry_run``.
@@ -179,6 +185,7 @@ def push_to_file(
         classes,
         media_url=media_url,
         document_root=document_root,
+        ids=ids,
         jobs=jobs,
         dry_run=dry_run,
         progress=progress,

@@ -39,7 +39,7 @@ class PushPlan:
         remove: ids of tasks that are there twice, and without annotations.
         reopen: ids of tasks to show to one more annotator, with the number of annotators that this makes.
         unchanged: tasks that are right. decided: clips without a task that need none.
-        waiting: changed clips whose present task holds work that was not pulled, so that it must not be touched.
+        waiting: clips to show again whose present task holds work that was not pulled, so that it must not be touched.
         gone: tasks whose clip is not in the data set any more.
     """
 
@@ -61,6 +61,7 @@ def plan_push(
     pulled: AbstractSet[int],
     last_look: Mapping[str, int],
     undecided: Mapping[str, int] = MappingProxyType({}),
+    once_more: bool = False,
 ) -> PushPlan:
     """Compares.
 
@@ -71,6 +72,7 @@ def plan_push(
         pulled: ids of the tasks of which decisions were pulled.
         last_look: how often a clip was shown, by clip id, as far as decisions tell.
         undecided: clips that need one more annotator, with the number of those who did.
+        once_more: show clips again that are decided and have not changed.
     """
     remove: list[int] = []
     newest: dict[str, PresentTask] = {}
@@ -94,17 +96,17 @@ def plan_push(
     for task in wanted:
         there = newest.pop(task.clip_id, None)
         if there is None:
-            if settled(task.clip_id):
+            if settled(task.clip_id) and not once_more:
                 decided += 1
             else:
                 create.append(_with_look(task, last_look.get(task.clip_id, 0) + 1))
             continue
         wanted_now = _with_look(task, there.look)
         changed = {name for name, value in wanted_now.data.items() if there.data.get(name) != value}
-        if there.worked_on and changed.intersection(CONTENT_FIELDS):
+        if there.worked_on and (once_more or changed.intersection(CONTENT_FIELDS)):
             if there.id not in pulled:
                 waiting += 1
-            elif settled(task.clip_id):
+            elif settled(task.clip_id) and not once_more:
                 unchanged += 1
             else:
                 create.append(_with_look(task, there.look + 1))

@@ -13,10 +13,11 @@ class PushSummary:
     Attributes:
         project: id of the project, or None when it is not there yet (dry run). title: its title.
         address: where annotators go.
-        created: clips that got their first task. again: clips that changed after a decision and are shown again.
+        created: clips that got their first task. again: clips that are shown again, as they changed after a decision or
+            were asked for by id.
         updated: tasks without annotations, brought up to date. unchanged: tasks that were right.
         decided: clips without a task on this server that need none, as they are decided.
-        waiting: changed clips whose task holds work that was not pulled yet; pull, then push again.
+        waiting: clips to show again whose task holds work that was not pulled yet; pull, then push again.
         removed: tasks that a killed push had left twice.
         reopened: clips in conflict that get one more annotator.
         gone: tasks whose clip is not in the data set any more; they stay.

@@ -223,6 +223,8 @@ def _environment(url: str, data: Path, document_root: Path, account: Account) ->
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(document_root),
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        # Its counter says "38 of 382" of all that is to do, not of what was opened since the page was.
+        "fflag_fix_all_optic_79_task_count_is_wrong_short": "true",
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",

@@ -135,6 +135,7 @@ def make_task(
         "class": clip.class_id,
         "sentence": "" if utterance is None else utterance.text,
         "video": address(video.path),
+        "start_s": round((start - 0.5) / video.fps, 3),  # amid the clip's first frame, whichever way a player rounds
         "fps": video.fps,
         "first_frame": video.first_frame,
         "frames": video.frames,

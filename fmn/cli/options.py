@@ -30,6 +30,10 @@ RefitOption = Annotated[
     typer.Option("--refit", help="Also train on the validation split (fold 0), once every other choice is made."),
 ]
 
+LabelsOption = Annotated[
+    Literal["class", "pairs"] | None,
+    typer.Option("--labels", help="Known in training: classes, or only which clip an utterance was spoken for."),
+]
 AllOption = Annotated[bool, typer.Option("--all", help="Search all of the data set, not only the test manifest.")]
 VoicesOption = Annotated[str, typer.Option("--voices", help="Speech engine that speaks typed text.")]
 

@@ -149,6 +149,13 @@ def written_memory(
 
 def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
     model, score = loaded.model, loaded.config.model.score
+    if loaded.config.training.labels != "class":
+        raise InputError(
+            "The run was trained without class labels: its slots are of clusters, beside which no class can stand",
+            where=loaded.path,
+            expected="a run with training.labels=class",
+            next_step="train one, then learn the new classes",
+        )
     if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
         raise InputError(
             f"The run is of {loaded.config.system} with model.score={score}, which reads no agreement of memories",

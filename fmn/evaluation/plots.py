@@ -63,7 +63,7 @@ def plot_run(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Pictures:
-    """Draws training.png, recall.png, confusion.png and, for fmn, slots.png into the run's folder ``plots``.
+    """Draws training.png, recall.png, confusion.png and, for fmn with class labels, slots.png into RUN/plots.
 
     Args:
         run: folder of a trained run.
@@ -94,7 +94,8 @@ def plot_run(
         files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{made_up}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
-    if state is not None and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
+    of_classes = loaded.config.training.labels == "class"  # slots of clusters have no names to be drawn by
+    if state and of_classes and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
         learned = load_features(load_items(training_manifest(run, state), root), loaded.config, **options)
         with threads(loaded.config.training.threads):
             held = slot_contents(loaded, loaded.model, learned)

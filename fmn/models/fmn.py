@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
-from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
@@ -279,9 +279,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Rewrites the memories with the mapping as it is now, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
-        pairs = matched_once(
-            clips, utterances, data.clip_classes.cpu().numpy(), data.utterance_classes.cpu().numpy(), generator
-        )
+        pairs = data.pairs(clips, utterances, generator)
         rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
         self.rewrite(
             encode_all_clips(self, data, clips),

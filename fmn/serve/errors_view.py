@@ -17,6 +17,8 @@ from fmn.serve.queries import Queries
 
 SHOWN = 5
 """Hits of a query that came first."""
+MOST_NEIGHBORS = 5
+"""Neighbors that vote on a label."""
 
 
 class Errors:
@@ -38,7 +40,8 @@ class Errors:
             - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None: none is there;
             - ``partner_score``: of the query with its partner;
             - ``surprise``: by how much the best item of another class scores higher than the best of its own;
-            - ``doubt``: among the 25 best, without its partner, the share of the class ``other`` less that of its own.
+            - ``doubt``: the largest share that another class, ``other``, has of its nearest neighbors: of the 5 best
+              without its partner, or as many as there are of its own class.
         """
         if kind not in self._found:
             self._found[kind] = self._computed(kind)
@@ -64,7 +67,6 @@ class Errors:
             same = of_queries[some, None] == of_rows
             partners = clips_of_queries[some, None] == clips_of_rows
             measured.append(query_metrics(scores, same))
-            shares = class_shares(np.where(partners, -np.inf, scores), of_rows, len(classes))
             for number, query in enumerate(queries[some]):
                 values = scores[number], same[number], partners[number]
                 outcomes.append(
@@ -72,7 +74,7 @@ class Errors:
                         **self._queries.items.card(query),
                         "rank": float(measured[-1].rank[number]) if same[number].any() else None,
                         **_ranked(*values),
-                        **_doubted(shares[number], of_queries[start + number], classes),
+                        **_doubted(*values, of_rows, classes),
                         "first": rows[int(values[0].argmax())].class_id,
                         "found": [
                             self._queries.items.card(rows[index]) for index in best_of(values[0], SHOWN).tolist()
@@ -120,7 +122,18 @@ def _ranked(scores: NDArray[np.float32], same: NDArray[np.bool_], partners: NDAr
     return {"partner_rank": partner_rank, "partner_score": partner, "surprise": surprise}
 
 
-def _doubted(shares: NDArray[np.float64], own: int, classes: list[str]) -> dict[str, Any]:
-    others = np.where(np.arange(len(classes)) == own, -1.0, shares)
-    other = int(others.argmax())
-    return {"doubt": float(shares[other] - shares[own]), "other": classes[other]}
+def _doubted(
+    scores: NDArray[np.float32],
+    same: NDArray[np.bool_],
+    partners: NDArray[np.bool_],
+    of_rows: NDArray[np.int64],
+    classes: list[str],
+) -> dict[str, Any]:
+    """The vote of the nearest neighbors on a label, as Wilson (1972) edits a set of samples by it."""
+    own = int((same & ~partners).sum())  # with more neighbors than that, even the best query would have strangers
+    shares = class_shares(
+        np.where(partners, -np.inf, scores)[None], of_rows, len(classes), min(MOST_NEIGHBORS, max(1, own))
+    )[0]
+    shares[of_rows[same]] = -1.0
+    other = int(shares.argmax())
+    return {"doubt": max(0.0, float(shares[other])), "other": classes[other]}

@@ -254,7 +254,7 @@ const found = {};  // by direction
 const LISTS = {
   hardest: { keep: (one) => one.rank > 1, by: (one) => -one.rank, about: "hardest" },
   surprising: { keep: (one) => one.surprise > 0, by: (one) => -one.surprise, about: "most surprising" },
-  mislabeled: { keep: (one) => one.doubt > 0, by: (one) => -one.doubt, about: "probably mislabeled" },
+  mislabeled: { keep: (one) => one.doubt > 0.5, by: (one) => -one.doubt - 1e-6 * one.surprise, about: "probably mislabeled" },
 };
 const MOST_WRONG = 60;
 
@@ -269,9 +269,9 @@ VIEWS.errors = {
     confusion(errors, list === "cell" ? cell : []); classTable(errors);
     const chosen = list in LISTS ? errors.queries.filter(LISTS[list].keep).sort((one, other) => LISTS[list].by(one) - LISTS[list].by(other))
       : errors.queries.filter((one) => (cell[0] ? one.class === cell[0] && one.first === cell[1] : one.class !== one.first));
-    const what = kind === "speech" ? "utterances" : "clips", more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
+    const what = (kind === "speech" ? "utterance" : "clip") + (chosen.length === 1 ? "" : "s"), more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
     $("which").textContent = list in LISTS ? `${chosen.length} ${LISTS[list].about} ${what}${more}`
-      : cell[0] ? `${chosen.length} ${what} of “${words(cell[0])}” that find “${words(cell[1])}” first${more}` : `${chosen.length} ${what} that find another class first${more}`;
+      : cell[0] ? `${chosen.length} ${what} of “${words(cell[0])}” with “${words(cell[1])}” first${more}` : `${chosen.length} ${what} with another class first${more}`;
     $("wrong").replaceChildren(...chosen.slice(0, MOST_WRONG).map((one) => wrongCard(one, errors))); firstInTabOrder(VIEWS.errors.cards()); showMarks();
   },
 };
@@ -316,7 +316,7 @@ function classTable(errors) {
 
 function wrongCard(one, errors) {
   const first = one.found[0], place = one.rank === null ? "nothing of its class is there" : `its class first comes at ${one.rank.toFixed(0)}`;
-  const partner = one.partner_rank ? `, its own partner at ${one.partner_rank}` : "", doubt = one.doubt > 0 ? `; its neighbors say ${words(one.other)}` : "";
+  const partner = one.partner_rank ? `, its own partner at ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; most of its nearest say ${words(one.other)}` : "";
   const open = tool("open in search", () => go("search", { id: one.id }), `Open in search: ${one.id}`);
   const side = (title, card, kind) => make("div", {}, make("h3", {}, title), make("div", { className: `card ${kind}` }, picture(card), body(card)));
   const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(first.class)} came first` } },
@@ -339,13 +339,15 @@ function mark(clip) {
 
 function showMarks() {
   const list = marks();
-  $("marks").hidden = !list.length; $("marked").textContent = `${list.length} marked clips, to filter by clip_id in Label Studio:`; $("command").textContent = list.join(","); $("copied").textContent = "";
+  $("marks").hidden = !list.length; $("copied").textContent = "";
+  $("marked").textContent = `${list.length} marked; this command puts them before people in Label Studio:`;
+  $("command").textContent = list.length ? `${state?.push} ${list.join(",")}` : "";
   for (const card of document.querySelectorAll("[data-clip]")) card.classList.toggle("marked", list.includes(card.dataset.clip));
 }
 
 async function copy() {
   if (!marks().length) return;
-  try { await navigator.clipboard.writeText(marks().join(",")); $("copied").textContent = "copied"; } catch {
+  try { await navigator.clipboard.writeText($("command").textContent); $("copied").textContent = "copied"; } catch {
     getSelection().selectAllChildren($("command")); $("copied").textContent = "selected: press Ctrl+C";
   }
 }
@@ -380,7 +382,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "Enter" && card) { event.preventDefault(); playBoth(card); }
   else if (key === "/") { event.preventDefault(); if (shown !== "search") go("search", {}); $("search").hidden = false; $("text").focus(); $("text").select(); }
   else if (key === "?") $("keys").showModal();
-  else if (key === "p") copy();
+  else if (key === "p") { if (card && card.dataset.clip && !marks().length) mark(card.dataset.clip); copy(); }
   else if ("123".includes(key)) { const view = ["search", "explore", "errors"][key - 1]; if (state.views.includes(view)) location.hash = view; }
 });
 document.addEventListener("keyup", (event) => { if (event.key === " ") release(); });

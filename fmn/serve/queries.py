@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Queries:
         return {
             "run": self._loaded.path.resolve().name,
             "system": self._loaded.config.system,
-            "workspace": str(self.items.workspace.resolve()),
+            "push": f"fmn-data annotate push --workspace {shlex.quote(str(self.items.workspace.resolve()))} --ids",
             "manifest": self.items.manifest.name,
             "standin": self.items.standin is not None,
             "classes": self._classes,

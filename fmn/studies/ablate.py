@@ -153,6 +153,12 @@ def harness_of(
             expected="a fold 0 that is not trained on: variants are compared on it",
             next_step="leave training.refit out",
         )
+    if config.training.labels != "class":
+        raise InputError(
+            "The configuration trains without class labels (training.labels), and memories are written by class here",
+            expected="training.labels=class",
+            next_step="leave training.labels out; fmn train, tune and compare take it",
+        )
     items = load_items(manifest, root)
     check_fold_0(items)
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)

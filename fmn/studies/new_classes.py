@@ -40,6 +40,7 @@ from fmn.models.retrieval_model import (
 from fmn.studies.ablate import harness_of, notes_of_harness, run_name
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
+from fmn.studies.new_classes_leads import draws_of, leads, write_leads_plot
 from fmn.studies.new_classes_table import (
     HIDDEN,
     KINDS,
@@ -47,7 +48,6 @@ from fmn.studies.new_classes_table import (
     UNMAPPED,
     WHITENED_HIDDEN,
     WHITENED_RAW,
-    leads,
     new_classes_text,
 )
 from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, reformed
@@ -95,7 +95,7 @@ def learn_new_classes(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> NewClasses:
-    """Trains without some classes, writes a few of their pairs, and writes newclasses.json and newclasses.md.
+    """Trains without some classes, writes a few of their pairs, and writes newclasses.json, .md and .png.
 
     An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
@@ -135,6 +135,7 @@ def learn_new_classes(
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
                 found.setdefault(name, []).append(row)
     progress("new classes", seeds, seeds)
+    draws_found = draws_of(found)
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
@@ -143,11 +144,14 @@ def learn_new_classes(
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in found.items()],
-        "notes": [*notes_of_harness(bench), *NOTES, *leads(found, pairs)],
+        "pairs": list(pairs),
+        "draws": draws_found,
+        "notes": [*notes_of_harness(bench), *NOTES, *leads([draws_found], pairs)],
     }
     clear_partial(folder)
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "newclasses.md", new_classes_text(values).encode())
+    write_leads_plot([draws_found], pairs, folder / "newclasses.png")
     return NewClasses(values, folder, failures)
 
 

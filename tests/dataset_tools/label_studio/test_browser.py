@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
@@ -26,18 +26,12 @@ SUBMIT = "[data-testid=bottombar-submit-button]"
 
 
 @pytest.fixture
-def page(label_studio: Any, tmp_path: Path) -> Iterator[Page]:
+def page(label_studio: Any, chromium: Callable[..., AbstractContextManager[Browser]], tmp_path: Path) -> Iterator[Page]:
     """A page of a Chromium that reaches nothing but this machine, signed in with e-mail address and password.
 
     Its last picture, last-page.png in the test's folder, tells what went wrong.
     """
-    chromium = shutil.which("chromium")
-    assert chromium is not None, "the browser test needs Debian's chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
-        )
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 860})
         page.set_default_timeout(30_000)
         page.goto(label_studio.target.url, wait_until="domcontentloaded")
@@ -47,7 +41,6 @@ def page(label_studio: Any, tmp_path: Path) -> Iterator[Page]:
         page.wait_for_url(re.compile(r"^(?!.*login)"), wait_until="commit")
         yield page
         page.screenshot(path=tmp_path / "last-page.png")
-        browser.close()
 
 
 def task_is_open(page: Page, title: str) -> None:
@@ -95,18 +88,27 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     page.goto(pushed.address, wait_until="domcontentloaded")
     page.get_by_role("button", name="Label All Tasks").click()
 
-    # a good pre-label is accepted with two keys
+    # clip and speech play by themselves; panels that would take a quarter of the width are closed
     task_is_open(page, titles[0])
+    page.wait_for_function("[...document.querySelectorAll('.player video')].some(one => one.currentTime > 0.3)")
+    page.wait_for_function("[...document.querySelectorAll('.player audio')].some(one => one.ended)")
+    expect(page.locator(".lsf-sidepanels__wrapper").first).to_be_hidden()
+    expect(page.get_by_text("1 of 4", exact=True)).to_be_visible()
+
+    # a good pre-label is accepted with two keys
     page.keyboard.press("1")
     submit(page, by_key=True)
 
     # the range is drawn with the mouse; digits typed into a text do not press hotkeys
     task_is_open(page, titles[1])
+    expect(page.get_by_text("2 of 4", exact=True)).to_be_visible()
+    expect(page.locator(".player")).to_be_visible()
     page.keyboard.press("k")
+    expect(page.locator(".player")).to_be_hidden()  # the picture that follows the timeline lies under it
     draw_on_timeline(page, 6, 20)
     expect(page.locator(".lsf-frames-control")).to_contain_text("20")
     # frame 20 of 29.4 frames a second is on the screen from 19 / 29.4 s on
-    at_s = page.evaluate("document.querySelector('video').currentTime")
+    at_s = page.evaluate("document.querySelector('body > video').currentTime")
     assert 19 / 29.4 <= at_s < 20 / 29.4
     page.keyboard.press("2")
     page.locator("textarea[name=sentence]").click()
@@ -117,9 +119,13 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     page.get_by_text("speech bad").click()
     submit(page, by_key=False)
 
-    # by keyboard alone: another subject, and the range typed
+    # by keyboard alone, answers among the stops of Tab: another subject, and the range typed
     task_is_open(page, titles[2])
-    page.keyboard.press("2")
+    page.get_by_role("radio", name="accept").focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("radio", name="trim")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("radio", name="trim")).to_be_checked()
     page.locator("input[name=trim_start]").focus()
     page.keyboard.type("11")
     page.keyboard.press("Tab")
@@ -137,12 +143,17 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     page.keyboard.press("Escape")  # leaves the field, so that keys are hotkeys again
     expect(page.get_by_placeholder("Search")).to_be_hidden()
     page.keyboard.press("8")
+    page.locator("input[name=trim_end]").focus()  # Ctrl+Enter works from here
     submit(page, by_key=True)
 
-    # rejected with a reason
+    # rejected with a reason, by mouse; hotkeys work while a choice has the cursor, and Ctrl+Enter from a text
     task_is_open(page, titles[3])
-    page.keyboard.press("3")
-    page.keyboard.press("6")
+    page.get_by_text("reject").click()
+    page.get_by_text("cannot be seen").click()
+    page.get_by_role("checkbox", name="cannot be seen").focus()
+    page.keyboard.press("4")
+    page.locator("[name=note]").click()
+    page.keyboard.type("3 hands")
     submit(page, by_key=True)
 
     assert pull(workspace, **label_studio.login).rows == 8
@@ -159,7 +170,8 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     assert (trimmed.sentence, trimmed.note) == ("Wash 3 apples in 1 bowl.", "starts late")
     assert (corrected.verdict, corrected.trim) == ("trim", (111, 150))
     assert corrected.corrected_class == "stir_carrot_spatula"
-    assert (rejected.verdict, rejected.reasons) == ("reject", ("cannot be seen",))
+    assert (rejected.verdict, rejected.note) == ("reject", "3 hands")
+    assert set(rejected.reasons) == {"another action", "cannot be seen"}
     assert heard == [None, "reject", "accept", None]
     assert {row.annotator for row in rows.values()} == {label_studio.email}
     assert all(row.lead_time_s is not None for row in rows.values())
@@ -175,12 +187,19 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
     # as where there is footage around the clip: here its frames 11 to 45 are the clip
     interval = {"interval": [task.data["first_frame"] + FRAMES_BEFORE, task.data["first_frame"] + 44]}
     said = {"range": f"The clip is frames {FRAMES_BEFORE + 1} to 45 here: what is kept lies within them."}
-    label_studio.client().tasks.update(str(task.id), data={**task.data, **interval, **said})
+    start = {"start_s": 0.357}  # frame 11 of 29.4 a second is on the screen from 0.340 to 0.374 s
+    label_studio.client().tasks.update(str(task.id), data={**task.data, **interval, **said, **start})
 
+    page.add_init_script(
+        "addEventListener('playing', ({target}) => {"
+        " if (target.matches('.player video')) window.began ??= [target.currentTime] }, true)"
+    )
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(pushed.address, wait_until="domcontentloaded")
     page.get_by_role("button", name="Label All Tasks").click()
     task_is_open(page, task.data["title"])
+    began = page.wait_for_function("window.began").json_value()
+    assert 10 / 29.4 <= began[0] < 45 / 29.4
     lane = page.locator(".lsf-timeline-frames__filler").bounding_box()
     names = page.locator(".lsf-timeline-frames__labels-bg").bounding_box()
     view = page.locator(".lsf-timeline-frames__scroll").bounding_box()
@@ -189,10 +208,11 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
     assert view is not None
     in_view = int((view["x"] + view["width"] - names["x"] - names["width"]) / 16)
     assert in_view >= FRAMES_BEFORE + 10
-    page.keyboard.press("2")
+    page.get_by_text("trim").first.click()  # K works after it
     expect(page.get_by_text(said["range"])).to_be_visible()
     page.keyboard.press("k")
     draw_on_timeline(page, FRAMES_BEFORE + 2, in_view - 2)
+    page.locator("textarea[name=sentence]").click()
     submit(page, by_key=True)
     news = pull(workspace, **label_studio.login)
     assert (news.problems, news.changed) == ((), ())

@@ -11,6 +11,9 @@ from typer.testing import CliRunner, Result
 
 from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import decide
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
@@ -44,6 +47,45 @@ def test_the_parts_say_what_they_did_as_json(label_studio: Any, command: Command
     assert json.loads(command("pull", "--json").stdout)["pull"]["decided"] == 0
     classes = {row["class_id"]: row for row in json.loads(command("status", "--json").stdout)["status"]["classes"]}
     assert (classes["cut_carrot_knife"]["accepted"], classes["wash_apple"]["to_do"]) == (1, 1)
+
+
+def test_named_clips_alone_are_pushed_and_once_more_where_they_are_decided(
+    label_studio: Any, command: Command, workspace: Workspace
+) -> None:
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    spoken = {row.clip: row.id for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+    one, other = clips
+    pair = f"{one.id}__{spoken[one.id]}"
+    for unknown in ("s99", f"{one.id}__s99", ""):
+        refused = command("push", "--media-url", MEDIA_URL, "--ids", f"{unknown}, {other.id}" if unknown else "")
+        assert refused.exit_code == 2
+        assert (unknown or "No id is given") in refused.output
+        assert "pairs.jsonl" in refused.output
+    assert not (workspace.annotations / "label-studio").exists()
+
+    def push(*ids: str) -> dict[str, Any]:
+        return dict(json.loads(command("push", "--media-url", MEDIA_URL, "--ids", ",".join(ids), "--json").stdout))
+
+    pushed = push(pair)["push"]
+    assert (pushed["created"], pushed["gone"]) == (1, 0)
+    (first,) = label_studio.client().tasks.list(project=pushed["project"])
+    assert first.data["clip_id"] == one.id
+    label_studio.client().annotations.create(id=first.id, result=[ACCEPTED])
+    assert push(one.id)["push"]["waiting"] == 1  # its answer is to be pulled first
+    assert command("pull").exit_code == 0
+    assert json.loads(command("push", "--media-url", MEDIA_URL, "--json").stdout)["push"]["again"] == 0
+    for again in (1, 0):  # once: then the task waits for an answer
+        assert push(one.id, spoken[one.id])["push"]["again"] == again
+    (second,) = (
+        task
+        for task in label_studio.client().tasks.list(project=pushed["project"])
+        if task.data["clip_id"] == one.id and task.id != first.id
+    )
+    rejected = {**ACCEPTED, "value": {"choices": ["reject"]}}
+    label_studio.client().annotations.create(id=second.id, result=[rejected])
+    assert command("pull").exit_code == 0
+    decision = decide(read_reviews(reviews_path(workspace)), "clip")[one.id]
+    assert (decision.verdict, decision.votes, decision.conflict) == ("reject", 1, False)  # one annotator, the last word
 
 
 def test_alone_it_pushes_pulls_counts_and_opens_the_page_on_request(

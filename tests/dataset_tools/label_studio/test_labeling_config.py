@@ -64,6 +64,7 @@ def test_a_page_of_ones_own_keeps_its_choices_and_gets_the_missing_ones(tmp_path
         ('name="verdict"', 'name="opinion"', "There is no control `verdict`"),
         ('<Choice value="accept" hotkey="1"/>', '<Choice value="yes" hotkey="1"/>', "reject, trim, yes"),
         ('value="$sentence"', 'value="$caption"', "`$caption` in TextArea is not a field of the tasks"),
+        ("#t=$start_s", "#t=$start", "`$start` in Markdown is not a field of the tasks"),
         ('name="note" toName="video"', 'name="note" toName="movie"', "The control `note` belongs to `movie`"),
         ('name="note"', 'name="sentence"', "The name `sentence` is given 2 times"),
         (

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, read_rows
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,14 @@ def test_a_dry_run_writes_no_file_of_tasks(make_workspace: Callable[..., Workspa
     assert ended.exit_code == 0, ended.output
     assert json.loads(ended.stdout)["tasks"] == 2
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_file_of_tasks_holds_those_of_the_named_clips(
+    make_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    workspace = make_workspace(("cut_carrot_knife", "wash_apple"))
+    clip = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))[1].id
+    media = ("--media-url", "http://127.0.0.1:9/media")
+    ended = run(workspace.root, "push", "--out", str(tmp_path / "tasks.json"), "--ids", clip, *media)
+    assert ended.exit_code == 0, ended.output
+    assert [task["data"]["clip_id"] for task in json.loads((tmp_path / "tasks.json").read_text())] == [clip]

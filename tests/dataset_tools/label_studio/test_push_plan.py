@@ -25,6 +25,7 @@ def plan(
     pulled: tuple[int, ...] = (),
     last_look: dict[str, int] | None = None,
     undecided: dict[str, int] | None = None,
+    once_more: bool = False,
 ) -> PushPlan:
     return plan_push(
         tasks,
@@ -33,6 +34,7 @@ def plan(
         pulled=set(pulled),
         last_look=last_look or {},
         undecided=undecided or {},
+        once_more=once_more,
     )
 
 
@@ -76,6 +78,18 @@ def test_a_change_that_the_decision_itself_made_shows_nothing_again() -> None:
 def test_work_that_was_not_pulled_is_not_touched() -> None:
     found = plan([wanted("a", clip_sha256="new")], [present(1, "a", worked_on=True)])
     assert found == PushPlan((), (), (), (), unchanged=0, decided=0, waiting=1, gone=0)
+
+
+def test_a_clip_to_look_at_once_more_gets_a_task_unless_one_waits_for_an_answer() -> None:
+    decided, asked = [wanted("a")], present(1, "a", worked_on=True)
+    (task,) = plan(decided, [asked], settled=("a",), pulled=(1,), once_more=True).create
+    assert task.look == 2
+    (elsewhere,) = plan(decided, [], settled=("a",), last_look={"a": 1}, once_more=True).create
+    assert elsewhere.look == 2
+    open_already = plan(decided, [asked, present(2, "a", look=2)], settled=("a",), pulled=(1,), once_more=True)
+    assert (open_already.create, open_already.unchanged) == ((), 1)
+    not_pulled = plan(decided, [asked], once_more=True)
+    assert (not_pulled.create, not_pulled.waiting) == ((), 1)
 
 
 def test_another_address_is_updated_whoever_worked_on_the_task() -> None:

@@ -25,6 +25,9 @@ def test_a_trimmed_clip_that_is_shown_again_starts_with_its_range(clip_factory: 
     task = make_task(clip, None, one, control_targets(config), str, video)
     (drawn,) = (result for result in task.prefill if result["from_name"] == "trim")
     assert drawn["value"]["ranges"] == [{"start": 40, "end": 59}]
+    # the player starts amid the 30th frame shown, the clip's first: source frame 101 of a video from 72 on
+    assert clip.start_frame == 101
+    assert 29 / 29.4 < task.data["start_s"] < 30 / 29.4
     assert LabelInterface(config).validate_prediction(task.request()["predictions"][0], return_errors=True) == []
 
     accepted = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from dataset_tools.clips.encoding import encode
 from dataset_tools.core.errors import SampleError
@@ -72,12 +72,7 @@ def workspace(
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium that finds no host and plays without a click."""
-    chromium = shutil.which("chromium")
-    assert chromium is not None, "the browser test needs Debian's chromium: apt-get install chromium"
-    flags = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND", "--autoplay-policy=no-user-gesture-required"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
+def browser(chromium: Callable[..., AbstractContextManager[Browser]]) -> Iterator[Browser]:
+    """One for all tests of a file."""
+    with chromium() as opened:
         yield opened
-        opened.close()

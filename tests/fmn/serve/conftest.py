@@ -1,4 +1,4 @@
-"""A run that hears and sees real files: tones of one pitch a class, and clips of one brightness a class."""
+"""A run that hears and sees real files: one spoken sentence a class, and clips of one brightness a class."""
 
 from __future__ import annotations
 
@@ -8,46 +8,51 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import resample_poly
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
+from fmn.search.text_query import speak_query
 from fmn.training.train import train
 
-RATE_HZ = 16_000
-
-
-def spoken(number: int, seed: int) -> np.ndarray:
-    """Two seconds of syllables of the pitch of a class."""
-    random = np.random.default_rng([number, seed])
-    time_s = np.arange(2 * RATE_HZ) / RATE_HZ
-    syllables = 0.2 * np.sin(np.pi * 4 * time_s) ** 2 + 0.1
-    tone = np.sin(2 * np.pi * (300 + 600 * number) * time_s)
-    return syllables * tone + 0.003 * random.normal(size=len(time_s))
-
+SENTENCES = (
+    "Somebody peels an orange.",
+    "She pours milk into the pan.",
+    "He takes out a knife.",
+    "Wash the carrots now.",
+)
+SPEEDS = (20, 19, 21)  # twentieths
 
 _RUNS: list[Path] = []
 
 
 @pytest.fixture
-def trained(request: pytest.FixtureRequest, small: Config) -> Path:
-    """A run on the workspace `files`, whose utterances are `spoken` anew; one for all tests."""
+def trained(request: pytest.FixtureRequest, small: Config, tmp_path: Path) -> Path:
+    """A run on the workspace `files`, whose utterances are spoken anew; one for all tests.
+
+    The voice is the one that speaks typed queries, so that 20 training utterances are enough.
+    """
     if not _RUNS:
-        _RUNS.append(_trained(request.getfixturevalue("files"), small))
+        _RUNS.append(_trained(request.getfixturevalue("files"), small, tmp_path))
     return _RUNS[0]
 
 
-def _trained(files: Path, small: Config) -> Path:
+def _trained(files: Path, small: Config, folder: Path) -> Path:
+    voice = [soundfile.read(speak_query(text, folder)[0]) for text in SENTENCES]
     hashes: dict[str, str] = {}
     for name in ("train", "test"):
         path = files / "manifests" / f"{name}.jsonl"
         rows = []
         for row in read_rows(path, SplitPairRow):
-            sound = files / row.utterance.path
+            sound, number = files / row.utterance.path, int(row.label.id[-1])
             if row.utterance.id not in hashes:
-                soundfile.write(sound, spoken(int(row.label.id[-1]), len(hashes)), RATE_HZ)
+                samples, rate_hz = voice[number]
+                noise = np.random.default_rng(len(hashes))
+                samples = resample_poly(samples, SPEEDS[len(hashes) % len(SPEEDS)], 20)
+                soundfile.write(sound, samples + 0.003 * noise.normal(size=len(samples)), rate_hz)
                 hashes[row.utterance.id] = sha256_of(sound)
-            utterance = msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id])
+            utterance = msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id], text=SENTENCES[number])
             rows.append(msgspec.structs.replace(row, utterance=utterance))
         write_rows(path, rows)
     run = files / "runs" / "one"

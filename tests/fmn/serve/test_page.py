@@ -2,81 +2,39 @@
 
 from __future__ import annotations
 
-import os
+import base64
 import re
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import pytest
 import soundfile
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from scipy.signal import resample_poly
 
 from dataset_tools.manifests import SplitPairRow, read_rows
-from fmn.search.gallery_search import search
 
 MICROPHONE_HZ = 48_000
+Served = Callable[[Path], AbstractContextManager[str]]
+Chromium = Callable[..., AbstractContextManager[Browser]]
 
 
-@contextmanager
-def served(run: Path) -> Iterator[str]:
-    """`fmn serve` as a user runs it; gives the address that it prints."""
-    command = [str(Path(sys.executable).with_name("fmn")), "serve", str(run), "--jobs", "1"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        said = ""
-        while (found := re.search(r"http://[\w.-]+:\d+/[\w-]+/", said)) is None:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        try:
-            yield found.group()
-        finally:
-            process.send_signal(signal.SIGINT)
-            said += process.stdout.read()
-            assert process.wait(timeout=60) == 0, said
-            assert "Traceback" not in said
+@pytest.fixture
+def served(serving: Callable[..., AbstractContextManager[str]]) -> Served:
+    """Runs ``fmn serve`` with a run; gives the address."""
+    return lambda run: serving("fmn", "serve", run, "--jobs", "1")
 
 
-@contextmanager
-def browser_with(sound: Path, address: str) -> Iterator[Page]:
-    """A Chromium whose microphone plays ``sound`` again and again, and which reaches nothing but the page."""
-    chromium = shutil.which("chromium")
-    assert chromium is not None, "the test needs Debian's chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=[
-                "--no-sandbox",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={sound}",
-                "--autoplay-policy=no-user-gesture-required",
-                f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {urlsplit(address).hostname}",
-            ],
-        )
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        page.set_default_timeout(60_000)  # a busy machine may take its time
-        expect.set_options(timeout=60_000)
-        page.goto(address)
-        yield page
-        browser.close()
+def opened(browser: Browser, address: str, **context: str) -> Page:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, **context).new_page()  # type: ignore[arg-type]
+    page.set_default_timeout(60_000)  # a busy machine may take its time
+    page.goto(address)
+    return page
 
 
-def lead(run: Path, root: Path, row: SplitPairRow) -> float:
-    """By how much the best clip of an utterance's class scores above the best of another one."""
-    manifest = root / "manifests" / "test.jsonl"
-    hits = search(run, root / row.utterance.path, "speech", manifest, top=12, jobs=1).hits
-    own, other = (max(hit.score for hit in hits if (hit.class_id == row.label.id) is same) for same in (True, False))
-    return own - other
+def rows_of(run: Path) -> list[SplitPairRow]:
+    return list(read_rows(run.parent.parent / "manifests" / "test.jsonl", SplitPairRow))
 
 
 def contrast(page: Page, selector: str) -> float:
@@ -93,15 +51,15 @@ def contrast(page: Page, selector: str) -> float:
     return (max(levels) + 0.05) / (min(levels) + 0.05)
 
 
-def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(trained: Path, tmp_path: Path) -> None:
-    root = trained.parent.parent
-    rows = {row.utterance.id: row for row in read_rows(root / "manifests" / "test.jsonl", SplitPairRow)}
-    spoken = max(rows.values(), key=lambda row: lead(trained, root, row))  # what the run itself is surest of
-    assert lead(trained, root, spoken) > 0
+def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(
+    trained: Path, served: Served, chromium: Chromium, tmp_path: Path
+) -> None:
+    root, (spoken, *_) = trained.parent.parent, rows_of(trained)
     samples, rate_hz = soundfile.read(root / spoken.utterance.path)
     microphone = tmp_path / "microphone.wav"
     soundfile.write(microphone, resample_poly(samples, MICROPHONE_HZ // rate_hz, 1), MICROPHONE_HZ, subtype="PCM_16")
-    with served(trained) as address, browser_with(microphone, address) as page:
+    with served(trained) as address, chromium(microphone=microphone) as browser:
+        page = opened(browser, address)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         expect(page.locator("#found")).to_contain_text("12 clips and 12 utterances")
@@ -129,10 +87,15 @@ def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(trained
         page.keyboard.press("j")
         page.keyboard.press("f")
         marked = page.locator("#hits > li").first.get_attribute("data-clip")
-        expect(page.locator("#command")).to_have_text(str(marked))
+        command = f"fmn-data annotate push --workspace {root} --ids {marked}"
+        expect(page.locator("#command")).to_have_text(command)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.keyboard.press("p")
+        expect(page.locator("#copied")).to_have_text("copied")
+        assert page.evaluate("navigator.clipboard.readText()") == command
         other = page.context.new_page()  # a second tab has the same marks, and a view of its own
         other.goto(address + "#errors")
-        expect(other.locator("#command")).to_have_text(str(marked))
+        expect(other.locator("#command")).to_have_text(command)
         expect(other.locator("#confusion tbody tr")).to_have_count(4)
         cells = other.locator("#confusion button").evaluate_all("(all) => all.map((one) => Number(one.textContent))")
         assert sum(cells) == 12
@@ -163,23 +126,69 @@ def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(trained
         assert errors == []
 
 
-def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(trained: Path, tmp_path: Path) -> None:
-    sound = (
-        trained.parent.parent
-        / next(read_rows(trained.parent.parent / "manifests" / "test.jsonl", SplitPairRow)).utterance.path
-    )
-    with served(trained) as address:
-        manager = browser_with(sound, address)
-        page = manager.__enter__()
+def test_a_typed_sentence_and_a_dropped_clip_are_queries_and_a_denied_microphone_is_explained(
+    trained: Path, served: Served, chromium: Chromium
+) -> None:
+    row = rows_of(trained)[-1]
+    content = (trained.parent.parent / row.clip.path).read_bytes() + b"\0" * 8  # no file of the data set
+    with served(trained) as address, chromium() as browser:
+        page = opened(browser, address)
+        expect(page.locator("#found")).to_contain_text("12 clips")
+        page.keyboard.press("/")
+        page.keyboard.type(row.utterance.text)
+        page.keyboard.press("Enter")
+        first = page.locator("#hits > li").first
+        expect(first.locator(".sentence")).to_have_text(f"“{row.utterance.text}”")
+        expect(page.locator("#asked .sentence")).to_have_text(f"“{row.utterance.text}”")
+        expect(page.locator("#asked svg")).to_be_visible()
+
+        drop = """(content) => {
+            const files = new DataTransfer();
+            files.items.add(new File([Uint8Array.from(atob(content), (one) => one.charCodeAt(0))], "a clip.mp4"));
+            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
+        }"""
+        page.evaluate(drop, base64.b64encode(content).decode())
+        expect(page.locator("#found")).to_contain_text("utterances")
+        expect(page.locator("#asked video")).to_be_visible()
+        assert first.locator(".class").inner_text() == row.label.id.replace("_", " ")
+        first.get_by_role("button", name="Hear").click()
+        expect(page.locator("#playback")).to_have_js_property("paused", False)
+
+        page.keyboard.press("Escape")
+        page.locator("#main").focus()
+        page.keyboard.down("Space")
+        expect(page.locator("#said")).to_contain_text("Allow it by the sign at the left of the page's address")
+        page.keyboard.up("Space")
+        expect(page.locator("#hits > li")).to_have_count(12)  # what was found stays
+
+        page.locator("#hits video").nth(1).hover()
+        expect(page.locator("#hits video").nth(1)).to_have_js_property("paused", False)
+        still = opened(browser, page.url, reduced_motion="reduce")
+        video = still.locator("#hits video").first
+        video.hover()
+        still.wait_for_timeout(500)
+        assert still.evaluate("[...document.querySelectorAll('video')].every((one) => one.paused)")
+        still.keyboard.press("j")
+        still.keyboard.press("Enter")  # who asks for it sees it move
+        expect(video).to_have_js_property("paused", False)
+
+
+def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(
+    trained: Path, served: Served, chromium: Chromium
+) -> None:
+    sound = trained.parent.parent / rows_of(trained)[0].utterance.path
+    with ExitStack() as first_server, chromium() as browser:
+        address = first_server.enter_context(served(trained))
+        page = opened(browser, address)
         expect(page.locator("#found")).to_contain_text("12 clips")
         new = {"name": "a.wav", "mimeType": "audio/wav", "buffer": sound.read_bytes() + b"\0\0"}
         page.set_input_files("#file", files=[new])  # type: ignore[list-item]
         expect(page.locator("#hits > li").first).to_be_visible()
         asked = page.url
-    page.goto(address + "#search?id=" + "s05-d00_000001-000010")
-    expect(page.locator("#said")).to_contain_text("is fmn serve still running?")
-    with served(trained) as again:
-        assert again == address
-        page.goto(asked)
-        expect(page.locator("#hits > li").first).to_be_visible()  # which the new server was given again
-        manager.__exit__(None, None, None)
+        first_server.close()
+        page.goto(address + "#search?id=" + "s05-d00_000001-000010")
+        expect(page.locator("#said")).to_contain_text("is fmn serve still running?")
+        with served(trained) as again:
+            assert again == address
+            page.goto(asked)
+            expect(page.locator("#hits > li").first).to_be_visible()  # which the new server was given again

@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 import soundfile
 import torch
 from aiohttp import web
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dataset_tools.core.errors import SampleError
 from dataset_tools.core.ledger import Ledger, LedgerRow
@@ -96,7 +97,9 @@ def test_cards_have_the_score_and_the_ranks_of_their_pair(
 
 
 @pytest.fixture
-def explore(queries: Queries) -> Iterator[Callable[[str], Page]]:
+def explore(
+    queries: Queries, chromium: Callable[..., AbstractContextManager[Browser]]
+) -> Iterator[Callable[[str], Page]]:
     """Opens the page, as the server gives it, at a view; what goes wrong in it fails the test."""
     loop, started, port = asyncio.new_event_loop(), threading.Event(), []
     runner = web.AppRunner(make_app(queries, "secret"))
@@ -116,11 +119,7 @@ def explore(queries: Queries) -> Iterator[Callable[[str], Page]]:
     thread = threading.Thread(target=serve)
     thread.start()
     assert started.wait(30)
-    chromium = shutil.which("chromium")
-    assert chromium is not None, "the browser test needs Debian's chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+    with chromium() as browser:
         page = browser.new_page()
         page.on("pageerror", lambda error: pytest.fail(str(error)))
 
@@ -129,7 +128,6 @@ def explore(queries: Queries) -> Iterator[Callable[[str], Page]]:
             return page
 
         yield open_at
-        browser.close()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
 

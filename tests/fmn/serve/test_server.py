@@ -8,15 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 import torch
 from aiohttp.test_utils import TestClient, TestServer
 
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate
+from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.server import make_app
 from fmn.serve.shown_items import ShownItems
@@ -149,8 +152,6 @@ def test_a_file_is_known_by_its_content_and_a_new_one_has_no_class(queries: Quer
 
 @pytest.mark.parametrize("kind", ["speech", "clip"])
 def test_errors_are_those_of_the_evaluation(queries: Queries, trained: Path, kind: str) -> None:
-    from fmn.serve.errors_view import Errors
-
     found = Errors(queries).of(kind)  # type: ignore[arg-type]
     manifest = queries.items.manifest
     block = evaluate(trained, manifest, jobs=1).metrics["audio_to_video" if kind == "speech" else "video_to_audio"]
@@ -174,3 +175,25 @@ def test_errors_are_those_of_the_evaluation(queries: Queries, trained: Path, kin
         assert outcome["rank"] == 1 + sum(score > max(own) for score in others)
         assert outcome["surprise"] == pytest.approx(float(max(others) - max(own)), abs=1e-4)
     assert found["confusion"] == counted.tolist()
+
+
+def test_a_wrong_label_is_doubted_and_right_ones_are_not(queries: Queries, trained: Path, tmp_path: Path) -> None:
+    """The network tells all of these classes apart, so that a label is doubted where it is wrong."""
+    for right in (Errors(queries).of("speech"), Errors(queries).of("clip")):
+        assert all(one["doubt"] <= 0.5 for one in right["queries"])
+    rows = list(read_rows(queries.items.manifest, SplitPairRow))
+    wrong, other = rows[0], next(row.label for row in rows if row.label != rows[0].label)
+    changed = []
+    for row in rows:
+        if (row.clip.id, row.utterance.id) == (wrong.clip.id, wrong.utterance.id):
+            clip, utterance = (msgspec.structs.replace(part, class_id=other.id) for part in (row.clip, row.utterance))
+            changed.append(msgspec.structs.replace(row, label=other, clip=clip, utterance=utterance))
+        elif row.clip.id != wrong.clip.id and row.utterance.id != wrong.utterance.id:
+            changed.append(row)
+    assert wrong.utterance.clip == wrong.clip.id
+    write_rows(tmp_path / "test.jsonl", changed)
+    items = ShownItems(tmp_path / "test.jsonl", queries.items.workspace)
+    found = Errors(Queries(load_run(trained, CPU), items, tmp_path, device=CPU, jobs=1)).of("speech")["queries"]
+    doubted = {one["id"]: one["other"] for one in found if one["doubt"] > 0.5}
+    assert doubted[wrong.utterance.id] == wrong.label.id
+    assert not {one["id"] for one in found if one["class"] not in (wrong.label.id, other.id)} & set(doubted)

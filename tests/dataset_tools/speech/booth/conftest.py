@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +14,8 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, expect, sync_playwright
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
@@ -105,64 +99,6 @@ def workspace(tmp_path: Path) -> Workspace:
     return place
 
 
-@contextmanager
-def open_booth(place: Workspace, *options: object) -> Iterator[str]:
-    """`fmn-data speech record` as a user runs it; gives the address that it prints."""
-    command = [str(Path(sys.executable).with_name("fmn-data")), "speech", "record", "-w", str(place.root)]
-    command += map(str, options)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        said = ""
-        while (found := re.search(r"https?://[\w.-]+:\d+/[\w-]+/", said)) is None:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        try:
-            yield found.group()
-        finally:
-            process.send_signal(signal.SIGINT)
-            said += process.stdout.read()
-            assert process.wait(timeout=60) == 0, said
-            assert "Traceback" not in said
-
-
-@contextmanager
-def browser_with(sound: np.ndarray, tmp_path: Path, address: str) -> Iterator[Page]:
-    """A Chromium on the page whose microphone plays ``sound`` again and again."""
-    chromium = shutil.which("chromium")
-    assert chromium is not None, "the test needs Debian's chromium: apt-get install chromium"
-    microphone = tmp_path / "microphone.wav"
-    soundfile.write(microphone, sound, RATE_HZ, subtype="PCM_16")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=[
-                "--no-sandbox",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={microphone}",
-                "--autoplay-policy=no-user-gesture-required",
-                f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {urlsplit(address).hostname}",
-            ],
-        )
-        page = browser.new_page(viewport={"width": 1200, "height": 800})
-        page.set_default_timeout(60_000)  # a busy machine may take its time
-        expect.set_options(timeout=60_000)
-        if address.startswith("https"):  # as people do with a certificate that nobody vouches for
-            with pytest.raises(PlaywrightError, match="ERR_CERT_AUTHORITY_INVALID"):
-                page.goto(address)
-            page.click("#details-button")
-            page.click("#proceed-link")
-        else:
-            page.goto(address)
-        yield page
-        page.screenshot(path=tmp_path / "last-page.png")
-        browser.close()
-
-
 def wait_until(page: Page, condition: str) -> None:
     """Asks again and again: the page's own rules forbid the usual way, which compiles text in the page."""
     for _ in range(600):
@@ -229,7 +165,32 @@ def wav_bytes(tmp_path: Path) -> bytes:
 
 
 @pytest.fixture
-def stage() -> SimpleNamespace:
+def stage(
+    serving: Callable[..., AbstractContextManager[str]], chromium: Callable[..., AbstractContextManager[Browser]]
+) -> SimpleNamespace:
     """What tests of the page are made of."""
+
+    def open_booth(place: Workspace, *options: object) -> AbstractContextManager[str]:
+        """Runs ``fmn-data speech record``; gives the address."""
+        return serving("fmn-data", "speech", "record", "-w", place.root, *options)
+
+    @contextmanager
+    def browser_with(sound: np.ndarray, tmp_path: Path, address: str) -> Iterator[Page]:
+        """Opens the page in a Chromium whose microphone plays ``sound`` again and again."""
+        microphone = tmp_path / "microphone.wav"
+        soundfile.write(microphone, sound, RATE_HZ, subtype="PCM_16")
+        with chromium(urlsplit(address).hostname, microphone) as browser:
+            page = browser.new_page(viewport={"width": 1200, "height": 800})
+            page.set_default_timeout(60_000)  # a busy machine may take its time
+            if address.startswith("https"):  # as people do with a certificate that nobody vouches for
+                with pytest.raises(PlaywrightError, match="ERR_CERT_AUTHORITY_INVALID"):
+                    page.goto(address)
+                page.click("#details-button")
+                page.click("#proceed-link")
+            else:
+                page.goto(address)
+            yield page
+            page.screenshot(path=tmp_path / "last-page.png")
+
     functions = (melody, open_booth, browser_with, wait_until, sign_in, record, keep, is_melody, wav_bytes)
     return SimpleNamespace(RATE_HZ=RATE_HZ, **{function.__name__: function for function in functions})
