@@ -40,7 +40,7 @@ class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
         server: address of the server, or None when the row comes from an export file.
         project, task, annotation: their ids on that server.
         created: time the annotation was made, UTC. With ``annotation`` it names it across servers.
-        look: counts the times that the clip was put before people, from 1.
+        look: how often the clip was sent to annotators, from 1.
     """
 
     server: str | None
