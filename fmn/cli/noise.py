@@ -1,4 +1,4 @@
-"""``fmn noise``: FMN and its rivals with wrong pairs in training."""
+"""``fmn noise``: the effect of wrong training pairs on FMN and its baselines."""
 
 from __future__ import annotations
 

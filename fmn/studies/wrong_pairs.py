@@ -1,4 +1,4 @@
-"""Label noise: a training manifest in which an exact share of the utterances is attached to the wrong clip.
+"""Label noise: a training manifest in which an exact fraction of the utterances has the wrong clip.
 
 People file recordings under the wrong clip, and speech recognition errs. A manifest with noise holds one pair for each
 utterance that was spoken for a clip. Of the fitted pairs and of those of fold 0, each by itself, a share is drawn, as
