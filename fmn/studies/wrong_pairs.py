@@ -74,7 +74,7 @@ def _wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
                 f"{len(drawn)} of {len(part)} pairs ({name}) cannot all get a clip of another class among them",
                 where=spoken.manifest,
                 expected=f"more classes or more pairs, for {percent:g} % of them to be wrong",
-                next_step="name other shares with --rates, or build more clips and utterances",
+                next_step="choose other --rates, or build more clips and utterances",
             )
         source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))
     return source
