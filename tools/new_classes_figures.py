@@ -1,4 +1,4 @@
-"""Several studies of new classes (`fmn newclasses`), each of its own data set, as one: a table, leads, a picture.
+"""Aggregation of `fmn newclasses` over data sets: a table, leads, a plot.
 
     fmn newclasses WORKSPACE/manifests/train.jsonl --pairs 1,5,20 --seeds 5 --out WORKSPACE/new      for each data set
     python tools/new_classes_figures.py newclasses.png */new/newclasses.json

@@ -216,7 +216,7 @@ def _no_clip(plan: Plan, failures: Mapping[str, ToolkitError], corpus: Corpus) -
     """The error of a build without a single clip: why, the most frequent reasons first."""
     reasons = group_reasons([*failures.values(), *(refusal.reason for refusal in plan.refusals)])
     return InputError(
-        "Not one clip can be cut" + "".join(f"\n  - {reason.text()}" for reason in reasons[:_SHOWN_REASONS]),
+        "No clip can be cut" + "".join(f"\n  - {reason.text()}" for reason in reasons[:_SHOWN_REASONS]),
         where=corpus.annotations.path,
         expected="intervals that can become clips",
         next_step=next((reason.first.next_step for reason in reasons if reason.first.next_step), None)

@@ -31,7 +31,7 @@ KINDS: Mapping[str, str] = {
     "shown": "videos shown in reviews, of clips that are not in the data set",
     "standin": "the synthetic corpus, which the data set is not built from",
     "features": "features of clips and utterances that are not in the data set",
-    "partial": "what killed commands left half written",
+    "partial": "incomplete files of killed commands",
 }
 
 _ID = r".+_\d{6,}-\d{6,}(_w\d+of\d+)?"  # of a clip: its interval, and which window of it

@@ -150,7 +150,7 @@ def _problem_of(path: Path, root: Path) -> str | None:
         return f"it is a link{'' if inside else ' that leads out of the folder'}; put the file itself there"
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
-        return "it is no file but a pipe, a socket or a device"
+        return "it is not a file but a pipe, a socket or a device"
     if not name.isprintable():
         return f"its name has characters that cannot be printed: {name!r}"
     most = next((size for pattern, size in KNOWN.items() if fnmatchcase(name, pattern)), None)

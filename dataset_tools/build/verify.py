@@ -136,13 +136,13 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
         for side in sides[item]:
             seen["content", same].setdefault(side, item)
     by_design = record is not None and record.split == "pairs"
-    then = " (as this split deals pairs and not items)" if by_design else "; run fmn-data pairs again"
+    then = " (this split is of pairs, not of items)" if by_design else "; run fmn-data pairs again"
     shared: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for (kind, name), items in seen.items():
         if len(items) > 1:
             shared[kind].append((name, f"{items['train']} to train on, {items['test']} to test with"))
     problems += [
-        f"leak: {len(found)} {kind}s stand on both sides of the split: {min(found)[0]} ({min(found)[1]})"
+        f"leak: {len(found)} {kind}s are on both sides of the split: {min(found)[0]} ({min(found)[1]})"
         + " and others" * (len(found) > 1)
         + then
         for kind, found in shared.items()

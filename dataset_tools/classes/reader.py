@@ -246,7 +246,7 @@ def _known_keys(row: dict[str, Any], known: Iterable[str], place: str, problems:
     known = tuple(known)
     for key in row:
         if key not in known:
-            problems.append(f"`{f'{place}.{key}'.lstrip('.')}`: it is no known key, expected one of {', '.join(known)}")
+            problems.append(f"`{f'{place}.{key}'.lstrip('.')}`: unknown key, expected one of {', '.join(known)}")
 
 
 def _text(row: dict[str, Any], field: str, place: str, problems: _Problems) -> str:

@@ -236,7 +236,7 @@ def annotate_serve(
     from dataset_tools.label_studio.workspace_server import stop as stop_server
 
     if stop:
-        terminal.say("stopped" if stop_server(place) else "there was no server to stop")
+        terminal.say("stopped" if stop_server(place) else "no server was running")
         return
     target = serve(place, port=port, progress=terminal.progress)
     _show_serve(terminal, place, target)
@@ -266,7 +266,7 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
         )
     if not may_install and sys.stdin.isatty() and not terminal.as_json:
         may_install = typer.confirm(
-            "No Label Studio is known. Start one here, installed first where it is missing (90 s, 1 GB)?"
+            "No Label Studio server is configured. Start one here, installed first if missing (90 s, 1 GB)?"
         )
     target = serve(place, may_install=may_install, progress=terminal.progress)
     _show_serve(terminal, place, target)
@@ -291,7 +291,7 @@ def _show_serve(terminal: Terminal, place: Workspace, target: Target) -> None:
 def _show_push(terminal: Terminal, pushed: PushSummary) -> None:
     terminal.closing("push", pushed.text(), pushed.address)
     if pushed.without_margin:
-        terminal.warn(f"{pushed.without_margin:,} clips are shown without what is around them: no footage at hand")
+        terminal.warn(f"{pushed.without_margin:,} clips are shown without surrounding footage: no source videos")
     terminal.result({"push": pushed.as_dict()})
 
 

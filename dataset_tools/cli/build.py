@@ -146,7 +146,7 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     would = " would be cut" if summary.dry_run else ""
     if not summary.clips:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
-        terminal.warn("no clip is left: annotators rejected every one")
+        terminal.warn("no clip is left: annotators rejected all of them")
         terminal.result(summary.as_dict())
         return
     if summary.with_sound is not None:

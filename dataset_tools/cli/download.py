@@ -96,7 +96,7 @@ def download(
         terminal.warn(sentence)
     if summary.unchecked:
         terminal.warn(
-            f"the publisher names no hashes: {len(summary.unchecked)} files were trusted as they came first; "
+            f"the publisher names no hashes: {len(summary.unchecked)} files were trusted at the first download; "
             "what was found is in DOWNLOADS.json, and later downloads must match it"
         )
     terminal.result(summary.as_dict())
@@ -105,6 +105,6 @@ def download(
             f"The server does not give {len(summary.refused)} videos: {', '.join(summary.refused[:5])}",
             where=home or HOME,
             expected="each at its address",
-            next_step="run the command again; if it stays so, get the archive of all videos: --videos all",
+            next_step="run the command again; if it fails again, download the archive of all videos: --videos all",
         )
     terminal.next(f"fmn-data build --classes 20 --mpii {folder}")

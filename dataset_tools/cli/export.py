@@ -81,9 +81,9 @@ def export(
     for part in summary.withheld:
         name = part.partition(":")[0]
         goes_along = name in (allow or ()) and (media or name.startswith("recordings-"))
-        terminal.warn(f"passed on, as you allowed it: {part}" if goes_along else f"not passed on: {part}")
+        terminal.warn(f"included, as you allowed: {part}" if goes_along else f"not passed on: {part}")
     if summary.missing:
-        terminal.warn(f"{summary.missing} recorded utterances are left out, and cannot be built again")
+        terminal.warn(f"{summary.missing} recorded utterances are left out, and cannot be rebuilt")
     kept = f", {summary.kept} were complete" if summary.kept else ""
     terminal.closing("export", f"{summary.written} files written{kept}", folder)
     terminal.result({"folder": str(folder), **summary.as_dict()})
@@ -128,7 +128,7 @@ def build_from_export(
     rebuild = open_rebuild(folder, place)
     if footage.source(place) is None:
         raise InputError(
-            "It is not said where the footage is",
+            "The location of the footage is missing",
             where="--from-export",
             expected="the footage that the export is of",
             next_step="add --mpii DIR, or --annotations FILE for footage of your own",
@@ -141,7 +141,7 @@ def build_from_export(
     terminal.closing("speak", f"{summary.build.utterances} utterances", place.speech)
     terminal.closing("pairs", f"{summary.pairs}", place.manifests)
     if summary.missing:
-        terminal.warn(f"{summary.missing} recorded utterances were not passed on, and cannot be built again")
+        terminal.warn(f"{summary.missing} recorded utterances are not in the export, and cannot be rebuilt")
     for difference in summary.differences:
         terminal.warn(difference)
     terminal.result(summary.as_dict())

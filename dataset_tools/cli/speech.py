@@ -145,7 +145,7 @@ def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:
     try:
         found = check_transcripts(place, jobs=jobs, progress=terminal.progress)
     except InputError as error:
-        terminal.say(f"  whether the sentences were said was not checked: {error.next_step}")
+        terminal.say(f"  transcripts were not checked: {error.next_step}")
         return
     _show_check(terminal, found, place)
 
@@ -184,7 +184,7 @@ def speech_record(
     from dataset_tools.speech.consents import CONSENT
 
     if consent is not None and not consent.is_file():
-        raise InputError("There is no such file", where=consent, expected="a text that speakers agree to")
+        raise InputError("There is no such file", where=consent, expected="a consent text for speakers")
     text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
     booth = Booth(place, classes.load(place), language=language, licence=licence, consent=text)
     before = len(booth.recorded())

@@ -68,9 +68,9 @@ class _Classes:
         clip = replace(clip, decision=decision)
         if decision.verdict == "reject":
             why = ", ".join(decision.row.reasons)
-            self._leave_out(clip, f"A person rejected the clip{': ' * bool(why)}{why}")
+            self._leave_out(clip, f"An annotator rejected the clip{': ' * bool(why)}{why}")
         elif decision.class_id not in self.members:
-            self._leave_out(clip, f"A person said that the clip shows another class: {decision.class_id}")
+            self._leave_out(clip, f"An annotator assigned the clip to another class: {decision.class_id}")
         else:
             self.members[decision.class_id].append(replace(clip, class_id=decision.class_id))
 
@@ -85,7 +85,7 @@ class _Classes:
 
     def _leave_out(self, clip: PlannedClip, found: str) -> None:
         self.left_out.append(clip)
-        reason = SampleError(found, where=clip.id, expected="a clip that people keep, of a class that has a place")
+        reason = SampleError(found, where=clip.id, expected="an accepted clip of a class that has a place")
         clip_id = clip.id if clip.id != clip.interval.id else None
         self.refusals.append(Refusal(clip.interval, "skipped", reason, clip_id))
 

@@ -234,7 +234,7 @@ def _of_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
         raise SampleError(
             "The video changed, or went away, while clips were cut from it",
             where=source.path,
-            expected="a file that nobody writes to",
+            expected="a file that no other process writes",
             next_step="wait until it is complete, then run: fmn-data retry",
         )
 

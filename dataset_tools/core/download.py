@@ -178,7 +178,7 @@ def _span(response: Any, have: int) -> tuple[int, int | None]:
 def _refuse_web_page(response: Any, url: str, path: Path) -> None:
     if response.headers.get_content_type() == "text/html" and path.suffix not in (".html", ".htm"):
         raise InputError(
-            "The server sends a web page in place of the file",
+            "The server returned a web page instead of the file",
             where=url,
             expected=path.name,
             next_step=f"open the address in a browser, and put the file at {path}",
@@ -188,12 +188,12 @@ def _refuse_web_page(response: Any, url: str, path: Path) -> None:
 def _need_room(part: Path, have: int, total: int | None, command: str) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
-        raise _no_room(part, command, f"{(total - have) / 1e9:.1f} GB are to come, and {free / 1e9:.1f} GB are free")
+        raise _no_room(part, command, f"{(total - have) / 1e9:.1f} GB remaining, {free / 1e9:.1f} GB are free")
 
 
 def _no_room(part: Path, command: str, found: str) -> StoppedError:
     return StoppedError(
-        f"There is no room for the file: {found}",
+        f"Not enough disk space for the file: {found}",
         where=part.parent,
         next_step=f"make room, then run {command} again to resume",
     )

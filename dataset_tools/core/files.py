@@ -119,7 +119,7 @@ def read_input(path: Path, most_bytes: int = MOST_INPUT_BYTES) -> bytes:
 
 
 def clear_partial(folder: Path, pattern: str = "") -> list[Path]:
-    """Removes what killed commands left half written in a folder; what a live one is writing is locked, and stays.
+    """Removes incomplete files of killed commands in a folder; what a live one is writing is locked, and stays.
 
     Args:
         folder: where to look; it need not be there.

@@ -49,7 +49,7 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
 
 
 def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> Iterator[RowType | ManifestError]:
-    """Yield, for each line, its row, or the error that `read_jsonl` raises: for who wants to know them all."""
+    """Yield, for each line, its row, or the error that `read_jsonl` raises, to collect all errors."""
     schema = row_type.__struct_config__.tag
     decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None

@@ -220,7 +220,7 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     Raises:
         ManifestError: the file cannot be read.
     """
-    next_step = f"correct the line, or remove {path.name}: what it knew is then made again"
+    next_step = f"correct the line, or remove {path.name}: its content is then computed again"
     rows = {row.id: row for row in read_jsonl(path, LedgerRow, next_step=next_step)} if path.exists() else {}
     journal = _journal_of(path)
     if journal.exists():

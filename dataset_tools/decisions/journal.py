@@ -40,7 +40,7 @@ class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
         server: address of the server, or None when the row comes from an export file.
         project, task, annotation: their ids on that server.
         created: time the annotation was made, UTC. With ``annotation`` it names it across servers.
-        look: counts the times that the clip was put before people, from 1.
+        look: how often the clip was sent to annotators, from 1.
     """
 
     server: str | None
@@ -157,7 +157,7 @@ def read_reviews(path: Path) -> list[ReviewRow]:
                 f"The row cannot be read: {in_words(error)}",
                 where=f"{path}, line {number}",
                 expected="one fmn.review/1 object a line",
-                next_step="correct or remove that line by hand; pulling again brings back what Label Studio still has",
+                next_step="correct or remove that line; pulling again restores what Label Studio still has",
             ) from error
     if _is_row(last):
         rows.append(decoder.decode(last))

@@ -105,7 +105,7 @@ def with_verdicts(
     """The rows with their ``review``: the verdict of the decision that counts, where the row is what it decided on.
 
     An utterance on which nobody said anything was accepted with its clip, whose sentence it speaks; but not one that
-    took the place of one that was judged bad, before people have heard it.
+    replaced one that was judged bad, until annotators have heard it.
     """
     kept = followed(reviews, clips)
     agreed = agreed_sentences(kept)

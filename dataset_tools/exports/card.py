@@ -29,7 +29,7 @@ def card(facts: DatasetFacts, declared: Mapping[str, Any]) -> str:
     sections: list[tuple[str, list[str]]] = [
         ("Composition", _composition(facts)),
         ("How it was made", _listed(facts_in_words.collection(facts))),
-        ("Who judged it, and how far they agree", _judged(facts)),
+        ("Annotation and agreement", _judged(facts)),
         ("Speakers", _listed(facts_in_words.speakers(facts))),
         ("Licenses", _listed(facts_in_words.licenses(facts))),
         ("Known limits", _listed(facts_in_words.limits(facts))),
@@ -92,16 +92,16 @@ def _composition(facts: DatasetFacts) -> list[str]:
     )
     lines += [
         "",
-        f"- {len(facts.clips.by_class.keys() | spoken.by_class.keys()):,} classes, {len(facts.clips.persons):,} people,"
-        f" {len(facts.clips.videos):,} source videos.",
+        f"- {len(facts.clips.by_class.keys() | spoken.by_class.keys()):,} classes, {len(facts.clips.persons):,}"
+        f" persons, {len(facts.clips.videos):,} source videos.",
         f"- Clips by pixels: {sizes or 'none'}.",
-        "- `train` and `test`: sides of the split; `both`: items of pairs on both; `neither`: for neither.",
+        "- `train`, `test`: the split; `both`: items with pairs in both; `neither`: to be used for neither.",
     ]
     classes = sorted(facts.clips.by_class.keys() | spoken.by_class.keys())
     rows = [[f"`{one}`", _count(facts.clips.by_class[one]), _count(spoken.by_class[one])] for one in classes]
     lines += ["", *_table(["class", "clips", "utterances"], rows[:_MOST_CLASSES])]
     if len(rows) > _MOST_CLASSES:
-        lines += ["", f"And {len(rows) - _MOST_CLASSES:,} classes more."]
+        lines += ["", f"And {len(rows) - _MOST_CLASSES:,} more classes."]
     return lines
 
 
@@ -109,7 +109,10 @@ def _judged(facts: DatasetFacts) -> list[str]:
     lines = _listed(facts_in_words.annotation(facts))
     rows = facts_in_words.agreement(facts)
     if rows:
-        lines += ["", *_table(["judged", "annotators", "items judged twice", "measure", "value", "Gwet's AC1"], rows)]
+        lines += [
+            "",
+            *_table(["field", "annotators", "doubly reviewed", "measure", "value", "Gwet's AC1"], rows),
+        ]
     return lines
 
 

@@ -8,15 +8,15 @@ from dataset_tools.exports.dataset_facts import NOT_JUDGED, DatasetFacts
 
 _MOST_NAMED = 20
 _SPLITS = {
-    "items": "Each clip and utterance is on one side; people and voices may be on both, so new ones are not tested.",
-    "person": "People of the footage and their voices are on one side only.",
-    "mpii": "The official split of MPII Cooking 2: its test subjects are on the test side.",
-    "pairs": "Pairs were dealt one by one: clips and utterances are on both sides, and a test on it leaks.",
+    "items": "Clips and utterances are disjoint; persons and voices may be in both, so new ones are not tested.",
+    "person": "Persons of the footage and their voices are disjoint, too.",
+    "mpii": "The official split of MPII Cooking 2, by its test subjects.",
+    "pairs": "Pairs were split one by one: clips and utterances are in both training and test, so a test on it leaks.",
 }
 _TEXT_SOURCES = {
     "grammar": "made from templates and word lists of the class file",
     "annotations": "taken from the annotations of the footage",
-    "tacos": "of TACoS, written by people about the footage",
+    "tacos": "of TACoS, written by annotators about the footage",
     "review": "corrected by annotators",
     "recording": "as given with the recording",
 }
@@ -43,13 +43,13 @@ def counted(counts: Mapping[str, int]) -> str:
 
 def collection(facts: DatasetFacts) -> list[str]:
     """How clips and utterances were made."""
-    footage = "MPII Cooking 2" if facts.built else "footage that the data set has no record of"
+    footage = "MPII Cooking 2" if facts.built else "footage without a record"
     if facts.is_standin:
         stand_in = facts.built["stand_in"]
         footage = f"a synthetic corpus, drawn by a program (difficulty {stand_in.get('difficulty', 'unknown')},"
         footage += f" seed {stand_in.get('seed', 'unknown')})"
     elif facts.built.get("own_footage"):
-        footage = "footage that whoever built the data set brought along"
+        footage = "footage supplied by the creators of the data set"
     clips, spoken = facts.clips, facts.utterances
     lines = [
         f"The clips were cut, frame-exact, from {len(clips.videos):,} videos of {footage}, at annotated intervals.",
@@ -68,10 +68,10 @@ def collection(facts: DatasetFacts) -> list[str]:
     lines.append("A pair is a clip and an utterance of the same class: every such combination.")
     if facts.left_out:
         left_out = {f"{kind} {status}": number for (kind, status), number in facts.left_out.items()}
-        lines.append(f"Left out while it was built, by what and how: {counted(left_out)}.")
+        lines.append(f"Left out in the build, by kind and status: {counted(left_out)}.")
     refused = facts.built.get("refused")
     if refused:
-        lines.append(f"Intervals that were refused, by reason: {counted(refused)}.")
+        lines.append(f"Refused intervals, by reason: {counted(refused)}.")
     return lines
 
 
@@ -79,9 +79,9 @@ def annotation(facts: DatasetFacts) -> list[str]:
     """Who judged clips and utterances, and how many; the agreement is in `agreement`."""
     judged = facts.judged
     if not judged.decisions:
-        return ["Nobody judged the clips and utterances of this data set: labels are those of the annotated intervals."]
+        return ["Clips and utterances were not reviewed: labels are those of the annotated intervals."]
     return [
-        f"{judged.annotators:,} annotators judged {judged.clips:,} clips and {judged.utterances:,} utterances"
+        f"{judged.annotators:,} annotators reviewed {judged.clips:,} clips and {judged.utterances:,} utterances"
         f" ({judged.decisions:,} decisions); the majority counts.",
         f"Clips by verdict: {counted(facts.clips.by_verdict)}; {facts.clips.trimmed:,} were trimmed.",
         f"Utterances by verdict: {counted(facts.utterances.by_verdict)}.",
@@ -103,9 +103,7 @@ def speakers(facts: DatasetFacts) -> list[str]:
     if voices["recorded"]:
         names = {"age_band": "Age", "accent": "Accent", "device": "Recorded with"}
         lines += [f"{names[key]}: {counted(counts)}." for key, counts in facts.speakers.facts.items()]
-        lines.append(
-            f"{facts.speakers.consented:,} of the speakers are known to have agreed to be recorded for a data set."
-        )
+        lines.append(f"{facts.speakers.consented:,} of the speakers have a recorded consent.")
     lines.append(f"Languages, by utterances: {counted(facts.utterances.languages) or 'none'}.")
     return lines
 
@@ -116,14 +114,14 @@ def licenses(facts: DatasetFacts) -> list[str]:
     if facts.recording_licences:
         lines.append(f"recordings, by the license stated at their import: {counted(facts.recording_licences)}")
     if not facts.with_media:
-        lines.append("this export holds no clips and utterances, only what describes them")
+        lines.append("this export contains no media, only the rows that describe them")
     for part in facts.withheld:
-        said = " — passed on at the word of whoever exported it" if part.name in facts.allowed else ""
+        said = "; included on the statement of the exporter" if part.name in facts.allowed else ""
         if part.voices and not said:
             lines.append(f"left out, with their rows and pairs: recordings ({part.why})")
             continue
         what = "recordings" if part.voices else part.what  # which names the speakers
-        lines.append(f"not to be passed on: {what} ({part.why}){said}")
+        lines.append(f"not for redistribution: {what} ({part.why}){said}")
     return lines
 
 
@@ -137,42 +135,40 @@ def limits(facts: DatasetFacts) -> list[str]:
     synthetic = spoken.durations["synthesized"].count
     templates = spoken.text_sources["grammar"] + facts.is_standin * spoken.text_sources["tacos"]
     if synthetic:
-        lines.append(
-            f"{synthetic:,} of {total:,} utterances are synthetic voices: results on them say little of people."
-        )
+        lines.append(f"{synthetic:,} of {total:,} utterances are synthetic voices: no evidence on human speech.")
     if templates:
         lines.append(
-            f"{templates:,} of {total:,} sentences come from templates: few wordings, and words that name the class."
+            f"{templates:,} of {total:,} sentences come from templates: few wordings, with words that name the class."
         )
     if spoken.doubtful:
-        lines.append(f"{spoken.doubtful:,} utterances have warnings about their sound (field `quality`).")
+        lines.append(f"{spoken.doubtful:,} utterances have audio quality warnings (field `quality`).")
     count = facts.clips.durations.count
     if facts.clips.by_verdict[NOT_JUDGED]:
-        lines.append(f"{facts.clips.by_verdict[NOT_JUDGED]:,} of {count:,} clips were judged by nobody.")
+        lines.append(f"{facts.clips.by_verdict[NOT_JUDGED]:,} of {count:,} clips were not reviewed.")
     if facts.clips.by_class and (most := max(facts.clips.by_class.values())) > min(facts.clips.by_class.values()):
         lines.append(f"Classes are uneven: {min(facts.clips.by_class.values()):,} to {most:,} clips.")
-    lines.append(f"{len(facts.clips.persons):,} people are seen: not a sample of any population.")
-    lines.append(_SPLITS[facts.split.split] if facts.split else "It is not recorded how training and test were dealt.")
+    lines.append(f"{len(facts.clips.persons):,} persons in the footage: not a sample of any population.")
+    lines.append(_SPLITS[facts.split.split] if facts.split else "How training and test were split is not recorded.")
     return lines
 
 
 def personal(facts: DatasetFacts) -> list[str]:
     """What is personal in it, and who withdrew."""
     lines = [
-        "Nobody is seen: the footage is drawn."
+        "No persons are visible: the footage is rendered."
         if facts.is_standin
         else "The clips may show people; faces are not blurred."
     ]
     if facts.utterances.voices["recorded"]:
         lines.append(
             "Recorded voices are personal data; rows name them by the field `voice`, which may be the name that the"
-            " speaker gave, and carry age band, accent and device where they were said."
+            " speaker gave, and carry age band, accent and device if the speaker stated them."
         )
     else:
-        lines.append("No voice is a recording of a person.")
+        lines.append("There are no recordings of persons.")
     lines.append(
-        f"Withdrawn consents: {facts.withdrawals:,}. Recordings of who withdraws are removed from the data set and"
-        " from every later export; earlier exports are out of reach."
+        f"Withdrawn consents: {facts.withdrawals:,}. Recordings of speakers who withdraw are removed from the"
+        " data set and from later exports; earlier exports cannot be reached."
     )
     return lines
 

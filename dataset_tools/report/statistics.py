@@ -205,7 +205,7 @@ def _reasons(ledger: Mapping[str, LedgerRow]) -> tuple[Reason, ...]:
     groups: dict[tuple[str, str], list[LedgerRow]] = {}
     for _, row in sorted(ledger.items()):
         if row.status != "ok":
-            found = (row.reason or {}).get("found", "no reason was noted")
+            found = (row.reason or {}).get("found", "no reason recorded")
             groups.setdefault((row.status, found.split(":")[0]), []).append(row)
     reasons = [Reason(status, found, tuple(rows)) for (status, found), rows in groups.items()]
     return tuple(sorted(reasons, key=lambda reason: (reason.status, -len(reason.rows), reason.found)))

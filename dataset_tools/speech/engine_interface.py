@@ -17,8 +17,8 @@ class Voice:
     Attributes:
         id: a-z, 0-9, ``+`` and ``-``: it is part of file names and manifests.
         language: ``en`` or ``zh``.
-        timbre: what makes voices sound like one throat; two accents of one timbre are two voices. As far as an engine
-            has enough of them, a timbre belongs to one person of the footage only.
+        timbre: shared by voices that sound like one speaker; two accents of one timbre are two voices. As far as
+            an engine has enough of them, a timbre belongs to one person of the footage only.
     """
 
     id: str

@@ -110,7 +110,7 @@ class SourceVideo:
                     number = number if damaged else found  # where the damage begins is said
                     continue
                 if damaged:
-                    reason = "the decoder had to patch up the next one, or could not read one before it"
+                    reason = "the decoder had to conceal errors in the next one, or could not read one before it"
                     break
                 if found != max(number + 1, start_frame):
                     reason = "no picture comes for the next one"
@@ -152,7 +152,7 @@ class SourceVideo:
             where=self.path,
             expected=f"frames {start_frame} to {end_frame}, whole",
             next_step="copy the file again from where it came, then run: fmn-data retry; "
-            f"if it is no better there, cut from a copy that can be read: {self._copy}",
+            f"if that fails, cut from a readable copy: {self._copy}",
         )
 
     @property
@@ -231,7 +231,7 @@ class SourceVideo:
                     f"The picture after frame {number} has a time stamp that no packet of the video has",
                     where=self.path,
                     expected="one picture a packet, shown at the packet's time stamp",
-                    next_step=f"cut from a copy that can be read: {self._copy}",
+                    next_step=f"cut from a readable copy: {self._copy}",
                 )
             yield number, frame, damaged
 

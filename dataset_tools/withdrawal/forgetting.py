@@ -117,14 +117,14 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     for export, tasks in kept_exports(workspace, voice.owns):
         clear, where = partial(clear_export, export, voice.owns), workspace.relative(export)
         if export.suffix == ".json":
-            yield Trace("tasks as Label Studio sent them", where, 0, 0, tasks, clear)
+            yield Trace("tasks as received from Label Studio", where, 0, 0, tasks, clear)
         else:
             yield Trace("a torn decision", where, 1, export.stat().st_size, 0, clear)
     yield _files(workspace, "cached speech features", workspace.cache / "features", _features(workspace, voice))
     booth = workspace.cache / "booth"
-    yield _files(workspace, "takes of the booth not kept", booth, booth.glob("*.wav"))
+    yield _files(workspace, "unsaved takes of the booth", booth, booth.glob("*.wav"))
     yield _files(workspace, "half written files", workspace.root, _partial(workspace))
-    yield _files(workspace, "recordings as they came", workspace.recordings, _originals(workspace, voice))
+    yield _files(workspace, "original recordings", workspace.recordings, _originals(workspace, voice))
     spoken = (path for path in workspace.speech.glob("*.wav") if voice.owns(path.stem))
     yield _files(workspace, "utterances and copies", workspace.speech, spoken)
     listing = workspace.recordings / "recordings.jsonl"

@@ -91,8 +91,8 @@ def _unknown(workspace: Workspace, name: str, recorded: set[str], synthesized: s
             f"{name!r} is a voice of a speech engine, not a recorded speaker",
             where=workspace.manifests / "utterances.jsonl",
             expected="a voice that was recorded",
-            next_step="to be without it, have another engine speak (fmn-data speech synthesize --voices ENGINE),"
-            " or record people (fmn-data speech record)",
+            next_step="to replace it, use another engine (fmn-data speech synthesize --voices ENGINE),"
+            " or record speakers (fmn-data speech record)",
         )
     return InputError(
         f"No recordings of the voice {name!r}",

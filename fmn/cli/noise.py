@@ -1,4 +1,4 @@
-"""``fmn noise``: FMN and its rivals with wrong pairs in training."""
+"""``fmn noise``: the effect of wrong training pairs on FMN and its baselines."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def noise(
     if found.failed:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())
-        terminal.warn(f"{len(found.failed)} systems failed; the same command tries them again:{listed}")
+        terminal.warn(f"{len(found.failed)} systems failed; run the same command again to retry them:{listed}")
     terminal.result(found.values)
 
 

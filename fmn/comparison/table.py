@@ -43,8 +43,8 @@ QUOTED = {
 }
 QUOTED_TITLE = "Other data: Table 2 of the paper, as printed"
 QUOTED_NOTE = (
-    "Quoted, not measured here: other footage, other speech, and a test protocol that the paper does not state. No "
-    "figure of this table can be compared with one above."
+    "Quoted, not measured here: other footage, other speech, and a test protocol that the paper does not state. "
+    "Values of this table are not comparable with those above."
 )
 
 

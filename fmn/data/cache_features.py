@@ -1,4 +1,4 @@
-"""Feature extraction ahead of training, on this machine or a cluster: fills the cache (``fmn features extract``).
+"""Feature extraction ahead of training, on this machine or a cluster (``fmn features extract``).
 
 Training, evaluation and comparisons then find every feature in the cache. On a cluster each task computes the features
 of a few files and writes them to the cache, which all nodes see under the same path; only counts and failures travel.

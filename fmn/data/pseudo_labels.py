@@ -46,7 +46,7 @@ def with_pseudo_labels(prepared: FeatureDataset, clusters: int, seed: int) -> Fe
     clip_clusters = np.full(len(items.clips), NO_CLUSTER)
     clip_clusters[clips] = _nearest(vectors, found)
     utterance_clusters = np.where(items.partners >= 0, clip_clusters[items.partners], NO_CLUSTER)
-    note = f"Trained without class labels, on {len(found)} clusters of pairs; validation figures are of clusters."
+    note = f"Trained without class labels, on {len(found)} clusters of pairs; validation results refer to clusters."
     data = prepared.data.with_clusters(clip_clusters, utterance_clusters, items.partners)
     return replace(prepared, items=items, data=data, notes=(*prepared.notes, note))
 
@@ -60,7 +60,7 @@ def spoken_pairs(items: Items) -> Items:
     spoken = np.flatnonzero(items.partners[items.pairs[:, 1]] == items.pairs[:, 0])
     if not len(spoken):
         raise InputError(
-            "No pair is of a clip and an utterance that was spoken for it",
+            "No pair has a clip and an utterance that was spoken for it",
             where=items.manifest,
             expected="utterances whose clip is known and in the same split, to train without class labels",
             next_step="train with training.labels=class, or build with speech that names its clips",

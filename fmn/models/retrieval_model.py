@@ -66,7 +66,7 @@ class RetrievalModel(nn.Module, ABC):
         """Refuses features that the system cannot score, before it does (InputError)."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted parts of the loss; their sum is made smaller. Empty for a system without gradients."""
+        """The weighted parts of the loss; their sum is minimized. Empty for a system without gradients."""
         return {}
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:

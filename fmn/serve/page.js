@@ -340,7 +340,7 @@ function mark(clip) {
 function showMarks() {
   const list = marks();
   $("marks").hidden = !list.length; $("copied").textContent = "";
-  $("marked").textContent = `${list.length} marked; this command puts them before people in Label Studio:`;
+  $("marked").textContent = `${list.length} marked; this command sends them to Label Studio:`;
   $("command").textContent = list.length ? `${state?.push} ${list.join(",")}` : "";
   for (const card of document.querySelectorAll("[data-clip]")) card.classList.toggle("marked", list.includes(card.dataset.clip));
 }

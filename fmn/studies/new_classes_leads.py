@@ -1,4 +1,4 @@
-"""What the memory of `fmn learn` is worth on new classes: its lead over every baseline, with confidence intervals.
+"""Leads of the memory of `fmn learn` over each baseline on new classes, with confidence intervals.
 
 Of one data set the intervals are over draws of classes; of several, over data sets, each the mean of its draws, because
 draws of one data set share their persons and voices.

@@ -1,4 +1,4 @@
-"""Noisy pairs: what every system loses when some of its training pairs are wrong.
+"""Label noise study: every system trained with some wrong pairs, evaluated on the unchanged test manifest.
 
 At each share of wrong pairs (`fmn.studies.wrong_pairs`) the systems are trained and tested like those of
 `fmn.comparison.compare`: fold 0, as noisy as the rest, chooses, and the test manifest is what it was. With

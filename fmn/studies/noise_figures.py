@@ -1,4 +1,4 @@
-"""The table and the curves of fmn noise: class mAP at every share of wrong pairs, and the differences to FMN."""
+"""Table and curves of fmn noise: class mAP at each noise rate, and the differences to FMN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label noise: a training manifest in which an exact share of the utterances is attached to the wrong clip.
+"""Label noise: a training manifest in which an exact fraction of the utterances has the wrong clip.
 
 People file recordings under the wrong clip, and speech recognition errs. A manifest with noise holds one pair for each
 utterance that was spoken for a clip. Of the fitted pairs and of those of fold 0, each by itself, a share is drawn, as
@@ -74,7 +74,7 @@ def _wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
                 f"{len(drawn)} of {len(part)} pairs ({name}) cannot all get a clip of another class among them",
                 where=spoken.manifest,
                 expected=f"more classes or more pairs, for {percent:g} % of them to be wrong",
-                next_step="name other shares with --rates, or build more clips and utterances",
+                next_step="choose other --rates, or build more clips and utterances",
             )
         source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))
     return source

@@ -32,7 +32,7 @@ class RunState:
         failures: items without features, with the reason.
         notes: caveats to show with the run's results.
         epoch: epochs trained. finished: whether training came to its end.
-        seconds: how long that took. cpu_seconds: what it took of all cores together, which does not grow so much where
+        seconds: wall time. cpu_seconds: processor time of all cores, which does not grow so much where
             other programs use them, too.
         best: the figures of the epoch whose weights the checkpoint holds.
         history: the figures of every epoch.

