@@ -25,7 +25,7 @@ from torch.nn import functional
 from fmn.config import Config, preset
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import score_matrix
-from fmn.search.gallery_search import best_of
+from fmn.search.search_results import best_of
 from fmn.torch_threads import threads
 
 TOP = 25

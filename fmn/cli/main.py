@@ -32,7 +32,7 @@ from fmn.cli.studies import COMMANDS
 
 if TYPE_CHECKING:
     from fmn.config import Config
-    from fmn.search.gallery_search import SearchResult
+    from fmn.search.search_results import SearchResult
     from fmn.training.train import RunSummary
 
 # While they wait for each other, torch's threads spin; on a machine that is busy with something else, too, a step of
