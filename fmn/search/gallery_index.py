@@ -64,7 +64,7 @@ class GalleryIndex:
             side: of the items.
             made_from: a digest of whatever decides codes beside the items.
         """
-        self._folder, self._made_from = folder, made_from
+        self._folder = folder
         self._faiss = library("faiss", "index")
         self._state: dict[str, Any] = {"format": FORMAT, "made_from": made_from, "number": 0, "widths": {}}
         if (folder / "index.json").is_file():
