@@ -29,7 +29,7 @@ from fmn.config import Config, preset, with_values
 from fmn.models.baselines.two_classifiers import TwoClassifiers
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import score_matrix
-from fmn.search.gallery_search import best_of
+from fmn.search.search_results import best_of
 from fmn.torch_threads import threads
 
 TOP = 25

@@ -23,7 +23,8 @@ import torch
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from dataset_tools.manifests import SplitPairRow, UtteranceRow, read_rows
-from fmn.search.gallery_search import Gallery, gallery_rows
+from fmn.search.gallery_search import Gallery
+from fmn.search.search_results import gallery_rows
 from fmn.training.checkpoint import load_run
 
 WIDTH_PX, HEIGHT_PX = 1280, 800

@@ -121,6 +121,8 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
         else:
             yield Trace("a torn decision", where, 1, export.stat().st_size, 0, clear)
     yield _files(workspace, "cached speech features", workspace.cache / "features", _features(workspace, voice))
+    index = workspace.cache / "index"  # of galleries of utterances (`fmn.search`); the next search makes it anew
+    yield _files(workspace, "indexes of utterances", index, index.glob("*-clip-*/*"))
     booth = workspace.cache / "booth"
     yield _files(workspace, "unsaved takes of the booth", booth, booth.glob("*.wav"))
     yield _files(workspace, "half written files", workspace.root, _partial(workspace))

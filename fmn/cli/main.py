@@ -34,7 +34,7 @@ from fmn.cli.studies import COMMANDS
 
 if TYPE_CHECKING:
     from fmn.config import Config
-    from fmn.search.gallery_search import SearchResult
+    from fmn.search.search_results import SearchResult
     from fmn.training.train import RunSummary
 
 # While they wait for each other, torch's threads spin; on a machine that is busy with something else, too, a step of
@@ -84,6 +84,8 @@ def train(
 ) -> None:
     """Train a system on a manifest; an interrupted run resumes after its last complete epoch.
 
+    Several GPUs train one run together: torchrun --nproc-per-node 2 -m fmn train … (docs/scale.md).
+
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
     name = f"{model}-{options.preset}" + ("-printed" if form == "as-published" else "") + ("-refit" if refit else "")
@@ -102,19 +104,24 @@ def train(
     if dry_run:
         _show_plan(terminal, options.manifest, options.root, folder, config)
         return
+    from dataset_tools.core.progress import silent
+    from fmn.training.distributed import joined_processes
     from fmn.training.memory_allocation import keep_freed_memory
     from fmn.training.train import train as train_run
 
     keep_freed_memory()
-    summary = train_run(
-        options.manifest,
-        config,
-        folder,
-        **options.compute,
-        resume=resume,
-        progress=terminal.progress,
-    )
-    _show_training(terminal, summary)
+    with joined_processes() as processes:
+        summary = train_run(
+            options.manifest,
+            config,
+            folder,
+            **options.compute,
+            resume=resume,
+            progress=terminal.progress if processes.is_first else silent,
+            processes=processes,
+        )
+    if processes.is_first:
+        _show_training(terminal, summary)
 
 
 app.command("eval", rich_help_panel=TRAIN)(evaluate)

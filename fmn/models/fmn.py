@@ -108,11 +108,11 @@ class FeatureMemoryNetwork(RetrievalModel):
 
         With attention of steps also ``log_shares``, as of `encode_clips`.
         """
-        states = self.encoder.states(audio)
-        pooled = self.encoder.pooled(states)
+        states = None if self.attention is None else self.encoder.states(audio)
+        pooled = self.encoder(audio) if states is None else self.encoder.pooled(states)
         codes = self._codes(pooled, self.map_audio)
         codes |= self._of_new_classes("audio", lambda: utterance_vectors(pooled, audio))
-        if self.attention is None:
+        if states is None:
             return codes
         return codes | self._attended("audio", self.encoder.steps(states), self.map_audio)
 

@@ -5,10 +5,8 @@ The gallery is encoded once and the encoder of the queries is loaded once, for a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,59 +15,26 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, workspace_of
+from dataset_tools.manifests import ClipRow, UtteranceRow, resolve, workspace_of
 from fmn.data.batches import ItemTensors
-from fmn.data.items import ItemIds, load_items, standin_of
+from fmn.data.items import ItemIds, standin_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit, notes_of
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
+from fmn.search.search_results import QueryKind, SearchResult, best_of, gallery_rows, hit_of, sentences_of_clips
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
+from fmn.training.learned_classes import NEW_CLASSES_FILE
 
-QueryKind = Literal["speech", "clip"]
 ROWS_AT_ONCE = 1024
 """Items of a gallery whose features are in memory while it is encoded."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One item that was found.
-
-    Attributes:
-        rank: from 1. score: the higher, the better; comparable within one search only.
-        id: of the clip or the utterance. class_id: its class. path: its file, relative to the workspace.
-        person: who is seen in a clip, or the voice that speaks an utterance.
-        text: what an utterance says; of a clip, what the utterance says that describes it, or None.
-    """
-
-    rank: int
-    score: float
-    id: str
-    class_id: str
-    path: str
-    person: str
-    text: str | None
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What `search` found.
-
-    Attributes:
-        query: the file, or the text. kind: what was asked with, or ``words``.
-        hits: the best, in order. gallery: how many items were ranked. notes: caveats of the result.
-    """
-
-    query: str
-    kind: QueryKind | Literal["words"]
-    hits: tuple[Hit, ...]
-    gallery: int
-    notes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+SCORED_AT_ONCE = 65_536
+"""Items of an index whose codes are in memory while they are scored."""
+INDEXED_FROM = 200_000
+"""Items from which on a gallery has an index on disk; fewer are scored one by one in less than a tenth of a second."""
 
 
 def search(
@@ -112,30 +77,13 @@ def search(
     return gallery.search(query, top=top)
 
 
-def gallery_rows(
-    manifest: Path, kind: QueryKind, *, everything: bool = False, root: Path | None = None
-) -> Sequence[ClipRow | UtteranceRow]:
-    """The distinct clips (for speech) or utterances (for a clip) of a manifest, or of the whole data set beside it.
-
-    Raises:
-        InputError: there is no such manifest.
-        ManifestError: a row is wrong.
-    """
-    if not everything:
-        items = load_items(manifest, root)
-        return items.clips if kind == "speech" else items.utterances
-    if kind == "speech":
-        return sorted(read_rows(manifest.parent / "clips.jsonl", ClipRow), key=lambda row: row.id)
-    return sorted(read_rows(manifest.parent / "utterances.jsonl", UtteranceRow), key=lambda row: row.id)
-
-
 class Gallery:
     """Clips or utterances that are searched.
 
     Attributes:
         kind: what the queries are.
         rows: those that have features, N of them.
-        features: of the rows. codes: what the run's model keeps of each row.
+        features: of the rows.
     """
 
     def __init__(
@@ -151,6 +99,9 @@ class Gallery:
         progress: Progress = silent,
     ) -> None:
         """Extracts the features of the rows, as far as the workspace's cache lacks them, and encodes them.
+
+        A gallery of `INDEXED_FROM` rows or more keeps its codes in ``cache/index`` of the workspace
+        (`fmn.search.gallery_index`), where the run's score can be searched by inner products and FAISS is installed.
 
         Args:
             loaded: the run.
@@ -176,7 +127,12 @@ class Gallery:
             raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
         self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; what the rows were extracted by is not needed any more
-        self.codes = self._encoded_rows()
+        self._index: GalleryIndex | None = None
+        self._codes: Embeddings = {}
+        if len(self.rows) >= INDEXED_FROM and indexable(loaded.model) and is_installed():
+            self._index = self._opened_index()
+        else:
+            self._codes = self._encoded_rows(range(len(self.rows)))
 
     def search(self, query: Path, *, top: int = 10) -> SearchResult:
         """Ranks the rows by how well they match a file.
@@ -185,10 +141,10 @@ class Gallery:
             InputError: the query cannot be read.
         """
         asked, features = self.encode(query)
-        scores = self.scores(asked)[:, 0]
+        places, scores = self.best(asked, top)
         hits = tuple(
-            hit_of(self.rows[index], rank, float(scores[index]), self._sentences)
-            for rank, index in enumerate(best_of(scores, top).tolist(), start=1)
+            hit_of(self.rows[place], rank, float(score), self._sentences)
+            for rank, (place, score) in enumerate(zip(places, scores, strict=True), start=1)
         )
         return SearchResult(str(query), self.kind, hits, len(self.rows), self.notes(features))
 
@@ -209,9 +165,38 @@ class Gallery:
         space = joint_space(self.features, found)
         return self._encoded([found.values[asked.sha256]], is_clip=is_clip, space=space), found
 
-    def scores(self, asked: Embeddings) -> NDArray[np.float32]:
-        """[N, Q]: every row with each of Q queries, given by their codes."""
-        clips, utterances = (asked, self.codes) if self.kind == "clip" else (self.codes, asked)
+    def best(self, asked: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Places in `rows` of the ``top`` rows with the highest scores for one query, and the scores, highest first.
+
+        With an index the best are looked for among its candidates, unless more are asked for than a tenth of these.
+        """
+        if self._index is None or not 0 < top <= CANDIDATES // 10:
+            scores = self.scores(asked)[:, 0]
+            best = best_of(scores, top)
+            return best, scores[best]
+        with threads(self._loaded.config.training.threads):
+            places = self._index.candidates(asked)
+        scores = self.scores(asked, places)[:, 0]
+        best = best_of(scores, top)
+        return places[best], scores[best]
+
+    def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
+        """The codes of the rows at some places."""
+        if self._index is not None:
+            return {name: part.to(self._device) for name, part in self._index.codes_of(places).items()}
+        return {name: part[torch.as_tensor(places, device=part.device)] for name, part in self._codes.items()}
+
+    def scores(self, asked: Embeddings, places: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        """[N, Q]: the rows, or those at some places, with each of Q queries, given by their codes."""
+        if places is None and self._index is None:
+            return self._scores(asked, self._codes)
+        places = np.arange(len(self.rows)) if places is None else places
+        starts = range(0, len(places), SCORED_AT_ONCE)
+        parts = (self._scores(asked, self.codes_of(places[start : start + SCORED_AT_ONCE])) for start in starts)
+        return np.concatenate(list(parts))
+
+    def _scores(self, asked: Embeddings, codes: Embeddings) -> NDArray[np.float32]:
+        clips, utterances = (asked, codes) if self.kind == "clip" else (codes, asked)
         with threads(self._loaded.config.training.threads):
             scores: NDArray[np.float32] = score_matrix(self._loaded.model, clips, utterances).numpy()
         return scores.T if self.kind == "clip" else scores
@@ -230,13 +215,27 @@ class Gallery:
             networks=networks,
         )
 
-    def _encoded_rows(self) -> Embeddings:
-        """The rows' codes; so many features are in memory at once as `ROWS_AT_ONCE` says."""
+    def _encoded_rows(self, places: Sequence[int]) -> Embeddings:
+        """The codes of the rows at some places; so many features are in memory at once as `ROWS_AT_ONCE` says."""
         parts = []
-        for start in range(0, len(self.rows), ROWS_AT_ONCE):
-            features = [self.features.values[row.sha256] for row in self.rows[start : start + ROWS_AT_ONCE]]
+        for start in range(0, len(places), ROWS_AT_ONCE):
+            features = [self.features.values[self.rows[place].sha256] for place in places[start : start + ROWS_AT_ONCE]]
             parts.append(self._encoded(features, is_clip=self.kind == "speech", space=self.features.space))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _opened_index(self) -> GalleryIndex:
+        """The index of the rows, brought up to date."""
+        run = self._loaded.path
+        files = [path for name in (CHECKPOINT_FILE, NEW_CLASSES_FILE) if (path := run / name).is_file()]
+        return GalleryIndex.open(
+            self._workspace / "cache" / "index" / f"{run.resolve().name}-{self.kind}-{self._manifest.stem}",
+            self._loaded.model,
+            "video" if self.kind == "speech" else "audio",
+            " ".join([self.features.source, *map(sha256_of, files)]),
+            [(row.id, row.sha256) for row in self.rows],
+            self._encoded_rows,
+            self._progress,
+        )
 
     def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool, space: str) -> Embeddings:
         """Codes of clips [Dv] or of utterances [T, F] by the run's model; ``space`` is the joint one of the features.
@@ -266,28 +265,12 @@ class Gallery:
             standin_of(self._manifest),
             ItemIds(ids, set()) if self.kind == "speech" else ItemIds(set(), ids),
             (both[0].source, both[1].source),
-            tuple(feature.note for feature in both if feature.note),
+            tuple(note for note in (*(feature.note for feature in both), self._index_note()) if note),
         )
 
-
-def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:
-    """Indices of the ``top`` highest of N scores, the highest first; of equal ones the first."""
-    candidates: NDArray[np.intp] = np.arange(len(scores))
-    if 0 < top < len(scores):
-        least = np.partition(scores, len(scores) - top)[len(scores) - top]
-        candidates = np.flatnonzero(~(scores < least))
-    return candidates[np.argsort(-scores[candidates], kind="stable")][:top]
-
-
-def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float, sentences: Mapping[str, str]) -> Hit:
-    """A row as a hit; ``sentences`` are those of clips, by id."""
-    if isinstance(row, ClipRow):
-        return Hit(rank, score, row.id, row.class_id, row.path, row.person, sentences.get(row.id))
-    return Hit(rank, score, row.id, row.class_id, row.path, row.voice, row.text)
-
-
-def sentences_of_clips(manifest: Path) -> dict[str, str]:
-    """What is said of each clip, by its id, from utterances.jsonl beside a manifest, if there is such a file."""
-    utterances = manifest.parent / "utterances.jsonl"
-    rows = read_rows(utterances, UtteranceRow) if utterances.is_file() else ()
-    return {row.clip: row.text for row in rows if row.clip is not None}
+    def _index_note(self) -> str:
+        if self._index is not None:
+            return "Searched by an index: about one in a hundred of the best 25 may be missing."
+        if len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
+            return "Every item was scored; pip install 'fmn-toolkit[index]' makes searches of so many much faster."
+        return ""

@@ -17,7 +17,7 @@ from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.utterance_writer import write_utterance
-from fmn.search.gallery_search import SearchResult, gallery_rows, hit_of, sentences_of_clips
+from fmn.search.search_results import SearchResult, gallery_rows, hit_of, sentences_of_clips
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.predict import class_shares
 from fmn.metrics.retrieval_metrics import KS, QueryMetrics, by_class, query_metrics
 from fmn.models.retrieval_model import TILE
-from fmn.search.gallery_search import QueryKind, best_of
+from fmn.search.search_results import QueryKind, best_of
 from fmn.serve.queries import Queries
 
 SHOWN = 5
@@ -61,8 +60,7 @@ class Errors:
         measured: list[QueryMetrics] = []
         for start in range(0, len(queries), TILE):
             some = slice(start, start + TILE)
-            codes = {name: part[torch.as_tensor(asked[some])] for name, part in asking.codes.items()}
-            scores = gallery.scores(codes)[places].T
+            scores = gallery.scores(asking.codes_of(asked[some]), places).T
             same = of_queries[some, None] == of_rows
             partners = clips_of_queries[some, None] == clips_of_rows
             measured.append(query_metrics(scores, same))

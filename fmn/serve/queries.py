@@ -22,7 +22,8 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.predict import NEIGHBORS, class_shares
 from fmn.models.retrieval_model import Embeddings
-from fmn.search.gallery_search import Gallery, QueryKind, best_of
+from fmn.search.gallery_search import Gallery
+from fmn.search.search_results import QueryKind
 from fmn.search.text_query import finish_query, speak_query
 from fmn.serve.shown_items import ShownItems, not_there
 from fmn.serve.slot_reasons import slot_reader
@@ -146,19 +147,18 @@ class Queries:
         asked = self._typed(text) if text else self._file(query) if query else self._item(id)
         started = time.perf_counter()
         gallery = self.galleries[asked.kind]
-        scores = gallery.scores(asked.codes)[:, 0]
-        order = best_of(scores, TOP)
+        order, scores = gallery.best(asked.codes, TOP)
         ranking_s = time.perf_counter() - started
         rows = [gallery.rows[index] for index in order]
         reasons: list[Any] = [[] for _ in rows]
         if self._slots is None:
-            votes = class_shares(scores[None], self._numbers[asked.kind], len(self._classes))[0]
+            every = gallery.scores(asked.codes).T
+            votes = class_shares(every, self._numbers[asked.kind], len(self._classes))[0]
             taken_for = _best(votes, self._classes, f"the classes of the best {NEIGHBORS} hits")
         else:
             own, other = ("audio", "video") if asked.kind == "speech" else ("video", "audio")
             shares = self._slots.shares(own, asked.codes)[0]  # type: ignore[arg-type]
-            of_hits = {name: part[torch.as_tensor(order)] for name, part in gallery.codes.items()}
-            reasons = self._slots.reasons(shares, self._slots.shares(other, of_hits))  # type: ignore[arg-type]
+            reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))  # type: ignore[arg-type]
             taken_for = _best(shares, self._slots.names, "the slots of the memory that it chooses")
         return {
             "kind": asked.kind,
@@ -166,7 +166,7 @@ class Queries:
             "taken_for": taken_for,
             "hits": [
                 self.items.card(row) | {"rank": rank, "score": float(score), "why": why, **_judged(asked.row, row)}
-                for rank, (row, score, why) in enumerate(zip(rows, scores[order], reasons, strict=True), start=1)
+                for rank, (row, score, why) in enumerate(zip(rows, scores, reasons, strict=True), start=1)
             ],
             "gallery": len(gallery.rows),
             "notes": list(asked.notes),
@@ -186,8 +186,7 @@ class Queries:
         if name not in self._places:
             return self._encoded(kind, self.items.file(row), card, row)
         searched, place = self._places[name]
-        codes = {part: tensor[place : place + 1] for part, tensor in self.galleries[searched].codes.items()}
-        return Asked(kind, codes, card, row)
+        return Asked(kind, self.galleries[searched].codes_of(np.array([place])), card, row)
 
     def _file(self, name: str) -> Asked:
         path = self.kept(name)

@@ -20,7 +20,7 @@ from dataset_tools.core.web_server import Address
 from dataset_tools.core.web_server import serve as serve_application
 from dataset_tools.report.card_data import SCRIPTS, STYLE
 from fmn.data.loading import find_device
-from fmn.search.gallery_search import QueryKind
+from fmn.search.search_results import QueryKind
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.samples_view import Samples

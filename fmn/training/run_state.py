@@ -28,7 +28,7 @@ class RunState:
             (`training_manifest` finds it). manifest_sha256: of its content.
         fitted_clips, fitted_utterances: ids of the items that weights are fitted to.
         pairs: how many pairs they form. classes: how many classes the manifest has.
-        parameters: numbers that are learned.
+        parameters: numbers that are learned. processes: how many train together.
         failures: items without features, with the reason.
         notes: caveats to show with the run's results.
         epoch: epochs trained. finished: whether training came to its end.
@@ -45,6 +45,7 @@ class RunState:
     pairs: int
     classes: int
     parameters: int
+    processes: int = 1
     failures: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     epoch: int = 0
@@ -148,12 +149,12 @@ def training_manifest(run: Path, state: RunState) -> Path:
     return recorded
 
 
-def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) -> RunState | None:
+def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, processes: int = 1) -> RunState | None:
     """The state of the run that is there already; None where training begins.
 
     Raises:
-        InputError: the run has another configuration (but for the number of epochs) or another manifest; or there is
-            none, and ``resume`` says that there has to be.
+        InputError: the run has another configuration (but for the number of epochs), another manifest or another
+            number of processes; or there is none, and ``resume`` says that there has to be.
     """
     state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
     if state is None:
@@ -174,6 +175,13 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) ->
             where=run,
             expected="the same configuration (the number of epochs may change)",
             next_step="name another folder with --run, or give the same options",
+        )
+    if state.processes != processes:
+        raise InputError(
+            f"The run was begun by {state.processes} processes, and its batches are that many times the batch size",
+            where=run,
+            expected=f"{state.processes} processes, not {processes}",
+            next_step=f"start it with torchrun --nproc-per-node {state.processes}, or name another folder with --run",
         )
     if state.manifest_sha256 != sha256_of(manifest):
         raise InputError(

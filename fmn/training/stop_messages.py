@@ -1,4 +1,4 @@
-"""Interrupt and out-of-memory messages of training."""
+"""Messages of training for an interrupt, exhausted memory, or a process that is lost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.distributed import DistBackendError
 
 from dataset_tools.core.errors import StoppedError
 
@@ -15,7 +16,7 @@ GO_ON = "run the same command again: it resumes after the last complete epoch"
 
 @contextmanager
 def translate_errors(run: Path) -> Iterator[None]:
-    """Turns an interrupt, and exhausted memory, into errors that say how to resume.
+    """Turns an interrupt, exhausted memory and the end of another process into errors that say how to resume.
 
     Raises:
         StoppedError: one of them happened.
@@ -25,6 +26,8 @@ def translate_errors(run: Path) -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise StoppedError("Training was interrupted", where=run, next_step=GO_ON) from error
     except (MemoryError, RuntimeError) as error:
+        if isinstance(error, DistBackendError) or "gloo" in str(error).lower():
+            raise StoppedError("Another process of this training has ended", where=run, next_step=GO_ON) from error
         if not _is_full(error):
             raise
         raise StoppedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from fmn.data.pseudo_labels import with_pseudo_labels
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
+from fmn.training.distributed import ALONE, Processes
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
@@ -81,6 +82,7 @@ def train(
     jobs: int | None = None,
     resume: bool = False,
     progress: Progress = silent,
+    processes: Processes = ALONE,
 ) -> RunSummary:
     """Trains ``config.system`` on a manifest into the folder ``run``; resumes an interrupted run.
 
@@ -97,9 +99,11 @@ def train(
         jobs: workers for features; None: one per core.
         resume: refuse if there is no run to resume.
         progress: told how far it is.
+        processes: those that train this run together, this one among them (`fmn.training.distributed`). The first
+            writes the run; the others read what it begins from, so they need the same folder or a copy.
 
     Raises:
-        InputError: the manifest is wrong, or the run is of another configuration or manifest.
+        InputError: the manifest is wrong, or the run is of another configuration, manifest or number of processes.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss became NaN.
     """
@@ -108,9 +112,9 @@ def train(
     items = load_items(manifest, root)
     if config.training.refit:
         items = items.without_fold_0()
-    chosen = find_device(device)
-    with run_lock(run):
-        state = earlier_state(run, config, manifest, resume=resume)
+    chosen = processes.device(find_device(device))
+    with run_lock(run) if processes.is_first else nullcontext():
+        state = earlier_state(run, config, manifest, resume=resume, processes=processes.count)
         if state is not None and state.ended(config):
             return _summary(run, config, state, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
@@ -120,16 +124,24 @@ def train(
                 next_step="remove it to continue training, then run fmn learn again; or train into another --run",
             )
         with translate_errors(run):
-            prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
+            with processes.first_ahead():
+                prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
             training = config.training
             if training.labels == "pairs":
                 prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
-                state = _train(prepared, config, run, state, progress)
+                state = _train(prepared, config, run, state, progress, processes)
         return _summary(run, config, state, already_finished=False)
 
 
-def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState | None, progress: Progress) -> RunState:
+def _train(
+    prepared: FeatureDataset,
+    config: Config,
+    run: Path,
+    state: RunState | None,
+    progress: Progress,
+    processes: Processes,
+) -> RunState:
     """Trains to the end, from ``state`` or from nothing."""
     items, data = prepared.items, prepared.data
     parts = train_val_split(items)
@@ -137,35 +149,40 @@ def _train(prepared: FeatureDataset, config: Config, run: Path, state: RunState 
     audio_layers = data.audio_dim // data.audio_band if config.audio.learns_layers else 1
     model = find_system(config.system).model(config, data.video_dim, data.audio_dim, audio_layers).to(data.device)
     model.prepare(data, parts.train_clips, parts.train_utterances)
-    loop = TrainingLoop(config, model, data, parts)
+    loop = TrainingLoop(config, model, data, parts, processes)
     if state is None:
         learns = not find_system(config.system).joint
-        state = _first_state(run, prepared, parts, loop.parameters, refit=config.training.refit, learns=learns)
+        state = _first_state(run, prepared, parts, loop, learns=learns)
     else:
         load_state(run, model, loop.optimizer, data.device)
     state.failures = {name: error.found for name, error in prepared.failures.items()}
     state.finished = False
-    save_config(run, config)
-    with _events(run, state.epoch) as events:
+    if processes.is_first:
+        save_config(run, config)
+    with _events(run, state.epoch) if processes.is_first else nullcontext() as events:
         while state.epoch < loop.epochs and not state.patience_is_over(config.training.patience):
             _next_epoch(loop, state, events, progress)
+            if not processes.is_first:
+                continue
             if state.best_epoch == state.epoch:
                 dims = (data.video_dim, data.audio_dim)
                 about = About(config.system, items.classes, *dims, prepared.sources, state.epoch, audio_layers)
                 save_checkpoint(run, model, about)
             save_state(run, model, loop.optimizer, asdict(state))
+    state.finished = True
+    if not processes.is_first:
+        return state
     if not parts.leaks:
         best = load_run(run, data.device)
         clips = np.union1d(parts.train_clips, parts.validation_clips)
         utterances = np.union1d(parts.train_utterances, parts.validation_utterances)
         best.model.fit_after_epoch(data, clips, utterances, training_generator(config.training.seed, "settle", "all"))
         save_checkpoint(run, best.model, best.about)
-    state.finished = True
     save_state(run, model, loop.optimizer, asdict(state))
     return state
 
 
-def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, progress: Progress) -> None:
+def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter | None, progress: Progress) -> None:
     """One more epoch: trains, validates when it is time, notes the figures in ``state`` and ``events``."""
     started, cpu_started = time.perf_counter(), time.process_time()
     epoch, before, total = state.epoch + 1, state.epoch * loop.pairs_per_epoch, loop.epochs * loop.pairs_per_epoch
@@ -173,14 +190,16 @@ def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter, prog
     figures = loop.run_epoch(epoch, lambda done: progress("train", before + done, total, note))
     if loop.validates(epoch):
         figures |= loop.validate()
+    figures = loop.processes.of_first(figures)
     state.add(figures, seconds=time.perf_counter() - started, cpu_seconds=time.process_time() - cpu_started)
-    for name, value in figures.items():
-        events.add_scalar(name, value, epoch)
+    if events is not None:
+        for name, value in figures.items():
+            events.add_scalar(name, value, epoch)
     progress("train", before + loop.pairs_per_epoch, total, state.line(loop.epochs))
 
 
 def _first_state(
-    run: Path, prepared: FeatureDataset, parts: TrainValSplit, parameters: int, *, refit: bool, learns: bool
+    run: Path, prepared: FeatureDataset, parts: TrainValSplit, loop: TrainingLoop, *, learns: bool
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
@@ -189,7 +208,7 @@ def _first_state(
         notes.append(
             "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
         )
-    elif refit:
+    elif loop.config.training.refit:
         notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
     elif not parts.validates:
         notes.append("There is no fold 0: no validation, and the weights are those of the last epoch.")
@@ -200,7 +219,8 @@ def _first_state(
         fitted_utterances=[items.utterances[index].id for index in parts.train_utterances if learns],
         pairs=len(parts.train_pairs),
         classes=len(items.classes),
-        parameters=parameters,
+        parameters=loop.parameters,
+        processes=loop.processes.count,
         notes=notes,
     )
 

@@ -16,6 +16,7 @@ from fmn.data.items import TrainValSplit
 from fmn.data.spec_augment import augmented
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
 from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.training.distributed import ALONE, Processes
 
 
 class TrainingLoop:
@@ -29,10 +30,19 @@ class TrainingLoop:
         model: what is trained, on the device of ``data``.
         data: the features of all items.
         parts: what is fitted and what validates.
+        processes: those that train together; a batch has ``batch_size`` pairs for each of them.
     """
 
-    def __init__(self, config: Config, model: RetrievalModel, data: ItemTensors, parts: TrainValSplit) -> None:
+    def __init__(
+        self,
+        config: Config,
+        model: RetrievalModel,
+        data: ItemTensors,
+        parts: TrainValSplit,
+        processes: Processes = ALONE,
+    ) -> None:
         self.config = config
+        self.processes = processes
         self.model = model
         self.data = data
         self.parts = parts
@@ -42,6 +52,7 @@ class TrainingLoop:
         self.parameters = sum(parameter.numel() for parameter in parameters)
         self.epochs = training.epochs if self.optimizer else 1  # a closed form is found once
         self.pairs_per_epoch = training.pairs_per_epoch or len(parts.train_pairs)
+        processes.divide(model)
 
     def run_epoch(self, number: int, report: Callable[[int], None]) -> dict[str, float]:
         """Trains epoch ``number`` and settles the model, where what it settles is asked for before the next epoch.
@@ -77,6 +88,7 @@ class TrainingLoop:
                 self.parts.train_utterances,
                 training_generator(seed, "settle", number),
             )
+        self.processes.copy_first(self.model)
         return figures | {"loss": sum(figures.values()), "pairs_per_s": self.pairs_per_epoch / seconds}
 
     def _run_batches(self, number: int, report: Callable[[int], None]) -> dict[str, Tensor]:
@@ -86,7 +98,7 @@ class TrainingLoop:
         batches = epoch_batches(
             self.parts.train_pairs,
             self.data.lengths,
-            batch_size=training.batch_size,
+            batch_size=training.batch_size * self.processes.count,
             count=training.pairs_per_epoch,
             generator=training_generator(training.seed, "batches", number),
         )
@@ -101,6 +113,7 @@ class TrainingLoop:
                 losses = self.model.losses(batch.with_audio(audio))
             self.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            self.processes.average_gradients(self.model)
             nn.utils.clip_grad_norm_(self.model.parameters(), training.max_grad_norm)
             self.optimizer.step()
             for name, loss in losses.items():

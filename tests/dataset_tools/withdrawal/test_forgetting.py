@@ -107,6 +107,9 @@ def place(
     write_rows(transcripts_path(place), checked)
     (place.cache / "booth").mkdir()
     (place.cache / "booth" / "left.wav").write_bytes(b"a take that was not kept")
+    for index in ("fmn-demo-clip-test", "fmn-demo-speech-test"):  # of utterances, and of clips
+        (place.cache / "index" / index).mkdir(parents=True)
+        (place.cache / "index" / index / "half.f32").write_bytes(b"codes")
     (place.root / "report").mkdir()
     (place.root / "report" / "index.html").write_text(f"<code>{VOICE}</code> ../speech/{own[0].id}.wav", "utf-8")
     append_reviews(
@@ -167,6 +170,7 @@ def test_nothing_of_the_voice_stays_and_everything_of_others_does(place: Workspa
     assert stones(place) == [STONE]
     assert rows(place) == kept
     assert contents_of(place, OTHER) == others
+    assert [path.parent.name for path in (place.cache / "index").rglob("*.f32")] == ["fmn-demo-speech-test"]
     left = {path.stem for path in (place.cache / "features").rglob("*.npy")}
     assert left == {row.sha256 for row in kept} | {"b" * 64}
     assert [(row.item, row.label_studio.annotation) for row in read_reviews(reviews_path(place))] == [

@@ -13,7 +13,7 @@ from dataset_tools.core.console import Terminal
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import _show_search, app
 from fmn.config import PRESETS, as_dict, as_published
-from fmn.search.gallery_search import Hit, SearchResult
+from fmn.search.search_results import Hit, SearchResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [

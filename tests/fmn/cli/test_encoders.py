@@ -78,7 +78,8 @@ def test_a_gallery_loads_each_encoder_once_for_all_its_queries(
 ) -> None:
     import torch
 
-    from fmn.search.gallery_search import Gallery, gallery_rows
+    from fmn.search.gallery_search import Gallery
+    from fmn.search.search_results import gallery_rows
     from fmn.training.checkpoint import load_run
 
     monkeypatch.chdir(files)

@@ -18,7 +18,8 @@ from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
 from fmn.search import gallery_search
-from fmn.search.gallery_search import Gallery, gallery_rows, search
+from fmn.search.gallery_search import Gallery, search
+from fmn.search.search_results import gallery_rows
 from fmn.search.text_query import search_words, speak_query
 from fmn.training.checkpoint import load_run
 

@@ -124,7 +124,7 @@ def test_why_names_the_slots_whose_shares_make_the_agreement(queries: Queries) -
     model = load_run(queries._loaded.path, CPU).model
     reader = queries._slots
     assert reader is not None
-    clips, utterances = queries.galleries["speech"].codes, queries.galleries["clip"].codes
+    clips, utterances = (one.codes_of(np.arange(len(one.rows))) for one in queries.galleries.values())
     both = reader.shares("video", clips) @ reader.shares("audio", utterances).T
     space = dict.fromkeys(("mapped",), (clips["mapped"], utterances["mapped"]))["mapped"]
     read = model.memory.read(*space, reduce="softmax", temperature=model.config.memory.temperature)  # type: ignore[union-attr, operator]

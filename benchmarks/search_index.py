@@ -1,0 +1,170 @@
+"""Searching a million: the index of a gallery against scoring every item, in the same run, on made-up embeddings.
+
+    python benchmarks/search_index.py RUN MANIFEST [--rows 1000000] [--queries 50] [--threads 2] [--folder DIR]
+
+RUN is a trained run of FMN, MANIFEST one of its data set. The gallery is made up from the mapped vectors of its clips,
+so that it is distributed as they are: to a vector of one clip half the difference of two others of its class is added
+(new clips of the classes), then Gaussian noise of a tenth of its length in all dimensions (nothing is found by being of
+few dimensions), and it is normalized. Slots, weights and queries, the utterances of the data set, are the run's own.
+
+Agreement is the share of the best 25 by exhaustive scoring that the index finds. Then a tenth of the gallery is removed
+and as many items are added, and agreement is measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from fmn.models.retrieval_model import Embeddings, RetrievalModel, score_matrix
+from fmn.search.gallery_index import GalleryIndex
+from fmn.search.gallery_search import Gallery
+from fmn.search.search_results import best_of, gallery_rows
+from fmn.torch_threads import threads
+from fmn.training.checkpoint import load_run
+
+TOP = 25
+AIM_MS, AIM_AGREEMENT = 10, 0.99
+DIFFERENCE, NOISE = 0.5, 0.1
+
+
+class MadeUp:
+    """Vectors of items that do not exist, by number: the same number gives the same vector.
+
+    Args:
+        mapped: [n, D] of real items. classes: [n], theirs.
+    """
+
+    def __init__(self, mapped: Tensor, classes: Sequence[str]) -> None:
+        self._mapped = mapped
+        names = np.unique(classes, return_inverse=True)[1]
+        self._of_class = [np.flatnonzero(names == name) for name in names]
+
+    def rows(self, start: int, count: int) -> Tensor:
+        """[count, D]."""
+        draws = np.random.default_rng((7, start))
+        chosen = draws.integers(len(self._mapped), size=count)
+        pairs = np.array([draws.choice(self._of_class[item], 2) for item in chosen])
+        found = self._mapped[chosen] + DIFFERENCE * (self._mapped[pairs[:, 0]] - self._mapped[pairs[:, 1]])
+        noise = draws.standard_normal(tuple(found.shape), dtype=np.float32) / found.shape[1] ** 0.5
+        return functional.normalize(found + NOISE * torch.from_numpy(noise), dim=1)
+
+
+BLOCK = 1000
+
+
+def encoder(
+    model: RetrievalModel, made_up: MadeUp, numbers: NDArray[np.int64]
+) -> Callable[[Sequence[int]], Embeddings]:
+    """Gives codes of the items at places of a gallery that has these numbers; whole blocks are drawn and kept."""
+    blocks: dict[int, Tensor] = {}
+
+    def encode(places: Sequence[int]) -> Embeddings:
+        wanted = numbers[np.asarray(places)]
+        for block in set((wanted // BLOCK).tolist()) - blocks.keys():
+            blocks[block] = made_up.rows(block * BLOCK, BLOCK).half()  # half the memory; the same for both searches
+        rows = torch.stack([blocks[number // BLOCK][number % BLOCK] for number in wanted.tolist()]).float()
+        return model.for_search("video", {"mapped": functional.normalize(rows, dim=1)})
+
+    return encode
+
+
+def one(codes: Embeddings, number: int) -> Embeddings:
+    return {name: part[number : number + 1] for name, part in codes.items()}
+
+
+def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Embeddings) -> dict[str, float]:
+    """Agreement and times of both searches; a query at a time."""
+    agreements, times = [], {"index": [], "exhaustive": []}  # type: ignore[var-annotated]
+    busy = dict.fromkeys(times, 0.0)
+    total = len(queries["half"])
+    index.candidates(one(queries, 0))
+    for number in range(total):
+        query = one(queries, number)
+        found = {}
+        for name in times:
+            started, cpu_started = time.perf_counter(), time.process_time()
+            if name == "index":
+                places = index.candidates(query)
+                scores = score_matrix(model, index.codes_of(places), query).numpy()[:, 0]
+            else:
+                places = np.arange(count)
+                parts = [index.codes_of(places[at : at + 65_536]) for at in range(0, count, 65_536)]
+                started, cpu_started = time.perf_counter(), time.process_time()  # the codes are in memory already
+                scores = np.concatenate([score_matrix(model, part, query).numpy()[:, 0] for part in parts])
+                del parts
+            found[name] = set(places[best_of(scores, TOP)].tolist())
+            times[name].append(1000 * (time.perf_counter() - started))
+            busy[name] += 1000 * (time.process_time() - cpu_started) / total
+        agreements.append(len(found["index"] & found["exhaustive"]) / TOP)
+    return {
+        "agreement": float(np.mean(agreements)),
+        "least_agreement": min(agreements),
+        "index_ms": float(np.median(times["index"])),
+        "index_p95_ms": float(np.quantile(times["index"], 0.95)),
+        "index_processor_ms": busy["index"],
+        "exhaustive_ms": float(np.median(times["exhaustive"])),
+        "exhaustive_processor_ms": busy["exhaustive"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
+    parser.add_argument("--folder", type=Path, help="where the index goes, which is kept; else a temporary folder")
+    options = parser.parse_args(arguments)
+    cpu = torch.device("cpu")
+    loaded = load_run(options.run, cpu)
+    clips, utterances = (
+        Gallery(loaded, gallery_rows(options.manifest, kind, everything=True), kind, options.manifest, device=cpu)  # type: ignore[arg-type]
+        for kind in ("speech", "clip")
+    )
+    chosen = np.random.default_rng(0).permutation(len(utterances.rows))[: options.queries]
+    queries = utterances.codes_of(chosen)
+    real = clips.codes_of(np.arange(len(clips.rows)))["mapped"]
+    made_up = MadeUp(real, [row.class_id for row in clips.rows])
+    found: dict[str, Any] = {**vars(options)}
+    with TemporaryDirectory() as temporary, threads(options.threads):
+        for step, first in (("built", 0), ("updated", options.rows // 10)):
+            numbers = np.arange(first, first + options.rows)
+            items = [(str(number), "") for number in numbers]
+            encode, started = encoder(loaded.model, made_up, numbers), time.perf_counter()
+            folder = options.folder or Path(temporary)
+            index = GalleryIndex.open(folder, loaded.model, "video", "made up", items, encode)
+            found[f"{step}_s"] = time.perf_counter() - started
+            found[f"{step}_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            del encode
+            found[step] = compared(loaded.model, index, options.rows, queries)
+        found["disk_mb"] = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+    for step in ("built", "updated"):
+        at = found[step]
+        ratio, busy = (at[f"exhaustive{unit}"] / at[f"index{unit}"] for unit in ("_ms", "_processor_ms"))
+        kept = at["agreement"] >= AIM_AGREEMENT and at["index_ms"] <= AIM_MS
+        print(f"{step} in {found[f'{step}_s']:.0f} s, peak memory {found[f'{step}_peak_mb']:,.0f} MB")
+        print(f"  exhaustive {at['exhaustive_ms']:9.1f} ms {at['exhaustive_processor_ms']:9.1f} processor ms")
+        print(f"  index      {at['index_ms']:9.1f} ms {at['index_processor_ms']:9.1f} processor ms", end="")
+        print(f", 95 % within {at['index_p95_ms']:.1f} ms")
+        print(f"  {ratio:.0f} × faster, {busy:.0f} × by processor time; agreement@{TOP} {at['agreement']:.4f}", end=" ")
+        print(f"(least {at['least_agreement']:.2f}); {'within' if kept else 'beyond'} {AIM_MS} ms and {AIM_AGREEMENT}")
+    print(json.dumps(found, default=str))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Score vectors for maximum inner product search: FMN's final score of a gallery item as an inner product with a query.
+
+The score ``combined`` of an item v and a query a is (`fmn.models.fmn.FeatureMemoryNetwork.final_score`)
+
+    S(v, a) = e · s1(v, a) + w · log p(v, a) + shift,
+
+with s1 the logit of S1, e its exponent, w the learned weight of the memories and p their agreement.
+
+*Agreement.* p is itself an inner product. With v_x the share of slot x that an item chooses, and a_x that of the query,
+p = Σ over x of v_x · c_x, where c_x is the sum of a over the slots of x's class. With classes learned after training,
+p = (1 − Σ n_v)(1 − Σ n_a) Σ v_x c_x + n_v · n_a, n the shares of the new classes: again one inner product, of
+[(1 − Σ n_v) v, n_v] with [(1 − Σ n_a) c, n_a]. Its logarithm lies below its tangent at any p0 > 0:
+
+    log p ≤ p / p0 + log p0 − 1,
+
+with equality at p0. As p0 serves the highest agreement among a sample of the gallery: near the best items, which are to
+be found, the tangent is exact to second order, and everywhere it is a bound.
+
+*S1.* relu makes s1 no inner product, but as a function of v it is smooth, and its values for one query follow from its
+values for others. z(v) are the r leading principal components of s1(v, b) over J anchor queries b, mixtures of the
+slots of the query's memory; for a query a, least squares over the sample give s1(v, a) ≈ β(a) · z(v) + β0, each item of
+the sample with its agreement as weight, since that is where the approximation has to hold.
+
+Together S(v, a) ≈ [β(a), c / p0] · [e · z(v), w · v] + a constant of the query, which the order does not need. How good
+that is, is measured (docs/benchmarks.md): of the best 25 of a million, .99 are among the 1000 with the largest inner
+products, which are then ranked by the final score itself.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.memory import Side
+from fmn.models.retrieval_model import Embeddings, RetrievalModel, eval_mode
+
+ANCHORS = 128
+COMPONENTS = 48
+MIXING = 0.1  # concentration of the Dirichlet distribution that anchors are mixed by: mostly one slot, often two
+EVERYWHERE = 0.01  # weight of an item that does not agree with the query
+PAIRS_AT_ONCE = 4096  # of which the hidden layer of S1 stays in the cache
+
+
+class ScoreVectors:
+    """The vectors of the items of one side, and of queries from the other, for one trained FMN.
+
+    Args:
+        model: trained; see `score_vectors` for which.
+        side: of the items.
+        axes: [J, r] of `fit`, where the vectors have been fitted before.
+    """
+
+    def __init__(self, model: FeatureMemoryNetwork, side: Side, axes: Tensor | None = None) -> None:
+        self._model, self._side, self.axes = model, side, axes
+        other: Side = "audio" if side == "video" else "video"
+        memory = model.memory
+        slots = (memory.audio_slots if other == "audio" else memory.video_slots)[: memory.size]
+        with eval_mode(model):
+            if memory.space == "raw":
+                slots = (model.map_audio if other == "audio" else model.map_video)(slots)
+            slots = functional.normalize(slots, dim=1)
+            draws = torch.Generator().manual_seed(0)
+            # Exponentials to the power 1 / MIXING, normalized: near enough to Dirichlet, and seeded.
+            shares = torch.rand(ANCHORS, memory.size, generator=draws).pow(1 / MIXING)
+            mixed = functional.normalize((shares / shares.sum(1, keepdim=True)).to(slots) @ slots, dim=1)
+            self._anchors = {"half": model.for_search(other, {"mapped": mixed, memory.space: mixed})["half"]}
+
+    @torch.no_grad()
+    def fit(self, codes: Embeddings) -> None:
+        """Finds the principal components of s1 over the anchors, from codes of a sample of the items."""
+        values = self._s1(codes, self._anchors)
+        self.axes = torch.linalg.eigh(values.T @ values)[1][:, -COMPONENTS:] / ANCHORS**0.5
+
+    @torch.no_grad()
+    def items(self, codes: Embeddings) -> Tensor:
+        """Codes of N items → [N, r + slots in use + new classes], on the CPU."""
+        assert self.axes is not None
+        e, w = self._weights()
+        return torch.cat([e * self._s1(codes, self._anchors) @ self.axes, w * self._shares(codes)], 1).cpu()
+
+    @torch.no_grad()
+    def query(self, codes: Embeddings, sample: Embeddings, sample_vectors: Tensor) -> Tensor:
+        """The vector [r + slots in use + new classes] of one query, on the CPU.
+
+        Args:
+            codes: of the query.
+            sample: codes of items of the gallery.
+            sample_vectors: `items` of them.
+        """
+        e, w = self._weights()
+        coefficients = self._coefficients(codes)
+        components, shares = sample_vectors[:, : -len(coefficients)], sample_vectors[:, -len(coefficients) :]
+        agreement = shares @ coefficients / w
+        highest = agreement.max()
+        weights = (agreement / highest + EVERYWHERE)[:, None]
+        known = functional.pad(components, (0, 1), value=1.0)
+        left = known.T @ (weights * known)
+        right = known.T @ (weights * e * self._s1(sample, codes).cpu())
+        left.diagonal().add_(1e-6 * left.diagonal().mean())
+        return torch.cat([torch.linalg.solve(left, right)[:-1, 0], coefficients / highest])
+
+    def _weights(self) -> tuple[float, float]:
+        """The weights e of s1 and w of the logarithm of the agreement."""
+        model = self._model.config.model
+        return model.s1_exponent if model.score == "combined" else 0.0, float(functional.softplus(self._model.scale))
+
+    def _shares(self, codes: Embeddings) -> Tensor:
+        shares = codes["log_shares"].exp()
+        new = codes.get("new_shares")
+        return shares if new is None else torch.cat([(1 - new.sum(1, keepdim=True)) * shares, new], 1)
+
+    def _coefficients(self, codes: Embeddings) -> Tensor:
+        """[slots in use + new classes], on the CPU: what agreement an item has for each of its shares."""
+        shares = codes["log_shares"].exp()
+        found = self._model.memory.same_slot(torch.eye(shares.shape[1]).to(shares), shares)[:, 0]
+        if "new_shares" in codes:
+            new = codes["new_shares"][0]
+            found = torch.cat([(1 - new.sum()) * found, new])
+        return found.cpu()
+
+    def _s1(self, items: Embeddings, queries: Embeddings) -> Tensor:
+        """[N, Q]: logits of S1."""
+        with eval_mode(self._model):
+            parts = []
+            for rows in torch.split(items["half"], max(1, PAIRS_AT_ONCE // len(queries["half"]))):
+                both = {"half": rows, "mapped": rows}, {"half": queries["half"], "mapped": queries["half"]}
+                s1 = self._model.s1_matrix(*(both if self._side == "video" else both[::-1]))
+                parts.append(s1 if self._side == "video" else s1.T)
+        return torch.cat(parts)
+
+
+def score_vectors(model: RetrievalModel, side: Side, axes: Tensor | None = None) -> ScoreVectors | None:
+    """The vectors of a run whose score has the form above; None of every other: its galleries are scored whole."""
+    if not isinstance(model, FeatureMemoryNetwork) or not model.memory.size:
+        return None
+    if model.config.model.score not in ("combined", "memory") or model.config.memory.read != "softmax":
+        return None
+    return ScoreVectors(model, side, axes)

@@ -1,0 +1,247 @@
+"""Approximate nearest-neighbor index of a large gallery: inverted lists of FAISS over score vectors, beside the codes.
+
+Everything lies in one folder. ``NAME.f32`` are the codes of all items, one row an item, memory-mapped: a search reads
+the rows of its candidates only. ``index.json`` names the current ``lists-N.faiss`` (the score vectors, memory-mapped,
+too), ``keys-N.npy`` (the item of every row) and ``axes-N.npy``, and is replaced last, so that a command that is killed
+leaves the index as it was after its last whole batch. Removed items free their rows for later ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.files import clear_partial, write_bytes, written_whole
+from dataset_tools.core.progress import Progress, silent
+from fmn.features.encoders.libraries import library
+from fmn.models.memory import Side
+from fmn.models.retrieval_model import Embeddings, RetrievalModel
+from fmn.models.score_vectors import score_vectors
+
+FORMAT = "fmn.gallery_index/1"
+CANDIDATES = 1000
+"""Items with the largest inner products, which are ranked by the final score."""
+SAMPLE = 4096
+"""Items that a query's vector is fitted to."""
+BATCH = 131_072
+"""Items from one state on disk to the next while an index is built."""
+ROWS_AT_ONCE = 1024
+ITEMS_A_LIST, PROBED = 1000, 1 / 16
+"""About how many items a list has, and which share of the lists a query looks into."""
+
+Encode = Callable[[Sequence[int]], Embeddings]
+"""Gives the codes of the items at some places of a gallery."""
+
+
+class GalleryIndex:
+    """The index of a gallery, opened: see `open`.
+
+    Items are named by their places in the gallery, as `open` was given them; they lie in rows of their own order.
+    """
+
+    _rows: NDArray[np.int64]
+    _places: NDArray[np.int64]
+    _sample: Embeddings
+    _sample_vectors: torch.Tensor
+
+    def __init__(self, folder: Path, model: RetrievalModel, side: Side, made_from: str) -> None:
+        """Reads what the folder holds, if that was made from the same.
+
+        Args:
+            folder: of the index.
+            model: the trained model.
+            side: of the items.
+            made_from: a digest of whatever decides codes beside the items.
+        """
+        self._folder = folder
+        self._faiss = library("faiss", "index")
+        self._state: dict[str, Any] = {"format": FORMAT, "made_from": made_from, "number": 0, "widths": {}}
+        if (folder / "index.json").is_file():
+            found = json.loads((folder / "index.json").read_bytes())
+            if found.get("format") == FORMAT and found.get("made_from") == made_from:
+                self._state = found
+        self._keys: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
+        axes = None
+        self._lists: Any = None
+        if number := self._state["number"]:
+            self._keys = np.load(folder / f"keys-{number}.npy")
+            axes = torch.from_numpy(np.load(folder / f"axes-{number}.npy"))
+            self._lists = self._faiss.read_index(str(folder / f"lists-{number}.faiss"), self._faiss.IO_FLAG_MMAP_IFC)
+        vectors = score_vectors(model, side, axes)
+        assert vectors is not None, "indexable says whether there are any"
+        self._vectors = vectors
+        self._codes = self._mapped() if number else {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        model: RetrievalModel,
+        side: Side,
+        made_from: str,
+        items: Sequence[tuple[str, str]],
+        encode: Encode,
+        progress: Progress = silent,
+    ) -> GalleryIndex:
+        """The index of these items: those that it lacks are added, those that it has beside them are removed.
+
+        Args:
+            folder: of the index; made where there is none.
+            model: the trained model, one that is `indexable`.
+            side: of the items.
+            made_from: a digest of whatever decides codes beside the items; an index made from another is made anew.
+            items: id and hash of the content of each.
+            encode: gives the codes of some of them.
+            progress: told how many items of those to add are there.
+
+        Raises:
+            StoppedError: another command is changing the index, or the disk is full.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        keys = [hashlib.sha256(f"{name}\0{content}".encode()).digest() for name, content in items]
+        try:
+            with filelock.FileLock(folder / ".lock", timeout=0):
+                clear_partial(folder)
+                index = cls(folder, model, side, made_from)
+                if index._update(keys, encode, progress):
+                    index = cls(folder, model, side, made_from)
+        except filelock.Timeout as error:
+            raise StoppedError(
+                "Another command is changing the index", where=folder, next_step="wait until it is done"
+            ) from error
+        row_of = {key.tobytes(): row for row, key in enumerate(index._keys)}
+        index._rows = np.array([row_of[key] for key in keys])
+        index._places = np.full(len(index._keys), -1)
+        index._places[index._rows] = np.arange(len(keys))
+        spread = np.linspace(0, len(keys) - 1, min(SAMPLE, len(keys))).astype(np.intp)
+        index._sample = index.codes_of(spread)
+        index._sample_vectors = index._vectors.items(index._sample)
+        return index
+
+    def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
+        """The codes of the items at some places, read from disk."""
+        rows = torch.from_numpy(self._rows[places])
+        return {name: part[rows] for name, part in self._codes.items()}
+
+    def candidates(self, query: Embeddings) -> NDArray[np.intp]:
+        """Places of the items with the largest inner products with a query, given by its codes, in order of place."""
+        vector = self._vectors.query(query, self._sample, self._sample_vectors).numpy()
+        self._lists.nprobe = max(1, round(self._lists.nlist * PROBED))
+        _, rows = self._lists.search(vector[None], CANDIDATES)
+        places: NDArray[np.intp] = np.sort(self._places[rows[0][rows[0] >= 0]])
+        return places
+
+    def _update(self, keys: Sequence[bytes], encode: Encode, progress: Progress) -> bool:
+        """Removes and adds items; whether there were any."""
+        held = {key.tobytes(): row for row, key in enumerate(self._keys) if key.any()}
+        wanted = set(keys)
+        gone = np.array([row for key, row in held.items() if key not in wanted], dtype=np.int64)
+        # By hash: a batch is a random sample of the gallery, whatever the order of its items.
+        missing = sorted((key, place) for place, key in enumerate(keys) if key not in held)
+        if not self._state["number"]:
+            for path in self._folder.iterdir():
+                if path.name != ".lock":
+                    path.unlink() if path.is_file() else shutil.rmtree(path)
+        elif len(gone) or missing:
+            path = self._folder / f"lists-{self._state['number']}.faiss"
+            self._lists = self._faiss.read_index(str(path))  # in memory, to be changed
+        if len(gone):
+            self._lists.remove_ids(gone)
+            self._keys[gone] = 0
+            self._save()
+            for part in self._codes.values():
+                part[torch.from_numpy(gone)] = 0  # of a speaker who withdrew nothing stays
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            self._add(batch, len(keys), encode)
+            progress("index", start + len(batch), len(missing), "")
+        return bool(len(gone) or missing)
+
+    def _add(self, batch: Sequence[tuple[bytes, int]], count: int, encode: Encode) -> None:
+        """Adds the items of these keys and places, in a gallery of so many."""
+        free = np.flatnonzero(~self._keys.any(1))[: len(batch)]
+        rows = np.concatenate([free, len(self._keys) + np.arange(len(batch) - len(free))]).astype(np.int64)
+        for start in range(0, len(batch), ROWS_AT_ONCE):
+            part = encode([place for _, place in batch[start : start + ROWS_AT_ONCE]])
+            if not start:
+                self._state["widths"] = {name: tensor.shape[1] for name, tensor in part.items()}
+                self._extend(int(rows.max()) + 1)
+            for name, tensor in part.items():
+                self._codes[name][torch.from_numpy(rows[start : start + ROWS_AT_ONCE])] = tensor.float().cpu()
+        vectors = self._vectors
+        if self._lists is None:
+            sample = torch.from_numpy(np.sort(rows[:SAMPLE]))
+            vectors.fit({name: part[sample] for name, part in self._codes.items()})
+        found = np.concatenate(
+            [
+                vectors.items({name: part[torch.from_numpy(some)] for name, part in self._codes.items()}).numpy()
+                for some in np.array_split(rows, -(-len(rows) // ROWS_AT_ONCE))
+            ]
+        )
+        if self._lists is None:
+            self._lists = self._trained(found, count)
+        self._lists.add_with_ids(found, rows)
+        self._keys[rows] = np.frombuffer(b"".join(key for key, _ in batch), np.uint8).reshape(-1, 32)
+        self._save()
+
+    def _trained(self, vectors: NDArray[np.float32], count: int) -> Any:
+        """Empty lists for a gallery of so many items."""
+        faiss, width = self._faiss, vectors.shape[1]
+        lists = max(1, min(count // ITEMS_A_LIST, len(vectors) // 40))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
+        index.cp.niter = 10
+        index.train(vectors)
+        return index
+
+    def _extend(self, rows: int) -> None:
+        """Makes room for so many rows, and maps the codes to be written."""
+        self._keys = np.concatenate([self._keys, np.zeros((max(0, rows - len(self._keys)), 32), np.uint8)])
+        for name, width in self._state["widths"].items():
+            with (self._folder / f"{name}.f32").open("ab") as file:
+                file.truncate(4 * width * len(self._keys))
+        self._codes = self._mapped()
+
+    def _mapped(self) -> Embeddings:
+        """The codes, memory-mapped."""
+        return {
+            name: torch.from_numpy(
+                np.memmap(self._folder / f"{name}.f32", np.float32, "r+", shape=(len(self._keys), width))
+            )
+            for name, width in self._state["widths"].items()
+        }
+
+    def _save(self) -> None:
+        """Writes lists, keys and axes under the next number, then the file that names it."""
+        old, number = self._state["number"], self._state["number"] + 1
+        axes = self._vectors.axes
+        assert axes is not None
+        with written_whole(self._folder / f"lists-{number}.faiss") as partial:
+            self._faiss.write_index(self._lists, str(partial))
+        for name, array in (("keys", self._keys), ("axes", axes.cpu().numpy())):
+            with written_whole(self._folder / f"{name}-{number}.npy") as partial:
+                np.save(partial, array)
+        self._state["number"] = number
+        write_bytes(self._folder / "index.json", json.dumps(self._state).encode())
+        for path in self._folder.glob(f"*-{old}.*"):
+            path.unlink()
+
+
+def indexable(model: RetrievalModel) -> bool:
+    """Whether a model's score has the form that the index searches (`fmn.models.score_vectors`)."""
+    return score_vectors(model, "video") is not None
+
+
+def is_installed() -> bool:
+    """Whether FAISS is there: the extra ``index``."""
+    return find_spec("faiss") is not None

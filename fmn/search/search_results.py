@@ -1,0 +1,95 @@
+"""What a search finds: hits, their order, and the rows that are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from fmn.data.items import load_items
+
+QueryKind = Literal["speech", "clip"]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One item that was found.
+
+    Attributes:
+        rank: from 1. score: the higher, the better; comparable within one search only.
+        id: of the clip or the utterance. class_id: its class. path: its file, relative to the workspace.
+        person: who is seen in a clip, or the voice that speaks an utterance.
+        text: what an utterance says; of a clip, what the utterance says that describes it, or None.
+    """
+
+    rank: int
+    score: float
+    id: str
+    class_id: str
+    path: str
+    person: str
+    text: str | None
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What `search` found.
+
+    Attributes:
+        query: the file, or the text. kind: what was asked with, or ``words``.
+        hits: the best, in order. gallery: how many items were ranked. notes: what must be said of the result.
+    """
+
+    query: str
+    kind: QueryKind | Literal["words"]
+    hits: tuple[Hit, ...]
+    gallery: int
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def gallery_rows(
+    manifest: Path, kind: QueryKind, *, everything: bool = False, root: Path | None = None
+) -> Sequence[ClipRow | UtteranceRow]:
+    """The distinct clips (for speech) or utterances (for a clip) of a manifest, or of the whole data set beside it.
+
+    Raises:
+        InputError: there is no such manifest.
+        ManifestError: a row is wrong.
+    """
+    if not everything:
+        items = load_items(manifest, root)
+        return items.clips if kind == "speech" else items.utterances
+    if kind == "speech":
+        return sorted(read_rows(manifest.parent / "clips.jsonl", ClipRow), key=lambda row: row.id)
+    return sorted(read_rows(manifest.parent / "utterances.jsonl", UtteranceRow), key=lambda row: row.id)
+
+
+def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:
+    """Indices of the ``top`` highest of N scores, the highest first; of equal ones the first."""
+    candidates: NDArray[np.intp] = np.arange(len(scores))
+    if 0 < top < len(scores):
+        least = np.partition(scores, len(scores) - top)[len(scores) - top]
+        candidates = np.flatnonzero(~(scores < least))
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:top]
+
+
+def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float, sentences: Mapping[str, str]) -> Hit:
+    """A row as a hit; ``sentences`` are those of clips, by id."""
+    if isinstance(row, ClipRow):
+        return Hit(rank, score, row.id, row.class_id, row.path, row.person, sentences.get(row.id))
+    return Hit(rank, score, row.id, row.class_id, row.path, row.voice, row.text)
+
+
+def sentences_of_clips(manifest: Path) -> dict[str, str]:
+    """What is said of each clip, by its id, from utterances.jsonl beside a manifest, if there is such a file."""
+    utterances = manifest.parent / "utterances.jsonl"
+    rows = read_rows(utterances, UtteranceRow) if utterances.is_file() else ()
+    return {row.clip: row.text for row in rows if row.clip is not None}
