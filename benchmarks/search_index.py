@@ -1,4 +1,4 @@
-"""Searching a million: the index of a gallery against scoring every item, in the same run, on made-up embeddings.
+"""Benchmark of the search index: a gallery of a million, against scoring every item in the same run.
 
     python benchmarks/search_index.py RUN MANIFEST [--rows 1000000] [--queries 50] [--threads 2] [--folder DIR]
 

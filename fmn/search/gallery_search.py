@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow, resolve, workspace_of
@@ -272,5 +273,5 @@ class Gallery:
         if self._index is not None:
             return "Searched by an index: about one in a hundred of the best 25 may be missing."
         if len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
-            return "Every item was scored; pip install 'fmn-toolkit[index]' makes searches of so many much faster."
+            return f"Every item was scored; an index makes searches of so many much faster: {install_command('index')}"
         return ""

@@ -1,4 +1,4 @@
-"""What a search finds: hits, their order, and the rows that are searched."""
+"""Search results: hits, their order, and the rows of the gallery."""
 
 from __future__ import annotations
 

@@ -39,8 +39,7 @@ class Errors:
             - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None: none is there;
             - ``partner_score``: of the query with its partner;
             - ``surprise``: by how much the best item of another class scores higher than the best of its own;
-            - ``doubt``: the largest share that another class, ``other``, has of its nearest neighbors: of the 5 best
-              without its partner, or as many as there are of its own class.
+            - ``doubt``: the largest share of another class, ``other``, among its nearest neighbors without its partner.
         """
         if kind not in self._found:
             self._found[kind] = self._computed(kind)
