@@ -35,9 +35,9 @@ def parts_that_fit(table: Table, console: Console) -> Iterator[Table]:
     for place, columns in enumerate(parts):
         part = _part(table, columns)
         spare = max(0, console.width - _measured(part, console).minimum) // len(columns)
-        for column, head in zip(part.columns, (heads[number] for number in columns), strict=True):
+        for column, number in zip(part.columns, columns, strict=True):
             if column.width is not None:
-                column.width = max(column.width, min(column.width + spare, head))
+                column.width = max(column.width, min(column.width + spare, heads[number]))
         part.title = table.title if place == 0 else None
         part.caption = table.caption if place == len(parts) - 1 else None
         yield part
