@@ -27,7 +27,8 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility documented_commands example_manifests references) \
   $(addprefix tests/dataset_tools/,test_manifests.py classes corpora/annotations corpora/mpii decisions pairs) \
   $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
-PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
+# A worker more than there are cores: browsers, servers and time limits keep a third of the time waiting.
+PYTEST_ARGS ?= -n $(shell expr $(JOBS) + 1) --dist loadgroup
 DEVICE ?= cuda
 STEP ?= all
 WHEELS ?= gpu-wheels
@@ -58,7 +59,7 @@ $(EXTRAS:%=$(VENV)/.installed-%): $(VENV)/.installed-%: pyproject.toml constrain
 	$(BIN)/python -m pip install --quiet $(CONSTRAINED) --editable '.[$*]'
 	@touch $(VENV)/.installed $@
 
-# Five commands, the ones that a user types for real footage; each goes on where it was stopped.
+# Five commands, the ones that a user types for real footage; each resumes where it was stopped.
 demo: install
 	@echo "The whole chain on the stand-in corpus, $(DEMO_PER_CLASS) clips a class (the paper has 50), in $(DEMO)/."
 	$(BIN)/fmn-data standin $(DEMO)/standin --per-class $(DEMO_PER_CLASS) --difficulty $(DEMO_DIFFICULTY) --jobs $(JOBS)
@@ -69,7 +70,7 @@ demo: install
 	@echo "Clips and speech: $(DEMO)/clips, $(DEMO)/speech. Manifests: $(DEMO)/manifests. Model, metrics.json: $(DEMO)/runs/fmn-demo."
 	@echo "Look at it and search it by voice: $(BIN)/fmn serve $(DEMO)/runs/fmn-demo"
 
-# The small two-stream video network that `--preset demo` starts from, and its rival that sees single frames: trained on
+# The small two-stream video network that `--preset demo` starts from, and its single-frame control: trained on
 # stand-in clips of seeds 1000 and up, which no demo and no figure uses. About an hour and a half on four cores; the result
 # is part of the repository.
 backbone: install

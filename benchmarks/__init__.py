@@ -1,1 +1,1 @@
-"""Benchmarks: each prints a ratio against a named peer or limit, and its figures as JSON."""
+"""Benchmarks: speed and memory against a named peer or limit that is measured in the same run."""

@@ -1,4 +1,4 @@
-"""How fast clips are cut: against the loop that a user would write, against video2dataset, against mere decoding.
+"""Benchmark of cutting: against a shell loop over ffmpeg, video2dataset, and decoding alone.
 
     python benchmarks/cutting.py [--seconds 40] [--intervals 12] [--jobs N] [--rounds 5] [--video2dataset PYTHON]
 
@@ -296,7 +296,7 @@ def report(
     parts = {name: median(one[name] for one in alone) for name in alone[0]}
     print("each alone: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items()))
     share = median(one["decoding"] / sum(one.values()) for one in alone)
-    print(f"whoever scales and encodes as well can at most reach {share:.0%} of the speed of mere decoding")
+    print(f"with scaling and encoding, the attainable limit is {share:.0%} of the speed of mere decoding")
     reached = median(sum(one.values()) / own for one, own in zip(alone, toolkit_s, strict=True))
     print(
         f"the toolkit reaches {reached:.0%} of that limit, start of its processes and hashing of the footage included"

@@ -1,4 +1,4 @@
-"""Extraction with each kind of encoder (read, encode, write to the cache), as a fraction of the encoder alone.
+"""Benchmark of feature extraction with each kind of encoder, relative to the encoder alone.
 
     python benchmarks/encoder_throughput.py [--encoders NAME …] [--clips 8] [--utterances 16] [--jobs 2] [--rounds 3]
 

@@ -1,10 +1,10 @@
-"""How fast a data set is exported and read back, against a copy of its files, and in how much memory.
+"""Benchmark of exports: time against a copy of the same files, and peak memory.
 
     python benchmarks/exports.py [--items 20000] [--formats csv webdataset huggingface] [--media-bytes 20000]
     python benchmarks/exports.py --items 1000000 --no-media
 
 Made-up rows: as many utterances as clips, a pair each. Every format is measured at a tenth of the items and at all of
-them, each time in a process of its own, whose peak of resident memory counts, and read back in another one. The ratio
+them, each time in a separate process, whose peak of resident memory counts, and read back in another one. The ratio
 is that of bytes a second to a plain copy of the same media (shutil.copytree, which neither hashes nor flushes), made
 just before. Without media, rows are exported without the rebuild recipe.
 """

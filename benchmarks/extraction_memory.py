@@ -1,4 +1,4 @@
-"""``fmn features export`` of many clips: killed midway, run again, in limited memory.
+"""Memory benchmark of ``fmn features export``: many clips, killed midway and resumed, in limited memory.
 
     python benchmarks/extraction_memory.py [--clips 10000] [--limit-gb 3] [--size-px 32]
 

@@ -1,4 +1,4 @@
-"""Clips per second of the video features, against the slowest stage measured alone, and against what the cores allow.
+"""Benchmark of video features: clips per second, against the slowest stage alone and the limit of shared cores.
 
     python benchmarks/feature_extraction.py [--clips 48] [--jobs 2] [--device auto|cpu|cuda] [--preset demo|paper]
 

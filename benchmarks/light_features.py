@@ -1,12 +1,16 @@
-"""Demo features against the light encoders (EfficientNet-Lite0, openWakeWord) on real clips and real words.
+"""FMN and its rivals on real clips and real words, with demo features, light encoders and histograms of gradients.
+
+The light encoders are EfficientNet-Lite0 and openWakeWord; histograms of gradients (of frames and of their differences)
+are read as features of one's own, with openWakeWord for the words. Differences to fmn come with 95 % intervals over
+seeds, by Student's t.
 
 Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one of speech WORD/SPEAKER_TAKE.flac; the
 i-th class in order of name speaks the i-th word. People (or groups) and speakers of the test part are in no other part;
 each seed holds out another person and other speakers, so that a spread over seeds is one over people, too.
 
     export OMP_WAIT_POLICY=PASSIVE  # else several times as slow on a machine that others use, too
-    python benchmarks/light_features.py --clips video_pose --speech speech_en --seeds 3
-    python benchmarks/light_features.py --clips video_stills --speech speech --seeds 3 --epochs 8
+    python benchmarks/light_features.py --clips video_pose --speech speech_en --features light,gradients
+    python benchmarks/light_features.py --clips video_stills --speech speech --features light,gradients --epochs 8
 
 With --steps it compares whole items with attention of each frame and of each Bi-LSTM state (model.step_attention), on
 light features.
@@ -23,19 +27,24 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, IntervalOrigin, SplitPairRow, UtteranceRow, write_rows
 from fmn.config import DEMO, LIGHT, Config
 from fmn.evaluation.evaluate import evaluate
-from fmn.features.frames import frame_times
+from fmn.features.frames import frame_times, read_frames
 from fmn.systems import find_system
 from fmn.training.train import train
 
-SYSTEMS = ("fmn", "two_classifiers")
-FEATURES = {"demo": DEMO, "light": LIGHT}
+SYSTEMS = "fmn,class_towers,two_classifiers,kcca"
+FEATURES = {"demo": DEMO, "light": LIGHT, "gradients": LIGHT}
 WINDOWS = replace(LIGHT, video=replace(LIGHT.video, pooling="none"))
 STEPS = {
     "vector": WINDOWS,  # without attention their mean is taken: the same as LIGHT
@@ -49,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FMN_TEST_DATA", ".")) / "real")
     parser.add_argument("--clips", default="video_pose")
     parser.add_argument("--speech", default="speech_en")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--models", default=SYSTEMS)
+    parser.add_argument("--features", default="demo,light")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", action="store_true")
@@ -61,26 +72,66 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             write_workspace(root, options.data / options.clips, options.data / options.speech, seed)
             for seed in range(options.seeds)
         ]
-        for features, preset in (STEPS if options.steps else FEATURES).items():
-            for name in SYSTEMS:
+        chosen = STEPS if options.steps else {name: FEATURES[name] for name in options.features.split(",")}
+        for features, preset in chosen.items():
+            if features == "gradients":
+                write_gradients(root)
+                preset = replace(
+                    preset, video=replace(preset.video, kind="features", encoder="", features=str(root / "gradients"))
+                )
+            figures: dict[str, list[dict[str, float]]] = {}
+            for name in options.models.split(","):
                 config = find_system(name).adapt(replace(preset, system=name))
                 started = time.perf_counter()
-                runs = [run(root, config, seed, options) for seed in range(options.seeds)]
-                found[f"{features} {name}"] = {
-                    metric: [round(value(figures), 1) for value in (statistics.mean, statistics.pstdev)]
-                    for metric in runs[0]
-                    if (figures := [each[metric] for each in runs])
-                }
-                seconds = time.perf_counter() - started
-                print(f"{features:6} {name:16} {found[f'{features} {name}']} ({seconds:.0f} s)", flush=True)
+                figures[name] = [run(root, config, seed, options, features) for seed in range(options.seeds)]
+                row = f"{features} {name}"
+                found[row] = {metric: interval([each[metric] for each in figures[name]]) for metric in figures[name][0]}
+                print(f"{row:26} {shown(found[row])} ({time.perf_counter() - started:.0f} s)", flush=True)
+                if name != "fmn" and "fmn" in figures:
+                    found[f"{row} less fmn"] = {
+                        metric: interval(
+                            [own[metric] - fmn[metric] for own, fmn in zip(figures[name], figures["fmn"], strict=True)]
+                        )
+                        for metric in figures[name][0]
+                    }
+                    print(f"{'   less fmn':26} {shown(found[f'{row} less fmn'])}", flush=True)
     print(json.dumps(found))
     return found
 
 
-def run(root: Path, config: Config, seed: int, options: argparse.Namespace) -> dict[str, float]:
+def interval(values: Sequence[float]) -> list[float]:
+    """Mean, and half of its 95 % interval over seeds; of one seed 0."""
+    mean, count = statistics.mean(values), len(values)
+    half = student_t.ppf(0.975, count - 1) * statistics.stdev(values) / count**0.5 if count > 1 else 0.0
+    return [round(mean, 1), round(float(half), 1)]
+
+
+def shown(row: dict[str, list[float]]) -> str:
+    return "  ".join(f"{metric} {mean:5.1f} ± {half:4.1f}" for metric, (mean, half) in row.items())
+
+
+def write_gradients(root: Path) -> None:
+    """Histograms of oriented gradients of 8 frames and of their differences, as `video.features`."""
+    import cv2
+
+    (root / "gradients").mkdir(exist_ok=True)
+    of = cv2.HOGDescriptor((64, 64), (16, 16), (16, 16), (8, 8), 9)
+    for path in sorted((root / "clips").iterdir()):
+        frames, _ = read_frames(path, eight_of, resize_px=64, resize="square")
+        gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+        moved = [cv2.absdiff(one, other) for one, other in pairwise(gray)]
+        vector = np.concatenate([np.mean([of.compute(one).ravel() for one in each], axis=0) for each in (gray, moved)])
+        np.save(root / "gradients" / f"{sha256_of(path)}.npy", vector.astype(np.float32))
+
+
+def eight_of(times: Sequence[float]) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, len(times) - 1, 8).astype(np.int64))
+
+
+def run(root: Path, config: Config, seed: int, options: argparse.Namespace, features: str) -> dict[str, float]:
     """Class mAP and class hit@1, percent, both ways."""
     config = replace(config, training=replace(config.training, epochs=options.epochs, seed=seed))
-    folder = root / "runs" / f"{config.system}-{config.video.kind}-{config.model.step_attention}-{seed}"
+    folder = root / "runs" / f"{config.system}-{features}-{seed}"
     train(manifests_of(root, seed) / "train.jsonl", config, folder, device=options.device)
     metrics = evaluate(folder, manifests_of(root, seed) / "test.jsonl", device=options.device).metrics
     return {

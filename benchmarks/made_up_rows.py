@@ -1,4 +1,4 @@
-"""Rows of clips and utterances that do not exist, for benchmarks that read rows and no files."""
+"""Synthetic manifest rows for benchmarks that read rows but no files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the memories for a large gallery: seconds and peak memory, against plain matrix products.
+"""Benchmark of reading the memories for a large gallery: time and peak memory, against plain matrix products.
 
     python benchmarks/memory_read.py [--rows 1000000] [--queries 32] [--slots 50] [--dim 128] [--device auto|cpu|cuda]
 
@@ -40,7 +40,7 @@ def filled(slots: int, dim: int, device: torch.device) -> FeatureMemory:
 def measured(
     kind: str, rows: int, queries: int, slots: int, dim: int, device_name: str, threads: int
 ) -> dict[str, Any]:
-    """Seconds and peak bytes of a read, or of the plain products (``kind`` limit); in a process of its own."""
+    """Seconds and peak bytes of a read, or of the plain products (``kind`` limit); in a separate process."""
     torch.set_num_threads(threads)
     device = torch.device(device_name)
     memory = filled(slots, dim, device)

@@ -1,8 +1,8 @@
-"""How fast pairs are written, and in how much memory: 50,000 as in the paper, then ten million.
+"""Benchmark of writing pairs: time and memory for 50,000 pairs, as in the paper, and for ten million.
 
     python benchmarks/pairs.py [--pairs 10000000]
 
-Pairs of one class of made-up rows: as many clips as utterances. Every size runs in a process of its own, whose peak of
+Pairs of one class of made-up rows: as many clips as utterances. Every size runs in a separate process, whose peak of
 resident memory counts; a split writes its pair rows as well as its training and test rows, with all that they hold.
 """
 

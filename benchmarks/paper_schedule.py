@@ -1,4 +1,4 @@
-"""Epochs of the paper's schedule at full size, from which all 500 are reckoned; peak memory.
+"""Benchmark of the paper's schedule at full size: some epochs, extrapolated to all 500, and peak memory.
 
     python benchmarks/paper_schedule.py [--epochs 20] [--device auto|cpu|cuda] [--set KEY=VALUE …]
 

@@ -1,6 +1,6 @@
-"""A profile of one training step of the paper's size: the table of torch.profiler, the costliest operations first.
+"""Profile of one training step with torch.profiler: which operations bound the trainer.
 
-python benchmarks/profile_step.py [--device auto|cpu|cuda] [--rows 25] [--set KEY=VALUE …]
+python benchmarks/profile_step.py [--preset paper|demo] [--device auto|cpu|cuda] [--rows 25] [--set KEY=VALUE …]
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from torch.profiler import ProfilerActivity, profile
 from training_loop import made_up, model_of, peak_gb, synchronize
 
 from fmn.cli.options import settings_of
-from fmn.config import PAPER, with_values
+from fmn.config import preset, with_values
 from fmn.data.loading import find_device
 from fmn.training.trainer import TrainingLoop
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--preset", choices=["demo", "paper"], default="paper")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rows", type=int, default=25, help="of the table")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     on_cpu = device.type == "cpu"
-    config = with_values(PAPER, settings_of(options.set))
+    config = with_values(preset(options.preset), settings_of(options.set))
     data, parts, _, _ = made_up(config, device)
     loop = TrainingLoop(config, model_of(config, data, parts), data, parts)
 

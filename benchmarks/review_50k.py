@@ -1,4 +1,4 @@
-"""How long a push of many tasks, an idle pull, and a pull of many decisions take, against one SDK call per task.
+"""Benchmark of Label Studio push and pull with many tasks, against one SDK call per task.
 
     LABEL_STUDIO_URL=… LABEL_STUDIO_API_KEY=… python benchmarks/review_50k.py [--tasks N] [--changes N] [--sample N]
 

@@ -1,4 +1,4 @@
-"""Whether every decision arrives once, however often the server, the push and the pull are killed.
+"""Soak test of the review: every decision arrives once while server, push and pull are killed.
 
     python benchmarks/review_soak.py [--tasks N] [--server-kills K] [--command-kills C] [--seed S]
 

@@ -1,4 +1,4 @@
-"""How many utterances are spoken a second, against calling the espeak-ng command once per sentence.
+"""Benchmark of speech synthesis: utterances per second, against one espeak-ng process per sentence.
 
     python benchmarks/speech.py [--utterances 300] [--jobs 1]
 

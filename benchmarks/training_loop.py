@@ -1,4 +1,4 @@
-"""Pairs per second of the trainer, against a plain batched DataLoader loop of the same model in the same run.
+"""Benchmark of the trainer: pairs per second, against a plain batched DataLoader loop of the same model.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/training_loop.py [--preset demo|paper] [--device auto|cpu|cuda]
 
@@ -8,7 +8,7 @@ batch once, puts utterances of like length together and never waits for the devi
 and pairs are the same. Features are made up: 20 classes of 35 clips and 35 utterances of one to three seconds.
 
 On a CPU that others use, too, wall time says little: there the ratio is given of processor time as well. (fmn sets
-OMP_WAIT_POLICY for itself.) On a GPU it also compares bf16 with float32, and reckons the time of the paper's whole
+OMP_WAIT_POLICY for itself.) On a GPU it also compares bf16 with float32, and estimates the time of the paper's whole
 schedule, 500 epochs of 24,500 pairs, from the epochs measured here.
 """
 

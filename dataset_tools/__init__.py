@@ -1,1 +1,1 @@
-"""Builds the video–speech data set, in the order the data flows."""
+"""Data set builder: from footage to manifests of clips, utterances and pairs."""

@@ -1,4 +1,4 @@
-"""manifests/build.json: what was built from what, with which options; and the same as Python values."""
+"""Build record, manifests/build.json: inputs, options, versions and counts of a build."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class BuildSummary:
         notes: what the reader of the annotations wants said.
         without_times: the videos that have no times, as full sentences.
         with_sound: clips that have the sound of their video; None unless it was to be kept.
-        is_own: whether the footage is of one's own.
+        is_own: whether the footage is the user's own.
         stand_in: what STANDIN.json says, when the footage is made up.
     """
 

@@ -1,4 +1,4 @@
-"""The manifests: row types, reading, writing, validating. What `fmn` reads of a data set, beside `dataset_tools.core`.
+"""The manifests: row types, reading, writing, validation.
 
 A manifest is a JSONL file: UTF-8, one object a line, sorted by id, every row with ``"schema": "fmn.<kind>/<major>"``.
 Paths in rows are POSIX, relative to the workspace (the parent of the folder that holds the manifest), and never
@@ -55,16 +55,16 @@ class ClipRow(FileRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
         person: ``sNN``, the human in the footage. dish: ``dNN``.
         video: name of the source video, without suffix.
         start_frame, end_frame: of the interval, or of the window, in the source, 1-based, both included.
-        trim: ``[start_frame, end_frame]`` in source frames when a person trimmed the clip, else null.
+        trim: ``[start_frame, end_frame]`` in source frames when a person trimmed the clip, else None.
         fps: frames per second of the clip (constant). frames: frames in the clip.
         width, height: pixels of the clip. duration_s: frames / fps.
         path: the mp4, relative to the workspace. sha256: of that file.
         source_frames: of a clip of variable rate: the source frame that each frame of the clip shows; left out where
             each frame of the span is shown once.
         sound: true of a clip that has the sound of its video; else left out.
-        review: verdict of the decision that counts and that the clip follows, or null.
+        review: verdict of the decision that counts and that the clip follows, or None.
         decided_sha256: the SHA-256 that the file had when it was decided on, which decisions refer to; left out where
-            it is the same: the clip was trimmed since, or encoded anew from the same frames.
+            it is the same: the clip was trimmed since, or encoded again from the same frames.
     """
 
     person: FileName
@@ -140,15 +140,15 @@ class UtteranceRow(FileRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
 
     Attributes:
         class_id: id of the class ("class" in the file).
-        clip: id of the clip whose description it speaks, or null.
+        clip: id of the clip whose description it speaks, or None.
         text: the sentence. text_source: where it comes from (``grammar``, ``annotations``, ``tacos``, ``review``,
             ``recording``).
         language: ``en`` or ``zh``. voice: the speaker, human or synthetic.
-        source: ``recorded`` or ``synthesized``. engine: name and version of the engine, or null.
+        source: ``recorded`` or ``synthesized``. engine: name and version of the engine, or None.
         path: the wav (16 kHz mono PCM), relative to the workspace. sha256: of that file.
         duration_s: samples / sample_rate_hz.
         quality: measured values by name, and ``warnings``.
-        review: verdict of the decision that counts, or null.
+        review: verdict of the decision that counts, or None.
         speaker: of a recorded voice: what its speaker says of themselves; left out where nothing is known.
         augmented: of a copy only: what it was copied from, and what was done to it.
     """
@@ -186,7 +186,7 @@ class PairRow(ItemRow, frozen=True, kw_only=True, tag="fmn.pair/1"):
 
 
 class ClassLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """A class as its triplet; ``object`` may be null."""
+    """A class as its triplet; ``object`` may be None."""
 
     id: FileName
     action: str
@@ -200,7 +200,7 @@ class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
     Attributes:
         label: the class with its triplet ("class" in the file).
         clip, utterance: the whole rows. split: ``train`` or ``test``.
-        fold: 0-4 in training rows, null in test rows: the smaller of the folds of clip and utterance, which are dealt
+        fold: 0-4 in training rows, None in test rows: the smaller of the folds of clip and utterance, which are dealt
             the way the split is. So no item of fold 0, the validation part, appears in a row of another fold, and
             the fold of an item is the largest among its rows.
     """

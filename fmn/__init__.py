@@ -1,1 +1,1 @@
-"""The Feature Memory Network of Li et al. (2022), in the order of the paper."""
+"""The Feature Memory Network of Li et al. (2022): training, evaluation, search."""

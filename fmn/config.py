@@ -1,6 +1,6 @@
-"""Everything that decides a training run, as plain data: saved as runs/NAME/config.json, read back strictly.
+"""Configuration of a run, as plain dataclasses: saved as runs/NAME/config.json, read back strictly.
 
-Importing this module loads nothing heavy. `config_from_dict` is what checks values; a dataclass made by hand is
+Importing this module loads nothing heavy. `config_from_dict` is what checks values; a dataclass created directly is
 checked when a run takes it.
 """
 
@@ -45,14 +45,14 @@ class ModelConfig:
             vector only.
         embed_dim: dimensions of the common space (not in the paper).
         dropout: before and behind the mapping, and in the head (not in the paper).
-        head: S1 from the mapped pair, side by side: ``hidden`` has a hidden layer; ``linear`` is the printed softmax
+        head: S1 from the mapped pair, side by side: ``hidden`` has a hidden layer; ``linear`` is the published softmax
             layer, with which no query can change the order of the gallery (notes in docs/paper.md).
         head_hidden_size: size of the hidden layer.
         score: the final score: ``combined`` (S1 and the agreement of the memories, see ``s1_exponent``), ``s1/max``
-            (eq. 3 as printed), ``s1*max``, ``distance`` (sections 3.3 and 3.4 read as they call it: a small product of
+            (eq. 3 as published), ``s1*max``, ``distance`` (sections 3.3 and 3.4 taken literally: a small product of
             distances is a match), ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the mapped vectors).
-        s1_exponent: in the ``combined`` score the odds of S1 count with this power. S1 knows its training pairs too
-            well, so that next to the agreement it counts for more there than it is worth on new items.
+        s1_exponent: exponent of the odds of S1 in the ``combined`` score. S1 overfits its training pairs, so beside the
+            agreement it would get more weight there than it deserves on new items.
         step_attention: ``off``: an item meets the slots as one vector. Else each of its steps (windows of a clip where
             ``video.pooling`` is ``none``, states of the Bi-LSTM) has a softmax over slots of its own, and the item's is
             the ``mean`` of these, or the ``max`` of each share, scaled to sum 1. Classifiers pool the class posteriors
@@ -78,21 +78,21 @@ class MemoryConfig:
 
     Attributes:
         capacity: X, the most slots.
-        space: whether slots hold ``mapped`` features or ``raw`` ones (I3D and Bi-LSTM outputs), as printed.
-        update: a slot becomes the ``mean`` of what was written to it, or moves by this fixed share.
+        space: whether slots hold ``mapped`` features or ``raw`` ones (I3D and Bi-LSTM outputs), as published.
+        update: a slot becomes the ``mean`` of what was written to it, or moves by this fixed rate.
         score_threshold: T1; a pair is written when S1 > T1.
         novelty_threshold: T2; a pair whose m2 < T2 is new and takes a slot of its own. −1: nothing is new but a class
             that has no slot yet.
         novelty: how the cosines of a pair's two halves with a slot become one; m2 is the largest of these.
-        when_full: where a new pair goes when all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
+        when_full: what happens to a new pair if all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
         read: the agreement of a pair: ``softmax`` over the slots of each modality, or the ``max`` of eq. 3.
         temperature: of the softmax over slots.
         clamp: whether negative cosines count as 0 in the ``max``, so that two disagreements are no agreement.
         class_slots: whether a slot takes pairs of one class only, and slots of one class are read as one; training
             knows the classes, so the memories may. As printed a slot is whatever came near to it.
-        write: ``epoch`` empties the memories after every epoch and writes the training pairs anew, each item once,
+        write: ``epoch`` empties the memories after every epoch and rewrites the training pairs, each item once,
             with the mapping of that moment, so that no slot is older than the weights; ``step`` writes the pairs of
-            each batch as they come and never anew, as printed.
+            each batch as they come and never again, as published.
     """
 
     capacity: Size = 50
@@ -111,7 +111,7 @@ class MemoryConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How a training utterance is varied, anew each time it is used. Not in the paper; all zero turns it off.
+    """How a training utterance is varied, differently each time it is used. Not in the paper; all zero turns it off.
 
     Attributes:
         stretch: the tempo changes by a factor from 1 / (1 + stretch) to 1 + stretch.
@@ -138,7 +138,7 @@ class TrainingConfig:
         epochs: the most epochs.
         batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of one
             class match, all others do not; so a pair of one class is never a negative.
-        pairs_per_epoch: pairs in an epoch, drawn anew for each; null takes every training pair once.
+        pairs_per_epoch: pairs in an epoch, drawn again for each; None takes every training pair once.
         learning_rate: of Adam, the same in every epoch; the number is missing in the paper.
         weight_decay: of Adam.
         max_grad_norm: the gradient is scaled down to this norm.
@@ -150,11 +150,12 @@ class TrainingConfig:
         margin: of the triplet loss.
         triplet_temperature: of the softmax.
         triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
-        slot_weight: of the slot losses: either side of a pair has to find the slots of its own class by itself.
+        slot_weight: of the slot losses: each side of a pair has to select the slots of its own class.
         augment: how utterances are varied.
         patience: training ends after so many epochs without a better mean average precision on the validation split;
             None never ends early.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
+        labels: ``class``; or ``pairs``: no class label is seen, ``memory.capacity`` clusters of pairs stand for them.
         refit: fold 0 is trained on like the others: once everything is chosen. Nothing is validated, the weights are
             those of the last epoch.
         seed: of the weights, the batches, dropout and augmentation.
@@ -162,7 +163,7 @@ class TrainingConfig:
         deterministic: refuses GPU kernels whose results vary from run to run.
         threads: of torch on the CPU, in training and wherever the run is used. Sums over numbers that threads share out
             round otherwise with another count, so a number here makes figures independent of the machine's cores;
-            null leaves the choice to torch: one a core.
+            None leaves the choice to torch: one per core.
     """
 
     epochs: Count = 500
@@ -182,6 +183,7 @@ class TrainingConfig:
     augment: AugmentConfig = AugmentConfig()
     patience: Count | None = None
     validate_every: Count = 1
+    labels: Literal["class", "pairs"] = "class"
     refit: bool = False
     seed: Annotated[int, Meta(ge=0)] = 0
     amp: Literal["off", "bf16"] = "off"
@@ -272,7 +274,7 @@ def as_dict(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-LATER = {"model": {"step_attention": "off"}}
+LATER = {"model": {"step_attention": "off"}, "training": {"labels": "class"}}
 """Keys that came later, and the value with which everything is as before."""
 
 
@@ -333,7 +335,7 @@ def values_in(path: Path) -> dict[str, Any]:
         ) from error
     values = held.get("values", held) if isinstance(held, dict) else None
     if not isinstance(values, dict):
-        raise InputError("The configuration is no JSON object", where=path, expected="keys and values")
+        raise InputError("The configuration is not a JSON object", where=path, expected="keys and values")
     return with_new_keys(flattened(values), notice=True)
 
 

@@ -1,4 +1,4 @@
-"""Validation of configurations: dataclasses whose type hints say what a value may be, read and checked strictly.
+"""Validation of configurations: dataclasses whose type hints constrain their values.
 
 All unknown keys and wrong values are named at once, each with the value and what is allowed.
 """
@@ -33,7 +33,7 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
         section: the dataclass, with type hints that msgspec checks.
         values: by field.
         expected: what an error says of the keys and values that would have been right.
-        path: what stands before a key where it is named (``options.``).
+        path: prefix of a key in messages (``options.``).
 
     Raises:
         InputError: as of `config_from_dict`.
@@ -50,11 +50,11 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
 
 
 def check(section: object, *rules: str | None) -> None:
-    """Checks a dataclass that was made by hand, in its `__post_init__`.
+    """Checks a dataclass that was created directly, in its `__post_init__`.
 
     Args:
         section: the dataclass, with type hints that msgspec checks.
-        rules: what is wrong with several of its values together; null where nothing is.
+        rules: what is wrong with several of its values together; None where nothing is.
 
     Raises:
         InputError: there are wrong values; all of them are named at once.
@@ -70,7 +70,7 @@ def check(section: object, *rules: str | None) -> None:
 
 
 def _problem(name: str, value: Any, hint: Any) -> str | None:
-    """What is wrong with a value, for people; null when nothing is."""
+    """What is wrong with a value, for people; None when nothing is."""
     try:
         msgspec.convert(value, hint)
     except ValueError as error:
@@ -85,7 +85,7 @@ def _problem(name: str, value: Any, hint: Any) -> str | None:
 
 
 def _read(section: type[Section], values: Any, path: str, problems: list[str]) -> Section | None:
-    """An instance of the dataclass ``section``; what is wrong goes to ``problems`` and gives null."""
+    """An instance of the dataclass ``section``; what is wrong goes to ``problems`` and gives None."""
     if not isinstance(values, Mapping):
         problems.append(f"{path.rstrip('.') or 'it'} is not an object of keys and values")
         return None

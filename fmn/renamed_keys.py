@@ -1,4 +1,4 @@
-"""Deprecated configuration keys, values and tensor names: an old one is read as the new one for one minor version.
+"""Deprecated configuration keys, values and tensor names, read as the new ones for one minor version.
 
 Runs that an earlier version trained are read silently; what a user names (``--set``, ``--config``) gets a notice.
 """

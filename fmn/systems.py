@@ -1,4 +1,4 @@
-"""The registry of retrieval systems: those that ``fmn train --model`` knows.
+"""The registry of retrieval systems (``fmn train --model``).
 
 A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant ``SYSTEM``; a file of
 several variants has ``SYSTEMS``. No list names them: a new file is found.

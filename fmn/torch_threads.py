@@ -1,4 +1,4 @@
-"""How many threads torch takes on the CPU."""
+"""Number of torch threads on the CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_THREADS = 1024
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """So many threads of torch on the CPU for the time of a ``with`` block; null leaves them as they are."""
+    """So many threads of torch on the CPU for the time of a ``with`` block; None leaves them as they are."""
     import torch
 
     usual = torch.get_num_threads()

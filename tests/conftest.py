@@ -145,3 +145,8 @@ def chromium() -> Callable[..., AbstractContextManager[Browser]]:
             browser.close()
 
     return start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: one that came last would keep a single worker busy while the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -81,6 +81,8 @@ def test_search_latency(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     monkeypatch.syspath_prepend(str(FOLDER))
     found = printed_by("search_latency", ["--rows", "300", "--dim", "8", "--slots", "4", "--queries", "1"], capsys)
     assert found["ratio"] == pytest.approx(found["ranking"]["processor_ms"] / found["product"]["processor_ms"])
+    assert found["product"]["gallery_mb"] == 300 * 8 * 4 / 2**20  # float32
+    assert found["two_classifiers"]["gallery_mb"] == 300 * 4 * 4 / 2**20
 
 
 def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,20 @@ def misused(words: list[str]) -> str | None:
     return None
 
 
+def options_in_spans(text: str) -> Iterator[tuple[str, str]]:
+    """Commands of the running text (`` `fmn eval --trec DIR` ``) with each option, or command, that does not exist."""
+    for span in re.findall(r"(?<!`)`((?:fmn|fmn-data) [^`\n]*)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        words = span.split()
+        command, count = PROGRAMS[words[0]], 1
+        while count < len(words) and words[count] in getattr(command, "commands", {}):
+            command, count = command.commands[words[count]], count + 1
+        name = " ".join(words[:count])
+        if count == 1 and re.fullmatch(r"[a-z]+", words[1]):
+            yield name, f"no such command: {words[1]}"
+        known = {option for part in command.params for option in [*part.opts, *part.secondary_opts]} | {"--help"}
+        yield from ((name, word) for word in words[count:] if word[0] == "-" and word.split("=")[0] not in known)
+
+
 COMMANDS = [(page, words) for page in PAGES for words in commands_in(page.read_text("utf-8"))]
 
 
@@ -56,6 +70,18 @@ def test_commands_of_a_page_exist_with_their_options(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert [wrong for place, words in COMMANDS if place == page and (wrong := misused(words))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
+    assert list(options_in_spans(page.read_text("utf-8"))) == []
+
+
+def test_a_wrong_option_in_the_text_is_found() -> None:
+    assert list(options_in_spans("`fmn eval --trek DIR`, `fmn trian x`, `fmn-data speech import DIR`")) == [
+        ("fmn eval", "--trek"),
+        ("fmn", "no such command: trian"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Several ablations of the same variants, one a stand-in corpus, as one table: mean ± standard deviation over corpora.
+"""Aggregation of ablations over corpora: mean ± standard deviation, one table.
 
     fmn ablate WORKSPACE/manifests/train.jsonl --out WORKSPACE/ablation      for each corpus
     python tools/ablation_figures.py */ablation/ablation.json

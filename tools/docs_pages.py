@@ -1,4 +1,4 @@
-"""MkDocs hook: pages of the site that are not files of docs/: commands, API, and documents of the repository's top.
+"""MkDocs hook: generates pages for commands, the API, and the documents at the top of the repository.
 
 `mkdocs.yml` names this file under ``hooks``. The command reference is what ``typer … utils docs`` prints; an API page
 is a list of modules, whose docstrings mkdocstrings puts in their place, without importing them. Nothing is written to

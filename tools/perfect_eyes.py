@@ -1,4 +1,4 @@
-"""How much one frame tells, and how much the motion: a learner with perfect eyes, so that no pixel stands in its way.
+"""Oracle baseline of the synthetic corpus: how much a single frame and the motion reveal, without pictures.
 
     python tools/perfect_eyes.py standard
 

@@ -1,4 +1,4 @@
-"""Contact sheets of a corpus: what a class looks like, to be looked at critically.
+"""Contact sheets of a corpus: sample frames of every class, for visual inspection.
 
     python tools/sheets.py DIR OUT        one picture a class, one interval a row; all in one
 

@@ -1,4 +1,4 @@
-"""Several comparisons of the same systems, one a stand-in corpus, as one: tables, a plot, all figures.
+"""Aggregation of comparisons over corpora: tables, a plot, all values.
 
     make figures            draws the corpora of seeds 200-224, compares systems on each, and calls this
     python tools/standin_figures.py OUT [--models A,B,...] figures/*/compare

@@ -1,4 +1,4 @@
-"""What can be had without watching: how well length, mean color and size tell the classes of a corpus apart.
+"""Leak check of a corpus: how well length, mean color and size predict the class.
 
     python tools/trivial.py DIR
 

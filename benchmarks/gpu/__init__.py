@@ -1,1 +1,1 @@
-"""The check of everything that needs a GPU, as one command: ``make gpu``."""
+"""``make gpu``: tests and benchmarks that need a GPU, as one command."""

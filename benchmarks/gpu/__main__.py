@@ -1,4 +1,4 @@
-"""``make gpu``: everything that needs a card, as one command. Runs with the standard library alone.
+"""``make gpu``: runs all GPU tests and benchmarks. Needs only the standard library.
 
     python -m benchmarks.gpu --device cuda --step all --wheels gpu-wheels --inputs gpu-inputs --results gpu-results
 

@@ -1,4 +1,4 @@
-"""A virtual environment over the installed torch: adds the wheels of what is missing, and says what machine this is.
+"""Virtual environment for ``make gpu`` on top of the installed torch, with missing packages from wheels.
 
     python -m benchmarks.gpu.environment --venv DIR --wheels DIR --device cuda
 

@@ -1,4 +1,4 @@
-"""Prints what machine this is and what is installed, as one line of JSON; fails where the device cannot be used."""
+"""Environment facts as one line of JSON: machine, GPU, package versions; fails if the device cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the inputs of ``make gpu`` beforehand, from stand-in footage; they travel with the tree.
+"""Inputs of ``make gpu``: synthetic data sets and features, made in advance, copied with the tree.
 
     python -m benchmarks.gpu.inputs gpu-inputs
 
@@ -43,7 +43,8 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="gpu-inputs-") as temporary:
         corpus, large = Path(temporary) / "standin", Path(temporary) / "large"
-        _data("standin", corpus, "--per-class", options.per_class, "--seed", SEED, "--jobs", jobs)
+        per_class = max(options.per_class, options.small_per_class)
+        _data("standin", corpus, "--per-class", per_class, "--seed", SEED, "--jobs", jobs)
         _build(corpus, folder / "small", options.small_classes, options.small_per_class, jobs)
         _build(corpus, large, options.classes, options.per_class, jobs)
         pack(large, folder / "large", jobs)

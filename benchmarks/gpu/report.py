@@ -1,4 +1,4 @@
-"""docs/benchmarks-gpu.md from the results of ``make gpu``: whatever is there of them, with what was not run named.
+"""Report generator: docs/benchmarks-gpu.md from the results of ``make gpu``, including steps that were not run.
 
 python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md
 """
@@ -17,20 +17,21 @@ Record = Mapping[str, Any]
 
 HOW = """# Benchmarks on a GPU
 
-Everything that needs a card runs with one command, `make gpu`, on a machine with CUDA, Python 3.11 to 3.13 and torch
+Everything that needs a GPU runs with one command, `make gpu`, on a machine with CUDA, Python 3.11 to 3.13 and torch
 2.11 or newer, without a network:
 
-    make gpu-wheels gpu-inputs      # beforehand, where there is a network: 59 MiB with the project
-    make gpu                        # there: everything, in parts of at most nine minutes each
+    make gpu-wheels gpu-inputs      # first, on a machine with a network: 59 MiB with the project
+    make gpu                        # on the GPU machine: everything, in parts of at most nine minutes each
     make gpu STEP=1                 # one part: 1 tests, 2 commands and baselines, 3 benchmarks, 4 the paper's schedule
-    make gpu DEVICE=cpu             # a rehearsal without a card, at tiny sizes
+    make gpu DEVICE=cpu             # a rehearsal without a GPU, at tiny sizes
 
-`PYTHON=…` (default: python3) has to be the one whose torch is to be used. It is not changed: what it lacks goes into an
-environment of its own, .cache/gpu-venv, from the wheels. Where there is no make: `python3 -m benchmarks.gpu --step 1`.
-Each step has a time limit and writes gpu-results/NAME.json and NAME.log at once; this page is written from them
-(`python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md` does it again).
+`PYTHON=…` (default: python3) selects the interpreter whose torch is used. Its environment is not changed: missing
+packages are installed from the wheels into a separate environment, .cache/gpu-venv. Without make:
+`python3 -m benchmarks.gpu --step 1`. Each step has a time limit and writes gpu-results/NAME.json and NAME.log at once;
+this page is generated from them
+(`python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md` regenerates it).
 """
-NOTHING = "\n**Nothing has been measured on a GPU yet**, for want of one.\n"
+NOTHING = "\n**Nothing has been measured on a GPU yet**, for lack of one.\n"
 
 
 def write_report(results: Path, path: Path) -> None:

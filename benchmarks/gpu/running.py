@@ -1,4 +1,4 @@
-"""Runs a step under its time limit and writes what came of it at once: RESULTS/NAME.log, RESULTS/NAME.json.
+"""Step runner: runs one step under its time limit and writes RESULTS/NAME.log and RESULTS/NAME.json.
 
 Every line of a step's output that is a JSON object is a figure. So a step that was killed keeps those it had printed.
 """

@@ -1,4 +1,4 @@
-"""Fills a folder with wheels for ``make gpu`` on a machine without a network.
+"""Wheel download: fills a folder with wheels for ``make gpu`` on a machine without a network.
 
     python -m benchmarks.gpu.wheels gpu-wheels [--python 3.12] [--all]
 

@@ -1,1 +1,1 @@
-"""Building a data set from footage to manifests, and verifying one."""
+"""Build of a data set from footage to manifests, verification, garbage collection."""

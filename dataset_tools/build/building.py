@@ -1,4 +1,4 @@
-"""Builds the data set: intervals of the classes → clips → sentences → speech → manifests."""
+"""The build pipeline: intervals → clips → sentences → speech → manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cache/inputs.json: which footage and which class file a workspace is built from: no build mixes them up.
+"""Remembered build inputs, cache/inputs.json: the footage and class file of a workspace.
 
 The record says where they lie: relative to the workspace where they lie in it, so that a copy uses its own. What they
 were is in build.json, which has no path; without the record, a build that is not told its footage is refused.
@@ -31,7 +31,7 @@ _NAMES: dict[Kind, str] = {
 
 
 class Footage(msgspec.Struct, frozen=True):
-    """Where footage is: ``path`` is the annotation file of footage of one's own, else the folder of the corpus.
+    """Where footage is: ``path`` is the annotation file of the user's own footage, else the folder of the corpus.
 
     Attributes:
         read_with: how the annotation file is read.

@@ -1,4 +1,4 @@
-"""Which videos of MPII Cooking 2 a build needs: those of the intervals that it would choose."""
+"""Required videos of MPII Cooking 2: those with intervals that a build would select."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a corpus is once its videos were opened: which can be read, and how many frames they have."""
+"""Source video check: which videos of a corpus can be read, and how many frames they have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planning of clips with what opening their videos tells: a plan opens videos, and what turns out changes the plan."""
+"""Clip planning that opens the source videos, and plans again when they differ from the annotations."""
 
 from __future__ import annotations
 

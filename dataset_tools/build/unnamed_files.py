@@ -104,7 +104,7 @@ def unnamed_files(workspace: Workspace, kinds: Sequence[str] = ()) -> list[Unnam
 def remove_unnamed(
     workspace: Workspace, kinds: Sequence[str] = (), *, progress: Progress = silent
 ) -> list[UnnamedFile]:
-    """Removes `unnamed_files`, looked for anew under the lock of the workspace. Killed half way, the next call goes on.
+    """Removes `unnamed_files`, listed again under the lock of the workspace; if killed, the next call resumes.
 
     Returns:
         What was removed.
@@ -139,7 +139,7 @@ def _remove_empty(folder: Path, cache: Path) -> None:
 
 
 def _named(workspace: Workspace) -> _Named:
-    """What the rows of every JSONL file name: of the data set, of splits, of recordings, of runs; wherever they lie."""
+    """What the rows of every JSONL file name: of the data set, of splits, of recordings, of runs; wherever they are."""
     named = _Named(set(), set(), set())
     for path in _jsonl_files(workspace):
         is_manifest = path.is_relative_to(workspace.manifests) or path.is_relative_to(workspace.recordings)

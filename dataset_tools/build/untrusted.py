@@ -1,4 +1,4 @@
-"""Whether a data set from elsewhere is safe to use: what lies in its folder, what its rows say, what its files are."""
+"""Safety check of a data set from elsewhere: files in the folder, manifest rows, media contents."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ KNOWN: Mapping[str, int] = {  # a pattern of paths (* also stands for /), and th
     **{f"*{name}": MIB for name in ("README.md", "README", "LICENSE", "NOTICE", "CITATION.cff", "LICENSE.md")},
 }
 NOT_FROM_OTHERS = {
-    "cache": "features and notes in it are taken without a look; the toolkit makes them anew",
+    "cache": "cached features and notes would be used without a check; the toolkit computes them again",
     "annotations/label-studio": "it names a server, and an account there",
 }
 ROWS: tuple[tuple[str, type[Row]], ...] = (

@@ -1,4 +1,4 @@
-"""Checks a data set against its manifests: rows, files, hashes, decoded lengths, and leaks between train and test."""
+"""Verification of a data set: rows, files, hashes, decoded lengths, and train/test leaks."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def check_files(
 
 
 def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[str]) -> tuple[str | None, int]:
-    """Looks for what stands on both sides and should not; memory grows with the items, not with the pairs.
+    """Looks for what is on both sides of the split but should not be; memory grows with the items, not with the pairs.
 
     Args:
         workspace: has train.jsonl and test.jsonl, perhaps.
@@ -172,7 +172,7 @@ def _content(
 
 
 def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str, str, str]]:
-    """What must not stand on both sides: kind, name, and the id of the item that has it."""
+    """What must not be on both sides of the split: kind, name, and the id of the item that has it."""
     clip, utterance = pair.clip, pair.utterance
     yield "clip", clip.id, clip.id
     yield "utterance", utterance.id, utterance.id

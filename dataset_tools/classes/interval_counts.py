@@ -1,4 +1,4 @@
-"""How many annotated intervals each class has, and what falls short."""
+"""Class statistics: annotated intervals per class, and shortfalls."""
 
 from __future__ import annotations
 

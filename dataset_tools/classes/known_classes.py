@@ -1,4 +1,4 @@
-"""Whether a class file has the classes of a data set."""
+"""Class file check: whether a class file contains all classes of a data set."""
 
 from __future__ import annotations
 

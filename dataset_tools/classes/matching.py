@@ -1,4 +1,4 @@
-"""Which class an annotated interval belongs to.
+"""Matching of annotated intervals to classes.
 
 iaMat, attribute × interval, does not tell who plays which part: {take out, knife, plate} may be a knife on a plate, or
 a plate and a knife. The annotation file's tool, ingredients and containers tell it, where they can be read. What the

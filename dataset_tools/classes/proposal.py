@@ -1,4 +1,4 @@
-"""Proposes a class file: the best supported triplets that keep to the paper's cover, by integer programming.
+"""Proposal of a class file: the best supported triplets under coverage constraints, by integer programming.
 
 The cover is that of a class file: its actions, the subjects and the objects of its classes. Every triplet of them that
 is annotated is a candidate c; x_c in {0, 1} chooses it, n_c is what it brings, s_k says that action, subject or object

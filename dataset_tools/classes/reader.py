@@ -1,4 +1,4 @@
-"""Reads a class file, YAML of schema ``fmn.classes/1``; ``annotations/classes.yaml`` is the shipped one.
+"""Class file reader: YAML of schema ``fmn.classes/1``, such as the shipped ``annotations/classes.yaml``.
 
 Users write their own, so the reader takes nothing for granted, and reports every problem at once: the key, what was
 found, what was expected.

@@ -1,4 +1,4 @@
-"""What a class file holds: the (action, subject, object) triplets, and the words for them."""
+"""Class file contents: (action, subject, object) triplets and their words."""
 
 from __future__ import annotations
 

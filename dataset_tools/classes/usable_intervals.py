@@ -1,4 +1,4 @@
-"""Which annotated intervals are usable as clips: valid, long enough, within a video that can be read."""
+"""Usable intervals: valid, long enough, and inside a readable video."""
 
 from __future__ import annotations
 

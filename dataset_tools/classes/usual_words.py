@@ -1,4 +1,4 @@
-"""Inflection: what a class file leaves out about an English word (its verb forms, its plural), and usual prepositions.
+"""Inflection of English words that a class file omits (verb forms, plurals), and default prepositions.
 
 The forms come from lemminflect (https://github.com/bjascob/LemmInflect), a dictionary with rules for unknown words.
 """

@@ -1,4 +1,4 @@
-"""Writes a class file that `dataset_tools.classes.reader` reads back to the same classes."""
+"""Class file writer; `dataset_tools.classes.reader` reads its output back to the same classes."""
 
 from __future__ import annotations
 

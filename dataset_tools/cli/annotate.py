@@ -96,7 +96,7 @@ def annotate_push(
     project: ProjectOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write the tasks to this JSON file, to import by hand.", dir_okay=False),
+        typer.Option("--out", "-o", help="Write the tasks to this JSON file, for manual import.", dir_okay=False),
     ] = None,
     replace_config: Annotated[
         bool,

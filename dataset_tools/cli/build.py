@@ -89,7 +89,7 @@ def build(
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")
     if dry_run and footage.source(place) is None and not drawn_standin(place).is_dir():
-        terminal.say("  the synthetic (stand-in) corpus would be drawn first, then its clips be cut")
+        terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its clips cut")
         terminal.result({"dry_run": True, "clips": None})
         return
     corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run)

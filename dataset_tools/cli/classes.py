@@ -53,7 +53,7 @@ def classes(
 
     if out is not None and out.exists():
         raise InputError(
-            "The class file is there already, and may hold somebody's work",
+            "The class file exists already, and may contain manual edits",
             where=out,
             expected="a new file",
             next_step="give another name with --out, or move the file away",

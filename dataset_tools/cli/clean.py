@@ -62,13 +62,13 @@ def _ask(terminal: Terminal, files: int) -> None:
     """Ends the command unless the user agrees.
 
     Raises:
-        InputError: nobody is there to be asked.
+        InputError: there is no terminal to ask on.
     """
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(
-            f"{_number(files)} would be removed, and nobody can be asked here",
+            f"{_number(files)} would be removed, and there is no terminal to confirm it",
             expected="--yes",
-            next_step="look at what would go with --dry-run, then add --yes",
+            next_step="check with --dry-run, then add --yes",
         )
     typer.confirm("Remove them?", abort=True)
 

@@ -1,4 +1,4 @@
-"""Options that say where the footage is, and how it is opened."""
+"""Footage options: location of the footage, annotation format, and opening it."""
 
 from __future__ import annotations
 

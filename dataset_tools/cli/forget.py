@@ -1,4 +1,4 @@
-"""``fmn-data speech forget``: shows what there is of a voice, asks, removes it, and says what is left to do."""
+"""``fmn-data speech forget``: lists the data of a voice, asks, removes it, and reports what remains to be done."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _SHOWN = 5
 _LINKS = {
     "trained": "its weights were fitted to {0} utterances of the voice: delete the run and train again",
-    "validated": "its training manifest held the voice, which chose the best epoch: delete the run and train again",
-    "named": "its files name utterances of the voice: delete it, or evaluate it again",
-    "unknown": "it does not say what it was trained with: if that was this data set, delete it and train again",
+    "validated": "the voice was in its validation split, which selected the epoch: delete the run and train again",
+    "named": "its files name utterances of the voice: delete it, or evaluate again",
+    "unknown": "its training data are not recorded: if they were this data set, delete it and train again",
 }
 
 
@@ -67,16 +67,16 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
 def _ask(terminal: Terminal, voice: str) -> None:
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(
-            "Nobody can be asked whether all of this is to be removed",
+            "The removal needs a confirmation, and there is no terminal to ask",
             where="the standard input" if not terminal.as_json else "--json",
             expected="a terminal, or --yes",
-            next_step="look at it with --dry-run, then run it with --yes",
+            next_step="check with --dry-run, then run it with --yes",
         )
-    typer.confirm(f"Remove all of this for good? {voice} cannot be brought back", abort=True)
+    typer.confirm(f"Remove all of this for good? {voice} cannot be restored", abort=True)
 
 
 def _show_traces(terminal: Terminal, voice: str, traces: Sequence[Trace]) -> None:
-    terminal.say(f"  {voice}: {'what there is of the voice' if traces else 'nothing is left of the voice'}")
+    terminal.say(f"  {voice}: {'data of the voice' if traces else 'no data of the voice'}")
     for trace in traces:
         size = f"{trace.files} files, {trace.size_bytes / 1e6:.2f} MB" if trace.files else f"{trace.rows} rows"
         terminal.say(f"  {trace.where:<32} {size:<22} {trace.what}")
@@ -90,7 +90,7 @@ def _show_rest(
     for address, clips in tasks.items():
         terminal.warn(f"{address}: tasks of {_listed(clips)} may show it; fmn-data annotate push takes it out of them")
     if left:
-        terminal.warn(f"files of your own that hold the voice or its name, for you to look at: {_listed(left)}")
+        terminal.warn(f"your own files that contain the voice or its name, to check: {_listed(left)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""``fmn-data``: every command parses, calls one library function, prints. Heavy imports stay inside the commands."""
+"""``fmn-data``: the command line; commands parse, call one library function and print. Heavy imports are deferred."""
 
 from __future__ import annotations
 
@@ -110,19 +110,21 @@ def pairs(
     terminal.closing("train", f"{summary.train} pairs {would}written", place.manifests / "train.jsonl")
     terminal.closing("test", f"{summary.test} pairs {would}written", place.manifests / "test.jsonl")
     if summary.neither:
-        terminal.say(f"  {summary.neither} pairs of a training item and a test item belong to neither")
+        terminal.say(f"  {summary.neither} pairs of a training item and a test item are in neither split")
     for what, number in summary.dropped.items():
         terminal.warn(f"{number} {what}: dropped")
     for same in summary.merged[:MERGED_SHOWN]:
-        terminal.warn(f"one content under {len(same)} names, dealt as one: {', '.join(same)}")
+        terminal.warn(f"one content under {len(same)} names, treated as one: {', '.join(same)}")
     if len(summary.merged) > MERGED_SHOWN:
         terminal.warn(f"and {len(summary.merged) - MERGED_SHOWN} more contents under several names: `merged` of --json")
     if summary.one_sided:
         terminal.warn(f"classes with pairs on one side only: {', '.join(summary.one_sided)}")
     if split == "pairs":
-        terminal.warn("this split leaks: every clip and every utterance stands on both sides (the paper's reading)")
+        terminal.warn(
+            "this split leaks: every clip and every utterance is in both training and test (the paper's reading)"
+        )
     for leak in summary.leaks:
-        terminal.warn(f"leak: {leak} stands on both sides")
+        terminal.warn(f"leak: {leak} is in both training and test")
     terminal.result(summary.as_dict())
     if not dry_run:
         terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")

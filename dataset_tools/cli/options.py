@@ -1,17 +1,16 @@
-"""Options that several ``fmn-data`` commands share, single ones and groups, and what they stand for."""
+"""Options shared by several ``fmn-data`` commands, and their interpretation."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.core.command import DEFAULT_JOBS, JobsOption
+from dataset_tools.core.command import DEFAULT_JOBS, AddressOption, EngineOption, JobsOption, engine_running
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,27 +56,16 @@ class ExecutionOptions:
     """Where a build runs."""
 
     jobs: JobsOption = DEFAULT_JOBS
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option("--engine", help="Run on this machine, or on a Ray cluster.")
-    ] = "local"
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="Head of the Ray cluster, HOST:PORT (default: start Ray on this machine)."),
-    ] = None
+    engine: EngineOption = "local"
+    address: AddressOption = None
 
     def place(self, place: Workspace) -> Workspace:
         """The workspace as every machine of the cluster names it."""
         return Workspace(place.root.resolve()) if self.engine == "ray" else place
 
     def running(self) -> AbstractContextManager[None]:
-        """What a build runs within: nothing special here, or a Ray cluster."""
-        if self.engine == "ray":
-            from dataset_tools.core.ray_engine import on_ray
-
-            return on_ray(self.address, self.jobs)
-        if self.address is not None:
-            raise InputError("--address goes with --engine ray", where=self.address, next_step="add --engine ray")
-        return nullcontext()
+        """What a build runs within."""
+        return engine_running(self.engine, self.address, self.jobs)
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,7 @@ class SynthesisOptions:
 
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
-    """The sentence files that lie beside the footage, if there are any."""
+    """The sentence files beside the footage, if there are any."""
     from dataset_tools.corpora.mpii.tacos import sentence_files
 
     return () if corpus.sentences is None else sentence_files(corpus.sentences)
@@ -127,4 +115,4 @@ def class_file_of(path: Path | None, place: Workspace, count: int | None = None)
 def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:
     """Says, where it is so, that the footage is made up."""
     if is_synthetic:
-        terminal.warn("synthetic (stand-in) corpus: made-up footage; results on it say nothing about real kitchens")
+        terminal.warn("synthetic (stand-in) corpus: results on it say nothing about real kitchens")

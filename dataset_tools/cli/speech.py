@@ -158,7 +158,7 @@ def _show_check(terminal: Terminal, found: TranscriptSummary, place: Workspace) 
         terminal.say(f"  {number} not checked: {reason}")
     for name, error in found.failures.items():
         terminal.warn(f"{name}: {error.found}")
-    said = f"{len(found.rows)} utterances, {len(doubtful)} perhaps of another sentence"
+    said = f"{len(found.rows)} utterances, {len(doubtful)} may say another sentence"
     terminal.closing("check", said, place.manifests / "transcripts.jsonl")
 
 
@@ -190,7 +190,7 @@ def speech_record(
     before = len(booth.recorded())
 
     def announce(address: str) -> None:
-        terminal.say(f"  the booth is open: {address}\n  whoever has this address can record; Ctrl+C closes it")
+        terminal.say(f"  the booth is open: {address}\n  anyone with this address can record; Ctrl+C stops the server")
 
     serve_booth(booth, where.address(), announce=announce)
     done = len(booth.recorded())

@@ -1,7 +1,7 @@
-"""Who has the places of a class after people decided: what they keep, what they move, what fills up.
+"""Application of review decisions to clip selection: kept, moved and rejected clips, and their replacements.
 
 What was chosen without decisions stays where it is, so that a decision on one clip does not take another one, on which
-somebody may have worked, out of the data set. Clips that people keep go before clips that nobody looked at.
+somebody may have worked, out of the data set. Clips that people keep go before clips without a decision.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def apply_decisions(
 
     A rejected clip leaves, and so does one of a class outside the set; one of another class moves there. Clips that
     people kept take part even where the choice would pass over them now. Where a class has too many, those leave that
-    nobody decided on, the last chosen first. Free places are filled from ``samplers``.
+    without a decision, the last chosen first. Free places are filled from ``samplers``.
 
     Args:
         chosen: the clips of every class as chosen without decisions, the first chosen first.

@@ -1,4 +1,4 @@
-"""What a plan of clips consists of: clips to cut, and intervals that cannot become one."""
+"""Clip plan: the clips to cut, and the intervals that cannot be cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clip's own sound (``--keep-audio``): what is heard in the video while the clip's pictures are seen, as a wav."""
+"""Audio of clips (``--keep-audio``): the sound of the source video during a clip, as a wav."""
 
 from __future__ import annotations
 

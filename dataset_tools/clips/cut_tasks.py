@@ -1,4 +1,4 @@
-"""What to cut from a source video, divided into tasks for the worker processes."""
+"""Cutting tasks: the clips of a source video, divided among worker processes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def divide_spans(source: Source, spans: Sequence[Span], short_side: int, large: 
     """Divides the spans of a source into tasks.
 
     Spans stay together as long as decoding on is shorter than seeking, except that a task of ``large`` or more frames
-    ends where starting anew costs little. Where frames must be counted from the start, there is nothing to divide.
+    ends where starting again costs little. Where frames must be counted from the start, there is nothing to divide.
     """
     index = source.index
     group: tuple[Span, ...] = ()

@@ -1,4 +1,4 @@
-"""Cuts the planned clips: only what is needed is decoded, neighbors in one go, all cores at work."""
+"""Cutting: decodes only the needed parts of a source video and encodes its clips in parallel."""
 
 from __future__ import annotations
 

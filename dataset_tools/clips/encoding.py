@@ -1,4 +1,4 @@
-"""Encodes clips: H.264 in mp4, constant frame rate, from time 0, the same bytes on every machine.
+"""Clip encoding: H.264 in mp4, constant frame rate, from time 0, reproducible to the byte.
 
 The encoder is the ffmpeg that imageio-ffmpeg brings, driven by ffmpeg-python. libx264's output differs by the number of
 threads and by processor features, so it gets one thread and ``cpu-independent``; its version is part of a clip's key.

@@ -1,4 +1,4 @@
-"""Which interval of a class comes next: of the person and the dish chosen least often, none over another."""
+"""Interval selection: the next interval of a class, balanced over persons and dishes, without overlaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which intervals become clips: spread over persons and dishes, the same each time, every refusal with its reason."""
+"""Clip planning: which intervals become clips, balanced and deterministic, with a reason for each refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions on clips of videos that were renamed since: the same frames of the same content, under another id."""
+"""Renamed videos: decisions on clips with the same frames of the same content under another id."""
 
 from __future__ import annotations
 

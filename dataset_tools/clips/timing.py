@@ -1,4 +1,4 @@
-"""At which constant rate a clip plays, and which source frame each of its frames shows (variable frame rate)."""
+"""Clip timing: constant output rate, and the source frame of each output frame (variable frame rate)."""
 
 from __future__ import annotations
 

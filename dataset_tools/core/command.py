@@ -19,6 +19,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from importlib.metadata import version
@@ -29,6 +30,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dataset_tools.core.console import command_context, tolerate_any_terminal
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.workspace import Workspace
 
@@ -55,9 +57,31 @@ JobsOption = Annotated[
     int,
     typer.Option("--jobs", "-j", min=1, max=1024, help="Number of parallel workers; the result does not depend on it."),
 ]
+EngineOption = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Run on this machine, or on a Ray cluster.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Head of the Ray cluster, HOST:PORT (default: start Ray on this machine)."),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done; write nothing.", rich_help_panel=COMMON)
 ]
+
+
+def engine_running(engine: str, address: str | None, jobs: int) -> AbstractContextManager[None]:
+    """What work runs within: nothing special for the engine ``local``, a Ray cluster for ``ray``.
+
+    Raises:
+        InputError: an address without the engine ``ray``.
+    """
+    if engine == "ray":
+        from dataset_tools.core.ray_engine import on_ray
+
+        return on_ray(address, jobs)
+    if address is not None:
+        raise InputError("--address goes with --engine ray", where=address, next_step="add --engine ray")
+    return nullcontext()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a command shows and how it ends: progress bars, closing lines, one JSON object, messages, exit codes.
+"""Console output and exit codes: progress bars, closing lines, JSON, error messages.
 
 Exit codes: 0 done; 1 done, but some samples failed; 2 input or usage is wrong, nothing was written; 3 stopped from
 outside, or by an unexpected error: run it again to resume. Only the command modules import this one.

@@ -1,7 +1,7 @@
-"""Downloads of large files: resumed where they broke, never stitched from two versions, named only when they are right.
+"""Resumable downloads of large files, verified before they get their final name.
 
 What came so far lies beside the target as ``.<name>.part``, with a note on the server's version of it; the next attempt
-asks for the rest of just that version (RFC 9110: Range with If-Range), and starts anew if the server has another. Not
+asks for the rest of just that version (RFC 9110: Range with If-Range), and starts again if the server has another. Not
 pooch: it starts a broken download from the beginning, which is hopeless for archives of many gigabytes.
 """
 
@@ -57,7 +57,7 @@ def fetch(
         url: where from.
         path: where to; its folder is there.
         check: gets the whole file under a temporary name, and says what is wrong with it, or None.
-        command: what the user runs to go on.
+        command: the command with which the user resumes.
         attempts: how often in a row it is tried with nothing coming before it gives up; 1: it is tried just once.
         timeout_s: longest silence of the server.
         progress: is told the bytes.
@@ -86,7 +86,9 @@ def fetch(
     if problem := check(part):
         _forget(path)
         raise InputError(
-            problem, where=url, next_step=f"run {command} again; if it stays, get the file by hand and put it at {path}"
+            problem,
+            where=url,
+            next_step=f"run {command} again; if it fails again, download the file yourself and put it at {path}",
         )
     part.replace(path)
     _forget(path)
@@ -145,7 +147,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
         raise InputError(
             f"The server refuses the file: {error.code} {error.reason}",
             where=url,
-            next_step=f"fetch it by hand from its project and put it at {path}",
+            next_step=f"download it yourself from its project and put it at {path}",
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, broken answers
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

@@ -1,11 +1,11 @@
-"""The exceptions of the toolkit, one root, and the exit code that each ends a command with.
+"""The exceptions of the toolkit: one root class, with the exit code of each.
 
 ToolkitError                 2
 ├── InputError               2   an input or a way of use is wrong; nothing was written
 │   └── ManifestError        2   a manifest row is wrong: file, line and field are named
 ├── SampleError              1   one sample failed; the others went on (``fmn-data retry``)
 │   └── WorkerDiedError      1   it takes its worker process with it; not tried again unless asked for
-└── StoppedError             3   stopped from outside: interrupt, server, disk, device; run again to go on
+└── StoppedError             3   stopped from outside: interrupt, server, disk, device; run again to resume
 
 Every message says what was found, where, what was expected, and what to do next.
 """
@@ -93,7 +93,7 @@ class WorkerDiedError(SampleError):
 
 
 class StoppedError(ToolkitError):
-    """Stopped from outside (interrupt, server, disk, device); running the command again goes on."""
+    """Stopped from outside (interrupt, server, disk, device); running the command again resumes."""
 
     exit_code = 3
 

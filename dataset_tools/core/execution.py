@@ -1,4 +1,4 @@
-"""Runs one function over many items in worker processes, so that one bad item never stops the others.
+"""Worker pool: runs one function over many items in processes; a failing item does not stop the others.
 
 Workers are started by a fork server (spawned where there is none): progress bars run threads, and a process with
 threads must not be forked. Work always happens in a worker, with ``jobs=1`` too: a decoder that crashes on a damaged
@@ -127,7 +127,7 @@ def _broke(future: Future[Any]) -> bool:
 
 
 def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
-    """Calls the function in a process of its own; the future tells how that one ended, if it did."""
+    """Calls the function in a separate process; the future tells how that one ended, if it did."""
     others = set(multiprocessing.active_children())
     workers = _Workers(1)
     try:

@@ -1,4 +1,4 @@
-"""Files that appear under their final name only when complete, and the hash that names their content."""
+"""Atomic file writes, and SHA-256 of contents."""
 
 from __future__ import annotations
 

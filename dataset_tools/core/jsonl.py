@@ -1,4 +1,4 @@
-"""JSONL files of checked rows: UTF-8, one object a line, sorted by id, the row's kind in its field ``schema``.
+"""JSONL files of validated rows: UTF-8, one object per line, sorted by id, with a ``schema`` field.
 
 Manifests, the ledger and every other JSONL file of a workspace are read and written here. Unknown majors are refused;
 unknown fields of a known major are ignored, so that a newer minor can be read.

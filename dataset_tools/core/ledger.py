@@ -1,4 +1,4 @@
-"""The ledger: what became of every sample (ok, failed, skipped), so that a rerun redoes only what is missing.
+"""The ledger: status of every sample (ok, failed, skipped), so that a rerun redoes only what is missing.
 
 ``ledger.jsonl`` is a whole, sorted file of rows. While a command runs, each row goes at once to a journal, so that a
 killed command forgets nothing; when the ledger is opened or closed, the journal is merged. One command at a time
@@ -35,9 +35,9 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
         id: kind and id of the sample: ``clip/s13-d21_000194-000243``, ``utterance/…``.
         status: ``ok``; ``failed``: it should be there and is not; ``skipped``: it was left out for a reason.
         stage: what was done when this was decided: ``plan``, ``cut``, ``speak``, …
-        reason: why it failed or was skipped (the parts of the error), else null.
+        reason: why it failed or was skipped (the parts of the error), else None.
         key: hash of the inputs and options that it was made from.
-        path, sha256, size_bytes: of the file that was made, else null; the path is relative to the workspace.
+        path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace.
         values: what the manifest row needs again, so that a rerun writes the same row without opening the file.
     """
 

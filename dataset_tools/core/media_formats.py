@@ -1,4 +1,4 @@
-"""Video formats that are opened: those that hold their footage themselves.
+"""Allowed video containers: only formats that contain their footage themselves.
 
 Playlists and lists (``concat``, ``hls``, ``dash``) name other files: the hash of a list is not that of the footage, and
 a list could name any file of the machine, or of the network.

@@ -1,4 +1,4 @@
-"""Types of the texts in rows that become part of a path: names of files, relative paths, content hashes.
+"""Validated types for texts that become part of a path: file names, relative paths, content hashes.
 
 Rows may come from somebody else. Whatever a path is formed of is checked where a row is read: no name leads out of its
 folder, and no relative path out of the workspace. Letters of every script are allowed.

@@ -1,4 +1,4 @@
-"""How a long-running library function says how far it is, without knowing who listens."""
+"""Progress callbacks of long-running library functions."""
 
 from __future__ import annotations
 

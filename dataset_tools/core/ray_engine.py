@@ -1,4 +1,4 @@
-"""Ray: runs one function over many items on a cluster, as `dataset_tools.core.execution.run_each` does on one machine.
+"""Ray engine: `dataset_tools.core.execution.run_each` on a cluster.
 
 Every node has the toolkit, of the same version, and sees the workspace and the footage under the same paths. A task
 whose node dies is given to another; one whose worker dies is tried once more, alone. Ray itself retries nothing: it
@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError
 from dataset_tools.core.execution import Outcome, outcome_of, running_elsewhere, worker_died
+from dataset_tools.core.extras import install_command
 
 RETRIES = 3
 """How often a task is tried again whose node died."""
@@ -50,7 +51,7 @@ def on_ray(address: str | None, jobs: int) -> Iterator[None]:
             "Ray is not installed",
             where="--engine ray",
             expected="the package ray",
-            next_step="pip install 'fmn-toolkit[ray]', on every node; or leave out --engine ray",
+            next_step=f"{install_command('ray')}, on every node; or leave out --engine ray",
         ) from error
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     here = {"num_cpus": jobs, "include_dashboard": False}

@@ -1,4 +1,4 @@
-"""Seeds: random generators that depend on a seed and on stable names, never on the order or the worker."""
+"""Seeds: random generators derived from a seed and stable names, independent of order and worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inputs that ship with the toolkit: the folder annotations/ of a checkout, packed into the wheel as it is."""
+"""Shipped inputs: the folder annotations/ of a checkout, also packed into the wheel."""
 
 from __future__ import annotations
 

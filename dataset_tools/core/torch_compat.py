@@ -1,4 +1,4 @@
-"""Compatibility with torch: torchaudio and pytorchvideo beside a CPU build of it.
+"""Compatibility of torchaudio and pytorchvideo with a CPU build of torch.
 
 Their newest wheels are linked against CUDA, or against a torchvision that is: with a CPU torch the import fails,
 although what is used here is plain Python. The repairs below are applied only when the plain import failed, so
@@ -127,5 +127,5 @@ def _unusable(library: str, error: Exception) -> InputError:
         f"{library} cannot be imported: {error}",
         where=sys.executable,
         expected=f"a {library} that fits the installed torch",
-        next_step="install the package again into this environment: pip install --force-reinstall fmn-toolkit",
+        next_step=f"install a matching pair: pip install --force-reinstall torch {library}",
     )

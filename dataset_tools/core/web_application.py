@@ -1,4 +1,4 @@
-"""Web application behind a secret: what every page of this machine has in common. `web_server` serves it."""
+"""Web application guarded by a secret in its URL, shared by all local pages; `web_server` serves it."""
 
 from __future__ import annotations
 

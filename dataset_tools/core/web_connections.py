@@ -1,4 +1,4 @@
-"""Web connections: limits of time and number, by which strangers cannot keep the guests of a server out.
+"""Connection limits of the web server, against clients that block others.
 
 A connection waits for its first request with the secret for `WAIT_S` only, and of those that wait there are few: where
 one more comes, the oldest goes. So whoever knows the secret gets in, however many others hold connections open.

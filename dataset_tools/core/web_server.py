@@ -1,4 +1,4 @@
-"""Web server for pages of this machine: its address, TLS, and the secret that its URL has."""
+"""Local web server: address, TLS, and the secret of its URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder that a data set lives in, and the names of the places in it."""
+"""The workspace: the folder of a data set, and the paths in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace (default: the current folder). Every generated file lies below ``root``."""
+    """A workspace (default: the current folder). Every generated file is below ``root``."""
 
     root: Path
 

@@ -1,4 +1,4 @@
-"""The lock of a workspace: one command at a time may write there."""
+"""Workspace lock: only one command at a time may write."""
 
 from __future__ import annotations
 

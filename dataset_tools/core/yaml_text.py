@@ -1,4 +1,4 @@
-"""YAML of which every scalar is text, so that ``preposition: on`` is the word and not YAML's ``true``.
+"""YAML reader that keeps every scalar as text, so that ``preposition: on`` is not read as ``true``.
 
 Not strictyaml or ruamel.yaml, but PyYAML's own loader with the checks that it lacks: no key twice, no alias, no depth.
 """

@@ -1,1 +1,1 @@
-"""Annotators' decisions: their journal, which one counts, and how far annotators agree."""
+"""Annotators' decisions: journal, majority rule, agreement."""

@@ -1,4 +1,4 @@
-"""How far annotators agree, field by field: Cohen's kappa for two, Krippendorff's alpha for more, and Gwet's AC1.
+"""Inter-annotator agreement per field: Cohen's kappa for two, Krippendorff's alpha for more, and Gwet's AC1.
 
 Kappa and alpha fall to 0 and below when nearly all decisions are the same, however few differ; AC1 does not.
 

@@ -1,4 +1,4 @@
-"""annotations/reviews.jsonl: every decision that people made, appended and never rewritten (but see `drop_reviews`).
+"""Review journal, annotations/reviews.jsonl: all decisions, append-only (except for `drop_reviews`).
 
 A pull appends the rows of the annotations that are new or have changed. Nothing is ever taken out: an annotation that
 is deleted in Label Studio gets one more row, with ``deleted``. Rows are appended in the order of their times; since an
@@ -37,7 +37,7 @@ class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
     """Where in Label Studio a decision was made.
 
     Attributes:
-        server: address of the server, or null when the row comes from an export file.
+        server: address of the server, or None when the row comes from an export file.
         project, task, annotation: their ids on that server.
         created: time the annotation was made, UTC. With ``annotation`` it names it across servers.
         look: counts the times that the clip was put before people, from 1.
@@ -57,9 +57,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         class_id: id of the class ("class" in the file). sentence: the description.
         first_frame: source frame of the first frame of the video. frames: how many the video had.
-        interval: first and last source frame of the clip in that video; null: the clip was the whole video.
-        source_sha256: of the source video, or null where it was not known: with it the decision still refers to the
-            clip when that is cut anew, at another size or by another encoder, from the same video.
+        interval: first and last source frame of the clip in that video; None: the clip was the whole video.
+        source_sha256: of the source video, or None where it was not known: with it the decision still refers to the
+            clip when that is cut again, at another size or by another encoder, from the same video.
     """
 
     class_id: Text = msgspec.field(name="class")
@@ -76,20 +76,20 @@ class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):
     Attributes:
         id: of the clip or utterance. item: which of the two.
         content_sha256: of the clip or utterance file as it was when the task was made.
-        verdict: ``accept``, ``trim`` (clips only), ``reject``; ``skip`` when the task was skipped; null when nothing
+        verdict: ``accept``, ``trim`` (clips only), ``reject``; ``skip`` when the task was skipped; None when nothing
             was said (an utterance), or when the row is not usable (see ``problem``).
         reasons: why a clip was rejected.
-        trim: ``[start_frame, end_frame]`` to keep, in source frames, 1-based, both included; else null.
+        trim: ``[start_frame, end_frame]`` to keep, in source frames, 1-based, both included; else None.
         corrected_class: class id when another class than the one shown was chosen: it need not be one of the class
-            file; ``other`` when the right word was not offered. Else null.
-        sentence: the description, when it was changed; else null.
-        rating: of the utterance, 1 to 5, or null. note: free text, or null.
+            file; ``other`` when the right word was not offered. Else None.
+        sentence: the description, when it was changed; else None.
+        rating: of the utterance, 1 to 5, or None. note: free text, or None.
         annotator: who decided: the e-mail address of the account, else ``user N``.
         time: when it was decided or last changed (or, with ``deleted``, noticed to be gone), UTC, ISO 8601.
         deleted: the annotation is gone from Label Studio; the row repeats what it said.
-        problem: why the decision cannot be used (a trim without a range, …), or null.
-        changed: how what was said was changed to be used (a range that was cut to the clip), or null.
-        lead_time_s: seconds that the annotator took, or null.
+        problem: why the decision cannot be used (a trim without a range, …), or None.
+        changed: how what was said was changed to be used (a range that was cut to the clip), or None.
+        lead_time_s: seconds that the annotator took, or None.
     """
 
     id: FileName

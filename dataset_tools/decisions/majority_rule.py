@@ -1,4 +1,4 @@
-"""Which of several decisions counts, and whether it still refers to what the data set holds.
+"""Majority rule: which of several decisions counts, and whether it still applies to the data set.
 
 The rule, for each clip (and each utterance):
 

@@ -1,4 +1,4 @@
-"""annotations/label-studio/unread.json: how many decisions a server has that the last pull could not bring."""
+"""Pending decisions, annotations/label-studio/unread.json: how many the last pull could not read."""
 
 from __future__ import annotations
 

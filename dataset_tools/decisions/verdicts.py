@@ -1,4 +1,4 @@
-"""What people's decisions say of the rows of a data set: which are reviewed, and which sentence was agreed on."""
+"""Verdicts on the rows of a data set: review status and agreed sentence of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def standing(
         clips: by id.
         shown: the utterance that is shown with each clip, by clip id.
         sources: SHA-256 of the source video of each clip, by clip id, where it is known: a decision on the same frames
-            refers to a clip that was encoded anew before the decision came back.
+            refers to a clip that was encoded again before the decision came back.
 
     Returns:
         The decisions by clip id.

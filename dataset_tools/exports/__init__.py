@@ -1,1 +1,1 @@
-"""Exports of a data set: its rows and media, what may be passed on, the data set card, how to build it again."""
+"""Exports of a data set: rows and media, redistribution rights, data set card, rebuild recipe."""

@@ -1,4 +1,4 @@
-"""What there is to say of a data set to whoever takes it: counted from its manifests, reviews, consents and ledger."""
+"""Data set facts for the card, counted from manifests, reviews, consents and ledger."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class DatasetFacts:
     """What there is to say of a data set. No names of speakers and annotators.
 
     Attributes:
-        built: content of build.json, or empty. split: how the pairs were dealt, where it is known.
+        built: content of build.json, or empty. split: how the pairs were split, where it is known.
         counts: rows by table and split. with_media: whether clips and utterances go along.
         recording_licences: imported recordings by the license that was stated at the import.
         judged: by people.

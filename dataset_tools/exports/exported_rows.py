@@ -1,4 +1,4 @@
-"""What an export holds: the rows of clips, utterances and pairs with their split, read one at a time."""
+"""Exported rows: clips, utterances and pairs with their split, as streams."""
 
 from __future__ import annotations
 

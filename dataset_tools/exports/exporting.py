@@ -1,4 +1,4 @@
-"""Exports a data set: checks what may be passed on, then has a format write it, so that it resumes when killed."""
+"""Export of a data set: checks redistribution rights, then runs the writer of a format; resumes when killed."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _check_folder(workspace: Workspace, folder: Path) -> None:
     own += [workspace.recordings, workspace.cache, workspace.runs]
     if any(folder.resolve().is_relative_to(one.resolve()) for one in own):
         raise InputError(
-            "The folder is one of the workspace's own, or lies in one",
+            "The folder belongs to the workspace, or is inside one that does",
             where=folder,
             expected="a new folder, of the workspace or elsewhere",
             next_step="name another folder",

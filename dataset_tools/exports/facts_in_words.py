@@ -1,4 +1,4 @@
-"""Facts of a data set as sentences: how it was made, who judged it, who speaks, its licenses, limits, withdrawals."""
+"""Data set facts as sentences: origin, annotators, speakers, licences, limitations, withdrawals."""
 
 from __future__ import annotations
 

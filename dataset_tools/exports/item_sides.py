@@ -1,4 +1,4 @@
-"""On which sides of the split each clip and utterance is, by id: in a temporary SQLite database, not in memory.
+"""Split membership of each clip and utterance by id, in a temporary SQLite database.
 
 A million clips and a million utterances take no more memory than a hundred of them: pages beyond the cache go to a file
 that SQLite removes with the connection (in ``SQLITE_TMPDIR``, ``TMPDIR`` or /var/tmp).

@@ -1,4 +1,4 @@
-"""The folder of an export: written file by file, each whole, so that a killed export resumes; SHA256SUMS at the end."""
+"""Export folder: files are written atomically, a killed export resumes; SHA256SUMS is written last."""
 
 from __future__ import annotations
 

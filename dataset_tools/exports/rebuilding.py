@@ -1,4 +1,4 @@
-"""Builds the data set of an export without media again, from the footage, and compares it with what was exported."""
+"""Rebuild from an export without media: builds the data set from the footage and compares it with the export."""
 
 from __future__ import annotations
 

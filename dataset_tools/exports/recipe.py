@@ -1,4 +1,4 @@
-"""The rebuild recipe of an export without media: ``rebuild/`` with all that ``fmn-data build --from-export`` needs.
+"""Rebuild recipe of an export without media: ``rebuild/``, read by ``fmn-data build --from-export``.
 
 It holds ``recipe.json``, the manifests of clips and utterances, build.json, the class file, the decisions of annotators
 (under pseudonyms, without their notes), and recordings whose speakers agreed: those cannot be made again. Of a speaker
@@ -45,7 +45,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
         sources: SHA-256 of the source videos, by name; of those that the workspace still knew.
         class_file: its name in ``rebuild/``.
         annotations_sha256: of the annotation file of the footage.
-        split: how the pairs were dealt.
+        split: how the pairs were split.
         missing: how many recorded utterances do not go along, as they may not be passed on.
     """
 
@@ -68,7 +68,7 @@ def make_recipe(rows: ExportedRows) -> Recipe:
     split = read_split(workspace)
     if split is None:
         raise InputError(
-            "It is not known how the pairs were dealt",
+            "It is not known how the pairs were split",
             where=split_path(workspace),
             expected="the record that fmn-data pairs writes",
             next_step="run fmn-data pairs again",

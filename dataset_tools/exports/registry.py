@@ -1,4 +1,4 @@
-"""The registry of export formats: those of the toolkit, and those that other packages declare.
+"""The registry of export formats: built-in ones and those of other packages.
 
 A new format is a function with the signature of `Writer` in an installed package, as an entry point of it::
 

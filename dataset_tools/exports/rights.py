@@ -1,6 +1,6 @@
-"""What of a data set may be passed on: footage by its licence, recorded voices by the consent of their speakers.
+"""Redistribution rights: footage by its licence, recorded voices by the consent of their speakers.
 
-Nothing here is a legal opinion: it is what build.json and recordings/consents.jsonl say. Footage of one's own has no
+Nothing here is a legal opinion: it is what build.json and recordings/consents.jsonl say. The user's own footage has no
 licence that the toolkit knows of; MPII Cooking 2 forbids it; a voice that withdrew is never passed on. Of footage, only
 the media are withheld; of a voice the rows, too, which have its name, what it says, and what is known of the speaker.
 """

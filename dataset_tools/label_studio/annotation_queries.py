@@ -1,4 +1,4 @@
-"""Asking a Label Studio project what people did there, no more than is needed."""
+"""Queries for annotations of a Label Studio project: only what changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Changes:
     Attributes:
         tasks: by id, those with annotations that were changed since the cursor: ``id``, ``project``, ``data``,
             ``annotations``, ``updated_at``, as Label Studio's JSON has them.
-        cursor: where to go on from next time, or None while there is nothing at all.
+        cursor: where to resume next time, or None while there is nothing at all.
         annotations: how many annotations (skips included) the project has now.
     """
 
@@ -41,8 +41,8 @@ def changes(client: Any, url: str, project: int, cursor: str | None, highest: in
 
     Label Studio writes an annotation first and its task's ``updated_at`` and counters later: killed in between, they
     stay as they were. So tasks are asked for by the ids of their annotations, and those with an annotation of an id
-    above ``highest``, the highest known, come whatever ``updated_at`` says. Tasks nobody worked on are left out: after
-    a push all of them are new.
+    above ``highest``, the highest known, come whatever ``updated_at`` says. Tasks without annotations are left out:
+    after a push all of them are new.
     """
     started = time.monotonic()
     since = [] if cursor is None else [_condition("updated_at", "Datetime", cursor)]

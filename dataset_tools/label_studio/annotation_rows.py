@@ -1,4 +1,4 @@
-"""From a Label Studio annotation to rows of reviews.jsonl: one for the clip, one for the utterance shown with it."""
+"""Conversion of a Label Studio annotation to rows of reviews.jsonl, one for the clip, one for the utterance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataset_tools.label_studio.labeling_config import NO_OBJECT, OTHER
 def rows_of(task: Mapping[str, Any], *, server: str | None, names: Mapping[int, str]) -> Iterator[ReviewRow]:
     """The rows of all annotations of a task.
 
-    What an annotator says that cannot be used gets a row with its ``problem``: it keeps nobody else's from being read.
+    What an annotator says that cannot be used gets a row with its ``problem``: the others are still read.
 
     Args:
         task: as Label Studio lists and exports it, with ``data`` and ``annotations``.
@@ -132,15 +132,13 @@ def _trim(said: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, 
     start, end = ranges[0]
     kept = max(start, first), min(end, last)
     if kept[0] > kept[1]:
-        where = "is empty" if start > end else f"lies outside the clip, which is frames {first} to {last} there"
+        where = "is empty" if start > end else f"is outside the clip, which is frames {first} to {last} there"
         return None, None, f"the range to keep, frames {start} to {end}, {where}"
     # The page rounds: one frame beyond the video is its edge.
     as_meant = 1 if start == 0 else start, data.frames if end == data.frames + 1 else end
     changed = None
     if kept != as_meant:
-        changed = (
-            f"the range to keep, frames {start} to {end}, was cut to what lies in the clip: {kept[0]} to {kept[1]}"
-        )
+        changed = f"the range to keep, frames {start} to {end}, was limited to the clip: {kept[0]} to {kept[1]}"
     if data.source_frames is not None:  # a clip of variable rate, shown alone
         return (data.source_frames[kept[0] - 1], data.source_frames[kept[1] - 1]), changed, None
     return (data.first_frame + kept[0] - 1, data.first_frame + kept[1] - 1), changed, None

@@ -1,4 +1,4 @@
-"""Talking to a Label Studio server: the client, and its errors as sentences. The one module that imports its SDK.
+"""Label Studio client, and its errors as messages. The only module that imports the SDK.
 
 The SDK's own error texts hold response headers, with the session cookie: only status and body are ever shown.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.core.extras import install_command
 
 TIMEOUT_S = 600.0
 _FIRST_ANSWER_TIMEOUT_S = 30.0
@@ -101,7 +102,7 @@ def require_sdk() -> None:
             "The Label Studio SDK is not installed",
             where=f"import of {error.name}",
             expected="the extra `review`",
-            next_step="pip install 'fmn-toolkit[review]'",
+            next_step=install_command("review"),
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The videos that people look at: every clip as annotated, whatever was decided, with a margin of footage around it.
+"""Context videos of tasks: each clip as annotated, with a margin of footage around it.
 
 The margin is ten frames before the clip and a second after it; it is darker. The videos lie in ``clips/in-context/``
 and are cut from those that the clips were cut from, when clips are pushed. Where the footage is not at hand any more,

@@ -1,4 +1,4 @@
-"""What should be there: one task for every clip of a workspace, or of those that are named."""
+"""Expected tasks: one for every clip of a workspace, or of those that are named."""
 
 from __future__ import annotations
 

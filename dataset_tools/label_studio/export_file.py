@@ -1,4 +1,4 @@
-"""Decisions from a file that Label Studio exported as JSON, for servers that cannot be reached from here."""
+"""Pull from a file that Label Studio exported as JSON, for servers that cannot be reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labeled tasks as Label Studio lists and exports them, read strictly: task, annotations, the value of each control."""
+"""Labeled tasks as Label Studio lists and exports them: strict reading of annotations and control values."""
 
 from __future__ import annotations
 

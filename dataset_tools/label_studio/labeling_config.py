@@ -1,4 +1,4 @@
-"""The labeling configuration: the page that annotators see, made from a template and the class file, and checked.
+"""The labeling configuration of Label Studio, made from a template and the class file, and validated.
 
 The template is annotations/labeling.xml, shipped or of the user's own. Its Taxonomy controls that have no choices get
 those of the class file. Controls are known by their names, see `CONTROLS`.

@@ -1,4 +1,4 @@
-"""Which file a task shows for a clip, where in the source that file starts, and under which address it is served."""
+"""Media URLs of tasks: the file shown for a clip, its offset in the source, and its address."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def _checked_media_url(url: str) -> str:
     is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
     if parts.scheme not in ("http", "https") or not parts.netloc or not is_plain:
         raise InputError(
-            f"This is not an address that media can lie under: {without_password(url)!r}",
+            f"This is not a valid base URL for media: {without_password(url)!r}",
             where="--media-url",
-            expected="an address under which clips/ and speech/ lie, such as https://media.example.org/demo",
+            expected="the base URL of clips/ and speech/, such as https://media.example.org/demo",
             next_step="give that address, or leave --media-url out for a server on this machine",
         )
     return url.rstrip("/")

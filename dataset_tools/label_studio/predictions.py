@@ -1,4 +1,4 @@
-"""A trained model's guesses as prefill: what it takes each clip for, and which clips it is least certain of."""
+"""Predictions of a trained model as prefill, the least certain clips first."""
 
 from __future__ import annotations
 

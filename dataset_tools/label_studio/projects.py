@@ -1,6 +1,6 @@
-"""The Label Studio project of a workspace: remembered, found again, made, and kept on the right page.
+"""The Label Studio project of a workspace: create, find again, keep its labeling configuration current.
 
-What is remembered lies in annotations/label-studio/projects.json: of each server the workspace's own project, which
+The remembered projects are in annotations/label-studio/projects.json: of each server the workspace's own project, which
 a push goes to, and the others (of ``--project``, and former ones), of which a pull brings decisions as well. Losing
 the file loses nothing that was pulled: the project is found again by its title, and a pull goes over all annotations
 once more.
@@ -30,7 +30,7 @@ class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         project, title: its id and title. config: the page as it was last pushed.
-        cursor: time up to which changes of tasks were pulled, UTC, or null.
+        cursor: time up to which changes of tasks were pulled, UTC, or None.
     """
 
     project: int
@@ -188,13 +188,13 @@ def make_project(client: Any, workspace: Workspace, url: str, title: str | None,
 
 
 def update_page(client: Any, url: str, project: Project, config: str, *, by_force: bool = False) -> bool:
-    """Gives the project a new page, unless somebody changed the page in the browser (``by_force``: also then).
+    """Gives the project a new page, unless the page was changed in the browser (``by_force``: also then).
 
     Returns:
         Whether the page had to be changed.
 
     Raises:
-        InputError: it was changed by hand, or the server refuses the new one since decisions use what it lacks.
+        InputError: it was edited, or the server refuses the new one since decisions use what it lacks.
     """
     if same_config(project.page, config):
         return False

@@ -1,4 +1,4 @@
-"""Brings people's decisions back: each once, whatever was pulled before, with what was deleted or changed since."""
+"""Pull of annotations: each decision once, including changed and deleted ones."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _with_verdict(found: Project, url: str) -> Project:
 
 
 def _gone_from_tasks(known: Sequence[ReviewRow], news: Changes) -> list[ReviewRow]:
-    """Rows whose annotation its task, which was listed anew, does not have any more."""
+    """Rows whose annotation its task, which was listed again, does not have any more."""
     present = {
         task_id: {annotation["id"] for annotation in task["annotations"]} for task_id, task in news.tasks.items()
     }
@@ -164,7 +164,7 @@ def _read(
 ) -> tuple[list[ReviewRow], list[tuple[str, str, str]]]:
     """The rows of the tasks that a push made, and what keeps others of them from being read, as `PullSummary` has it.
 
-    Whoever takes part in a project can change its tasks; what one of them broke keeps nobody else's work away.
+    Any member of a project can change its tasks; a broken task does not affect the work of others.
     """
     rows: list[ReviewRow] = []
     unreadable: list[tuple[str, str, str]] = []

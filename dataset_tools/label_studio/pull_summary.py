@@ -1,4 +1,4 @@
-"""What a pull brought, as people and programs read it."""
+"""Summary of a pull, as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pull appends to reviews.jsonl, and the file beside it that keeps what Label Studio sent."""
+"""Rows that a pull appends to reviews.jsonl, and the archive of what Label Studio sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts clips and their utterances before people: what is new, and what has changed, as tasks of one project."""
+"""Push of clips and their utterances as Label Studio tasks: new ones and changed ones."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def push(
 ) -> PushSummary:
     """Makes the workspace's project hold one task per clip, up to date.
 
-    Pushing twice changes nothing. Killed on the way, the next push completes it. A task that somebody has worked on is
+    Pushing twice changes nothing. Killed on the way, the next push completes it. A task with annotations is
     never changed: when its clip has changed since, other than by what was decided, the clip gets another task. Only
     speech whose speaker withdrew is taken out of every task.
 

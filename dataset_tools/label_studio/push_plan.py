@@ -1,4 +1,4 @@
-"""What a push has to do: the tasks that should be there compared with those that are."""
+"""Push plan: expected tasks compared with those of the project."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PushPlan:
 
     Attributes:
         create: tasks to make. update: tasks to bring up to date, each with the present one.
-        remove: ids of tasks that are there twice, and that nobody worked on.
+        remove: ids of tasks that are there twice, and without annotations.
         reopen: ids of tasks to show to one more annotator, with the number of annotators that this makes.
         unchanged: tasks that are right. decided: clips without a task that need none.
         waiting: clips to show again whose present task holds work that was not pulled, so that it must not be touched.
@@ -71,7 +71,7 @@ def plan_push(
         settled: whether the clip of an id has a decision that refers to it as it is now.
         pulled: ids of the tasks of which decisions were pulled.
         last_look: how often a clip was shown, by clip id, as far as decisions tell.
-        undecided: clips that one more annotator should look at, with the number of those who did.
+        undecided: clips that need one more annotator, with the number of those who did.
         once_more: show clips again that are decided and have not changed.
     """
     remove: list[int] = []

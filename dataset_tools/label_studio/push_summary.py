@@ -1,4 +1,4 @@
-"""What a push did, as people and programs read it."""
+"""Summary of a push, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class PushSummary:
         address: where annotators go.
         created: clips that got their first task. again: clips that are shown again, as they changed after a decision or
             were asked for by id.
-        updated: tasks that nobody had worked on, brought up to date. unchanged: tasks that were right.
+        updated: tasks without annotations, brought up to date. unchanged: tasks that were right.
         decided: clips without a task on this server that need none, as they are decided.
         waiting: clips to show again whose task holds work that was not pulled yet; pull, then push again.
         removed: tasks that a killed push had left twice.
-        reopened: clips in conflict that one more annotator is asked to look at.
+        reopened: clips in conflict that get one more annotator.
         gone: tasks whose clip is not in the data set any more; they stay.
         withdrawn: tasks whose speech was taken out, as its speaker withdrew.
         without_margin: clips that are shown without footage around them, as it is not at hand.

@@ -1,4 +1,4 @@
-"""How far the review of a data set is: per class, per annotator, and what to do next."""
+"""Review progress per class and annotator, and the next step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Label Studio server of one's own: installed into its own virtual environment, started on this machine only."""
+"""Label Studio server: installation into its own virtual environment, start on this machine only."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def install(venv: Path, progress: Progress = silent) -> None:
     """Installs Label Studio (about 90 seconds, 1 GB), unless it is there. Several processes may ask at once.
 
     Raises:
-        StoppedError: pip failed; running it again goes on.
+        StoppedError: pip failed; running it again resumes.
     """
     venv.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(venv.with_name(venv.name + ".lock")):

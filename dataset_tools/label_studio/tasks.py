@@ -1,4 +1,4 @@
-"""Tasks: what Label Studio is given of a clip and its utterance, and what the page is prefilled with."""
+"""Label Studio tasks: data of a clip and its utterance, and prefilled answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that show an utterance whose speaker withdrew: the same tasks without it, as pulled and as pushed."""
+"""Withdrawn speech in tasks: the same tasks without the utterance, as pulled and as pushed."""
 
 from __future__ import annotations
 

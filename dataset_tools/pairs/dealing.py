@@ -1,4 +1,4 @@
-"""From items dealt to pairs dealt: on which side and in which fold each pair stands, and how many come to each side."""
+"""Split of pairs: the side and fold of each pair from those of its items, with counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataset_tools.pairs.splits import Side, Sides, SplitName
 
 @dataclass(frozen=True)
 class PairOptions:
-    """How pairs are dealt.
+    """How pairs are split.
 
     Attributes:
         split: ``items``, ``person``, ``mpii`` or ``pairs`` (see `dataset_tools.pairs.splits`).
@@ -59,7 +59,7 @@ def pairs_of_class(
 def dealer(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
 ) -> Callable[[PairRow], tuple[Side, int | None] | None]:
-    """The function that says on which side, and in which fold, a pair stands; None for neither side."""
+    """The function that says on which side, and in which fold, a pair is; None for neither side."""
     if options.split == "pairs":
         return _dealer_of_pairs(clips, utterances, options)
 

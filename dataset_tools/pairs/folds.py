@@ -1,4 +1,4 @@
-"""Validation folds of the training part: how many there are, and how groups of items are dealt to them.
+"""Validation folds of the training part: number of folds, and assignment of groups.
 
 Fold 0 is the validation split; the others are trained on.
 """

@@ -1,4 +1,4 @@
-"""Leak check of a split, before it is written: what stands on both sides and should not."""
+"""Leak check of a split before it is written: items, persons and voices on both sides."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def find_leaks(
     sides: Sides,
     split: SplitName,
 ) -> tuple[str, ...]:
-    """Names what stands on both sides: contents, clips with their descriptions; for ``person`` persons and voices."""
+    """Names what is on both sides: contents, clips with their descriptions; for ``person`` persons and voices."""
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     for clip_id, side in sides.clips.items():
         seen["interval", content.clips[clip_id]].add(side)

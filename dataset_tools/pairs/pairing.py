@@ -1,4 +1,4 @@
-"""Pairs: every clip of a class with every utterance of it, dealt to training and test manifests, checked for leaks."""
+"""Pairing: every clip of a class with every utterance of it, split into training and test manifests."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class PairSummary:
 
     Attributes:
         dropped: items on neither side, counted by reason.
-        merged: ids of the items that are one content under several names, and so were dealt as one; a tuple for each.
-        one_sided: classes that have pairs on one side only. leaks: what stands on both sides and should not.
+        merged: ids of the items that are one content under several names, and so were treated as one; a tuple for each.
+        one_sided: classes that have pairs on one side only. leaks: what is on both sides but should not be.
     """
 
     pairs: int

@@ -1,8 +1,8 @@
-"""Group-disjoint partition: which persons, and which voices, are the test side of a split by person.
+"""Group-disjoint partition: the persons and voices of the test side of a split by person.
 
-A person is a unit that stands on one side as a whole; so is a voice that describes clips of several persons, or classes
+A person is a unit that is on one side as a whole; so is a voice that describes clips of several persons, or classes
 only. A voice of one person's clips alone goes with that person. Persons who share content, and voices that share a
-recording, are one unit. Clips and utterances are counted by class; an utterance whose voice stands on the other side
+recording, are one unit. Clips and utterances are counted by class; an utterance whose voice is on the other side
 than its clip is lost.
 """
 
@@ -194,5 +194,5 @@ def _impossible(
         where=f"classes with one person only: {seen_once}; with one voice only: {heard_once}",
         expected="every class shown by at least two persons and spoken by at least two voices, that of a recording on"
         " the side of its clip (persons, or voices, of the same content count once)",
-        next_step="use --split items, build more clips with --per-class, or have more people speak",
+        next_step="use --split items, build more clips with --per-class, or record more speakers",
     )

@@ -1,6 +1,6 @@
-"""Duplicates by content: which clips, and which utterances, are one content under several names (deduplication).
+"""Duplicates by content: clips and utterances that are one content under several names (deduplication).
 
-Content decides, never a name: a video that lies there twice, or a recording imported twice, must not stand on both
+Content decides, never a name: a video that lies there twice, or a recording imported twice, must not be on both
 sides of a split.
 """
 

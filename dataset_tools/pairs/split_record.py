@@ -1,4 +1,4 @@
-"""How the training and test manifests were dealt: manifests/split.json, beside them, so that they can be checked."""
+"""Split record, manifests/split.json: how the train and test manifests were made, for verification."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
 
 
 def split_path(workspace: Workspace) -> Path:
-    """Where the record lies."""
+    """The path of the record."""
     return workspace.manifests / "split.json"
 
 

@@ -1,4 +1,4 @@
-"""Who stands on the training side and who on the test side: the four splits, and the folds.
+"""Train/test splits: items, person, mpii and pairs, and the folds.
 
 A split deals *items* (clips and utterances); a pair belongs to a side when both of its items do. The exception is
 ``pairs``, the paper's literal reading, which deals the pairs themselves and so puts every item on both sides. Items of
@@ -48,7 +48,7 @@ def split_items(
 ) -> Sides:
     """``items``: in every class, ``test_share`` of the intervals and of the utterances, at random, are for testing.
 
-    An utterance stands on the side of the clip that it describes; one that describes a class only is dealt so that the
+    An utterance is on the side of the clip that it describes; one that describes a class only is dealt so that the
     class's share comes out right.
     """
     content = content or content_of(clips, utterances)
@@ -77,7 +77,7 @@ def split_person(
     seed: int,
     content: Content | None = None,
 ) -> Sides:
-    """``person``: nobody in the footage, and no voice, stands on both sides (`person_partition`).
+    """``person``: no person of the footage and no voice is on both sides (`person_partition`).
 
     Raises:
         InputError: no set of persons and voices leaves every class on both sides.
@@ -184,7 +184,7 @@ def _with_utterances(
         elif utterance.clip not in clip_sides:
             dropped["utterances of clips that were left out"] += 1
         elif voice_sides and voice_sides[utterance.voice] != clip_sides[utterance.clip]:
-            dropped["utterances whose voice stands on the other side"] += 1
+            dropped["utterances whose voice is on the other side of the split"] += 1
         else:
             sides[utterance.id] = clip_sides[utterance.clip]
             if utterance.clip in clip_folds:
@@ -193,7 +193,7 @@ def _with_utterances(
     for utterance_id in [name for name, side in sides.items() if side != of_content[content.utterances[name]]]:
         del sides[utterance_id]
         folds.pop(utterance_id, None)
-        dropped["utterances whose content stands on the other side"] += 1
+        dropped["utterances whose content is on the other side of the split"] += 1
     fold_of = {content.utterances[name]: folds[name] for name in sorted(folds, key=folds.__getitem__, reverse=True)}
     for class_id, group in _by_class(free).items():
         random = generator(seed, "split", "free utterances", class_id)

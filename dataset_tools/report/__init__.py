@@ -1,1 +1,1 @@
-"""The report: statistics and pictures of a data set, as one HTML page."""
+"""The report: statistics and thumbnails of a data set, as one HTML page."""

@@ -1,4 +1,4 @@
-"""Sample cards as JSON, for card.js and cards.js, which show them in the report and in the page of `fmn serve`."""
+"""Sample cards as JSON for card.js and cards.js, in the report and in `fmn serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample cards: every sample of a data set with all that is known of it, also those that failed or were left out."""
+"""Sample cards: every sample of a data set with all its values, including failed and omitted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the report: one HTML page that needs no server and no network, and small pictures beside it.
+"""Report page: one HTML file that needs no server and no network, with thumbnails beside it.
 
 A script builds its sample cards from JSON in the page, a few dozen at a time: as HTML, 50,000 cards would be built
 before the first is seen. Without scripts the page lists the utterances instead.

@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers: per class, per person, per voice, and what is not in it and why."""
+"""Data set statistics: counts per class, person and voice, and missing samples with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small picture of a clip, from its middle."""
+"""Thumbnails: the middle frame of a clip."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Task:
 
 
 def thumbnail_name(clip: ClipRow) -> str:
-    """Name of the picture of a clip: its content gives it, so that a clip that is cut anew gets a new one."""
+    """Name of the picture of a clip: its content gives it, so that a clip that is cut again gets a new one."""
     return f"{clip.sha256[:16]}.jpg"
 
 

@@ -1,4 +1,4 @@
-"""Pronunciations in ARPABET, the phones of the CMU dictionary, for words that it lacks: from espeak-ng's IPA."""
+"""ARPABET pronunciations for words that the CMU dictionary lacks, from espeak-ng's IPA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audio output: samples to 16 kHz, to a pydub segment, to a wav. Input: `dataset_tools.core.audio_decoding`.
+"""Audio output: resampling to 16 kHz, pydub segments, wav files. Input: `dataset_tools.core.audio_decoding`.
 
 The one module that imports pydub.
 """

@@ -1,6 +1,6 @@
-"""Copies of utterances as they would sound faster, quieter, in a room, with noise: each marked with what was done.
+"""Augmentation of utterances: speed, gain, room, noise; each copy records what was done.
 
-A copy belongs to the clip of its original, and so stands on its side of every split. It is made from the finished wav;
+A copy belongs to the clip of its original, and so is on its side of every split. It is made from the finished wav;
 its loudness is not normalized again, as the gain is one of the things that vary.
 """
 

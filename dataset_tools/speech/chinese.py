@@ -1,4 +1,4 @@
-"""Chinese sentences about a class."""
+"""Chinese sentence grammar."""
 
 from __future__ import annotations
 

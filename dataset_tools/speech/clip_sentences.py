@@ -1,4 +1,4 @@
-"""Which sentence each clip gets: one that a person wrote for it, else one of the grammar's."""
+"""Sentence of each clip: a written one if there is one, else from the grammar."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Consents: who agreed to be recorded, to which text, under which voice; and which voices withdrew their consent.
+"""Consents of recorded speakers: text, voice, and withdrawals.
 
 Where consent is withdrawn (`fmn-data speech forget`), a tombstone takes the place of the speaker's row, in one write:
 the date and the SHA-256 of the voice's name. It stays for ever. A voice is *barred* while a tombstone names it and it
-has no row of its own: what is left of it is not used, and nothing new of it is taken, until it agrees anew.
+has no row of its own: what is left of it is not used, and nothing new of it is taken, until it agrees again.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def read_withdrawals(workspace: Workspace) -> tuple[Withdrawal, ...]:
 
 
 def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
-    """Tells, of a voice's name, whether its consent was withdrawn and not given anew; as of now."""
+    """Tells, of a voice's name, whether its consent was withdrawn and not given again; as of now."""
     rows = _read(workspace)
     hashes = {row.withdrawn for row in rows.values()} - {msgspec.UNSET}
     agreed = {row.id for row in rows.values() if row.is_consent}
@@ -124,12 +124,12 @@ def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collec
         raise InputError(
             f"Consent was withdrawn for the voice {', '.join(barred)}: its recordings are not taken",
             where=_path(workspace),
-            expected="recordings of people who agree to them",
-            next_step="take those files out; or, once the speaker agreed anew, say so: "
+            expected="recordings of speakers who consent",
+            next_step="remove those files; or, if the speaker has renewed consent, state it: "
             + " ".join(f"--renewed-consent {voice}" for voice in barred),
         )
     if renewed:
-        said = "Consent was given anew after it had been withdrawn, as stated at an import."
+        said = "Consent was renewed after a withdrawal, as stated at an import."
         agreed = {voice: ConsentRow(id=voice, name=voice, text=said, time=_now()) for voice in renewed}
         _write(workspace, _read(workspace) | agreed)
 
@@ -217,7 +217,7 @@ class Consents:
             elif is_barred(slug) and not anew:
                 raise InputError(
                     f"The recordings of {slug} were removed when consent was withdrawn",
-                    expected="consent that is given anew",
+                    expected="renewed consent",
                     next_step="say that you are the same person and agree again, or come by another name",
                 )
             known = rows.get(slug)

@@ -1,4 +1,4 @@
-"""Neural voices by Coqui's TTS (package ``coqui-tts``, imported as ``TTS``; the extra ``coqui``).
+"""Coqui TTS: neural voices (package ``coqui-tts``, imported as ``TTS``; extra ``coqui``).
 
 Any of its models: one by name, ``tts_models/en/vctk/vits`` (Coqui downloads it once), or a local folder with
 ``config.json`` and the weights. A model with many speakers gives as many voices.
@@ -23,6 +23,7 @@ from typing import Any
 
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.engine_interface import Voice
 
@@ -185,7 +186,7 @@ def _unusable(model: str, error: Exception) -> InputError:
         return InputError(
             f"The model cannot be loaded: {error}",
             where=model,
-            expected="the config.json and the weights of one model, as its training wrote them",
+            expected="the config.json and the weights of the same model, as written in training",
             next_step="check that both are of the same model and whole",
         )
     return InputError(
@@ -209,7 +210,7 @@ def _api() -> Any:
         raise InputError(
             f"Coqui's TTS cannot be used: {error}",
             expected="the extra coqui",
-            next_step="pip install 'fmn-toolkit[coqui]', or use the engine espeak",
+            next_step=f"{install_command('coqui')}, or use the engine espeak",
         ) from error
 
 
@@ -228,13 +229,13 @@ def _local_files(folder: Path) -> tuple[Path, Path]:
             f"The folder has {'a' if config.is_file() else 'no'} config.json and {len(weights)} files of weights",
             where=folder,
             expected="config.json and model.pth",
-            next_step="give the folder that a training of Coqui's TTS wrote, with the checkpoint named model.pth",
+            next_step="name the folder that Coqui TTS wrote in training, with the checkpoint named model.pth",
         )
     try:
         json.loads(config.read_bytes())
     except ValueError as error:
         raise InputError(
-            "config.json is not JSON", where=config, next_step="take the file from the training"
+            "config.json is not JSON", where=config, next_step="copy the file from the training folder"
         ) from error
     return config, weights[0]
 

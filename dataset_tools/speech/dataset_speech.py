@@ -1,4 +1,4 @@
-"""The utterances of a data set: what voices spoke, with recordings in their places, as utterances.jsonl has them."""
+"""Utterances of a data set: synthesized ones, replaced by recordings where they exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of a voice engine, which turns text into sound in one of its voices."""
+"""The interface of a voice engine: text to speech in one of its voices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Voice:
     """A synthetic speaker.
 
     Attributes:
-        id: a-z, 0-9, ``+`` and ``-``: it stands in file names and manifests.
+        id: a-z, 0-9, ``+`` and ``-``: it is part of file names and manifests.
         language: ``en`` or ``zh``.
         timbre: what makes voices sound like one throat; two accents of one timbre are two voices. As far as an engine
             has enough of them, a timbre belongs to one person of the footage only.
@@ -27,7 +27,7 @@ class Voice:
 
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.id):
-            raise ValueError(f"{self.id!r} is no voice id: only a-z, 0-9, + and - may stand in it")
+            raise ValueError(f"{self.id!r} is not a voice id: only a-z, 0-9, + and - are allowed")
 
 
 class Engine(Protocol):

@@ -1,4 +1,4 @@
-"""The registry of voice engines: espeak, coqui, piper, and those that other packages declare.
+"""The registry of voice engines: espeak, coqui, piper, and those of other packages.
 
 A new engine is a class with the members of `dataset_tools.speech.engine_interface.Engine` in an installed package, as
 an entry point of it::

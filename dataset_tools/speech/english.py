@@ -1,4 +1,4 @@
-"""English sentences about a class."""
+"""English sentence grammar."""
 
 from __future__ import annotations
 

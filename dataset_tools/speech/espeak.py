@@ -1,6 +1,6 @@
-"""espeak-ng, from the wheel `espeakng-loader`: eight English accents and Mandarin, in many variants of the voice.
+"""espeak-ng voice engine (wheel `espeakng-loader`): eight English accents and Mandarin, in many voice variants.
 
-espeak-ng (https://github.com/espeak-ng/espeak-ng, GPL-3.0) is loaded at run time, in processes of its own.
+espeak-ng (https://github.com/espeak-ng/espeak-ng, GPL-3.0) is loaded at run time, in separate processes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Speaks through espeak-ng's library, every utterance in a process of its own.
+"""espeak-ng worker process: synthesizes each utterance in a separate process.
 
 A program, not a module: ``python -I -S espeak_server.py LIBRARY DATA``. It reads requests from standard input, one
 JSON object a line with ``text``, ``voice`` (``en-us+f3``), ``rate`` (words per minute), ``pitch`` (0-99), ``volume``

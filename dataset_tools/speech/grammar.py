@@ -1,4 +1,4 @@
-"""Reads annotations/sentences/grammar.yaml: what the sentence grammar knows beyond the class file."""
+"""Grammar file annotations/sentences/grammar.yaml: words of the sentence grammar beyond the class file."""
 
 from __future__ import annotations
 

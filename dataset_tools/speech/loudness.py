@@ -1,4 +1,4 @@
-"""Integrated loudness after ITU-R BS.1770-4, which EBU R128 uses.
+"""Integrated loudness by ITU-R BS.1770-4 (EBU R128).
 
 Not pyloudnorm, which refuses sounds shorter than a block of 0.4 s, and whose default filter is up to 0.13 LU off: the
 bytes of every wav would change. The tests hold this to what its exact filter finds.

@@ -1,4 +1,4 @@
-"""Loudness normalization: what every utterance is brought to before it is written.
+"""Loudness normalization of utterances.
 
 The wav of an utterance is mono, 16 kHz, 16-bit PCM, at -23 LUFS (EBU R128), with the silence at its edges cut down to
 a short one.

@@ -1,6 +1,6 @@
-"""Natural voices offline: Piper's VITS models by onnxruntime (the extra ``piper``), with phonemes from espeak-ng.
+"""Piper voice engine: natural voices offline by onnxruntime (extra ``piper``), phonemes from espeak-ng.
 
-A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in a folder of one's own or in an installed package. The
+A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in the user's own folder or in an installed package. The
 package piper-tts (GPL-3.0) is not needed.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.speech.engine_interface import Voice
 from dataset_tools.speech.espeak import phonemes
@@ -124,7 +125,7 @@ class PiperEngine:
         """Writes the utterance to ``path`` at the model's rate; ``seed`` draws durations and noise.
 
         The random numbers are drawn inside the model, from a state that onnxruntime seeds when it loads a model and
-        moves on with every run. So each utterance loads it anew: the same bytes in any order and process, on
+        moves on with every run. So each utterance loads it again: the same bytes in any order and process, on
         processors of one kind.
 
         Raises:
@@ -152,7 +153,7 @@ class PiperEngine:
                 f"The model cannot speak this sentence: {error}",
                 where=text,
                 expected=f"a Piper model, as {model.name} should be",
-                next_step="take the model's file anew, or choose another",
+                next_step="copy the model's file again, or choose another",
             ) from error
         samples = np.clip(np.nan_to_num(np.asarray(sound, dtype=np.float64).ravel()), -1.0, 1.0)
         with wave.open(str(path), "wb") as file:
@@ -236,7 +237,7 @@ def _read_config(path: Path) -> _Config:
             f"The configuration of the voice cannot be used: {error}",
             where=path,
             expected="the JSON that Piper wrote beside the model, with phoneme_type espeak",
-            next_step="take it anew from where the voice came from, or choose another voice",
+            next_step="copy it again from the source of the voice, or choose another voice",
         ) from error
     return config
 
@@ -259,6 +260,6 @@ def _runtime() -> Any:
         raise InputError(
             f"Piper's voices cannot be used: {error}",
             expected="the extra piper",
-            next_step="pip install 'fmn-toolkit[piper]', or use the engine espeak",
+            next_step=f"{install_command('piper')}, or use the engine espeak",
         ) from error
     return onnxruntime

@@ -1,4 +1,4 @@
-"""Which recordings a folder or a CSV has, and which class or clip each belongs to.
+"""Recordings of a folder or CSV, and the class or clip of each.
 
 Three ways to say it:
 

@@ -1,4 +1,4 @@
-"""Is a recording usable? What is measured, what makes it doubtful, what makes it refused.
+"""Recording quality: measurements, warnings and reasons for refusal.
 
 The same for every utterance, recorded or synthesized, on the sound as it was decoded, before it is normalized.
 """

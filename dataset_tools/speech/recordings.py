@@ -1,4 +1,4 @@
-"""Utterances that people recorded: importing their files, and putting them in the place of synthesized ones.
+"""Import of recordings as utterances, in place of synthesized ones.
 
 An imported recording is kept as it came, ``recordings/<sha256>.<suffix>``, and has a row in
 ``recordings/recordings.jsonl``. No command changes or removes either, but for the speaker who withdraws
@@ -118,7 +118,7 @@ def import_recordings(
         ledger: open; gets a row ``recording/<utterance id>`` for each.
         language: what is spoken.
         licence: of those recordings that do not state one.
-        renewed: voices that withdrew their consent and gave it anew.
+        renewed: voices that withdrew their consent and gave it again.
         jobs: processes at once; never changes a byte.
         progress: is told how far it is.
 

@@ -1,4 +1,4 @@
-"""Descriptions of an action as a person in a kitchen would say them, from a small grammar, in English and Chinese.
+"""Sentence generation from a small grammar, in English and Chinese.
 
 A sentence is a viewpoint (I, he, the cook, do it!) in a tense, around a verb phrase: a verb of the action, the subject
 with its article or number, and the object with its preposition. The words come from the class file; the shipped

@@ -1,4 +1,4 @@
-"""Speaker metadata: accent, age band and recording device, as far as a speaker says them; all optional."""
+"""Speaker metadata: accent, age band and recording device; all optional."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speaker similarity: how much voices differ, and which two names are perhaps one person (Resemblyzer's d-vectors).
+"""Speaker similarity: differences between voices, and names that may be one person (Resemblyzer d-vectors).
 
 Of the package resemblyzer only the weights are used (a GE2E network of three LSTM layers): the package itself needs
 librosa and webrtcvad, and a module that scipy 2 drops. The mel spectrum is as librosa computes it, by torchaudio's

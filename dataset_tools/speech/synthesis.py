@@ -1,4 +1,4 @@
-"""Speaks the description of every clip: one utterance a clip, in a voice that belongs to the clip's person."""
+"""Speech synthesis of clip descriptions: one utterance per clip, in a voice of the clip's person."""
 
 from __future__ import annotations
 

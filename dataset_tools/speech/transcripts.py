@@ -1,4 +1,4 @@
-"""Transcript verification: does an utterance say its sentence? Phone recognition by pocketsphinx (``transcripts``).
+"""Transcript verification: phone recognition by pocketsphinx against the sentence (extra ``transcripts``).
 
 Recognized phones are compared, by edit distance, with those of the utterance's own sentence and of up to 20
 sentences of other classes of the data set. The score is how many standard deviations of the others its own stands above
@@ -22,6 +22,7 @@ import numpy as np
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.execution import run_each
+from dataset_tools.core.extras import install_command
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.progress import Progress, silent
@@ -36,7 +37,7 @@ DOUBTFUL_SCORE = 1.0
 _OTHERS = 20
 _FEWEST_OTHERS = 5
 _LEAST_SPREAD = 0.03  # of the others' similarities: a few that are alike by chance must not make a score huge
-_WARNING = "perhaps another sentence"
+_WARNING = "may be another sentence"
 
 
 class TranscriptRow(Row, frozen=True, kw_only=True, tag="fmn.transcript/1"):
@@ -231,7 +232,7 @@ def _pocketsphinx() -> Any:
         raise InputError(
             f"Sentences cannot be checked: {error}",
             expected="the extra transcripts",
-            next_step="pip install 'fmn-toolkit[transcripts]'",
+            next_step=install_command("transcripts"),
         ) from error
     return pocketsphinx
 

@@ -1,4 +1,4 @@
-"""From any sound to an utterance's wav: check it, finish it, write it. The same for every source."""
+"""Utterance writer: checks, normalizes and writes any audio as an utterance's wav."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Voice assignment: which voices of an engine belong to which person of the footage."""
+"""Voice assignment: voices of an engine for each person in the footage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings of speakers who withdrew their consent: what of them is not to be used, told by rows and by ids."""
+"""Withdrawn recordings: rows and ids of voices that must not be used."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Source videos: opened, their frames numbered and timed, decoded frame by frame."""
+"""Source videos: opening, frame index, timestamps, frame-exact decoding."""

@@ -1,4 +1,4 @@
-"""Frame-exact decoding: frame n is the n-th picture that a decoder puts out, whatever the container's clock says.
+"""Frame-exact decoding: frame n is the n-th picture of the decoder, regardless of the container's timestamps.
 
 Seeking is used where frames have time stamps: every picture is then known by its stamp, and one with another stamp is
 refused. Without stamps, pictures are counted from the start of the file. So a wrong frame count in a header, a variable
@@ -30,7 +30,7 @@ Numbered = Iterator[tuple[int, Any, bool]]
 """Number, frame, and whether it is damaged."""
 
 SCALING_VERSION = 3
-"""Counts the ways in which frames were scaled: clips of an older one are cut anew."""
+"""Counts the ways in which frames were scaled: clips of an older one are cut again."""
 
 SAME_ASPECT = 0.02
 """By so little the aspect may change within a clip, as it does by rounding where a call's quality changes."""

@@ -1,4 +1,4 @@
-"""Which picture of a video is frame n, and when it is shown. The header's frame count and rate are not asked.
+"""Frame index of a video: packet and time of each frame, without trusting frame count and rate of the header.
 
 Frame n is the n-th picture that a decoder puts out. Where every packet is one picture with a time stamp of its own, the
 packets tell; else the whole video is decoded once. Times are those of the stamps; see `FrameIndex`.

@@ -1,4 +1,4 @@
-"""How a picture has to be turned and mirrored to be shown upright: the display matrix that cameras write.
+"""Video orientation: rotation and mirroring by the display matrix that cameras write.
 
 Not FFmpeg's own ``autorotate``: it is a part of the ffmpeg program, and no filter does it.
 """

@@ -1,4 +1,4 @@
-"""Knows source videos by their content and their frames, without reading a hundred gigabytes twice."""
+"""Source video records by content hash, cached, so that large files are read once."""
 
 from __future__ import annotations
 

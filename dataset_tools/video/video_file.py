@@ -1,4 +1,4 @@
-"""Opens video files, only of formats that hold their footage themselves, and decodes them past what is damaged."""
+"""Video opening: allowed containers only, and decoding that continues after damaged parts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A recorded speaker withdraws: everything of the voice goes, a tombstone stays."""
+"""Withdrawal of a recorded speaker: removal of all data of the voice, with a tombstone."""

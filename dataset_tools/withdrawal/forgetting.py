@@ -1,9 +1,9 @@
-"""Forgets a recorded voice: recordings, what was made from them, and every row about them.
+"""Removal of a recorded voice: recordings, derived files, and all rows.
 
 The order is that of what a kill may leave. First the tombstone: from then on no command uses or takes anything of the
 voice. Then manifests, so that nothing is trained with it; then what is only looked at; then files: imported ones before
 those in speech/, whose names say of whom they are; the list of recordings and the ledger last. Whatever was left, the
-same command finds it by rows, by names of files or by content, and goes on.
+same command finds it by rows, by names of files or by content, and resumes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent
         What was known of the voice before.
 
     Raises:
-        InputError: nobody of that name was recorded, or a manifest cannot be read; nothing was written.
+        InputError: no voice of that name was recorded, or a manifest cannot be read; nothing was written.
         StoppedError: another command is working in the workspace, or the disk is full.
     """
     with Ledger(workspace.ledger) as ledger, reviews_lock(workspace):

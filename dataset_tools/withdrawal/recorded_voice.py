@@ -1,4 +1,4 @@
-"""A recorded voice: which ids and which imported files of a workspace are of it, and which voices there are."""
+"""Recorded voice: its ids and imported files in a workspace."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
     """The recorded voice of a name; of one that is forgotten already, with what a killed command left.
 
     Raises:
-        InputError: nobody of that name was recorded, or it is an engine's voice; or a manifest cannot be read.
+        InputError: no voice of that name was recorded, or it is an engine's voice; or a manifest cannot be read.
     """
     recordings, utterances = listed_recordings(workspace), list(_utterances(workspace))
     noted = list(_noted_ids(workspace))
@@ -88,14 +88,14 @@ def _noted_ids(workspace: Workspace) -> Iterator[str]:
 def _unknown(workspace: Workspace, name: str, recorded: set[str], synthesized: set[str]) -> InputError:
     if name in synthesized:
         return InputError(
-            f"{name!r} is a voice of a speech engine: nobody who could withdraw consent",
+            f"{name!r} is a voice of a speech engine, not a recorded speaker",
             where=workspace.manifests / "utterances.jsonl",
             expected="a voice that was recorded",
             next_step="to be without it, have another engine speak (fmn-data speech synthesize --voices ENGINE),"
             " or record people (fmn-data speech record)",
         )
     return InputError(
-        f"Nobody was recorded as {name!r}",
+        f"No recordings of the voice {name!r}",
         where=workspace.root,
         expected=f"one of {', '.join(sorted(recorded))}" if recorded else "recordings; there are none",
         next_step="check the name, and --workspace",

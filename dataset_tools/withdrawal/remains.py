@@ -1,4 +1,4 @@
-"""What of a forgotten voice is not the toolkit's to remove: files of the user's own, tasks on Label Studio servers."""
+"""Remaining data of a withdrawn voice that the toolkit cannot remove: users' own files, Label Studio tasks."""
 
 from __future__ import annotations
 

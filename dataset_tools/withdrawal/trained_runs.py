@@ -1,4 +1,4 @@
-"""Which runs were trained with a voice, or have its utterances in their files: runs are named, never changed."""
+"""Runs that were trained with a voice, or contain its utterances; they are listed, never changed."""
 
 from __future__ import annotations
 

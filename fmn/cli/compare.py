@@ -82,7 +82,7 @@ def compare(
     if results.failed:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
-        terminal.warn(f"{len(results.failed)} systems failed; the same command tries them again:{listed}")
+        terminal.warn(f"{len(results.failed)} systems failed; run the same command again to retry them:{listed}")
     terminal.result(results.values | {"files": [str(path) for path in written]})
 
 

@@ -1,4 +1,4 @@
-"""``fmn features``: features as files."""
+"""``fmn features``: feature extraction ahead of training, and export of features to files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.core.command import CommandLine
+from dataset_tools.core.command import AddressOption, CommandLine, EngineOption, engine_running
 from dataset_tools.core.console import Terminal
 from fmn.cli.options import TrainingOptions, short, show_failures
 
 if TYPE_CHECKING:
     from fmn.config import Config
 
-app = CommandLine(help="Export features to files.", no_args_is_help=True)
+app = CommandLine(help="Extract features ahead of training, or export them to files.", no_args_is_help=True)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,37 @@ class ExportOptions(TrainingOptions):
             metavar="RUN|MANIFEST",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class ExtractOptions(ExportOptions):
+    """What is extracted, and where."""
+
+    engine: EngineOption = "local"
+    address: AddressOption = None
+
+
+@app.command()
+def extract(terminal: Terminal, options: ExtractOptions) -> None:
+    """Extract all features into the cache of the workspace, where training and every other command finds them.
+
+    On a Ray cluster every node has the toolkit and sees the workspace under the same path.
+
+    Example: fmn features extract manifests/train.jsonl --engine ray --address 10.0.0.1:6379
+    """
+    from fmn.data.cache_features import cache_features
+
+    if options.manifest.is_dir():
+        config, manifests = _run(options.manifest)
+    else:
+        config, manifests = options.config(), _with_test(options.manifest.resolve())
+    on_ray = options.engine == "ray"
+    with engine_running(options.engine, options.address, options.jobs):
+        found = cache_features(manifests, config, **options.compute, in_tasks=on_ray, progress=terminal.progress)
+    sizes = f"{found.clips} clips and {found.utterances} utterances have features, {found.computed} of them new"
+    terminal.closing("features", sizes, "cache/features")
+    show_failures(terminal, found.failures)
+    terminal.result(found.as_dict())
 
 
 @app.command()
@@ -57,6 +88,10 @@ def _run(run: Path) -> tuple[Config, list[Path]]:
     from fmn.training.checkpoint import load_config
     from fmn.training.run_folder import manifest_for
 
-    train = manifest_for(run, "train.jsonl")
+    return load_config(run), _with_test(manifest_for(run, "train.jsonl"))
+
+
+def _with_test(train: Path) -> list[Path]:
+    """A training manifest, and the test manifest beside it where there is one."""
     test = train.with_name("test.jsonl")
-    return load_config(run), [train, test] if test.is_file() else [train]
+    return [train, test] if train.name == "train.jsonl" and test.is_file() else [train]

@@ -1,4 +1,4 @@
-"""``fmn finetune``: the video backbone on the actions of the training clips."""
+"""``fmn finetune``: fine-tuning of the video backbone on the actions of the training clips."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def finetune(
         from fmn.training.finetune import labeled_parts
 
         fitted, held = labeled_parts(load_items(options.manifest, options.root), refit=refit)
-        plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and look at {len(held)}"
+        plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and validate on {len(held)}"
         terminal.closing("dry run", plan, folder)
         terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})
         return

@@ -1,4 +1,4 @@
-"""``fmn learn``: new classes from a few pairs, without training."""
+"""``fmn learn``: few-shot learning of new classes, without training."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""``fmn``: every command parses, calls one library function, prints. Heavy imports stay inside the commands."""
+"""``fmn``: the command line; commands parse, call one library function and print. Heavy imports are deferred."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +16,10 @@ from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.learn import learn
+from fmn.cli.noise import noise
 from fmn.cli.options import (
     AllOption,
+    LabelsOption,
     RefitOption,
     RunOptions,
     TrainingOptions,
@@ -51,7 +53,7 @@ STUDY, BACKBONE = "3. Compare and study", "4. Features and backbones"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
 app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 app.command(rich_help_panel=BACKBONE)(finetune)
-for each in (compare, *COMMANDS):
+for each in (compare, *COMMANDS, noise):
     app.command(rich_help_panel=STUDY)(each)
 
 
@@ -75,6 +77,7 @@ def train(
         bool, typer.Option("--resume", help="Resume a run with its own configuration; --epochs can extend it.")
     ] = False,
     refit: RefitOption = False,
+    labels: LabelsOption = None,
     dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
@@ -84,8 +87,11 @@ def train(
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
     name = f"{model}-{options.preset}" + ("-printed" if form == "as-published" else "") + ("-refit" if refit else "")
+    name += "-pairs" if labels == "pairs" else ""
     folder = run or options.default_folder(name)
-    changes = {"training.refit": True} if refit else {}
+    changes: dict[str, Any] = {"training.refit": True} if refit else {}
+    if labels is not None:
+        changes["training.labels"] = labels
     if resume:
         from fmn.config import with_values
         from fmn.training.checkpoint import load_config
@@ -255,5 +261,5 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
     terminal.result(result.as_dict())
 
 
-_OF_MODEL = "how well both fit together by the run's model, the higher the better, of any sign"
+_OF_MODEL = "similarity by the run's model, higher is better, of any sign"
 _MEANING = {"speech": _OF_MODEL, "clip": _OF_MODEL, "words": "cosine of the words, 0 to 1 (the same words)"}

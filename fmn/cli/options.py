@@ -1,4 +1,4 @@
-"""What the commands of ``fmn`` share: their options, the configuration that these name, paths and failures as shown."""
+"""Options shared by ``fmn`` commands: configuration, paths, reporting of failed items."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ RefitOption = Annotated[
     typer.Option("--refit", help="Also train on the validation split (fold 0), once every other choice is made."),
 ]
 
+LabelsOption = Annotated[
+    Literal["class", "pairs"] | None,
+    typer.Option("--labels", help="Known in training: classes, or only which clip an utterance was spoken for."),
+]
 AllOption = Annotated[bool, typer.Option("--all", help="Search all of the data set, not only the test manifest.")]
 VoicesOption = Annotated[str, typer.Option("--voices", help="Speech engine that speaks typed text.")]
 
@@ -237,9 +241,9 @@ def titled(path: Path) -> str:
 
 
 def show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
-    """Items that took no part: exit code 1."""
+    """Items that were left out: exit code 1."""
     if failures:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])
         more = f"\n  and {len(failures) - 10} more" if len(failures) > 10 else ""
-        terminal.warn(f"{len(failures)} files have no features and took no part:{listed}{more}")
+        terminal.warn(f"{len(failures)} files have no features and were left out:{listed}{more}")

@@ -45,7 +45,7 @@ def predict(
         **options.compute,
         progress=terminal.progress,
     )
-    agreeing = f"{found.clips} clips, {found.agreeing} of them taken for the class that they have"
+    agreeing = f"{found.clips} clips, {found.agreeing} of them classified correctly"
     terminal.closing("predict", agreeing, short(found.path))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())

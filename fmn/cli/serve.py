@@ -1,4 +1,4 @@
-"""``fmn serve``: search and errors of a run as a page in the browser."""
+"""``fmn serve``: search, exploration and error analysis in the browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def serve(
     from fmn.serve.server import serve as serve_run
 
     def announce(address: str) -> None:
-        terminal.say(f"  the page is open: {address}\n  whoever has this address can search; Ctrl+C closes it")
+        terminal.say(f"  the page is open: {address}\n  anyone with this address can search; Ctrl+C stops the server")
 
     serve_run(
         options.folder(),

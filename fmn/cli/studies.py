@@ -62,10 +62,10 @@ def ablate(
 
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
     terminal.say(ablation_table(found.values, title=f"class hit on fold 0 of {titled(options.manifest)}{corpus}"))
-    again = f", {found.reused} of them there already" if found.reused else ""
+    again = f", {found.reused} of them reused" if found.reused else ""
     terminal.closing(
         "ablate",
-        f"{len(variants)} variants from {found.trainings} trainings{again}; the other metrics: ablation.md",
+        f"{len(variants)} variants from {found.trainings} training runs{again}; the other metrics: ablation.md",
         short(folder),
     )
     show_failures(terminal, found.failures)
@@ -92,7 +92,7 @@ def tune(
 
         _check_manifest(options)
         most = seeds * (len(triplet_values(config)[1]) + 1)
-        terminal.closing("dry run", f"would try at most {budget} values with at most {most} trainings", folder)
+        terminal.closing("dry run", f"would try at most {budget} values with at most {most} training runs", folder)
         terminal.result({"dry_run": True, "trainings": most, "trials": budget})
         return
     from fmn.studies.tune import tune as run_tuning
@@ -115,7 +115,7 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
     from rich.text import Text
 
     table = Table(
-        title="tried on fold 0, percent",
+        title="configurations tried on fold 0, percent",
         title_justify="left",
         caption=Text("\n".join(found.notes)),
         caption_justify="left",
@@ -143,9 +143,9 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
             style="bold" if remarks else None,
         )
     terminal.say(table)
-    outcome = "the defaults stay" if found.is_default else "better than the defaults, also when trained with"
+    outcome = "the defaults are kept" if found.is_default else "better than the defaults, also in training"
     terminal.closing(
-        "tune", f"{len(found.trials)} values from {found.trainings} trainings: {outcome}", short(found.path)
+        "tune", f"{len(found.trials)} values from {found.trainings} training runs: {outcome}", short(found.path)
     )
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
@@ -197,7 +197,7 @@ def newclasses(
     )
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
     terminal.say(new_classes_table(found.values, title=f"class hit on fold 0 of {titled(options.manifest)}{corpus}"))
-    terminal.closing("newclasses", f"{seeds} trainings; the other metrics: newclasses.md", short(folder))
+    terminal.closing("newclasses", f"{seeds} training runs; the other metrics: newclasses.md", short(folder))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
 

@@ -1,1 +1,1 @@
-"""The parts of `fmn.comparison.compare`: the plan, runs, figures, tables, files, the plot."""
+"""Comparison of systems: plan, runs, results, tables, files, plot."""

@@ -1,9 +1,9 @@
-"""Every system on the same manifests, features and splits, with the same tuning budget: the paper's Table 2, anew.
+"""Comparison of all systems on the same data with the same tuning budget: the paper's Table 2.
 
 For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
 best mean average precision on fold 0 is trained again with every seed, on all folds and for as many epochs as fold 0
 chose, and scored on the test manifest: every system gets fold 0 in the end, whether it is fitted by gradients or in
-closed form. Runs lie under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
+closed form. Runs are under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
 
     Raises:
         InputError: a manifest is wrong.
-        StoppedError: interrupted, or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the disk is full; the same call resumes.
     """
     train_items = load_items(comparison.train, comparison.root)
     test_items = load_items(comparison.test, comparison.root)

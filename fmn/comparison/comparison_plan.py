@@ -1,4 +1,4 @@
-"""What a comparison trains and tests: systems, configurations tried on fold 0, seeds, folders; nothing is run here."""
+"""Comparison plan: systems, configurations to try on the validation split, seeds, folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from fmn.systems import find_system, system_names
 ORDER = (
     # those of the paper's Table 2, in its order, and what is made of them
     *("cca", "kcca", "dcca", "musimnet", "musimnet_ce", "musicnn", "vmnet", "vmnet_ce"),
-    *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce", "two_classifiers", "zero_shot"),
+    *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce"),
+    *("clip_towers", "two_classifiers", "zero_shot"),
     *("fmn_printed", "fmn_no_memory", "class_towers", "fmn"),
 )
 TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
@@ -76,7 +77,7 @@ class Comparison:
         are_named: whether the user chose the systems: one that does not suit the features fails then, else it is left
             out.
         seeds: the seeds.
-        root: the workspace, or null for the usual one. device: as torch names it.
+        root: the workspace, or None for the usual one. device: as torch names it.
     """
 
     train: Path
@@ -107,7 +108,7 @@ class Entry:
         candidates: what was tried. tried: what came out of it, in the same order.
         winner: number of the one that fold 0 chose.
         tested: outcomes of the winner, trained on all folds, by seed.
-        error: why there are no results; null when there are.
+        error: why there are no results; None when there are.
     """
 
     system: System
@@ -137,7 +138,7 @@ def plan(
         train: the training manifest.
         test: the test manifest.
         folder: where runs and tables go.
-        models: names of systems; null: all of them.
+        models: names of systems; None: all of them.
         preset_name: the preset that every system adapts.
         changes: values changed in every system's adapted configuration, by dotted name.
         budget: the most configurations tried for each system on fold 0, the unchanged one included; no more than the
@@ -159,7 +160,7 @@ def plan(
     if (changes or {}).get("training.refit"):
         raise InputError(
             "The configuration trains on fold 0 (training.refit)",
-            expected="fold 0 apart: it chooses the configuration of every system",
+            expected="a fold 0 that is not trained on: it selects the configuration of every system",
             next_step="leave training.refit out",
         )
     train_sha256 = sha256_of(train)

@@ -1,4 +1,4 @@
-"""The picture of a comparison: what every system finds among the best 1, 10 and 25, both ways."""
+"""Comparison plot: recall at 1, 10 and 25 of every system, in both directions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
             axis.tick_params(labelsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower right", ncols=len(ks), fontsize=8, frameon=False)
-    said = "dotted: chance, dashed: knowing the class and nothing else; percent; "
+    said = "dotted: chance, dashed: ceiling of perfect class knowledge; percent; "
     said += values.get("spread", SPREAD).replace("± is", "bars:").rstrip(".")
     lines = [*footnotes(values), said + ("; stand-in corpus" if values["stand_in"] else "")]
     figure.text(0.01, 0.012, "\n".join(lines), fontsize=8)

@@ -1,4 +1,4 @@
-"""The runs of a comparison: trained, scored on the test manifest, side by side, each failing by itself."""
+"""Runs of a comparison: training and scoring on the test manifest; a failing run does not stop the others."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Task:
 
     Attributes:
         system: the system's name. config: what to train. run: its folder.
-        train: the training manifest. test: the test manifest, or null where nothing is tested.
-        test_sha256: of its content. root: the workspace, or null. device: as torch names it.
+        train: the training manifest. test: the test manifest, or None where nothing is tested.
+        test_sha256: of its content. root: the workspace, or None. device: as torch names it.
     """
 
     system: str
@@ -66,7 +66,7 @@ class RunResult:
         validation_score: mean average precision on fold 0, percent; −1 where there is none.
         parameters: numbers learned by gradients. seconds: of training. cpu_seconds: of all
             cores together. epochs: trained. best_epoch: whose weights.
-        error: why it failed; null when it did not.
+        error: why it failed; None when it did not.
     """
 
     task: Task
@@ -157,7 +157,7 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
 
 
 def read_scores(run: Path, test_sha256: str) -> Scores | None:
-    """The scores of a run on the test manifest of this content; null when there are none."""
+    """The scores of a run on the test manifest of this content; None when there are none."""
     try:
         with safe_open(run / SCORES_FILE, framework="np") as file:
             header = file.metadata() or {}
@@ -217,7 +217,7 @@ def _begin(known: KnownEncoders) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this worker when the command is killed: else it would train on, and keep its run from being gone on with."""
+    """Ends this worker when the command is killed: else it would train on, and keep its run from being resumed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
@@ -233,5 +233,5 @@ def _explained(task: Task, found: str) -> SampleError:
         found,
         where=task.run,
         expected="a run that is trained and tested",
-        next_step="run the same command again: it tries what failed; or leave the system out with --models",
+        next_step="run the same command again to retry; or leave the system out with --models",
     )

@@ -1,6 +1,6 @@
-"""Several comparisons of the same systems, each on a corpus of its own, as one: what another corpus would bring, too.
+"""Aggregation over corpora: several comparisons of the same systems, with intervals over corpora.
 
-Corpora with other people, kitchens and voices, on each of which every system was trained anew, are independent draws;
+Corpora with other people, kitchens and voices, on each of which every system was trained again, are independent draws;
 the classes are the same in all of them. So the deviation is that over corpora, and the interval of a difference knows
 both: what differs from corpus to corpus, and from class to class in all corpora alike.
 """
@@ -95,7 +95,7 @@ class _Corpus:
         test = Path(values["test"])
         if not os.path.isfile(test) or sha256_of(test) != values["test_sha256"]:  # noqa: PTH113 - takes any name
             raise InputError(
-                "The test manifest of the comparison is not there any more, or has changed",
+                "The test manifest of the comparison is missing, or has changed",
                 where=test,
                 next_step=f"compare again into {folder}",
             )
@@ -108,7 +108,7 @@ class _Corpus:
         self._classes = {direction: np.asarray(labels["class"]) for direction, labels in factors_of(items).items()}
 
     def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
-        """Over seeds and queries; null where nothing is asked."""
+        """Over seeds and queries; None where nothing is asked."""
         values = self._measured[name][direction][metric][k]
         asked = ~np.isnan(values[0])
         return float(values[:, asked].mean()) if asked.any() else None
@@ -149,7 +149,7 @@ def interval_over_corpora(
     if len(values) < 2 or not all(len(each) for each in values):
         raise InputError(
             f"{len(values)} corpora, with {[len(each) for each in values]} queries, have no interval",
-            expected="two corpora at least, and a query in each",
+            expected="at least two corpora with queries in each",
         )
     names = sorted(set().union(*classes))
     sums = np.zeros((len(values), len(names)))
@@ -315,6 +315,6 @@ def _scores(run: Path, test_sha256: str, comparison: Path) -> Scores:
             f"The run {run} has no scores of the test manifest",
             where=comparison,
             expected="a finished fmn compare",
-            next_step="run fmn compare again: it scores what is missing",
+            next_step="run fmn compare again to score what is missing",
         )
     return found

@@ -1,4 +1,4 @@
-"""The files of a comparison: compare.json, compare.md, compare.csv, compare.png and, if asked for, compare.tex."""
+"""Output files of a comparison: compare.json, compare.md, compare.csv, compare.png, and optionally compare.tex."""
 
 from __future__ import annotations
 

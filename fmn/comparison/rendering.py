@@ -1,4 +1,4 @@
-"""The tables of a comparison for a terminal, as Markdown and as LaTeX, and all figures as CSV; from compare.json."""
+"""Rendering of comparison tables for a terminal, Markdown, LaTeX and CSV, from compare.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the scores of all runs to figures: means and deviations over seeds, differences to FMN with intervals."""
+"""Aggregated results: means and deviations over seeds, differences to FMN with intervals."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
                 systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], left)
     notes = tuple(notes)
     if items.standin is not None:
-        notes = ("Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.", *notes)
+        notes = ("Synthetic (stand-in) corpus: these results say nothing about real kitchens.", *notes)
     if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
         missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
-        notes += (f"{missing[0]} clips and {missing[1]} utterances without features took no part.",)
+        notes += (f"{missing[0]} clips and {missing[1]} utterances without features were left out.",)
     if of_memories := [name for name in comparison.changes if name.startswith("memory.")]:
         notes += (
             f"{', '.join(of_memories)}: only systems that read memories or class vectors use these; trials that found "
@@ -154,7 +154,7 @@ def _of_queries(
 
 
 def _figures(measured: PerQuery) -> dict[str, Any]:
-    """Mean and standard deviation over seeds, and the value of each seed; null where no query has a partner."""
+    """Mean and standard deviation over seeds, and the value of each seed; None where no query has a partner."""
 
     def of(values: Floats) -> dict[str, Any]:
         asked = ~np.isnan(values[0])

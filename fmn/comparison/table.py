@@ -1,4 +1,4 @@
-"""What stands in the tables of a comparison; from compare.json."""
+"""Contents of the comparison tables, from compare.json."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def blocks(values: Mapping[str, Any]) -> list[Table]:
 
 
 def significantly_best(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
-    """The system with the best mean, where its difference lies beyond the interval (`BOLD`); else null."""
+    """The system with the best mean, where its difference lies beyond the interval (`BOLD`); else None."""
     means = {
         name: system["metrics"][direction][metric][k]["mean"]
         for name, system in values["systems"].items()
@@ -113,7 +113,7 @@ def labeled(name: str, system: Mapping[str, Any]) -> str:
 
 
 def footnotes(values: Mapping[str, Any]) -> list[str]:
-    """What must be said of single systems, wherever their figures stand."""
+    """Footnotes of single systems."""
     return [f"* {name}: {found['footnote']}." for name, found in values["systems"].items() if found["footnote"]]
 
 
@@ -132,7 +132,7 @@ def _ranks_beyond_chance(values: Mapping[str, Any], direction: str) -> str:
     if not ranked:
         return "Rank in class: no query has a partner."
     if not beyond:
-        return f"Rank in class differs from chance in none of {len(ranked)} systems: instance hit is no evidence here."
+        return f"Rank in class differs from chance in none of {len(ranked)} systems: instance hit measures the class."
     return f"Rank in class differs from chance, beyond its 95 % interval, in {len(beyond)} of {len(ranked)} systems" + (
         f" (one in twenty does by chance alone): {'; '.join(beyond)}."
     )

@@ -1,8 +1,9 @@
-"""Features of distinct items on one device, and the batches cut from them."""
+"""Batches: features of distinct items on one device, and the batches drawn from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,6 +52,9 @@ class ItemTensors:
         device: where they go.
         audio_band: of an audio frame, how many neighboring values belong together (`FeatureSet.band`); None: all.
         space: the joint space that clips and utterances are vectors of (`joint_space`); empty: none.
+
+    Attributes:
+        partners: [M] the clip each utterance was spoken for, where only that is known; None: classes are.
     """
 
     def __init__(
@@ -65,13 +69,33 @@ class ItemTensors:
     ) -> None:
         self.device = device
         self.space = space
+        self.partners: Indices | None = None
         self._audio = StoredSequences(audio, device)
         self._windows = StoredSequences(video, device) if video[0].ndim == 2 else None
         vectors = video if self._windows is None else [clip.mean(0, np.float64).astype(np.float32) for clip in video]
         self.video = torch.from_numpy(np.stack(vectors)).to(device)
-        self.clip_classes = torch.from_numpy(np.asarray(clip_classes, dtype=np.int64)).to(device)
-        self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(device)
+        self._set_classes(clip_classes, utterance_classes)
         self.audio_band = audio_band or self.audio_dim
+
+    def with_clusters(self, clip_clusters: Indices, utterance_clusters: Indices, partners: Indices) -> ItemTensors:
+        """The same features, not copied, with clusters for classes [N] and [M], and ``partners`` [M] for pairs."""
+        other = copy(self)
+        other._set_classes(clip_clusters, utterance_clusters)
+        other.partners = partners
+        return other
+
+    def _set_classes(self, clip_classes: Indices, utterance_classes: Indices) -> None:
+        self.clip_classes = torch.from_numpy(np.asarray(clip_classes, dtype=np.int64)).to(self.device)
+        self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(self.device)
+
+    def pairs(self, clips: Indices, utterances: Indices, generator: np.random.Generator) -> Indices:
+        """[P, 2], in random order: those spoken where only these are known, else `matched_once` by class."""
+        if self.partners is None:
+            classes = self.clip_classes.cpu().numpy(), self.utterance_classes.cpu().numpy()
+            return matched_once(clips, utterances, *classes, generator)
+        spoken = utterances[np.isin(self.partners[utterances], clips)]
+        pairs = np.stack([self.partners[spoken], spoken], axis=1)
+        return pairs[generator.permutation(len(pairs))]
 
     @property
     def video_dim(self) -> int:
@@ -135,7 +159,7 @@ def epoch_batches(
         pairs: [P, 2] all pairs to draw from.
         lengths: [M] frames of each utterance.
         batch_size: pairs in a batch; the last may be smaller, but never a single pair while there are others.
-        count: pairs in the epoch; null takes every pair once.
+        count: pairs in the epoch; None takes every pair once.
         generator: the source of chance.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Features of the items of manifests as files, to be used elsewhere or again (``fmn features export``)."""
+"""Feature export: features of the items of manifests as files (``fmn features export``)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def export_features(
         folder: new or empty, or an earlier export of the same items.
         root: the workspace, when it is not the parent of the manifests' folder.
         device: ``auto``, or as torch names it.
-        jobs: workers; None: one a core.
+        jobs: workers; None: one per core.
         progress: told how far it is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From the rows of train.jsonl or test.jsonl to distinct clips, distinct utterances, and the pairs between them."""
+"""Items of a manifest: distinct clips, distinct utterances, and the pairs between them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Items:
         folds: [P] int8, the fold of each pair, -1 where it has none.
         partners: [M] int64, the clip whose description an utterance speaks, -1 where it is not among ``clips``.
         split: ``train`` or ``test``.
-        standin: what manifests/build.json says of a stand-in corpus, or null when the footage is real or not known.
+        standin: what manifests/build.json says of a stand-in corpus, or None when the footage is real or not known.
     """
 
     manifest: Path
@@ -160,7 +160,7 @@ def train_val_split(items: Items) -> TrainValSplit:
             "There is nothing to train on: every pair is in fold 0",
             where=items.manifest,
             expected="pairs in at least one other fold",
-            next_step="build more clips and utterances a class, then run fmn-data pairs again",
+            next_step="build more clips and utterances per class, then run fmn-data pairs again",
         )
     train_clips, train_utterances = np.unique(train_pairs[:, 0]), np.unique(train_pairs[:, 1])
     held_pairs = items.pairs[held]
@@ -202,11 +202,11 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
             )
         splits.add(row.split)
         if len(splits) > 1:
-            raise _wrong("The manifest mixes pairs to train on with pairs to test on", where)
+            raise _wrong("The manifest mixes training and test pairs", where)
         pairs.append((row.clip.id, row.utterance.id, NO_FOLD if row.fold is None else row.fold))
     if not pairs:
         raise InputError(
-            "The manifest is empty", where=manifest, expected="a pair a line", next_step="run fmn-data pairs"
+            "The manifest is empty", where=manifest, expected="one pair per line", next_step="run fmn-data pairs"
         )
     clip_ids, utterance_ids, class_ids = sorted(clips), sorted(utterances), sorted(classes)
     clip_index = {name: index for index, name in enumerate(clip_ids)}
@@ -239,7 +239,7 @@ def _wrong(found: str, where: str) -> ManifestError:
 
 
 def standin_of(manifest: Path) -> Any:
-    """What build.json beside the manifest says under ``stand_in``; null when there is none, or no such file."""
+    """What build.json beside the manifest says under ``stand_in``; None when there is none, or no such file."""
     path = manifest.parent / "build.json"
     try:
         built = json.loads(path.read_text(encoding="utf-8"))

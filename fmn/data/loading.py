@@ -1,4 +1,4 @@
-"""The items of a manifest with their features, ready on a device."""
+"""Data loading: items of a manifest with their features on a device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FeatureDataset:
         data: their features, on the device.
         failures: why the others have no feature, by name of the item.
         sources: digests of what decided the video and the audio features.
-        notes: what must be said wherever results with these features are shown.
+        notes: caveats of results with these features.
     """
 
     items: Items
@@ -53,7 +53,7 @@ def load_features(
         items: from `fmn.data.items.load_items`.
         config: ``config.video`` and ``config.audio`` decide the features.
         device: where networks run and where the features end.
-        jobs: workers; null: as many as there are cores.
+        jobs: workers; None: as many as there are cores.
         progress: told how far it is.
         networks: keeps what is loaded here for the next call with the same dictionary; None: nothing is kept.
 
@@ -80,7 +80,7 @@ def load_features(
             f"No pair is left: {len(failures)} files have no features"
             + (f"; the first, {next(iter(failures))}: {first.found}" if first else ""),
             where=items.manifest,
-            next_step="look at these files, or run fmn-data verify",
+            next_step="check these files, or run fmn-data verify",
         )
     data = ItemTensors(
         [video.values[row.sha256] for row in left.clips],
@@ -96,7 +96,7 @@ def load_features(
 
 
 def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
-    """What must be said when the video backbone was trained on clips that are to judge it; null otherwise."""
+    """The caveat if the video backbone was trained on the evaluated clips; else None."""
     if not trained_on:
         return None
     tested = items.split == "test"
@@ -106,7 +106,7 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
         return None
     which = "these clips" if tested else "the clips of fold 0"
     return f"The video backbone was trained on {count} of {which} (fmn finetune" + (
-        " on another split): the figures are too high." if tested else " --refit): what is validated is too high."
+        " on another split): the results are too high." if tested else " --refit): what is validated is too high."
     )
 
 

@@ -1,4 +1,4 @@
-"""Padded sequences: the frames of an utterance, or the windows of a clip, as a model sees them."""
+"""Padded sequences: frames of utterances or windows of clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Sequences(NamedTuple):
     """Sequences of different lengths, padded at their ends.
 
     Attributes:
-        frames: [B, T, F]; what stands behind the end of a sequence is never looked at.
+        frames: [B, T, F]; values after the end of a sequence are ignored.
         lengths: [B] int64, on the device of ``frames``, each from 1 to T.
     """
 

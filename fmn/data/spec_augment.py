@@ -1,4 +1,4 @@
-"""Varied utterances: tempo, blanked time, blanked coefficients, noise (after SpecAugment, Park et al. 2019).
+"""SpecAugment for utterances: tempo, time masking, coefficient masking, noise (after Park et al. 2019).
 
 Not in the paper. Without it a Bi-LSTM learns a few hundred utterances by heart, when it hears each of them so often.
 """

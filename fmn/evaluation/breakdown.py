@@ -1,4 +1,4 @@
-"""What stands behind a figure: its interval, each class's share of it, how it spreads over seeds and orders."""
+"""Breakdown of a metric: interval, contribution of each class, variation over seeds and query orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluating a run on a manifest: one matrix of scores, both directions, metrics.json."""
+"""Evaluation of a run on a manifest: one score matrix, both directions, metrics.json."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Evaluation:
         clips, utterances, classes: how many there are.
         is_standin: whether the footage is a stand-in.
         failures: items without features, with the reason; they take no part.
-        notes: what must be said wherever the metrics are shown.
+        notes: caveats to show with the metrics.
     """
 
     run: Path
@@ -103,9 +103,9 @@ def evaluate(
         manifest: test.jsonl, as a rule.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one per core.
         update_orders: measure also with memories that are updated while testing, in so many orders of the queries.
-        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         trec: folder for run and qrels files (`fmn.evaluation.trec_files`); None: none are written.
         trec_top: the best items of each query that they hold.
         progress: told how far it is.
@@ -182,7 +182,7 @@ def measure(
         scores: the higher, the better.
         items: the clips and utterances.
         detailed: with intervals and the means of every class (`fmn.evaluation.breakdown`).
-        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics`).
+        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics`).
     """
     clips = [row.class_id for row in items.clips]
     utterances = [row.class_id for row in items.utterances]
@@ -225,25 +225,25 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
 def notes_of(
     loaded: LoadedRun, standin: Any, ids: ItemIds, sources: tuple[str, str], feature_notes: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """What must be said wherever results of the run on these items are shown.
+    """Caveats of results of the run on these items.
 
     Args:
         loaded: the run.
         standin: what build.json says of a stand-in corpus, or None.
         ids: of the items that it is used on.
         sources: digests of what decided their features.
-        feature_notes: what must be said of the features.
+        feature_notes: caveats of the features.
     """
     notes = list(feature_notes)
     state = read_run_state(loaded.path)
     if standin is not None:
-        notes.insert(0, "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens.")
+        notes.insert(0, "Synthetic (stand-in) corpus: these results say nothing about real kitchens.")
     if footnote := find_system(loaded.config.system).footnote(loaded.config):
         notes.append(f"{loaded.config.system}: {footnote}.")
     if loaded.learned is not None:
         notes.append(loaded.learned.note)
     if sources != loaded.about.sources:
-        notes.append("The features were computed otherwise than in training (other weights or versions of libraries).")
+        notes.append("The features were computed with other weights or library versions than in training.")
     if state is not None:
         notes += [note for note in state.notes if note not in notes]
         learned = loaded.learned.items if loaded.learned else {"video": (), "audio": ()}
@@ -252,5 +252,5 @@ def notes_of(
         counts = ((known_clips, ids.clips, "clips"), (known_utterances, ids.utterances, "utterances"))
         seen = [f"{len(known)} of these {len(of)} {name}" for known, of, name in counts if of]
         if known_clips or known_utterances:
-            notes.append(f"{' and '.join(seen)} were trained on: results on them are too good.")
+            notes.append(f"{' and '.join(seen)} were trained on: results on them are too high.")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Learning new classes from a few pairs, after training: nothing that was trained changes.
+"""Few-shot learning of new classes after training, without changing trained weights.
 
 The pairs go to the memory of unmapped features (`fmn.models.new_class_memory`), which `fmn eval`, `fmn search` and
 `fmn predict` read beside the run's own.
@@ -76,7 +76,7 @@ def learn_classes(
         skip_known: leave out the pairs of classes that the run was trained on, which are refused otherwise.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
@@ -149,6 +149,13 @@ def written_memory(
 
 def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
     model, score = loaded.model, loaded.config.model.score
+    if loaded.config.training.labels != "class":
+        raise InputError(
+            "The run was trained without class labels: its slots are of clusters, beside which no class can stand",
+            where=loaded.path,
+            expected="a run with training.labels=class",
+            next_step="train one, then learn the new classes",
+        )
     if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
         raise InputError(
             f"The run is of {loaded.config.system} with model.score={score}, which reads no agreement of memories",
@@ -168,7 +175,7 @@ def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
             f"The run was trained on {', '.join(found)} already",
             where=items.manifest,
             expected="pairs of new classes",
-            next_step="leave these pairs out, or pass over them with --skip-known"
+            next_step="leave these pairs out, or skip them with --skip-known"
             if len(found) < len(items.classes)
             else "name pairs of other classes",
         )
@@ -192,7 +199,7 @@ def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
 def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
     if prepared.sources != loaded.about.sources:
         raise InputError(
-            "The features were computed otherwise than in training (other weights or versions of libraries)",
+            "The features were computed with other weights or library versions than in training",
             where=loaded.path,
             expected="the encoders, weights and libraries that the run was trained with",
             next_step="restore them, or train again",
@@ -228,7 +235,7 @@ def _fitted(
     manifest = None if state is None else training_manifest(loaded.path, state)
     if state is None or manifest is None or not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
         raise InputError(
-            "What the run was trained on is not there, or has changed",
+            "The training manifest of the run is missing, or has changed",
             where=manifest or loaded.path,
             expected="the training manifest of the run: new classes are compared with its items",
             next_step="restore the manifest, or train again",

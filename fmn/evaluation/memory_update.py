@@ -1,4 +1,4 @@
-"""Updating the memories while testing (paper, section 3.4: "updated in training and testing").
+"""Memory updates at test time (paper, section 3.4: "updated in training and testing").
 
 The result then depends on the order of the queries, so several orders are measured and none is the result.
 """
@@ -25,7 +25,7 @@ from fmn.training.checkpoint import LoadedRun
 
 Metrics = dict[str, dict[str, Any]]
 HOW = (
-    "Updated while testing: each query is scored, then written with the item it found first, if S1 > T1, and the next "
+    "Memories updated at test time: each query is scored, then written with its first hit, if S1 > T1, and the next "
     "query meets the memories as they are then. Mean ± sd over orders of the queries; no order is the right one."
 )
 
@@ -42,7 +42,7 @@ def measure_while_updating(
 ) -> dict[str, Any]:
     """Both directions with memories that each query adds to, in several orders.
 
-    Every order starts from the memories of the run, which are as before afterwards. Classes are not looked at: a query
+    Every order starts from the memories of the run, which are as before afterwards. Classes are not used: a query
     is written with the item that it found first, right or wrong.
 
     Args:
@@ -51,7 +51,7 @@ def measure_while_updating(
         utterances: codes of M utterances.
         items: these clips and utterances.
         orders: how many orders of the queries.
-        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         done: told the orders that are through, of both directions.
 
     Returns:
@@ -73,12 +73,12 @@ def measure_while_updating(
         raise InputError(
             "Steps attend to slots when an item is encoded, and every query that is written would move the slots",
             where=f"model.step_attention={model.config.model.step_attention} of {loaded.path}",
-            expected="a run without attention of steps",
+            expected="a run without step attention",
             next_step="leave out --update-memory, or train with model.step_attention=off",
         )
     if model.new_classes is not None:
         raise InputError(
-            "The run has learned new classes, whose memory is written by fmn learn alone",
+            "The run has learned new classes, whose memory only fmn learn writes",
             where=loaded.path,
             expected="a run without classes learned after training",
             next_step="leave out --update-memory, or name the run as it was before",

@@ -1,4 +1,4 @@
-"""Plots as PNG, drawn with Matplotlib and without a display; `fmn.evaluation.plots` computes what they show."""
+"""Plot drawing with Matplotlib, without a display; `fmn.evaluation.plots` computes the contents."""
 
 from __future__ import annotations
 

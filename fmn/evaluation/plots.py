@@ -1,4 +1,4 @@
-"""Pictures of a run: how it trained, what it finds, what it mixes up, and what its memories hold.
+"""Plots of a run: training curves, recall, confusion matrix, memory contents.
 
 Functions that compute what is shown stand beside those that draw it (fmn/evaluation/plot_drawing.py).
 """
@@ -39,7 +39,7 @@ FOLDER = "plots"
 
 @dataclass(frozen=True)
 class Pictures:
-    """What `plot_run` drew: the files, what must be said with them, and items without features."""
+    """What `plot_run` drew: the files, their caveats, and items without features."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -63,14 +63,14 @@ def plot_run(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Pictures:
-    """Draws training.png, recall.png, confusion.png and, for fmn, slots.png into the run's folder ``plots``.
+    """Draws training.png, recall.png, confusion.png and, for fmn with class labels, slots.png into RUN/plots.
 
     Args:
         run: folder of a trained run.
         manifest: test.jsonl, as a rule: what is retrieved.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
@@ -94,7 +94,8 @@ def plot_run(
         files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{made_up}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
-    if state is not None and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
+    of_classes = loaded.config.training.labels == "class"  # slots of clusters have no names to be drawn by
+    if state and of_classes and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
         learned = load_features(load_items(training_manifest(run, state), root), loaded.config, **options)
         with threads(loaded.config.training.threads):
             held = slot_contents(loaded, loaded.model, learned)

@@ -1,4 +1,4 @@
-"""What a trained run takes each clip for, and how sure it is: for reviewers, the least certain clips first."""
+"""Class predictions with uncertainty, for reviewers: the least certain clips first."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def predict(
     Args:
         run: folder of a trained run.
         manifest: the training manifest, whose utterances are the reference.
-        clips: a clips.jsonl; null: the one beside the manifest.
+        clips: a clips.jsonl; None: the one beside the manifest.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The table of results: for each direction the three metrics, each with chance and what knowing the class gives."""
+"""Results table: three metrics in both directions, each with chance and the ceiling of class knowledge."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
     Args:
         results: what metrics.json holds, by name of the system; all measured on the same items.
         title: what was evaluated on what.
-        notes: what must be said beside the figures; they stand below the table.
+        notes: caveats, shown below the table.
     """
     first = next(iter(results.values()))
     ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])
@@ -111,7 +111,7 @@ def figures(block: Mapping[str, Any], metric: str) -> list[str]:
     """For each direction the metric at each k and the class mean average precision, each with its deviation.
 
     Args:
-        block: by direction, the metrics and their standard deviations (``sd``), which may be null.
+        block: by direction, the metrics and their standard deviations (``sd``), which may be None.
         metric: ``instance_hit``, ``class_hit`` or ``class_recall``.
     """
     found = []

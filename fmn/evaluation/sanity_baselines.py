@@ -1,4 +1,4 @@
-"""What systems that neither look nor listen find in the items of an evaluation: rows beside every result."""
+"""Sanity-check baselines (lengths, file sizes) for the items of an evaluation: rows in every results table."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def trivial_rows(
         run: folder of the run that they stand beside.
         manifest: what it is evaluated on.
         root: the workspace, when it is not the parent of the manifest's folder.
-        jobs: workers for features; null: one a core.
-        metric_names: of further metrics, which stand under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        jobs: workers for features; None: one per core.
+        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         progress: told how far it is.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Tables as plain data, and their forms: for a terminal (rich), as Markdown, as LaTeX (booktabs) and as CSV."""
+"""Table formats: plain data for a terminal (rich), Markdown, LaTeX (booktabs) and CSV."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """What stands in a table.
+    """Contents of a table.
 
     Attributes:
-        title: what stands above.
+        title: shown above.
         head: column names.
-        sections: rows; a rule stands between two sections, except in Markdown, which has none.
-        notes: what stands below.
+        sections: rows; a rule separates two sections, except in Markdown, which has none.
+        notes: shown below.
         left: columns, counted from 0, that are set to the left.
     """
 
@@ -95,19 +95,19 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Values under their column names; null is an empty field."""
+    """Values under their column names; None is an empty field."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([head, *rows])
     return out.getvalue()
 
 
 def number(value: float | None, sd: float | None = None, *, between: str = " ± ", sign: str = "") -> str:
-    """A number of a table with its standard deviation, if it has one: ``82.3 ± 1.4``; null is a dash.
+    """A number of a table with its standard deviation, if it has one: ``82.3 ± 1.4``; None is a dash.
 
     Args:
         value: the number.
-        sd: the standard deviation, or null.
-        between: what stands between the two.
+        sd: the standard deviation, or None.
+        between: text between the two.
         sign: ``+`` gives positive numbers a sign, too.
     """
     if value is None:

@@ -1,1 +1,1 @@
-"""From frames and samples to features: I3D over RGB and flow, MFCC, the feature cache."""
+"""Features: I3D over RGB and optical flow, MFCC, pretrained encoders, feature cache."""

@@ -1,4 +1,4 @@
-"""Reading audio: one channel at one sample rate, from any file that FFmpeg reads."""
+"""Audio reading: mono at one sample rate, from any file that FFmpeg reads."""
 
 from __future__ import annotations
 

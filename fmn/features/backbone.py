@@ -1,4 +1,4 @@
-"""The video backbone: its streams, where their weights come from, and from windows of a clip to its feature."""
+"""The video backbone: its streams, their weights, and clip features from windows."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class TrainedStream:
     Attributes:
         state: parameters by their published names, classifier included.
         losses: mean training loss of every epoch.
-        accuracy: percent of the validation clips whose label came first, at the end; null without such clips.
+        accuracy: percent of the validation clips whose label came first, at the end; None without such clips.
     """
 
     state: dict[str, Tensor]
@@ -112,11 +112,11 @@ def train_stream(
     Args:
         stream: ``rgb`` or ``flow``.
         clips: to train on; their labels are the classifier's.
-        validation: looked at after training, never chosen by.
+        validation: evaluated after training, never used for selection.
         config: backbone, size of windows, and the weights to start from.
         recipe: how.
         store: holds the samples of all clips.
-        checkpoint: file for what is needed to go on; removed at the end.
+        checkpoint: file for the state needed to resume; removed at the end.
         device: as torch names it.
         jobs: threads that read windows.
         progress: told after every epoch.

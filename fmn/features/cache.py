@@ -1,4 +1,4 @@
-"""The feature cache: one small file a feature, under what decided it and the content it was computed from.
+"""The feature cache: one small file per feature, keyed by settings and content.
 
 ``<root>/<source>/<first two digits>/<sha256>.npy``, where the source is a digest of configuration, weights and the
 versions of the libraries that make the values. So it can be shared by runs and workspaces, needs no list, is never out
@@ -38,7 +38,7 @@ class FeatureCache:
         return self._folder / sha256[:2] / f"{sha256}.npy"
 
     def get(self, sha256: str) -> NDArray[np.float32] | None:
-        """The feature, or null when it was not computed yet or its file is not whole."""
+        """The feature, or None when it was not computed yet or its file is not whole."""
         try:
             value = np.load(self.path(sha256), allow_pickle=False)
         except Exception:  # missing, or torn: numpy reads its header as Python source, and raises what that raises

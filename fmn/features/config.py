@@ -1,4 +1,4 @@
-"""What decides a feature: the two configurations, their digests, and what must be said about them.
+"""Feature configuration of video and audio, its digests and notes.
 
 Two configurations that compare equal give equal features; the digest is what the feature cache is keyed by.
 Both are plain data (`dataclasses.asdict` makes JSON of them), and importing this module loads nothing heavy.
@@ -47,7 +47,7 @@ class VideoFeatureConfig:
 
     Attributes:
         kind: ``backbone`` (all of the above); ``encoder`` or ``features``, which follow from naming them; or what
-            simple baselines look at (fmn/features/simple_features.py), for which nothing else here counts:
+            simple baselines use (fmn/features/simple_features.py), for which nothing else here counts:
             ``mean_colour``, ``duration`` or ``file_size`` of the clip.
         backbone: ``i3d`` (two-stream Inception-v1 I3D) or ``i3d_r50`` (pytorchvideo's, RGB only).
         width: factor on every channel count of the Inception-v1 I3D; 1.0 is the published network.
@@ -67,8 +67,8 @@ class VideoFeatureConfig:
         flow_bound_px: flow is clipped to ±this many pixels (of the resized frame) a sample and scaled to [-1, 1].
         encoder: a pretrained encoder in place of the backbone (``timm:NAME``; docs/encoders.md). It sees the windows
             above, RGB only, in its own size and, where it has one, its own number of frames.
-        features: a folder or a file of features of one's own in place of the backbone (docs/encoders.md).
-        pooling: how windows (frames, of an encoder of pictures; rows, of features of one's own) become one vector;
+        features: a folder or a file of the user's own features in place of the backbone (docs/encoders.md).
+        pooling: how windows (frames, of an encoder of pictures; rows, of the user's own features) become one vector;
             with ``none`` they stay a sequence: systems attend to each (``model.step_attention``), or take their mean.
     """
 
@@ -128,7 +128,7 @@ class VideoFeatureConfig:
 
     @property
     def note(self) -> str | None:
-        """What must be said wherever results with these features are shown; null when there is nothing to say."""
+        """The caveat of results with these features; None if there is none."""
         if self.kind != "backbone":
             return None
         return {"random": RANDOM_WEIGHTS_NOTE, "demo": DEMO_WEIGHTS_NOTE}.get(self.weights)
@@ -148,7 +148,7 @@ class AudioFeatureConfig:
     Attributes:
         kind: ``mfcc``; ``log_mel``, the input of MusiCNN (fmn/features/log_mel.py), for which only the sample rate,
             ``n_mels``, ``window_ms`` and ``hop_ms`` count; ``encoder`` or ``features``, which follow from naming them;
-            or what trivial baselines look at: ``duration`` or ``file_size`` of the utterance.
+            or what sanity-check baselines use: ``duration`` or ``file_size`` of the utterance.
         sample_rate_hz: what audio is resampled to.
         n_mfcc: coefficients kept, the zeroth included.
         n_mels: filters of the mel bank.
@@ -159,7 +159,7 @@ class AudioFeatureConfig:
         cmvn: whether each coefficient has mean 0 and variance 1 over the utterance.
         encoder: a pretrained encoder in place of MFCC (``hubert_base``; docs/encoders.md), of whose sequence only
             ``cmvn`` counts here; one vector of the whole utterance stays as it is.
-        features: a folder or a file of features of one's own in place of MFCC, used as they are.
+        features: a folder or a file of the user's own features in place of MFCC, used as they are.
         layer: which of its transformer layers is read, from 1; the ``last``; the ``mean`` of all; or ``learned``: all
             are kept, side by side, and mixed with weights that are learned with the model (SUPERB, Yang et al. 2021).
     """

@@ -1,4 +1,4 @@
-"""What an encoder was found to be, kept while one command runs: where its features are cached, it is loaded once.
+"""Encoder cache within a command: each encoder is loaded once, also if its features are cached.
 
 Loading is what makes sure that cached features are those of the weights that are there now. A command that trains many
 networks on the same features does it the first time; its encoders are taken to stay what they are until it ends.

@@ -1,4 +1,4 @@
-"""Features by a pretrained encoder: which frames of a clip it sees, pooling, normalization, and the cache key."""
+"""Feature extraction with pretrained encoders: frame sampling, pooling, normalization, cache key."""
 
 from __future__ import annotations
 

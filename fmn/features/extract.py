@@ -1,4 +1,4 @@
-"""Features of many clips or utterances: cached, in parallel, one failure at a time, in memory of constant size."""
+"""Parallel, cached feature extraction for many clips or utterances, in constant memory."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _measured(
     jobs: int,
     progress: Progress,
 ) -> FeatureSet:
-    """What trivial baselines look at, item by item, cached like every feature."""
+    """What sanity-check baselines use, item by item, cached like every feature."""
     from fmn.features.cache import FeatureCache
 
     store = FeatureCache(cache, measures.source, dim=dim, axes=measures.axes)
@@ -233,7 +233,7 @@ def _isolated(item: Media, work: Callable[[Media], Result]) -> Result | ToolkitE
         return SampleError(
             f"No feature could be computed for {item.name}: {type(error).__name__}: {error}",
             where=item.path,
-            next_step="look at the file; if it plays, report this",
+            next_step="check the file; if it plays, report this",
         )
 
 

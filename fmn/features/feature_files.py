@@ -1,4 +1,4 @@
-"""Features of one's own: vectors and sequences from files in place of extraction, and the same files as an export.
+"""Your own features: vectors and sequences from files instead of extraction, and the export of such files.
 
 A folder of .npy or .safetensors files (one array each), one .npz, or one .parquet with the columns ``id`` and
 ``vector``. Arrays are named by the id of the clip or utterance or by the SHA-256 of its file.
@@ -36,7 +36,7 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
     Attributes:
         schema: `FORMAT`.
         source: digest of what decided the values.
-        note: what must be said of them.
+        note: their caveat.
         trained_on: SHA-256 of clips that the network behind them was trained on.
         band: of an audio frame, how many neighboring values belong together; None: all.
         space: what identifies the joint space that they are vectors of; empty: none.

@@ -1,4 +1,4 @@
-"""Optical flow between neighboring samples (OpenCV), clipped and kept in one signed byte.
+"""Optical flow between neighboring samples (OpenCV), clipped and stored in one signed byte.
 
 The published flow network was trained on TV-L1 flow clipped to ±20 pixels and stored in eight bits. DIS is the default
 here, a departure: it is in every build of OpenCV and more than ten times faster.

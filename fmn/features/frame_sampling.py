@@ -1,4 +1,4 @@
-"""Which frames of a clip are looked at: samples at a constant rate, and windows of samples. Arithmetic only."""
+"""Frame sampling: samples at a constant rate, and windows of samples. Arithmetic only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of a video file, by their number in presentation order (PyAV)."""
+"""Frame reading: frames of a video file by number in presentation order (PyAV)."""
 
 from __future__ import annotations
 

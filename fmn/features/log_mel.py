@@ -1,4 +1,4 @@
-"""Log-mel spectra as MusiCNN takes them (Pons and Serra 2019): log10(10,000 x + 1) of the mel power spectrum."""
+"""Log-mel spectrogram of MusiCNN (Pons and Serra 2019): log10(10,000 x + 1) of the mel power spectrum."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class LogMel:
     """Samples → sequence of mel bands, of the published sizes with ``window_ms=32, hop_ms=16, n_mels=96``.
 
     Published: 16 kHz, FFT 512, hop 256, 96 bands, the logarithm above (its mel scale and area-normalized filters are
-    those of librosa, which the published code calls). Reckoned: an utterance is scaled to a peak of 1 first, as music
-    as it is published is, because the logarithm has an absolute floor.
+    those of librosa, which the published code calls). Our choices: an utterance is first scaled to a peak of 1, as
+    published music is, because the logarithm has an absolute floor.
 
     Raises:
         InputError: torchaudio cannot be imported.

@@ -1,4 +1,4 @@
-"""What goes into an extraction and what comes out of it."""
+"""Inputs and outputs of feature extraction."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FeatureSet:
         failures: sha256 → why there is no feature. An item is in exactly one of the two.
         source: digest of what decided the values: configuration, weights, versions of the libraries.
         computed: how many were computed now; the others came from the cache.
-        note: what must be said wherever results with these features are shown, or null.
+        note: caveats of results with these features, or None.
         band: of an audio frame, how many neighboring values belong together (MFCC of one order, one layer); None: all.
         trained_on: sha256 of the media that the network behind the features was trained on, as far as it tells.
         space: what identifies the joint space that they are vectors of (`fmn.features.encoders.interface.space_of`).

@@ -1,4 +1,4 @@
-"""MFCC, their time differences, and their normalization over the utterance (paper, section 3.2; torchaudio)."""
+"""MFCC with deltas, normalized over the utterance (paper, section 3.2; torchaudio)."""
 
 from __future__ import annotations
 

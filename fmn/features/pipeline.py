@@ -1,4 +1,4 @@
-"""Clips through decoding, flow and network at the same time.
+"""Extraction pipeline: decoding, optical flow and network run concurrently.
 
 Reading a clip (decoding, resizing, flow) and describing one batch of windows are the tasks. Batches are filled across
 clips, so that none goes through half empty but the last, and tasks are small, so that no thread waits for another at

@@ -1,4 +1,4 @@
-"""Trains a small two-stream backbone on the labeled clips of one or more workspaces, and writes it as one file.
+"""Pretraining of a small two-stream backbone on the labeled clips of workspaces.
 
     python -m fmn.features.pretrain ws-1000/manifests/clips.jsonl ws-1001/manifests/clips.jsonl \
         --validation ws-1002/manifests/clips.jsonl --out weights_demo.safetensors
@@ -65,14 +65,14 @@ def pretrain(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> dict[str, TrainedStream]:
-    """Trains every stream of a configuration and writes them to one file. Interrupted, it goes on after the last epoch.
+    """Trains every stream of a configuration and writes them to one file; resumes after the last complete epoch.
 
     Args:
         clips: to train on.
-        validation: looked at in the end, never chosen by; may be empty.
+        validation: evaluated at the end, never used for selection; may be empty.
         config: the backbone, its windows, and the weights it starts from.
         recipe: how each stream is trained.
-        cache: folder for decoded samples and for what is needed to go on.
+        cache: folder for decoded samples and for the state needed to resume.
         out: the .safetensors file.
         about: said in the file's metadata, beside configuration, recipe, labels, versions and results.
         device: as torch names it.

@@ -1,4 +1,4 @@
-"""pytorchvideo's I3D ResNet-50 as a backbone of RGB clips (the second one; the paper's is Inception-v1)."""
+"""I3D ResNet-50 of pytorchvideo as a backbone for RGB clips (the paper uses Inception-v1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoded samples of clips on disk, so that training reads a random window in no time.
+"""Store of decoded samples on disk, for fast reading of random training windows.
 
 One file a clip and stream, ``<root>/samples-<source>/<sha256>.<stream>.npy``, uncompressed and mapped into memory:
 five bytes a pixel and sample. At the demo's size that is 4 MB for five seconds; at the paper's it is 55 MB.

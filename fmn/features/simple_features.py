@@ -1,4 +1,4 @@
-"""What trivial baselines look at: color, length and size. If these find the right clip, the data set gives it away."""
+"""Sanity-check features: color, length and size; if they retrieve clips, the data set leaks its classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Published weights of video networks: where they are, whether a file is the published one, reading and downloading.
+r"""Published weights of video networks: download, verification, reading.
 
 A git blob id, ``sha1("blob <size>\0" + content)``, checks a file of a git repository without having the repository.
 """
@@ -32,7 +32,7 @@ class PublishedWeights:
         file: its name, here and there.
         url: where it is.
         licence: of the file.
-        git_blob_id: of its content; null where the publisher names no hash (it is then recorded at the first
+        git_blob_id: of its content; None where the publisher names no hash (it is then recorded at the first
             download, beside the file, and checked from there on).
     """
 
@@ -94,7 +94,7 @@ def published_file(backbone: str, stream: str, folder: Path | None = None) -> Pa
             f"The published weights of the {stream} stream of {backbone} are not on this machine",
             where=path,
             expected=f"the file {weights.url}",
-            next_step="fetch them with: fmn weights download (or put the file there by hand; or choose other weights)",
+            next_step="download them: fmn weights download (or put the file there yourself, or choose other weights)",
         )
     if problem := _not_published(path, weights):
         raise InputError(problem, where=path, next_step="delete the file and fetch it again with: fmn weights download")
@@ -112,7 +112,7 @@ def download(
         progress: told the bytes of each file.
 
     Raises:
-        StoppedError: no connection, or it broke; what came is kept and the next call goes on from there.
+        StoppedError: no connection, or it broke; received bytes are kept and the next call resumes.
         InputError: the file that came is not the published one (it is deleted), or an address refuses.
     """
     from filelock import FileLock
@@ -201,7 +201,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object
 
 
 def _not_published(path: Path, weights: PublishedWeights, record: Path | None = None) -> str | None:
-    """Why the file is not the published one; null when it is, or when nothing is known against it."""
+    """Why the file is not the published one; None when it is, or when nothing is known against it."""
     if weights.git_blob_id is not None:
         found = git_blob_id(path)
         if found != weights.git_blob_id:

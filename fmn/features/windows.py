@@ -1,4 +1,4 @@
-"""From a clip to what the networks see: windows of cropped frames and of flow."""
+"""Windows of cropped frames and optical flow, the inputs of the networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ClipSamples:
 
     Attributes:
         rgb: uint8 ``[samples, height, width, 3]``.
-        flow: int8 ``[samples, height, width, 2]`` (see `optical_flow`), or null.
+        flow: int8 ``[samples, height, width, 2]`` (see `optical_flow`), or None.
     """
 
     rgb: NDArray[np.uint8]
@@ -36,7 +36,7 @@ class ClipWindows:
 
     Attributes:
         rgb: uint8 ``[windows, window_frames, crop_px, crop_px, 3]``.
-        flow: int8 ``[windows, window_frames, crop_px, crop_px, 2]``, or null.
+        flow: int8 ``[windows, window_frames, crop_px, crop_px, 2]``, or None.
     """
 
     rgb: NDArray[np.uint8]

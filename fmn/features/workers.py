@@ -1,4 +1,4 @@
-"""Threads for what is done item by item, and what a device that fails says."""
+"""Worker threads, and error messages of a failing device."""
 
 from __future__ import annotations
 

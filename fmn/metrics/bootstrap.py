@@ -1,4 +1,4 @@
-"""Confidence intervals of a mean over queries, by resampling what the queries have in common.
+"""Bootstrap confidence intervals of a mean over queries, resampling shared factors.
 
 The queries of a test set are no independent draws: those of a class, of a person (or voice) and of a training seed
 stand or fall together, and resampling queries alone gives intervals that are far too narrow. So the classes, the people

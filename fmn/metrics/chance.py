@@ -1,4 +1,4 @@
-"""What a metric gives without a model: by chance, and when the class is known perfectly and nothing else.
+"""Chance level and ceiling of a metric: random scores, and perfect class knowledge.
 
 Both are closed forms in the sizes alone, for galleries and classes of any size. With 300 items in 20 even classes,
 chance is .33/3.3/8.3 (instance hit), 5/40.6/73.8 (class hit), .33/3.3/8.3 (class recall) at k = 1, 10, 25, and class

@@ -1,4 +1,4 @@
-"""nDCG@k, MRR, MAP, recall@k and hit@k: metrics by the names that other tools use, chosen with ``fmn eval --metrics``.
+"""nDCG@k, MRR, MAP, recall@k and hit@k, by their common names (``fmn eval --metrics``).
 
 Relevance is binary, and has both notions of `fmn.metrics.retrieval_metrics`. Ties and queries without a relevant item
 are treated as there: ties count by expectation over their orders (trec_eval orders them by id); of *class*, a query

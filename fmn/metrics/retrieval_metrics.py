@@ -1,4 +1,4 @@
-"""Retrieval metrics, exact under ties: what a random order of equal scores gives in expectation.
+"""Retrieval metrics, exact under ties: the expectation over random orders of equal scores.
 
 Three readings of the paper's R@k (section 4.2), in percent: *instance hit*, the query's own partner is in the top k;
 *class hit*, any item of the query's class is; *class recall* (eq. 5), the share of the class's items that are. Beside

@@ -1,4 +1,4 @@
-"""The partner's rank within its class: what scores know of a clip's own sentence beyond the class of both.
+"""Within-class rank of the partner: what scores reveal about a clip's own sentence beyond the class.
 
 Instance hit rises with class knowledge alone, so it is no evidence that a system tells items of one class apart. This
 is: 0 puts the query's own partner before all other items of its class, 1 behind them, and scores that know nothing

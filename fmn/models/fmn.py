@@ -1,6 +1,6 @@
 """The Feature Memory Network (paper, section 3): mapping, fusion to S1, two memories, the final score.
 
-The printed forms of its equations and the forms that work stand side by side; `ModelConfig` and `MemoryConfig` choose.
+The published forms of its equations are beside the standard ones; `ModelConfig` and `MemoryConfig` choose.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.config import Config
-from fmn.data.batches import Batch, Indices, ItemTensors, matched_once
+from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
@@ -201,7 +201,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: a share of
             the logit of S1 plus a learned multiple of the logarithm of the agreement. ``distance``: a learned multiple
             of −log of (1 − S1) times the smallest product of distances to a slot. ``s1*max`` and ``s1/max``: log S; an
-            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as printed.
+            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as published.
         """
         form = self.config.model.score
         if form == "s1":
@@ -276,12 +276,10 @@ class FeatureMemoryNetwork(RetrievalModel):
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
-        """Writes the memories anew with the mapping as it is now, each item at least once (``write: epoch``)."""
+        """Rewrites the memories with the mapping as it is now, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
-        pairs = matched_once(
-            clips, utterances, data.clip_classes.cpu().numpy(), data.utterance_classes.cpu().numpy(), generator
-        )
+        pairs = data.pairs(clips, utterances, generator)
         rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
         self.rewrite(
             encode_all_clips(self, data, clips),

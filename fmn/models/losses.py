@@ -28,7 +28,7 @@ def triplet_loss(
 ) -> Tensor:
     """Eq. 1 over all matches of a batch, in both directions.
 
-    The working form is max(0, cos(a, n) − cos(a, p) + margin). The printed one, max(0, S(a, p) + S(a, n) + margin),
+    The standard form is max(0, cos(a, n) − cos(a, p) + margin). The published one, max(0, S(a, p) + S(a, n) + margin),
     pushes the positive away too when S is a similarity, as eq. 2 defines it.
 
     Args:
@@ -93,8 +93,8 @@ def balanced_bce(score: Tensor, match: Tensor, *, logarithms: bool = False) -> T
     Args:
         score: [N, M] logits of ŷ.
         match: [N, M] bool, y.
-        logarithms: the score is log ŷ, as of scores that are products. Eq. 3 as printed gives scores above 1, for which
-            eq. 4 has no value: they count as 1 − 1e-6, without a gradient.
+        logarithms: the score is log ŷ, as of scores that are products. Eq. 3 as published gives scores above 1, for
+            which eq. 4 has no value: they count as 1 − 1e-6, without a gradient.
 
     Returns:
         The loss; of one kind only where the other is missing.

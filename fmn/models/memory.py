@@ -1,6 +1,6 @@
 """The two feature memories (paper, section 3.4): slot x of both was written by the same pairs.
 
-Decisions where the paper leaves room, or cannot be as printed:
+Decisions where the paper leaves room, or cannot be as published:
 
 - *m2* is one number for two memories, so it is judged on the pair: at each slot the smaller of the two cosines
   (``novelty="min"``), and of those the largest over the slots.
@@ -10,11 +10,11 @@ Decisions where the paper leaves room, or cannot be as printed:
 - *Equal candidates*: the slot with the lower number. Cosines within 1e-7 are equal, to each other and to T2: closer
   ones differ by how they were summed up, and the order of writing must not.
 - *Empty*: there is nothing to agree about: a read gives 1, so that S1/Max and S1 × Max are S1.
-- *Negative cosines* count as 0 in the product, or two disagreements would pass for an agreement; as printed they do.
+- *Negative cosines* count as 0 in the product, or two disagreements would pass for an agreement; as published they do.
 - *Zero vectors* have cosine 0 with everything.
 - *Classes*: a pair that is written with its class goes to slots of that class only, or to a new one; slots of one class
   are read as one: their shares of the softmax are added, and of their cosines the largest counts. Pairs without a class
-  may go to any slot, and a slot without a class stands for itself: so does every slot of the printed form.
+  may go to any slot, and a slot without a class stands for itself: so does every slot of the published form.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class FeatureMemory(nn.Module):
         update: ``mean``: a slot is the mean of all that was written to it; a number: it moves by that share.
         novelty_threshold: T2.
         novelty: how the two cosines with a slot become one: ``min``, ``mean`` or ``max``.
-        when_full: where a new pair goes when all slots are in use: to the ``nearest`` slot, or nowhere (``drop``).
+        when_full: what happens to a new pair if all slots are in use: to the ``nearest`` slot, or nowhere (``drop``).
 
     Raises:
         InputError: an argument is out of its range.
@@ -170,7 +170,7 @@ class FeatureMemory(nn.Module):
         score_threshold: float = 0.5,
         classes: Tensor | None = None,
     ) -> Tensor:
-        """Clears the memories and writes anew: slots drift out of place while the mapping trains (see `write`)."""
+        """Clears the memories and rewrites them: slots drift out of place while the mapping trains (see `write`)."""
         self.clear()
         return self.write(video, audio, score, score_threshold=score_threshold, classes=classes)
 
@@ -189,7 +189,7 @@ class FeatureMemory(nn.Module):
 
         Slots of one class count as one slot: see the module.
 
-        - ``max``, eq. 3: max over x of max(v_x, 0) · max(a_x, 0); as printed (``clamp=False``) of v_x · a_x.
+        - ``max``, eq. 3: max over x of max(v_x, 0) · max(a_x, 0); as published (``clamp=False``) of v_x · a_x.
         - ``softmax``: Σ over x of softmax(v/temperature)_x · softmax(a/temperature)_x, the probability that both choose
           the same slot.
         - ``distance``, sections 3.3–3.4 read as they call it: min over x of (1 − v_x) · (1 − a_x); small is a match.
@@ -329,7 +329,7 @@ def _share_of(update: Any) -> float | None:
     if update == "mean":
         return None
     if not isinstance(update, int | float) or not 0 < update <= 1:
-        raise InputError(f"The update is {update!r}", expected="'mean', or a share above 0, at most 1")
+        raise InputError(f"The update is {update!r}", expected="'mean', or a rate above 0, at most 1")
     return float(update)
 
 

@@ -1,4 +1,4 @@
-"""The write rule of the feature memories (paper, section 3.4), one pair after the other, without their vectors.
+"""The write rule of the feature memories (paper, section 3.4), pair by pair, without the vectors.
 
 A slot is always a weighted sum of what it held and of rows of the batch. So the decisions need only the inner products
 of the rows with the slots and with each other: they are computed once, as matrix products, and corrected when a slot
@@ -31,7 +31,7 @@ class Rules:
     Attributes:
         share: how far a slot moves towards a pair; None: as far as the mean of all its pairs does.
         novelty_threshold: T2. novelty: how two cosines become one.
-        when_full: where a new pair goes when all slots are in use.
+        when_full: what happens to a new pair if all slots are in use.
     """
 
     share: float | None

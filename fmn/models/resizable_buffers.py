@@ -1,4 +1,4 @@
-"""Tensors whose size comes from the data: class heads, projections, kept training items."""
+"""Buffers whose size depends on the data: class heads, projections, stored training items."""
 
 from __future__ import annotations
 

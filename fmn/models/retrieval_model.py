@@ -1,4 +1,4 @@
-"""What a retrieval model is, and how it scores a whole gallery: items encoded once, pairs scored in tiles."""
+"""Retrieval model base class: items are encoded once, and a gallery is scored in tiles."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RetrievalModel(nn.Module, ABC):
         return {}
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Called before training, also before a call that goes on, with the items to fit, such as for their means.
+        """Called before training, also before a resumed call, with the items to fit, such as for their means.
 
         Parameters whose size the data decides get it here (`fmn.models.resizable_buffers`): the optimizer is made
         afterwards.

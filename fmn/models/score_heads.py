@@ -1,4 +1,4 @@
-"""S1 of a pair of mapped vectors: the working form, with a hidden layer, and the printed linear one."""
+"""S1 heads for a pair of mapped vectors: with a hidden layer (standard), or linear (as published)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HiddenHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """S1 as printed: the two mapped vectors side by side, one layer, softmax over "match" and "no match".
+    """S1 as published: the two mapped vectors side by side, one layer, softmax over "match" and "no match".
 
     Its logit is a term of the clip plus a term of the utterance: for one query the order of the gallery is fixed.
     """

@@ -1,4 +1,4 @@
-"""Attention of every step of an item over slots or classes: how the shares of its steps become the item's.
+"""Step attention: every step of an item attends to slots or classes, pooled to one distribution per item.
 
 A step is a window of a clip or a state of the Bi-LSTM. FMN's memories and classifiers pool alike, so that a comparison
 of the two is one of what they attend over.
@@ -23,7 +23,7 @@ def pooled_log_shares(steps: Sequences, pooling: StepPooling) -> Tensor:
     """The distribution of an item from those of its steps.
 
     Args:
-        steps: ``frames`` [B, T, X]: logarithms of shares, of which each step's sum to 1; padding is never looked at.
+        steps: ``frames`` [B, T, X]: logarithms of shares, of which each step's sum to 1; padding is ignored.
         pooling: ``mean`` of the shares over the steps; or of each share the ``max``, divided by the sum of these.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The interface of a retrieval system: how it is built, what it changes in a preset, what is tuned.
+"""The interface of a retrieval system: construction, changes to a preset, tuning grid.
 
 A system encodes clips and utterances, each once, and gives a matrix of scores; one trainer, one evaluator and one
 search serve all. `fmn.systems` is the registry.
@@ -72,7 +72,7 @@ class System:
         grid: what `fmn compare` tries on fold 0, changes of the adapted configuration: first none, then the ones that
             are most likely to help. As many as the budget says are tried.
         class_cross_entropy: whether a configuration trains with a cross-entropy of the class.
-        footnote: what must be said of a configuration wherever its results are shown; empty when nothing must.
+        footnote: caveat of a configuration, shown with its results; empty if there is none.
         joint: whether it learns nothing, and compares the vectors of a joint encoder as they are. Where the features
             are of no such encoder, `fmn compare` leaves it out, unless it is named.
     """

@@ -1,1 +1,1 @@
-"""Search of a gallery by speech or by a clip."""
+"""Search of a gallery by speech, clip or text."""

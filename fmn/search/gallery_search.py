@@ -1,4 +1,4 @@
-"""Searching a gallery: speech finds clips, a clip finds speech.
+"""Gallery search: speech finds clips, a clip finds speech.
 
 The gallery is encoded once and the encoder of the queries is loaded once, for any number of queries.
 """
@@ -59,7 +59,7 @@ class SearchResult:
 
     Attributes:
         query: the file, or the text. kind: what was asked with, or ``words``.
-        hits: the best, in order. gallery: how many items were ranked. notes: what must be said of the result.
+        hits: the best, in order. gallery: how many items were ranked. notes: caveats of the result.
     """
 
     query: str
@@ -97,7 +97,7 @@ def search(
             in.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
@@ -159,7 +159,7 @@ class Gallery:
             manifest: where the rows are from.
             device: that the run was loaded on.
             root: the workspace, when it is not the parent of the manifest's folder.
-            jobs: workers for features; None: one a core.
+            jobs: workers for features; None: one per core.
             progress: told how far it is.
 
         Raises:
@@ -258,7 +258,7 @@ class Gallery:
             return self._loaded.model.for_search("video" if is_clip else "audio", codes)
 
     def notes(self, query: FeatureSet) -> tuple[str, ...]:
-        """What must be said of results with the features of a query."""
+        """Caveats of results with the features of a query."""
         both = (self.features, query) if self.kind == "speech" else (query, self.features)
         ids = {row.id for row in self.rows}
         return notes_of(

@@ -1,4 +1,4 @@
-"""Typed queries: spoken by a voice and searched as speech, or compared with the words of the sentences (no model).
+"""Text queries: synthesized and searched as speech, or compared with the words of the sentences.
 
 TF-IDF and cosine stand here in a few lines: scikit-learn, which has them, would be a dependency for this alone.
 """
@@ -50,7 +50,7 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
     raw = folder / "spoken.wav"
     chosen.speak(text, voices[0], path=raw, seed=0)
     wav, _ = finish_query(raw, folder)
-    return wav, f"The text was spoken by {chosen.name}'s voice {voices[0].id}, and searched as speech."
+    return wav, f"The text was synthesized by {chosen.name}'s voice {voices[0].id}, and searched as speech."
 
 
 def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
@@ -88,14 +88,14 @@ def search_words(
     """
     asked = _words(text)
     if not asked:
-        raise InputError("The query has no word", expected="a text with letters", next_step="type what is to be seen")
+        raise InputError("The query has no word", expected="a text with letters", next_step="type a description")
     clips = gallery_rows(manifest, "speech", everything=everything, root=root)
     utterances = gallery_rows(manifest, "clip", everything=everything, root=root)
     scores = _scores(asked, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
     ranked = sorted((row for row in clips if row.id in scores), key=lambda row: (-scores[row.id], row.id))
     said = sentences_of_clips(manifest)
     hits = tuple(hit_of(row, rank, scores[row.id], said) for rank, row in enumerate(ranked[:top], start=1))
-    notes = ["Ranked by the words of the clips' sentences; the model took no part."]
+    notes = ["Ranked by the words of the clips' sentences; the model was not used."]
     if not hits:
         notes.append("No sentence has any of these words.")
     return SearchResult(text, "words", hits, len(clips), tuple(notes))

@@ -1,1 +1,1 @@
-"""The page of a run in the browser: search, and what goes wrong."""
+"""``fmn serve``: search, exploration and error analysis of a run in the browser."""

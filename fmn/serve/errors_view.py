@@ -1,4 +1,4 @@
-"""What a run gets wrong on its manifest: which class for which, and query by query what came first instead."""
+"""Error analysis of a run: confusion matrix, and the first hits of each query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query finds: the ranked clips or utterances, what it is taken for, and why."""
+"""Query answering: ranked clips or utterances, predicted class, and explanation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Asked:
     Attributes:
         kind: speech or clip. codes: as of one item.
         card: what the page shows of it. row: the item that it is, or None where it is not in the data set.
-        notes: what must be said of it. embedding_s: how long it took to encode.
+        notes: its caveats. embedding_s: how long it took to encode.
     """
 
     kind: QueryKind
@@ -82,7 +82,7 @@ class Queries:
             everything: search all of the data set, not only the manifest.
             voices: the speech engine that speaks typed queries.
             device: that the run was loaded on.
-            jobs: workers for features; None: one a core.
+            jobs: workers for features; None: one per core.
             progress: told how far it is.
 
         Raises:
@@ -227,7 +227,7 @@ class Queries:
 
 
 def _best(shares: NDArray[np.float64], names: list[str], how: str) -> dict[str, Any]:
-    """What a query is taken for: the three classes with the largest shares."""
+    """The predicted classes of a query: the three with the largest shares."""
     best = np.argsort(-shares, kind="stable")[:3].tolist()
     return {"how": how, "classes": [{"class": names[index], "share": float(shares[index])} for index in best]}
 

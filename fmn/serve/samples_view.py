@@ -1,4 +1,4 @@
-"""Every sample of the data set as a card, as in its report, with its score and ranks in the run."""
+"""Sample cards of the data set, as in its report, with score and ranks in the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Samples:
         self._paths: set[str] = set()
 
     def cards(self) -> dict[str, Any]:
-        """Every sample, and what the run makes of the pairs of the manifest; ledger and decisions are read anew.
+        """Every sample, and what the run makes of the pairs of the manifest; ledger and decisions are read again.
 
         Returns:
             ``cards``: as `card_data` writes them, and

@@ -1,6 +1,6 @@
-"""``fmn serve``: a page that searches with a trained run and shows what it gets wrong, served to this machine.
+"""``fmn serve``: the local web server for search and error analysis with a trained run.
 
-Everything lies under an address with a secret in it (`dataset_tools.core.web_server`).
+Everything is under an address with a secret in it (`dataset_tools.core.web_server`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def serve(
         voices: the speech engine that speaks typed queries.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; None: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far the galleries are.
 
     Raises:
@@ -85,7 +85,7 @@ def serve(
 
 
 def make_app(queries: Queries, token: str) -> web.Application:
-    """The page as an aiohttp application; everything lies under ``/<token>/``."""
+    """The page as an aiohttp application; everything is under ``/<token>/``."""
     page = _Page(queries)
     routes = [
         *page_routes(_FILES),

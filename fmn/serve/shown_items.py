@@ -1,4 +1,4 @@
-"""The clips and utterances that the page shows: found by id or by content, each with its file."""
+"""Items that the page may show: clips and utterances by id or content, each with its file."""
 
 from __future__ import annotations
 
@@ -85,4 +85,7 @@ def _by_id(rows: Sequence[Any], listing: Path) -> dict[str, Any]:
 
 def not_there(what: str) -> InputError:
     """The refusal of something that the page does not know, or does not know any more."""
-    return InputError(f"There is no such {what}", next_step="ask again: what was said or dropped is not kept for long")
+    return InputError(
+        f"There is no such {what}",
+        next_step="search again: recorded and dropped queries are kept only for a short time",
+    )

@@ -1,4 +1,4 @@
-"""Why FMN ranks a pair as it does: the memory slots that the query and the hit both choose."""
+"""Explanation of FMN's ranking: the memory slots that query and hit share."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class SlotReader:
     """Reads how far codes choose each slot; slots of one class are one, as in the score (`fmn.models.memory`).
 
     Attributes:
-        names: of the G groups of slots: ids of classes, or ``slot 3`` of slots without one.
+        names: of the G groups of slots: ids of classes; ``cluster 3`` of a run that was trained without class labels;
+            ``slot 3`` of slots without either.
     """
 
     def __init__(self, model: FeatureMemoryNetwork, loaded: LoadedRun) -> None:
         self._model = model
         memory = model.memory
-        table = loaded.about.classes
         of_slots = memory.slot_classes[: memory.size].cpu().tolist()
-        named = [table[number].id if number >= 0 else f"slot {slot + 1}" for slot, number in enumerate(of_slots)]
+        named = [_name(loaded, number) if number >= 0 else f"slot {slot + 1}" for slot, number in enumerate(of_slots)]
         new = [label.id for label in loaded.learned.classes] if loaded.learned is not None else []
         self.names = list(dict.fromkeys([*named, *new]))
         self._group = np.array([self.names.index(name) for name in named])
@@ -58,6 +58,12 @@ class SlotReader:
             ]
             for best, hit in zip(order, hits, strict=True)
         ]
+
+
+def _name(loaded: LoadedRun, number: int) -> str:
+    """Of the class ``number``, or of the cluster that stands for one."""
+    known = loaded.config.training.labels == "class"
+    return loaded.about.classes[number].id if known else f"cluster {number + 1}"
 
 
 def slot_reader(loaded: LoadedRun) -> SlotReader | None:

@@ -1,1 +1,1 @@
-"""What a choice of the model is worth: ablations, tuning, classes learned later. Everything is judged on fold 0."""
+"""Studies of the model on the validation split: ablation, tuning, few-shot new classes."""

@@ -1,4 +1,4 @@
-"""Every choice beside its alternatives, on the same data: trained where it has to be, else read from one network.
+"""Ablation study: every choice beside its alternatives, on the same data, retrained only where necessary.
 
 A variant that only changes how memories are written and read, or the form of the score, is given to the network that
 was trained with the defaults. All figures are of fold 0, which also chose each training's epoch.
@@ -34,10 +34,10 @@ FORMAT = "fmn.ablation/1"
 AT_HAND = 4
 """Trained networks that are kept in memory."""
 NOTES = (
-    "Figures of fold 0, which also chose each training's epoch: they compare, they do not promise. Mean ± sd over "
-    "training seeds; difference: of the mean average precision (both directions averaged) from the default of the same "
-    "seed.",
-    "Variants marked * are no trainings of their own: the network trained with the defaults got them afterwards.",
+    "Measured on the validation split (fold 0), which also selected each run's epoch, so all values are optimistic. "
+    "Mean ± sd over training seeds; difference: in mean average precision (both directions averaged) from the default "
+    "of the same seed.",
+    "Variants marked * were not trained: the network trained with the defaults was evaluated with them.",
 )
 
 
@@ -48,7 +48,7 @@ class Ablation:
     Attributes:
         values: what ablation.json holds.
         folder: where ablation.json and ablation.md are.
-        trainings: networks that the table rests on. reused: how many of them were there already.
+        trainings: networks trained for the table. reused: how many of them existed already.
         failures: items without features, with the reason.
     """
 
@@ -82,22 +82,22 @@ def ablate(
 ) -> Ablation:
     """Trains and scores every variant in several seeds, and writes ablation.json and ablation.md.
 
-    Stopped and started again, it goes on: trainings that were finished in ``folder`` are used again.
+    An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
     Args:
-        manifest: train.jsonl, with a fold 0 of its own items.
+        manifest: train.jsonl, with a fold 0 whose items are in no other fold.
         config: the defaults, of the system fmn; its seed is the first one.
         folder: where tables and runs go.
         only: groups of variants (`fmn.studies.variants.GROUPS`); none: all.
-        seeds: trainings of each kind.
+        seeds: training runs of each kind.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
         InputError: the manifest has no fold 0, or there is no such group, or the system is another.
-        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     config = config_from_dict(as_dict(config))
     variants = variants_of(config, only)
@@ -150,8 +150,14 @@ def harness_of(
     if config.training.refit:
         raise InputError(
             "The configuration trains on fold 0 (training.refit)",
-            expected="fold 0 apart: what is compared here is judged on it",
+            expected="a fold 0 that is not trained on: variants are compared on it",
             next_step="leave training.refit out",
+        )
+    if config.training.labels != "class":
+        raise InputError(
+            "The configuration trains without class labels (training.labels), and memories are written by class here",
+            expected="training.labels=class",
+            next_step="leave training.labels out; fmn train, tune and compare take it",
         )
     items = load_items(manifest, root)
     check_fold_0(items)
@@ -240,6 +246,6 @@ def _row(
 
 
 def notes_of_harness(bench: ValidationHarness) -> list[str]:
-    """What must be said wherever results on the bench are shown."""
-    standin = "Stand-in corpus: the footage is made up; these figures say nothing about real kitchens."
+    """Caveats of results on the validation split."""
+    standin = "Synthetic (stand-in) corpus: these results say nothing about real kitchens."
     return [standin] * (bench.held.standin is not None) + list(bench.prepared.notes)

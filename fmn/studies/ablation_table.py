@@ -1,4 +1,4 @@
-"""The tables of an ablation: a row a variant, for a terminal and as Markdown."""
+"""Ablation tables, one row per variant, for a terminal and as Markdown."""
 
 from __future__ import annotations
 

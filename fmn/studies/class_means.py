@@ -1,4 +1,4 @@
-"""Baselines of FMN's memory of new classes: nearest class mean of vectors that are there anyway.
+"""Nearest class mean: baselines for FMN's memory of new classes.
 
 Clips and utterances are each compared with the means of all classes, old and new, by a softmax over cosines; a pair's
 score is the probability that both are of one class. Plain means are of standardized vectors, under the temperature with

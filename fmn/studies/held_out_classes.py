@@ -1,4 +1,4 @@
-"""Classes that are held out of training: which, and the manifest without them."""
+"""Held-out classes: their selection, and the training manifest without them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def held_out_classes(bench: ValidationHarness, count: int, classes: Sequence[str
             if unknown
             else f"Of {len(complete)} classes {len(classes) or count} cannot be held out",
             where=items.manifest,
-            expected=f"some of: {', '.join(complete)}; at least two have to be left to train on",
+            expected=f"some of: {', '.join(complete)}; at least two must remain for training",
             next_step="name others with --classes, or fewer with --held-out",
         )
     if classes:

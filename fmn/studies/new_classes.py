@@ -1,4 +1,4 @@
-"""The paper's claim that the memory lets the model learn new classes (section 5), put to the test.
+"""Few-shot study of new classes: tests the paper's claim that the memories learn them (section 5).
 
 Some classes are held out of training. Later a few of their pairs are written to the memories, and nothing else changes.
 Retrieval of those classes, and of the others, is measured on fold 0 before and after.
@@ -40,6 +40,7 @@ from fmn.models.retrieval_model import (
 from fmn.studies.ablate import harness_of, notes_of_harness, run_name
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
+from fmn.studies.new_classes_leads import draws_of, leads, write_leads_plot
 from fmn.studies.new_classes_table import (
     HIDDEN,
     KINDS,
@@ -47,7 +48,6 @@ from fmn.studies.new_classes_table import (
     UNMAPPED,
     WHITENED_HIDDEN,
     WHITENED_RAW,
-    leads,
     new_classes_text,
 )
 from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, reformed
@@ -95,26 +95,26 @@ def learn_new_classes(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> NewClasses:
-    """Trains without some classes, writes a few of their pairs, and writes newclasses.json and newclasses.md.
+    """Trains without some classes, writes a few of their pairs, and writes newclasses.json, .md and .png.
 
-    Stopped and started again, it goes on: trainings that were finished in ``folder`` are used again.
+    An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
     Args:
-        manifest: train.jsonl, with a fold 0 of its own items.
+        manifest: train.jsonl, with a fold 0 whose items are in no other fold.
         config: of the system fmn; its seed is the first one.
         folder: where results and runs go.
-        held_out: how many classes are held out, drawn anew for each seed.
+        held_out: how many classes are held out, drawn again for each seed.
         classes: their ids instead, the same for all seeds.
         pairs: how many pairs of each new class are written; one row of the table for each number.
-        seeds: trainings.
+        seeds: training runs.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
         InputError: the manifest has no fold 0, or not enough classes, or there is no such class.
-        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     config = config_from_dict(as_dict(config))
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
@@ -135,6 +135,7 @@ def learn_new_classes(
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
                 found.setdefault(name, []).append(row)
     progress("new classes", seeds, seeds)
+    draws_found = draws_of(found)
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
@@ -143,11 +144,14 @@ def learn_new_classes(
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in found.items()],
-        "notes": [*notes_of_harness(bench), *NOTES, *leads(found, pairs)],
+        "pairs": list(pairs),
+        "draws": draws_found,
+        "notes": [*notes_of_harness(bench), *NOTES, *leads([draws_found], pairs)],
     }
     clear_partial(folder)
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / "newclasses.md", new_classes_text(values).encode())
+    write_leads_plot([draws_found], pairs, folder / "newclasses.png")
     return NewClasses(values, folder, failures)
 
 

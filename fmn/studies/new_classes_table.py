@@ -1,12 +1,9 @@
-"""The tables of fmn newclasses, for a terminal and as Markdown."""
+"""Tables of ``fmn newclasses``, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fmn.evaluation.results_table import METRICS, WHAT_THEY_ARE, figure_names, figures, reference_figures
 from fmn.evaluation.table_formats import Bold, Row, Table, to_markdown, to_rich
@@ -55,44 +52,8 @@ def new_classes_text(values: Mapping[str, Any]) -> str:
         for metric, name in METRICS.items()
         for kind, what in KINDS.items()
     ]
-    parts = [f"Classes held out of training, and shown later. {held}.", *values["notes"], *map(to_markdown, tables)]
+    parts = [f"Held-out classes, learned after training. {held}.", *values["notes"], *map(to_markdown, tables)]
     return "\n\n".join([*parts, WHAT_THEY_ARE]) + "\n"
-
-
-def leads(rows: Mapping[str, Sequence[Mapping[str, Any]]], pairs: Sequence[int]) -> list[str]:
-    """How far the unmapped memory is ahead of each baseline on the new classes, and what it costs the others.
-
-    Args:
-        rows: by name, the figures of every draw, in the same order.
-        pairs: numbers of pairs.
-    """
-    found = []
-    for count in pairs:
-        prefix = f"{count} pair{'s' * (count > 1)}, "
-        if prefix + UNMAPPED not in rows:
-            continue
-        own = _class_map(rows[prefix + UNMAPPED], "new")
-        against = (f"{name} {_interval(own - _class_map(rows[prefix + name], 'new'))}" for name in BASELINES)
-        found.append(f"{prefix}class mAP of new classes, both ways, {UNMAPPED} less: {'; '.join(against)}.")
-        change = _class_map(rows[prefix + UNMAPPED], "old") - _class_map(rows["before"], "old")
-        found.append(f"{prefix}class mAP of the other classes, {UNMAPPED} less before: {_interval(change)}.")
-    return found
-
-
-def _class_map(rows: Sequence[Mapping[str, Any]], kind: str) -> NDArray[np.float64]:
-    """Of each draw the mean of both directions."""
-    return np.array([np.mean([block["class_map"] for block in row[kind].values()]) for row in rows])
-
-
-def _interval(differences: NDArray[np.float64]) -> str:
-    """``+3.1 [−0.2, +6.4]``: the mean over draws and its 95 % interval by Student's t; of one draw the mean."""
-    mean, count = float(differences.mean()), len(differences)
-    if count < 2:
-        return f"{mean:+.1f}"
-    from scipy.stats import t as student_t
-
-    half = float(student_t.ppf(0.975, count - 1) * differences.std(ddof=1) / count**0.5)
-    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
 
 
 def _head(values: Mapping[str, Any]) -> tuple[str, ...]:

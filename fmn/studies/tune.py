@@ -74,10 +74,10 @@ class Tuning:
     Attributes:
         values: the best values, by dotted name: what ``fmn train --config`` takes.
         default: the trial of the defaults. best: the best one given afterwards. final: that one, trained with.
-        is_default: whether the defaults stay.
+        is_default: whether the defaults are kept.
         trials: all, in order.
-        path: tuned.json. trainings: networks it rests on.
-        notes: what must be said with it. failures: items without features, with the reason.
+        path: tuned.json. trainings: networks trained for it.
+        notes: its caveats. failures: items without features, with the reason.
     """
 
     values: Values
@@ -124,22 +124,22 @@ def tune(
 ) -> Tuning:
     """Finds values on fold 0 and writes tuned.json into ``folder``.
 
-    Stopped and started again, it goes on: trainings that were finished in ``folder`` are used again.
+    An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
     Args:
-        manifest: train.jsonl, with a fold 0 of its own items.
+        manifest: train.jsonl, with a fold 0 whose items are in no other fold.
         config: what everything else is as, and the values to start from; of the system fmn.
         folder: where tuned.json and the runs go.
         budget: the most trials, shared out evenly over the margins.
-        seeds: trainings of each kind, over which trials are averaged.
+        seeds: training runs of each kind, over which trials are averaged.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
+        jobs: workers for features; None: one per core.
         progress: told how far it is.
 
     Raises:
         InputError: the manifest has no fold 0, or the system is another.
-        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     config = config_from_dict(as_dict(config))
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
@@ -163,7 +163,8 @@ def tune(
         trainings=trainer.trainings,
         notes=(
             *notes_of_harness(bench),
-            "Fold 0 chose these values and each training's epoch: what is measured on it here is no promise.",
+            "These values and each run's epoch were selected on the validation split (fold 0): results on it are "
+            "optimistic.",
         ),
         failures=failures,
     )

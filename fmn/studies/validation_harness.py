@@ -1,4 +1,4 @@
-"""Fold 0 as a test bench: a trained network, and the same network with its memories written and read otherwise."""
+"""Validation harness: a trained network evaluated on fold 0 with other memory settings."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def check_fold_0(items: Items) -> TrainValSplit:
     """The parts of training items that can be chosen by.
 
     Raises:
-        InputError: they are items to test on, or there is no fold 0 with items of its own.
+        InputError: they are test items, or fold 0 has no items that no other fold has.
     """
     if items.split != "train":
         raise InputError(
-            "The manifest is one to test on: nothing may be chosen by it",
+            "This is a test manifest; nothing may be selected on it",
             where=items.manifest,
-            expected="train.jsonl, whose fold 0 is there for choosing",
+            expected="train.jsonl, whose fold 0 is the validation split",
             next_step="name the training manifest",
         )
     parts = train_val_split(items)
     if not parts.validates or parts.leaks:
         raise InputError(
-            "There is no fold 0 with items of its own",
+            "There is no fold 0 with items that no other fold has",
             where=items.manifest,
             expected="a training manifest whose fold 0 shares no clip and no utterance with the other folds",
             next_step="write it with fmn-data pairs --split items (or person, or mpii)",
@@ -81,7 +81,7 @@ class ValidationResult:
 
     Attributes:
         metrics: by direction, as of `fmn.evaluation.evaluate.measure`.
-        slots: slots in use; null for a score that reads none.
+        slots: slots in use; None for a score that reads none.
     """
 
     metrics: Metrics
@@ -118,7 +118,7 @@ class TrainedHarness:
         self._classes = data.clip_classes[data.on_device(parts.train_clips)][self._pairs[:, 0]]
 
     def outcome(self, config: Config) -> ValidationResult:
-        """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is not looked at."""
+        """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is ignored."""
         model = reformed(self.loaded, config)
         if config.memory.write == "epoch":
             model.rewrite(*self._fit, self._pairs, self._classes)

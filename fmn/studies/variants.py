@@ -1,4 +1,4 @@
-"""The choices that the paper leaves open or cannot have as printed, one group each: what fmn ablate compares."""
+"""Ablation variants: the choices that the paper leaves open or that cannot work as published, in groups."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ class Variant:
 
 
 GROUPS: Mapping[str, str] = {
-    "pooling": "how the Bi-LSTM's states become one vector",
-    "steps": "an item meets the slots as one vector, or each of its steps does, and their shares are pooled",
-    "head": "S1 from the mapped pair by a hidden layer, or by the printed linear one",
-    "score": "the final score, read from a network that was trained with the default one",
-    "score-trained": "the final score, trained with",
-    "space": "slots of mapped features, or of raw ones as printed",
-    "classes": "slots of one class each, read as one, or slots of whatever came near",
-    "update": "a slot is a running mean, or moves by a fixed share",
-    "read": "softmax over slots, or the maximum; of cosines cut at 0, or as printed",
-    "rewriting": "memories written anew with the final mapping, or never",
-    "novelty": "how two cosines become m2",
-    "full": "where a new pair goes when all slots are in use",
+    "pooling": "pooling of the Bi-LSTM's states to one vector",
+    "steps": "attention to the slots by the whole item, or by each of its steps, pooled",
+    "head": "head of S1: with a hidden layer, or linear, as published",
+    "score": "the final score at inference, of a network trained with the default one",
+    "score-trained": "the final score, in training",
+    "space": "content of slots: mapped features, or raw ones, as published",
+    "classes": "one class per slot, or slots of any class, as published",
+    "update": "update of a slot: running mean, or a fixed rate",
+    "read": "softmax over slots, or maximum, with or without clipping at 0",
+    "rewriting": "memories rewritten after every epoch, or never, as published",
+    "novelty": "combination of the two cosines to m2",
+    "full": "what happens to a new pair if all slots are in use",
     "capacity": "X, the most slots",
     "T1": "a pair is written when S1 > T1",
     "T2": "a pair is new when m2 < T2",
     "temperature": "of the softmax over slots",
-    "S1 power": "the power that the odds of S1 count with beside the agreement",
-    "slot loss": "either side has to find the slots of its class by itself",
-    "triplet": "eq. 1 in the working form, as printed, off",
-    "negatives": "of the triplet loss with a margin",
-    "form": "all equations as printed, at once",
+    "S1 power": "exponent of S1 beside the agreement",
+    "slot loss": "loss of each side for selecting the slots of its class",
+    "triplet": "eq. 1 in the standard form, as published, off",
+    "negatives": "negatives of the triplet loss with a margin",
+    "form": "all equations as published, at once",
 }
 
 

@@ -1,4 +1,4 @@
-"""The files of a run: config.json, checkpoint.safetensors (the model to use), state.safetensors (where training is).
+"""Checkpoints: config.json, checkpoint.safetensors (the model), state.safetensors (the training state).
 
 ``state.safetensors`` holds weights, optimizer and, in its header, everything else that going on needs, so that one
 atomic rename brings a run from one epoch to the next; state.json repeats that header for people. Randomness needs no
@@ -89,7 +89,7 @@ def load_config(run: Path) -> Config:
             "There is no run",
             where=run,
             expected=f"a folder with {CONFIG_FILE} and {CHECKPOINT_FILE}, written by fmn train",
-            next_step="check the path (runs lie under runs/ in the workspace), or train first: fmn train --help",
+            next_step="check the path (runs are under runs/ in the workspace), or train first: fmn train --help",
         )
     try:
         values = json.loads(path.read_bytes())
@@ -148,7 +148,7 @@ def _unfitting(path: Path, found: str) -> InputError:
     return InputError(
         f"The checkpoint does not fit {CONFIG_FILE} beside it: {found}",
         where=path,
-        expected="the checkpoint and the configuration of one training",
+        expected="the checkpoint and the configuration of the same run",
         next_step="train again with another --run",
     )
 
@@ -165,7 +165,7 @@ def save_state(
 
 
 def read_state(run: Path) -> dict[str, Any] | None:
-    """The values of `save_state`; null where the run has no state yet.
+    """The values of `save_state`; None where the run has no state yet.
 
     Raises:
         InputError: the file cannot be read.

@@ -33,11 +33,11 @@ class FineTuning:
 
     Attributes:
         weights: the file, for ``video.weights``.
-        actions: the labels. clips: trained on. validation: of fold 0, looked at afterwards; 0 with a refit.
+        actions: the labels. clips: trained on. validation: clips of fold 0, evaluated afterwards; 0 with a refit.
         losses: by stream, of every epoch.
-        accuracy: by stream, percent of fold 0's clips whose action came first; null with a refit.
+        accuracy: by stream, percent of fold 0's clips whose action came first; None with a refit.
         failures: clips that cannot be read, with the reason.
-        notes: what must be said with it.
+        notes: its caveats.
     """
 
     weights: Path
@@ -67,7 +67,7 @@ def finetune(
 ) -> FineTuning:
     """Trains every stream of a backbone on what is done in the clips, and writes both as one file.
 
-    Stopped and started again, it goes on after the last whole epoch.
+    An interrupted run resumes after the last complete epoch.
 
     Args:
         manifest: train.jsonl.
@@ -87,7 +87,7 @@ def finetune(
     """
     if config.kind != "backbone":
         raise InputError(
-            f"No backbone is left to fine-tune: the video features are of kind {config.kind!r}",
+            f"There is no backbone to fine-tune: the video features are of kind {config.kind!r}",
             where="video.kind",
             expected="backbone",
             next_step="leave out the encoder (--video-encoder, video.encoder)",
@@ -95,7 +95,7 @@ def finetune(
     items = load_items(manifest, root)
     if items.split != "train":
         raise InputError(
-            "The manifest is one to test on: a clip to test on is never trained on",
+            "This is a test manifest; test clips must not be trained on",
             where=manifest,
             expected="train.jsonl",
             next_step="name the training manifest",

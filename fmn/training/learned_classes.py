@@ -1,4 +1,4 @@
-"""The file of classes that a run learned after training: new_classes.safetensors, beside its checkpoint."""
+"""New classes of a run: new_classes.safetensors, beside its checkpoint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LearnedClasses:
 
     @property
     def note(self) -> str:
-        """What must be said wherever results of the run are shown."""
+        """Caveats of results of the run."""
         names = ", ".join(label.id for label in self.classes)
         counts = f"{len(self.items['video'])} clips and {len(self.items['audio'])} utterances"
         return f"Classes learned after training, from {counts}: {names}."
@@ -85,14 +85,14 @@ def load_learned_classes(run: Path, checkpoint: Path, device: torch.device) -> L
         _check(about, memory)
     except (InputError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
-            error.found if isinstance(error, InputError) else f"The file cannot be understood: {error}",
+            error.found if isinstance(error, InputError) else f"The file cannot be read: {error}",
             where=path,
             expected="a file written by fmn learn",
             next_step="remove it and learn again",
         ) from error
     if about.checkpoint != sha256_of(checkpoint):
         raise InputError(
-            "The new classes were learned by another checkpoint than the one beside them",
+            "The new classes were learned with a different checkpoint",
             where=path,
             expected=f"the checkpoint with the SHA-256 {about.checkpoint}",
             next_step="remove the file and learn again: fmn learn RUN PAIRS",

@@ -1,4 +1,4 @@
-"""Memory that torch frees stays with the process, for its next tensor, until it is given back."""
+"""Memory allocator setting: freed memory is kept for torch's next tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 def keep_freed_memory() -> None:
     """Tells glibc to give nothing back to the system while the process lives; elsewhere nothing happens.
 
-    By default large tensors are mapped anew each time, and the system clears every page of them again: a fifth of the
+    By default large tensors are mapped again each time, and the system clears every page of them again: a fifth of the
     time of training FMN on a CPU, half of that of MusiCNN. A process that trains several networks one after the other
     gives back between them (`give_back_freed_memory`), else it grows by what each of them leaves scattered.
     """
@@ -30,5 +30,5 @@ def give_back_freed_memory() -> None:
 
 
 def _of_glibc(name: str) -> Any:
-    """A function of glibc; null where the system has another libc."""
+    """A function of glibc; None where the system has another libc."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -1,4 +1,4 @@
-"""Isolation of torch's random state, and deterministic kernels, for the time of a training."""
+"""Isolation of torch's random state, and deterministic kernels, during training."""
 
 from __future__ import annotations
 

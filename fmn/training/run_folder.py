@@ -1,4 +1,4 @@
-"""Where runs lie, and what a command means that names none."""
+"""Run folders, and the default run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def manifest_for(run: Path, name: str) -> Path:
     manifest = training_manifest(run, state).with_name(name)
     if not manifest.is_file():
         raise InputError(
-            "The manifest beside the one that the run was trained on is not there",
+            "The manifest beside the run's training manifest is missing",
             where=manifest,
             expected=f"{name} beside the training manifest",
             next_step="name the manifest with --manifest",

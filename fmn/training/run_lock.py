@@ -1,4 +1,4 @@
-"""The lock of a run's folder: one command at a time trains into it."""
+"""Run lock: only one command at a time trains into a folder."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def run_lock(run: Path) -> Iterator[None]:
         raise StoppedError(
             "Another command is training into this folder",
             where=run,
-            next_step="wait for it, or name another folder with --run",
+            next_step="wait until it ends, or name another folder with --run",
         ) from error

@@ -1,4 +1,4 @@
-"""What is known of a run while it trains, and whether an earlier call's state may be gone on with."""
+"""Training state of a run, and the check whether a previous run can be resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunState:
         pairs: how many pairs they form. classes: how many classes the manifest has.
         parameters: numbers that are learned.
         failures: items without features, with the reason.
-        notes: what must be said wherever the run's results are shown.
+        notes: caveats to show with the run's results.
         epoch: epochs trained. finished: whether training came to its end.
         seconds: how long that took. cpu_seconds: what it took of all cores together, which does not grow so much where
             other programs use them, too.
@@ -95,7 +95,7 @@ class RunState:
 
 
 def validation_score(figures: Mapping[str, float]) -> float | None:
-    """What the best epoch has most of: the mean average precision of both directions; null where not validated.
+    """What the best epoch has most of: the mean average precision of both directions; None where not validated.
 
     Hit@1 of a few dozen queries moves in steps that are larger than what tells two epochs apart.
     """
@@ -104,7 +104,7 @@ def validation_score(figures: Mapping[str, float]) -> float | None:
 
 
 def read_run_state(run: Path) -> RunState | None:
-    """The state of the run in the folder ``run``; null where it has none yet.
+    """The state of the run in the folder ``run``; None where it has none yet.
 
     Raises:
         InputError: it cannot be read.
@@ -117,7 +117,7 @@ def read_run_state(run: Path) -> RunState | None:
         return RunState(**values)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"The state of the run cannot be understood: {error}",
+            f"The state of the run cannot be read: {error}",
             where=run,
             next_step="train again with another --run",
         ) from error
@@ -149,7 +149,7 @@ def training_manifest(run: Path, state: RunState) -> Path:
 
 
 def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) -> RunState | None:
-    """The state of the run that is there already; null where training begins.
+    """The state of the run that is there already; None where training begins.
 
     Raises:
         InputError: the run has another configuration (but for the number of epochs) or another manifest; or there is
@@ -159,10 +159,10 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) ->
     if state is None:
         if resume:
             raise InputError(
-                "There is nothing to go on with",
+                "There is no run to resume",
                 where=run,
-                expected="a run that was stopped",
-                next_step="leave out --resume to begin, or name another folder with --run",
+                expected="an interrupted run",
+                next_step="leave out --resume to start a new run, or name another folder with --run",
             )
         return None
     differences = _differences(as_dict(load_config(run)), as_dict(config))
@@ -170,16 +170,16 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool) ->
     if differences:
         listed = "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in differences.items())
         raise InputError(
-            f"The run was begun with another configuration: {listed}",
+            f"The run was started with another configuration: {listed}",
             where=run,
             expected="the same configuration (the number of epochs may change)",
             next_step="name another folder with --run, or give the same options",
         )
     if state.manifest_sha256 != sha256_of(manifest):
         raise InputError(
-            f"The run was begun on another manifest, or on another content of it: {state.manifest}",
+            f"The run was started on another manifest, or on another content of it: {state.manifest}",
             where=manifest,
-            expected="the manifest that the run was begun on",
+            expected="the manifest that the run was started on",
             next_step="name another folder with --run",
         )
     return state

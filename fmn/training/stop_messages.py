@@ -1,4 +1,4 @@
-"""What an interrupt, or memory that is full, says to the user of a training."""
+"""Interrupt and out-of-memory messages of training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 from dataset_tools.core.errors import StoppedError
 
-GO_ON = "run the same command again: it goes on after the last whole epoch"
+GO_ON = "run the same command again: it resumes after the last complete epoch"
 
 
 @contextmanager
 def translate_errors(run: Path) -> Iterator[None]:
-    """Turns an interrupt, and memory that is full, into errors that say how to go on.
+    """Turns an interrupt, and exhausted memory, into errors that say how to resume.
 
     Raises:
         StoppedError: one of them happened.
@@ -28,10 +28,12 @@ def translate_errors(run: Path) -> Iterator[None]:
         if not _is_full(error):
             raise
         raise StoppedError(
-            f"The memory is full: {(str(error) or 'no room').splitlines()[0]}",
+            f"Out of memory: {(str(error) or 'no room').splitlines()[0]}",
             where=run,
-            expected="room for all combinations of a batch",
-            next_step="free memory, then " + GO_ON + "; or take another --run and less: --set training.batch_size=32, "
+            expected="enough memory for all combinations of a batch",
+            next_step="free memory, then "
+            + GO_ON
+            + "; or use another --run with smaller sizes: --set training.batch_size=32, "
             "--set model.head_hidden_size=256, on a GPU also --set training.amp=bf16",
         ) from error
 

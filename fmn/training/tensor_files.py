@@ -1,4 +1,4 @@
-"""Files of tensors with a header: safetensors, written whole, read strictly."""
+"""Tensor files with a header: safetensors, written atomically, read strictly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a system on a manifest into a run folder; a call that was stopped is gone on with."""
+"""Training of a system on a manifest; an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.pseudo_labels import with_pseudo_labels
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
@@ -48,7 +49,7 @@ class RunSummary:
         seconds: time of training, all calls together.
         already_finished: whether there was nothing left to do.
         failures: items without features, with the reason.
-        notes: what must be said wherever its results are shown.
+        notes: caveats to show with its results.
     """
 
     run: Path
@@ -93,13 +94,13 @@ def train(
         run: folder of the run, made when missing.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
-        jobs: workers for features; null: one a core.
-        resume: there has to be a run to go on with.
+        jobs: workers for features; None: one per core.
+        resume: refuse if there is no run to resume.
         progress: told how far it is.
 
     Raises:
         InputError: the manifest is wrong, or the run is of another configuration or manifest.
-        StoppedError: interrupted, or the device or the disk is full; the same call goes on.
+        StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss became NaN.
     """
     config = config_from_dict(as_dict(config))
@@ -114,13 +115,15 @@ def train(
             return _summary(run, config, state, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
             raise InputError(
-                "The run has learned classes since it was trained, which go with the checkpoint that it has now",
+                "The run has learned new classes since it was trained, which belong to its current checkpoint",
                 where=run / NEW_CLASSES_FILE,
-                next_step="remove that file to train on, and learn again afterwards; or train into another --run",
+                next_step="remove it to continue training, then run fmn learn again; or train into another --run",
             )
         with translate_errors(run):
             prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
             training = config.training
+            if training.labels == "pairs":
+                prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress)
         return _summary(run, config, state, already_finished=False)
@@ -183,11 +186,13 @@ def _first_state(
     items = prepared.items
     notes = list(prepared.notes)
     if parts.leaks:
-        notes.append("Fold 0 shares its clips and utterances with the other folds: validation figures are too high.")
+        notes.append(
+            "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
+        )
     elif refit:
-        notes.append("Trained on all folds (--refit): nothing was validated, the weights are those of the last epoch.")
+        notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
     elif not parts.validates:
-        notes.append("There is no fold 0: nothing was validated, and the weights are those of the last epoch.")
+        notes.append("There is no fold 0: no validation, and the weights are those of the last epoch.")
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),

@@ -1,4 +1,4 @@
-"""The inside of training: one epoch over the fitted pairs, one look at fold 0."""
+"""The training loop: one epoch over the training pairs, and one validation pass on fold 0."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class TrainingLoop:
         return sums
 
     def validates(self, number: int) -> bool:
-        """Whether fold 0 is looked at after epoch ``number``; weights of other epochs are kept only where none is."""
+        """Whether fold 0 is evaluated after epoch ``number``; weights of other epochs are kept only where none is."""
         every = self.config.training.validate_every
         return self.parts.validates and (number == self.epochs or number % every == 0)
 
@@ -139,7 +139,7 @@ class TrainingLoop:
 
 
 def _optimizer(parameters: list[nn.Parameter], training: TrainingConfig, *, fused: bool) -> torch.optim.Adam | None:
-    """Adam at a constant rate: there is no learning-rate schedule. Null where there are no parameters.
+    """Adam at a constant rate: there is no learning-rate schedule. None where there are no parameters.
 
     The video backbone's own training has one (`fmn.features.backbone_training.learning_rate_schedule`).
     """

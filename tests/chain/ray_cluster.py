@@ -1,4 +1,4 @@
-"""A Ray cluster of this machine, for tests: a head and two nodes that work. Prints its address; kills a node when told.
+"""A Ray cluster of this machine, for tests: a head and three nodes that work. Prints its address; kills nodes.
 
 It is a process of its own, so that what Ray does to a process (warnings, threads, signals) is not done to the tests.
 """
@@ -21,7 +21,7 @@ def main() -> None:
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY},
     )
-    nodes = [cluster.add_node(num_cpus=1, object_store_memory=MEMORY) for _ in range(2)]
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=MEMORY) for _ in range(3)]
     cluster.wait_for_nodes()
     print(cluster.address, flush=True)
     for line in sys.stdin:

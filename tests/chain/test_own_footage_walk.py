@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 
 import imageio_ffmpeg
+import pytest
 
 from dataset_tools.speech.espeak import EspeakEngine
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-footage.md"
 CLASSES = ("open_door", "wave", "cut_carrot_knife", "pour milk into glass", "sit down", "stir_soup")

@@ -1,4 +1,4 @@
-"""A build on a real Ray cluster of several nodes makes the bytes of a local one, also when a node is killed."""
+"""A real Ray cluster of several nodes builds and extracts features to the bytes of one machine, also when nodes die."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
+FEATURES = "cache/features/*/*/*.npy"
 COMMAND = str(Path(sys.executable).with_name("fmn-data"))
 
 
@@ -56,6 +57,15 @@ def contents(place: Path) -> dict[str, bytes]:
     }
 
 
+def wait_for(place: Path, pattern: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the first file is there that the process makes."""
+    deadline = time.monotonic() + 120
+    while not any(place.glob(pattern)):
+        assert time.monotonic() < deadline, log.read_text()
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.01)
+
+
 def build(corpus: Path, workspace: Path, *more: str) -> list[str]:
     return [COMMAND, "build", "--mpii", str(corpus), "--workspace", str(workspace), "--short-side", "64", *more]
 
@@ -71,11 +81,7 @@ def test_a_cluster_that_loses_a_node_makes_the_bytes_of_one_machine(
         beside = subprocess.Popen(build(small_corpus, local, "--jobs", "1"), stdout=said, stderr=said)
         command = build(small_corpus, remote, "--engine", "ray", "--address", cluster.address)
         process = subprocess.Popen(command, stdout=said, stderr=said)
-    deadline = time.monotonic() + 120
-    while not any(remote.glob("clips/s*.mp4")):
-        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.01)
+    wait_for(remote, "clips/s*.mp4", process, tmp_path / "log")
     cluster.kill_a_node()
     assert process.poll() is None  # in the middle
     assert process.wait(300) == 1, (tmp_path / "log").read_text()
@@ -99,6 +105,25 @@ def test_a_cluster_that_loses_a_node_makes_the_bytes_of_one_machine(
     again = run("fmn-data", "retry", "--mpii", small_corpus, "--workspace", local)
     assert again.code == 0
     assert contents(remote) == contents(local)
+
+    for place in (local, remote):
+        assert run("fmn-data", "pairs", "--workspace", place).code == 0
+    extract = [str(Path(COMMAND).with_name("fmn")), "features", "extract", str(remote / "manifests" / "train.jsonl")]
+    with (tmp_path / "log").open("wb") as said:
+        process = subprocess.Popen(
+            [*extract, "--engine", "ray", "--address", cluster.address], stdout=said, stderr=said
+        )
+    wait_for(remote, FEATURES, process, tmp_path / "log")
+    cluster.kill_a_node()
+    assert process.poll() is None
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()
+    there = run("fmn", "features", "extract", local / "manifests" / "train.jsonl", "--jobs", 1, "--json")
+    assert there.json["computed"] == there.json["clips"] + there.json["utterances"] == 24
+    features = [
+        {path.relative_to(place): path.read_bytes() for path in place.glob(FEATURES)} for place in (local, remote)
+    ]
+    assert len(features[0]) == 24
+    assert features[1] == features[0]
 
 
 def test_without_a_cluster_at_the_address_it_says_so(run: Callable, small_corpus: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_data_of_unknown_footage_are_not_replaced_by_the_stand_in(run: Callable,
 def test_a_dry_run_draws_nothing(run: Callable, tmp_path: Path) -> None:
     ended = run("fmn-data", "build", "-w", tmp_path / "w", "--dry-run")
     assert ended.code == 0, ended.err
-    assert "would be drawn" in ended.out
+    assert "would be rendered" in ended.out
     assert not (tmp_path / "w").exists()
 
 

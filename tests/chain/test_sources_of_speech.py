@@ -14,6 +14,8 @@ import pytest
 
 from dataset_tools.speech.espeak import EspeakEngine
 
+pytestmark = pytest.mark.slow
+
 ROWS = {"cut_carrot_knife": "carrot", "stir_onion_spatula": "onion", "take-out_plate_spice": "plate"}
 EACH = 8  # clips of a class
 ENCODED = {  # as phones, browsers and sound recorders write them

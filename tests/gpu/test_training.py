@@ -96,7 +96,7 @@ def test_memory_that_is_full_ends_training_with_its_message(
     changes = large[1] | {f"video.{name}": value for name, value in vars(preset("demo").video).items()}
     config = with_values(preset("paper"), changes | {"training.batch_size": 2048})  # its head alone needs more
     try:
-        with pytest.raises(StoppedError, match="The memory is full") as raised:
+        with pytest.raises(StoppedError, match="Out of memory") as raised:
             train(large[0], config, tmp_path / "runs" / "full", device=str(device))
     finally:
         del ballast

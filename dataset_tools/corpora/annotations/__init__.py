@@ -1,1 +1,1 @@
-"""Annotation files of one's own footage."""
+"""Annotation formats for your own footage."""

@@ -1,4 +1,4 @@
-"""Reads ActivityNet 1.3 (labels), ActivityNet Captions (sentences) and YouCook2 (sentences), JSON as published.
+"""ActivityNet 1.3 (labels), ActivityNet Captions and YouCook2 (sentences): reads their JSON as published.
 
 A video is named by its id, ``v_QOlSCBRmfWY`` or without ``v_``; its file may have ``v_``, too, and any known suffix.
 """

@@ -1,4 +1,4 @@
-"""Drafts a class file from an annotation file: every (action, subject, object) that it names, the most frequent first.
+"""Class file draft from an annotation file: its (action, subject, object) triplets, most frequent first.
 
 Words are clustered by lemma (``cuts`` and ``cutting``, ``red pepper`` and ``red peppers``). A cluster of verbs is
 named by the lemma, one of nouns by its most frequent spelling; all its spellings count as the word. Videos are not

@@ -1,6 +1,6 @@
-"""Reads a folder a class: ``DIR/<label>/*.mp4``, every video one clip of its folder's class.
+"""Class folders, ``DIR/<label>/*.mp4``: every video is one clip of its folder's class.
 
-What people said of a video may lie beside it, in a ``.txt`` of its name, a sentence a line.
+Sentences of a video may be beside it, in a ``.txt`` of its name, a sentence a line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Words of an annotation file as those of the class file, by any of their names; counts those that it does not know."""
+"""Vocabulary mapping from an annotation file to the class file; counts unknown words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads "CVAT for video 1.1" (XML): every stretch in which a track is seen is an interval of the track's label."""
+"""CVAT for video 1.1 (XML): every visible stretch of a track is an interval of the track's label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads ELAN files (``.eaf``): annotations of one tier are intervals, those of other tiers may be its sentences.
+"""ELAN (``.eaf``): annotations of one tier are intervals; those of other tiers may be their sentences.
 
 Without a library: pympi-ling 1.71 reads tiers, in 1,800 lines, but answers wrong content with whatever exception comes.
 """

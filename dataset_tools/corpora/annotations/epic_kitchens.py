@@ -1,4 +1,4 @@
-"""Reads the CSV files of EPIC-KITCHENS-100 as they are published: ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``.
+"""EPIC-KITCHENS-100 CSV files as published: ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``.
 
 Their frames are of re-encoded copies of the videos, so the timestamps count.
 """

@@ -1,4 +1,4 @@
-"""Formats of annotation files: tells which one a file has by its content, and reads it as a list of intervals."""
+"""Annotation formats: detection by content, and reading as a list of intervals."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalLis
             unknown.append(f"{row.place}: {row.video}")
         rows.append(row if row.person else replace(row, person=said))
     if unknown:
-        found = f"--person {pattern!r} finds nobody in {len(unknown)} names: {', '.join(shown_of(unknown))}"
+        found = f"--person {pattern!r} finds no person in {len(unknown)} names: {', '.join(shown_of(unknown))}"
         raise _refused(path, found, "the person in the name of every video", "correct the expression")
     return replace(listed, rows=tuple(rows))
 
@@ -163,7 +163,7 @@ def format_of(path: Path) -> str:
     if found is None:
         raise _refused(
             path,
-            "The format of the annotation file cannot be told by its content",
+            "The format of the annotation file cannot be detected from its content",
             f"one of {', '.join(candidates)}",
             "name its format with --format, or export it in one of these",
         )

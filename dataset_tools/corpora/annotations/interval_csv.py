@@ -1,4 +1,4 @@
-"""Reads a CSV of intervals: which span of which video shows what.
+"""Interval CSV: which span of which video shows which class.
 
 ``video,start_frame,end_frame,action,subject,object``, or ``start_s,end_s`` for the times, or ``label`` for the words;
 and ``person``, ``dish``, ``sentence``, ``sentence_2`` … at will.

@@ -1,4 +1,4 @@
-"""Interval list: which span of which video shows what, and what is said of it; what every annotation file becomes."""
+"""Interval list, the common form of all annotation formats: spans of videos with labels and sentences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ListedInterval:
     """An interval as an annotation file has it: words with single spaces, person and dish as slugs.
 
     Attributes:
-        place: where it stands in the file: ``line 7``.
+        place: its position in the file: ``line 7``.
         start, end: seconds, or frames from 1 (both included); None: the whole video.
         sentences: what people said of it, in any language.
     """

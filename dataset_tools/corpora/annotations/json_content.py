@@ -1,4 +1,4 @@
-"""JSON of annotation files: read whole, and its parts as the types that a format wants."""
+"""Typed reading of JSON annotation files."""
 
 from __future__ import annotations
 

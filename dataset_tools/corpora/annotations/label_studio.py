@@ -1,4 +1,4 @@
-"""Reads exports of Label Studio (JSON): labels on the timeline of a video, ``timelinelabels``.
+"""Label Studio exports (JSON): ``timelinelabels`` of videos as intervals.
 
 Not to be mixed up with `dataset_tools.label_studio.export_file`, which reads what people decided of a data set's clips.
 """

@@ -1,4 +1,4 @@
-"""Label parsing: guesses action, subject and object from the words of a label or a sentence; no dictionary, no model.
+"""Label parsing: action, subject and object from the words of a label or sentence, without a dictionary.
 
 ``cut_carrot_knife``, ``CutCarrot``, ``take out milk``, ``Pour the milk into a glass.``; docs/own-footage.md has the
 rules as a table.

@@ -1,4 +1,4 @@
-"""Footage of one's own: another annotation file, or a folder a class, takes the place of MPII Cooking 2's file.
+"""Your own footage: an annotation file or class folders in place of MPII Cooking 2's annotations.
 
 Whatever its format, it becomes a list of intervals. Frames count from 1, both ends included; seconds count from the
 first frame, and the end is not included. Words are those of the class file (its keys, names, or MPII's own).
@@ -40,7 +40,7 @@ _TOLERANCE_S = Fraction(1, 1000)
 
 @dataclass(frozen=True, slots=True)
 class OwnInterval(Interval):
-    """An interval of one's own footage, whose video may have any name.
+    """An interval of the user's own footage, whose video may have any name.
 
     Attributes:
         footage: names the video in the interval's id. who, what: person and dish.
@@ -78,7 +78,7 @@ class OwnInterval(Interval):
 
 @dataclass(frozen=True)
 class OwnCorpus(Corpus):
-    """Footage of one's own, and the options that its annotation file was read with."""
+    """The user's own footage, and the options that its annotation file was read with."""
 
     read_with: ListOptions = field(default_factory=ListOptions)
 
@@ -167,7 +167,9 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
         return root
     if listed.is_folder or not videos.is_dir():
         raise InputError(
-            "The videos lie in the annotated folder itself" if listed.is_folder else "There is no such folder",
+            "The videos are in the annotated folder itself, not in class folders"
+            if listed.is_folder
+            else "There is no such folder",
             where=videos,
             expected="the folder that the videos' names are relative to",
             next_step="leave --videos out" if listed.is_folder else "check --videos",

@@ -1,4 +1,4 @@
-"""Tiers of an annotation file: which of several holds the labels, and which texts of the others are sentences."""
+"""Tier selection: which tier holds the labels, and which texts of other tiers are sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads projects of VIA 3, the VGG Image Annotator for video: temporal segments and their labels."""
+"""VIA 3, the VGG Image Annotator for video: temporal segments and their labels."""
 
 from __future__ import annotations
 

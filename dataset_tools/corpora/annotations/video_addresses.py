@@ -1,4 +1,4 @@
-"""Addresses that annotation tools write for a video, as a name below the folder of the videos."""
+"""Video URLs and paths of annotation tools, as names below the video folder."""
 
 from __future__ import annotations
 

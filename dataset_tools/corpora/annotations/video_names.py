@@ -1,4 +1,4 @@
-"""Which file each video of an annotation file is, and what it is called in ids: one name a file, never two files."""
+"""Video name resolution: the file of each annotated video, and its unique name in ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XML of annotation files as elements; a document type, and so entities, is refused: they can name other files."""
+"""XML of annotation files; document types and entities are refused, since they can name other files."""
 
 from __future__ import annotations
 

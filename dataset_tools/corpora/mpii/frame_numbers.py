@@ -1,4 +1,4 @@
-"""How an annotation file counts its frames: from 1 or from 0, and whether the end is included. Checked, not assumed."""
+"""Frame numbering of an annotation file: from 1 or 0, end inclusive or not; verified, not assumed."""
 
 from __future__ import annotations
 

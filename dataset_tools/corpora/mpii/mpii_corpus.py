@@ -122,9 +122,9 @@ def _read_standin(root: Path) -> dict[str, Any] | None:
             raise ValueError("it is no object")
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The file that marks a stand-in corpus cannot be read: {error}",
+            f"The file that marks a synthetic corpus cannot be read: {error}",
             where=path,
             expected="the JSON object that fmn-data standin wrote",
-            next_step="write the stand-in again with: fmn-data standin DIR",
+            next_step="write the synthetic corpus again with: fmn-data standin DIR",
         ) from error
     return content

@@ -1,4 +1,4 @@
-"""Fetches MPII Cooking 2 from its home, for who accepts its licence, and lays it out as `open_corpus` expects it.
+"""Download of MPII Cooking 2 from its publisher, once the licence is accepted, into the expected layout.
 
 The publisher names no sizes and no hashes. So a file is checked against the size that the server announces and the
 format that its name promises, its archive's own checksums decide when it is unpacked, and the SHA-256 that was found is
@@ -136,7 +136,7 @@ def download_corpus(
             f"The address of the mirror holds a user name or a password: {home}",
             where="--home",
             expected="an address without: DOWNLOADS.json keeps it beside the data, for everybody who gets them",
-            next_step=f"fetch the files from there by hand, put them into {root}, and run the command without --home",
+            next_step=f"download the files from there yourself into {root}, and run the command without --home",
         )
     root.mkdir(parents=True, exist_ok=True)
     fetched: list[str] = []
@@ -251,7 +251,7 @@ def _read_records(root: Path) -> dict[str, _Record]:
             f"The note on earlier downloads cannot be read: {error}",
             where=path,
             expected="what fmn-data download wrote",
-            next_step="remove it: the files that are there are then trusted anew",
+            next_step="remove it: the existing files are then trusted again",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The official split of MPII Cooking 2: experimentalSetup/ beside the footage, else the lists that ship."""
+"""The official split of MPII Cooking 2: experimentalSetup/, or the lists that are shipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads sentences from a table, ``.tsv``: which video, from which frame to which, what is said.
+"""Sentence table, ``.tsv``: video, first frame, last frame, sentence.
 
 Columns are told by a header (``video``, ``start_frame``, ``end_frame``, ``sentence``, and usual other names), else by
 what is in them: one that names videos, two of frames, one of sentences. Where several would do, the table is refused.
@@ -64,7 +64,7 @@ def _by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, int]:
     texts = [place for place, cells in enumerate(columns) if all(" " in cell for cell in cells)]
     if len(numbers) != 2 or len(texts) != 1 or len(videos) > 1:
         found = f"{len(videos)} columns name videos, {len(numbers)} have whole numbers, {len(texts)} sentences"
-        raise _refusal(path, f"its columns cannot be told: {found}")
+        raise _refusal(path, f"its columns cannot be detected: {found}")
     places = {"start": numbers[0], "end": numbers[1], "sentence": texts[0]}
     return places | ({"video": videos[0]} if videos else {})
 

@@ -1,4 +1,4 @@
-"""TACoS: sentences that people wrote for spans of videos; of MPII Cooking 2's, and in the same form of any others.
+"""TACoS: sentences for spans of the videos of MPII Cooking 2, or of other videos in the same format.
 
 A file is a JSON object: ``{"s17-d69.avi": {"timestamps": [[start_frame, end_frame], …], "sentences": […],
 "fps": 29.4, "num_frames": n}}``. A video may be called as in a list of intervals, ``clips/a_01.mp4``, or in ids.

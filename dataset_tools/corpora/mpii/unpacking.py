@@ -1,4 +1,4 @@
-"""Unpacks the archives of MPII Cooking 2: nothing gets its place before the whole archive proved to be undamaged."""
+"""Unpacking of MPII Cooking 2's archives: files get their place only after the whole archive is verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens in each video of the stand-in corpus: which intervals of which class, how long, with what attributes.
+"""Agenda of a synthetic video: its intervals, their classes, durations and attributes.
 
 The habits of MPII Cooking 2 are kept: several tools in one interval, intervals that fit two classes, intervals that
 fit none, classes with too few intervals, one activity verb out of several that mean the action.
@@ -118,10 +118,10 @@ def _refuse_unknown(classes: ClassFile) -> None:
     unknown += sorted(classes.objects - THINGS.keys())
     if unknown:
         raise InputError(
-            "The stand-in cannot show " + ", ".join(unknown),
+            "The synthetic corpus cannot show " + ", ".join(unknown),
             where=classes.path,
             expected=f"actions among {', '.join(MOTIONS)} and things among {', '.join(THINGS)}",
-            next_step="write the stand-in with the shipped class file",
+            next_step="write the synthetic corpus with the shipped class file",
         )
 
 
@@ -228,7 +228,7 @@ def _class_item(one: ActionClass, classes: ClassFile, rng: np.random.Generator) 
             + (", ".join(_candidates(verb, roles, classes)) or "none"),
             where=classes.path,
             expected="classes that differ in verb, subject or object",
-            next_step="write the stand-in with the shipped class file",
+            next_step="write the synthetic corpus with the shipped class file",
         )
     return AgendaItem(one.id, one.action, one.subject, tool, verb, **roles, frames=_frames(rng))
 

@@ -1,4 +1,4 @@
-"""Writes MPEG-4 AVI files without sound, as MPII Cooking 2 has them."""
+"""AVI writer: MPEG-4 without sound, like the videos of MPII Cooking 2."""
 
 from __future__ import annotations
 

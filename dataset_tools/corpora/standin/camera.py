@@ -1,4 +1,4 @@
-"""What the camera adds: jitter, light that is never the same, and the sensor's noise."""
+"""Camera simulation: jitter, changing light, sensor noise."""
 
 from __future__ import annotations
 

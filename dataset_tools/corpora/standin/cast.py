@@ -1,4 +1,4 @@
-"""Who cooks what in which video: persons, dishes, names and official lists, as MPII Cooking 2 has them."""
+"""Cast of the synthetic corpus: persons, dishes, video names and official lists, as in MPII Cooking 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deals the intervals of the classes to the videos."""
+"""Distribution of class intervals over the synthetic videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How hard the stand-in corpus is: everything that was turned to make it so, in one place.
+"""Difficulty levels of the synthetic corpus, all parameters in one place.
 
 The levels are fixed: figures name them. A change takes a new name.
 """

@@ -1,4 +1,4 @@
-"""Writes the script of a video from its agenda.
+"""Scripts of synthetic videos, written from their agendas.
 
 In an interval one hand acts on the subject, in bouts, and touches other things before, between or after them; the other
 hand is busy elsewhere with the same poses and tools. So a frame shows hands on several things, and only their motion

@@ -1,4 +1,4 @@
-"""Food of the stand-in kitchen: the painters of subjects that one eats, and of some clutter.
+"""Food sprites of the synthetic kitchen, and some clutter.
 
 Each takes a generator and paints its own thing: the same kind, another size, shade and texture every time. Long
 things are painted upright.

@@ -1,4 +1,4 @@
-"""Hands, arms and heads, seen from above. A hand points up; its middle is where the fingers work."""
+"""Sprites of hands, arms and heads, seen from above. A hand points up; its center is where the fingers work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kind of thing in the stand-in kitchen is."""
+"""Object kinds of the synthetic kitchen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kitchen itself, painted once a video: worktop, stove, sink, wall, drawers; and where things lie on it."""
+"""The kitchen background, painted once per video: worktop, stove, sink, wall, drawers, and places for objects."""
 
 from __future__ import annotations
 

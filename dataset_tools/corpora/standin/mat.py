@@ -1,4 +1,4 @@
-"""Writes the annotation file as MPII Cooking 2 has it: MATLAB v7.3, that is HDF5 behind a header of 512 bytes.
+"""MATLAB v7.3 writer for the synthetic annotation file: HDF5 behind a header of 512 bytes.
 
 Group ``annos`` holds numbers per interval and cells, arrays of references to what lies in ``#refs#``.
 """

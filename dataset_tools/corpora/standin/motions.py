@@ -1,4 +1,4 @@
-"""The nine motions, as paths of a hand over time: pure functions, the same for every person but for `MotionStyle`.
+"""The nine motions as hand trajectories: pure functions, equal for all persons up to `MotionStyle`.
 
 A path is in the hand's own frame: *along* points away from the person (the axis of the forearm and of a tool),
 *across* to the right of it. No motion has a color, a place or a tool of its own: they differ in path and rhythm.

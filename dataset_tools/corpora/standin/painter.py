@@ -1,4 +1,4 @@
-"""Small pictures with transparency, painted from parts that have color, grain, roundness and gloss.
+"""Sprite painter: small RGBA pictures composed of parts with color, grain, roundness and gloss.
 
 Colors are BGR, 0 to 255, as OpenCV has them. Coordinates are pixels of the frame, from the middle of the picture.
 """

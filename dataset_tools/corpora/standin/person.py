@@ -1,4 +1,4 @@
-"""What differs from person to person: handedness, tempo, size of motion, skin, sleeves, hair, where they stand."""
+"""Person appearance and style: handedness, tempo, size of motion, skin, sleeves, hair, position."""
 
 from __future__ import annotations
 

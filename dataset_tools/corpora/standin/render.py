@@ -1,4 +1,4 @@
-"""Draws a video: kitchen and resting things once, then hands, tools and carried things frame by frame."""
+"""Video renderer: background and resting objects once, then hands, tools and carried objects per frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a script of a video is: plain data, what each hand does when. `director` writes it, `tracks` plays it."""
+"""Video script, as plain data: what each hand does when. `director` writes it, `tracks` plays it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the stand-in corpus: a made-up kitchen, in the layout and the formats of MPII Cooking 2.
+"""Synthetic corpus writer: videos, annotations, sentences and splits in MPII Cooking 2's formats.
 
 ``DIR/STANDIN.json`` says what it is and from which options; ``videos/``, ``annos/``, ``experimentalSetup/`` and
 ``tacos/`` are as the real ones. The videos are drawn one by one, by all cores; those that are there are kept, so a run
@@ -62,7 +62,7 @@ class StandinSummary:
 
     def text(self) -> str:
         """One line for people."""
-        kept = "" if self.drawn == self.videos else f", {self.videos - self.drawn} of them there already"
+        kept = "" if self.drawn == self.videos else f", {self.videos - self.drawn} of them reused"
         return (
             f"a stand-in, not MPII Cooking 2: {self.videos} videos ({self.duration_s / 60:.0f} minutes{kept}), "
             f"{self.intervals} intervals, {self.class_intervals} of them of a class; "
@@ -147,7 +147,7 @@ def _claim(root: Path, description: dict[str, Any]) -> None:
     if path.is_file():
         if path.read_text("utf-8") != text:
             raise InputError(
-                "The folder holds a stand-in of other options or another version",
+                "The folder contains a synthetic corpus with other options or of another version",
                 where=path,
                 expected="a new folder, or the options that it was written with",
                 next_step="choose another folder, or delete this one",
@@ -155,7 +155,9 @@ def _claim(root: Path, description: dict[str, Any]) -> None:
         return
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(
-            "The folder is not empty, and what is in it is no stand-in" if root.is_dir() else "The path is a file",
+            "The folder is not empty, and does not contain a synthetic corpus"
+            if root.is_dir()
+            else "The path is a file",
             where=root,
             expected="a new or empty folder",
             next_step="choose another folder",

@@ -1,4 +1,4 @@
-"""The stand-in's sentences in TACoS' form: what a person might have written about each interval."""
+"""Synthetic TACoS sentences: one for each interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which things there are in the stand-in kitchen, how each is painted, and how it lies.
+"""Objects of the synthetic kitchen: how each is painted and placed.
 
 The keys are those of the class file (``annotations/classes.yaml``); clutter has MPII Cooking 2's attribute names.
 """

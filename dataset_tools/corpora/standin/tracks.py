@@ -1,4 +1,4 @@
-"""Plays a script: where hands, tools and carried things are in every frame, as arrays."""
+"""Script playback: positions of hands, tools and carried objects in every frame, as arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools, vessels and packages of the stand-in kitchen. Long things are painted upright, the working end on top."""
+"""Sprites of tools, vessels and packages. Long objects are painted upright, the working end on top."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The export formats, one file a format, and what several of them share: shards, columns of tables, pairs as JSONL."""
+"""Export formats, one file per format, and what they share: shards, table columns, pairs as JSONL."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.extras import install_command
 from dataset_tools.exports.exported_rows import TABLES, ExportedRow, ExportedRows, TableName
 from dataset_tools.exports.formats.sharding import shards
 from dataset_tools.exports.formats.table_columns import COLUMNS
@@ -113,6 +114,6 @@ def pyarrow_modules() -> tuple[Any, Any]:
         raise InputError(
             "pyarrow, which writes Parquet, is not installed",
             expected="the extra `exports` of the toolkit",
-            next_step="pip install 'fmn-toolkit[exports]'",
+            next_step=install_command("exports"),
         ) from error
     return pyarrow, parquet

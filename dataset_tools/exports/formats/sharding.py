@@ -1,4 +1,4 @@
-"""Shards: rows in their order, dealt into files of a stated size."""
+"""Shards: rows in their order, divided into files of a stated size."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The recording booth: a web page where people record the descriptions."""
+"""The recording booth: a web page where speakers record the descriptions."""

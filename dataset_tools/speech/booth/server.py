@@ -1,6 +1,6 @@
-"""The recording booth: a small web server on this machine, for people who speak the descriptions into a microphone.
+"""Recording booth server: a local web server for speakers with a microphone.
 
-Everything lies under an address with a secret in it. A browser gives a microphone to pages of this machine, or to pages
+Everything is under an address with a secret in it. A browser gives a microphone to pages of this machine, or to pages
 over TLS, only: so another address than loopback needs a certificate.
 """
 
@@ -69,7 +69,7 @@ def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], Non
 
 
 def make_app(booth: Booth, token: str) -> web.Application:
-    """The booth as an aiohttp application; everything lies under ``/<token>/``."""
+    """The booth as an aiohttp application; everything is under ``/<token>/``."""
     page = _Page(booth)
     routes = [
         *page_routes(_FILES),

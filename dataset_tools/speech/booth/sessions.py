@@ -1,4 +1,4 @@
-"""What there is to record in the booth, who may record it, and what becomes of a take."""
+"""Recording sessions: sentences to record, permitted speakers, and the storage of takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences skipped in the booth, with the reason: a line each in ``annotations/skips.jsonl``, without the speaker."""
+"""Skipped sentences with reasons: ``annotations/skips.jsonl``, one line each, without the speaker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of an encoder, and what an adapter needs: a digest of weights, the cache key, a choice of layer.
+"""The encoder interface, and helpers for adapters: weight digest, cache key, layer selection.
 
 A package adds an encoder by an entry point in one of the two groups that fmn/features/encoders/registry.py names: a
 function that makes one (`VideoFactory`, `SpeechFactory`). docs/encoders.md has an example.

@@ -1,7 +1,8 @@
-"""Optional libraries (timm, transformers, onnxruntime), and the licence that a model card states."""
+"""Optional libraries (timm, transformers, onnxruntime), the model hub offline, and the licence on a model card."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import re
@@ -35,6 +36,19 @@ def library(name: str, extra: str = "encoders") -> Any:
     if name == "transformers":
         module.utils.logging.disable_progress_bar()
     return module
+
+
+@functools.cache
+def check_hub() -> None:
+    """Asks the model hub once, and sets huggingface_hub's offline mode for this process where there is no answer.
+
+    Without a network each file asked for would be retried for 23 s, even where a copy lies in the cache.
+    """
+    hub = library("huggingface_hub")
+    try:
+        hub.get_session().head(hub.constants.ENDPOINT, timeout=5)
+    except Exception:  # requests and httpx have classes of their own, the version of huggingface_hub says which
+        hub.constants.HF_HUB_OFFLINE = True
 
 
 def package_file(package: str, *parts: str, sha256: str) -> Path:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, trained on ImageNet: the weights come with a package, so nothing is downloaded at run time."""
+"""EfficientNet-Lite0, trained on ImageNet; its weights come with a package, without a download."""
 
 from __future__ import annotations
 

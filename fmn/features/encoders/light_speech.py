@@ -1,4 +1,4 @@
-"""Google's speech_embedding as openWakeWord ships it: a small speech encoder; nothing is downloaded at run time."""
+"""openWakeWord's speech_embedding (by Google): a small speech encoder; weights come with a package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The encoders that ``--video-encoder`` and ``--speech-encoder`` can name: built in, or entry points of a package."""
+"""The registry of encoders: built-in ones and entry points of packages (``--video-encoder``, ``--speech-encoder``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image models of timm: ``timm:NAME``, ``timm:NAME@FILE`` with a checkpoint of one's own, ``timm:FOLDER``."""
+"""timm image models: ``timm:NAME``, ``timm:NAME@FILE`` with your own checkpoint, ``timm:FOLDER``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import NO_LICENCE, source_of, weights_digest
-from fmn.features.encoders.libraries import absent, library, licence_on_card
+from fmn.features.encoders.libraries import absent, check_hub, library, licence_on_card
 
 BATCH = 16
 
@@ -91,6 +91,7 @@ def _load(timm: Any, argument: str) -> Any:
                 expected="a name that timm.list_models() gives, or a folder with config.json and weights",
             )
         if not file:
+            check_hub()
             return timm.create_model(name, pretrained=True)
         path = Path(file).expanduser()
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Speech models of torchaudio (HuBERT, wav2vec 2.0, WavLM): ``torchaudio:BUNDLE``, ``torchaudio:BUNDLE@FILE``."""
+"""torchaudio speech models (HuBERT, wav2vec 2.0, WavLM): ``torchaudio:BUNDLE``, ``torchaudio:BUNDLE@FILE``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image and video models of transformers: ``transformers:NAME``, ``transformers:FOLDER``.
+"""transformers image and video models: ``transformers:NAME``, ``transformers:FOLDER``.
 
 Among them CLIP, SigLIP 2 and DINO (pictures), VideoMAE and V-JEPA 2 (video).
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import source_of, weights_digest
-from fmn.features.encoders.libraries import absent, library, licence_on_card
+from fmn.features.encoders.libraries import absent, check_hub, library, licence_on_card
 
 BATCH = 16
 BESIDE = ("*.json", "*.jinja", "*.model", "*.txt", "README.md")
@@ -124,6 +124,7 @@ def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> t
             try:
                 model, report = _from(transformers, kind, name, local_files_only=True, **options)
             except (OSError, ValueError):
+                check_hub()
                 model, report = _from(transformers, kind, name, **options)
             found = transformers.utils.hub.cached_file(name, "config.json", local_files_only=True, **options)
             folder = Path(found).parent

@@ -1,4 +1,4 @@
-"""The encoder of Whisper through transformers: ``whisper:tiny``, ``whisper:NAME`` on the model hub, or a folder."""
+"""Whisper encoder through transformers: ``whisper:tiny``, ``whisper:NAME`` on the model hub, or a folder."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The systems that the paper compares with."""
+"""The baselines, one file per system."""

@@ -1,8 +1,9 @@
-"""Two towers with the adaptive mean margin of Spoken Moments, as published and with class positives.
+"""Adaptive mean margin (Spoken Moments): two towers, as published and with class positives.
 
 Described: the softmax loss of `mms` whose margin adapts: a share α of how much more similar the positive is than the
-negatives are on average (Monfort et al. 2021). Reckoned: α = .5; FMN's features, its Bi-LSTM trained end to end, FMN's
-sizes, batch and augmentation. Could not be known: whether the gradient flows through the margin; here it does not.
+negatives are on average (Monfort et al. 2021). Our choices: α = .5; FMN's features, its Bi-LSTM trained end to end,
+FMN's sizes, batch and augmentation. Unspecified in the paper: whether the gradient flows through the margin; here it
+does not.
 As published every other pair of the batch is a negative, those of the same class included; only pairs with the very
 same clip or utterance are masked. In ``amm_classes`` every item of one class is a positive of the others and none a
 negative, which is what the task asks for and what FMN is told, too. ``amm_classes_ce`` is that with an auxiliary

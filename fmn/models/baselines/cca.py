@@ -1,12 +1,12 @@
 """CCA: linear canonical correlation analysis of clips and utterances (Hotelling 1936; Thompson 2000).
 
 Described: both views centered, T = Σ11^-½ Σ12 Σ22^-½, its singular vectors, the leading d directions, the cosine there.
-Reckoned: the ridge, one mean variance (there are more dimensions than items; fold 0 of a development corpus: mAP 75 %,
-51 % with the ten-thousandth part of it); the pairs, all of one class, as everywhere here, so that the cross-covariance
-depends on class means only and there are at most one direction fewer than classes. CCA needs one vector an utterance:
-it is that of FMN's Bi-LSTM, trained end to end to tell the class in this same run, and CCA is fitted anew to it
-whenever scores are asked for.
-Could not be known: what the paper took for the utterance's vector, the number of directions, and the ridge.
+Our choices: the ridge, one mean variance (there are more dimensions than items; fold 0 of a development corpus: mAP 75
+%, 51 % with the ten-thousandth part of it); the pairs, all of one class, as everywhere here, so that the
+cross-covariance depends on class means only and there are at most one direction fewer than classes. CCA needs one
+vector per utterance: it is that of FMN's Bi-LSTM, trained end to end to tell the class in this same run, and CCA is
+fitted again to it whenever scores are computed.
+Unspecified in the paper: what the paper took for the utterance's vector, the number of directions, and the ridge.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""FMN with learned class vectors in place of its memories: the control that says what the memories are worth.
+"""Class towers: FMN with learned class vectors in place of its memories, the control for the effect of memories.
 
 With FMN's defaults a slot is the mean of the pairs of its class, and the agreement of the memories is
 Σ over the classes c of P(c | clip) · P(c | utterance). Here the class vectors are learned instead.

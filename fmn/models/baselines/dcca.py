@@ -4,11 +4,12 @@ Described: one network a view, trained to make the sum of the canonical correlat
 norm of T = Σ11^-½ Σ12 Σ22^-½ with a ridge on both covariances, over large batches; then linear CCA of the outputs.
 Several published ports compute another loss (element-wise square roots, the smallest singular values, squares): here it
 is the sum of the singular values, tested against linear CCA in closed form.
-Reckoned: two layers a view, ReLU; behind the audio's stands FMN's Bi-LSTM, trained end to end; 256 pairs a batch, four
-batches an epoch at least, whose correlation is that of all pairs of one class among their items, every clip with every
-utterance: with the drawn pairs alone, a batch of unrelated items has half the correlation that 20 classes can have, and
-nothing is learnt (fold 0 of a development corpus: mAP 24 %, 66 % so). 10 outputs and the ridge come from there, too.
-Could not be known: sizes, ridge and batch of the paper.
+Our choices: two layers per view, ReLU; before the audio view FMN's Bi-LSTM, trained end to end; 256 pairs per batch, at
+least four batches per epoch, whose correlation is that of all pairs of one class among their items, every clip with
+every utterance: with the drawn pairs alone, a batch of unrelated items has half the correlation that 20 classes can
+have, and nothing is learned (fold 0 of a development corpus: mAP 24 %, 66 % so). 10 outputs and the ridge come from
+there, too.
+Unspecified in the paper: sizes, ridge and batch of the paper.
 """
 
 from __future__ import annotations

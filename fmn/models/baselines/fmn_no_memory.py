@@ -1,4 +1,4 @@
-"""FMN without its memories: S1 alone decides.
+"""FMN without memories: S1 alone.
 
 The same encoders, mapping, head, losses (triplet and cross-entropy of S1) and training as FMN; what is missing is the
 memories, their part in the score, and with them the cross-entropy of the class (FMN's slot loss). So the difference to

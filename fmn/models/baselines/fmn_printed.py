@@ -1,4 +1,4 @@
-"""FMN with every equation as the paper prints it, also those that cannot do what its text says (docs/paper.md).
+"""FMN as published: every equation as the paper prints it (docs/paper.md).
 
 The linear softmax head, S1/Max, memories of raw features with a fixed share of each update, written batch by batch, the
 maximum without a clamp, the triplet loss with the printed sign. The same network and training as FMN otherwise.

@@ -1,11 +1,11 @@
 """KCCA: kernel canonical correlation analysis (Hwang and Grauman 2012, after Hardoon et al. 2004).
 
-Described: centered kernels of both views, the regularised generalized eigenproblem, projections of new items through
+Described: centered kernels of both views, the regularized generalized eigenproblem, projections of new items through
 their kernels with the fitted ones. Solved here as linear CCA of the kernel principal components, which is the same.
-Reckoned: Gaussian kernels whose bandwidth is the median distance (Hwang and Grauman took χ² kernels of visual words,
+Our choices: Gaussian kernels whose bandwidth is the median distance (Hwang and Grauman took χ² kernels of visual words,
 which these features are not); the ridge; fitted to distinct items and never to the 50,000 pairs, whose covariances
 follow from class means (see cca.py); the utterance's vector is that of CCA, trained in the same run.
-Could not be known: the paper's kernels, their widths, and the regularisation.
+Unspecified in the paper: the paper's kernels, their widths, and the regularization.
 """
 
 from __future__ import annotations

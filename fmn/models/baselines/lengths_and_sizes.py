@@ -1,4 +1,4 @@
-"""Trivial baselines that neither look nor listen: lengths of clip and utterance, sizes of their files.
+"""Sanity-check baselines without content: durations of clip and utterance, file sizes.
 
 How far they get is how far classes are given away by how long they take, or how many bytes. Class posteriors of either
 side by kernel density of the training items, their product as in `two_classifiers`; nothing is trained or tuned.

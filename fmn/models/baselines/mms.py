@@ -1,9 +1,9 @@
-"""Two towers with the masked margin softmax of AVLnet, as published and with class positives.
+"""Masked margin softmax (AVLnet): two towers, as published and with class positives.
 
 Described: gated projections of video and audio features, dot products, softmax over the batch in both directions with a
 margin of .001 taken from the positive, items of the same video masked (Rouditchenko et al. 2021, after Ilharco et al.
-2019). Reckoned: FMN's features, its Bi-LSTM trained end to end in place of AVLnet's audio network, FMN's sizes, batch
-and augmentation, so that the loss and the memory are what differs. A margin this small does next to nothing.
+2019). Our choices: FMN's features, its Bi-LSTM trained end to end in place of AVLnet's audio network, FMN's sizes,
+batch and augmentation, so that the loss and the memory are what differs. A margin this small does next to nothing.
 As published every other pair of the batch is a negative, those of the same class included; only pairs with the very
 same clip or utterance are masked. In ``mms_classes`` every item of one class is a positive of the others and none a
 negative, which is what the task asks for and what FMN is told, too. ``mms_classes_ce`` is that with an auxiliary

@@ -5,13 +5,13 @@ each of 7×38 and 7×67 (time × bands) and 51 temporal ones each of 128×1, 64�
 norm → maximum over bands, 561 channels; mid-end of three convolutions of width 7 with 64 filters, the second and third
 residual, all of it side by side, 753 channels; back-end of maximum and mean over time (1,506) → batch norm → dropout .5
 → dense layer of 200 with ReLU → batch norm → dropout. 777,109 parameters up to there. Adam with 1e-3.
-Reckoned: trained from scratch (its published weights are TensorFlow checkpoints of music tags); whole utterances in
+Our choices: trained from scratch (its published weights are TensorFlow checkpoints of music tags); whole utterances in
 place of excerpts of 3 s (187 frames), with nothing behind their end looked at; in place of tags a linear layer to the
 common space, for clips a VM-Net-like branch of two layers, and FMN's triplet loss between them. In the preset ``demo``
 a quarter of the filters, 48 bands in place of 96 (timbral filters of 7×19 and 7×33) and half of the epochs, because it
 is by far the slowest: an epoch takes five times as long as one of FMN, with 96 bands thirteen times.
-Could not be known: how the paper of FMN made a tagger compare clips with speech; most likely as an audio front-end
-under a VM-Net-like head (an inference from Prétet et al. 2021).
+Unspecified in the paper: how the paper of FMN made a tagger compare clips with speech; most likely as an audio
+front-end under a VM-Net-like head (an inference from Prétet et al. 2021).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Musicnn(nn.Module):
 
 
 class _Front(nn.Module):
-    """Convolution → ReLU → batch norm → maximum over the bands, reckoned in an order that takes a third of the time."""
+    """Convolution → ReLU → batch norm → maximum over the bands, computed in an order that takes a third of the time."""
 
     def __init__(self, filters: int, frames: int, bands: int) -> None:
         super().__init__()

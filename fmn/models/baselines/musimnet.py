@@ -1,15 +1,15 @@
 """MuSimNet (Prétet, Richard and Peeters 2020, "Learning to rank music tracks using triplet loss"): an approximation.
 
 Described: a convolutional network on mel spectra, an auto-pooling layer over time (McFee et al. 2018), a triplet loss.
-Reckoned, because its layer table was not found: four blocks of 3×3 convolutions, batch norm, ReLU and 2×2 maxima with
-16, 32, 64 and 64 filters, where the first convolution takes steps of two and the last block has no maxima; an embedding
-of 128 numbers; the margin; 96 mel bands as for MusiCNN. The paper picks triplets from lists of tracks ranked by a
-person's taste, which there are none of here: each pair of one class is set against its semi-hard negative in the batch
-(fold 0 of a development corpus: mAP 69 %, 32 % with the hard ones).
-The published network compares tracks with tracks. How the paper of FMN made it compare clips with speech is not said:
-most likely as an audio front-end under a VM-Net-like head (an inference from Prétet et al. 2021). Here the clip has
-such a branch, two layers to the same 128 numbers, and the triplet loss stands between clips and utterances. All of it
-is trained end to end on the log-mel spectra of whole utterances.
+Our choices, because its layer table was not found: four blocks of 3×3 convolutions, batch norm, ReLU and 2×2 maxima
+with 16, 32, 64 and 64 filters, where the first convolution takes steps of two and the last block has no maxima; an
+embedding of 128 numbers; the margin; 96 mel bands as for MusiCNN. The paper picks triplets from lists of tracks ranked
+by a person's taste, which there are none of here: each pair of one class is set against its semi-hard negative in the
+batch (fold 0 of a development corpus: mAP 69 %, 32 % with the hard ones). The published network compares tracks with
+tracks. How the paper of FMN made it compare clips with speech is not said: most likely as an audio front-end under a
+VM-Net-like head (an inference from Prétet et al. 2021). Here the clip has such a branch, two layers to the same 128
+numbers, and the triplet loss stands between clips and utterances. All of it is trained end to end on the log-mel
+spectra of whole utterances.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""FMN that sees one frame: the middle frame of a clip, repeated over the window; there is no flow.
+"""Single-frame FMN: the middle frame of a clip repeated over the window, without optical flow.
 
 A trivial baseline: the same network and training as FMN. How far it gets is how far a clip can be found without seeing
 what moves, by its scene and its things alone.

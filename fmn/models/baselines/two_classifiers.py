@@ -1,7 +1,7 @@
-"""Two classifiers that never meet: the product of the class posteriors of a clip and of an utterance.
+"""Two independent classifiers: the product of the class posteriors of a clip and an utterance.
 
-Not in the paper, and the honest rival: training knows the classes, so a system that only names the class of either side
-may use that, too. P(match) = Σ over the classes c of P(c | clip) · P(c | utterance). The clip's classifier has one
+Not in the paper, but a strong baseline: the classes are known in training, so a system that only classifies each side
+may use them, too. P(match) = Σ over the classes c of P(c | clip) · P(c | utterance). The clip's classifier has one
 hidden layer on the same features, the utterance's is FMN's Bi-LSTM and a linear layer, trained end to end;
 cross-entropy each. It cannot know anything within a class: the class-knowledge ceiling is its limit. With attention of
 steps (``model.step_attention``) every window and every state of the Bi-LSTM has a class posterior of its own, and these

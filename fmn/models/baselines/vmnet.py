@@ -5,11 +5,11 @@ norm and length 1 at the end; loss 3 · triplet(video → audio) + 1 · triplet(
 · structure(audio) with margin .1, the hardest positive and the 100 most similar negatives of each anchor; Adam 3e-4,
 batches of 1,000. A video has one positive there, its own music. Here it has a dozen in a batch, all of its class, and
 each of them counts (fold 0 of a development corpus: mAP 60 %, with the hardest alone 55 %).
-Reckoned: what goes into the music branch is FMN's Bi-LSTM, trained end to end, and the structure to be kept on that
+Our choices: what goes into the music branch is FMN's Bi-LSTM, trained end to end, and the structure to be kept on that
 side is that of its output; the structure term, from its description: sign of the difference of adjacent distances,
-before against after the mapping; means in place of sums, so that the batch size does not matter.
-In the preset ``demo`` batches have 256 pairs, and the learning rate is a third of the preset's.
-Could not be known: what the paper fed it. It is where the paper's protocol comes from.
+before against after the mapping; means in place of sums, so that the batch size does not matter. In the preset ``demo``
+batches have 256 pairs, and the learning rate is a third of the preset's.
+Unspecified in the paper: what the paper fed it. It is where the paper's protocol comes from.
 """
 
 from __future__ import annotations

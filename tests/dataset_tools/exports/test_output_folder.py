@@ -136,7 +136,7 @@ def test_a_data_set_that_changes_meanwhile_is_not_taken_for_complete(
 @pytest.mark.parametrize("name", ["clips", "manifests/out", "cache/x/y"])
 def test_the_folders_of_the_data_set_itself_are_refused(workspace: Workspace, name: str) -> None:
     before = contents(workspace.root)
-    with pytest.raises(InputError, match="workspace's own"):
+    with pytest.raises(InputError, match="belongs to the workspace"):
         export_dataset(workspace, "csv", workspace.root / name)
     assert contents(workspace.root) == before
 

@@ -118,7 +118,7 @@ def test_who_accepts_and_draws_a_range_wants_that_range() -> None:
         ([verdict("trim"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
         ([verdict("accept"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
         ([verdict("trim"), keep(6, 20), typed("trim_end", 20)], "frames 6 to 20, frames 1 to 20"),
-        ([verdict("trim"), keep(60, 70)], "lies outside the clip, which is frames 1 to 50"),
+        ([verdict("trim"), keep(60, 70)], "is outside the clip, which is frames 1 to 50"),
         ([verdict("trim"), typed("trim_start", 20), typed("trim_end", 6)], "is empty"),
         ([], "no verdict was given"),
         ([verdict("maybe")], "no verdict was given"),
@@ -184,10 +184,10 @@ def test_a_class_of_which_a_part_was_taken_away_is_named(left: str, lacking: str
     ("given", "kept", "told"),
     [
         ([keep(30, 79)], (223, 272), None),  # the clip itself, in a video of 108 frames that starts at frame 194
-        ([keep(20, 60)], (223, 253), "frames 20 to 60, was cut to what lies in the clip: 30 to 60"),
-        ([typed("trim_start", 40), typed("trim_end", 200)], (233, 272), "frames 40 to 200, was cut"),
+        ([keep(20, 60)], (223, 253), "frames 20 to 60, was limited to the clip: 30 to 60"),
+        ([typed("trim_start", 40), typed("trim_end", 200)], (233, 272), "frames 40 to 200, was limited"),
         ([typed("trim_start", 40)], (233, 272), None),
-        ([keep(0, 109)], (223, 272), "frames 0 to 109, was cut"),
+        ([keep(0, 109)], (223, 272), "frames 0 to 109, was limited"),
     ],
 )
 def test_a_range_that_was_cut_to_the_clip_is_told(
@@ -203,7 +203,7 @@ def test_a_range_outside_the_clip_says_which_frames_the_clip_has(given: dict[str
     clip = read(verdict("trim"), given, data={"interval": [223, 272], "frames": 108})[0]
     assert clip.trim is None
     assert clip.problem is not None
-    assert "lies outside the clip, which is frames 30 to 79 there" in clip.problem
+    assert "is outside the clip, which is frames 30 to 79 there" in clip.problem
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_range_that_was_cut_to_the_clip_is_told_by_name(place: Workspace) -> N
     trim = {"from_name": "verdict", "value": {"choices": ["trim"]}}
     code, output = pulled(place, [exported(data_of(place), result=[trim, drawn])])
     assert code == 0
-    assert "frames 30 to 200, was cut to what lies in the clip: 30 to 60 (task 3)" in output
+    assert "frames 30 to 200, was limited to the clip: 30 to 60 (task 3)" in output
 
 
 @pytest.mark.parametrize("changed", [{"clip_id": "../x"}, {"clip_sha256": "../../o"}, {"utterance_id": "a/b"}])

@@ -44,5 +44,5 @@ def test_another_web_server_serves_the_folders_of_the_workspace(tmp_path: Path) 
 
 @pytest.mark.parametrize("url", ["media.example.org", "ftp://x/y", "https://x/?a=1", "", "file:///tmp"])
 def test_what_is_no_web_address_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(InputError, match="not an address that media can lie under"):
+    with pytest.raises(InputError, match="not a valid base URL for media"):
         Addresses(Workspace(tmp_path), media_url=url, document_root=None)

@@ -124,7 +124,7 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     assert news.decided == 5
     ((name, _, how),) = news.changed
     assert name == trimmed.id
-    assert f"was cut to what lies in the clip: {margin + 11} to {margin + 40}" in how
+    assert f"was limited to the clip: {margin + 11} to {margin + 40}" in how
 
     after, heard = build()
     assert after[trimmed.id].trim == (trimmed.start_frame + 10, trimmed.end_frame)

@@ -198,7 +198,7 @@ def test_no_message_shows_a_password_in_an_address(tmp_path: Path, address: str)
         with pytest.raises(InputError, match="address") as raised:
             find_server(Workspace(tmp_path), {"LABEL_STUDIO_URL": address, **key})
         assert "sesame" not in str(raised.value)
-    with pytest.raises(InputError, match="not an address") as raised:
+    with pytest.raises(InputError, match="not a valid base URL") as raised:
         Addresses(Workspace(tmp_path), media_url=address, document_root=None)
     assert "sesame" not in str(raised.value)
 

@@ -103,7 +103,7 @@ def test_speakers_who_read_out_everybodys_clips(make_clip: Clips, make_utterance
     sides = split_person(clips, spoken, test_share=SHARE, seed=0)
     counts = [list(sides.utterances.values()).count(side) for side in ("train", "test")]
     assert min(counts) > 0
-    assert sides.dropped == {"utterances whose voice stands on the other side": 200 - sum(counts)}
+    assert sides.dropped == {"utterances whose voice is on the other side of the split": 200 - sum(counts)}
     for side in ("train", "test"):
         others = {row.voice for row in spoken if sides.utterances.get(row.id) not in (side, None)}
         assert not others & {row.voice for row in spoken if sides.utterances.get(row.id) == side}

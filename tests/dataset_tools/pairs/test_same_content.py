@@ -117,7 +117,7 @@ def test_a_voice_that_says_one_sentence_of_every_clip_ties_no_clips(
     sides = split_items(clips, spoken + others + copies, test_share=0.3, seed=0)
     assert list(sides.clips.values()).count("test") == 3
     assert {sides.utterances.get(row.id) for row in spoken + copies} == {"train", None}
-    assert sides.dropped == {"utterances whose content stands on the other side": 6}
+    assert sides.dropped == {"utterances whose content is on the other side of the split": 6}
     assert len({sides.utterance_folds[row.id] for row in spoken if row.id in sides.utterances}) == 1
 
 

@@ -98,7 +98,7 @@ def test_person_drops_and_counts_recordings_that_would_cross(corpus, make_uttera
     assert len(heard) == 1
     assert all({sides.clips[u.clip]} != heard for u in lost)
     assert all(sides.utterances[u.id] == sides.clips[u.clip] for u in human if u not in lost)
-    assert sides.dropped == ({"utterances whose voice stands on the other side": len(lost)} if lost else {})
+    assert sides.dropped == ({"utterances whose voice is on the other side of the split": len(lost)} if lost else {})
 
 
 def test_person_refuses_when_one_person_shows_a_class_alone(make_clip: Clips) -> None:

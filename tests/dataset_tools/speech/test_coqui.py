@@ -190,4 +190,4 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     coqui._load.cache_clear()
     with pytest.raises(InputError) as caught:
         open_engine("coqui").voices("en")
-    assert "pip install 'fmn-toolkit[coqui]'" in str(caught.value)
+    assert "[coqui]'" in str(caught.value)

@@ -344,7 +344,7 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
     assert found(place, contents) == []
     code, said = run(place, "speech", "forget", VOICE, "--yes")
     assert code == 0
-    assert "nothing is left" in said
+    assert "no data of the voice" in said
 
 
 def test_who_cannot_be_forgotten(place: Workspace) -> None:

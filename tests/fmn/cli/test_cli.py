@@ -115,7 +115,7 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
         folder_of_features.rename(folder_of_features.with_name(f"away-{folder_of_features.name}"))
     partial = run("eval")
     assert partial.exit_code == 1, partial.output
-    assert "1 files have no features and took no part" in partial.output
+    assert "1 files have no features and were left out" in partial.output
 
 
 @pytest.mark.parametrize(

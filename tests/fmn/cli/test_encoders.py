@@ -54,7 +54,7 @@ def test_encoders_of_a_package_through_train_eval_search_and_compare(
     evaluated = done("eval", folder)
     assert evaluated["metrics"]["audio_to_video"]["queries"] == 12
     assert evaluated["notes"].count(licences[0]) == 1
-    assert not any("computed otherwise" in note for note in evaluated["notes"])
+    assert not any("computed with other weights" in note for note in evaluated["notes"])
     utterance = next((files / "speech").glob("s06-d02*.wav"))
     found = done("search", folder, "--speech", utterance, "--top", 3)
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
@@ -180,7 +180,7 @@ def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pyte
     assert not (files / "runs" / "fmn-demo" / "config.json").exists()
     result = run("finetune", "manifests/train.jsonl", "--video-encoder", "timm:resnet18")
     assert result.exit_code == 2
-    assert "No backbone is left to fine-tune" in result.output
+    assert "There is no backbone to fine-tune" in result.output
     result = run("train", "manifests/train.jsonl", "--set", "audio.layer=3")
     assert result.exit_code == 2
     assert "there is no encoder" in result.output

@@ -214,7 +214,7 @@ def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[P
     with pytest.raises(InputError, match="no scores"):
         over_corpora(comparisons)
     (workspace / "manifests" / "test.jsonl").write_text("")
-    with pytest.raises(InputError, match="not there any more, or has changed"):
+    with pytest.raises(InputError, match="is missing, or has changed"):
         over_corpora(comparisons)
 
 

@@ -82,7 +82,7 @@ def test_a_stand_in_is_said_to_be_one(workspace: Path, run: Path) -> None:
     (workspace / "manifests" / "build.json").write_text(json.dumps({"stand_in": {"seed": 0}}))
     found = evaluate(run, manifest)
     assert found.is_standin
-    assert found.notes[0].startswith("Stand-in corpus")
+    assert found.notes[0].startswith("Synthetic (stand-in) corpus")
 
 
 def test_features_of_another_size_are_refused(workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

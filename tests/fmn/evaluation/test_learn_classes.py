@@ -169,7 +169,7 @@ def test_what_cannot_be_learned_right_is_refused(
         return replace(found, sources=("other", "audio"))
 
     monkeypatch.setattr(learn_module, "load_features", other)
-    with pytest.raises(InputError, match="computed otherwise"):
+    with pytest.raises(InputError, match="computed with other weights"):
         learn_classes(run, pairs)
     assert not (run / NEW_CLASSES_FILE).exists()
 
@@ -179,14 +179,14 @@ def test_what_was_learned_goes_with_its_checkpoint(workspace: Path, run: Path, p
     prepared = load_features(load_items(pairs), small, device=CPU)
     assert "new_shares" in all_codes(load_run(run, CPU), prepared)[0]
     longer = with_values(small, {"training.epochs": 7})
-    with pytest.raises(InputError, match="learned classes since"):
+    with pytest.raises(InputError, match="learned new classes since"):
         train(workspace / "manifests" / "fewer.jsonl", longer, run)
-    with pytest.raises(InputError, match="written by fmn learn alone"):
+    with pytest.raises(InputError, match="only fmn learn writes"):
         evaluate(run, workspace / "manifests" / "test.jsonl", update_orders=1)
     other = workspace / "runs" / "other"
     train(workspace / "manifests" / "fewer.jsonl", with_values(small, {"training.seed": 1}), other)
     (other / NEW_CLASSES_FILE).write_bytes((run / NEW_CLASSES_FILE).read_bytes())
-    with pytest.raises(InputError, match="another checkpoint"):
+    with pytest.raises(InputError, match="a different checkpoint"):
         load_run(other, CPU)
     (other / NEW_CLASSES_FILE).write_bytes(b"{}")
     with pytest.raises(InputError, match="cannot be read") as refused:

@@ -148,7 +148,7 @@ def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
         assert sound.sample_rate_hz == 16_000
         assert 0.4 < len(sound.samples) / sound.sample_rate_hz < 5
         assert np.abs(sound.samples).max() > 0.05
-        assert said == f"The text was spoken by espeak's voice {voice}, and searched as speech."
+        assert said == f"The text was synthesized by espeak's voice {voice}, and searched as speech."
 
 
 def test_the_command_takes_one_query(whole: Path, run: Path) -> None:

@@ -186,7 +186,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
 
 
 def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:
-    with pytest.raises(InputError, match="one to test on"):
+    with pytest.raises(InputError, match="a test manifest"):
         ablate(workspace / "manifests" / "test.jsonl", small, workspace / "out")
     rows = [row for row in read_rows(manifest_of(workspace), SplitPairRow) if row.fold]
     write_rows(manifest_of(workspace), rows)

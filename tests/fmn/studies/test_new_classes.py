@@ -19,12 +19,12 @@ from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.studies.held_out_classes import manifest_without
 from fmn.studies.new_classes import _Trial, learn_new_classes
+from fmn.studies.new_classes_leads import draws_of, leads
 from fmn.studies.new_classes_table import (
     BASELINES,
     HIDDEN,
     RAW_MEANS,
     UNMAPPED,
-    leads,
     new_classes_table,
     new_classes_text,
 )
@@ -118,6 +118,7 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small:
         for name, other in zip(names[1:], others, strict=True):
             assert f"{name.partition(', ')[2]} {own - other:+.1f} [" in told
     runs = {path: path.stat().st_mtime_ns for path in (workspace / "out" / "trained").glob("*/checkpoint.safetensors")}
+    assert (workspace / "out" / "newclasses.png").stat().st_size > 10_000
     again = learn_new_classes(manifest_of(workspace), config, workspace / "out", **options)
     assert again.values == found.values
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
@@ -171,7 +172,15 @@ def test_a_lead_is_the_mean_over_draws_with_the_interval_of_students_t() -> None
         f"5 pairs, {HIDDEN}": figures(47, 50, 53),
     }
     # differences 3, 4, 5: sd 1, and t of 2 degrees of freedom is 4.303; 40, 44, 48: sd 4; −1, −2, 0: sd 1
-    ahead, cost = leads(rows, [1, 5])
+    ahead, cost = leads([draws_of(rows)], [1, 5])
     assert f"{HIDDEN} +4.0 [+1.5, +6.5]" in ahead
     assert f"{RAW_MEANS} +44.0 [+34.1, +53.9]" in ahead
     assert f"{UNMAPPED} less before: -1.0 [-3.5, +1.5]" in cost
+
+    second = {**draws_of(rows), f"5 pairs, {UNMAPPED}": {"new": [56.0], "old": [79.0]}}
+    second |= {f"5 pairs, {name}": {"new": [50.0], "old": [0.0]} for name in BASELINES} | {
+        "before": {"new": [0.0], "old": [80.0]}
+    }
+    # of data sets: means 4 and 6, sd of both √2, t of one degree of freedom 12.706
+    ahead, _ = leads([draws_of(rows), second], [5])
+    assert f"{HIDDEN} +5.0 [-7.7, +17.7]" in ahead

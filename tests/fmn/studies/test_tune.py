@@ -91,7 +91,7 @@ def test_what_does_not_win_when_trained_with_is_not_taken(
 
 
 def test_items_to_test_on_and_manifests_without_fold_0_are_refused(workspace: Path, quick: Config) -> None:
-    with pytest.raises(InputError, match="one to test on"):
+    with pytest.raises(InputError, match="a test manifest"):
         tune(workspace / "manifests" / "test.jsonl", quick, workspace / "out")
     write_rows(manifest_of(workspace), [row for row in read_rows(manifest_of(workspace), SplitPairRow) if row.fold])
     with pytest.raises(InputError, match="no fold 0"):

@@ -128,7 +128,7 @@ def test_a_broken_clip_is_left_out_and_named(files: Path, tiny: VideoFeatureConf
 
 
 def test_a_clip_to_test_on_is_never_trained_on(files: Path, tiny: VideoFeatureConfig) -> None:
-    with pytest.raises(InputError, match="one to test on"):
+    with pytest.raises(InputError, match="a test manifest"):
         finetune(files / "manifests" / "test.jsonl", tiny, RECIPE, files / "out", refit=True)
     assert not (files / "out").exists()
 
@@ -143,7 +143,7 @@ def test_the_command(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options += ["--threads", "1", "--jobs", "1"]
     planned = CliRunner().invoke(app, ["finetune", *options, "--dry-run"])
     assert planned.exit_code == 0, planned.output
-    assert "on 16 clips and look at 4" in planned.output
+    assert "on 16 clips and validate on 4" in planned.output
     assert not (files / "runs").exists()
     done = CliRunner().invoke(app, ["finetune", *options, "--epochs", "1"])
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""What adapters of joint models of transformers share: loading a half, the identity of its space, choosing frames."""
+"""Shared parts of joint-encoder adapters: loading one half, identity of the space, frame sampling."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What several systems share: towers, classifiers, correlations, margins, features."""
+"""Building blocks of baselines: towers, classifiers, correlation, margins, features."""

@@ -1,4 +1,4 @@
-"""Batch normalization that a batch of a single item does not stop."""
+"""Batch normalization that accepts batches of a single item."""
 
 from __future__ import annotations
 

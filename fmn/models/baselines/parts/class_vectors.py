@@ -1,4 +1,4 @@
-"""Learned class vectors: a unit vector a class and a side, read by a softmax of cosines, as FMN reads its slots."""
+"""Learned class vectors: one unit vector per class and side, read by a softmax of cosines like FMN's slots."""
 
 from __future__ import annotations
 

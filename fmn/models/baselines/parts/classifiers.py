@@ -1,4 +1,4 @@
-"""Classifiers of clips and of utterances: the class table of the training manifest is known to every system."""
+"""Classifiers of clips and of utterances, over the classes of the training manifest."""
 
 from __future__ import annotations
 

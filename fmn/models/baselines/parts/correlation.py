@@ -1,4 +1,4 @@
-"""Canonical correlation: covariances of two views, the directions that correlate most, the sum of correlations.
+"""Canonical correlation: covariances of two views, directions of maximal correlation, sum of correlations.
 
 T = Σ11^-½ Σ12 Σ22^-½ (Hotelling 1936; Thompson 2000): its singular values are the canonical correlations, and the
 directions are Σ11^-½ U and Σ22^-½ V. Computed in float64: eigenvalues of thousands of features span many magnitudes.

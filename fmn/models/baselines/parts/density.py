@@ -1,4 +1,4 @@
-"""Class posteriors from a few numbers of an item, by kernel density: the trivial baselines that need no training."""
+"""Class posteriors by kernel density estimation from a few numbers per item: baselines without training."""
 
 from __future__ import annotations
 

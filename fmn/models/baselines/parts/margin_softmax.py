@@ -1,4 +1,4 @@
-"""Two towers with a softmax loss that gives positives a margin, over a batch: the losses of AVLnet and Spoken Moments.
+"""Margin softmax losses of AVLnet and Spoken Moments over a batch, for two towers.
 
 Each loss in two readings. *As published*, the positive of a pair is the pair itself, and every other item of the batch
 is a negative, those of its own class included. *With class positives*, every item of one's class is a positive and none

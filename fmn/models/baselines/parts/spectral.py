@@ -1,4 +1,4 @@
-"""The audio features of systems that take log-mel spectra."""
+"""Log-mel audio features of MusiCNN and MuSimNet."""
 
 from __future__ import annotations
 

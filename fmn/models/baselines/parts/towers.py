@@ -1,4 +1,4 @@
-"""What two-tower systems share: each side by itself into a common space, a pair's score the product of its vectors."""
+"""Two-tower base class: each side encoded separately into a common space, scored by the dot product."""
 
 from __future__ import annotations
 

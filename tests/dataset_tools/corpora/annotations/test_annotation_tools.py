@@ -346,7 +346,7 @@ def test_formats_are_told_by_content_whatever_the_suffix(
 def test_candidates_are_named_where_a_format_cannot_be_told(content: str, candidates: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read(tmp_path, content)
-    assert "cannot be told" in caught.value.found
+    assert "cannot be detected" in caught.value.found
     assert candidates in str(caught.value.expected)
     assert "--format" in str(caught.value.next_step)
 

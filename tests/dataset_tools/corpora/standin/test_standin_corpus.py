@@ -168,7 +168,7 @@ def test_a_stand_in_of_other_options_is_not_mixed_in(small_corpus: Path) -> None
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "s07-d72-cam-002.avi").write_bytes(b"footage")
-    with pytest.raises(InputError, match="no stand-in"):
+    with pytest.raises(InputError, match="does not contain a synthetic corpus"):
         write_standin(tmp_path, per_class=1)
     assert content(tmp_path) == {"videos/s07-d72-cam-002.avi": b"footage"}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from dataset_tools.core.errors import InputError
+from fmn.features.encoders.libraries import check_hub
 from fmn.features.encoders.registry import open_video_encoder
 
 Pictures = Callable[..., NDArray[np.uint8]]
@@ -163,7 +165,17 @@ def test_parameters_that_are_missing_are_not_made_up(transformers: Any, save: An
         open_video_encoder(f"transformers:{folder}", "cpu")
 
 
-def test_a_model_that_is_nowhere_is_refused_with_what_to_put_where(transformers: Any) -> None:
+def test_a_model_that_is_nowhere_is_refused_with_what_to_put_where(
+    transformers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    waits: list[float] = []
+    check_hub.cache_clear()
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setattr(time, "sleep", waits.append)
     with pytest.raises(InputError) as caught:
         open_video_encoder("transformers:nobody/has-such-a-model", "cpu")
+    check_hub.cache_clear()
+    assert waits == []  # no retries
     assert "hf download nobody/has-such-a-model --local-dir FOLDER" in str(caught.value)

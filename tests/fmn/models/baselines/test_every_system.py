@@ -26,7 +26,7 @@ NAMES = [name for name in system_names() if not find_system(name).joint]
 
 def test_the_systems_of_the_comparison_are_there() -> None:
     table_2 = {"cca", "kcca", "dcca", "musimnet", "musicnn", "vmnet", "fmn"}
-    modern = {"mms", "mms_classes", "amm", "amm_classes", "two_classifiers"}
+    modern = {"mms", "mms_classes", "amm", "amm_classes", "clip_towers", "two_classifiers"}
     controls = {"fmn_printed", "fmn_no_memory", "class_towers"}
     with_cross_entropy = {"mms_classes_ce", "amm_classes_ce", "vmnet_ce", "musimnet_ce"}
     trivial = {"one_frame", "mean_colour", "lengths", "file_size"}

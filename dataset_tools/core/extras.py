@@ -1,0 +1,13 @@
+"""Optional dependencies (extras): the pip command that installs one, for messages where a package is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra of pyproject.toml, such as ``ray``, from the checkout that is in use."""
+    root = Path(__file__).parents[2]
+    if (root / "pyproject.toml").is_file():
+        return f"pip install -e '{root}[{extra}]'"
+    return f"in a checkout of the toolkit: pip install '.[{extra}]'"

@@ -1,0 +1,87 @@
+"""``fmn noise``: FMN and its rivals with wrong pairs in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataset_tools.core.command import DryRunOption
+from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from fmn.cli.compare import ComparisonOptions
+from fmn.cli.options import LabelsOption, OutOption, short
+
+
+def noise(
+    terminal: Terminal,
+    options: ComparisonOptions,
+    test: Annotated[
+        Path | None, typer.Argument(help="Test manifest (default: test.jsonl beside TRAIN).", metavar="TEST")
+    ] = None,
+    rates: Annotated[
+        str, typer.Option("--rates", metavar="P,P,…", help="Percent of the training pairs that are wrong.")
+    ] = "0,10,20,30,40",
+    models: Annotated[
+        str, typer.Option("--models", metavar="A,B,…", help="Systems to train.")
+    ] = "fmn,class_towers,two_classifiers,kcca,clip_towers",
+    labels: LabelsOption = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Training runs per system and rate, each with its own seed.")
+    ] = 3,
+    budget: Annotated[
+        int, typer.Option("--budget", min=1, help="Maximum configurations per system in the search on fold 0.")
+    ] = 1,
+    out: OutOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Measure the cost of label noise: train FMN and its rivals with some of the training pairs wrong.
+
+    Training knows no class labels, only the pairs; unless --labels class.
+
+    Example: fmn noise manifests/train.jsonl --rates 0,20,40
+    """
+    from fmn.comparison.comparison_plan import plan
+    from fmn.studies.noise import study_noise
+    from fmn.studies.noise_figures import noise_rich
+
+    percents = _percents(rates)
+    planned = plan(
+        options.manifest,
+        test or options.manifest.parent / "test.jsonl",
+        out or options.default_folder(f"noise-{options.preset}"),
+        models=[name.strip() for name in models.split(",") if name.strip()],
+        preset_name=options.preset,
+        changes={"training.labels": "pairs"} | options.changes() | ({"training.labels": labels} if labels else {}),
+        budget=budget,
+        seeds=seeds,
+        root=options.root,
+        device=options.device,
+    )
+    if dry_run:
+        runs = planned.runs * len(percents)
+        systems = ", ".join(planned.candidates)
+        terminal.closing("dry run", f"would make up to {runs} runs of {systems}", short(planned.folder))
+        terminal.result({"dry_run": True, "runs": runs, "rates": percents, "systems": list(planned.candidates)})
+        return
+    found = study_noise(planned, percents, jobs=options.jobs, progress=terminal.progress)
+    for table in noise_rich(found.values):
+        terminal.say(table)
+    for note in dict.fromkeys(note for rate in found.values["rates"] for note in rate["notes"]):
+        terminal.warn(note)
+    terminal.closing("noise", f"{len(percents)} rates; curves: noise.png", short(planned.folder))
+    if found.failed:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())
+        terminal.warn(f"{len(found.failed)} systems failed; the same command tries them again:{listed}")
+    terminal.result(found.values)
+
+
+def _percents(text: str) -> list[int]:
+    """Numbers from 0 to 99 with commas between them."""
+    from dataset_tools.core.errors import InputError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) < 100 for part in parts):
+        raise InputError(f"{text!r} are no rates", where="--rates", expected="percent from 0 to 99, such as 0,20,40")
+    return sorted({int(part) for part in parts})

@@ -1,0 +1,152 @@
+"""Feature extraction ahead of training, on this machine or a cluster: fills the cache (``fmn features extract``).
+
+Training, evaluation and comparisons then find every feature in the cache. On a cluster each task computes the features
+of a few files and writes them to the cache, which all nodes see under the same path; only counts and failures travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.execution import run_each
+from dataset_tools.core.progress import Progress, silent
+from fmn.config import Config
+from fmn.data.items import load_items
+from fmn.data.loading import default_jobs, feature_cache, find_device
+from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
+from fmn.features.extract import Networks, extract_audio, extract_video
+from fmn.features.media import FeatureSet, Media
+
+FILES_A_TASK = 4
+"""Few, so that little is lost with a node; decoding takes far longer than asking for work."""
+
+_networks: Networks = {}
+"""Of a worker process, which gets many tasks."""
+
+
+@dataclass(frozen=True)
+class CachedCount:
+    """What `cache_features` did: how many contents have a feature, how many were computed now, and what has none."""
+
+    clips: int
+    utterances: int
+    computed: int
+    failures: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Task:
+    media: tuple[Media, ...]
+    config: VideoFeatureConfig | AudioFeatureConfig
+    cache: Path
+    device: str
+
+
+def cache_features(
+    manifests: Sequence[Path],
+    config: Config,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    in_tasks: bool = False,
+    progress: Progress = silent,
+) -> CachedCount:
+    """Computes the features of all clips and utterances of some manifests that the cache of the workspace lacks.
+
+    Args:
+        manifests: of one workspace.
+        config: its ``video`` and ``audio`` decide the features.
+        root: the workspace, when it is not the parent of the manifests' folder.
+        device: ``auto``, or as torch names it; in tasks, of the machine where a task runs.
+        jobs: workers; None: one a core.
+        in_tasks: in tasks of `dataset_tools.core.execution.run_each`, which may be those of a cluster; a worker that
+            dies takes along only the file that killed it. False: in threads of this process.
+        progress: told how far it is.
+
+    Raises:
+        InputError: a manifest is wrong, or the weights or the encoder cannot be used.
+        StoppedError: the cache cannot be written, the device fails, or the cluster is lost.
+    """
+    jobs = jobs or default_jobs()
+    loaded = [load_items(manifest, root) for manifest in manifests]
+    cache = feature_cache(loaded[0].workspace)
+    counts: list[int] = []
+    computed, failures = 0, dict[str, str]()
+    for media, part in (
+        ([one for items in loaded for one in items.clip_media()], config.video),
+        ([one for items in loaded for one in items.utterance_media()], config.audio),
+    ):
+        distinct = tuple({one.sha256: one for one in media}.values())
+        whole = _Task(distinct, part, cache, device)
+        if in_tasks:
+            _extract(replace(whole, media=()), jobs)  # what cannot be loaded here stops all of it, before it begins
+        done = _in_tasks(whole, jobs, progress) if in_tasks else _here(whole, jobs, progress)
+        counts.append(len(distinct) - len(done[1]))
+        computed += done[0]
+        failures |= done[1]
+    clips, utterances = counts
+    return CachedCount(clips, utterances, computed, failures)
+
+
+def _here(task: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
+    found = _extract(task, jobs, progress)
+    return found.computed, _named(task, found)
+
+
+def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
+    """How many were computed, and why the others (by the name of the file) were not."""
+    stage, done, computed = _stage(whole), 0, 0
+    failures: dict[str, str] = {}
+    progress(stage, 0, len(whole.media))
+    with closing(run_each(_run, _divided(whole, FILES_A_TASK), jobs=jobs, key=_key, parts=_parts)) as outcomes:
+        for outcome in outcomes:
+            if outcome.result is not None:
+                computed += outcome.result[0]
+                failures |= outcome.result[1]
+            else:
+                failures |= {media.name: str(outcome.error and outcome.error.found) for media in outcome.item.media}
+            done += len(outcome.item.media)
+            progress(stage, done, len(whole.media))
+    return computed, failures
+
+
+def _run(task: _Task) -> tuple[int, dict[str, str]]:
+    """Runs in a worker."""
+    found = _extract(task, 1)
+    return found.computed, _named(task, found)
+
+
+def _extract(task: _Task, jobs: int, progress: Progress = silent) -> FeatureSet:
+    options: dict[str, Any] = {"cache": task.cache, "device": str(find_device(task.device)), "jobs": jobs}
+    if isinstance(task.config, VideoFeatureConfig):
+        return extract_video(task.media, task.config, progress=progress, networks=_networks, **options)
+    return extract_audio(task.media, task.config, progress=progress, networks=_networks, **options)
+
+
+def _named(task: _Task, found: FeatureSet) -> dict[str, str]:
+    return {media.name: found.failures[media.sha256].found for media in task.media if media.sha256 in found.failures}
+
+
+def _divided(task: _Task, size: int) -> Iterator[_Task]:
+    for start in range(0, len(task.media), size):
+        yield replace(task, media=task.media[start : start + size])
+
+
+def _parts(task: _Task) -> Sequence[_Task]:
+    return list(_divided(task, 1))
+
+
+def _key(task: _Task) -> str:
+    return task.media[0].name
+
+
+def _stage(task: _Task) -> str:
+    return "video features" if isinstance(task.config, VideoFeatureConfig) else "audio features"

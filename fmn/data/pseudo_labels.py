@@ -1,0 +1,108 @@
+"""Pseudo-labels: training without class labels, by k-means clusters of the clips of spoken pairs.
+
+Known is only which utterance was spoken for which clip. The clips of these pairs are clustered by their features; the
+number of a clip's cluster then stands where its class would, for itself and for the utterances that were spoken for it,
+in fitting and in choosing the epoch alike. Whatever trains on classes so trains on clusters. The memories of FMN take
+the spoken pairs themselves, not pairs that are drawn by class. Utterances take no part in the clustering: what they say
+shows in no mean of their frames, and on the development corpus 0 clusters of both (means of 4, 8 or 16 parts of an
+utterance beside the clip) held no more of one class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import training_generator
+from fmn.data.batches import Indices, ItemTensors
+from fmn.data.items import Items, train_val_split
+from fmn.data.loading import FeatureDataset
+
+NO_CLUSTER = -1
+ROUNDS = 100
+
+
+def with_pseudo_labels(prepared: FeatureDataset, clusters: int, seed: int) -> FeatureDataset:
+    """The same features, with spoken pairs only and clusters for classes; no class label is looked at.
+
+    Args:
+        prepared: items to train on.
+        clusters: the most clusters; fewer where there are fewer fitted clips.
+        seed: of the run.
+
+    Raises:
+        InputError: no pair of the manifest is of a clip and an utterance that was spoken for it.
+    """
+    items = spoken_pairs(prepared.items)
+    fitted = train_val_split(items).train_clips
+    clips = np.unique(items.pairs[:, 0])
+    is_fitted = np.isin(clips, fitted)
+    vectors = _standardized(prepared.data, clips, is_fitted)
+    generator = training_generator(seed, "clusters", "pairs")
+    found = kmeans(vectors[is_fitted], min(clusters, len(fitted)), generator)
+    clip_clusters = np.full(len(items.clips), NO_CLUSTER)
+    clip_clusters[clips] = _nearest(vectors, found)
+    utterance_clusters = np.where(items.partners >= 0, clip_clusters[items.partners], NO_CLUSTER)
+    note = f"Trained without class labels, on {len(found)} clusters of pairs; validation figures are of clusters."
+    data = prepared.data.with_clusters(clip_clusters, utterance_clusters, items.partners)
+    return replace(prepared, items=items, data=data, notes=(*prepared.notes, note))
+
+
+def spoken_pairs(items: Items) -> Items:
+    """``items`` with those pairs only whose utterance was spoken for the clip, in order of the utterances.
+
+    Raises:
+        InputError: there is none.
+    """
+    spoken = np.flatnonzero(items.partners[items.pairs[:, 1]] == items.pairs[:, 0])
+    if not len(spoken):
+        raise InputError(
+            "No pair is of a clip and an utterance that was spoken for it",
+            where=items.manifest,
+            expected="utterances whose clip is known and in the same split, to train without class labels",
+            next_step="train with training.labels=class, or build with speech that names its clips",
+        )
+    spoken = spoken[np.argsort(items.pairs[spoken, 1], kind="stable")]
+    return replace(items, pairs=items.pairs[spoken], folds=items.folds[spoken])
+
+
+def kmeans(vectors: NDArray[np.float64], clusters: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Lloyd's k-means from k-means++ seeds: [N, D] → centers [clusters, D] (Arthur and Vassilvitskii, 2007)."""
+    centers = vectors[[generator.integers(len(vectors))]]
+    while len(centers) < clusters:
+        far = _square_distances(vectors, centers).min(axis=1)
+        total = far.sum()
+        chosen = generator.choice(len(vectors), p=far / total if total > 0 else None)
+        centers = np.concatenate([centers, vectors[[chosen]]])
+    labels = _nearest(vectors, centers)
+    for _ in range(ROUNDS):
+        for cluster in np.unique(labels):  # one that lost all its vectors stays where it was
+            centers[cluster] = vectors[labels == cluster].mean(axis=0)
+        before, labels = labels, _nearest(vectors, centers)
+        if np.array_equal(before, labels):
+            break
+    return centers
+
+
+def _standardized(data: ItemTensors, clips: Indices, fitted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[N, Dv]: features of clips, each number less its mean and divided by its deviation over the fitted ones."""
+    video = data.video[data.on_device(clips)].cpu().numpy().astype(np.float64)
+    mean, deviation = video[fitted].mean(axis=0), video[fitted].std(axis=0)
+    standardized: NDArray[np.float64] = (video - mean) / np.maximum(deviation, 1e-6)
+    return standardized
+
+
+def _square_distances(vectors: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N, D] and [K, D] → [N, K], never negative."""
+    squares = (vectors**2).sum(1)[:, None] - 2 * vectors @ centers.T + (centers**2).sum(1)
+    clamped: NDArray[np.float64] = np.maximum(squares, 0.0)
+    return clamped
+
+
+def _nearest(vectors: NDArray[np.float64], centers: NDArray[np.float64]) -> Indices:
+    """[N]: the nearest center of each vector."""
+    nearest: Indices = _square_distances(vectors, centers).argmin(axis=1)
+    return nearest

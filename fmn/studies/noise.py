@@ -1,0 +1,132 @@
+"""Noisy pairs: what every system loses when some of its training pairs are wrong.
+
+At each share of wrong pairs (`fmn.studies.wrong_pairs`) the systems are trained and tested like those of
+`fmn.comparison.compare`: fold 0, as noisy as the rest, chooses, and the test manifest is what it was. With
+``training.labels=pairs`` (`fmn.data.pseudo_labels`) the pairs are all that training knows, and FMN's memories are
+written with these very pairs, wrong ones included. With ``class`` a wrong utterance has the class of its wrong clip.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.files import clear_partial, write_bytes
+from dataset_tools.core.progress import Progress, silent
+from fmn.comparison.compare import compare
+from fmn.comparison.comparison_plan import Comparison, plan
+from fmn.comparison.output_files import write_files
+from fmn.data.items import load_items
+from fmn.data.pseudo_labels import spoken_pairs
+from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.studies.noise_figures import noise_text, write_noise_plot
+from fmn.studies.validation_harness import check_fold_0
+from fmn.studies.wrong_pairs import write_noisy_manifest
+
+FORMAT = "fmn.noise/1"
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseStudy:
+    """What `study_noise` found.
+
+    Attributes:
+        values: what noise.json holds. failed: systems without results at some share, with the reason.
+    """
+
+    values: dict[str, Any]
+    failed: dict[str, str]
+
+
+@encoders_loaded_once()
+def study_noise(
+    comparison: Comparison, rates: Sequence[int], *, jobs: int = 1, progress: Progress = silent
+) -> NoiseStudy:
+    """Trains and tests the systems of a comparison at every share of wrong pairs.
+
+    Writes noise.json, noise.md and noise.png into the comparison's folder; its folder ``20`` is a comparison of what
+    was trained with 20 % of the pairs wrong. Stopped and started again, it goes on: finished runs are used again.
+
+    Args:
+        comparison: from `fmn.comparison.comparison_plan.plan`; its first seed also draws the wrong pairs.
+        rates: shares of wrong pairs, percent.
+        jobs: runs that are trained side by side.
+        progress: told how far it is.
+
+    Raises:
+        InputError: a manifest is wrong, there is no fold 0, or there are too few pairs for one of the shares.
+        StoppedError: interrupted, or the disk is full; the same call goes on.
+    """
+    items = load_items(comparison.train, comparison.root)
+    check_fold_0(spoken_pairs(items))
+    rates = sorted(set(rates))
+    found: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    for number, percent in enumerate(rates):
+        folder = comparison.folder / str(percent)
+        pairs, wrong = write_noisy_manifest(items, percent, comparison.seeds[0], folder / "train.jsonl")
+        planned = _planned(comparison, folder, items.workspace)
+        results = compare(planned, jobs=jobs, progress=_part(progress, number, len(rates), percent))
+        write_files(results.values, folder)
+        failed |= {f"{name} at {percent} %": reason for name, reason in results.failed.items()}
+        found.append({"percent": percent, "pairs": pairs, "wrong": wrong, **_shown(results.values)})
+    values = {
+        "schema": FORMAT,
+        "train_sha256": comparison.train_sha256,
+        "test_sha256": comparison.test_sha256,
+        "preset": comparison.preset,
+        "changes": dict(comparison.changes),
+        "seeds": list(comparison.seeds),
+        "stand_in": items.standin is not None,
+        "rates": found,
+    }
+    clear_partial(comparison.folder)
+    write_bytes(comparison.folder / "noise.json", json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_bytes(comparison.folder / "noise.md", noise_text(values).encode())
+    write_noise_plot(values, comparison.folder / "noise.png")
+    return NoiseStudy(values, failed)
+
+
+def _planned(comparison: Comparison, folder: Path, workspace: Path) -> Comparison:
+    """The same comparison with the noisy manifest in ``folder``, into ``folder``."""
+    return plan(
+        folder / "train.jsonl",
+        comparison.test,
+        folder,
+        models=list(comparison.candidates),
+        preset_name=comparison.preset,
+        changes=comparison.changes,
+        budget=max(len(tried) for tried in comparison.candidates.values()),
+        seeds=len(comparison.seeds),
+        root=workspace,
+        device=comparison.device,
+    )
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What noise.json keeps of a compare.json."""
+    systems = {
+        name: {key: system[key] for key in ("metrics", "difference", "error") if key in system}
+        for name, system in values["systems"].items()
+    }
+    return {
+        "queries": values["queries"],
+        "references": values["references"],
+        "systems": systems,
+        "notes": values["notes"],
+    }
+
+
+def _part(progress: Progress, number: int, count: int, percent: int) -> Progress:
+    """``progress`` of one of ``count`` comparisons."""
+
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage == "compare":
+            progress("noise", number * total + done, count * total, f"{percent} % wrong, {note}" if note else "")
+        else:
+            progress(stage, done, total, note)
+
+    return tell

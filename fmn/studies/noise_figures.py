@@ -1,0 +1,134 @@
+"""The table and the curves of fmn noise: class mAP at every share of wrong pairs, and the differences to FMN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataset_tools.core.files import written_whole
+from fmn.comparison.comparison_plan import REFERENCE
+from fmn.evaluation.results_table import DIRECTIONS
+from fmn.evaluation.table_formats import Bold, Row, Table, number, to_markdown, to_rich
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+WHAT_IS_WRONG = (
+    "Wrong pairs: training utterances attached to a clip of another class, in fold 0 as in the rest; test items are "
+    "untouched. "
+)
+LABELS = {
+    "pairs": "No class label is known in training.",
+    "class": "Class labels are known in training; a wrong utterance has that of its wrong clip.",
+}
+SPREAD = "Class mAP, percent: mean ± sd over training seeds."
+INTERVALS = (
+    "Less fmn: the difference, with its 95 % interval from resampling classes, persons or voices, and seeds together; "
+    "bold where zero lies outside: ahead of fmn (+) or behind (−), else equal as far as this data set tells."
+)
+
+
+def noise_tables(values: Mapping[str, Any]) -> list[Table]:
+    """A table for each direction: a row a system and a column a share; below, the differences to fmn.
+
+    Args:
+        values: what noise.json holds.
+    """
+    return [_table(values, direction, name) for direction, name in DIRECTIONS.items()]
+
+
+def noise_rich(values: Mapping[str, Any]) -> list[RichTable]:
+    """`noise_tables` for a terminal."""
+    return [to_rich(table) for table in noise_tables(values)]
+
+
+def noise_text(values: Mapping[str, Any]) -> str:
+    """`noise_tables` as Markdown, with the notes of all comparisons."""
+    notes = dict.fromkeys(note for rate in values["rates"] for note in rate["notes"])
+    return "\n\n".join([*map(to_markdown, noise_tables(values)), *notes]) + "\n"
+
+
+def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
+    """Draws class mAP over the share of wrong pairs, a line a system, mean and standard deviation over seeds.
+
+    Args:
+        values: what noise.json holds.
+        path: a .png file.
+
+    Raises:
+        StoppedError: the disk is full.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rates = values["rates"]
+    figure, axes = plt.subplots(1, len(DIRECTIONS), figsize=(11, 4.4), sharey=True)
+    for axis, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
+        for shift, name in enumerate(_systems(values)):
+            known = [(rate["percent"], found) for rate in rates if (found := _class_map(rate, name, direction))]
+            axis.errorbar(
+                [percent + 0.3 * (shift - 2) for percent, _ in known],  # bars that do not hide each other
+                [found["mean"] for _, found in known],
+                yerr=[found["sd"] or 0.0 for _, found in known],
+                marker="o",
+                markersize=4,
+                linewidth=2.5 if name == REFERENCE else 1.2,
+                label=name,
+            )
+        chance = [rate["references"]["chance"][direction]["class_map"]["all"] for rate in rates]
+        axis.plot([rate["percent"] for rate in rates], chance, ":", color="gray", linewidth=1, label="chance")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("training pairs that are wrong, percent")
+        axis.grid(color="#eeeeee")
+    axes[0].set_ylim(bottom=0)  # of both, once all is drawn: it ends the choice of the top
+    axes[0].set_ylabel("class mAP, percent")
+    axes[1].legend(fontsize=8, frameon=False)
+    known_labels = LABELS[values["changes"].get("training.labels", "class")]
+    figure.text(0.01, 0.012, known_labels + (" Stand-in corpus." if values["stand_in"] else ""), fontsize=8)
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=130, metadata={"Software": None})
+    plt.close(figure)
+
+
+def _table(values: Mapping[str, Any], direction: str, title: str) -> Table:
+    rates = values["rates"]
+    means, differences = [], []
+    for name in _systems(values):
+        found = [_class_map(rate, name, direction) for rate in rates]
+        means.append(Row((name, *("failed" if cell is None else number(cell["mean"], cell["sd"]) for cell in found))))
+        if name != REFERENCE:
+            apart = [rate["systems"][name].get("difference") for rate in rates]
+            differences.append(Row((f"{name} less fmn", *(_difference(each, direction) for each in apart))))
+    chance = (number(rate["references"]["chance"][direction]["class_map"]["all"]) for rate in rates)
+    head = ("class mAP", *(f"{rate['percent']} % wrong" for rate in rates))
+    counts = ", ".join(f"{rate['wrong']} of {rate['pairs']}" for rate in rates)
+    notes = (
+        f"{WHAT_IS_WRONG}{counts}. {LABELS[values['changes'].get('training.labels', 'class')]}",
+        SPREAD,
+        *([INTERVALS] if differences and REFERENCE in _systems(values) else []),
+    )
+    sections = (means, [Row(("chance", *chance), "dim")], differences)
+    return Table(title, head, sections, notes)
+
+
+def _systems(values: Mapping[str, Any]) -> list[str]:
+    return list(values["rates"][0]["systems"])
+
+
+def _class_map(rate: Mapping[str, Any], name: str, direction: str) -> Mapping[str, Any] | None:
+    """Mean and deviation over seeds; None where the system failed."""
+    metrics = rate["systems"][name].get("metrics")
+    found: Mapping[str, Any] | None = metrics and metrics[direction]["class_map"]["all"]
+    return found
+
+
+def _difference(apart: Mapping[str, Any] | None, direction: str) -> str:
+    if apart is None:
+        return "–"
+    found = apart[direction]["class_map"]["all"]
+    text = f"{found['mean']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+    return Bold(text) if found["low"] > 0 or found["high"] < 0 else text

@@ -1,0 +1,101 @@
+"""Label noise: a training manifest in which an exact share of the utterances is attached to the wrong clip.
+
+People file recordings under the wrong clip, and speech recognition errs. A manifest with noise holds one pair for each
+utterance that was spoken for a clip. Of the fitted pairs and of those of fold 0, each by itself, a share is drawn, as
+many of every class as far as that goes, and their clips are dealt anew among them, so that each utterance gets a clip
+of another class. So every clip has as many utterances as before, fold 0 stays apart and is as noisy as the rest, and a
+wrong pair is wrong for its class, too. A wrong utterance bears the class of its new clip, as in a data set in which the
+mistake was made. What is wrong at a smaller share is wrong at a larger one. Items to test on are not touched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.seeds import generator
+from dataset_tools.manifests import SplitPairRow, write_rows
+from fmn.data.batches import Indices
+from fmn.data.items import VALIDATION_FOLD, Items
+from fmn.data.pseudo_labels import spoken_pairs
+
+
+def write_noisy_manifest(items: Items, percent: float, seed: int, path: Path) -> tuple[int, int]:
+    """Writes the spoken pairs of training items with some of them wrong; the same arguments give the same bytes.
+
+    Args:
+        items: of train.jsonl.
+        percent: of the pairs that are made wrong, 0 to 100; rounded to whole pairs, in fold 0 and in the rest.
+        seed: draws them.
+        path: the manifest to write.
+
+    Returns:
+        How many pairs it holds, and how many of them are wrong.
+
+    Raises:
+        InputError: no utterance was spoken for a clip, or a part has too few pairs or classes.
+    """
+    spoken = spoken_pairs(items)
+    clips, utterances = spoken.pairs.T
+    source = _wrong_sources(spoken, percent, seed)
+    folds = np.minimum(spoken.folds, spoken.folds[source])
+    labels = items.classes
+    rows = []
+    for clip, utterance, fold in zip(clips[source], utterances, folds.tolist(), strict=True):
+        shown = items.clips[clip]
+        said = msgspec.structs.replace(items.utterances[utterance], clip=shown.id, class_id=shown.class_id)
+        rows.append(
+            SplitPairRow(
+                id=f"{shown.id}__{said.id}",
+                label=labels[items.clip_classes[clip]],
+                clip=shown,
+                utterance=said,
+                split="train",
+                fold=fold if fold >= 0 else None,
+            )
+        )
+    write_rows(path, sorted(rows, key=lambda row: row.id))
+    return len(rows), int((source != np.arange(len(source))).sum())
+
+
+def _wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
+    """[P]: of each spoken pair the number of the pair whose clip it gets; its own number where it stays right."""
+    classes = spoken.clip_classes[spoken.pairs[:, 0]]
+    source = np.arange(len(classes))
+    held = spoken.folds == VALIDATION_FOLD
+    for name, part in (("fitted", np.flatnonzero(~held)), ("fold 0", np.flatnonzero(held))):
+        drawing = generator(seed, "wrong pairs", name)
+        drawn = _evenly(part, classes, drawing)[: round(len(part) * percent / 100)]
+        if len(drawn) and 2 * np.bincount(classes[drawn]).max() > len(drawn):
+            raise InputError(
+                f"{len(drawn)} of {len(part)} pairs ({name}) cannot all get a clip of another class among them",
+                where=spoken.manifest,
+                expected=f"more classes or more pairs, for {percent:g} % of them to be wrong",
+                next_step="name other shares with --rates, or build more clips and utterances",
+            )
+        source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))
+    return source
+
+
+def _evenly(rows: Indices, classes: Indices, drawing: np.random.Generator) -> Indices:
+    """``rows`` in an order in which every class comes once before any comes twice, and so on, random but for that."""
+    shuffled = drawing.permutation(rows)
+    rounds = np.zeros(len(shuffled), dtype=np.int64)
+    for label in np.unique(classes[shuffled]):
+        of_class = classes[shuffled] == label
+        rounds[of_class] = np.arange(of_class.sum())
+    return shuffled[np.argsort(rounds, kind="stable")]
+
+
+def _dealt_anew(rows: Indices, classes: Indices, dealing: np.random.Generator) -> Indices:
+    """``rows`` in a random order in which each stands where one of another class was; no class has more than half."""
+    dealt = dealing.permutation(rows)
+    for place in range(len(rows)):
+        if classes[dealt[place]] == classes[rows[place]]:
+            fits = (classes[dealt] != classes[rows[place]]) & (classes[rows] != classes[dealt[place]])
+            other = dealing.choice(np.flatnonzero(fits))  # of n pairs at least n + 1 - 2 · the largest class fit
+            dealt[place], dealt[other] = dealt[other], dealt[place]
+    return dealt

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.core import extras
+from dataset_tools.core.extras import install_command
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_command_names_the_checkout_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    *_, place = shlex.split(install_command("ray"))
+    assert (place.endswith("[ray]"), Path(place.removesuffix("[ray]"), "pyproject.toml").is_file()) == (True, True)
+
+
+def test_an_installed_wheel_asks_for_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages" / "dataset_tools" / "core" / "extras.py"))
+    assert install_command("ray") == "in a checkout of the toolkit: pip install '.[ray]'"
+
+
+def test_every_extra_that_a_message_or_the_docs_name_exists() -> None:
+    texts = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "fmn").rglob("*.py")]
+    texts += [*(ROOT / "dataset_tools").rglob("*.py")]
+    named: set[str] = set()
+    for path in texts:
+        text = path.read_text("utf-8")
+        assert "'fmn-toolkit[" not in text, f"{path}: the docs and messages install from a checkout"
+        named |= set(re.findall(r"install_command\([\"'](\w+)|pip install (?:-e )?'\.\[(\w+)\]'", text))
+    found = {name for pair in named for name in pair if name}
+    assert {"ray", "review", "exports", "light"} <= found
+    assert found <= set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
