@@ -115,9 +115,15 @@ class Terminal:
 
     def say(self, text: RenderableType) -> None:
         """A line, or a table."""
+        from rich.table import Table
+
         self.close_bars()
         if isinstance(text, str):
             _print_text(self.console, "", text)
+        elif isinstance(text, Table):
+            from dataset_tools.core.narrow_tables import parts_that_fit
+
+            self.console.print(*parts_that_fit(text, self.console), sep="\n")
         else:
             self.console.print(text)
 

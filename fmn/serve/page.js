@@ -248,85 +248,6 @@ async function release() {
   if (lost) say("Please once more: parts of the sound were lost, or came twice.", "bad"); else await askWith(sound);
 }
 
-// -- errors ----------------------------------------------------------------------------------------------------------
-
-const found = {};  // by direction
-const LISTS = {
-  hardest: { keep: (one) => one.rank > 1, by: (one) => -one.rank, about: "hardest" },
-  surprising: { keep: (one) => one.surprise > 0, by: (one) => -one.surprise, about: "most surprising" },
-  mislabeled: { keep: (one) => one.doubt > 0.5, by: (one) => -one.doubt - 1e-6 * one.surprise, about: "probably mislabeled" },
-};
-const MOST_WRONG = 60;
-
-VIEWS.errors = {
-  cards: () => [...$("wrong").children],
-  async enter(params) {
-    const kind = params.get("kind") === "clip" ? "clip" : "speech", list = params.get("list") || "cell";
-    $("kind").value = kind; $("list").value = list;
-    $("which").textContent = found[kind] ? "" : "Looking at every query…";
-    try { found[kind] ??= await ask(`api/errors?kind=${kind}`); } catch (error) { $("which").textContent = error.message; return; }
-    const errors = found[kind], cell = [params.get("asked"), params.get("first")];
-    confusion(errors, list === "cell" ? cell : []); classTable(errors);
-    const chosen = list in LISTS ? errors.queries.filter(LISTS[list].keep).sort((one, other) => LISTS[list].by(one) - LISTS[list].by(other))
-      : errors.queries.filter((one) => (cell[0] ? one.class === cell[0] && one.first === cell[1] : one.class !== one.first));
-    const what = (kind === "speech" ? "utterance" : "clip") + (chosen.length === 1 ? "" : "s"), more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
-    $("which").textContent = list in LISTS ? `${chosen.length} ${LISTS[list].about} ${what}${more}`
-      : cell[0] ? `${chosen.length} ${what} of “${words(cell[0])}” with “${words(cell[1])}” first${more}` : `${chosen.length} ${what} with another class first${more}`;
-    $("wrong").replaceChildren(...chosen.slice(0, MOST_WRONG).map((one) => wrongCard(one, errors))); firstInTabOrder(VIEWS.errors.cards()); showMarks();
-  },
-};
-
-function confusion(errors, [asked, first]) {
-  $("about-confusion").textContent = `Class of the query (row), class of what came first (column): ${errors.queries.length} queries, ${errors.gallery} in the gallery`;
-  const head = make("tr", {}, make("td"), ...errors.classes.map((name) => make("th", { scope: "col" }, make("span", {}, words(name)))));
-  const rows = errors.confusion.map((counts, row) => {
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    return make("tr", {}, make("th", { scope: "row" }, words(errors.classes[row])), ...counts.map((count, column) => {
-      const cell = make("td", { className: row === column ? "own" : "", style: count ? `background:rgba(var(--cell),${0.08 + 0.42 * count / total})` : "" });
-      if (!count) return cell;
-      const names = [errors.classes[row], errors.classes[column]];
-      const button = make("button", { type: "button", data: { row, column }, attributes: { "aria-label": `${count} of ${words(names[0])} find ${words(names[1])} first`, "aria-pressed": String(names[0] === asked && names[1] === first) } }, String(count));
-      button.addEventListener("click", () => { go("errors", { kind: errors.kind, asked: names[0], first: names[1] }); });
-      cell.append(button); return cell;
-    }));
-  });
-  const focused = document.activeElement.closest("#confusion button");
-  $("confusion").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
-  const buttons = [...$("confusion").querySelectorAll("button")], again = focused && buttons.find((one) => one.dataset.row === focused.dataset.row && one.dataset.column === focused.dataset.column);
-  for (const button of buttons) button.tabIndex = -1;  // arrows move among them
-  const reachable = again || buttons.find((one) => one.getAttribute("aria-pressed") === "true") || buttons[0];
-  if (reachable) reachable.tabIndex = 0;
-  if (again) again.focus();
-}
-
-function moveInConfusion(from, key) {
-  const at = [Number(from.dataset.row), Number(from.dataset.column)], axis = key === "ArrowLeft" || key === "ArrowRight" ? 1 : 0, step = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
-  const ahead = [...$("confusion").querySelectorAll("button")].map((one) => [one, Number(one.dataset.row) - at[0], Number(one.dataset.column) - at[1]])
-    .filter(([, ...off]) => off[axis] * step > 0).sort((one, other) => Math.abs(one[1 + axis]) + 100 * Math.abs(one[2 - axis]) - Math.abs(other[1 + axis]) - 100 * Math.abs(other[2 - axis]));
-  if (!ahead.length) return;
-  from.tabIndex = -1; ahead[0][0].tabIndex = 0; ahead[0][0].focus();
-}
-
-function classTable(errors) {
-  const head = make("tr", {}, ...["class", "queries", "hit@1", "hit@10", "recall@10"].map((name) => make("th", { scope: "col" }, name)));
-  const rows = Object.entries(errors.by_class).sort(([, one], [, other]) => one.hits[1] - other.hits[1] || one.recalls[10] - other.recalls[10]);
-  $("classes").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows.map(([name, one]) => make("tr", {}, make("th", { scope: "row" }, words(name)),
-    ...[one.queries, one.hits[1], one.hits[10], one.recalls[10]].map((value, index) => make("td", {}, index ? `${value.toFixed(0)} %` : String(value)))))));
-}
-
-function wrongCard(one, errors) {
-  const first = one.found[0], place = one.rank === null ? "nothing of its class is there" : `its class first comes at ${one.rank.toFixed(0)}`;
-  const partner = one.partner_rank ? `, its own partner at ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; most of its nearest say ${words(one.other)}` : "";
-  const open = tool("open in search", () => go("search", { id: one.id }), `Open in search: ${one.id}`);
-  const side = (title, card, kind) => make("div", {}, make("h3", {}, title), make("div", { className: `card ${kind}` }, picture(card), body(card)));
-  const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(first.class)} came first` } },
-    make("p", { className: "what small" }, `${place}${partner} of ${errors.gallery}${doubt} `, open),
-    side(errors.kind === "speech" ? "said, of this clip" : "asked with this clip", one, ""), side("came first", first, first.class === one.class ? "hit" : "miss"));
-  return live(card);
-}
-
-for (const id of ["kind", "list"]) $(id).addEventListener("change", () => go("errors", { kind: $("kind").value, list: $("list").value }));
-
 // -- marks: clips for a look in Label Studio ---------------------------------------------------------------------------
 
 const MARKS = `marks of ${location.pathname}`;  // one list for all tabs
@@ -408,10 +329,10 @@ $("help").addEventListener("click", () => $("keys").showModal());
 document.querySelector("[data-skip]").addEventListener("click", (event) => { event.preventDefault(); $("main").focus(); });
 addEventListener("hashchange", () => route());
 
-ask("api/state").then((found) => {
+addEventListener("DOMContentLoaded", () => ask("api/state").then((found) => {
   state = found;
   $("run").textContent = state.run; $("standin").hidden = !state.standin;
   $("notes").hidden = !state.notes.length; $("notes").lastChild.replaceChildren(...state.notes.map((note) => make("li", {}, note)));
   showMarks();
   return route();
-}).catch((error) => { $("broken").hidden = false; $("broken").textContent = error.message; });
+}).catch((error) => { $("broken").hidden = false; $("broken").textContent = error.message; }));  // when all views are there

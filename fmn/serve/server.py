@@ -32,7 +32,7 @@ MOST_BYTES = 64 * 2**20
 _PAGE = Path(__file__).parent
 _FILES = {
     "": _PAGE / "page.html",
-    **{name: _PAGE / name for name in ("page.js", "page.css", "explore.js")},
+    **{name: _PAGE / name for name in ("page.js", "page.css", "explore.js", "errors.js")},
     **{path.name: path for path in (MICROPHONE, *SCRIPTS, STYLE)},
 }
 
