@@ -78,13 +78,14 @@ def train(
     ] = False,
     refit: RefitOption = False,
     labels: LabelsOption = None,
+    processes: Annotated[
+        int, typer.Option("--processes", help="Train with N processes, each on its own GPU; see docs/scale.md.", min=1)
+    ] = 1,
     dry_run: DryRunOption = False,
     *,
     options: TrainingOptions,
 ) -> None:
     """Train a system on a manifest; an interrupted run resumes after its last complete epoch.
-
-    Several GPUs train one run together: torchrun --nproc-per-node 2 -m fmn train … (docs/scale.md).
 
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
@@ -105,22 +106,25 @@ def train(
         _show_plan(terminal, options.manifest, options.root, folder, config)
         return
     from dataset_tools.core.progress import silent
-    from fmn.training.distributed import joined_processes
+    from fmn.training.distributed import is_started_among_others, joined_processes
     from fmn.training.memory_allocation import keep_freed_memory
+    from fmn.training.process_launcher import run_processes
     from fmn.training.train import train as train_run
 
+    if processes > 1 and not is_started_among_others():
+        raise typer.Exit(run_processes(processes))
     keep_freed_memory()
-    with joined_processes() as processes:
+    with joined_processes() as joined:
         summary = train_run(
             options.manifest,
             config,
             folder,
             **options.compute,
             resume=resume,
-            progress=terminal.progress if processes.is_first else silent,
-            processes=processes,
+            progress=terminal.progress if joined.is_first else silent,
+            processes=joined,
         )
-    if processes.is_first:
+    if joined.is_first:
         _show_training(terminal, summary)
 
 

@@ -1,4 +1,4 @@
-"""Data-parallel training: one run by several processes, each on a GPU or a part of the cores (``torchrun``).
+"""Data-parallel training: one run by several processes, each on a GPU or a part of the cores (DDP, ``torchrun``).
 
 All processes hold the same model and draw the same numbers, and each computes the whole loss of the whole batch, so
 that triplets, softmaxes, balanced means and batch normalization see every pair of it. What is divided is where the time
@@ -147,10 +147,15 @@ class _Gathered(torch.autograd.Function):
         return gradient[own], None, None
 
 
+def is_started_among_others() -> bool:
+    """Whether ``torchrun``, or ``--processes``, started this process as one of several."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys() and os.environ["WORLD_SIZE"] != "1"
+
+
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """The processes that ``torchrun`` started this one among; a process that it did not start is alone."""
-    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys() or os.environ["WORLD_SIZE"] == "1":
+    """The processes that this one was started among; one that was not is alone."""
+    if not is_started_among_others():
         yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"

@@ -181,7 +181,7 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             f"The run was begun by {state.processes} processes, and its batches are that many times the batch size",
             where=run,
             expected=f"{state.processes} processes, not {processes}",
-            next_step=f"start it with torchrun --nproc-per-node {state.processes}, or name another folder with --run",
+            next_step=f"give --processes {state.processes}, or name another folder with --run",
         )
     if state.manifest_sha256 != sha256_of(manifest):
         raise InputError(

@@ -53,7 +53,7 @@ def in_processes(count: int, work: Callable[[int], object]) -> list[tuple[int, A
     for child, reader in zip(children, pipes, strict=True):
         child.join(60)
         assert child.exitcode is not None, "a process hangs"
-        found.append((child.exitcode, reader.recv() if reader.poll() else None))
+        found.append((child.exitcode, None if child.exitcode else reader.recv()))
     return found
 
 

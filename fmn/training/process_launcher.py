@@ -1,0 +1,63 @@
+"""``fmn train --processes``: this command once a process, as ``torchrun --nproc-per-node`` starts it on one machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+GRACE_S = 20
+"""For the others to notice that one has ended, and to say so."""
+
+
+def run_processes(count: int) -> int:
+    """Runs the command that this process was started with in ``count`` others, until all have ended.
+
+    The first has this one's output. What the others say is kept back, and shown of those that fail by themselves: most
+    errors are the same in all of them.
+
+    Returns:
+        0, or the exit code of the command: of the first process, or of another where that did not fail.
+    """
+    with ExitStack() as held:
+        folder = Path(held.enter_context(TemporaryDirectory()))
+        children = []
+        place = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+        for rank in range(count):
+            own = os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            said = held.enter_context((folder / str(rank)).open("w")) if rank else None
+            command = [sys.executable, "-m", "fmn", *sys.argv[1:]]
+            children.append(subprocess.Popen(command, env=own, stdout=said, stderr=said))
+        try:
+            while not any(child.poll() for child in children) and any(child.poll() is None for child in children):
+                time.sleep(0.1)
+            ended = time.monotonic()
+            while any(child.poll() is None for child in children) and time.monotonic() < ended + GRACE_S:
+                time.sleep(0.1)
+            codes = [child.poll() or 0 for child in children]
+        finally:
+            for stop in (subprocess.Popen.terminate, subprocess.Popen.kill):
+                for child in children:
+                    stop(child)
+                    try:
+                        child.wait(GRACE_S)
+                    except subprocess.TimeoutExpired:
+                        continue
+        for rank, code in enumerate(codes):
+            if code and rank and code != codes[0]:
+                how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+                print(f"Process {rank} of this training ended {how}.", file=sys.stderr)
+                print((folder / str(rank)).read_text("utf-8", "replace"), file=sys.stderr)
+    return next((3 if code < 0 else code for code in codes if code), 0)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

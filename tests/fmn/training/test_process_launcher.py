@@ -1,0 +1,54 @@
+"""``--processes``: the command once a process; one that fails ends the others, and its reason is shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from fmn.training.process_launcher import run_processes
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Makes what ``python -m fmn`` runs of some lines, which know their ``rank``."""
+
+    def make(lines: str) -> None:
+        (tmp_path / "fmn").mkdir()
+        (tmp_path / "fmn" / "__init__.py").touch()
+        start = "import os, signal, sys, time\nrank = int(os.environ['RANK'])\n"
+        (tmp_path / "fmn" / "__main__.py").write_text(start + lines)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["fmn", "train", "some.jsonl"])
+
+    return make
+
+
+def test_every_process_gets_the_command_and_its_place(command, tmp_path: Path, capfd) -> None:  # type: ignore[no-untyped-def]
+    command(
+        "names = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')\n"
+        "open(f'place-{rank}', 'w').write(' '.join([*sys.argv[1:], *(os.environ[name] for name in names)]))\n"
+        "print('said by', rank)\n"
+    )
+    assert run_processes(3) == 0
+    places = [(tmp_path / f"place-{rank}").read_text().split() for rank in range(3)]
+    assert [place[:-1] for place in places] == [
+        ["train", "some.jsonl", str(rank), str(rank), "3", "127.0.0.1"] for rank in range(3)
+    ]
+    assert len({place[-1] for place in places}) == 1
+    assert capfd.readouterr().out == "said by 0\n"
+
+
+@pytest.mark.parametrize(
+    ("dies", "expected", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", 3, "Process 1 of this training ended by signal 9."),
+        ("sys.exit('the card is broken')", 1, "the card is broken"),
+    ],
+)
+def test_one_that_fails_ends_the_others(command, capfd, monkeypatch, dies: str, expected: int, said: str) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("fmn.training.process_launcher.GRACE_S", 0.5)
+    command(f"if rank == 1:\n    {dies}\ntime.sleep(100)\n")
+    assert run_processes(2) == expected
+    assert said in capfd.readouterr().err
