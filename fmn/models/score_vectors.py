@@ -22,7 +22,7 @@ slots of the query's memory; for a query a, least squares over the sample give s
 the sample with its agreement as weight, since that is where the approximation has to hold.
 
 Together S(v, a) ≈ [β(a), c / p0] · [e · z(v), w · v] + a constant of the query, which the order does not need. How good
-that is, is measured (docs/benchmarks.md): of the best 25 of a million, .99 are among the 1000 with the largest inner
+that is, is measured (docs/benchmarks.md): of the best 25 of a million, .99 are among the 1500 with the largest inner
 products, which are then ranked by the final score itself.
 """
 
@@ -39,7 +39,7 @@ from fmn.models.retrieval_model import Embeddings, RetrievalModel, eval_mode
 ANCHORS = 128
 COMPONENTS = 48
 MIXING = 0.1  # concentration of the Dirichlet distribution that anchors are mixed by: mostly one slot, often two
-EVERYWHERE = 0.01  # weight of an item that does not agree with the query
+EVERYWHERE = 1e-4  # weight of an item that does not agree with the query
 PAIRS_AT_ONCE = 4096  # of which the hidden layer of S1 stays in the cache
 
 

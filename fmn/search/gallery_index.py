@@ -30,7 +30,7 @@ from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.score_vectors import score_vectors
 
 FORMAT = "fmn.gallery_index/1"
-CANDIDATES = 1000
+CANDIDATES = 1500
 """Items with the largest inner products, which are ranked by the final score."""
 SAMPLE = 4096
 """Items that a query's vector is fitted to."""

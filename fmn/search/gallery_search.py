@@ -169,9 +169,9 @@ class Gallery:
     def best(self, asked: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Places in `rows` of the ``top`` rows with the highest scores for one query, and the scores, highest first.
 
-        With an index the best are looked for among its candidates, unless more are asked for than a tenth of these.
+        With an index the best are looked for among its candidates, unless more are asked for than a fifteenth of these.
         """
-        if self._index is None or not 0 < top <= CANDIDATES // 10:
+        if self._index is None or not 0 < top <= CANDIDATES // 15:
             scores = self.scores(asked)[:, 0]
             best = best_of(scores, top)
             return best, scores[best]
