@@ -271,7 +271,7 @@ class Gallery:
 
     def _index_note(self) -> str:
         if self._index is not None:
-            return "Searched by an index: about one in a hundred of the best 25 may be missing."
+            return "Searched by an index: one or two in a hundred of the best 25 are missing on average."
         if len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
             return f"Every item was scored; an index makes searches of so many much faster: {install_command('index')}"
         return ""
