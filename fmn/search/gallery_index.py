@@ -37,7 +37,7 @@ SAMPLE = 4096
 BATCH = 131_072
 """Items from one state on disk to the next while an index is built."""
 ROWS_AT_ONCE = 1024
-ITEMS_A_LIST, PROBED = 1000, 1 / 16
+ITEMS_A_LIST, PROBED = 1000, 1 / 8
 """About how many items a list has, and which share of the lists a query looks into."""
 
 Encode = Callable[[Sequence[int]], Embeddings]
