@@ -44,6 +44,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     test_items = load_items(comparison.test, comparison.root)
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes = _extract(comparison, entries, (train_items, test_items), jobs, progress)
+    notes += _shared(train_items, test_items)
     for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
         if (error := entries[name].error) is not None:
             del entries[name]
@@ -114,3 +115,12 @@ def _extract(
         if entry.error is None and entry.system.joint and not spaces[key]:
             entry.error = not_joint(config)
     return tuple(notes)
+
+
+def _shared(train: Items, test: Items) -> tuple[str, ...]:
+    """A caveat where some items to test on are trained on."""
+    clips, utterances = len(train.ids.clips & test.ids.clips), len(train.ids.utterances & test.ids.utterances)
+    if not clips and not utterances:
+        return ()
+    of = f"{clips} of the {len(test.clips)} clips and {utterances} of the {len(test.utterances)} utterances"
+    return (f"{of} to test on are in the training manifest, too: results on them are too high.",)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,15 @@ ROWS_AT_ONCE = 1024
 ITEMS_A_LIST, PROBED = 1000, 1 / 8
 """About how many items a list has, and which share of the lists a query looks into."""
 
+LOCK_WAIT_S = 10
+"""For other searches, which look at the index for a moment; not for a command that builds it."""
+
 Encode = Callable[[Sequence[int]], Embeddings]
 """Gives the codes of the items at some places of a gallery."""
+
+
+class _UnusableError(Exception):
+    """The files of a folder are not those of a whole index of this run."""
 
 
 class GalleryIndex:
@@ -56,7 +64,7 @@ class GalleryIndex:
     _sample_vectors: torch.Tensor
 
     def __init__(self, folder: Path, model: RetrievalModel, side: Side, made_from: str) -> None:
-        """Reads what the folder holds, if that was made from the same.
+        """Reads what the folder holds, if that is whole and was made from the same; else it is empty.
 
         Args:
             folder: of the index.
@@ -66,22 +74,39 @@ class GalleryIndex:
         """
         self._folder = folder
         self._faiss = library("faiss", "index")
+        self._model, self._side = model, side
         self._state: dict[str, Any] = {"format": FORMAT, "made_from": made_from, "number": 0, "widths": {}}
-        if (folder / "index.json").is_file():
-            found = json.loads((folder / "index.json").read_bytes())
-            if found.get("format") == FORMAT and found.get("made_from") == made_from:
-                self._state = found
         self._keys: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
-        axes = None
         self._lists: Any = None
-        if number := self._state["number"]:
-            self._keys = np.load(folder / f"keys-{number}.npy")
-            axes = torch.from_numpy(np.load(folder / f"axes-{number}.npy"))
-            self._lists = self._faiss.read_index(str(folder / f"lists-{number}.faiss"), self._faiss.IO_FLAG_MMAP_IFC)
-        vectors = score_vectors(model, side, axes)
+        self._codes: Embeddings = {}
+        self._set_vectors(None)
+        with suppress(OSError, ValueError, EOFError, RuntimeError, _UnusableError):  # damaged: it is made anew
+            self._read(made_from)
+
+    def _read(self, made_from: str) -> None:
+        """What the folder holds.
+
+        Raises:
+            _UnusableError: it was made from something else, or part of it is missing; damage also raises others.
+        """
+        state = json.loads((self._folder / "index.json").read_bytes())
+        if not isinstance(state, dict) or (state.get("format"), state.get("made_from")) != (FORMAT, made_from):
+            raise _UnusableError
+        number = state["number"]
+        keys = np.load(self._folder / f"keys-{number}.npy")
+        axes = torch.from_numpy(np.load(self._folder / f"axes-{number}.npy"))
+        lists = self._faiss.read_index(str(self._folder / f"lists-{number}.faiss"), self._faiss.IO_FLAG_MMAP_IFC)
+        for name, width in state["widths"].items():  # of a file that is too short NumPy would map zeros
+            if (self._folder / f"{name}.f32").stat().st_size < 4 * width * len(keys):
+                raise _UnusableError
+        self._set_vectors(axes)
+        self._state, self._keys, self._lists = state, keys, lists
+        self._codes = self._mapped()
+
+    def _set_vectors(self, axes: torch.Tensor | None) -> None:
+        vectors = score_vectors(self._model, self._side, axes)
         assert vectors is not None, "indexable says whether there are any"
         self._vectors = vectors
-        self._codes = self._mapped() if number else {}
 
     @classmethod
     def open(
@@ -111,7 +136,7 @@ class GalleryIndex:
         folder.mkdir(parents=True, exist_ok=True)
         keys = [hashlib.sha256(f"{name}\0{content}".encode()).digest() for name, content in items]
         try:
-            with filelock.FileLock(folder / ".lock", timeout=0):
+            with filelock.FileLock(folder / ".lock", timeout=LOCK_WAIT_S):
                 clear_partial(folder)
                 index = cls(folder, model, side, made_from)
                 if index._update(keys, encode, progress):
@@ -130,9 +155,21 @@ class GalleryIndex:
         return index
 
     def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
-        """The codes of the items at some places, read from disk."""
+        """The codes of the items at some places, read from disk.
+
+        Raises:
+            StoppedError: another command has changed the index since it was opened, so that rows may be of other items.
+        """
         rows = torch.from_numpy(self._rows[places])
-        return {name: part[rows] for name, part in self._codes.items()}
+        codes = {name: part[rows] for name, part in self._codes.items()}
+        with suppress(FileNotFoundError):  # removed or made anew: this one keeps the files that it has mapped
+            if json.loads((self._folder / "index.json").read_bytes())["number"] != self._state["number"]:
+                raise StoppedError(
+                    "Another command has added or removed items of the index since it was opened",
+                    where=self._folder,
+                    next_step="run the command again",
+                )
+        return codes
 
     def candidates(self, query: Embeddings) -> NDArray[np.intp]:
         """Places of the items with the largest inner products with a query, given by its codes, in order of place."""

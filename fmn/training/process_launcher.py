@@ -7,10 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+INTERRUPTED = 3
+"""Exit code of a command that was interrupted, or ended by a signal."""
 GRACE_S = 20
 """For the others to notice that one has ended, and to say so."""
 
@@ -40,20 +43,29 @@ def run_processes(count: int) -> int:
             while any(child.poll() is None for child in children) and time.monotonic() < ended + GRACE_S:
                 time.sleep(0.1)
             codes = [child.poll() or 0 for child in children]
+        except KeyboardInterrupt:
+            _stop(children)
+            if children[0].returncode not in (0, INTERRUPTED):
+                raise  # it had not come so far that it could say so itself
+            codes = [children[0].returncode] * count
         finally:
-            for stop in (subprocess.Popen.terminate, subprocess.Popen.kill):
-                for child in children:
-                    stop(child)
-                    try:
-                        child.wait(GRACE_S)
-                    except subprocess.TimeoutExpired:
-                        continue
+            _stop(children)
         for rank, code in enumerate(codes):
             if code and rank and code != codes[0]:
                 how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
                 print(f"Process {rank} of this training ended {how}.", file=sys.stderr)
                 print((folder / str(rank)).read_text("utf-8", "replace"), file=sys.stderr)
-    return next((3 if code < 0 else code for code in codes if code), 0)
+    return next((INTERRUPTED if code < 0 else code for code in codes if code), 0)
+
+
+def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ends those that run, by force where they do not end by themselves."""
+    for stop in (subprocess.Popen.terminate, subprocess.Popen.kill):
+        for child in children:
+            stop(child)
+        for child in children:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE_S)
 
 
 def _free_port() -> int:

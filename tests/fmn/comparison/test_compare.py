@@ -19,7 +19,7 @@ from rich.markup import escape
 import fmn.comparison.comparison_runs
 import fmn.models.baselines
 from dataset_tools.core.errors import InputError, StoppedError
-from fmn.comparison.compare import compare
+from fmn.comparison.compare import _shared, compare
 from fmn.comparison.comparison_plan import Comparison, describe, plan
 from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.output_files import write_files
@@ -362,6 +362,14 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
             changes={"training.refit": True},
         )
     assert not (workspace / "runs").exists()
+
+
+def test_items_of_both_manifests_are_counted(workspace: Path) -> None:
+    train, test = (load_items(workspace / "manifests" / f"{name}.jsonl") for name in ("train", "test"))
+    assert _shared(train, test) == ()
+    count, spoken = len(train.clips), len(train.utterances)
+    (note,) = _shared(train, train)
+    assert f"{count} of the {count} clips and {spoken} of the {spoken} utterances to test on are in the" in note
 
 
 def test_changes_are_named_for_people() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from dataset_tools.core.errors import StoppedError
 from fmn.config import Config
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, score_matrix
@@ -137,6 +140,53 @@ def test_a_build_that_was_stopped_resumes(tmp_path: Path, model: FeatureMemoryNe
     assert len(encoded) == ITEMS - 1100  # the first batch is there
     for name, part in index.codes_of(np.arange(ITEMS)).items():
         torch.testing.assert_close(part, codes[name])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        *(("index.json", part) for part in (0.0, 0.5)),
+        *((pattern, part) for pattern in ("keys-*", "axes-*", "lists-*", "half.f32") for part in (None, 0.0, 0.5)),
+    ],
+)
+@pytest.mark.usefixtures("small_parts")
+def test_a_damaged_index_is_made_anew(
+    tmp_path: Path, model: FeatureMemoryNetwork, pattern: str, kept: float | None
+) -> None:
+    codes, names = codes_near_slots(model, "video", 400, seed=5), list(range(400))
+    opened(tmp_path, model, codes, names)
+    (damaged,) = tmp_path.glob(pattern)
+    content = damaged.read_bytes()
+    damaged.unlink() if kept is None else damaged.write_bytes(content[: int(len(content) * kept)])
+    index, encoded = opened(tmp_path, model, codes, names)
+    assert sorted(encoded) == names
+    for name, part in index.codes_of(np.arange(400)).items():
+        torch.testing.assert_close(part, codes[name])
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_one_that_was_opened_before_a_change_gives_no_codes_of_other_items(
+    tmp_path: Path, model: FeatureMemoryNetwork
+) -> None:
+    codes = codes_near_slots(model, "video", 400, seed=6)
+    before, _ = opened(tmp_path, model, codes, list(range(300)))
+    opened(tmp_path, model, codes, list(range(100, 400)))  # rows of the first hundred are now of the last hundred
+    with pytest.raises(StoppedError, match="Another command has added or removed items"):
+        before.codes_of(np.arange(100))
+
+
+def test_an_index_waits_for_another_search_that_opens_it(
+    tmp_path: Path, model: FeatureMemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = codes_near_slots(model, "video", 50, seed=7)
+    opened(tmp_path, model, codes, list(range(50)))
+    lock = filelock.FileLock(tmp_path / ".lock", thread_local=False)
+    lock.acquire()
+    threading.Timer(0.5, lock.release).start()
+    assert opened(tmp_path, model, codes, list(range(50)))[1] == []
+    monkeypatch.setattr(gallery_index, "LOCK_WAIT_S", 0)
+    with lock, pytest.raises(StoppedError, match="Another command is changing the index"):
+        opened(tmp_path, model, codes, list(range(50)))
 
 
 @pytest.mark.usefixtures("made_features", "one_thread")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,31 @@ def test_one_that_fails_ends_the_others(command, capfd, monkeypatch, dies: str, 
     command(f"if rank == 1:\n    {dies}\ntime.sleep(100)\n")
     assert run_processes(2) == expected
     assert said in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_an_interrupt_ends_all_and_is_reported_once(command, says_so: bool, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("fmn.training.process_launcher.GRACE_S", 5)
+    ends = "print('interrupted'); sys.exit(3)" if says_so else "os._exit(1)"
+    command(
+        f"def end(*_):\n    {ends}\nsignal.signal(signal.SIGTERM, end)\n"
+        "open(f'begun-{rank}', 'w').write(str(os.getpid()))\ntime.sleep(100)\n"
+    )
+
+    wait, pressed = time.sleep, []
+
+    def interrupt(seconds: float) -> None:
+        wait(seconds)
+        if not pressed and all((found := Path(f"begun-{rank}")).is_file() and found.read_text() for rank in range(2)):
+            pressed.append(True)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("fmn.training.process_launcher.time.sleep", interrupt)
+    if says_so:
+        assert run_processes(2) == 3
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run_processes(2)
+    for rank in range(2):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(Path(f"begun-{rank}").read_text()), 0)
