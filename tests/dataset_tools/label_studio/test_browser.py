@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -219,3 +220,38 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
     kept = [row.trim for row in read_reviews(reviews_path(workspace)) if row.item == "clip"]
     first = task.data["first_frame"]
     assert kept == [(first + FRAMES_BEFORE + 1, first + in_view - 3)]
+
+
+def test_the_next_clip_is_loaded_before_it_is_shown(
+    label_studio: Any, make_workspace: Callable[..., Workspace], page: Page
+) -> None:
+    root = label_studio.target.document_root
+    workspace = make_workspace(["cut_carrot_knife", "wash_apple"], root=root / "ahead", media=True)
+    pushed = push(workspace, classes=CLASSES, document_root=root, **label_studio.login)
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    spoken = {row.clip: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+    titles = [f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}" for clip in clips]
+    log = label_studio.home.cache / "label-studio" / "data" / "server.log"
+
+    def answers(path: str) -> list[str]:
+        """The status of each answer to a request for a file, as the server logs it: 304 sends no content."""
+        return re.findall(rf'"GET /\S+{re.escape(quote(f"ahead/{path}"))} HTTP/1.1" (\d+)', log.read_text())
+
+    files = [clips[1].path, spoken[clips[1].id].path]
+    before = label_studio.tasks_of(pushed.project)[clips[1].id]
+    page.goto(pushed.address, wait_until="domcontentloaded")
+    page.get_by_role("button", name="Label All Tasks").click()
+    task_is_open(page, titles[0])
+    for _ in range(300):
+        if "200" in answers(files[0]) and "200" in answers(files[1]):
+            break
+        page.wait_for_timeout(200)
+    assert [set(answers(path)) for path in files] == [{"200"}, {"200"}]
+    assert label_studio.tasks_of(pushed.project)[clips[1].id] == before
+    page.keyboard.press("1")
+    submit(page, by_key=True)
+    task_is_open(page, titles[1])
+    page.wait_for_function("[...document.querySelectorAll('.player video')].some(one => one.currentTime > 0.3)")
+    page.wait_for_function("[...document.querySelectorAll('.player audio')].some(one => one.ended)")
+    # nothing was sent again: what a player loads by itself, it loads in ranges (206)
+    assert [set(answers(path)) for path in files] == [{"200", "304"}, {"200", "304"}]
