@@ -69,7 +69,9 @@ def noise(
         terminal.say(table)
     for note in dict.fromkeys(note for rate in found.values["rates"] for note in rate["notes"]):
         terminal.warn(note)
-    terminal.closing("noise", f"{len(percents)} rates; curves: noise.png", short(planned.folder))
+    terminal.closing(
+        "noise", f"{len(percents)} rate{'s' * (len(percents) > 1)}; curves: noise.png", short(planned.folder)
+    )
     if found.failed:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())

@@ -147,7 +147,7 @@ class Gallery:
             hit_of(self.rows[place], rank, float(score), self._sentences)
             for rank, (place, score) in enumerate(zip(places, scores, strict=True), start=1)
         )
-        return SearchResult(str(query), self.kind, hits, len(self.rows), self.notes(features))
+        return SearchResult(str(query), self.kind, hits, len(self.rows), self.notes(features, top))
 
     def encode(self, query: Path, *, cache: Path | None = None) -> tuple[Embeddings, FeatureSet]:
         """The codes of a file, as of one item, and its features.
@@ -171,7 +171,7 @@ class Gallery:
 
         With an index the best are looked for among its candidates, unless more are asked for than a fifteenth of these.
         """
-        if self._index is None or not 0 < top <= CANDIDATES // 15:
+        if self._index is None or not self._is_indexed(top):
             scores = self.scores(asked)[:, 0]
             best = best_of(scores, top)
             return best, scores[best]
@@ -257,8 +257,8 @@ class Gallery:
             codes = encode(self._loaded.model, data, np.arange(count))
             return self._loaded.model.for_search("video" if is_clip else "audio", codes)
 
-    def notes(self, query: FeatureSet) -> tuple[str, ...]:
-        """Caveats of results with the features of a query."""
+    def notes(self, query: FeatureSet, top: int) -> tuple[str, ...]:
+        """Caveats of the best ``top`` results with the features of a query."""
         both = (self.features, query) if self.kind == "speech" else (query, self.features)
         ids = {row.id for row in self.rows}
         return notes_of(
@@ -266,12 +266,15 @@ class Gallery:
             standin_of(self._manifest),
             ItemIds(ids, set()) if self.kind == "speech" else ItemIds(set(), ids),
             (both[0].source, both[1].source),
-            tuple(note for note in (*(feature.note for feature in both), self._index_note()) if note),
+            tuple(note for note in (*(feature.note for feature in both), self._index_note(top)) if note),
         )
 
-    def _index_note(self) -> str:
-        if self._index is not None:
+    def _is_indexed(self, top: int) -> bool:
+        return self._index is not None and 0 < top <= CANDIDATES // 15
+
+    def _index_note(self, top: int) -> str:
+        if self._is_indexed(top):
             return "Searched by an index: one or two in a hundred of the best 25 are missing on average."
-        if len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
+        if self._index is None and len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
             return f"Every item was scored; an index makes searches of so many much faster: {install_command('index')}"
         return ""

@@ -119,7 +119,7 @@ class Queries:
             "classes": self._classes,
             "clips": len(speech.rows),
             "utterances": len(clip.rows),
-            "notes": list(dict.fromkeys((*speech.notes(clip.features), *clip.notes(speech.features)))),
+            "notes": list(dict.fromkeys((*speech.notes(clip.features, TOP), *clip.notes(speech.features, TOP)))),
             "views": ["search", "explore", "errors"],
         }
 
