@@ -206,7 +206,7 @@ def test_a_gallery_with_an_index_finds_what_one_without_finds(
     expected, found = (gallery.search(workspace / asked.path, top=5) for gallery in (whole, indexed))
     assert found.hits == expected.hits
     assert [note for note in found.notes if note not in expected.notes] == [indexed._index_note(5)]
-    everything = indexed.search(workspace / asked.path, top=CANDIDATES)  # scores every item: no caveat of an index
+    everything = indexed.search(workspace / asked.path, top=gallery_index.CANDIDATES)  # scores every item
     assert everything.notes == expected.notes
     codes, _ = indexed.encode(workspace / asked.path)
     np.testing.assert_allclose(indexed.scores(codes), whole.scores(codes), rtol=1e-6)
