@@ -207,6 +207,6 @@ def test_a_gallery_with_an_index_finds_what_one_without_finds(
     assert found.hits == expected.hits
     assert [note for note in found.notes if note not in expected.notes] == [indexed._index_note(5)]
     everything = indexed.search(workspace / asked.path, top=gallery_index.CANDIDATES)  # scores every item
-    assert everything.notes == expected.notes
+    assert not any("index" in note for note in everything.notes)
     codes, _ = indexed.encode(workspace / asked.path)
     np.testing.assert_allclose(indexed.scores(codes), whole.scores(codes), rtol=1e-6)
