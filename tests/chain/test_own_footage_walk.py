@@ -60,8 +60,8 @@ def test_from_sixty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp
     for place, label in enumerate(CLASSES):
         for person in range(1, 6):
             for take in (1, 2):
-                draw(tmp_path / "clips" / label / f"p{person}_{take}.mp4", 60 * place + 5 * person, seconds=1)
-        (tmp_path / "clips" / label / "p1_1.txt").write_text(f"Look at this number {place}.\nAnd at that.\n")
+                draw(tmp_path / "my-videos" / label / f"p{person}_{take}.mp4", 60 * place + 5 * person, seconds=1)
+        (tmp_path / "my-videos" / label / "p1_1.txt").write_text(f"Look at this number {place}.\nAnd at that.\n")
     commands = block("From a folder of clips to a table")
     assert commands_of(commands) == 5
     said = run(commands, tmp_path)
