@@ -472,7 +472,7 @@ def test_in_a_terminal_a_note_of_several_tables_is_said_once(results: Results) -
 @pytest.mark.parametrize(
     ("intervals", "said"),
     [
-        ([(48.0, 45.0, 51.0), (52.0, 50.0, 54.0)], "none of 2 systems: instance hit is no evidence here"),
+        ([(48.0, 45.0, 51.0), (52.0, 50.0, 54.0)], "none of 2 systems: instance hit measures the class"),
         ([(48.0, 45.0, 51.0), (40.0, 35.0, 45.0)], "in 1 of 2 systems (one in twenty does by chance alone): b 40.0"),
     ],
 )
