@@ -27,8 +27,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility documented_commands example_manifests references) \
   $(addprefix tests/dataset_tools/,test_manifests.py classes corpora/annotations corpora/mpii decisions pairs) \
   $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
-# A worker more than there are cores: browsers, servers and time limits keep a third of the time waiting.
-PYTEST_ARGS ?= -n $(shell expr $(JOBS) + 1) --dist loadgroup
+PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
 DEVICE ?= cuda
 STEP ?= all
 WHEELS ?= gpu-wheels
