@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -33,13 +32,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, IntervalOrigin, SplitPairRow, UtteranceRow, write_rows
 from fmn.config import DEMO, LIGHT, Config
 from fmn.evaluation.evaluate import evaluate
 from fmn.features.frames import frame_times, read_frames
+from fmn.metrics.t_interval import t_interval
 from fmn.systems import find_system
 from fmn.training.train import train
 
@@ -99,15 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     return found
 
 
-def interval(values: Sequence[float]) -> list[float]:
-    """Mean, and half of its 95 % interval over seeds; of one seed 0."""
-    mean, count = statistics.mean(values), len(values)
-    half = student_t.ppf(0.975, count - 1) * statistics.stdev(values) / count**0.5 if count > 1 else 0.0
-    return [round(mean, 1), round(float(half), 1)]
+def interval(values: Sequence[float]) -> list[float | None]:
+    """Mean, and half of its 95 % interval over seeds; None of one seed."""
+    mean, half = t_interval(np.array(values))
+    return [round(mean, 1), round(half, 1) if len(values) > 1 else None]
 
 
-def shown(row: dict[str, list[float]]) -> str:
-    return "  ".join(f"{metric} {mean:5.1f} ± {half:4.1f}" for metric, (mean, half) in row.items())
+def shown(row: dict[str, list[float | None]]) -> str:
+    return "  ".join(f"{metric} {mean:5.1f} ± {half or 0:4.1f}" for metric, (mean, half) in row.items())
 
 
 def write_gradients(root: Path) -> None:

@@ -1,11 +1,11 @@
 """Pseudo-labels: training without class labels, by k-means clusters of the clips of spoken pairs.
 
-Known is only which utterance was spoken for which clip. The clips of these pairs are clustered by their features; the
-number of a clip's cluster then stands where its class would, for itself and for the utterances that were spoken for it,
-in fitting and in choosing the epoch alike. Whatever trains on classes so trains on clusters. The memories of FMN take
-the spoken pairs themselves, not pairs that are drawn by class. Utterances take no part in the clustering: what they say
-shows in no mean of their frames, and on the development corpus 0 clusters of both (means of 4, 8 or 16 parts of an
-utterance beside the clip) held no more of one class.
+Only the pairs are known: which utterance was spoken for which clip. The clips of these pairs are clustered by their
+features, and the cluster of a clip replaces its class, for the clip and for the utterances spoken for it, in training
+and in the choice of the epoch. So every system that trains on classes trains on clusters. The memories of FMN are
+written with the spoken pairs, not with pairs drawn by class. Utterances are not clustered: the mean of their frames
+does not show their words, and on the development corpus 0, clusters of both (means of 4, 8 or 16 parts of an utterance
+beside the clip) were no purer.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ def spoken_pairs(items: Items) -> Items:
 
 
 def kmeans(vectors: NDArray[np.float64], clusters: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Lloyd's k-means from k-means++ seeds: [N, D] → centers [clusters, D] (Arthur and Vassilvitskii, 2007)."""
+    """Lloyd's k-means from k-means++ seeds: [N, D] → centers [clusters, D] (Arthur and Vassilvitskii, 2007).
+
+    Not scipy's kmeans2: its k-means++ divides by zero if there are fewer distinct vectors than clusters (1.17).
+    """
     centers = vectors[[generator.integers(len(vectors))]]
     while len(centers) < clusters:
         far = _square_distances(vectors, centers).min(axis=1)

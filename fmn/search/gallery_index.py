@@ -1,9 +1,9 @@
 """Approximate nearest-neighbor index of a large gallery: inverted lists of FAISS over score vectors, beside the codes.
 
-Everything lies in one folder. ``NAME.f32`` are the codes of all items, one row an item, memory-mapped: a search reads
-the rows of its candidates only. ``index.json`` names the current ``lists-N.faiss`` (the score vectors, memory-mapped,
-too), ``keys-N.npy`` (the item of every row) and ``axes-N.npy``, and is replaced last, so that a command that is killed
-leaves the index as it was after its last whole batch. Removed items free their rows for later ones.
+An index is one folder. ``NAME.f32`` holds the codes of all items, float32 [rows, width], memory-mapped: a search reads
+only the rows of its candidates. ``index.json`` names the current ``lists-N.faiss`` (the score vectors, also
+memory-mapped), ``keys-N.npy`` (uint8 [rows, 32], the item of every row) and ``axes-N.npy``. It is replaced last, so a
+command that is killed leaves the index as it was after its last complete batch. Rows of removed items are reused.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BATCH = 131_072
 """Items from one state on disk to the next while an index is built."""
 ROWS_AT_ONCE = 1024
 ITEMS_A_LIST, PROBED = 1000, 1 / 8
-"""About how many items a list has, and which share of the lists a query looks into."""
+"""Approximate number of items per list, and the fraction of the lists that a query probes."""
 
 LOCK_WAIT_S = 10
 """For other searches, which look at the index for a moment; not for a command that builds it."""
@@ -80,7 +80,7 @@ class GalleryIndex:
         self._lists: Any = None
         self._codes: Embeddings = {}
         self._set_vectors(None)
-        with suppress(OSError, ValueError, EOFError, RuntimeError, _UnusableError):  # damaged: it is made anew
+        with suppress(OSError, ValueError, EOFError, RuntimeError, _UnusableError):  # damaged: it is rebuilt
             self._read(made_from)
 
     def _read(self, made_from: str) -> None:
@@ -125,7 +125,7 @@ class GalleryIndex:
             folder: of the index; made where there is none.
             model: the trained model, one that is `indexable`.
             side: of the items.
-            made_from: a digest of whatever decides codes beside the items; an index made from another is made anew.
+            made_from: a digest of whatever decides codes beside the items; an index made from another one is rebuilt.
             items: id and hash of the content of each.
             encode: gives the codes of some of them.
             progress: told how many items of those to add are there.
@@ -143,7 +143,9 @@ class GalleryIndex:
                     index = cls(folder, model, side, made_from)
         except filelock.Timeout as error:
             raise StoppedError(
-                "Another command is changing the index", where=folder, next_step="wait until it is done"
+                "Another command is changing the index",
+                where=folder,
+                next_step="wait until it is done, then run the command again",
             ) from error
         row_of = {key.tobytes(): row for row, key in enumerate(index._keys)}
         index._rows = np.array([row_of[key] for key in keys])
@@ -162,7 +164,7 @@ class GalleryIndex:
         """
         rows = torch.from_numpy(self._rows[places])
         codes = {name: part[rows] for name, part in self._codes.items()}
-        with suppress(FileNotFoundError):  # removed or made anew: this one keeps the files that it has mapped
+        with suppress(FileNotFoundError):  # removed or rebuilt: this one keeps the files that it has mapped
             if json.loads((self._folder / "index.json").read_bytes())["number"] != self._state["number"]:
                 raise StoppedError(
                     "Another command has added or removed items of the index since it was opened",

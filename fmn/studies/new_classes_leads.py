@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.files import written_whole
+from fmn.metrics.t_interval import t_interval
 from fmn.studies.new_classes_table import BASELINES, HIDDEN, KINDS, RAW_MEANS, UNMAPPED, WHITENED_HIDDEN, WHITENED_RAW
 
 Draws = Mapping[str, Mapping[str, Sequence[float]]]
@@ -75,19 +76,9 @@ def differences(corpora: Sequence[Draws], name: str, other: str, kind: str) -> N
     return found[0] if len(found) == 1 else np.array([of_draws.mean() for of_draws in found])
 
 
-def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean, and half of its 95 % interval by Student's t (infinite of one value)."""
-    from scipy.stats import t as student_t
-
-    count = len(values)
-    if count < 2:
-        return float(values.mean()), float("inf")
-    return float(values.mean()), float(student_t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5)
-
-
 def shown(values: NDArray[np.float64]) -> str:
     """``+3.1 [−0.2, +6.4]``: mean and 95 % interval; of one value the mean."""
-    mean, half = interval(values)
+    mean, half = t_interval(values)
     return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]" if len(values) > 1 else f"{mean:+.1f}"
 
 
@@ -118,7 +109,7 @@ def write_leads_plot(corpora: Sequence[Draws], pairs: Sequence[int], path: Path)
         if name == UNMAPPED or UNMAPPED not in names:
             continue
         found = [
-            interval(differences(corpora, name_of(count, UNMAPPED), name_of(count, name), "new")) for count in pairs
+            t_interval(differences(corpora, name_of(count, UNMAPPED), name_of(count, name), "new")) for count in pairs
         ]
         right.errorbar(
             [count * shift for count in pairs],

@@ -1,11 +1,11 @@
 """Label noise: a training manifest in which an exact fraction of the utterances has the wrong clip.
 
-People file recordings under the wrong clip, and speech recognition errs. A manifest with noise holds one pair for each
-utterance that was spoken for a clip. Of the fitted pairs and of those of fold 0, each by itself, a share is drawn, as
-many of every class as far as that goes, and their clips are dealt anew among them, so that each utterance gets a clip
-of another class. So every clip has as many utterances as before, fold 0 stays apart and is as noisy as the rest, and a
-wrong pair is wrong for its class, too. A wrong utterance bears the class of its new clip, as in a data set in which the
-mistake was made. What is wrong at a smaller share is wrong at a larger one. Items to test on are not touched.
+Recordings may be filed under the wrong clip, and speech recognition makes errors. A noisy manifest has a pair for each
+utterance that was spoken for a clip. A fraction of the training pairs, and the same fraction of fold 0, is drawn evenly
+over the classes, and the clips of the drawn pairs are permuted so that each utterance gets a clip of another class. So
+every clip keeps its number of utterances, fold 0 stays disjoint and is as noisy as the rest, and a wrong pair is also
+wrong for its class. A wrong utterance has the class of its new clip, as it would in a data set with that error. Pairs
+that are wrong at a lower rate are also wrong at a higher one. Test items are unchanged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Data-parallel training: one run by several processes, each on a GPU or a part of the cores (DDP, ``torchrun``).
 
-All processes hold the same model and draw the same numbers, and each computes the whole loss of the whole batch, so
-that triplets, softmaxes, balanced means and batch normalization see every pair of it. What is divided is where the time
-goes: the Bi-LSTM reads a share of the utterances in each process, and its vectors are gathered with their gradients.
+All processes have the same model and random numbers, and each computes the loss of the whole batch, so triplets,
+softmaxes, balanced means and batch normalization see every pair of it. Only the slowest part is divided: in each
+process the Bi-LSTM reads a part of the utterances, and its vectors are gathered with their gradients.
 The gradient of the loss by a gathered vector is summed over the processes, which had it once each, and parameters get
 the mean of all processes: together the gradient of one process that reads everything.
 """

@@ -1,4 +1,4 @@
-"""``fmn train --processes``: this command once a process, as ``torchrun --nproc-per-node`` starts it on one machine."""
+"""``fmn train --processes``: starts the training processes of one machine, as ``torchrun --nproc-per-node`` does."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ GRACE_S = 20
 def run_processes(count: int) -> int:
     """Runs the command that this process was started with in ``count`` others, until all have ended.
 
-    The first has this one's output. What the others say is kept back, and shown of those that fail by themselves: most
-    errors are the same in all of them.
+    The first process writes to this one's output. The output of the others is held back and shown only if they fail
+    with another exit code, because most errors are the same in all processes.
 
     Returns:
         0, or the exit code of the command: of the first process, or of another where that did not fail.
@@ -46,7 +46,7 @@ def run_processes(count: int) -> int:
         except KeyboardInterrupt:
             _stop(children)
             if children[0].returncode not in (0, INTERRUPTED):
-                raise  # it had not come so far that it could say so itself
+                raise  # it was interrupted before it could report it
             codes = [children[0].returncode] * count
         finally:
             _stop(children)
