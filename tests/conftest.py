@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from sample_recordings import MissingPackageError, write_samples
 
 from dataset_tools.corpora.standin.standin_corpus import write_standin
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # A shell that runs the tests in the background makes them ignore SIGINT, and with them every command that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -383,6 +383,7 @@ CONTENTS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_change_of_a_class_file_is_read_or_refused(own_file, data):
@@ -405,6 +406,7 @@ def test_any_change_of_a_class_file_is_read_or_refused(own_file, data):
         assert "mine.yaml" in str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_bytes_are_read_or_refused(own_file, data):

@@ -24,6 +24,7 @@ def cached(workspace: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.npy")}
 
 
+@pytest.mark.slow
 def test_training_finds_every_feature_whichever_way_it_was_extracted(files: Path) -> None:
     manifest = files / "manifests" / "train.jsonl"
     items = load_items(manifest)
@@ -45,6 +46,7 @@ def test_training_finds_every_feature_whichever_way_it_was_extracted(files: Path
     assert cached(files) == in_tasks
 
 
+@pytest.mark.slow
 def test_a_file_without_a_feature_is_named_and_the_rest_of_its_task_is_there(files: Path) -> None:
     manifest = files / "manifests" / "train.jsonl"
     clip = load_items(manifest).clips[0]

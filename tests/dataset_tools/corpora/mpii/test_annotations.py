@@ -207,6 +207,7 @@ def test_frame_0_exists_only_where_frames_count_from_0(write_mat, edit_mat):
     assert read_annotations(path).intervals[2].id == "s13-d21_000000-000030"
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_but_never_crashes(write_mat, data):

@@ -389,6 +389,7 @@ def test_a_file_that_others_had_otherwise_is_told_and_taken(
     assert download(home, tmp_path / "b", parts=("annotations",)).differing == ()
 
 
+@pytest.mark.slow
 def test_the_command_fetches_the_videos_that_the_build_cuts(
     home: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_corpus: Path
 ) -> None:
