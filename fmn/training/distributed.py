@@ -22,6 +22,7 @@ from torch import distributed as dist
 
 from fmn.data.sequences import Sequences
 from fmn.models.utterance_encoder import UtteranceEncoder
+from fmn.training.process_launcher import end_with_launcher
 
 Values = TypeVar("Values")
 LONGEST_WAIT = timedelta(days=7)
@@ -158,6 +159,7 @@ def joined_processes() -> Iterator[Processes]:
     if not is_started_among_others():
         yield ALONE
         return
+    end_with_launcher()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=LONGEST_WAIT)
     try:

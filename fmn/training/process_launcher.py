@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -16,6 +17,8 @@ INTERRUPTED = 3
 """Exit code of a command that was interrupted, or ended by a signal."""
 GRACE_S = 20
 """For the others to notice that one has ended, and to say so."""
+LIFELINE = "FMN_LIFELINE"
+"""Environment variable: the reading end of a pipe whose only writing end the launcher has."""
 
 
 def run_processes(count: int) -> int:
@@ -30,12 +33,15 @@ def run_processes(count: int) -> int:
     with ExitStack() as held:
         folder = Path(held.enter_context(TemporaryDirectory()))
         children = []
+        lifeline, own_end = os.pipe()
+        held.callback(os.close, lifeline)
+        held.callback(os.close, own_end)
         place = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
         for rank in range(count):
-            own = os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            own = os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank), LIFELINE: str(lifeline)}
             said = held.enter_context((folder / str(rank)).open("w")) if rank else None
             command = [sys.executable, "-m", "fmn", *sys.argv[1:]]
-            children.append(subprocess.Popen(command, env=own, stdout=said, stderr=said))
+            children.append(subprocess.Popen(command, env=own, stdout=said, stderr=said, pass_fds=(lifeline,)))
         try:
             while not any(child.poll() for child in children) and any(child.poll() is None for child in children):
                 time.sleep(0.1)
@@ -56,6 +62,17 @@ def run_processes(count: int) -> int:
                 print(f"Process {rank} of this training ended {how}.", file=sys.stderr)
                 print((folder / str(rank)).read_text("utf-8", "replace"), file=sys.stderr)
     return next((INTERRUPTED if code < 0 else code for code in codes if code), 0)
+
+
+def end_with_launcher() -> None:
+    """From now on this training process, if :func:`run_processes` started it, ends when the launcher is killed."""
+    if LIFELINE in os.environ:
+        threading.Thread(target=_wait_for_launcher, args=(int(os.environ[LIFELINE]),), daemon=True).start()
+
+
+def _wait_for_launcher(lifeline: int) -> None:
+    os.read(lifeline, 1)  # nothing is ever written: it returns when the launcher has ended
+    os._exit(INTERRUPTED)
 
 
 def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:

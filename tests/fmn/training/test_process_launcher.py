@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from fmn.training import process_launcher
 from fmn.training.process_launcher import run_processes
+
+LOAD_LAUNCHER = (  # by its path, since in these tests another package is called fmn
+    "from importlib.util import module_from_spec, spec_from_file_location\n"
+    f"spec = spec_from_file_location('process_launcher', {process_launcher.__file__!r})\n"
+    "launcher = module_from_spec(spec)\nspec.loader.exec_module(launcher)\n"
+)
 
 
 @pytest.fixture
@@ -82,3 +90,14 @@ def test_an_interrupt_ends_all_and_is_reported_once(command, says_so: bool, monk
     for rank in range(2):
         with pytest.raises(ProcessLookupError):
             os.kill(int(Path(f"begun-{rank}").read_text()), 0)
+
+
+def test_a_launcher_that_is_killed_takes_its_processes_with_it(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    command(LOAD_LAUNCHER + "launcher.end_with_launcher()\nprint(os.getpid(), flush=True)\ntime.sleep(100)\n")
+    (tmp_path / "launch.py").write_text(LOAD_LAUNCHER + "launcher.run_processes(1)\n")
+    with subprocess.Popen([sys.executable, "launch.py"], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        training = int(killed.stdout.readline())
+        os.kill(training, 0)
+        killed.kill()
+        assert killed.stdout.read() == ""  # the end of the output comes when nobody can write to it any more
