@@ -77,6 +77,18 @@ def test_features_of_many_clips_are_extracted_once_in_memory_that_does_not_grow(
     assert found["rss_growth_kb_per_clip"] < found["kb_per_feature"] / 2  # what was held was two features a clip
 
 
+@pytest.mark.slow
+def test_cutting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    few = ["--videos", "1", "--seconds", "5", "--intervals", "1", "--rounds", "1", "--jobs", "1"]
+    found = importlib.import_module("cutting").main(few)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
+    assert found["clips"] == 1
+    assert found["ratios"]["toolkit"] == 1
+    assert 0 < found["ratios"]["reading alone"] < 1
+    assert min(found["ratios"]["shell loop"], found["of_limit"], *found["stages_s"].values()) > 0
+
+
 def test_search_latency(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
     found = printed_by("search_latency", ["--rows", "300", "--dim", "8", "--slots", "4", "--queries", "1"], capsys)
