@@ -138,7 +138,8 @@ def _thing(key: str, row: dict[str, Any], place: str, problems: _Problems) -> Th
         problems.note(f"{place}.mass", mass, "true or false")
     if mass == "true" and "plural" in row:
         problems.note(f"{place}.plural", row["plural"], "no plural, as the thing is not counted (mass: true)")
-    row = _completed(row, _THING_FIELDS, usual_thing, key)
+    fields = tuple(field for field in _THING_FIELDS if field != "plural" or mass != "true")
+    row = _completed(row, fields, usual_thing, key)
     return ThingWord(
         name=_text(row, "name", place, problems),
         zh=_text(row, "zh", place, problems) if "zh" in row else "",

@@ -200,6 +200,15 @@ def test_a_file_of_ones_own_is_read(own_classes):
     assert own_classes(lambda content: content["classes"][1].update(object=None)).classes[1].object is None
 
 
+def test_the_shipped_file_states_every_form_so_that_no_dictionary_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_dictionary(*_: object) -> None:
+        raise AssertionError("half a second for every command")
+
+    for asked in ("usual_action", "usual_thing"):
+        monkeypatch.setattr(f"dataset_tools.classes.reader.{asked}", no_dictionary)
+    assert load_classes().things["milk"].plural is None
+
+
 def _set(*keys: Any) -> Callable[[Any], None]:
     *way, last, value = keys
 
