@@ -117,6 +117,8 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Bytecode is written whatever the environment says: tests start a thousand processes, which would compile every module again.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
 test: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 

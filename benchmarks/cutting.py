@@ -58,11 +58,11 @@ LOOP = (
 )
 
 
-def write_footage(folder: Path, videos: int, seconds: int, megabits: float) -> dict[str, Path]:
+def write_footage(folder: Path, videos: int, seconds: int, megabits: float, size: str) -> dict[str, Path]:
     paths = {}
     for number in range(videos):
         path = folder / f"s{number + 7:02d}-d20-cam-002.avi"
-        source = f"testsrc2=s=1624x1224:r={RATE}" if number % 2 else f"mandelbrot=s=1624x1224:r={RATE}"
+        source = f"{'testsrc2' if number % 2 else 'mandelbrot'}=s={size}:r={RATE}"
         command = [FFMPEG, "-v", "error", "-y", "-f", "lavfi", "-i", source, "-t", str(seconds), "-an"]
         command += ["-vf", "noise=alls=6:allf=t", "-pix_fmt", "yuv420p", "-vcodec", "mpeg4", "-g", str(GOP)]
         subprocess.run([*command, "-b:v", f"{megabits}M", path], check=True)
@@ -230,6 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--megabits", type=float, default=2.5, help="per second of footage; MPII Cooking 2 has 10.6 kB a frame"
     )
+    parser.add_argument("--size", default="1624x1224", help="of its frames")
     parser.add_argument("--intervals", type=int, default=12)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
@@ -238,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "videos").mkdir()
-        videos = write_footage(root / "videos", options.videos, options.seconds, options.megabits)
+        videos = write_footage(root / "videos", options.videos, options.seconds, options.megabits, options.size)
         sources, _ = read_sources(videos, root / "memory", jobs=options.jobs)
         forkserver._forkserver._stop()  # else the processes below would hold its pipe, and it would never end
         frames = min(source.index.frames for source in sources.values())

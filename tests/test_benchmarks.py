@@ -80,7 +80,7 @@ def test_features_of_many_clips_are_extracted_once_in_memory_that_does_not_grow(
 @pytest.mark.slow
 def test_cutting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
-    few = ["--videos", "1", "--seconds", "5", "--intervals", "1", "--rounds", "1", "--jobs", "1"]
+    few = ["--videos", "1", "--seconds", "5", "--size", "320x240", "--intervals", "1", "--rounds", "1", "--jobs", "1"]
     found = importlib.import_module("cutting").main(few)
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
     assert found["clips"] == 1

@@ -1,4 +1,4 @@
-"""`make gpu` without a GPU: a rehearsal of all of it, from a copy of the tree, with torch and numpy installed only."""
+"""`make gpu` without a GPU: a rehearsal of all of it, from a copy of the tree, beside the usual packages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from benchmarks.gpu.steps import steps
+from benchmarks.gpu.wheels import LACKING, every_dependency
 
 ROOT = Path(__file__).parent.parent
 NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "demo", "backbone", "figures", "runs", "gpu-*")
@@ -39,31 +41,41 @@ def make(target: str, *variables: str, folder: Path, environment: dict[str, str]
     return done.stdout
 
 
-def with_torch_and_numpy_only(folder: Path) -> Path:
-    """A virtual environment with links to the installed torch, what torch itself needs, and numpy."""
+def without_what_is_lacking(folder: Path) -> Path:
+    """A virtual environment with links to what the project needs and is installed, but for what the wheels bring."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     packages = folder / "lib" / f"python{VERSION}" / "site-packages"
-    left, done = ["torch", "numpy"], set()
+    left, done = ["torch", "numpy", *every_dependency()], set(LACKING)
     while left:
-        found = distribution(left.pop())
+        name = canonicalize_name(left.pop())
+        if name in done:
+            continue
+        done.add(name)
+        found = distribution(name)
         needs = [Requirement(text) for text in found.requires or []]
-        left += [one.name for one in needs if one.name not in done and (not one.marker or one.marker.evaluate())]
-        done |= {one.name for one in needs}
-        for name in {path.parts[0] for path in found.files or [] if path.parts[0] not in ("..", "__pycache__")}:
-            if not (packages / name).exists():
-                (packages / name).symlink_to(str(found.locate_file(name)))
+        left += [one.name for one in needs if not one.marker or one.marker.evaluate({"extra": ""})]
+        for top in {path.parts[0] for path in found.files or [] if path.parts[0] not in ("..", "__pycache__")}:
+            if not (packages / top).exists():
+                (packages / top).symlink_to(str(found.locate_file(top)))
     return folder / "bin" / "python"
+
+
+def test_the_wheels_of_all_dependencies_include_those_that_are_usually_lacking() -> None:
+    needed = set(every_dependency())
+    assert set(LACKING) <= needed
+    assert {"torchaudio", "scipy", "filelock"} <= needed
+    assert not {"torch", "numpy"} & needed
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.xdist_group("make gpu")
-def test_every_step_runs_without_a_network_on_a_machine_that_has_nothing_but_torch_and_numpy(place: Path) -> None:
+def test_every_step_runs_without_a_network_on_a_machine_that_has_the_usual_packages(place: Path) -> None:
     tree, wheels = place / "tree", place / "wheels"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    make("gpu-wheels", f"WHEELS={wheels}", f"GPU_PYTHON={VERSION}", "WHEELS_ARGS=--all", folder=ROOT)
+    make("gpu-wheels", f"WHEELS={wheels}", f"GPU_PYTHON={VERSION}", folder=ROOT)
     make("gpu-inputs", f"INPUTS={tree / 'gpu-inputs'}", f"INPUTS_ARGS={TINY}", "JOBS=2", folder=ROOT)
-    python = with_torch_and_numpy_only(place / "bare")
+    python = without_what_is_lacking(place / "usual")
     before = (tree / "docs" / "benchmarks-gpu.md").read_bytes()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTEST", "FMN"))}
     environment |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
@@ -73,8 +85,8 @@ def test_every_step_runs_without_a_network_on_a_machine_that_has_nothing_but_tor
     assert {name: results[name]["status"] for name in names} == dict.fromkeys(names, "ok"), printed
     assert all(results[name]["figures"] for name in names)
     added = results["environment"]["log_tail"][0]
-    assert f"{place / 'bare'}" in added  # torch is the installed one
-    for package in ("scipy", "msgspec", "av", "pytest"):
+    assert f"{place / 'usual'}" in added  # torch is the installed one
+    for package in ("msgspec", "av", "pytest", "hypothesis"):
         assert f"{package}-" in added
     report = (tree / "gpu-results" / "report.md").read_text()
     assert all(f"## {name}" in report for name in names[1:])
