@@ -71,7 +71,8 @@ def _wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
         drawn = _evenly(part, classes, drawing)[: round(len(part) * percent / 100)]
         if len(drawn) and 2 * np.bincount(classes[drawn]).max() > len(drawn):
             raise InputError(
-                f"{len(drawn)} of {len(part)} pairs ({name}) cannot all get a clip of another class among them",
+                f"Of the pairs to be made wrong ({len(drawn)} of {len(part)}, {name}), more than half are of one "
+                "class: they cannot exchange clips",
                 where=spoken.manifest,
                 expected=f"more classes or more pairs, for {percent:g} % of them to be wrong",
                 next_step="choose other --rates, or build more clips and utterances",
