@@ -20,10 +20,12 @@ from filelock import FileLock
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.label_studio.database_template import copy_template
 
 LABEL_STUDIO_VERSION = "1.23.2"
 VENV_ENVIRONMENT = "FMN_LABEL_STUDIO_VENV"
 HOST = "127.0.0.1"
+FIRST_TIME = "the first time about 40 s"
 _START_LIMIT_S = 300.0
 _STOP_LIMIT_S = 15.0
 _started_here: dict[int, subprocess.Popen[bytes]] = {}
@@ -114,7 +116,9 @@ def start(
     port: int | None = None,
     progress: Progress = silent,
 ) -> Server:
-    """Starts a server on the loopback address and waits until it answers (the first time about 40 seconds).
+    """Starts a server on the loopback address and waits until it answers.
+
+    That takes about 40 seconds the first time with an installation, then about four.
 
     Args:
         venv: where Label Studio is installed.
@@ -141,12 +145,15 @@ def start(
             next_step="choose another one with --port, or leave it out",
         )
     url = f"http://{HOST}:{port}"
+    environment = _environment(url, data, document_root, account)
+    progress("start server", 0, 1, FIRST_TIME)
+    copy_template(venv, data, environment)
     log = data / "server.log"
     with log.open("ab") as output:
         log.chmod(0o600)
         process = subprocess.Popen(
             [str(venv / "bin" / "label-studio"), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)],
-            env=_environment(url, data, document_root, account),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -158,7 +165,7 @@ def start(
     try:
         while not is_healthy(url):
             waited = time.monotonic() - started
-            progress("start server", 0, 1, f"{waited:.0f} s (the first time about 40)")
+            progress("start server", 0, 1, f"{waited:.0f} s ({FIRST_TIME})")
             if process.poll() is not None or waited > _START_LIMIT_S:
                 raise StoppedError(
                     f"Label Studio {'ended at once' if process.poll() is not None else 'does not answer'}:"
