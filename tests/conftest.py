@@ -54,19 +54,30 @@ SPEAKERS_WORDS = (
 
 
 @pytest.fixture(scope="session")
-def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings: those below FMN_TEST_DATA, or where it is not set, those that installed packages bring."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Gives the folder of a name, which the first worker to ask for it writes for this run; nobody changes it."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "recordings"
-    with FileLock(f"{folder}.lock"):  # the workers of one run share them
-        if not folder.exists() and "FMN_TEST_DATA" in os.environ:
-            link_recordings(Path(os.environ["FMN_TEST_DATA"]), folder)
-        elif not folder.exists():
-            try:
-                write_samples(folder)
-            except MissingPackageError as error:
-                pytest.skip(str(error))
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, write: Callable[[Path], object]) -> Path:
+        with FileLock(base / f"{name}.lock"):
+            if not (base / name).exists():
+                write(base / f"{name}.partial")
+                (base / f"{name}.partial").rename(base / name)
+        return base / name
+
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_data(shared: Callable[..., Path]) -> Path:
+    """Recordings: those below FMN_TEST_DATA, or where it is not set, those that installed packages bring."""
+    if "FMN_TEST_DATA" in os.environ:
+        return shared("recordings", lambda folder: link_recordings(Path(os.environ["FMN_TEST_DATA"]), folder))
+    try:
+        return shared("recordings", write_samples)
+    except MissingPackageError as error:
+        pytest.skip(str(error))
 
 
 def link_recordings(source: Path, folder: Path) -> None:
@@ -92,11 +103,15 @@ def real_speech(real_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_corpus(shared: Callable[..., Path]) -> Path:
     """The smallest corpus that has all classes: 20 intervals of a class in 4 short videos."""
-    root = tmp_path_factory.mktemp("standin") / "corpus"
-    write_standin(root, seed=3, per_class=1, jobs=2)
-    return root
+    return shared("standin-1", lambda root: write_standin(root, seed=3, per_class=1, jobs=2))
+
+
+@pytest.fixture(scope="session")
+def corpus_of_three(shared: Callable[..., Path]) -> Path:
+    """A corpus of three intervals per class, seed 5."""
+    return shared("standin-3", lambda root: write_standin(root, seed=5, per_class=3, jobs=2))
 
 
 @pytest.fixture(scope="session")

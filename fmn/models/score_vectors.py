@@ -22,7 +22,7 @@ slots of the query's memory; for a query a, least squares over the sample give s
 the sample with its agreement as weight, since that is where the approximation has to hold.
 
 Together S(v, a) ≈ [β(a), c / p0] · [e · z(v), w · v] + a constant of the query, which the order does not need. How good
-that is, is measured (docs/benchmarks.md): of the best 25 of a million, .987 are among the 1500 with the largest inner
+that is, is measured (docs/benchmarks.md): the best 25 of a million were all among the 1500 with the largest inner
 products, which are then ranked by the final score itself.
 """
 

@@ -99,6 +99,7 @@ class GalleryIndex:
         for name, width in state["widths"].items():  # of a file that is too short NumPy would map zeros
             if (self._folder / f"{name}.f32").stat().st_size < 4 * width * len(keys):
                 raise _UnusableError
+        lists.parallel_mode = 1  # one query is divided by its lists: else all but one core would be idle
         self._set_vectors(axes)
         self._state, self._keys, self._lists = state, keys, lists
         self._codes = self._mapped()

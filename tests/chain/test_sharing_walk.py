@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("sharing")
 PAGE = Path(__file__).parents[2] / "docs" / "sharing.md"
 BLOCKS = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?```bash\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL | re.M))
 
@@ -31,9 +33,9 @@ def run(commands: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(corpus_of_three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shared")
-    run("fmn-data standin standin --per-class 3 --seed 5", folder)
+    shutil.copytree(corpus_of_three, folder / "standin")
     run("fmn-data build --classes 2 --per-class 3 --short-side 64 --mpii standin && fmn-data pairs", folder)
     return folder
 

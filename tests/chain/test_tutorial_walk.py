@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 SMALLER = {
+    r"(fmn-data standin .*) --per-class 20": r"\1 --per-class 3 --seed 5",  # those of corpus_of_three
     r"--per-class 20": "--per-class 3",
     r"--classes 20": "--classes 3 --short-side 64",
     r"(fmn train .*--preset demo)": r"\1 --epochs 1 --set training.pairs_per_epoch=64",
@@ -39,7 +41,8 @@ def run(page: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_from_nothing_to_a_search_a_comparison_and_an_export(tmp_path: Path) -> None:
+def test_from_nothing_to_a_search_a_comparison_and_an_export(corpus_of_three: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus_of_three, tmp_path / "demo" / "standin")
     said = run("synthetic-corpus.md", tmp_path)
     assert "class hit" in said
     assert (tmp_path / "demo" / "manifests" / "test.jsonl").is_file()

@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.standin.standin_corpus import write_standin
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, SpeakerFacts, read_rows
 from dataset_tools.speech.consents import Consents
@@ -25,15 +24,16 @@ from dataset_tools.speech.dataset_speech import import_dataset
 MANIFESTS = ("build.json", "clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl", "split.json")
 
 
+pytestmark = pytest.mark.xdist_group("rebuilding")
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("footage") / "corpus"
-    write_standin(root, seed=5, per_class=3, jobs=2)
-    return root
+def corpus(corpus_of_three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(corpus_of_three, tmp_path_factory.mktemp("footage") / "corpus"))
 
 
 @pytest.fixture(scope="session")
