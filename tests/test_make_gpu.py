@@ -21,7 +21,7 @@ from benchmarks.gpu.wheels import LACKING, every_dependency
 ROOT = Path(__file__).parent.parent
 NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "demo", "backbone", "figures", "runs", "gpu-*")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-TINY = "--classes 3 --per-class 4 --small-classes 3 --small-per-class 4"
+TINY = "--classes 3 --per-class 3 --small-classes 3 --small-per-class 3"
 
 
 @pytest.fixture
