@@ -53,6 +53,7 @@ class Soak:
     url: str = ""
     key: str = ""
     events: Counter[str] = field(default_factory=Counter)
+    lasted_s: dict[str, float] = field(default_factory=dict)
 
     def start_server(self) -> None:
         target = serve(self.place)
@@ -68,7 +69,10 @@ class Soak:
     def commands_killed(self) -> int:
         return self.events["pull killed"] + self.events["push killed"]
 
-    def run_command(self, command: str, *, kill_after_s: float | None) -> None:
+    def run_command(self, command: str, *, kill: bool) -> None:
+        """Runs ``push`` or ``pull``; kills it at a random moment of the time that it took when it last completed."""
+        kill_after_s = self.chance.uniform(0.2, 1) * self.lasted_s.get(command, 8) if kill else None
+        started = time.monotonic()
         program = [sys.executable, "-c", "from dataset_tools.cli.main import main; main()"]
         arguments = ["annotate", command, "-w", str(self.place.root)]
         arguments += ["--media-url", MEDIA_URL] if command == "push" else []
@@ -80,6 +84,7 @@ class Soak:
         try:
             process.wait(timeout=kill_after_s)
             self.events[f"{command} ended {process.returncode}"] += 1
+            self.lasted_s[command] = time.monotonic() - started
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -156,7 +161,7 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
     here.start_server()
     try:
         for _ in range(3):  # a push that is killed while it makes the tasks is completed by the next
-            here.run_command("push", kill_after_s=chance.uniform(1, 8))
+            here.run_command("push", kill=True)
         pushed = push(here.place, url=here.url, api_key=here.key, classes=classes, media_url=MEDIA_URL, annotators=2)
         listed: list[dict[str, Any]] = []
         page = {"project": pushed.project, "page_size": 1000, "fields": "task_only", "include": "id,data"}
@@ -183,7 +188,7 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
                 due.pop(0)
                 outage.start()
             command = chance.choice(("pull", "pull", "push"))
-            here.run_command(command, kill_after_s=chance.uniform(0.5, 8) if kill else None)
+            here.run_command(command, kill=kill)
             if outage.ident is not None:
                 outage.join()
         for person in people:
