@@ -84,7 +84,8 @@ class Soak:
         try:
             process.wait(timeout=kill_after_s)
             self.events[f"{command} ended {process.returncode}"] += 1
-            self.lasted_s[command] = time.monotonic() - started
+            if process.returncode == 0:  # a server that is down ends it much earlier
+                self.lasted_s[command] = time.monotonic() - started
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

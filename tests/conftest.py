@@ -62,8 +62,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
     def folder(name: str, write: Callable[[Path], object]) -> Path:
         with FileLock(base / f"{name}.lock"):
             if not (base / name).exists():
-                write(base / f"{name}.partial")
-                (base / f"{name}.partial").rename(base / name)
+                partial = base / f"{name}.partial"
+                shutil.rmtree(partial, ignore_errors=True)
+                write(partial)
+                partial.rename(base / name)
         return base / name
 
     return folder

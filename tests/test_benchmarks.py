@@ -85,8 +85,7 @@ def test_cutting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
     assert found["clips"] == 1
     assert found["ratios"]["toolkit"] == 1
-    assert 0 < found["ratios"]["reading alone"] < 1
-    assert min(found["ratios"]["shell loop"], found["of_limit"], *found["stages_s"].values()) > 0
+    assert min(*found["ratios"].values(), found["of_limit"], *found["stages_s"].values()) > 0
 
 
 def test_search_latency(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

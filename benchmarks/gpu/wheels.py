@@ -3,9 +3,10 @@
     python -m benchmarks.gpu.wheels gpu-wheels [--python 3.12] [--all]
 
 Without ``--all``: what a machine with the usual packages of machine learning lacks, for Linux x86-64, small enough to
-travel. With it: every dependency but torch and numpy, for a machine that has nothing else. Versions are those of
-constraints.txt. What the features and the training need is there; what only building a data set needs (espeak-ng,
-ffmpeg's program) is left out of the small folder, since the inputs are made beforehand.
+travel. With it: every dependency but torch and numpy, for a machine that has nothing else (tests check the names, but
+do not install them). Versions are those of constraints.txt. What the features and the training need is there; what only
+building a data set needs (espeak-ng, ffmpeg's program) is left out of the small folder, since the inputs are made
+beforehand.
 """
 
 from __future__ import annotations

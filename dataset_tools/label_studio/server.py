@@ -25,7 +25,6 @@ from dataset_tools.label_studio.database_template import copy_template
 LABEL_STUDIO_VERSION = "1.23.2"
 VENV_ENVIRONMENT = "FMN_LABEL_STUDIO_VENV"
 HOST = "127.0.0.1"
-FIRST_TIME = "the first time about 40 s"
 _START_LIMIT_S = 300.0
 _STOP_LIMIT_S = 15.0
 _started_here: dict[int, subprocess.Popen[bytes]] = {}
@@ -118,7 +117,7 @@ def start(
 ) -> Server:
     """Starts a server on the loopback address and waits until it answers.
 
-    That takes about 40 seconds the first time with an installation, then about four.
+    That takes about 40 seconds the first time with an installation, then about three.
 
     Args:
         venv: where Label Studio is installed.
@@ -146,8 +145,8 @@ def start(
         )
     url = f"http://{HOST}:{port}"
     environment = _environment(url, data, document_root, account)
-    progress("start server", 0, 1, FIRST_TIME)
-    copy_template(venv, data, environment)
+    progress("start server", 0, 1, "the first time about 40 s")
+    copy_template(venv, LABEL_STUDIO_VERSION, data, environment)
     log = data / "server.log"
     with log.open("ab") as output:
         log.chmod(0o600)
@@ -165,7 +164,7 @@ def start(
     try:
         while not is_healthy(url):
             waited = time.monotonic() - started
-            progress("start server", 0, 1, f"{waited:.0f} s ({FIRST_TIME})")
+            progress("start server", 0, 1, f"{waited:.0f} s")
             if process.poll() is not None or waited > _START_LIMIT_S:
                 raise StoppedError(
                     f"Label Studio {'ended at once' if process.poll() is not None else 'does not answer'}:"

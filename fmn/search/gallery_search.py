@@ -274,7 +274,7 @@ class Gallery:
 
     def _index_note(self, top: int) -> str:
         if self._is_indexed(top):
-            return "Searched by an index: some of the best 25 may be missing (under one in a hundred in benchmarks)."
+            return "Searched by an index: some of the best 25 may be missing (none in the benchmark)."
         if self._index is None and len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
             return f"Every item was scored; an index makes searches of so many much faster: {install_command('index')}"
         return ""

@@ -66,8 +66,9 @@ def run_processes(count: int) -> int:
 
 def end_with_launcher() -> None:
     """From now on this training process, if :func:`run_processes` started it, ends when the launcher is killed."""
-    if LIFELINE in os.environ:
-        threading.Thread(target=_wait_for_launcher, args=(int(os.environ[LIFELINE]),), daemon=True).start()
+    lifeline = os.environ.pop(LIFELINE, None)  # it is no descriptor of the processes that this one starts
+    if lifeline is not None:
+        threading.Thread(target=_wait_for_launcher, args=(int(lifeline),), daemon=True).start()
 
 
 def _wait_for_launcher(lifeline: int) -> None:

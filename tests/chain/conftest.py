@@ -48,7 +48,7 @@ class Ran:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Ran]:
-    """Runs a command as its console script does, within this process: starting one takes longer than most of them."""
+    """Runs a command within this process, since starting one takes longer; walks run the real console scripts."""
     runner = CliRunner(env={"MPII_COOKING2_ROOT": None})
 
     def run(script: str, *arguments: object, cwd: Path | None = None) -> Ran:

@@ -41,7 +41,7 @@ def run(page: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_from_nothing_to_a_search_a_comparison_and_an_export(corpus_of_three: Path, tmp_path: Path) -> None:
+def test_from_a_corpus_to_a_search_a_comparison_and_an_export(corpus_of_three: Path, tmp_path: Path) -> None:
     shutil.copytree(corpus_of_three, tmp_path / "demo" / "standin")
     said = run("synthetic-corpus.md", tmp_path)
     assert "class hit" in said

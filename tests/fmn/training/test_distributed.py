@@ -57,6 +57,17 @@ def in_processes(count: int, work: Callable[[int], object]) -> list[tuple[int, A
     return found
 
 
+def test_training_processes_end_with_their_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("fmn.training.distributed.end_with_launcher", lambda: asked.append(True))
+
+    def work(rank: int) -> int:
+        with joined_processes():
+            return len(asked)
+
+    assert in_processes(2, work) == [(0, 1), (0, 1)]
+
+
 def train_together(workspace: Path, config: Config, run: Path, count: int = 2, **options: Any) -> list[tuple[int, Any]]:
     def work(rank: int) -> object:
         torch.set_num_threads(1)

@@ -182,8 +182,9 @@ def test_wrong_options_are_named_and_nothing_is_written(tmp_path: Path, options:
     assert not (tmp_path / "corpus").exists()
 
 
-def test_the_summary_says_that_it_is_a_stand_in(small_corpus: Path) -> None:
-    summary = write_standin(small_corpus, seed=3, per_class=1)
+def test_the_summary_says_that_it_is_a_stand_in(small_corpus: Path, tmp_path: Path) -> None:
+    corpus = Path(shutil.copytree(small_corpus, tmp_path / "corpus"))
+    summary = write_standin(corpus, seed=3, per_class=1)
     assert "stand-in, not MPII Cooking 2" in summary.text()
     assert summary.class_intervals == 20
     assert json.loads(json.dumps(summary.as_dict()))["persons"] == 4
