@@ -56,6 +56,7 @@ def run() -> Callable[..., Ran]:
         with chdir(cwd or Path.cwd()):
             ended = runner.invoke(app, [str(one) for one in arguments])
         assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
+        assert "Traceback" not in ended.stderr, ended.stderr
         return Ran(ended.exit_code, ended.stdout, ended.stderr)
 
     return run
