@@ -8,22 +8,18 @@ both: what differs from corpus to corpus, and from class to class in all corpora
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of
+from fmn.comparison.by_class import Floats
 from fmn.comparison.comparison_plan import REFERENCE, in_order
-from fmn.comparison.comparison_runs import Scores, read_scores
-from fmn.comparison.results import FIGURES, Floats, PerQuery, common_items, measured_queries
-from fmn.data.items import Items, load_items
-from fmn.evaluation.breakdown import factors_of
+from fmn.comparison.results import FIGURES
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.bootstrap import ConfidenceInterval
 
@@ -36,7 +32,7 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
     A figure is the mean over corpora of what the seeds have on average there, its deviation that over corpora.
 
     Args:
-        folders: of finished comparisons, with compare.json and the runs; two at least.
+        folders: of finished comparisons; two at least. Only compare.json is read, not the runs or manifests.
         models: names of systems; None: all of them, which must be the same in every comparison.
 
     Raises:
@@ -45,21 +41,19 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
     found = [_read(folder, models) for folder in folders]
     _check(folders, found)
     names = list(found[0]["systems"])
-    corpora = [_Corpus(folder, values) for folder, values in zip(folders, found, strict=True)]
+    classes = sorted({name for values in found for name in values["classes"]})
+    corpora = [_Corpus(values, classes) for values in found]
     systems = {name: _described([values["systems"][name] for values in found]) for name in names}
     for name in names:
         systems[name]["metrics"] = _each_metric(
             lambda direction, metric, k, name=name: _over([one.mean(name, direction, metric, k) for one in corpora])
         )
         systems[name]["partner_rank"] = {
-            direction: _interval([one.queries(name, direction, "partner_rank", "all") for one in corpora])
-            for direction in DIRECTIONS
+            direction: _interval(corpora, name, direction, "partner_rank", "all") for direction in DIRECTIONS
         }
         if name != REFERENCE and REFERENCE in names:
             systems[name]["difference"] = _each_metric(
-                lambda direction, metric, k, name=name: _interval(
-                    [one.queries(name, direction, metric, k, less=REFERENCE) for one in corpora]
-                )
+                lambda direction, metric, k, name=name: _interval(corpora, name, direction, metric, k, REFERENCE)
             )
     sizes = {
         kind: {direction: [values[kind][direction] for values in found] for direction in found[0][kind]}
@@ -89,44 +83,42 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
 
 
 class _Corpus:
-    """The queries of one comparison, measured again from the scores that its runs kept."""
+    """One comparison's sums and numbers of queries by class."""
 
-    def __init__(self, folder: Path, values: Mapping[str, Any]) -> None:
-        test = Path(values["test"])
-        if not os.path.isfile(test) or sha256_of(test) != values["test_sha256"]:  # noqa: PTH113 - takes any name
-            raise InputError(
-                "The test manifest of the comparison is missing, or has changed",
-                where=test,
-                next_step=f"compare again into {folder}",
-            )
-        scores = {
-            name: [_scores(Path(run), values["test_sha256"], folder) for run in system["runs"]]
-            for name, system in values["systems"].items()
-        }
-        items: Items = common_items(load_items(test), scores)
-        self._measured: dict[str, PerQuery] = {name: measured_queries(each, items) for name, each in scores.items()}
-        self._classes = {direction: np.asarray(labels["class"]) for direction, labels in factors_of(items).items()}
+    def __init__(self, values: Mapping[str, Any], names: Sequence[str]) -> None:
+        """``names``: of the classes of all corpora, sorted."""
+        self._values = values
+        self._columns = np.searchsorted(names, values["classes"])
+        self._width = len(names)
+
+    def sums(self, name: str, direction: str, metric: str, k: str, *, less: str | None = None) -> Floats:
+        """[classes]: over the queries of each, less that of another system."""
+        counts = self._values["class_queries"][direction][metric]
+        systems = self._values["systems"]
+        found = np.zeros(self._width)
+        for column, count, mean, other in zip(
+            self._columns,
+            counts,
+            systems[name]["by_class"][direction][metric][k],
+            systems[less]["by_class"][direction][metric][k] if less else [0.0] * len(counts),
+            strict=True,
+        ):
+            found[column] = count * (mean - other) if count else 0.0
+        return found
+
+    def counts(self, direction: str, metric: str) -> Floats:
+        """[classes]."""
+        found = np.zeros(self._width)
+        found[self._columns] = self._values["class_queries"][direction][metric]
+        return found
 
     def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
         """Over seeds and queries; None where nothing is asked."""
-        values = self._measured[name][direction][metric][k]
-        asked = ~np.isnan(values[0])
-        return float(values[:, asked].mean()) if asked.any() else None
-
-    def queries(
-        self, name: str, direction: str, metric: str, k: str, *, less: str | None = None
-    ) -> tuple[Floats, Sequence[str]]:
-        """The mean of each query over seeds, less that of another system, and the queries' classes."""
-        values = self._measured[name][direction][metric][k].mean(0)
-        if less is not None:
-            values = values - self._measured[less][direction][metric][k].mean(0)
-        asked = ~np.isnan(values)
-        return values[asked], self._classes[direction][asked].tolist()
+        asked = self.counts(direction, metric).sum()
+        return float(self.sums(name, direction, metric, k).sum() / asked) if asked else None
 
 
-def interval_over_corpora(
-    values: Sequence[Floats], classes: Sequence[Sequence[str]], *, level: float = 0.95
-) -> ConfidenceInterval:
+def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) -> ConfidenceInterval:
     """The interval of a mean over corpora, of which each is a draw, while the classes are drawn once for all.
 
     The variance is that of two crossed factors: of corpora, plus of classes, less of their combinations, which are in
@@ -137,8 +129,8 @@ def interval_over_corpora(
     belong to a corpus and are drawn with it.
 
     Args:
-        values: of each corpus, one for each of its queries.
-        classes: of each corpus, the classes of its queries.
+        sums: [corpora, classes], over the queries of each class in each corpus.
+        counts: [corpora, classes], of these queries; 0 where a corpus has none of a class.
         level: share of such intervals that hold the true mean.
 
     Raises:
@@ -146,18 +138,11 @@ def interval_over_corpora(
     """
     from scipy.stats import t
 
-    if len(values) < 2 or not all(len(each) for each in values):
+    if len(counts) < 2 or not (counts.sum(1) > 0).all():
         raise InputError(
-            f"{len(values)} corpora, with {[len(each) for each in values]} queries, have no interval",
+            f"{len(counts)} corpora, with {counts.sum(1).astype(int).tolist()} queries, have no interval",
             expected="at least two corpora with queries in each",
         )
-    names = sorted(set().union(*classes))
-    sums = np.zeros((len(values), len(names)))
-    counts = np.zeros_like(sums)
-    for corpus, (each, labels) in enumerate(zip(values, classes, strict=True)):
-        columns = np.searchsorted(names, labels)
-        np.add.at(sums[corpus], columns, each)
-        np.add.at(counts[corpus], columns, 1)
     means = sums.sum(1) / counts.sum(1)  # [corpora]
     mean = means.mean()
 
@@ -173,19 +158,22 @@ def interval_over_corpora(
         without = (sums.sum(1, keepdims=True) - sums) / rest  # [corpora, classes] the corpus's mean without the class
         cells = (means.sum() - means[:, None] + without) / corpora
         total = max(total, of_corpora + variance(without.mean(0)) - variance(cells[counts > 0]))
-        fewest = min(corpora, len(names))
+        fewest = min(corpora, counts.shape[1])
     half = float(t.ppf((1 + level) / 2, fewest - 1) * np.sqrt(total))
     return ConfidenceInterval(
-        float(mean), float(mean) - half, float(mean) + half, level, {"corpus": corpora, "class": len(names)}
+        float(mean), float(mean) - half, float(mean) + half, level, {"corpus": corpora, "class": counts.shape[1]}
     )
 
 
-def _interval(queries: Sequence[tuple[Floats, Sequence[str]]]) -> dict[str, Any] | None:
-    """`interval_over_corpora` of the queries of each corpus; None where nothing is asked."""
-    values, classes = zip(*queries, strict=True)
-    if not all(len(each) for each in values):
+def _interval(
+    corpora: Sequence[_Corpus], name: str, direction: str, metric: str, k: str, less: str | None = None
+) -> dict[str, Any] | None:
+    """`interval_over_corpora` of a system, or of its difference to another; None where nothing is asked."""
+    counts = np.stack([one.counts(direction, metric) for one in corpora])
+    if not counts.sum(1).all():
         return None
-    return interval_over_corpora(values, classes).as_dict()
+    sums = np.stack([one.sums(name, direction, metric, k, less=less) for one in corpora])
+    return interval_over_corpora(sums, counts).as_dict()
 
 
 def _each_metric(of: Any) -> dict[str, Any]:
@@ -240,6 +228,7 @@ class _System(TypedDict):
     runs: Annotated[list[str], Meta(min_length=1)]
     seeds: int
     parameters: int | None
+    by_class: NotRequired[Any]  # of systems that did not fail
     seconds: float | None
     cpu_seconds: float | None
     tuning_seconds: float | None
@@ -254,8 +243,6 @@ class _Sizes(TypedDict):
 class _Compared(TypedDict):
     """What is read of a compare.json."""
 
-    test: str
-    test_sha256: str
     preset: Any
     changes: Any
     stand_in: Any
@@ -264,6 +251,8 @@ class _Compared(TypedDict):
     device: str
     queries: _Sizes
     gallery: _Sizes
+    classes: list[str]
+    class_queries: dict[str, dict[str, list[Annotated[int, Meta(ge=0)]]]]
     notes: list[str]
     systems: dict[str, _System]
     references: dict[str, dict[str, dict[str, dict[str, float | None]]]]
@@ -278,14 +267,19 @@ def _read(folder: Path, models: Sequence[str] | None) -> dict[str, Any]:
             _each_metric(lambda direction, metric, k, figures=figures: figures[direction][metric][k])
         if models is not None:
             values["systems"] = {name: values["systems"][name] for name in in_order(models)}
-    except (OSError, KeyError, ValueError, RecursionError) as error:
+        if len(set(values["classes"])) < len(values["classes"]):
+            raise ValueError("a class is listed twice")
+        corpus = _Corpus(values, sorted(values["classes"]))
+        for name in (name for name, system in values["systems"].items() if "metrics" in system):
+            _each_metric(lambda direction, metric, k, name=name: corpus.mean(name, direction, metric, k))
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"The comparison lacks {error}"
             if isinstance(error, KeyError)
             else f"The comparison cannot be read: {error}",
             where=path,
             expected="the compare.json of a finished fmn compare",
-            next_step="run fmn compare into this folder first",
+            next_step="run the same fmn compare into this folder; finished training runs are not repeated",
         ) from error
     return values
 
@@ -306,15 +300,3 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
                 expected=f"the same comparison, finished, as in {folders[0]}",
                 next_step="run the same fmn compare on every corpus",
             )
-
-
-def _scores(run: Path, test_sha256: str, comparison: Path) -> Scores:
-    found = read_scores(run, test_sha256)
-    if found is None:
-        raise InputError(
-            f"The run {run} has no scores of the test manifest",
-            where=comparison,
-            expected="a finished fmn compare",
-            next_step="run fmn compare again to score what is missing",
-        )
-    return found

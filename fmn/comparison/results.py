@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmn.comparison.by_class import Floats, PerQuery, class_ids, means_by_class, queries_by_class
 from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
 from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
@@ -19,9 +20,6 @@ from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
 from fmn.metrics.within_class import partner_rank
 
-Floats = NDArray[np.float64]
-PerQuery = dict[str, dict[str, dict[str, Floats]]]
-"""direction → metric → k → [seeds, queries] in percent."""
 FIGURES: Mapping[str, Sequence[str]] = {
     **{metric: [str(k) for k in KS] for metric in METRICS},
     "class_map": ["all"],
@@ -57,7 +55,12 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     left = common_items(items, scores)
     measured = {name: measured_queries(each, left) for name, each in scores.items()}
     systems = {
-        name: _described(entry) | (_figures(measured[name]) | _rank(measured[name], left) if name in measured else {})
+        name: _described(entry)
+        | (
+            _figures(measured[name]) | _rank(measured[name], left) | {"by_class": means_by_class(measured[name], left)}
+            if name in measured
+            else {}
+        )
         for name, entry in entries.items()
     }
     if REFERENCE in measured:
@@ -89,6 +92,8 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         "stand_in": items.standin is not None,
         "queries": {"audio_to_video": len(left.utterances), "video_to_audio": len(left.clips)},
         "gallery": {"audio_to_video": len(left.clips), "video_to_audio": len(left.utterances)},
+        "classes": class_ids(left),
+        "class_queries": queries_by_class(next(iter(measured.values())), left) if measured else {},
         "notes": list(notes),
         "systems": systems,
         "references": _references(left),

@@ -52,7 +52,7 @@ def scores() -> bytes:
 
 
 def comparison() -> dict[str, Any]:
-    """A comparison of two systems with made-up scores; its test manifest is that of the fixture."""
+    """A comparison of two systems with made-up results."""
     costs = dict.fromkeys(("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds"), 1.0)
     about = {
         "summary": "s",
@@ -66,14 +66,16 @@ def comparison() -> dict[str, Any]:
     references = {
         direction: {**METRICS, "class_map": {"all": 5.0}, "partner_rank": {"all": 50.0}} for direction in DIRECTIONS
     }
-    test = OLD / "manifests" / "test.jsonl"
+    of_classes = {
+        direction: {metric: {k: [25.0, 75.0] for k in of_metric} for metric, of_metric in references[direction].items()}
+        for direction in DIRECTIONS
+    }
     return {
-        "test": str(test),
-        "test_sha256": sha256_of(test),
         **{"preset": "demo", "changes": {}, "budget": 2, "seeds": [0], "device": "cpu", "stand_in": True},
-        **{"queries": sizes, "gallery": sizes, "notes": ["n"]},
+        **{"queries": sizes, "gallery": sizes, "notes": ["n"], "classes": ["a", "b"]},
+        "class_queries": {direction: {key: [1, 2] for key in references[direction]} for direction in DIRECTIONS},
         "systems": {
-            name: {**about, "runs": ["runs"], "seeds": 1, "parameters": 10, "metrics": {}, **costs}
+            name: {**about, "runs": ["r"], "seeds": 1, "parameters": 10, "metrics": {}, "by_class": of_classes, **costs}
             for name in ("cca", "fmn")
         },
         "references": {"chance": references, "ceiling": references},
@@ -84,17 +86,7 @@ def compared(root: Path) -> object:
     """The comparison that was changed beside one that was not."""
     whole = root / "whole"
     whole.mkdir(exist_ok=True)
-    values = comparison()
-    for place in (whole, root / "changed"):
-        (place / "run").mkdir(exist_ok=True)
-        (place / "run" / "scores.safetensors").write_bytes(scores())
-    for system in values["systems"].values():
-        system["runs"] = [str(whole / "run")]
-    (whole / "compare.json").write_text(json.dumps(values))
-    text = (root / "changed" / "compare.json").read_bytes()
-    (root / "changed" / "compare.json").write_bytes(
-        text.replace(b'"runs": ["runs"]', f'"runs": ["{whole}/run"]'.encode())
-    )
+    (whole / "compare.json").write_text(json.dumps(comparison()))
     return over_corpora([root / "changed", whole])
 
 

@@ -224,6 +224,9 @@ def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Call
         assert found["class_hit"]["1"]["sd"] == pytest.approx(np.std(hits, ddof=1))
         assert found["class_recall"]["10"]["mean"] == pytest.approx(np.mean(recalls))
         assert found["class_map"]["all"]["mean"] == pytest.approx(100 * np.mean(precisions), abs=1e-3)
+        by_class = np.reshape(precisions, (3, 4, 3)).mean((0, 2))  # [seeds, classes, queries of each]
+        assert system["by_class"]["audio_to_video"]["class_map"]["all"] == pytest.approx(100 * by_class, abs=1e-3)
+    assert values["class_queries"]["audio_to_video"]["class_map"] == [3, 3, 3, 3]
     assert values["references"]["ceiling"]["audio_to_video"]["class_map"]["all"] == 100
     by_chance = [average_precision(row, relevant[0]) for row in np.random.default_rng(0).random((4000, 12))]
     found = values["references"]["chance"]["audio_to_video"]["class_map"]["all"]

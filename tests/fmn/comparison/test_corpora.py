@@ -3,31 +3,44 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from scipy.stats import t, ttest_1samp
 
-import fmn.comparison.corpora as corpora
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of
+from fmn.comparison.by_class import class_ids, means_by_class, queries_by_class
+from fmn.comparison.comparison_runs import Scores
 from fmn.comparison.corpora import interval_over_corpora, over_corpora
 from fmn.comparison.output_files import write_files
 from fmn.comparison.rendering import markdown
+from fmn.comparison.results import measured_queries
 from fmn.data.items import load_items
+from fmn.metrics.bootstrap import ConfidenceInterval
 from fmn.metrics.retrieval_metrics import recall_at_k
 
 CLASSES = [f"class-{number:02}" for number in range(20)]
 
 
-def test_without_effects_of_classes_it_is_students_interval_over_corpora() -> None:
+def interval(values: Sequence[np.ndarray], labels: Sequence[Sequence[str]]) -> ConfidenceInterval:
+    """Of queries one by one, with the class of each."""
+    sums, counts = np.zeros((2, len(values), len(CLASSES)))
+    for corpus, (own, names) in enumerate(zip(values, labels, strict=True)):
+        for value, name in zip(own, names, strict=True):
+            sums[corpus, CLASSES.index(name)] += value
+            counts[corpus, CLASSES.index(name)] += 1
+    asked = counts.any(0)
+    return interval_over_corpora(sums[:, asked], counts[:, asked])
+
+
+def test_without_effects_of_classes_it_is_students_interval() -> None:
     random = np.random.default_rng(0)
     # Within a corpus every query has the same value, so no class differs from another.
     values = [np.full(len(CLASSES) * 3, mean) for mean in random.normal(3, 2, size=5)]
-    found = interval_over_corpora(values, [CLASSES * 3] * 5)
+    found = interval(values, [CLASSES * 3] * 5)
     expected = ttest_1samp([each[0] for each in values], 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.mean == pytest.approx(np.mean([each[0] for each in values]))
@@ -36,7 +49,7 @@ def test_without_effects_of_classes_it_is_students_interval_over_corpora() -> No
 
 def test_what_classes_bring_in_all_corpora_alike_is_in_it() -> None:
     effects = np.random.default_rng(1).normal(0, 10, size=20)
-    found = interval_over_corpora([effects] * 5, [CLASSES] * 5)  # every corpus has the same mean: Student's is a point
+    found = interval([effects] * 5, [CLASSES] * 5)  # every corpus has the same mean: Student's is a point
     # The jackknife of a mean over classes is its usual standard error; leaving out single combinations finds 1/5 of it.
     error = np.sqrt(effects.var(ddof=1) / 20)
     assert found.high - found.mean == pytest.approx(t.ppf(0.975, 4) * error * np.sqrt(1 - 1 / 5), rel=0.01)
@@ -53,29 +66,29 @@ def test_it_holds_the_true_mean_as_often_as_it_says() -> None:
             both = random.normal(0, 8, size=20)
             values.append(5 + of_corpus + of_class[numbers] + both[numbers] + random.normal(0, 30, size=250))
             labels.append([CLASSES[number] for number in numbers])
-        found = interval_over_corpora(values, labels)
+        found = interval(values, labels)
         held.append(found.low < 5 < found.high)
     assert 0.92 < np.mean(held) < 0.995  # t of four degrees of freedom errs on the wide side where classes matter
 
 
 def test_corpora_count_alike_whatever_they_hold() -> None:
-    found = interval_over_corpora([np.ones(40), np.zeros(10)], [CLASSES * 2, CLASSES[:10]])
+    found = interval([np.ones(40), np.zeros(10)], [CLASSES * 2, CLASSES[:10]])
     assert found.mean == pytest.approx(0.5)
 
 
 def test_too_little_has_no_interval() -> None:
     with pytest.raises(InputError, match="1 corpora"):
-        interval_over_corpora([np.ones(3)], [CLASSES[:3]])
+        interval([np.ones(3)], [CLASSES[:3]])
     with pytest.raises(InputError, match=r"\[3, 0\]"):
-        interval_over_corpora([np.ones(3), np.ones(0)], [CLASSES[:3], []])
+        interval([np.ones(3), np.ones(0)], [CLASSES[:3], []])
     # One class in all of a corpus cannot be left out of it: the corpora alone decide.
-    alone = interval_over_corpora([np.ones(3), np.zeros(3)], [["a"] * 3] * 2)
+    alone = interval([np.ones(3), np.zeros(3)], [CLASSES[:1] * 3] * 2)
     assert alone.high - alone.mean == pytest.approx(t.ppf(0.975, 1) * 0.5)
 
 
 @pytest.fixture
 def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Three comparisons of two systems with random scores on one manifest."""
+    """Three comparisons of two systems with random scores on one manifest, without their runs."""
     test = workspace / "manifests" / "test.jsonl"
     items = load_items(test)
     random = np.random.default_rng(3)
@@ -84,13 +97,11 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         folder = tmp_path / "compared" / str(corpus)
         systems = {}
         for name in ("cca", "fmn"):
-            run = folder / name / "0"
-            run.mkdir(parents=True)
             scores = random.normal(size=items.relevant.shape).astype(np.float32) + 2 * items.relevant * (name == "fmn")
-            header = {"format": "fmn.scores/1", "test_sha256": sha256_of(test)}
-            header["clips"] = json.dumps([row.id for row in items.clips])
-            header["utterances"] = json.dumps([row.id for row in items.utterances])
-            save_file({"scores": scores.astype(np.float32)}, run / "scores.safetensors", header)
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{name}.npy", scores)
+            ids = [row.id for row in items.clips], [row.id for row in items.utterances]
+            measured = measured_queries([Scores(scores.astype(np.float32), *ids)], items)
             systems[name] = {
                 "summary": name,
                 "footnote": "",
@@ -98,15 +109,14 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 "error": None,
                 "configurations": [{"changes": {}}, {"changes": {"training.learning_rate": 0.1}}],
                 "chosen": {"training.learning_rate": 0.1} if corpus and name == "cca" else {},
-                "runs": [str(run)],
+                "runs": ["a run"],
                 "seeds": 1,
                 "parameters": 10,
                 "metrics": {},
+                "by_class": means_by_class(measured, items),
                 **dict.fromkeys(("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds"), float(corpus)),
             }
         values: dict[str, Any] = {
-            "test": str(test),
-            "test_sha256": sha256_of(test),
             "preset": "demo",
             "changes": {},
             "budget": 2,
@@ -115,6 +125,8 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             "stand_in": True,
             "queries": {"audio_to_video": 12, "video_to_audio": 12},
             "gallery": {"audio_to_video": 12, "video_to_audio": 12},
+            "classes": class_ids(items),
+            "class_queries": queries_by_class(measured, items),
             "notes": ["Stand-in corpus"],
             "systems": systems,
             "references": {
@@ -141,9 +153,7 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     hits: dict[str, list[float]] = {"cca": [], "fmn": []}
     for folder in comparisons:
         for name, found in hits.items():
-            scores = corpora.read_scores(folder / name / "0", sha256_of(items.manifest))
-            assert scores is not None
-            found.append(recall_at_k(scores.values, items.relevant, ks=(1,))[1])
+            found.append(recall_at_k(np.load(folder / f"{name}.npy"), items.relevant, ks=(1,))[1])
     for name, found in hits.items():
         figure = values["systems"][name]["metrics"]["video_to_audio"]["class_hit"]["1"]
         assert figure["mean"] == pytest.approx(np.mean(found))
@@ -178,12 +188,11 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
         over_corpora(comparisons, models=["fmn", "dcca"])
     ranks = []
     for folder in comparisons:
-        scores = corpora.read_scores(folder / "cca" / "0", sha256_of(items.manifest))
-        assert scores is not None
+        scores = np.load(folder / "cca.npy")
         better = []
         for spoken, clip in enumerate(items.partners):
             rivals = (items.clip_classes == items.clip_classes[clip]) & (np.arange(12) != clip)
-            better.append(np.mean(scores.values[rivals, spoken] > scores.values[clip, spoken]))
+            better.append(np.mean(scores[rivals, spoken] > scores[clip, spoken]))
         ranks.append(np.mean(better))
     rank = values["systems"]["cca"]["partner_rank"]["audio_to_video"]
     assert rank["mean"] == pytest.approx(100 * np.mean(ranks))
@@ -209,12 +218,8 @@ def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[P
     path.write_text(json.dumps(whole | {"systems": lost}))
     with pytest.raises(InputError, match="without results: cca, fmn"):
         over_corpora(comparisons)
-    path.write_text(json.dumps(whole))
-    (comparisons[1] / "cca" / "0" / "scores.safetensors").unlink()
-    with pytest.raises(InputError, match="no scores"):
-        over_corpora(comparisons)
-    (workspace / "manifests" / "test.jsonl").write_text("")
-    with pytest.raises(InputError, match="is missing, or has changed"):
+    path.write_text(json.dumps({key: value for key, value in whole.items() if key != "classes"}))  # of an older version
+    with pytest.raises(InputError, match="required field `classes`"):
         over_corpora(comparisons)
 
 
@@ -222,8 +227,24 @@ def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[P
     "change",
     [
         lambda values: None,
-        lambda values: values | {"test": "\0"},
-        lambda values: values | {"test": "x" * 5000},
+        lambda values: values | {"classes": values["classes"][1:]},
+        lambda values: values | {"classes": [values["classes"][0], *values["classes"][:-1]]},
+        lambda values: values | {"class_queries": {}},
+        lambda values: (
+            values | {"systems": {name: each | {"by_class": {}} for name, each in values["systems"].items()}}
+        ),
+        lambda values: (
+            values
+            | {
+                "systems": {
+                    name: each
+                    | {
+                        "by_class": json.loads(json.dumps(each["by_class"]), parse_float=lambda value: None),
+                    }
+                    for name, each in values["systems"].items()
+                }
+            }
+        ),
         lambda values: values | {"systems": {name: {"metrics": {}} for name in values["systems"]}},
         lambda values: values | {"queries": {"audio_to_video": 1}},
         lambda values: (
