@@ -1,6 +1,7 @@
 """Benchmark of the search index: a gallery of a million, against scoring every item in the same run.
 
-    python benchmarks/search_index.py RUN MANIFEST [--rows 1000000] [--queries 50] [--threads 2] [--folder DIR]
+    python benchmarks/search_index.py RUN MANIFEST [--rows 1000000] [--queries 50] [--threads 2]
+        [--folder DIR] [--usearch]
 
 RUN is a trained run of FMN, MANIFEST one of its data set. The gallery is made up from the mapped vectors of its clips,
 so that it is distributed as they are: to a vector of one clip half the difference of two others of its class is added
@@ -9,6 +10,10 @@ few dimensions), and it is normalized. Slots, weights and queries, the utterance
 
 Agreement is the share of the best 25 by exhaustive scoring that the index finds. Then a tenth of the gallery is removed
 and as many items are added, and agreement is measured again.
+
+With --usearch (pip install usearch), usearch's graph (HNSW) is compared with FAISS's lists on the same score vectors:
+time to build it, and to find the candidates of a query, without ranking them. An appended dimension makes all vectors of
+items equally long, so that the largest inner product is the largest cosine; without it the graph finds a quarter.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, score_matrix
-from fmn.search.gallery_index import GalleryIndex
+from fmn.search.gallery_index import CANDIDATES, GalleryIndex
 from fmn.search.gallery_search import Gallery
 from fmn.search.search_results import best_of, gallery_rows
 from fmn.torch_threads import threads
@@ -125,6 +130,51 @@ def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Em
     }
 
 
+def usearch_peer(index: GalleryIndex, count: int, queries: Embeddings, model: RetrievalModel) -> dict[str, Any]:
+    """Time to find candidates with usearch and with FAISS, and the share of the best 25 by final score among them."""
+    from usearch.index import Index
+
+    vectors = np.concatenate(
+        [
+            index._vectors.items(index.codes_of(np.arange(at, min(count, at + 65_536)))).numpy()
+            for at in range(0, count, 65_536)
+        ]
+    )
+    squares = np.square(vectors).sum(1)
+    longest = squares.max()
+    graph = Index(ndim=vectors.shape[1] + 1, metric="cos", dtype="f32", connectivity=16, expansion_add=128)
+    started, cpu_started = time.perf_counter(), time.process_time()
+    graph.add(np.arange(count), np.column_stack([vectors, np.sqrt(longest - squares)]), threads=torch.get_num_threads())
+    found = {"build_s": time.perf_counter() - started, "build_processor_s": time.process_time() - cpu_started}
+    del vectors
+    graph.expansion_search = 2 * CANDIDATES
+    times, shares = {"usearch": [], "faiss": []}, {"usearch": [], "faiss": []}  # type: ignore[var-annotated]
+    for number in range(len(queries["half"])):
+        query = one(queries, number)
+        scores = [
+            score_matrix(model, scored(index.codes_of(np.arange(at, min(count, at + 65_536)))), query).numpy()[:, 0]
+            for at in range(0, count, 65_536)
+        ]
+        best = set(best_of(np.concatenate(scores), TOP).tolist())
+        vector = index._vectors.query(query, index._sample, index._sample_vectors).numpy()
+        asked = np.append(vector, np.float32(0))
+        for name, search in (
+            ("usearch", lambda asked=asked: graph.search(asked, CANDIDATES).keys),
+            ("faiss", lambda query=query: index.candidates(query)),
+        ):
+            started = time.perf_counter()
+            places = search()
+            times[name].append(1000 * (time.perf_counter() - started))
+            shares[name].append(len(best & set(np.asarray(places).tolist())) / TOP)
+    for name in times:
+        found |= {
+            f"{name}_ms": float(np.median(times[name])),
+            f"{name}_share": float(np.mean(shares[name])),
+            f"{name}_least_share": min(shares[name]),
+        }
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("run", type=Path)
@@ -134,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
     parser.add_argument("--seed", type=int, default=1, help="of the choice of the queries")
     parser.add_argument("--folder", type=Path, help="where the index goes, which is kept; else a temporary folder")
+    parser.add_argument("--usearch", action="store_true", help="also measure usearch on the same vectors")
     options = parser.parse_args(arguments)
     cpu = torch.device("cpu")
     loaded = load_run(options.run, cpu)
@@ -157,6 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             found[f"{step}_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             del encode
             found[step] = compared(loaded.model, index, options.rows, queries)
+            if options.usearch and step == "built":
+                found["usearch"] = usearch_peer(index, options.rows, queries, loaded.model)
         found["disk_mb"] = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
     for step in ("built", "updated"):
         at = found[step]
@@ -168,6 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         print(f", 95 % within {at['index_p95_ms']:.1f} ms")
         print(f"  {ratio:.0f} × faster, {busy:.0f} × by processor time; agreement@{TOP} {at['agreement']:.4f}", end=" ")
         print(f"(least {at['least_agreement']:.2f}); {'within' if kept else 'beyond'} {AIM_MS} ms and {AIM_AGREEMENT}")
+    if options.usearch:
+        at = found["usearch"]
+        print(f"usearch built in {at['build_s']:.0f} s; candidates in {at['usearch_ms']:.1f} ms", end=", ")
+        print(f"{at['usearch_ms'] / at['faiss_ms']:.1f} × the lists of FAISS; of the best {TOP}", end=" ")
+        print(f"{at['usearch_share']:.3f} among them (least {at['usearch_least_share']:.2f}),", end=" ")
+        print(f"FAISS {at['faiss_share']:.3f} ({at['faiss_least_share']:.2f})")
     print(json.dumps(found, default=str))
     return found
 
