@@ -12,8 +12,8 @@ Agreement is the share of the best 25 by exhaustive scoring that the index finds
 and as many items are added, and agreement is measured again.
 
 With --usearch (pip install usearch), usearch's graph (HNSW) is compared with FAISS's lists on the same score vectors:
-time to build it, and to find the candidates of a query, without ranking them. An appended dimension makes all vectors of
-items equally long, so that the largest inner product is the largest cosine; without it the graph finds a quarter.
+time to build it, and to find the candidates of a query, without ranking them. An appended dimension makes all vectors
+of items equally long, so that the largest inner product is the largest cosine; without it the graph finds a quarter.
 """
 
 from __future__ import annotations
