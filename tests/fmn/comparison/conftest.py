@@ -1,0 +1,92 @@
+"""A small comparison of systems on made-up features."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fmn.comparison.comparison_runs
+import fmn.models.baselines
+from fmn.comparison.compare import compare
+from fmn.comparison.comparison_plan import Comparison, plan
+from fmn.comparison.results import Results
+from fmn.config import Config
+
+# One that cannot be trained, beside those that can.
+BROKEN = """
+from fmn.models.baselines.cca import CanonicalCorrelation
+from fmn.models.system_interface import System
+
+
+class Broken(CanonicalCorrelation):
+    def losses(self, batch):
+        raise RuntimeError("this one is broken")
+
+
+SYSTEM = System(name="broken", summary="fails", build=Broken)
+"""
+
+
+CHANGES = {
+    "audio.n_mfcc": 4,
+    "audio.n_mels": 8,
+    "audio.deltas": 1,
+    "model.hidden_size": 8,
+    "model.frame_stack": 2,
+    "model.embed_dim": 8,
+    "model.head_hidden_size": 16,
+    "memory.capacity": 10,
+    "training.epochs": 2,
+    "training.batch_size": 8,
+    "training.pairs_per_epoch": 32,
+    "training.validate_every": 1,
+    "training.threads": 1,
+    "training.augment.coefficient_mask_width": 1,
+}
+
+
+@pytest.fixture
+def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Comparison]:
+    (tmp_path / "systems").mkdir()
+    (tmp_path / "systems" / "broken.py").write_text(BROKEN)
+    monkeypatch.setattr(fmn.models.baselines, "__path__", [*fmn.models.baselines.__path__, str(tmp_path / "systems")])
+    monkeypatch.delitem(sys.modules, "fmn.models.baselines.broken", raising=False)
+
+    def made(*models: str, budget: int = 2, seeds: int = 2, **others: Any) -> Comparison:
+        manifests = workspace / "manifests"
+        return plan(
+            manifests / "train.jsonl",
+            manifests / "test.jsonl",
+            workspace / "runs" / "compare",
+            models=models,
+            changes=CHANGES,
+            budget=budget,
+            seeds=seeds,
+            device="cpu",
+            **others,
+        )
+
+    return made
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that are trained, by folder."""
+    found: list[str] = []
+    usual = fmn.comparison.comparison_runs.train
+
+    def counted(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
+        found.append(f"{config.system} {run.parent.name[0]} {run.name}")
+        return usual(manifest, config, run, **others)
+
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "train", counted)
+    return found
+
+
+@pytest.fixture
+def results(planned: Callable[..., Comparison]) -> Results:
+    return compare(planned("fmn", "cca", "file_size", "musimnet", seeds=2, budget=1))

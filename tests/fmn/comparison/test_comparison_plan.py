@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_tools.core.errors import InputError
+from fmn.comparison.compare import _shared, compare
+from fmn.comparison.comparison_plan import Comparison, describe, plan
+from fmn.data.items import load_items
+from fmn.training.run_state import read_run_state
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+GREEDY = """
+from dataclasses import replace
+from fmn.models.baselines.cca import SYSTEM as CCA
+
+SYSTEM = replace(CCA, name="greedy", grid=lambda config: [{"options.dims": 10 + number} for number in range(30)])
+"""
+
+
+def test_every_system_gets_its_budget_and_every_winner_its_seeds(
+    planned: Callable[..., Comparison], trainings: list[str]
+) -> None:
+    done: list[tuple[int, int]] = []
+    comparison = planned("fmn", "cca", "lengths")
+    results = compare(comparison, progress=lambda stage, now, total, note="": done.append((now, total)))
+    systems = results.values["systems"]
+    assert results.failed == {}
+    assert [len(systems[name]["configurations"]) for name in ("fmn", "cca", "lengths")] == [2, 2, 1]
+    for name in ("fmn", "cca", "lengths"):
+        tried = [each["validation_map"] for each in systems[name]["configurations"]]
+        chosen = int(np.argmax(tried))
+        assert systems[name]["chosen"] == systems[name]["configurations"][chosen]["changes"]
+        assert len([run for run in trainings if run.startswith(f"{name} ")]) == len(tried) + 2
+        assert f"{name} {chosen} 1" in trainings
+        assert [Path(run).name for run in systems[name]["runs"]] == ["0", "1"]
+        assert systems[name]["seconds"] > 0
+        assert systems[name]["cpu_seconds"] > 0
+        assert systems[name]["tuning_cpu_seconds"] > 0
+    assert comparison.runs == len(trainings) == 4 + 4 + 3
+    counts = [pair for pair in done if pair[1] == comparison.runs]
+    assert counts[-1] == (11, 11)
+    assert all(now <= total for now, total in done)
+
+
+def test_every_system_is_tested_with_fold_0_trained_on(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("fmn", "class_towers", "two_classifiers", "kcca", "lengths", seeds=2, budget=1)
+    items = load_items(comparison.train)
+    outside = set(items.pairs[items.folds != 0, 0].tolist())  # clips that are fitted where fold 0 chooses
+    assert 0 < len(outside) < len(items.clips)
+    values = compare(comparison).values
+    for name, system in values["systems"].items():
+        (tried,) = system["configurations"]
+        chosen = read_run_state(Path(tried["run"]))
+        assert chosen is not None
+        assert len(chosen.fitted_clips) == len(outside), name
+        for run in map(Path, system["runs"]):
+            state = read_run_state(run)
+            assert state is not None
+            assert state.fitted_clips == [row.id for row in items.clips], name
+            assert state.fitted_utterances == [row.id for row in items.utterances], name
+            assert state.epoch == tried["best_epoch"], name
+
+
+def test_windows_and_trials_are_the_same_for_every_system(workspace: Path) -> None:
+    manifests = workspace / "manifests"
+    for budget, expected in ((1, 1), (3, 3), (9, 4)):
+        comparison = plan(
+            *(manifests / f"{side}.jsonl" for side in ("train", "test")),
+            workspace / "runs",
+            changes={"video.windows": 4},
+            budget=budget,
+            device="cpu",
+        )
+        trials = {name: len(tried) for name, tried in comparison.candidates.items()}
+        nothing_to_tune = {name: trials.pop(name) for name in ("lengths", "file_size")}
+        assert set(nothing_to_tune.values()) == {1}
+        assert set(trials.values()) == {expected}, trials
+        every = [each.config for tried in comparison.candidates.values() for each in tried]
+        assert {config.video.windows for config in every} == {4}
+        assert {config.training.augment for config in every} == {every[0].training.augment}
+        assert not any(config.training.refit for config in every)
+
+
+def test_a_longer_grid_brings_no_more_trials(
+    planned: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systems" / "greedy.py").write_text(GREEDY)
+    monkeypatch.delitem(sys.modules, "fmn.models.baselines.greedy", raising=False)
+    tried = planned("fmn", "greedy", "lengths", budget=20).candidates
+    assert {name: len(each) for name, each in tried.items()} == {"fmn": 4, "greedy": 4, "lengths": 1}
+
+
+def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], workspace: Path) -> None:
+    with pytest.raises(InputError, match="There is no system 'gpt'"):
+        planned("fmn", "gpt")
+    with pytest.raises(InputError, match="no such manifest"):
+        plan(workspace / "train.jsonl", workspace / "test.jsonl", workspace / "runs")
+    with pytest.raises(InputError, match=r"options\.ridge is unknown"):
+        plan(
+            workspace / "manifests" / "train.jsonl",
+            workspace / "manifests" / "test.jsonl",
+            workspace / "runs",
+            models=["cca", "fmn"],
+            changes={"options.ridge": 0.1},
+        )
+    with pytest.raises(InputError, match="trains on fold 0"):
+        plan(
+            workspace / "manifests" / "train.jsonl",
+            workspace / "manifests" / "test.jsonl",
+            workspace / "runs",
+            changes={"training.refit": True},
+        )
+    assert not (workspace / "runs").exists()
+
+
+def test_items_of_both_manifests_are_counted(workspace: Path) -> None:
+    train, test = (load_items(workspace / "manifests" / f"{name}.jsonl") for name in ("train", "test"))
+    assert _shared(train, test) == ()
+    count, spoken = len(train.clips), len(train.utterances)
+    (note,) = _shared(train, train)
+    assert f"{count} of the {count} clips and {spoken} of the {spoken} utterances to test on are in the" in note
+
+
+def test_changes_are_named_for_people() -> None:
+    assert describe({}) == "as it is"
+    assert describe({"training.learning_rate": 0.001, "training.negatives": "hard"}) == (
+        "learning_rate=0.001, negatives=hard"
+    )
+
+
+def test_the_example_of_the_documentation_is_a_system(
+    planned: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "comparing.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "systems" / "contrastive.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "fmn.models.baselines.contrastive", raising=False)
+    comparison = planned("lengths", "contrastive", "vmnet", seeds=1, budget=1)
+    assert list(comparison.candidates) == ["vmnet", "contrastive", "lengths"]
+    results = compare(comparison)
+    assert results.failed == {}
+    assert results.values["systems"]["contrastive"]["parameters"] > 0

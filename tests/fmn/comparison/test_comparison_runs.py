@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fmn.comparison.comparison_runs
+import fmn.models.baselines
+from dataset_tools.core.errors import StoppedError
+from fmn.comparison.compare import compare
+from fmn.comparison.comparison_plan import Comparison
+from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
+from fmn.comparison.output_files import write_files
+from fmn.config import Config
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+KILLED = """
+import os, signal, time
+from fmn.comparison.comparison_runs import _pool
+
+if __name__ == "__main__":
+    pool = _pool(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 60)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison], trainings: list[str]) -> None:
+    first = compare(planned("fmn", "dcca")).values
+    count = len(trainings)
+    assert count == 8
+    assert compare(planned("fmn", "dcca")).values == first
+    assert len(trainings) == count
+    more = compare(planned("fmn", "dcca", "cca", seeds=3)).values
+    assert sorted(trainings[count:])[-2:] == [f"{name} {_number(more, name)} 2" for name in ("dcca", "fmn")]
+    assert len(trainings) == count + 1 + 1 + 5  # one seed more of either, and all of the new one
+
+
+def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
+    planned: Callable[..., Comparison], trainings: list[str], tmp_path: Path
+) -> None:
+    results = compare(planned("broken", "cca"))
+    assert list(results.failed) == ["broken"]
+    assert "this one is broken" in results.failed["broken"]
+    assert "metrics" in results.values["systems"]["cca"]
+    written = write_files(results.values, tmp_path / "out")
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "| broken | failed |" in text
+    assert "broken failed: RuntimeError: this one is broken" in text
+    assert (tmp_path / "out" / "compare.png") in written
+    count = len(trainings)
+    compare(planned("broken", "cca"))
+    assert {run.split()[0] for run in trainings[count:]} == {"broken"}
+
+
+def test_a_configuration_that_fails_has_lost(
+    planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = fmn.comparison.comparison_runs.train
+
+    def failing(manifest: Path, config: Config, run: Path, **others: Any) -> Any:
+        if run.parent.name.startswith("0-"):
+            raise StoppedError("The memory is full")  # as a large batch can make it
+        return usual(manifest, config, run, **others)
+
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "train", failing)
+    results = compare(planned("vmnet", seeds=1))
+    system = results.values["systems"]["vmnet"]
+    assert results.failed == {}
+    assert system["configurations"][0]["error"]["found"] == "The memory is full"
+    assert system["chosen"] == system["configurations"][1]["changes"]
+
+
+def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise StoppedError("Training was interrupted") from error
+
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "train", interrupted)
+    with pytest.raises(StoppedError, match="interrupted"):
+        compare(planned("cca", "fmn"))
+
+
+def test_a_command_that_ends_takes_its_workers_with_it() -> None:
+    pool = _pool(1)
+    pool.submit(time.sleep, 60)
+    started = [*pool._processes.values()]
+    _kill(pool)
+    for process in started:
+        process.join(20)
+        assert process.exitcode is not None
+    pool.shutdown()
+
+
+def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    killed = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    worker = int(killed.stdout)
+    assert killed.returncode == -signal.SIGKILL
+    for _ in range(200):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker lives on")
+
+
+def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[..., Comparison]) -> None:
+    # The made-up features are of this process; in another one the empty files are what they are: nothing to train on.
+    comparison = planned("lengths", "file_size", seeds=1)
+    tasks = [tried[0].task(comparison, 0, is_tested=True) for tried in comparison.candidates.values()]
+    found = {outcome.task.system: outcome for outcome in run_tasks(tasks, jobs=2)}
+    assert found["lengths"].error is not None
+    assert "No pair is left" in found["lengths"].error.found
+    assert found["file_size"].error is None  # an empty file has a size
+    assert read_scores(tasks[1].run, comparison.test_sha256) is not None
+
+
+def test_scores_of_another_manifest_do_not_count(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("lengths", seeds=1)
+    compare(comparison)
+    run = comparison.candidates["lengths"][0].refitted(1).folder / "0"
+    assert read_scores(run, comparison.test_sha256) is not None
+    assert read_scores(run, "0" * 64) is None
+    (run / "scores.safetensors").write_bytes(b"torn")
+    assert read_scores(run, comparison.test_sha256) is None
+
+
+def _number(values: dict[str, Any], name: str) -> str:
+    return Path(values["systems"][name]["runs"][0]).parent.name[0]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fmn.comparison.compare import compare
+from fmn.comparison.comparison_plan import Comparison
+from fmn.comparison.comparison_runs import read_scores
+from fmn.comparison.results import Results
+from fmn.comparison.table import blocks
+from fmn.data.items import load_items
+from fmn.metrics.retrieval_metrics import query_metrics, recall_at_k
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+def average_precision(scores: NDArray[Any], wanted: NDArray[np.bool_]) -> float:
+    """Of scores that are all different: the precision at the place of each wanted item, averaged."""
+    places = np.flatnonzero(wanted[np.argsort(-scores)])
+    return float(np.mean([(number + 1) / (place + 1) for number, place in enumerate(places)]))
+
+
+def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("fmn", "two_classifiers", seeds=3, budget=1)
+    values = compare(comparison).values
+    items_classes = np.repeat(np.arange(4), 3)
+    relevant = items_classes[:, None] == items_classes[None]
+    for system in values["systems"].values():
+        hits, recalls, precisions = [], [], []
+        for run in system["runs"]:
+            scores = read_scores(Path(run), comparison.test_sha256)
+            assert scores is not None
+            order = np.argsort([name.partition("-d")[2] for name in scores.clips], kind="stable")  # by class
+            spoken = np.argsort([name.partition("-d")[2] for name in scores.utterances], kind="stable")
+            matrix = scores.values[order][:, spoken].T
+            hits.append(recall_at_k(matrix, relevant, ks=(1,))[1])
+            recalls.append(100 * query_metrics(matrix, relevant, ks=(10,)).recalls[10].mean())
+            precisions += [average_precision(row, wanted) for row, wanted in zip(matrix, relevant, strict=True)]
+            assert json.loads((Path(run) / "metrics.json").read_text())["audio_to_video"]["class_hit"]["1"] == hits[-1]
+        found = system["metrics"]["audio_to_video"]
+        assert found["class_hit"]["1"]["mean"] == pytest.approx(np.mean(hits))
+        assert found["class_hit"]["1"]["sd"] == pytest.approx(np.std(hits, ddof=1))
+        assert found["class_recall"]["10"]["mean"] == pytest.approx(np.mean(recalls))
+        assert found["class_map"]["all"]["mean"] == pytest.approx(100 * np.mean(precisions), abs=1e-3)
+        by_class = np.reshape(precisions, (3, 4, 3)).mean((0, 2))  # [seeds, classes, queries of each]
+        assert system["by_class"]["audio_to_video"]["class_map"]["all"] == pytest.approx(100 * by_class, abs=1e-3)
+    assert values["class_queries"]["audio_to_video"]["class_map"] == [3, 3, 3, 3]
+    assert values["references"]["ceiling"]["audio_to_video"]["class_map"]["all"] == 100
+    by_chance = [average_precision(row, relevant[0]) for row in np.random.default_rng(0).random((4000, 12))]
+    found = values["references"]["chance"]["audio_to_video"]["class_map"]["all"]
+    assert found == pytest.approx(100 * np.mean(by_chance), abs=1.5)
+    apart = values["systems"]["two_classifiers"]["difference"]["audio_to_video"]["class_hit"]["1"]
+    means = {
+        name: each["metrics"]["audio_to_video"]["class_hit"]["1"]["mean"] for name, each in values["systems"].items()
+    }
+    assert apart["mean"] == pytest.approx(means["two_classifiers"] - means["fmn"])
+    assert apart["low"] <= apart["mean"] <= apart["high"]
+    assert apart["levels"] == {"class": 4, "voice": 3, "seed": 3}
+    assert "difference" not in values["systems"]["fmn"]
+
+
+def test_the_rank_in_class_stands_beside_instance_hit(results: Results) -> None:
+    """Of the scores that were kept, each query's partner is set against each other item of its class."""
+    system = results.values["systems"]["fmn"]
+    test = load_items(Path(results.values["test"]))
+    ranks: list[float] = []
+    for run in system["runs"]:
+        scores = read_scores(Path(run), results.values["test_sha256"])
+        assert scores is not None
+        assert scores.clips == [row.id for row in test.clips]
+        for spoken, clip in enumerate(test.partners):
+            rivals = [
+                other for other in range(12) if test.clip_classes[other] == test.clip_classes[clip] and other != clip
+            ]
+            column = scores.values[:, spoken]
+            ranks += [
+                np.mean([(column[other] > column[clip]) + (column[other] == column[clip]) / 2 for other in rivals])
+            ]
+    expected = 100 * float(np.mean(ranks))
+    assert system["metrics"]["audio_to_video"]["partner_rank"]["all"]["mean"] == pytest.approx(expected)
+    interval = system["partner_rank"]["audio_to_video"]
+    assert interval["mean"] == pytest.approx(expected)
+    assert interval["low"] < expected < interval["high"]
+    first = blocks(results.values)[0]
+    assert list(first.head[:2]) == ["system", "class CE"]
+    assert list(first.head[-2:]) == ["instance hit @25", "rank in class"]
+    chance = next(row for row in first.sections[1] if row.cells[0] == "chance")
+    assert chance.cells[-1] == "50.0"
+
+
+def test_what_was_tuned_for_memories_alone_is_said(planned: Callable[..., Comparison]) -> None:
+    values = compare(planned("lengths", seeds=1, budget=1)).values
+    assert any("memory.capacity" in note and "more than any other system had" in note for note in values["notes"])
