@@ -35,7 +35,7 @@ def new_classes_table(values: Mapping[str, Any], *, title: str) -> RichTable:
             section.append(Row((f"  {name}", written, *narrow), style))
         sections.append(section)
     table = Table(title, [name.replace(" ", "\n") for name in head], sections, values["notes"])
-    return to_rich(table, no_wrap=range(len(head)))
+    return to_rich(table, no_wrap=range(1, len(head)))  # figures stay whole, long names are broken
 
 
 def new_classes_text(values: Mapping[str, Any]) -> str:

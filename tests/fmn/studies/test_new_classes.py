@@ -124,12 +124,19 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small:
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
     text = (workspace / "out" / "newclasses.md").read_text()
     assert text == new_classes_text(values)
-    console = Console(width=120, record=True, file=StringIO())
+    console = Console(width=160, record=True, file=StringIO())
     console.print(new_classes_table(values, title="class hit"))
     shown = console.export_text()
     for row in values["rows"]:
         assert row["what"] in text
         assert row["what"] in shown
+    hundreds = values | {  # the widest figures; long names are broken, not they
+        "rows": [row | {"what": f"{row['what']}, all of them, written", "shown": 80} for row in values["rows"]]
+    }
+    for width in (100, 120):
+        console = Console(width=width, record=True, file=StringIO())
+        console.print(new_classes_table(hundreds | {"notes": []}, title="class hit"))
+        assert "…" not in console.export_text()
 
 
 def test_classes_that_cannot_be_held_out_are_refused(workspace: Path, small: Config) -> None:
