@@ -10,6 +10,7 @@ interval of a difference knows, is told in fmn/comparison/corpora.py.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -18,14 +19,23 @@ from fmn.comparison.corpora import over_corpora
 from fmn.comparison.output_files import write_files
 from fmn.comparison.rendering import markdown
 
+
+def is_comparison(folder: Path) -> bool:
+    """Whether a folder holds the compare.json of `fmn compare`, rather than one that was combined here."""
+    path = folder / "compare.json"
+    return path.is_file() and json.loads(path.read_bytes()).get("schema") == "fmn.compare/1"
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     out, *folders = sys.argv[1:]
     models = folders[1].split(",") if folders[0] == "--models" and len(folders) > 1 else None
     try:
+        if is_comparison(Path(out)):
+            sys.exit(f"OUT comes first, and {out} holds a comparison of one corpus, which would be replaced")
         values = over_corpora([Path(folder) for folder in folders[2 if models else 0 :]], models=models)
-    except ToolkitError as error:
+        write_files(values, Path(out), latex=True)
+    except (ToolkitError, OSError) as error:
         sys.exit(str(error))
-    write_files(values, Path(out), latex=True)
     print(markdown(values))

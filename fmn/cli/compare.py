@@ -10,7 +10,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
-from fmn.cli.options import OutOption, TrainingOptions, short
+from fmn.cli.options import OutOption, TrainingOptions, listed, short, show_failures
 
 if TYPE_CHECKING:
     from fmn.comparison.comparison_plan import Comparison
@@ -59,7 +59,7 @@ def compare(
         options.manifest,
         test or options.manifest.parent / "test.jsonl",
         folder,
-        models=[name.strip() for name in models.split(",") if name.strip()] if models else None,
+        models=listed(models, "--models") if models is not None else None,
         preset_name=options.preset,
         changes=options.changes(),
         budget=budget,
@@ -79,10 +79,11 @@ def compare(
     done = len(results.values["systems"]) - len(results.failed)
     terminal.closing("compare", f"{done} systems", short(folder))
     terminal.say("  " + ", ".join(path.name for path in written))
+    show_failures(terminal, results.left_out)
     if results.failed:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
-        terminal.warn(f"{len(results.failed)} systems failed; run the same command again to retry them:{listed}")
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
+        terminal.warn(f"Failed systems, which the same command tries again:{reasons}")
     terminal.result(results.values | {"files": [str(path) for path in written]})
 
 

@@ -25,7 +25,7 @@ class ExportOptions(TrainingOptions):
     train: Annotated[
         Path | None,
         typer.Argument(
-            help="Run (features of its training and test manifests) or manifest (default: manifests/train.jsonl).",
+            help="Run (its training and test manifests) or manifest (extract: default manifests/train.jsonl).",
             metavar="RUN|MANIFEST",
         ),
     ] = None

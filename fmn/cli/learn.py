@@ -32,7 +32,7 @@ def learn(
 ) -> None:
     """Learn new classes from a few of their pairs, without training; eval, search and predict then know them.
 
-    Example: fmn learn runs/fmn-demo pairs.jsonl --out runs/fmn-more
+    Example: fmn learn runs/fmn-demo manifests/new.jsonl --out runs/fmn-more
     """
     from fmn.evaluation.learn_classes import learn_classes
 

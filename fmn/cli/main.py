@@ -176,11 +176,16 @@ def search(
         _show_search(terminal, search_words(text, manifest, top=top, everything=everything, root=options.root))
         return
     with TemporaryDirectory() as folder:
-        query, said = speech or clip or Path(), ""
+        query, notes = speech or clip or Path(), tuple[str, ...]()
         if text is not None:
             from fmn.search.text_query import speak_query
 
             query, said = speak_query(text, Path(folder), engine=voices)
+            notes = (said,)
+        elif speech is not None and speech.is_file():
+            from fmn.search.text_query import query_doubts
+
+            notes = query_doubts(speech, Path(folder))
         result = search_run(
             options.folder(),
             query,
@@ -191,8 +196,7 @@ def search(
             **options.compute,
             progress=terminal.progress,
         )
-    if text is not None:
-        result = replace(result, query=text, notes=(said, *result.notes))
+    result = replace(result, query=text or result.query, notes=(*notes, *result.notes))
     _show_search(terminal, result)
 
 

@@ -10,7 +10,7 @@ import typer
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from fmn.cli.compare import ComparisonOptions
-from fmn.cli.options import LabelsOption, OutOption, short
+from fmn.cli.options import LabelsOption, OutOption, listed, short, show_failures
 
 
 def noise(
@@ -20,7 +20,10 @@ def noise(
         Path | None, typer.Argument(help="Test manifest (default: test.jsonl beside TRAIN).", metavar="TEST")
     ] = None,
     rates: Annotated[
-        str, typer.Option("--rates", metavar="P,P,…", help="Percent of the training pairs that are wrong.")
+        str,
+        typer.Option(
+            "--rates", metavar="P,P,…", help="Percent of the training pairs that are wrong, whole numbers below 100."
+        ),
     ] = "0,10,20,30,40",
     models: Annotated[
         str, typer.Option("--models", metavar="A,B,…", help="Systems to train.")
@@ -42,7 +45,7 @@ def noise(
     Example: fmn noise manifests/train.jsonl --rates 0,20,40
     """
     from fmn.comparison.comparison_plan import plan
-    from fmn.studies.noise import study_noise
+    from fmn.studies.noise import check_rates, study_noise
     from fmn.studies.noise_figures import noise_rich
 
     percents = _percents(rates)
@@ -50,7 +53,7 @@ def noise(
         options.manifest,
         test or options.manifest.parent / "test.jsonl",
         out or options.default_folder(f"noise-{options.preset}"),
-        models=[name.strip() for name in models.split(",") if name.strip()],
+        models=listed(models, "--models"),
         preset_name=options.preset,
         changes={"training.labels": "pairs"} | options.changes() | ({"training.labels": labels} if labels else {}),
         budget=budget,
@@ -58,6 +61,7 @@ def noise(
         root=options.root,
         device=options.device,
     )
+    check_rates(options.manifest, percents, planned.seeds[0], options.root)
     if dry_run:
         runs = planned.runs * len(percents)
         systems = ", ".join(planned.candidates)
@@ -72,10 +76,11 @@ def noise(
     terminal.closing(
         "noise", f"{len(percents)} rate{'s' * (len(percents) > 1)}; curves: noise.png", short(planned.folder)
     )
+    show_failures(terminal, found.left_out)
     if found.failed:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())
-        terminal.warn(f"{len(found.failed)} systems failed; run the same command again to retry them:{listed}")
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())
+        terminal.warn(f"Failed systems, which the same command tries again:{reasons}")
     terminal.result(found.values)
 
 
@@ -83,7 +88,13 @@ def _percents(text: str) -> list[int]:
     """Numbers from 0 to 99 with commas between them."""
     from dataset_tools.core.errors import InputError
 
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) < 100 for part in parts):
-        raise InputError(f"{text!r} are no rates", where="--rates", expected="percent from 0 to 99, such as 0,20,40")
+    parts = listed(text, "--rates")
+    wrong = [part for part in parts if not part.isdecimal() or int(part) >= 100]
+    if wrong:
+        raise InputError(
+            f"{wrong[0]!r} is no rate",
+            where="--rates",
+            expected="whole percent from 0 to 99, separated by commas",
+            next_step="give some, such as --rates 0,20,40",
+        )
     return sorted({int(part) for part in parts})

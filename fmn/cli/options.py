@@ -240,6 +240,25 @@ def titled(path: Path) -> str:
     return escape(str(short(path)))
 
 
+def listed(text: str, option: str) -> list[str]:
+    """The parts of a text between commas, each once.
+
+    Raises:
+        InputError: there is none.
+    """
+    from dataset_tools.core.errors import InputError
+
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise InputError(
+            f"{text!r} names nothing",
+            where=option,
+            expected="names or numbers, separated by commas",
+            next_step="give some",
+        )
+    return parts
+
+
 def show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
     """Items that were left out: exit code 1."""
     if failures:

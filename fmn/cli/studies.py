@@ -218,8 +218,14 @@ def _counts(text: str) -> list[int]:
     from dataset_tools.core.errors import InputError
 
     parts = _listed(text)
-    if not parts or not all(part.isdecimal() and int(part) for part in parts):
-        raise InputError(f"{text!r} are no numbers of pairs", where="--pairs", expected="numbers above 0, such as 1,5")
+    wrong = [part for part in parts if not part.isdecimal() or not int(part)]
+    if wrong or not parts:
+        raise InputError(
+            f"{wrong[0]!r} is no number of pairs" if wrong else "No number of pairs",
+            where="--pairs",
+            expected="whole numbers above 0, separated by commas",
+            next_step="give some, such as --pairs 1,5",
+        )
     return [int(part) for part in parts]
 
 

@@ -37,13 +37,13 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
         progress: told how far it is.
 
     Raises:
-        InputError: a manifest is wrong.
+        InputError: a manifest is wrong, or a file that it names is missing.
         StoppedError: interrupted, or the disk is full; the same call resumes.
     """
     train_items = load_items(comparison.train, comparison.root)
     test_items = load_items(comparison.test, comparison.root)
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
-    notes = _extract(comparison, entries, (train_items, test_items), jobs, progress)
+    notes, left_out = _extract(comparison, entries, (train_items, test_items), jobs, progress)
     notes += _shared(train_items, test_items)
     for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
         if (error := entries[name].error) is not None:
@@ -79,7 +79,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     for (entry, _), outcome in zip(tested, ran([task for _, task in tested]), strict=True):
         entry.tested.append(outcome)
     progress("compare", comparison.runs, comparison.runs)
-    return summarized(comparison, entries, test_items, notes)
+    return replace(summarized(comparison, entries, test_items, notes), left_out=left_out)
 
 
 def _extract(
@@ -88,13 +88,21 @@ def _extract(
     manifests: tuple[Items, Items],
     jobs: int,
     progress: Progress,
-) -> tuple[str, ...]:
-    """Fills the feature cache, each kind of feature once; a kind that cannot be had fails the systems that need it."""
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Fills the feature cache, each kind of feature once; a kind that cannot be had fails the systems that need it.
+
+    Returns:
+        Notes, and the items without features, with the reasons.
+
+    Raises:
+        InputError: none of the systems has its features.
+    """
     import torch
 
     known: dict[str, ToolkitError | None] = {}
     spaces: dict[str, str] = {}
     notes: dict[str, None] = {}
+    left_out: dict[str, str] = {}
     for entry in entries.values():
         config = entry.candidates[0].config
         key = json.dumps([as_dict(config)["video"], as_dict(config)["audio"]], sort_keys=True)
@@ -106,6 +114,7 @@ def _extract(
                 for items in manifests:
                     found = load_features(items, config, device=device, jobs=jobs, progress=progress, networks=networks)
                     notes |= dict.fromkeys(found.notes)
+                    left_out |= {name: error.found for name, error in found.failures.items()}
                     spaces[key] = found.data.space
             except StoppedError:
                 raise
@@ -114,7 +123,10 @@ def _extract(
         entry.error = known[key]
         if entry.error is None and entry.system.joint and not spaces[key]:
             entry.error = not_joint(config)
-    return tuple(notes)
+    errors = [error for error in known.values() if error is not None]
+    if len(errors) == len(known):  # as a missing file: it is no matter of the systems, and earlier results are kept
+        raise errors[0]
+    return tuple(notes), left_out
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:

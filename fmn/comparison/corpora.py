@@ -23,7 +23,7 @@ from fmn.comparison.results import FIGURES
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.bootstrap import ConfidenceInterval
 
-SAME = ("preset", "changes", "stand_in")  # what comparisons that are put together have to agree in
+SAME = ("preset", "changes", "stand_in", "budget", "seeds")  # what comparisons that are put together have to agree in
 
 
 def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None) -> dict[str, Any]:
@@ -243,6 +243,7 @@ class _Sizes(TypedDict):
 class _Compared(TypedDict):
     """What is read of a compare.json."""
 
+    test_sha256: str
     preset: Any
     changes: Any
     stand_in: Any
@@ -286,16 +287,30 @@ def _read(folder: Path, models: Sequence[str] | None) -> dict[str, Any]:
 
 def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
     if len(folders) < 2:
-        raise InputError(f"There is {len(folders)} comparison", expected="two at least")
+        raise InputError(
+            f"Comparisons to combine: {len(folders)}",
+            expected="two or more, each of another corpus",
+            next_step="name the folders of two comparisons",
+        )
+    of_test: dict[str, Path] = {}
     for folder, values in zip(folders, found, strict=True):
+        if (other_folder := of_test.setdefault(values["test_sha256"], folder)) is not folder:
+            raise InputError(
+                f"The test manifest is that of {other_folder}: these are no two corpora",
+                where=folder,
+                expected="one comparison for each corpus",
+                next_step="leave one of them out",
+            )
         lost = [name for name, system in values["systems"].items() if "metrics" not in system]
-        other = [key for key in SAME if values[key] != found[0][key]]
+        other = [f"{key} ({values[key]}, not {found[0][key]})" for key in SAME if values[key] != found[0][key]]
         other += [
-            key for key in ("systems", "references", "queries", "gallery") if list(values[key]) != list(found[0][key])
+            f"{key} ({', '.join(values[key])}, not {', '.join(found[0][key])})"
+            for key in ("systems", "references", "queries", "gallery")
+            if list(values[key]) != list(found[0][key])
         ]
         if lost or other:
             raise InputError(
-                f"Systems without results: {', '.join(lost)}" if lost else f"It differs in {', '.join(other)}",
+                f"Systems without results: {', '.join(lost)}" if lost else f"It differs in {'; '.join(other)}",
                 where=folder,
                 expected=f"the same comparison, finished, as in {folders[0]}",
                 next_step="run the same fmn compare on every corpus",

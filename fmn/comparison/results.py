@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,12 @@ class Results:
     Attributes:
         values: what compare.json holds (docs/comparing.md).
         failed: systems without results, with the reason.
+        left_out: items of both manifests without features, with the reason.
     """
 
     values: dict[str, Any]
     failed: dict[str, str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Items, notes: tuple[str, ...]) -> Results:

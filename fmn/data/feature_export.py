@@ -12,7 +12,7 @@ from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.features.extract import extract_audio, extract_video
-from fmn.features.feature_files import save_feature_files
+from fmn.features.feature_files import check_feature_folder, save_feature_files
 
 VIDEO_FOLDER, AUDIO_FOLDER = "video", "audio"
 
@@ -64,6 +64,8 @@ def export_features(
     spoken = list({media.sha256: media for items in loaded for media in items.utterance_media()}.values())
     video = extract_video(clips, config.video, cache=cache, device=chosen, jobs=jobs, progress=progress)
     audio = extract_audio(spoken, config.audio, cache=cache, device=chosen, jobs=jobs, progress=progress)
+    check_feature_folder(folder / VIDEO_FOLDER, video)  # both, before one is written
+    check_feature_folder(folder / AUDIO_FOLDER, audio)
     save_feature_files(folder / VIDEO_FOLDER, video)
     save_feature_files(folder / AUDIO_FOLDER, audio)
     failures = {

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, SampleError, ToolkitError
-from dataset_tools.core.files import sha256_of, write_bytes, written_whole
+from dataset_tools.core.files import PARTIAL, clear_partial, sha256_of, write_bytes, written_whole
 from fmn.features.config import AudioFeatureConfig, Pooling
 from fmn.features.encoders.libraries import library
 from fmn.features.media import FeatureSet, Media
@@ -167,14 +167,8 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
         InputError: the folder holds other files already.
         StoppedError: the disk is full or read-only.
     """
-    known = {f"{sha256}.npy" for sha256 in found.values} | {ABOUT_FILE}
-    if folder.is_dir() and (others := sorted(path.name for path in folder.iterdir() if path.name not in known)):
-        raise InputError(
-            f"The folder holds other files, such as {others[0]}",
-            where=folder,
-            expected="a new or an empty folder",
-            next_step="name another one",
-        )
+    check_feature_folder(folder, found)
+    clear_partial(folder)
     for sha256, value in found.values.items():
         with written_whole(folder / f"{sha256}.npy") as partial, partial.open("wb") as file:
             np.save(file, value)
@@ -188,6 +182,24 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
         content=_folder(folder).content,
     )
     write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")
+
+
+def check_feature_folder(folder: Path, found: FeatureSet) -> None:
+    """Refuses a folder that `save_feature_files` would mix with other files.
+
+    Raises:
+        InputError: it holds other files than these features, or what a killed export left.
+    """
+    known = {f"{sha256}.npy" for sha256 in found.values} | {ABOUT_FILE}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+    others = [name for name in others if not name.startswith(PARTIAL)]
+    if others:
+        raise InputError(
+            f"The folder holds other files, such as {others[0]}",
+            where=folder,
+            expected="a new or empty folder, or an earlier export of the same items",
+            next_step="name another one",
+        )
 
 
 def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:

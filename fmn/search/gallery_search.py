@@ -30,6 +30,7 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 
+QUERY_FILES = {"speech": "a sound file that FFmpeg reads", "clip": "a video file that FFmpeg reads"}
 ROWS_AT_ONCE = 1024
 """Items of a gallery whose features are in memory while it is encoded."""
 SCORED_AT_ONCE = 65_536
@@ -70,7 +71,9 @@ def search(
         InputError: there is no such run, manifest or query, or the query cannot be read.
     """
     if not query.is_file():
-        raise InputError("There is no such file", where=query, expected=f"a file with {kind}")
+        raise InputError(
+            "There is no such file", where=query, expected=QUERY_FILES[kind], next_step="name another file"
+        )
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     rows = gallery_rows(manifest, kind, everything=everything, root=root)
@@ -162,7 +165,7 @@ class Gallery:
         asked, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
         found = self._extract([asked], is_clip=is_clip, networks=self._networks, cache=cache)
         if error := found.failures.get(asked.sha256):
-            raise InputError(error.found, where=query, expected=f"a file with {self.kind}", next_step=error.next_step)
+            raise InputError(error.found, where=query, expected=QUERY_FILES[self.kind], next_step="take another file")
         space = joint_space(self.features, found)
         return self._encoded([found.values[asked.sha256]], is_clip=is_clip, space=space), found
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.loudness_normalization import Finish
@@ -35,8 +35,7 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
         The wav, and a sentence that says who speaks.
 
     Raises:
-        InputError: there is no such engine, or it has no voice of the language.
-        SampleError: the text cannot be spoken.
+        InputError: there is no such engine, it has no voice of the language, or it cannot speak the text.
     """
     language = "zh" if _CHINESE.search(text) else "en"
     chosen = open_engine(engine)
@@ -48,8 +47,16 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
             next_step="choose another engine with --voices, or search by words: --by-words",
         )
     raw = folder / "spoken.wav"
-    chosen.speak(text, voices[0], path=raw, seed=0)
-    wav, _ = finish_query(raw, folder)
+    try:
+        chosen.speak(text, voices[0], path=raw, seed=0)
+        wav, _ = finish_query(raw, folder)
+    except SampleError as error:
+        raise InputError(
+            f"The text cannot be searched as speech: {error.found}",
+            where=f"{text[:40]!r}",
+            expected="a sentence",
+            next_step="type a sentence, neither a single word nor a long text, or search by words: --by-words",
+        ) from error
     return wav, f"The text was synthesized by {chosen.name}'s voice {voices[0].id}, and searched as speech."
 
 
@@ -69,6 +76,19 @@ def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
     wav = folder / "query.wav"
     written = write_utterance(sound, wav, limits=Limits(), settings=Finish())
     return wav, tuple(written.quality["warnings"])
+
+
+def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
+    """What speaks against a recorded query, judged like an utterance of a data set; it is searched as it is.
+
+    Args:
+        sound: in any format that FFmpeg reads.
+        folder: for temporary files.
+    """
+    try:
+        return finish_query(sound, folder)[1]
+    except SampleError as error:
+        return (f"As an utterance of a data set the query would be refused: {error.found}.",)
 
 
 def search_words(

@@ -43,10 +43,10 @@ def held_out_classes(bench: ValidationHarness, count: int, classes: Sequence[str
         raise InputError(
             f"No class with items on both sides of fold 0 is called {', '.join(unknown)}"
             if unknown
-            else f"Of {len(complete)} classes {len(classes) or count} cannot be held out",
+            else f"{len(classes) or count} of {len(complete)} classes with items in and out of fold 0 cannot be held out",
             where=items.manifest,
             expected=f"some of: {', '.join(complete)}; at least two must remain for training",
-            next_step="name others with --classes, or fewer with --held-out",
+            next_step="name others with --held-out-classes, or hold out fewer with --held-out",
         )
     if classes:
         return tuple(sorted(classes))

@@ -116,7 +116,7 @@ def learn_new_classes(
         InputError: the manifest has no fold 0, or not enough classes, or there is no such class.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
-    config = config_from_dict(as_dict(config))
+    config, pairs = config_from_dict(as_dict(config)), list(dict.fromkeys(pairs))
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     draws = [held_out_classes(bench, held_out, classes, config.training.seed + number) for number in range(seeds)]
     found: dict[str, list[dict[str, Any]]] = {}
@@ -144,7 +144,7 @@ def learn_new_classes(
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in found.items()],
-        "pairs": list(pairs),
+        "pairs": pairs,
         "draws": draws_found,
         "notes": [*notes_of_harness(bench), *NOTES, *leads([draws_found], pairs)],
     }

@@ -19,12 +19,12 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison, plan
 from fmn.comparison.output_files import write_files
-from fmn.data.items import load_items
+from fmn.data.items import Items, load_items
 from fmn.data.pseudo_labels import spoken_pairs
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.noise_figures import noise_text, write_noise_plot
 from fmn.studies.validation_harness import check_fold_0
-from fmn.studies.wrong_pairs import write_noisy_manifest
+from fmn.studies.wrong_pairs import write_noisy_manifest, wrong_sources
 
 FORMAT = "fmn.noise/1"
 
@@ -35,10 +35,12 @@ class NoiseStudy:
 
     Attributes:
         values: what noise.json holds. failed: systems without results at some share, with the reason.
+        left_out: items without features, with the reason.
     """
 
     values: dict[str, Any]
     failed: dict[str, str]
+    left_out: dict[str, str]
 
 
 @encoders_loaded_once()
@@ -60,11 +62,11 @@ def study_noise(
         InputError: a manifest is wrong, there is no fold 0, or there are too few pairs for one of the shares.
         StoppedError: interrupted, or the disk is full; the same call goes on.
     """
-    items = load_items(comparison.train, comparison.root)
-    check_fold_0(spoken_pairs(items))
     rates = sorted(set(rates))
+    items = check_rates(comparison.train, rates, comparison.seeds[0], comparison.root)
     found: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     for number, percent in enumerate(rates):
         folder = comparison.folder / str(percent)
         pairs, wrong = write_noisy_manifest(items, percent, comparison.seeds[0], folder / "train.jsonl")
@@ -72,6 +74,7 @@ def study_noise(
         results = compare(planned, jobs=jobs, progress=_part(progress, number, len(rates), percent))
         write_files(results.values, folder)
         failed |= {f"{name} at {percent} %": reason for name, reason in results.failed.items()}
+        left_out |= results.left_out
         found.append({"percent": percent, "pairs": pairs, "wrong": wrong, **_shown(results.values)})
     values = {
         "schema": FORMAT,
@@ -87,7 +90,27 @@ def study_noise(
     write_bytes(comparison.folder / "noise.json", json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
     write_bytes(comparison.folder / "noise.md", noise_text(values).encode())
     write_noise_plot(values, comparison.folder / "noise.png")
-    return NoiseStudy(values, failed)
+    return NoiseStudy(values, failed, left_out)
+
+
+def check_rates(manifest: Path, rates: Sequence[float], seed: int, root: Path | None = None) -> Items:
+    """The items of a training manifest, if it can be made wrong at all these rates.
+
+    Args:
+        manifest: train.jsonl.
+        rates: percent.
+        seed: draws the wrong pairs.
+        root: the workspace, when it is not the parent of the manifest's folder.
+
+    Raises:
+        InputError: it is wrong, there is no fold 0, or there are too few pairs for one of the rates.
+    """
+    items = load_items(manifest, root)
+    spoken = spoken_pairs(items)
+    check_fold_0(spoken)
+    for percent in rates:
+        wrong_sources(spoken, percent, seed)
+    return items
 
 
 def _planned(comparison: Comparison, folder: Path, workspace: Path) -> Comparison:

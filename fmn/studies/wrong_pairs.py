@@ -40,7 +40,7 @@ def write_noisy_manifest(items: Items, percent: float, seed: int, path: Path) ->
     """
     spoken = spoken_pairs(items)
     clips, utterances = spoken.pairs.T
-    source = _wrong_sources(spoken, percent, seed)
+    source = wrong_sources(spoken, percent, seed)
     folds = np.minimum(spoken.folds, spoken.folds[source])
     labels = items.classes
     rows = []
@@ -61,8 +61,12 @@ def write_noisy_manifest(items: Items, percent: float, seed: int, path: Path) ->
     return len(rows), int((source != np.arange(len(source))).sum())
 
 
-def _wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
-    """[P]: of each spoken pair the number of the pair whose clip it gets; its own number where it stays right."""
+def wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
+    """[P]: of each spoken pair the number of the pair whose clip it gets; its own number where it stays right.
+
+    Raises:
+        InputError: a part has too few pairs or classes for this share.
+    """
     classes = spoken.clip_classes[spoken.pairs[:, 0]]
     source = np.arange(len(classes))
     held = spoken.folds == VALIDATION_FOLD
@@ -71,10 +75,10 @@ def _wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
         drawn = _evenly(part, classes, drawing)[: round(len(part) * percent / 100)]
         if len(drawn) and 2 * np.bincount(classes[drawn]).max() > len(drawn):
             raise InputError(
-                f"Of the pairs to be made wrong ({len(drawn)} of {len(part)}, {name}), more than half are of one "
-                "class: they cannot exchange clips",
+                f"At {percent:g} %, {len(drawn)} of {len(part)} pairs ({name}) would be wrong, most of them of "
+                "one class, but wrong pairs exchange clips between classes",
                 where=spoken.manifest,
-                expected=f"more classes or more pairs, for {percent:g} % of them to be wrong",
+                expected=f"two wrong pairs or more, of several classes: {-(-150 // len(part))} % of {len(part)} or more",
                 next_step="choose other --rates, or build more clips and utterances",
             )
         source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))

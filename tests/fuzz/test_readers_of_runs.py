@@ -71,7 +71,15 @@ def comparison() -> dict[str, Any]:
         for direction in DIRECTIONS
     }
     return {
-        **{"preset": "demo", "changes": {}, "budget": 2, "seeds": [0], "device": "cpu", "stand_in": True},
+        **{
+            "test_sha256": "1",
+            "preset": "demo",
+            "changes": {},
+            "budget": 2,
+            "seeds": [0],
+            "device": "cpu",
+            "stand_in": True,
+        },
         **{"queries": sizes, "gallery": sizes, "notes": ["n"], "classes": ["a", "b"]},
         "class_queries": {direction: {key: [1, 2] for key in references[direction]} for direction in DIRECTIONS},
         "systems": {
@@ -86,7 +94,7 @@ def compared(root: Path) -> object:
     """The comparison that was changed beside one that was not."""
     whole = root / "whole"
     whole.mkdir(exist_ok=True)
-    (whole / "compare.json").write_text(json.dumps(comparison()))
+    (whole / "compare.json").write_text(json.dumps(comparison() | {"test_sha256": "2"}))
     return over_corpora([root / "changed", whole])
 
 

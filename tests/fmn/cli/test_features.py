@@ -61,6 +61,15 @@ def test_training_from_an_export_gives_the_same_bytes(files: Path, monkeypatch: 
     assert f"There is no feature of {lost.id}" in partial.output
 
 
+def test_where_one_folder_holds_other_files_nothing_is_exported(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files)
+    (files / "made" / "audio").mkdir(parents=True)
+    (files / "made" / "audio" / "notes.txt").write_text("mine")
+    refused = CliRunner().invoke(app, ["features", "export", "manifests/train.jsonl", "made", *SETTINGS])
+    assert refused.exit_code == 2
+    assert [path.name for path in (files / "made").rglob("*")] == ["audio", "notes.txt"]
+
+
 def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_read(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,14 +5,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import fmn.comparison.compare
 import fmn.comparison.comparison_runs
 import fmn.models.baselines
-from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.errors import InputError, StoppedError
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
 from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
@@ -78,6 +80,27 @@ def test_a_configuration_that_fails_has_lost(
     assert results.failed == {}
     assert system["configurations"][0]["error"]["found"] == "The memory is full"
     assert system["chosen"] == system["configurations"][1]["changes"]
+
+
+def test_without_features_of_all_systems_earlier_results_are_kept(
+    planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise InputError("The file 'clips/1.mp4' is missing")
+
+    monkeypatch.setattr(fmn.comparison.compare, "load_features", missing)
+    with pytest.raises(InputError, match=r"clips/1\.mp4"):
+        compare(planned("cca", "fmn"))
+
+
+def test_items_without_features_are_listed(planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = fmn.comparison.compare.load_features
+
+    def damaged(*arguments: Any, **options: Any) -> Any:
+        return replace(usual(*arguments, **options), failures={"clip 3": InputError("it cannot be decoded")})
+
+    monkeypatch.setattr(fmn.comparison.compare, "load_features", damaged)
+    assert compare(planned("lengths", seeds=1)).left_out == {"clip 3": "it cannot be decoded"}
 
 
 def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch) -> None:

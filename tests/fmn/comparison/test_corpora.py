@@ -117,6 +117,7 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 **dict.fromkeys(("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds"), float(corpus)),
             }
         values: dict[str, Any] = {
+            "test_sha256": str(corpus),
             "preset": "demo",
             "changes": {},
             "budget": 2,
@@ -175,12 +176,19 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed == text + "\n"
     assert {path.name for path in (tmp_path / "by_script").iterdir()} == written
+    first = comparisons[0] / "compare.json"
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"schema": "fmn.compare/1"}))
+    kept = first.read_text()
+    refused = subprocess.run([*command[:2], *map(str, comparisons)], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "OUT comes first" in refused.stderr
+    assert first.read_text() == kept
     assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
     assert "over the 3 corpora" in text
     assert "learning_rate=0.1 (2); as it is (1)" in text
     path = comparisons[0] / "compare.json"  # with one system more than the others have
-    first = json.loads(path.read_text())
-    path.write_text(json.dumps(first | {"systems": {"dcca": first["systems"]["cca"], **first["systems"]}}))
+    more = json.loads(path.read_text())
+    path.write_text(json.dumps(more | {"systems": {"dcca": more["systems"]["cca"], **more["systems"]}}))
     with pytest.raises(InputError, match="differs in systems"):
         over_corpora(comparisons)
     assert over_corpora(comparisons, models=["fmn", "cca"])["systems"] == values["systems"]
@@ -203,14 +211,20 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
 
 
 def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[Path], workspace: Path) -> None:
-    with pytest.raises(InputError, match="1 comparison"):
+    with pytest.raises(InputError, match="combine: 1"):
         over_corpora(comparisons[:1])
     with pytest.raises(InputError, match="cannot be read"):
         over_corpora([*comparisons, workspace])
     path = comparisons[1] / "compare.json"
     whole = json.loads(path.read_text())
     path.write_text(json.dumps(whole | {"preset": "paper"}))
-    with pytest.raises(InputError, match="differs in preset"):
+    with pytest.raises(InputError, match=r"differs in preset \(paper, not demo\)"):
+        over_corpora(comparisons)
+    path.write_text(json.dumps(whole | {"seeds": [0, 1]}))
+    with pytest.raises(InputError, match=r"differs in seeds \(\[0, 1\], not \[0\]\)"):
+        over_corpora(comparisons)
+    path.write_text(json.dumps(whole | {"test_sha256": "0"}))
+    with pytest.raises(InputError, match="no two corpora"):
         over_corpora(comparisons)
     lost = {
         name: {key: value for key, value in each.items() if key != "metrics"} for name, each in whole["systems"].items()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import PARTIAL
 from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO, Pooling
 from fmn.features.extract import extract_audio, extract_video
 from fmn.features.feature_files import load_feature_files, save_feature_files
@@ -114,6 +115,13 @@ def test_an_export_keeps_its_source_until_a_file_is_changed(tmp_path: Path) -> N
     (tmp_path / "video" / "features.json").write_text(json.dumps({"schema": "another"}))
     with pytest.raises(InputError, match="cannot be read"):
         load_feature_files(ITEMS, tmp_path / "video", axes=1)
+
+
+def test_an_export_goes_on_where_another_was_killed(tmp_path: Path) -> None:
+    exported = FeatureSet(4, {"0" * 64: np.ones(4, np.float32)}, {}, "video-0123")
+    (tmp_path / f"{PARTIAL}killed").mkdir()
+    save_feature_files(tmp_path, exported)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{'0' * 64}.npy", "features.json"]
 
 
 def test_windows_that_are_pooled_when_an_export_is_read_have_a_source_of_their_own(tmp_path: Path) -> None:

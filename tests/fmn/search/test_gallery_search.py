@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 import torch
 from typer.testing import CliRunner
 
@@ -20,7 +21,7 @@ from fmn.evaluation.evaluate import all_scores
 from fmn.search import gallery_search
 from fmn.search.gallery_search import Gallery, search
 from fmn.search.search_results import gallery_rows
-from fmn.search.text_query import search_words, speak_query
+from fmn.search.text_query import query_doubts, search_words, speak_query
 from fmn.training.checkpoint import load_run
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -150,6 +151,17 @@ def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
         assert 0.4 < len(sound.samples) / sound.sample_rate_hz < 5
         assert np.abs(sound.samples).max() > 0.05
         assert said == f"The text was synthesized by espeak's voice {voice}, and searched as speech."
+
+
+def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="too short") as refused:
+        speak_query("cut", tmp_path)
+    assert "--by-words" in str(refused.value)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
+    (doubt,) = query_doubts(tmp_path / "silent.wav", tmp_path)
+    assert "silent" in doubt
+    wav, _ = speak_query("he cuts the carrot", tmp_path)
+    assert query_doubts(wav, tmp_path) == ()
 
 
 def test_the_command_takes_one_query(whole: Path, run: Path) -> None:

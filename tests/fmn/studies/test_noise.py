@@ -106,7 +106,7 @@ def test_wrong_clips_are_of_many_classes(workspace: Path) -> None:
 
 
 def test_too_few_pairs_are_refused(workspace: Path) -> None:
-    with pytest.raises(InputError, match="1 of 4, fold 0"):
+    with pytest.raises(InputError, match=r"1 of 4 pairs \(fold 0\).*"):
         noisy_rows(workspace, 25)
     assert not (workspace / "noisy").exists()
 
@@ -213,6 +213,12 @@ def test_every_point_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.Monke
         assert top > 62
 
 
+def test_all_rates_are_checked_before_anything_is_trained(planned: Comparison) -> None:
+    with pytest.raises(InputError, match=r"At 25 %, 1 of \d+ pairs"):
+        study_noise(planned, [0, 25])
+    assert not planned.folder.exists()
+
+
 def test_the_command_plans_and_refuses(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
     planned = CliRunner().invoke(app, ["noise", "--rates", "0, 50", "--models", "fmn,kcca", "--dry-run", "--json"])
@@ -221,5 +227,5 @@ def test_the_command_plans_and_refuses(workspace: Path, monkeypatch: pytest.Monk
     for rates in ("0,x", "100", ""):
         refused = CliRunner().invoke(app, ["noise", "--rates", rates])
         assert refused.exit_code == 2
-        assert "are no rates" in refused.output
+        assert "no rate" in refused.output or "names nothing" in refused.output
     assert not (workspace / "runs").exists()
