@@ -39,11 +39,12 @@ def held_out_classes(bench: ValidationHarness, count: int, classes: Sequence[str
         )
     ]
     unknown = [name for name in classes if name not in complete]
-    if unknown or len(complete) - (len(classes) or count) < 2:
+    wanted = len(classes) or count
+    if unknown or len(complete) - wanted < 2:
         raise InputError(
             f"No class with items on both sides of fold 0 is called {', '.join(unknown)}"
             if unknown
-            else f"{len(classes) or count} of {len(complete)} classes with items in and out of fold 0 cannot be held out",
+            else f"{wanted} of {len(complete)} classes with items on both sides of fold 0 cannot be held out",
             where=items.manifest,
             expected=f"some of: {', '.join(complete)}; at least two must remain for training",
             next_step="name others with --held-out-classes, or hold out fewer with --held-out",

@@ -78,7 +78,7 @@ def wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
                 f"At {percent:g} %, {len(drawn)} of {len(part)} pairs ({name}) would be wrong, most of them of "
                 "one class, but wrong pairs exchange clips between classes",
                 where=spoken.manifest,
-                expected=f"two wrong pairs or more, of several classes: {-(-150 // len(part))} % of {len(part)} or more",
+                expected=f"two wrong pairs or more of several classes: {-(-150 // len(part))} % of {len(part)} or more",
                 next_step="choose other --rates, or build more clips and utterances",
             )
         source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))

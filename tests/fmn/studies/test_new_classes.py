@@ -143,7 +143,7 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small:
 def test_classes_that_cannot_be_held_out_are_refused(workspace: Path, small: Config) -> None:
     with pytest.raises(InputError, match="is called wash_thing9"):
         learn_new_classes(manifest_of(workspace), small, workspace / "out", classes=["wash_thing9"])
-    with pytest.raises(InputError, match="3 of 4 classes with items in and out of fold 0 cannot"):
+    with pytest.raises(InputError, match="3 of 4 classes with items on both sides of fold 0 cannot"):
         learn_new_classes(manifest_of(workspace), small, workspace / "out", held_out=3)
     assert not (workspace / "out").exists()
 
