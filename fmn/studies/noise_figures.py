@@ -65,7 +65,7 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     rates = values["rates"]
-    figure, axes = plt.subplots(1, len(DIRECTIONS), figsize=(11, 4.4), sharey=True)
+    figure, axes = plt.subplots(1, len(DIRECTIONS), figsize=(12, 4.4), sharey=True)
     for axis, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
         for shift, name in enumerate(_systems(values)):
             known = [(rate["percent"], found) for rate in rates if (found := _class_map(rate, name, direction))]
@@ -85,7 +85,7 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
         axis.grid(color="#eeeeee")
     axes[0].set_ylim(bottom=0)  # of both, once all is drawn: it ends the choice of the top
     axes[0].set_ylabel("class mAP, percent")
-    axes[1].legend(fontsize=8, frameon=False)
+    axes[1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     known_labels = LABELS[values["changes"].get("training.labels", "class")]
     figure.text(0.01, 0.012, known_labels + (" Stand-in corpus." if values["stand_in"] else ""), fontsize=8)
     figure.tight_layout(rect=(0, 0.04, 1, 1))
