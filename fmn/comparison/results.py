@@ -100,7 +100,12 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         "systems": systems,
         "references": _references(left),
     }
-    return Results(values, {name: values["error"]["found"] for name, values in systems.items() if values["error"]})
+    return Results(values, {name: _reason(values["error"]) for name, values in systems.items() if values["error"]})
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    where = error.get("where")
+    return f"{error['found']} ({where})" if where else str(error["found"])
 
 
 def common_items(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
