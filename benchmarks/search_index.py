@@ -186,6 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--folder", type=Path, help="where the index goes, which is kept; else a temporary folder")
     parser.add_argument("--usearch", action="store_true", help="also measure usearch on the same vectors")
     options = parser.parse_args(arguments)
+    if options.usearch:
+        import usearch.index  # noqa: F401 - before an index of a million is built, if it is missing
     cpu = torch.device("cpu")
     loaded = load_run(options.run, cpu)
     clips, utterances = (

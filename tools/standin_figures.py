@@ -23,7 +23,8 @@ from fmn.comparison.rendering import markdown
 def is_comparison(folder: Path) -> bool:
     """Whether a folder holds the compare.json of `fmn compare`, rather than one that was combined here."""
     path = folder / "compare.json"
-    return path.is_file() and json.loads(path.read_bytes()).get("schema") == "fmn.compare/1"
+    values = json.loads(path.read_bytes()) if path.is_file() else None
+    return isinstance(values, dict) and values.get("schema") == "fmn.compare/1"
 
 
 if __name__ == "__main__":
@@ -36,6 +37,6 @@ if __name__ == "__main__":
             sys.exit(f"OUT comes first, and {out} holds a comparison of one corpus, which would be replaced")
         values = over_corpora([Path(folder) for folder in folders[2 if models else 0 :]], models=models)
         write_files(values, Path(out), latex=True)
-    except (ToolkitError, OSError) as error:
+    except (ToolkitError, OSError, ValueError) as error:
         sys.exit(str(error))
     print(markdown(values))

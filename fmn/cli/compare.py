@@ -84,7 +84,7 @@ def compare(
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
         terminal.warn(f"Failed systems, which the same command tries again:{reasons}")
-    terminal.result(results.values | {"files": [str(path) for path in written]})
+    terminal.result(results.values | {"files": [str(path) for path in written], "left_out": results.left_out})
 
 
 def _show_plan(terminal: Terminal, planned: Comparison) -> None:

@@ -81,7 +81,7 @@ def noise(
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())
         terminal.warn(f"Failed systems, which the same command tries again:{reasons}")
-    terminal.result(found.values)
+    terminal.result(found.values | {"left_out": found.left_out})
 
 
 def _percents(text: str) -> list[int]:
@@ -92,7 +92,7 @@ def _percents(text: str) -> list[int]:
     wrong = [part for part in parts if not part.isdecimal() or int(part) >= 100]
     if wrong:
         raise InputError(
-            f"{wrong[0]!r} is no rate",
+            f"{wrong[0]!r} is not a rate",
             where="--rates",
             expected="whole percent from 0 to 99, separated by commas",
             next_step="give some, such as --rates 0,20,40",

@@ -254,7 +254,7 @@ def listed(text: str, option: str) -> list[str]:
             f"{text!r} names nothing",
             where=option,
             expected="names or numbers, separated by commas",
-            next_step="give some",
+            next_step=f"list some after {option}",
         )
     return parts
 

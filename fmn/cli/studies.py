@@ -221,7 +221,7 @@ def _counts(text: str) -> list[int]:
     wrong = [part for part in parts if not part.isdecimal() or not int(part)]
     if wrong or not parts:
         raise InputError(
-            f"{wrong[0]!r} is no number of pairs" if wrong else "No number of pairs",
+            f"{wrong[0]!r} is not a number of pairs" if wrong else "There is no number of pairs",
             where="--pairs",
             expected="whole numbers above 0, separated by commas",
             next_step="give some, such as --pairs 1,5",

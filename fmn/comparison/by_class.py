@@ -1,4 +1,4 @@
-"""Class means of a comparison: each system class by class, and all that combining several corpora needs."""
+"""Class means of a comparison, which suffice to combine comparisons of several corpora."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PerQuery = Mapping[str, Mapping[str, Mapping[str, Floats]]]
 
 
 def class_ids(items: Items) -> list[str]:
-    """Of all clips and utterances, sorted."""
+    """Sorted class ids of all clips and utterances."""
     return sorted({row.class_id for row in (*items.clips, *items.utterances)})
 
 

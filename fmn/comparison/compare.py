@@ -38,6 +38,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
 
     Raises:
         InputError: a manifest is wrong, or a file that it names is missing.
+        ToolkitError: no system has features.
         StoppedError: interrupted, or the disk is full; the same call resumes.
     """
     train_items = load_items(comparison.train, comparison.root)
@@ -95,7 +96,7 @@ def _extract(
         Notes, and the items without features, with the reasons.
 
     Raises:
-        InputError: none of the systems has its features.
+        ToolkitError: no system has features.
     """
     import torch
 
@@ -124,7 +125,7 @@ def _extract(
         if entry.error is None and entry.system.joint and not spaces[key]:
             entry.error = not_joint(config)
     errors = [error for error in known.values() if error is not None]
-    if len(errors) == len(known):  # as a missing file: it is no matter of the systems, and earlier results are kept
+    if len(errors) == len(known):  # no system has features, as if a file is missing: earlier results are not replaced
         raise errors[0]
     return tuple(notes), left_out
 

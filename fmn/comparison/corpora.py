@@ -36,7 +36,8 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
         models: names of systems; None: all of them, which must be the same in every comparison.
 
     Raises:
-        InputError: one is missing or is not finished, or they have other systems or presets.
+        InputError: there are fewer than two, one is missing or not finished, two have the same test manifest, or they
+            differ in systems, preset, changes, budget or seeds.
     """
     found = [_read(folder, models) for folder in folders]
     _check(folders, found)
@@ -63,9 +64,7 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
         "schema": "fmn.comparison.compare-corpora/1",
         "comparisons": [str(folder) for folder in folders],
         **{key: found[0][key] for key in SAME},
-        "budget": max(values["budget"] for values in found),
-        "seeds": found[0]["seeds"],
-        "device": found[0]["device"],
+        "device": ", ".join(dict.fromkeys(values["device"] for values in found)),
         **sizes,
         "spread": f"± is the standard deviation over the {len(folders)} corpora.",
         "interval": "over corpora and classes (fmn/comparison/corpora.py)",
@@ -138,6 +137,8 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
     """
     from scipy.stats import t
 
+    asked = counts.any(0)  # a class that nothing is asked of is no level
+    sums, counts = sums[:, asked], counts[:, asked]
     if len(counts) < 2 or not (counts.sum(1) > 0).all():
         raise InputError(
             f"{len(counts)} corpora, with {counts.sum(1).astype(int).tolist()} queries, have no interval",
@@ -228,7 +229,7 @@ class _System(TypedDict):
     runs: Annotated[list[str], Meta(min_length=1)]
     seeds: int
     parameters: int | None
-    by_class: NotRequired[Any]  # of systems that did not fail
+    by_class: NotRequired[dict[str, dict[str, dict[str, list[float | None]]]]]  # of systems that did not fail
     seconds: float | None
     cpu_seconds: float | None
     tuning_seconds: float | None
@@ -289,14 +290,14 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
     if len(folders) < 2:
         raise InputError(
             f"Comparisons to combine: {len(folders)}",
-            expected="two or more, each of another corpus",
+            expected="two or more, each of a different corpus",
             next_step="name the folders of two comparisons",
         )
     of_test: dict[str, Path] = {}
     for folder, values in zip(folders, found, strict=True):
         if (other_folder := of_test.setdefault(values["test_sha256"], folder)) is not folder:
             raise InputError(
-                f"The test manifest is that of {other_folder}: these are no two corpora",
+                f"The test manifest is that of {other_folder}: these are not two corpora",
                 where=folder,
                 expected="one comparison for each corpus",
                 next_step="leave one of them out",

@@ -164,7 +164,7 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
     """Writes features as files named by SHA-256, and features.json, which says what they are.
 
     Raises:
-        InputError: the folder holds other files already.
+        InputError: the folder holds files other than these features.
         StoppedError: the disk is full or read-only.
     """
     check_feature_folder(folder, found)
@@ -188,7 +188,7 @@ def check_feature_folder(folder: Path, found: FeatureSet) -> None:
     """Refuses a folder that `save_feature_files` would mix with other files.
 
     Raises:
-        InputError: it holds other files than these features, or what a killed export left.
+        InputError: it holds files other than these features and the leftovers of a killed export.
     """
     known = {f"{sha256}.npy" for sha256 in found.values} | {ABOUT_FILE}
     others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []

@@ -72,7 +72,7 @@ def search(
     """
     if not query.is_file():
         raise InputError(
-            "There is no such file", where=query, expected=QUERY_FILES[kind], next_step="name another file"
+            "There is no such file", where=query, expected=QUERY_FILES[kind], next_step="take another file"
         )
     chosen = find_device(device)
     loaded = load_run(run, chosen)

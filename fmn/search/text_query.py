@@ -35,7 +35,8 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
         The wav, and a sentence that says who speaks.
 
     Raises:
-        InputError: there is no such engine, it has no voice of the language, or it cannot speak the text.
+        InputError: there is no such engine, it has no voice of the language, or what it says is too short or too long.
+        SampleError: the engine fails.
     """
     language = "zh" if _CHINESE.search(text) else "en"
     chosen = open_engine(engine)
@@ -47,15 +48,15 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
             next_step="choose another engine with --voices, or search by words: --by-words",
         )
     raw = folder / "spoken.wav"
+    chosen.speak(text, voices[0], path=raw, seed=0)
     try:
-        chosen.speak(text, voices[0], path=raw, seed=0)
         wav, _ = finish_query(raw, folder)
     except SampleError as error:
         raise InputError(
-            f"The text cannot be searched as speech: {error.found}",
+            f"The text was spoken, but cannot be searched. {error.found}",
             where=f"{text[:40]!r}",
             expected="a sentence",
-            next_step="type a sentence, neither a single word nor a long text, or search by words: --by-words",
+            next_step="type a whole sentence, or a shorter text; with fmn search, --by-words takes any text",
         ) from error
     return wav, f"The text was synthesized by {chosen.name}'s voice {voices[0].id}, and searched as speech."
 
@@ -79,7 +80,7 @@ def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
-    """What speaks against a recorded query, judged like an utterance of a data set; it is searched as it is.
+    """Reasons to doubt a recorded query, by the rules for utterances of a data set; it is searched as it is.
 
     Args:
         sound: in any format that FFmpeg reads.
@@ -88,7 +89,7 @@ def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
     try:
         return finish_query(sound, folder)[1]
     except SampleError as error:
-        return (f"As an utterance of a data set the query would be refused: {error.found}.",)
+        return (f"A data set would refuse this query. {error.found}",)
 
 
 def search_words(

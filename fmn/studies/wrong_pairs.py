@@ -75,11 +75,11 @@ def wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
         drawn = _evenly(part, classes, drawing)[: round(len(part) * percent / 100)]
         if len(drawn) and 2 * np.bincount(classes[drawn]).max() > len(drawn):
             raise InputError(
-                f"At {percent:g} %, {len(drawn)} of {len(part)} pairs ({name}) would be wrong, most of them of "
-                "one class, but wrong pairs exchange clips between classes",
+                f"At {percent:g} %, {len(drawn)} of {len(part)} pairs ({name}) would be wrong, too few of different "
+                "classes: wrong pairs exchange clips between classes",
                 where=spoken.manifest,
-                expected=f"two wrong pairs or more of several classes: {-(-150 // len(part))} % of {len(part)} or more",
-                next_step="choose other --rates, or build more clips and utterances",
+                expected="two wrong pairs or more, none of whose classes has more than half of them",
+                next_step="choose a higher rate with --rates, or build more clips and utterances",
             )
         source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))
     return source

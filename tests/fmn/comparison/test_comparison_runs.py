@@ -13,7 +13,6 @@ import pytest
 
 import fmn.comparison.compare
 import fmn.comparison.comparison_runs
-import fmn.models.baselines
 from dataset_tools.core.errors import InputError, StoppedError
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison

@@ -32,8 +32,7 @@ def interval(values: Sequence[np.ndarray], labels: Sequence[Sequence[str]]) -> C
         for value, name in zip(own, names, strict=True):
             sums[corpus, CLASSES.index(name)] += value
             counts[corpus, CLASSES.index(name)] += 1
-    asked = counts.any(0)
-    return interval_over_corpora(sums[:, asked], counts[:, asked])
+    return interval_over_corpora(sums, counts)
 
 
 def test_without_effects_of_classes_it_is_students_interval() -> None:
@@ -69,6 +68,14 @@ def test_it_holds_the_true_mean_as_often_as_it_says() -> None:
         found = interval(values, labels)
         held.append(found.low < 5 < found.high)
     assert 0.92 < np.mean(held) < 0.995  # t of four degrees of freedom errs on the wide side where classes matter
+
+
+def test_a_class_that_nothing_is_asked_of_is_no_level() -> None:
+    values = [np.array([1.0, 2.0]), np.array([4.0, 3.0]), np.array([2.0, 6.0])]
+    found = interval(values, [CLASSES[:2]] * 3)  # among the columns of twenty classes
+    assert found.levels == {"corpus": 3, "class": 2}
+    means = [each.mean() for each in values]
+    assert found.high - found.mean >= t.ppf(0.975, 1) * np.std(means, ddof=1) / np.sqrt(3) - 1e-9
 
 
 def test_corpora_count_alike_whatever_they_hold() -> None:
@@ -224,7 +231,7 @@ def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[P
     with pytest.raises(InputError, match=r"differs in seeds \(\[0, 1\], not \[0\]\)"):
         over_corpora(comparisons)
     path.write_text(json.dumps(whole | {"test_sha256": "0"}))
-    with pytest.raises(InputError, match="no two corpora"):
+    with pytest.raises(InputError, match="not two corpora"):
         over_corpora(comparisons)
     lost = {
         name: {key: value for key, value in each.items() if key != "metrics"} for name, each in whole["systems"].items()

@@ -20,7 +20,7 @@ from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
 from fmn.search import gallery_search
 from fmn.search.gallery_search import Gallery, search
-from fmn.search.search_results import gallery_rows
+from fmn.search.search_results import SearchResult, gallery_rows
 from fmn.search.text_query import query_doubts, search_words, speak_query
 from fmn.training.checkpoint import load_run
 
@@ -162,6 +162,17 @@ def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
     assert "silent" in doubt
     wav, _ = speak_query("he cuts the carrot", tmp_path)
     assert query_doubts(wav, tmp_path) == ()
+
+
+def test_the_command_says_what_is_doubtful_about_a_recording(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SearchResult("silent.wav", "speech", (), 12, ())
+    monkeypatch.setattr(gallery_search, "search", lambda *_, **__: found)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
+    silent = CliRunner().invoke(app, ["search", str(workspace), "--speech", str(tmp_path / "silent.wav")])
+    assert silent.exit_code == 0, silent.output
+    assert "would refuse this query" in " ".join(silent.output.split())
 
 
 def test_the_command_takes_one_query(whole: Path, run: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_command_refuses_pairs_that_are_no_numbers(workspace: Path, monkeypa
     for pairs in ("few", "0", "1,-2", ""):
         refused = CliRunner().invoke(app, ["newclasses", "--pairs", pairs])
         assert refused.exit_code == 2
-        assert "o number of pairs" in refused.output
+        assert "number of pairs" in refused.output
 
 
 def test_a_lead_is_the_mean_over_draws_with_the_interval_of_students_t() -> None:
