@@ -165,12 +165,12 @@ def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_is_doubtful_about_a_recording(
-    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = SearchResult("silent.wav", "speech", (), 12, ())
     monkeypatch.setattr(gallery_search, "search", lambda *_, **__: found)
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
-    silent = CliRunner().invoke(app, ["search", str(workspace), "--speech", str(tmp_path / "silent.wav")])
+    silent = CliRunner().invoke(app, ["search", str(run), "--speech", str(tmp_path / "silent.wav")])
     assert silent.exit_code == 0, silent.output
     assert "would refuse this query" in " ".join(silent.output.split())
 
