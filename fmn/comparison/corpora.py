@@ -295,13 +295,14 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
         )
     of_test: dict[str, Path] = {}
     for folder, values in zip(folders, found, strict=True):
-        if (other_folder := of_test.setdefault(values["test_sha256"], folder)) is not folder:
+        if values["test_sha256"] in of_test:
             raise InputError(
-                f"The test manifest is that of {other_folder}: these are not two corpora",
+                f"The test manifest is that of {of_test[values['test_sha256']]}: these are not two corpora",
                 where=folder,
                 expected="one comparison for each corpus",
                 next_step="leave one of them out",
             )
+        of_test[values["test_sha256"]] = folder
         lost = [name for name, system in values["systems"].items() if "metrics" not in system]
         other = [f"{key} ({values[key]}, not {found[0][key]})" for key in SAME if values[key] != found[0][key]]
         other += [

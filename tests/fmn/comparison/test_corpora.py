@@ -233,6 +233,8 @@ def test_comparisons_that_do_not_belong_together_are_refused(comparisons: list[P
     path.write_text(json.dumps(whole | {"test_sha256": "0"}))
     with pytest.raises(InputError, match="not two corpora"):
         over_corpora(comparisons)
+    with pytest.raises(InputError, match="not two corpora"):
+        over_corpora(comparisons[:1] * 2)
     lost = {
         name: {key: value for key, value in each.items() if key != "metrics"} for name, each in whole["systems"].items()
     }
