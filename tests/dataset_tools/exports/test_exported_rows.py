@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tracemalloc
+from collections.abc import Callable
+from itertools import count as counter
 from pathlib import Path
 
 import msgspec
@@ -69,7 +70,11 @@ def test_without_pairs_it_says_what_to_do(workspace: Workspace, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["csv", "lhotse", "webdataset", "huggingface", "mteb"])
 def test_memory_does_not_grow_with_the_pairs(
-    workspace: Workspace, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    tmp_path: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    peak_bytes: Callable[[Callable[[], object]], int],
 ) -> None:
     if name in ("huggingface", "mteb"):
         pytest.importorskip("pyarrow")
@@ -88,17 +93,18 @@ def test_memory_does_not_grow_with_the_pairs(
             for row in (*copies, tested)
         ]
         write_rows(workspace.manifests / "pairs.jsonl", rows)
-        tracemalloc.start()
-        summary = export_dataset(workspace, name, tmp_path / f"out-{count}")
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert summary.counts["pairs"] == {"train": count, "test": 1}
-        return sum((workspace.manifests / f"{part}.jsonl").stat().st_size for part in ("train", "pairs")), peak_bytes
 
-    exported(499)  # what is imported stays out of the count
-    (small_bytes, small_peak_bytes), (size_bytes, peak_bytes) = exported(500), exported(2_500)
-    assert size_bytes - small_bytes > 1.6e6
-    assert peak_bytes - small_peak_bytes < 3e5
+        def export() -> None:
+            summary = export_dataset(workspace, name, tmp_path / f"out-{next(numbers)}")
+            assert summary.counts["pairs"] == {"train": count, "test": 1}
+
+        size_bytes = sum((workspace.manifests / f"{part}.jsonl").stat().st_size for part in ("train", "pairs"))
+        return size_bytes, peak_bytes(export)
+
+    numbers = counter()
+    (small_bytes, small_peak_bytes), (large_bytes, large_peak_bytes) = exported(500), exported(2_500)
+    assert large_bytes - small_bytes > 1.6e6
+    assert large_peak_bytes - small_peak_bytes < 3e5
 
 
 def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,11 +125,13 @@ def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monke
     assert refused.value.expected == "one of croissant, csv, huggingface, lhotse, mteb, webdataset, theirs"
 
 
-def test_memory_does_not_grow_with_clips_and_utterances(workspace: Workspace) -> None:
+def test_memory_does_not_grow_with_clips_and_utterances(
+    workspace: Workspace, peak_bytes: Callable[[Callable[[], object]], int]
+) -> None:
     train = next(iter(read_rows(workspace.manifests / "train.jsonl", SplitPairRow)))
     replace = msgspec.structs.replace
 
-    def peak_bytes(count: int) -> int:
+    def peak(count: int) -> int:
         numbers = [f"{number:06d}" for number in range(count)]
         write_rows(workspace.manifests / "clips.jsonl", (replace(train.clip, id=f"c{one}") for one in numbers))
         write_rows(
@@ -146,16 +154,15 @@ def test_memory_does_not_grow_with_clips_and_utterances(workspace: Workspace) ->
             (PairRow(id=one, class_id=train.label.id, clip=f"c{one}", utterance=f"u{one}") for one in numbers),
         )
         write_rows(workspace.manifests / "test.jsonl", ())
-        tracemalloc.start()
-        try:
+
+        def read() -> None:
             rows = ExportedRows(workspace, with_media=False)
             assert rows.counts == {table: {"train": count} for table in ("clips", "utterances", "pairs")}
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
 
-    small = peak_bytes(1_000)
-    assert peak_bytes(4_000) < small + 500_000  # a dictionary of 6,000 more items takes 2 MB
+        return peak_bytes(read)
+
+    small = peak(1_000)
+    assert peak(4_000) < small + 500_000  # a dictionary of 6,000 more items takes 2 MB
 
 
 def test_two_clips_of_one_name_are_refused(workspace: Workspace) -> None:
