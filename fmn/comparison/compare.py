@@ -3,7 +3,8 @@
 For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
 best mean average precision on fold 0 is trained again with every seed, on all folds and for as many epochs as fold 0
 chose, and scored on the test manifest: every system gets fold 0 in the end, whether it is fitted by gradients or in
-closed form. Runs are under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again.
+closed form. Runs are under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again, unless
+items have no features now that had some then, or the other way round.
 """
 
 from __future__ import annotations
@@ -103,31 +104,33 @@ def _extract(
     known: dict[str, ToolkitError | None] = {}
     spaces: dict[str, str] = {}
     notes: dict[str, None] = {}
-    left_out: dict[str, str] = {}
+    left_out: dict[str, dict[str, str]] = {}
     for entry in entries.values():
         config = entry.candidates[0].config
         key = json.dumps([as_dict(config)["video"], as_dict(config)["audio"]], sort_keys=True)
         if key not in known:
             known[key] = None
+            left_out[key] = {}
             networks: Networks = {}  # loaded once for both manifests
             device = torch.device(comparison.device)
             try:
                 for items in manifests:
                     found = load_features(items, config, device=device, jobs=jobs, progress=progress, networks=networks)
                     notes |= dict.fromkeys(found.notes)
-                    left_out |= {name: error.found for name, error in found.failures.items()}
+                    left_out[key] |= {name: error.found for name, error in found.failures.items()}
                     spaces[key] = found.data.space
             except StoppedError:
                 raise
             except ToolkitError as error:
                 known[key] = error
         entry.error = known[key]
+        entry.candidates = tuple(each.without(left_out[key]) for each in entry.candidates)
         if entry.error is None and entry.system.joint and not spaces[key]:
             entry.error = not_joint(config)
     errors = [error for error in known.values() if error is not None]
     if len(errors) == len(known):  # no system has features, as if a file is missing: earlier results are not replaced
         raise errors[0]
-    return tuple(notes), left_out
+    return tuple(notes), {name: reason for found in left_out.values() for name, reason in found.items()}
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:

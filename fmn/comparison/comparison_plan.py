@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,13 @@ class Candidate:
         training = replace(self.config.training, refit=True, epochs=epochs)
         folder = self.folder.with_name(f"{self.folder.name}-refit{epochs}")
         return replace(self, config=replace(self.config, training=training), folder=folder)
+
+    def without(self, left_out: Collection[str]) -> Candidate:
+        """The same where these items have no features: in a folder of its own, so that repairing them retrains."""
+        if not left_out:
+            return self
+        digest = hashlib.sha256(json.dumps(sorted(left_out)).encode()).hexdigest()[:8]
+        return replace(self, folder=self.folder.with_name(f"{self.folder.name}-without-{digest}"))
 
     def task(self, comparison: Comparison, seed: int, *, is_tested: bool) -> Task:
         """The run with this seed."""

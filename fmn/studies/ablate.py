@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,7 @@ class Trainer:
 
     def trained(self, config: Config) -> TrainedHarness:
         """The network of a configuration, trained now or earlier; a few are kept at hand."""
-        run = self._folder / "trained" / run_name(config)
+        run = self._folder / "trained" / run_name(config, self._bench.prepared.failures)
         if run not in self._networks:
             summary = train(self._manifest, config, run, **self._options)
             if run not in self._known:
@@ -214,9 +214,10 @@ class Trainer:
         return self._networks[run]
 
 
-def run_name(config: Config) -> str:
-    """A name of its own for each configuration."""
-    text = json.dumps(decisive_values(config), sort_keys=True)
+def run_name(config: Config, left_out: Collection[str] = ()) -> str:
+    """A name of its own for each configuration, and for each set of items without features: repairing them retrains."""
+    values = decisive_values(config)
+    text = json.dumps([values, sorted(left_out)] if left_out else values, sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
 
 

@@ -13,12 +13,14 @@ import pytest
 
 import fmn.comparison.compare
 import fmn.comparison.comparison_runs
+import fmn.training.train
 from dataset_tools.core.errors import InputError, StoppedError
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
 from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
 from fmn.comparison.output_files import write_files
 from fmn.config import Config
+from fmn.data.items import Items
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
@@ -100,6 +102,32 @@ def test_items_without_features_are_listed(planned: Callable[..., Comparison], m
 
     monkeypatch.setattr(fmn.comparison.compare, "load_features", damaged)
     assert compare(planned("lengths", seeds=1)).left_out == {"clip 3": "it cannot be decoded"}
+
+
+def test_items_that_are_repaired_are_trained_with(
+    planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch, trainings: list[str]
+) -> None:
+    usual = fmn.comparison.compare.load_features
+
+    def damaged(items: Items, *arguments: Any, **options: Any) -> Any:
+        broken = items.clips[0]
+        left = usual(items.without({broken.sha256}), *arguments, **options)
+        return replace(left, failures={broken.id: InputError("it cannot be decoded")})
+
+    modules = (fmn.comparison.compare, fmn.comparison.comparison_runs, fmn.training.train)
+    with monkeypatch.context() as patch:
+        for module in modules:
+            patch.setattr(module, "load_features", damaged)
+        fewer = compare(planned("cca", seeds=1, budget=1))
+        assert len(fewer.left_out) == 2  # one of each manifest
+        assert len(trainings) == 2  # on fold 0, and on all folds
+        assert compare(planned("cca", seeds=1, budget=1)).values == fewer.values
+        assert len(trainings) == 2
+    repaired = compare(planned("cca", seeds=1, budget=1))
+    assert len(trainings) == 4
+    assert repaired.values["gallery"]["audio_to_video"] == fewer.values["gallery"]["audio_to_video"] + 1
+    assert compare(planned("cca", seeds=1, budget=1)).values == repaired.values
+    assert len(trainings) == 4
 
 
 def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,6 +184,13 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
         assert row["variant"] in shown
     for word in ("chance", "ceiling", "## instance hit", "## class hit", "## class recall"):
         assert word in text
+
+    def damaged(*arguments: Any, **options: Any) -> Any:
+        return replace(load_features(*arguments, **options), failures={"clip 3": InputError("it cannot be decoded")})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fmn.studies.ablate, "load_features", damaged)
+        assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # other items, other networks
 
 
 def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:
