@@ -9,7 +9,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
-from fmn.cli.options import OutOption, TrainingOptions, short, show_failures, titled
+from fmn.cli.options import OutOption, TrainingOptions, listed, short, show_failures, titled
 
 if TYPE_CHECKING:
     from fmn.studies.tune import Tuning
@@ -36,13 +36,13 @@ def ablate(
 
     folder = out or options.default_folder(f"ablation-{options.preset}")
     config = options.config()
-    groups = _listed(only)
+    groups = listed(only, "--only") if only else []
     variants = variants_of(config, groups)
     from fmn.studies.ablate import ablate as run_ablation
-    from fmn.studies.ablate import trainings_of
+    from fmn.studies.ablate import check_study, trainings_of
 
     if dry_run:
-        _check_manifest(options)
+        check_study(options.manifest, config, options.root)
         each = trainings_of(config, variants)
         terminal.closing(
             "dry run", f"would train {seeds} × {each} networks, and score {len(variants)} variants of each", folder
@@ -88,9 +88,10 @@ def tune(
     folder = out or options.default_folder(f"tuning-{options.preset}")
     config = options.config()
     if dry_run:
+        from fmn.studies.ablate import check_study
         from fmn.studies.tune import triplet_values
 
-        _check_manifest(options)
+        check_study(options.manifest, config, options.root)
         most = seeds * (len(triplet_values(config)[1]) + 1)
         terminal.closing("dry run", f"would try at most {budget} values with at most {most} training runs", folder)
         terminal.result({"dry_run": True, "trainings": most, "trials": budget})
@@ -162,7 +163,12 @@ def newclasses(
     pairs: Annotated[
         str, typer.Option("--pairs", help="Pairs of each held-out class to write to the memories, comma-separated.")
     ] = "1,5",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Training runs, each with other held-out classes.")] = 3,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", min=1, help="Draws of held-out classes, each with a training run of fmn and of two_classifiers."
+        ),
+    ] = 3,
     out: OutOption = None,
     dry_run: DryRunOption = False,
     *,
@@ -176,13 +182,19 @@ def newclasses(
     from fmn.studies.new_classes_table import new_classes_table
 
     folder = out or options.default_folder(f"newclasses-{options.preset}")
-    config, names, numbers = options.config(), _listed(classes), _counts(pairs)
+    config, names, numbers = options.config(), listed(classes, "--held-out-classes") if classes else [], _counts(pairs)
     if dry_run:
-        _check_manifest(options)
+        from fmn.studies.ablate import check_study
+        from fmn.studies.held_out_classes import held_out_classes
+
+        held_out_classes(*check_study(options.manifest, config, options.root), held_out, names, config.training.seed)
+        out_of = len(names) or held_out
         terminal.closing(
-            "dry run", f"would train {seeds} networks, each without {len(names) or held_out} classes", folder
+            "dry run",
+            f"would train {seeds} × 2 networks, fmn and two_classifiers, each without {out_of} classes",
+            folder,
         )
-        terminal.result({"dry_run": True, "trainings": seeds, "held_out": len(names) or held_out})
+        terminal.result({"dry_run": True, "trainings": 2 * seeds, "held_out": out_of})
         return
     found = learn_new_classes(
         options.manifest,
@@ -197,31 +209,20 @@ def newclasses(
     )
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
     terminal.say(new_classes_table(found.values, title=f"class hit on fold 0 of {titled(options.manifest)}{corpus}"))
-    terminal.closing("newclasses", f"{seeds} training runs; the other metrics: newclasses.md", short(folder))
+    terminal.closing("newclasses", f"{2 * seeds} training runs; the other metrics: newclasses.md", short(folder))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
-
-
-def _check_manifest(options: TrainingOptions) -> None:
-    """Reads the training manifest, so that a dry run refuses one that the study would refuse."""
-    from fmn.data.items import load_items
-
-    load_items(options.manifest, options.root)
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _counts(text: str) -> list[int]:
     """Numbers above 0 with commas between them."""
     from dataset_tools.core.errors import InputError
 
-    parts = _listed(text)
+    parts = listed(text, "--pairs")
     wrong = [part for part in parts if not part.isdecimal() or not int(part)]
-    if wrong or not parts:
+    if wrong:
         raise InputError(
-            f"{wrong[0]!r} is not a number of pairs" if wrong else "There is no number of pairs",
+            f"{wrong[0]!r} is not a number of pairs",
             where="--pairs",
             expected="whole numbers above 0, separated by commas",
             next_step="give some, such as --pairs 1,5",

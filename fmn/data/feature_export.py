@@ -62,10 +62,10 @@ def export_features(
     cache = feature_cache(loaded[0].workspace)
     clips = list({media.sha256: media for items in loaded for media in items.clip_media()}.values())
     spoken = list({media.sha256: media for items in loaded for media in items.utterance_media()}.values())
+    check_feature_folder(folder / VIDEO_FOLDER, [media.sha256 for media in clips])  # before hours of extraction
+    check_feature_folder(folder / AUDIO_FOLDER, [media.sha256 for media in spoken])
     video = extract_video(clips, config.video, cache=cache, device=chosen, jobs=jobs, progress=progress)
     audio = extract_audio(spoken, config.audio, cache=cache, device=chosen, jobs=jobs, progress=progress)
-    check_feature_folder(folder / VIDEO_FOLDER, video)  # both, before one is written
-    check_feature_folder(folder / AUDIO_FOLDER, audio)
     save_feature_files(folder / VIDEO_FOLDER, video)
     save_feature_files(folder / AUDIO_FOLDER, audio)
     failures = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
         InputError: the folder holds files other than these features.
         StoppedError: the disk is full or read-only.
     """
-    check_feature_folder(folder, found)
+    check_feature_folder(folder, found.values.keys())
     clear_partial(folder)
     for sha256, value in found.values.items():
         with written_whole(folder / f"{sha256}.npy") as partial, partial.open("wb") as file:
@@ -184,13 +184,13 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
     write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")
 
 
-def check_feature_folder(folder: Path, found: FeatureSet) -> None:
-    """Refuses a folder that `save_feature_files` would mix with other files.
+def check_feature_folder(folder: Path, sha256s: Collection[str]) -> None:
+    """Refuses a folder where `save_feature_files` would mix the features of these contents with other files.
 
     Raises:
         InputError: it holds files other than these features and the leftovers of a killed export.
     """
-    known = {f"{sha256}.npy" for sha256 in found.values} | {ABOUT_FILE}
+    known = {f"{sha256}.npy" for sha256 in sha256s} | {ABOUT_FILE}
     others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     others = [name for name in others if not name.startswith(PARTIAL)]
     if others:

@@ -19,7 +19,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, decisive_values, with_values
-from fmn.data.items import load_items
+from fmn.data.items import Items, TrainValSplit, load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
@@ -141,6 +141,17 @@ def harness_of(
     Raises:
         InputError: as of `ablate`.
     """
+    items, _ = check_study(manifest, config, root)
+    prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
+    return ValidationHarness.of(prepared), {name: error.found for name, error in prepared.failures.items()}
+
+
+def check_study(manifest: Path, config: Config, root: Path | None) -> tuple[Items, TrainValSplit]:
+    """The items of a manifest and their parts, before anything is extracted or trained.
+
+    Raises:
+        InputError: as of `ablate`.
+    """
     if config.system != "fmn":
         raise InputError(
             f"The system is {config.system!r}",
@@ -160,9 +171,7 @@ def harness_of(
             next_step="leave training.labels out; fmn train, tune and compare take it",
         )
     items = load_items(manifest, root)
-    check_fold_0(items)
-    prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
-    return ValidationHarness.of(prepared), {name: error.found for name, error in prepared.failures.items()}
+    return items, check_fold_0(items)
 
 
 class Trainer:

@@ -10,7 +10,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.studies.validation_harness import ValidationHarness
+from fmn.data.items import Items, TrainValSplit
 
 
 def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Path:
@@ -22,9 +22,14 @@ def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Pa
     return path
 
 
-def held_out_classes(bench: ValidationHarness, count: int, classes: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Ids of the classes to hold out: those named, or some drawn that have items on either side of fold 0."""
-    items, parts = bench.prepared.items, bench.parts
+def held_out_classes(
+    items: Items, parts: TrainValSplit, count: int, classes: Sequence[str], seed: int
+) -> tuple[str, ...]:
+    """Ids of the classes to hold out: those named, or some drawn that have items on either side of fold 0.
+
+    Raises:
+        InputError: one that is named has no such items, or fewer than two classes would remain.
+    """
     complete = [
         label.id
         for number, label in enumerate(items.classes)

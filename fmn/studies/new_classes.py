@@ -118,7 +118,10 @@ def learn_new_classes(
     """
     config, pairs = config_from_dict(as_dict(config)), list(dict.fromkeys(pairs))
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
-    draws = [held_out_classes(bench, held_out, classes, config.training.seed + number) for number in range(seeds)]
+    draws = [
+        held_out_classes(bench.prepared.items, bench.parts, held_out, classes, config.training.seed + number)
+        for number in range(seeds)
+    ]
     found: dict[str, list[dict[str, Any]]] = {}
     for number, held in enumerate(draws):
         progress("new classes", number, seeds, ", ".join(held))

@@ -65,6 +65,7 @@ def test_where_one_folder_holds_other_files_nothing_is_exported(files: Path, mon
     monkeypatch.chdir(files)
     (files / "made" / "audio").mkdir(parents=True)
     (files / "made" / "audio" / "notes.txt").write_text("mine")
+    monkeypatch.setattr("fmn.data.feature_export.extract_video", lambda *_, **__: pytest.fail("extracted first"))
     refused = CliRunner().invoke(app, ["features", "export", "manifests/train.jsonl", "made", *SETTINGS])
     assert refused.exit_code == 2
     assert [path.name for path in (files / "made").rglob("*")] == ["audio", "notes.txt"]

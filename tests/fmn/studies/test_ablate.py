@@ -215,4 +215,8 @@ def test_the_command_plans_and_refuses(workspace: Path, monkeypatch: pytest.Monk
     refused = CliRunner().invoke(app, ["ablate", "--only", "colour"])
     assert refused.exit_code == 2
     assert "There is no group 'colour'" in refused.output
+    for command in ("ablate", "tune", "newclasses"):
+        refused = CliRunner().invoke(app, [command, "--dry-run", "--set", "training.labels=pairs"])
+        assert refused.exit_code == 2
+        assert "training.labels" in refused.output
     assert not (workspace / "runs").exists()

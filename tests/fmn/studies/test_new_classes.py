@@ -154,7 +154,11 @@ def test_a_dry_run_of_the_command_trains_nothing(workspace: Path, monkeypatch: p
         planned = CliRunner().invoke(app, ["newclasses", *held_out, "--seeds", "5", "--dry-run", "--json"])
         assert planned.exit_code == 0, planned.output
         values = json.loads(planned.stdout)
-        assert (values["dry_run"], values["trainings"], values["held_out"]) == (True, 5, 2)
+        assert (values["dry_run"], values["trainings"], values["held_out"]) == (True, 10, 2)
+    for held_out, expected in ((["--held-out", "3"], "3 of 4 classes"), (["--held-out-classes", "no_such"], "no_such")):
+        refused = CliRunner().invoke(app, ["newclasses", *held_out, "--dry-run"])
+        assert refused.exit_code == 2
+        assert expected in refused.output
     assert not (workspace / "runs").exists()
 
 
@@ -163,7 +167,7 @@ def test_the_command_refuses_pairs_that_are_no_numbers(workspace: Path, monkeypa
     for pairs in ("few", "0", "1,-2", ""):
         refused = CliRunner().invoke(app, ["newclasses", "--pairs", pairs])
         assert refused.exit_code == 2
-        assert "number of pairs" in refused.output
+        assert ("number of pairs" if pairs else "--pairs") in refused.output
 
 
 def test_a_lead_is_the_mean_over_draws_with_the_interval_of_students_t() -> None:
