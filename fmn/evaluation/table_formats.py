@@ -67,7 +67,9 @@ def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> Ri
     look = {"box": SIMPLE_HEAD, "pad_edge": False, **look}
     made = RichTable(title=table.title, title_justify="left", caption=caption, caption_justify="left", **look)
     for column, name in enumerate(table.head):
-        made.add_column(name, justify="left" if column in table.left else "right", no_wrap=column in no_wrap)
+        made.add_column(
+            name, justify="left" if column in table.left else "right", no_wrap=column in no_wrap, overflow="fold"
+        )
     for section in table.sections:
         for row in section:
             cells = (Text(cell, "bold" if isinstance(cell, Bold) else "") for cell in row.cells)

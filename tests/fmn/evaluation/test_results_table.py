@@ -131,3 +131,6 @@ def test_at_80_columns_every_name_and_figure_is_whole() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("[43–100]") == 2 * 2 * 3
     assert text.count("file_size") == 2 * 3
+    narrow = Console(width=60, record=True, file=StringIO())
+    narrow.print(results_table(found, title="a run"))
+    assert "…" not in narrow.export_text()  # broken, never cut
