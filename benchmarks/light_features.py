@@ -12,6 +12,10 @@ each seed holds out another person and other speakers, so that a spread over see
     python benchmarks/light_features.py --clips video_pose --speech speech_en --features light,gradients
     python benchmarks/light_features.py --clips video_stills --speech speech --features light,gradients --epochs 8
 
+With --keep DIR it writes the data sets of all seeds to DIR, DIR/manifests-0 to DIR/manifests-4, and trains nothing:
+
+    fmn newclasses DIR/manifests-0/train.jsonl --preset light --held-out 3 --pairs 1,5,20
+
 With --steps it compares whole items with attention of each frame and of each Bi-LSTM state (model.step_attention), on
 light features.
 """
@@ -25,6 +29,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -63,14 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--keep", type=Path, metavar="DIR")
     options = parser.parse_args(arguments)
     found: dict[str, Any] = {"clips": options.clips, "speech": options.speech, "epochs": options.epochs}
-    with tempfile.TemporaryDirectory() as folder:
+    with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         found["items"] = [
             write_workspace(root, options.data / options.clips, options.data / options.speech, seed)
             for seed in range(options.seeds)
         ]
+        if options.keep:
+            print(json.dumps(found))
+            return found
         chosen = STEPS if options.steps else {name: FEATURES[name] for name in options.features.split(",")}
         for features, preset in chosen.items():
             if features == "gradients":
