@@ -1,6 +1,6 @@
 """Benchmark of cutting: against a shell loop over ffmpeg, video2dataset, and decoding alone.
 
-    python benchmarks/cutting.py [--seconds 40] [--loops 1] [--intervals 12] [--rounds 5] [--video2dataset PYTHON]
+    python benchmarks/cutting.py [--seconds 40] [--loops 1] [--intervals 12] [--jobs N] [--rounds 5]
 
 In one run, on the same made-up footage (1624×1224 MPEG-4 in AVI, 29.4 frames a second, a key frame every 100 frames),
 every way in turn, as often as ``--rounds`` says. Ratios are those of wall times within a round, of which the median
@@ -67,7 +67,7 @@ def write_footage(folder: Path, videos: int, seconds: int, megabits: float, size
         command += ["-vf", "noise=alls=6:allf=t", "-pix_fmt", "yuv420p", "-vcodec", "mpeg4", "-g", str(GOP)]
         once = folder / f"once-{path.name}"
         subprocess.run([*command, "-b:v", f"{megabits}M", once], check=True)
-        again = ["-stream_loop", str(loops - 1), "-i", once, "-c", "copy", path]
+        again = ["-stream_loop", str(max(1, loops) - 1), "-i", once, "-c", "copy", path]
         subprocess.run([FFMPEG, "-v", "error", "-y", *again], check=True)
         once.unlink()
         paths[path.stem] = path
@@ -230,12 +230,12 @@ def video2dataset(python: str) -> Callable[..., None]:
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=2)
-    parser.add_argument("--seconds", type=int, default=40, help="length of a video")
+    parser.add_argument("--seconds", type=int, default=40, help="of footage in a video, before it is repeated")
     parser.add_argument(
         "--megabits", type=float, default=2.5, help="per second of footage; MPII Cooking 2 has 10.6 kB a frame"
     )
     parser.add_argument("--size", default="1624x1224", help="of its frames")
-    parser.add_argument("--loops", type=int, default=1, help="how often a video shows its footage: longer, fast made")
+    parser.add_argument("--loops", type=int, default=1, help="repeat the footage this many times: long videos, quickly")
     parser.add_argument("--intervals", type=int, default=12)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)

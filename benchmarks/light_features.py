@@ -12,7 +12,7 @@ each seed holds out another person and other speakers, so that a spread over see
     python benchmarks/light_features.py --clips video_pose --speech speech_en --features light,gradients
     python benchmarks/light_features.py --clips video_stills --speech speech --features light,gradients --epochs 8
 
-With --keep DIR it writes the data sets of all seeds to DIR, DIR/manifests-0 to DIR/manifests-4, and trains nothing:
+With --keep DIR it writes the data sets of all seeds to a new folder, manifests-0 and so on, and trains nothing:
 
     fmn newclasses DIR/manifests-0/train.jsonl --preset light --held-out 3 --pairs 1,5,20
 
@@ -68,8 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", action="store_true")
-    parser.add_argument("--keep", type=Path, metavar="DIR")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="new folder for the data, see above")
     options = parser.parse_args(arguments)
+    if options.keep and options.keep.exists():
+        parser.error(f"{options.keep} is there already; name a new folder")
     found: dict[str, Any] = {"clips": options.clips, "speech": options.speech, "epochs": options.epochs}
     with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

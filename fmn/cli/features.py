@@ -66,7 +66,12 @@ def extract(terminal: Terminal, options: ExtractOptions) -> None:
 def export(
     terminal: Terminal,
     options: ExportOptions,
-    folder: Annotated[Path, typer.Argument(help="Folder for the features, new or empty.", metavar="DIR")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder for the features: new, empty, or an earlier export of the same items.", metavar="DIR"
+        ),
+    ],
 ) -> None:
     """Write the features of all clips and utterances as .npy files, the form that --features reads.
 

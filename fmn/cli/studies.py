@@ -218,7 +218,7 @@ def _counts(text: str) -> list[int]:
     """Numbers above 0 with commas between them."""
     from dataset_tools.core.errors import InputError
 
-    parts = listed(text, "--pairs")
+    parts = listed(text, "--pairs") if text.strip() else [text]
     wrong = [part for part in parts if not part.isdecimal() or not int(part)]
     if wrong:
         raise InputError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from dataset_tools.core.errors import StoppedError, ToolkitError
@@ -104,33 +105,36 @@ def _extract(
     known: dict[str, ToolkitError | None] = {}
     spaces: dict[str, str] = {}
     notes: dict[str, None] = {}
-    left_out: dict[str, dict[str, str]] = {}
+    left_out: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
     for entry in entries.values():
         config = entry.candidates[0].config
         key = json.dumps([as_dict(config)["video"], as_dict(config)["audio"]], sort_keys=True)
         if key not in known:
             known[key] = None
-            left_out[key] = {}
+            left_out[key] = {}, {}
             networks: Networks = {}  # loaded once for both manifests
             device = torch.device(comparison.device)
             try:
-                for items in manifests:
+                for items, failed in zip(manifests, left_out[key], strict=True):
                     found = load_features(items, config, device=device, jobs=jobs, progress=progress, networks=networks)
                     notes |= dict.fromkeys(found.notes)
-                    left_out[key] |= {name: error.found for name, error in found.failures.items()}
+                    failed |= {name: error.found for name, error in found.failures.items()}
                     spaces[key] = found.data.space
             except StoppedError:
                 raise
             except ToolkitError as error:
                 known[key] = error
         entry.error = known[key]
-        entry.candidates = tuple(each.without(left_out[key]) for each in entry.candidates)
+        entry.candidates = tuple(each.without(*left_out[key]) for each in entry.candidates)
         if entry.error is None and entry.system.joint and not spaces[key]:
             entry.error = not_joint(config)
     errors = [error for error in known.values() if error is not None]
     if len(errors) == len(known):  # no system has features, as if a file is missing: earlier results are not replaced
         raise errors[0]
-    return tuple(notes), {name: reason for found in left_out.values() for name, reason in found.items()}
+    reasons: dict[str, str] = {}
+    for failed in chain(*left_out.values()):
+        reasons |= failed
+    return tuple(notes), reasons
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:

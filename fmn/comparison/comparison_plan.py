@@ -38,11 +38,13 @@ class Candidate:
         changes: of the system's adapted configuration, by dotted name.
         config: the whole, with the first seed.
         folder: of its runs, one for each seed.
+        untested: test items that have no features.
     """
 
     changes: Changes
     config: Config
     folder: Path
+    untested: tuple[str, ...] = ()
 
     def refitted(self, epochs: int) -> Candidate:
         """The same trained on all folds, for as many epochs as fold 0 has chosen: what is tested."""
@@ -50,12 +52,14 @@ class Candidate:
         folder = self.folder.with_name(f"{self.folder.name}-refit{epochs}")
         return replace(self, config=replace(self.config, training=training), folder=folder)
 
-    def without(self, left_out: Collection[str]) -> Candidate:
-        """The same where these items have no features: in a folder of its own, so that repairing them retrains."""
-        if not left_out:
-            return self
-        digest = hashlib.sha256(json.dumps(sorted(left_out)).encode()).hexdigest()[:8]
-        return replace(self, folder=self.folder.with_name(f"{self.folder.name}-without-{digest}"))
+    def without(self, untrained: Collection[str], untested: Collection[str]) -> Candidate:
+        """The same where these training and test items have no features.
+
+        Without some of the training items it has a folder of its own, so that repairing them retrains; without some of
+        the test items scores of its own.
+        """
+        name = f"{self.folder.name}-without-{_digest_of(untrained)}" if untrained else self.folder.name
+        return replace(self, folder=self.folder.with_name(name), untested=tuple(sorted(untested)))
 
     def task(self, comparison: Comparison, seed: int, *, is_tested: bool) -> Task:
         """The run with this seed."""
@@ -66,7 +70,7 @@ class Candidate:
             run=self.folder / str(seed),
             train=comparison.train,
             test=comparison.test if is_tested else None,
-            test_sha256=comparison.test_sha256,
+            test_sha256=comparison.test_sha256 + (f"-without-{_digest_of(self.untested)}" if self.untested else ""),
             root=comparison.root,
             device=comparison.device,
         )
@@ -210,6 +214,10 @@ def _digest(config: Config, train_sha256: str) -> str:
     values = decisive_values(replace(config, training=replace(config.training, seed=0)))
     text = json.dumps([values, train_sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _digest_of(names: Collection[str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:8]
 
 
 def in_order(names: Sequence[str]) -> list[str]:

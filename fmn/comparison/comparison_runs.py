@@ -44,7 +44,8 @@ class Task:
     Attributes:
         system: the system's name. config: what to train. run: its folder.
         train: the training manifest. test: the test manifest, or None where nothing is tested.
-        test_sha256: of its content. root: the workspace, or None. device: as torch names it.
+        test_sha256: of its content, and of the items left out of it. root: the workspace, or None.
+        device: as torch names it.
     """
 
     system: str
@@ -157,7 +158,7 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
 
 
 def read_scores(run: Path, test_sha256: str) -> Scores | None:
-    """The scores of a run on the test manifest of this content; None when there are none."""
+    """The scores of a run on the test manifest of this content (`Task.test_sha256`); None when there are none."""
     try:
         with safe_open(run / SCORES_FILE, framework="np") as file:
             header = file.metadata() or {}

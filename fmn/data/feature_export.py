@@ -66,6 +66,8 @@ def export_features(
     check_feature_folder(folder / AUDIO_FOLDER, [media.sha256 for media in spoken])
     video = extract_video(clips, config.video, cache=cache, device=chosen, jobs=jobs, progress=progress)
     audio = extract_audio(spoken, config.audio, cache=cache, device=chosen, jobs=jobs, progress=progress)
+    check_feature_folder(folder / VIDEO_FOLDER, video.values.keys())  # both, before one is written
+    check_feature_folder(folder / AUDIO_FOLDER, audio.values.keys())
     save_feature_files(folder / VIDEO_FOLDER, video)
     save_feature_files(folder / AUDIO_FOLDER, audio)
     failures = {

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -67,9 +67,9 @@ def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> Ri
     look = {"box": SIMPLE_HEAD, "pad_edge": False, **look}
     made = RichTable(title=table.title, title_justify="left", caption=caption, caption_justify="left", **look)
     for column, name in enumerate(table.head):
-        made.add_column(
-            name, justify="left" if column in table.left else "right", no_wrap=column in no_wrap, overflow="fold"
-        )
+        whole = column in no_wrap  # and if it is too long all the same, that shows
+        justify: Literal["left", "right"] = "left" if column in table.left else "right"
+        made.add_column(name, justify=justify, no_wrap=whole, overflow="ellipsis" if whole else "fold")
     for section in table.sections:
         for row in section:
             cells = (Text(cell, "bold" if isinstance(cell, Bold) else "") for cell in row.cells)

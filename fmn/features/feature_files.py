@@ -190,6 +190,10 @@ def check_feature_folder(folder: Path, sha256s: Collection[str]) -> None:
     Raises:
         InputError: it holds files other than these features and the leftovers of a killed export.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            "This is a file", where=folder, expected="a folder for the features", next_step="name another one"
+        )
     known = {f"{sha256}.npy" for sha256 in sha256s} | {ABOUT_FILE}
     others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     others = [name for name in others if not name.startswith(PARTIAL)]

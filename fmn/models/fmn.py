@@ -17,7 +17,7 @@ from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
-from fmn.models.new_class_memory import NewClassMemory, clip_vectors, gated_agreement, utterance_vectors
+from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
 from fmn.models.retrieval_model import (
     Embeddings,
     RetrievalModel,
@@ -201,7 +201,8 @@ class FeatureMemoryNetwork(RetrievalModel):
             [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: a share of
             the logit of S1 plus a learned multiple of the logarithm of the agreement. ``distance``: a learned multiple
             of −log of (1 − S1) times the smallest product of distances to a slot. ``s1*max`` and ``s1/max``: log S; an
-            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as published.
+            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as published. With new classes, agreement
+            and S1 are those of `fmn.models.new_class_memory` in the forms that read the memories.
         """
         form = self.config.model.score
         if form == "s1":
@@ -213,8 +214,11 @@ class FeatureMemoryNetwork(RetrievalModel):
             distance = self.agreement(clips, utterances, "distance").clamp(min=LEAST_AGREEMENT).log()
             return weight * (functional.softplus(s1) - distance) + self.shift  # softplus(s1) = −log(1 − S1)
         agreement = self.agreement(clips, utterances)
+        log_s1 = functional.logsigmoid(s1)
         if "new_shares" in clips:
-            agreement = gated_agreement(agreement, clips["new_shares"], utterances["new_shares"])
+            shares = clips["new_shares"], utterances["new_shares"]
+            agreement = gated_agreement(agreement, *shares)
+            s1, log_s1 = both_old(*shares) * s1, both_old(*shares) * log_s1
         agreement = agreement.clamp(min=LEAST_AGREEMENT).log()
         match form:
             case "memory":
@@ -222,9 +226,9 @@ class FeatureMemoryNetwork(RetrievalModel):
             case "combined":
                 return self.config.model.s1_exponent * s1 + weight * agreement + self.shift
             case "s1*max":
-                return functional.logsigmoid(s1) + agreement
+                return log_s1 + agreement
             case _:
-                return functional.logsigmoid(s1) - agreement
+                return log_s1 - agreement
 
     # -- training ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ within the classes of the training, shrunk towards a multiple of the identity. A
 length of a mean of n items is taken without what chance adds to it (the spread within classes / n), or classes of few
 items would lose against those of many. An item's shares of the classes, old and new, are a softmax over its cosines
 with their means, averaged over its vectors. The shares of the new classes are taken from what the mapped memory
-says of the old ones (`gated_agreement`): without new classes nothing changes.
+says of the old ones (`gated_agreement`), and S1, which was trained on pairs of old classes only, counts as far as both
+items are of those (`both_old`): without new classes nothing changes.
 """
 
 from __future__ import annotations
@@ -147,8 +148,12 @@ def gated_agreement(agreement: Tensor, of_clips: Tensor, of_utterances: Tensor) 
         of_clips: [N, K] shares of the new classes.
         of_utterances: [M, K], the same.
     """
-    old = (1 - of_clips.sum(1))[:, None] * (1 - of_utterances.sum(1))
-    return old * agreement + of_clips @ of_utterances.T
+    return both_old(of_clips, of_utterances) * agreement + of_clips @ of_utterances.T
+
+
+def both_old(of_clips: Tensor, of_utterances: Tensor) -> Tensor:
+    """[N, M]: the probability that both are of old classes, from the shares [N, K] and [M, K] of the new ones."""
+    return (1 - of_clips.sum(1))[:, None] * (1 - of_utterances.sum(1))
 
 
 def _means(rows: Tensor, classes: Tensor, count: int) -> Tensor:

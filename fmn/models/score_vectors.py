@@ -9,7 +9,8 @@ with s1 the logit of S1, e its exponent, w the learned weight of the memories an
 *Agreement.* p is itself an inner product. With v_x the share of slot x that an item chooses, and a_x that of the query,
 p = Σ over x of v_x · c_x, where c_x is the sum of a over the slots of x's class. With classes learned after training,
 p = (1 − Σ n_v)(1 − Σ n_a) Σ v_x c_x + n_v · n_a, n the shares of the new classes: again one inner product, of
-[(1 − Σ n_v) v, n_v] with [(1 − Σ n_a) c, n_a]. Its logarithm lies below its tangent at any p0 > 0:
+[(1 − Σ n_v) v, n_v] with [(1 − Σ n_a) c, n_a]; and s1 is (1 − Σ n_v)(1 − Σ n_a) times the logit. The logarithm of p
+lies below its tangent at any p0 > 0:
 
     log p ≤ p / p0 + log p0 − 1,
 
@@ -121,14 +122,20 @@ class ScoreVectors:
         return found.cpu()
 
     def _s1(self, items: Embeddings, queries: Embeddings) -> Tensor:
-        """[N, Q]: logits of S1."""
+        """[N, Q]: logits of S1, those of an item of new classes by its share of the old ones; likewise of a query."""
         with eval_mode(self._model):
             parts = []
             for rows in torch.split(items["half"], max(1, PAIRS_AT_ONCE // len(queries["half"]))):
                 both = {"half": rows, "mapped": rows}, {"half": queries["half"], "mapped": queries["half"]}
                 s1 = self._model.s1_matrix(*(both if self._side == "video" else both[::-1]))
                 parts.append(s1 if self._side == "video" else s1.T)
-        return torch.cat(parts)
+        return _of_old(items)[:, None] * torch.cat(parts) * _of_old(queries)
+
+
+def _of_old(codes: Embeddings) -> Tensor:
+    """[N]: the share of the old classes, 1 where no new ones are known."""
+    new = codes.get("new_shares")
+    return codes["half"].new_ones(len(codes["half"])) if new is None else 1 - new.sum(1)
 
 
 def score_vectors(model: RetrievalModel, side: Side, axes: Tensor | None = None) -> ScoreVectors | None:

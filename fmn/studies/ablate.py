@@ -27,6 +27,7 @@ from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, ValidationResult, check_fold_0
 from fmn.studies.variants import Variant, variants_of
+from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.train import train
 
@@ -170,7 +171,10 @@ def check_study(manifest: Path, config: Config, root: Path | None) -> tuple[Item
             expected="training.labels=class",
             next_step="leave training.labels out; fmn train, tune and compare take it",
         )
+    find_system(config.system).complete(config)
     items = load_items(manifest, root)
+    items.clip_media()
+    items.utterance_media()
     return items, check_fold_0(items)
 
 

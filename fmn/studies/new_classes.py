@@ -106,7 +106,7 @@ def learn_new_classes(
         held_out: how many classes are held out, drawn again for each seed.
         classes: their ids instead, the same for all seeds.
         pairs: how many pairs of each new class are written; one row of the table for each number.
-        seeds: training runs.
+        seeds: draws, each with a training run of fmn and of two_classifiers.
         root: the workspace, when it is not the parent of the manifest's folder.
         device: ``auto``, or as torch names it.
         jobs: workers for features; None: one per core.

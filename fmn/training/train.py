@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,7 +103,8 @@ def train(
             writes the run; the others read what it begins from, so they need the same folder or a copy.
 
     Raises:
-        InputError: the manifest is wrong, or the run is of another configuration, manifest or number of processes.
+        InputError: the manifest is wrong, or the run is of another configuration, manifest or number of processes, or
+            was begun with other items.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss became NaN.
     """
@@ -126,6 +127,8 @@ def train(
         with translate_errors(run):
             with processes.first_ahead():
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
+            if state is not None and prepared.failures.keys() != state.failures.keys():
+                raise _other_items(run, prepared.failures.keys() ^ state.failures.keys())
             training = config.training
             if training.labels == "pairs":
                 prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
@@ -241,6 +244,16 @@ def _summary(run: Path, config: Config, state: RunState, *, already_finished: bo
         already_finished=already_finished,
         failures=state.failures,
         notes=tuple(state.notes),
+    )
+
+
+def _other_items(run: Path, names: Collection[str]) -> InputError:
+    shown = ", ".join(sorted(names)[:3])
+    return InputError(
+        f"Other items have features than when the run began: {shown}" + (" and more" if len(names) > 3 else ""),
+        where=run,
+        expected="the items that the run began with, to resume it",
+        next_step="train into another --run, or remove this one",
     )
 
 

@@ -110,10 +110,13 @@ def test_items_that_are_repaired_are_trained_with(
     usual = fmn.comparison.compare.load_features
 
     def damaged(items: Items, *arguments: Any, **options: Any) -> Any:
+        if items.split not in splits:
+            return usual(items, *arguments, **options)
         broken = items.clips[0]
         left = usual(items.without({broken.sha256}), *arguments, **options)
         return replace(left, failures={broken.id: InputError("it cannot be decoded")})
 
+    splits = ["train", "test"]
     modules = (fmn.comparison.compare, fmn.comparison.comparison_runs, fmn.training.train)
     with monkeypatch.context() as patch:
         for module in modules:
@@ -128,6 +131,14 @@ def test_items_that_are_repaired_are_trained_with(
     assert repaired.values["gallery"]["audio_to_video"] == fewer.values["gallery"]["audio_to_video"] + 1
     assert compare(planned("cca", seeds=1, budget=1)).values == repaired.values
     assert len(trainings) == 4
+    splits = ["test"]  # concerns the scores, and no training
+    with monkeypatch.context() as patch:
+        for module in modules:
+            patch.setattr(module, "load_features", damaged)
+        tested = compare(planned("cca", seeds=1, budget=1))
+    assert len(trainings) == 4
+    assert tested.values["gallery"] == fewer.values["gallery"]
+    assert compare(planned("cca", seeds=1, budget=1)).values == repaired.values
 
 
 def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch) -> None:

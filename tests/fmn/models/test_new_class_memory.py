@@ -124,6 +124,18 @@ def test_the_score_reads_new_classes_only_where_there_are_some(small: Config, at
         torch.testing.assert_close(
             model.scores(clips, utterances), weight * expected.clamp(min=1e-4).log() + model.shift
         )
+        s1, gate = (
+            model.s1_matrix(clips, utterances),
+            (1 - clips["new_shares"][:, :1]) * (1 - utterances["new_shares"].T),
+        )
+        assert gate.min() < 0.5
+        model.config = with_values(model.config, {"model.score": "combined", "model.s1_exponent": 0.3})
+        combined = 0.3 * gate * s1 + weight * expected.clamp(min=1e-4).log() + model.shift
+        torch.testing.assert_close(model.scores(clips, utterances), combined)
+        model.config = with_values(model.config, {"model.score": "s1*max"})
+        product = gate * torch.sigmoid(s1).log() + expected.clamp(min=1e-4).log()
+        torch.testing.assert_close(model.scores(clips, utterances), product)
+        model.config = with_values(model.config, {"model.score": "memory"})
         assert int(clips["new_shares"].argmax()) == int(utterances["new_shares"].argmax()) == 0
         model.new_classes = None
         again = model.scores(model.encode_clips(video), model.encode_utterances(audio))

@@ -310,6 +310,10 @@ def test_items_without_features_take_no_part_and_are_named(
     summary = train(manifest_of(workspace), small, workspace / "runs" / "one")
     assert summary.failures == {"s03-d01_000001-000010": "It is torn"}
     assert (summary.clips, summary.pairs) == (15, 60)
+    monkeypatch.setattr(fmn.data.loading, "extract_video", real)
+    more = with_values(small, {"training.epochs": small.training.epochs + 1})
+    with pytest.raises(InputError, match="Other items have features than when the run began: s03-d01_000001-000010"):
+        train(manifest_of(workspace), more, workspace / "runs" / "one")
 
 
 def test_the_printed_form_trains_too(workspace: Path, small: Config) -> None:
