@@ -71,6 +71,17 @@ def test_where_one_folder_holds_other_files_nothing_is_exported(files: Path, mon
     assert [path.name for path in (files / "made").rglob("*")] == ["audio", "notes.txt"]
 
 
+def test_where_a_file_is_in_the_place_of_a_folder_nothing_is_exported(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    (files / "made").mkdir()
+    (files / "made" / "audio").write_text("mine")
+    refused = CliRunner().invoke(app, ["features", "export", "manifests/train.jsonl", "made", *SETTINGS])
+    assert refused.exit_code == 2
+    assert [path.name for path in (files / "made").rglob("*")] == ["audio"]
+
+
 def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_read(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
 from io import StringIO
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+import pytest
 from rich.console import Console
 from rich.table import Table
 
@@ -131,6 +133,13 @@ def test_at_80_columns_every_name_and_figure_is_whole() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("[43–100]") == 2 * 2 * 3
     assert text.count("file_size") == 2 * 3
-    narrow = Console(width=60, record=True, file=StringIO())
-    narrow.print(results_table(found, title="a run"))
-    assert "…" not in narrow.export_text()  # broken, never cut
+
+
+@pytest.mark.parametrize("width", [60, 72])
+def test_a_narrow_terminal_breaks_texts_and_cuts_none(width: int) -> None:
+    shown_characters = []
+    for columns in (width, 200):
+        console = Console(width=columns, record=True, file=StringIO())
+        console.print(results_table({"fmn": metrics(0), "file_size (trivial)": metrics(1)}, title="a run"))
+        shown_characters.append(Counter(console.export_text()) - Counter({" ": 10**6, "\n": 10**6, "─": 10**6}))
+    assert shown_characters[0] == shown_characters[1]

@@ -69,6 +69,12 @@ def test_a_terminal_shows_texts_as_they_are_and_bold_only_what_is_bold() -> None
     assert "\x1b[1m7.0–8.0" not in styled
 
 
+def test_a_figure_that_does_not_fit_is_marked() -> None:
+    console = Console(width=12, record=True, file=StringIO())
+    console.print(to_rich(TABLE, no_wrap=range(1, 3)))
+    assert "…" in console.export_text()  # a digit that is missing would be another number
+
+
 def test_csv_keeps_every_digit_and_leaves_nothing_empty() -> None:
     text = to_csv(("name", "mean", "sd"), [("a, b", 1 / 3, None), ("c", 2, "x")])
     assert list(csv.reader(StringIO(text))) == [["name", "mean", "sd"], ["a, b", repr(1 / 3), ""], ["c", "2", "x"]]
