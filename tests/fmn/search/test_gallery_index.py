@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from dataset_tools.core.errors import StoppedError
-from fmn.config import Config
+from fmn.config import Config, with_values
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, score_matrix
 from fmn.search import gallery_index, gallery_search
@@ -107,6 +108,25 @@ def test_candidates_hold_the_best_and_the_index_is_updated_in_place(
     assert (tmp_path / "half.f32").stat().st_size == size / 1998 * (1500 + 1001)  # the rows of what went are taken
     _, encoded = opened(tmp_path, model, codes, changed, made_from="another checkpoint")
     assert sorted(encoded) == changed
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_candidates_hold_the_best_where_new_classes_are_known(tmp_path: Path, model: FeatureMemoryNetwork) -> None:
+    def with_new_shares(codes: Embeddings, seed: int) -> Embeddings:
+        draws = torch.rand(len(codes["mapped"]), 2, generator=torch.Generator().manual_seed(seed))
+        return codes | {"new_shares": draws.pow(2) / 2}
+
+    model = copy.deepcopy(model)
+    model.config = with_values(model.config, {"model.s1_exponent": 1.0})  # so that what S1 says matters
+    codes = with_new_shares(codes_near_slots(model, "video", ITEMS, seed=1), 3)
+    queries = with_new_shares(codes_near_slots(model, "audio", 40, seed=2), 4)
+    scores = score_matrix(model, codes, queries).numpy()
+    index, _ = opened(tmp_path, model, codes, list(range(ITEMS)))
+    shares = []
+    for number in range(40):
+        places = index.candidates({name: part[number : number + 1] for name, part in queries.items()})
+        shares.append(np.isin(np.argsort(-scores[:, number])[:10], places).mean())
+    assert np.mean(shares) >= 0.99  # .97 where S1 counts in full
 
 
 @pytest.mark.usefixtures("small_parts")
