@@ -113,7 +113,9 @@ def commands(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path
 
 
 def shell_loop(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
-    subprocess.run(["bash", "-c", "\n".join(["set -e", *commands(clips, videos, folder)])], check=True)
+    script = folder / "loop.sh"  # a thousand commands are too long for an argument
+    script.write_text("\n".join(["set -e", *commands(clips, videos, folder)]))
+    subprocess.run(["bash", script], check=True)
 
 
 def xargs(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
