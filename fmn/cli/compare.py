@@ -50,6 +50,7 @@ def compare(
     Example: fmn compare manifests/train.jsonl manifests/test.jsonl --models fmn,cca,two_classifiers --seeds 3
     """
     from fmn.comparison.compare import compare as compare_systems
+    from fmn.comparison.compare import load_both
     from fmn.comparison.comparison_plan import plan
     from fmn.comparison.output_files import write_files
     from fmn.comparison.rendering import rich_tables
@@ -68,6 +69,7 @@ def compare(
         device=options.device,
     )
     if dry_run:
+        load_both(planned)
         _show_plan(terminal, planned)
         return
     results = compare_systems(planned, jobs=options.jobs, progress=terminal.progress)

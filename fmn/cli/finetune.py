@@ -40,10 +40,12 @@ def finetune(
     folder = out or options.default_folder(f"finetune-{options.preset}" + ("-refit" if refit else ""))
     config = options.config()
     if dry_run:
-        from fmn.data.items import load_items
-        from fmn.training.finetune import labeled_parts
+        from fmn.data.loading import find_device
+        from fmn.training.finetune import labeled_parts, load_finetuning_items
 
-        fitted, held = labeled_parts(load_items(options.manifest, options.root), refit=refit)
+        find_device(options.device)
+        items = load_finetuning_items(options.manifest, config.video, options.root)
+        fitted, held = labeled_parts(items, refit=refit)
         plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and validate on {len(held)}"
         terminal.closing("dry run", plan, folder)
         terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})

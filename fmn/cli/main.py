@@ -103,6 +103,9 @@ def train(
     else:
         config = options.config(model, form, **changes)
     if dry_run:
+        from fmn.data.loading import find_device
+
+        find_device(options.device)
         _show_plan(terminal, options.manifest, options.root, folder, config)
         return
     from dataset_tools.core.progress import silent
@@ -232,7 +235,7 @@ def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path,
     from fmn.config import as_dict
     from fmn.data.items import load_items, train_val_split
 
-    items = load_items(manifest, root)
+    items = load_items(manifest, root).required_to_train()
     parts = train_val_split(items.without_fold_0() if config.training.refit else items)
     terminal.closing(
         "dry run",

@@ -44,6 +44,7 @@ def noise(
 
     Example: fmn noise manifests/train.jsonl --rates 0,20,40
     """
+    from fmn.comparison.compare import load_both
     from fmn.comparison.comparison_plan import plan
     from fmn.studies.noise import check_rates, study_noise
     from fmn.studies.noise_figures import noise_rich
@@ -63,6 +64,7 @@ def noise(
     )
     check_rates(options.manifest, percents, planned.seeds[0], options.root)
     if dry_run:
+        load_both(planned)
         runs = planned.runs * len(percents)
         systems = ", ".join(planned.candidates)
         terminal.closing("dry run", f"would make up to {runs} runs of {systems}", short(planned.folder))

@@ -42,7 +42,7 @@ def ablate(
     from fmn.studies.ablate import check_study, trainings_of
 
     if dry_run:
-        check_study(options.manifest, config, options.root)
+        check_study(options.manifest, config, options.root, options.device)
         each = trainings_of(config, variants)
         terminal.closing(
             "dry run", f"would train {seeds} × {each} networks, and score {len(variants)} variants of each", folder
@@ -91,7 +91,7 @@ def tune(
         from fmn.studies.ablate import check_study
         from fmn.studies.tune import triplet_values
 
-        check_study(options.manifest, config, options.root)
+        check_study(options.manifest, config, options.root, options.device)
         most = seeds * (len(triplet_values(config)[1]) + 1)
         terminal.closing("dry run", f"would try at most {budget} values with at most {most} training runs", folder)
         terminal.result({"dry_run": True, "trainings": most, "trials": budget})
@@ -187,7 +187,8 @@ def newclasses(
         from fmn.studies.ablate import check_study
         from fmn.studies.held_out_classes import held_out_classes
 
-        held_out_classes(*check_study(options.manifest, config, options.root), held_out, names, config.training.seed)
+        checked = check_study(options.manifest, config, options.root, options.device)
+        held_out_classes(*checked, held_out, names, config.training.seed)
         out_of = len(names) or held_out
         terminal.closing(
             "dry run",

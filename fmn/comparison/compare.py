@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from dataset_tools.core.errors import StoppedError, ToolkitError
@@ -43,8 +42,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
         ToolkitError: no system has features.
         StoppedError: interrupted, or the disk is full; the same call resumes.
     """
-    train_items = load_items(comparison.train, comparison.root)
-    test_items = load_items(comparison.test, comparison.root)
+    train_items, test_items = load_both(comparison)
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes, left_out = _extract(comparison, entries, (train_items, test_items), jobs, progress)
     notes += _shared(train_items, test_items)
@@ -85,6 +83,16 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     return replace(summarized(comparison, entries, test_items, notes), left_out=left_out)
 
 
+def load_both(comparison: Comparison) -> tuple[Items, Items]:
+    """The items of the training manifest and those of the test manifest.
+
+    Raises:
+        InputError: a manifest is wrong, or a file that it names is missing.
+    """
+    train, test = (load_items(manifest, comparison.root) for manifest in (comparison.train, comparison.test))
+    return train.required_to_train(), test
+
+
 def _extract(
     comparison: Comparison,
     entries: Mapping[str, Entry],
@@ -105,36 +113,36 @@ def _extract(
     known: dict[str, ToolkitError | None] = {}
     spaces: dict[str, str] = {}
     notes: dict[str, None] = {}
-    left_out: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
+    digests: dict[str, list[str]] = {}
+    left_out: dict[str, str] = {}
     for entry in entries.values():
         config = entry.candidates[0].config
         key = json.dumps([as_dict(config)["video"], as_dict(config)["audio"]], sort_keys=True)
         if key not in known:
             known[key] = None
-            left_out[key] = {}, {}
+            digests[key] = []
             networks: Networks = {}  # loaded once for both manifests
             device = torch.device(comparison.device)
             try:
-                for items, failed in zip(manifests, left_out[key], strict=True):
+                for items in manifests:
                     found = load_features(items, config, device=device, jobs=jobs, progress=progress, networks=networks)
                     notes |= dict.fromkeys(found.notes)
-                    failed |= {name: error.found for name, error in found.failures.items()}
+                    left_out |= {name: error.found for name, error in found.failures.items()}
+                    digests[key].append(found.digest)
                     spaces[key] = found.data.space
             except StoppedError:
                 raise
             except ToolkitError as error:
                 known[key] = error
         entry.error = known[key]
-        entry.candidates = tuple(each.without(*left_out[key]) for each in entry.candidates)
-        if entry.error is None and entry.system.joint and not spaces[key]:
-            entry.error = not_joint(config)
+        if entry.error is None:
+            entry.candidates = tuple(each.on_features(*digests[key]) for each in entry.candidates)
+            if entry.system.joint and not spaces[key]:
+                entry.error = not_joint(config)
     errors = [error for error in known.values() if error is not None]
     if len(errors) == len(known):  # no system has features, as if a file is missing: earlier results are not replaced
         raise errors[0]
-    reasons: dict[str, str] = {}
-    for failed in chain(*left_out.values()):
-        reasons |= failed
-    return tuple(notes), reasons
+    return tuple(notes), left_out
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,13 @@ class Candidate:
         changes: of the system's adapted configuration, by dotted name.
         config: the whole, with the first seed.
         folder: of its runs, one for each seed.
-        untested: test items that have no features.
+        tested_on: digest of the test items' features, once they are known.
     """
 
     changes: Changes
     config: Config
     folder: Path
-    untested: tuple[str, ...] = ()
+    tested_on: str = ""
 
     def refitted(self, epochs: int) -> Candidate:
         """The same trained on all folds, for as many epochs as fold 0 has chosen: what is tested."""
@@ -52,14 +52,14 @@ class Candidate:
         folder = self.folder.with_name(f"{self.folder.name}-refit{epochs}")
         return replace(self, config=replace(self.config, training=training), folder=folder)
 
-    def without(self, untrained: Collection[str], untested: Collection[str]) -> Candidate:
-        """The same where these training and test items have no features.
+    def on_features(self, trained_on: str, tested_on: str) -> Candidate:
+        """The same on features with these digests (`fmn.data.loading.FeatureDataset.digest`).
 
-        Without some of the training items it has a folder of its own, so that repairing them retrains; without some of
-        the test items scores of its own.
+        Other features of training items, or other items that have some, are another folder, so that features that were
+        written anew and items that were repaired are trained with; those of test items are other scores.
         """
-        name = f"{self.folder.name}-without-{_digest_of(untrained)}" if untrained else self.folder.name
-        return replace(self, folder=self.folder.with_name(name), untested=tuple(sorted(untested)))
+        name = f"{self.folder.name}-{trained_on}"
+        return replace(self, folder=self.folder.with_name(name), tested_on=tested_on)
 
     def task(self, comparison: Comparison, seed: int, *, is_tested: bool) -> Task:
         """The run with this seed."""
@@ -70,7 +70,7 @@ class Candidate:
             run=self.folder / str(seed),
             train=comparison.train,
             test=comparison.test if is_tested else None,
-            test_sha256=comparison.test_sha256 + (f"-without-{_digest_of(self.untested)}" if self.untested else ""),
+            test_digest=f"{comparison.test_sha256}-{self.tested_on}",
             root=comparison.root,
             device=comparison.device,
         )
@@ -214,10 +214,6 @@ def _digest(config: Config, train_sha256: str) -> str:
     values = decisive_values(replace(config, training=replace(config.training, seed=0)))
     text = json.dumps([values, train_sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _digest_of(names: Collection[str]) -> str:
-    return hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:8]
 
 
 def in_order(names: Sequence[str]) -> list[str]:

@@ -44,7 +44,7 @@ class Task:
     Attributes:
         system: the system's name. config: what to train. run: its folder.
         train: the training manifest. test: the test manifest, or None where nothing is tested.
-        test_sha256: of its content, and of the items left out of it. root: the workspace, or None.
+        test_digest: of its content and features. root: the workspace, or None.
         device: as torch names it.
     """
 
@@ -53,7 +53,7 @@ class Task:
     run: Path
     train: Path
     test: Path | None
-    test_sha256: str
+    test_digest: str
     root: Path | None
     device: str
 
@@ -103,7 +103,7 @@ def run_task(task: Task) -> RunResult:
     try:
         if not _is_trained(task):
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
-        if task.test is not None and read_scores(task.run, task.test_sha256) is None:
+        if task.test is not None and read_scores(task.run, task.test_digest) is None:
             _score(task, task.test)
         state = read_run_state(task.run)
         assert state is not None
@@ -157,12 +157,12 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
                 yield RunResult(task, error=_explained(task, "The process that trained it died, twice"))
 
 
-def read_scores(run: Path, test_sha256: str) -> Scores | None:
-    """The scores of a run on the test manifest of this content (`Task.test_sha256`); None when there are none."""
+def read_scores(run: Path, test_digest: str) -> Scores | None:
+    """The scores of a run on the test manifest of this content (`Task.test_digest`); None when there are none."""
     try:
         with safe_open(run / SCORES_FILE, framework="np") as file:
             header = file.metadata() or {}
-            if header.get("format") != SCORES_FORMAT or header.get("test_sha256") != test_sha256:
+            if header.get("format") != SCORES_FORMAT or header.get("test_digest") != test_digest:
                 return None
             clips, utterances = (msgspec.json.decode(header[name], type=list[str]) for name in ("clips", "utterances"))
             values = file.get_tensor("scores")
@@ -190,7 +190,7 @@ def _score(task: Task, test: Path) -> None:
     write_bytes(task.run / METRICS_FILE, json.dumps(metrics, indent=2).encode() + b"\n")
     header = {
         "format": SCORES_FORMAT,
-        "test_sha256": task.test_sha256,
+        "test_digest": task.test_digest,
         "clips": json.dumps([row.id for row in prepared.items.clips]),
         "utterances": json.dumps([row.id for row in prepared.items.utterances]),
     }

@@ -50,7 +50,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     """
     scores: dict[str, list[Scores]] = {}
     for name, entry in entries.items():
-        found = [read_scores(outcome.task.run, outcome.task.test_sha256) for outcome in entry.tested]
+        found = [read_scores(outcome.task.run, outcome.task.test_digest) for outcome in entry.tested]
         whole = [each for each in found if each is not None]
         if entry.error is None and whole and len(whole) == len(comparison.seeds):
             scores[name] = whole

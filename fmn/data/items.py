@@ -95,6 +95,21 @@ class Items:
         """These items, with the pairs of fold 0 in another fold, so that they are trained on like the others."""
         return replace(self, folds=np.where(self.folds == VALIDATION_FOLD, VALIDATION_FOLD + 1, self.folds))
 
+    def required_to_train(self) -> Items:
+        """These items, where they are of a training manifest.
+
+        Raises:
+            InputError: they are of a test manifest.
+        """
+        if self.split != "train":
+            raise InputError(
+                "This is a test manifest; nothing may be trained or selected on it",
+                where=self.manifest,
+                expected="train.jsonl, whose fold 0 is the validation split",
+                next_step="name the training manifest",
+            )
+        return self
+
     def without(self, sha256s: set[str]) -> Items:
         """These items less those whose content is among ``sha256s`` (their features failed), and less their pairs."""
         keep_clips = np.array([row.sha256 not in sha256s for row in self.clips], dtype=bool)

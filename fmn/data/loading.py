@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,15 @@ class FeatureDataset:
     failures: dict[str, ToolkitError]
     sources: tuple[str, str]
     notes: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Eight digits of the features and of the items without: what a run depends on beside configuration and items.
+
+        Own features that are written anew to the same path, new weights and repaired items change it.
+        """
+        text = json.dumps([self.sources, sorted(self.failures)])
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def load_features(

@@ -224,6 +224,7 @@ def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[set[str], list
 def _isolated(item: Media, work: Callable[[Media], Result]) -> Result | ToolkitError:
     """What ``work`` gives, or why it failed for this item; a configuration that cannot work still stops everything."""
     try:
+        item.require_content()
         return work(item)
     except SampleError as error:
         return error

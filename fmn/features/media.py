@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.errors import SampleError, ToolkitError
+from dataset_tools.core.files import sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,26 @@ class Media:
     sha256: str
     path: Path
     name: str
+
+    def require_content(self) -> None:
+        """Refuses a file of other content, whose features would be kept as those of this content, and stay.
+
+        A file that is missing or cannot be read is left to the decoder, which says so.
+
+        Raises:
+            SampleError: the content of the file is not what ``sha256`` says.
+        """
+        try:
+            found = sha256_of(self.path)
+        except OSError:
+            return
+        if found != self.sha256:
+            raise SampleError(
+                f"The content of {self.name} has changed: its SHA-256 is {found[:12]}…, not {self.sha256[:12]}…",
+                where=self.path,
+                expected="the file that the manifest lists",
+                next_step="restore the file or make it again: fmn-data verify names all that changed",
+            )
 
 
 @dataclass(frozen=True)

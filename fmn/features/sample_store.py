@@ -72,6 +72,7 @@ class SampleStore:
 
     def _decode(self, item: Media) -> SampleError | None:
         try:
+            item.require_content()
             samples = read_samples(item.path, self._config)
         except SampleError as error:
             return error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,17 +142,18 @@ def harness_of(
     Raises:
         InputError: as of `ablate`.
     """
-    items, _ = check_study(manifest, config, root)
+    items, _ = check_study(manifest, config, root, device)
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
     return ValidationHarness.of(prepared), {name: error.found for name, error in prepared.failures.items()}
 
 
-def check_study(manifest: Path, config: Config, root: Path | None) -> tuple[Items, TrainValSplit]:
+def check_study(manifest: Path, config: Config, root: Path | None, device: str) -> tuple[Items, TrainValSplit]:
     """The items of a manifest and their parts, before anything is extracted or trained.
 
     Raises:
-        InputError: as of `ablate`.
+        InputError: as of `ablate`; or there is no such device.
     """
+    find_device(device)
     if config.system != "fmn":
         raise InputError(
             f"The system is {config.system!r}",
@@ -215,7 +216,7 @@ class Trainer:
 
     def trained(self, config: Config) -> TrainedHarness:
         """The network of a configuration, trained now or earlier; a few are kept at hand."""
-        run = self._folder / "trained" / run_name(config, self._bench.prepared.failures)
+        run = self._folder / "trained" / run_name(config, self._bench.prepared.digest)
         if run not in self._networks:
             summary = train(self._manifest, config, run, **self._options)
             if run not in self._known:
@@ -227,10 +228,10 @@ class Trainer:
         return self._networks[run]
 
 
-def run_name(config: Config, left_out: Collection[str] = ()) -> str:
-    """A name of its own for each configuration, and for each set of items without features: repairing them retrains."""
+def run_name(config: Config, features: str = "") -> str:
+    """A name of its own for each configuration and for each digest of features: those written anew are trained with."""
     values = decisive_values(config)
-    text = json.dumps([values, sorted(left_out)] if left_out else values, sort_keys=True)
+    text = json.dumps([values, features] if features else values, sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
 
 

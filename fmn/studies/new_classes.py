@@ -127,7 +127,7 @@ def learn_new_classes(
         progress("new classes", number, seeds, ", ".join(held))
         own = with_values(config, {"training.seed": config.training.seed + number})
         fewer = manifest_without(manifest, held, folder)
-        run = folder / "trained" / f"{fewer.stem}-{run_name(own, failures)}"
+        run = folder / "trained" / f"{fewer.stem}-{run_name(own, bench.prepared.digest)}"
         workspace = workspace_of(manifest, root)
         train(fewer, own, run, root=workspace, device=device, jobs=jobs, progress=progress)
         baseline = folder / "trained" / f"{run.name}-two_classifiers"

@@ -57,14 +57,7 @@ def check_fold_0(items: Items) -> TrainValSplit:
     Raises:
         InputError: they are test items, or fold 0 has no items that no other fold has.
     """
-    if items.split != "train":
-        raise InputError(
-            "This is a test manifest; nothing may be selected on it",
-            where=items.manifest,
-            expected="train.jsonl, whose fold 0 is the validation split",
-            next_step="name the training manifest",
-        )
-    parts = train_val_split(items)
+    parts = train_val_split(items.required_to_train())
     if not parts.validates or parts.leaks:
         raise InputError(
             "There is no fold 0 with items that no other fold has",

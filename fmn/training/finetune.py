@@ -85,21 +85,7 @@ def finetune(
             the configuration has no backbone.
         StoppedError: interrupted, the disk is full, or the loss became NaN.
     """
-    if config.kind != "backbone":
-        raise InputError(
-            f"There is no backbone to fine-tune: the video features are of kind {config.kind!r}",
-            where="video.kind",
-            expected="backbone",
-            next_step="leave out the encoder (--video-encoder, video.encoder)",
-        )
-    items = load_items(manifest, root)
-    if items.split != "train":
-        raise InputError(
-            "This is a test manifest; test clips must not be trained on",
-            where=manifest,
-            expected="train.jsonl",
-            next_step="name the training manifest",
-        )
+    items = load_finetuning_items(manifest, config, root)
     clips, validation = labeled_parts(items, refit=refit)
     cache = items.workspace / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]
@@ -141,6 +127,22 @@ def finetune(
     told = found.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
     write_bytes(folder / "finetune.json", json.dumps(told, indent=2).encode() + b"\n")
     return found
+
+
+def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path | None) -> Items:
+    """The items of a training manifest whose clips the backbone of a configuration can be trained on.
+
+    Raises:
+        InputError: the manifest is a test manifest, or the configuration has no backbone.
+    """
+    if config.kind != "backbone":
+        raise InputError(
+            f"There is no backbone to fine-tune: the video features are of kind {config.kind!r}",
+            where="video.kind",
+            expected="backbone",
+            next_step="leave out the encoder (--video-encoder, video.encoder)",
+        )
+    return load_items(manifest, root).required_to_train()
 
 
 def labeled_parts(items: Items, *, refit: bool) -> tuple[list[LabeledClip], list[LabeledClip]]:

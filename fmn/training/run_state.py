@@ -29,7 +29,8 @@ class RunState:
         fitted_clips, fitted_utterances: ids of the items that weights are fitted to.
         pairs: how many pairs they form. classes: how many classes the manifest has.
         parameters: numbers that are learned. processes: how many train together.
-        failures: items without features, with the reason.
+        failures: items without features, with the reason. features: digests of what decided the features, video and
+            audio; empty in runs of earlier versions.
         notes: caveats to show with the run's results.
         epoch: epochs trained. finished: whether training came to its end.
         seconds: wall time. cpu_seconds: processor time of all cores, which does not grow so much where
@@ -47,6 +48,7 @@ class RunState:
     parameters: int
     processes: int = 1
     failures: dict[str, str] = field(default_factory=dict)
+    features: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     epoch: int = 0
     seconds: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,14 +103,14 @@ def train(
             writes the run; the others read what it begins from, so they need the same folder or a copy.
 
     Raises:
-        InputError: the manifest is wrong, or the run is of another configuration, manifest or number of processes, or
-            was begun with other items.
+        InputError: the manifest is wrong or of test items; or the run is of another configuration, manifest or number
+            of processes, or was begun with other items or features.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss became NaN.
     """
     config = config_from_dict(as_dict(config))
     config = find_system(config.system).complete(config)
-    items = load_items(manifest, root)
+    items = load_items(manifest, root).required_to_train()
     if config.training.refit:
         items = items.without_fold_0()
     chosen = processes.device(find_device(device))
@@ -127,8 +127,8 @@ def train(
         with translate_errors(run):
             with processes.first_ahead():
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
-            if state is not None and prepared.failures.keys() != state.failures.keys():
-                raise _other_items(run, prepared.failures.keys() ^ state.failures.keys())
+            if state is not None:
+                _check_same_features(run, state, prepared)
             training = config.training
             if training.labels == "pairs":
                 prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
@@ -158,6 +158,7 @@ def _train(
         state = _first_state(run, prepared, parts, loop, learns=learns)
     else:
         load_state(run, model, loop.optimizer, data.device)
+    state.features = list(prepared.sources)
     state.failures = {name: error.found for name, error in prepared.failures.items()}
     state.finished = False
     if processes.is_first:
@@ -247,14 +248,31 @@ def _summary(run: Path, config: Config, state: RunState, *, already_finished: bo
     )
 
 
-def _other_items(run: Path, names: Collection[str]) -> InputError:
-    shown = ", ".join(sorted(names)[:3])
-    return InputError(
-        f"Other items have features than when the run began: {shown}" + (" and more" if len(names) > 3 else ""),
-        where=run,
-        expected="the items that the run began with, to resume it",
-        next_step="train into another --run, or remove this one",
-    )
+def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -> None:
+    """Refuses to resume a run on other features than it began with.
+
+    Raises:
+        InputError: other items have features, or they were computed with something else.
+    """
+    next_step = "train into another --run, or remove this one"
+    names = sorted(prepared.failures.keys() ^ state.failures.keys())
+    if names:
+        raise InputError(
+            "Other items have features than when the run began: "
+            + ", ".join(names[:3])
+            + (" and more" if len(names) > 3 else ""),
+            where=run,
+            expected="the items that the run began with, to resume it",
+            next_step=next_step,
+        )
+    if state.features and tuple(state.features) != prepared.sources:
+        raise InputError(
+            "The features are other ones than when the run began: own features or weights were replaced, or a library "
+            "that computes them has another version",
+            where=run,
+            expected="the features that the run began with, to resume it",
+            next_step=next_step,
+        )
 
 
 @contextmanager

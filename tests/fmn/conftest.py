@@ -145,16 +145,17 @@ def pair_rows(classes: int, indices: Sequence[int], split: str, fold_of: Callabl
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """4 classes: 5 training items of each (one a fold) and 3 test items; the files are there and empty."""
+    """4 classes: 5 training items of each, one a fold, and 3 test items; files have their rows' content but no media."""
     root = tmp_path / "workspace"
     write_rows(root / "manifests" / "train.jsonl", pair_rows(4, range(5), "train", lambda index: index))
     write_rows(root / "manifests" / "test.jsonl", pair_rows(4, range(5, 8), "test", lambda index: None))
     for number in range(4):
         for index in range(8):
-            for row in (clip_row(number, index), utterance_row(number, index)):
+            clip = clip_row(number, index)
+            for row, text in ((clip, f"clip {clip.id}"), (utterance_row(number, index), f"utterance {clip.id}")):
                 path = root / row.path
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(b"")
+                path.write_text(text)
     return root
 
 

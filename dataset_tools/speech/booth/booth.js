@@ -175,10 +175,10 @@ async function keep() {
       one.kept = true;
     } catch (error) { failed = error; one.text = plain(error.message); one.kind = "bad"; if (error.away) break; }
   }
-  batch = batch.filter((one) => !one.kept); busy = false;
+  batch = batch.filter((one) => !one.kept);
   if (!failed) { await forward(); return; }
   await load().catch(() => {});
-  review();
+  busy = false; review();
   say(failed.away ? `${failed.message} The takes stay here: press Enter when the booth is back.` : "These were not kept.", "bad");
 }
 
@@ -206,6 +206,7 @@ async function go(order) {  // to the first of these lines that no other speaker
 const round = (from, step) => lines.map((_, index) => (from + step * (1 + index) + 2 * lines.length) % lines.length);
 
 async function forward() {  // to the next line that is not recorded, round the end; those that were skipped come last
+  busy = true; buttons();  // or a key pressed meanwhile would act on the line that is left
   await load().catch(() => {});
   const open = round(place, 1).filter((index) => !lines[index].recorded && !lines[index].held && !batch.some((one) => one.clip === lines[index].clip));
   await go(open.sort((one, other) => skipped.has(lines[one].clip) - skipped.has(lines[other].clip)));
@@ -215,6 +216,8 @@ const back = () => go(round(Math.min(place, lines.length), -1));
 const again = (clip) => { if (!microphone.recording && !busy) go([lines.findIndex((line) => line.clip === clip)]); };
 
 async function skip(reason) {
+  if (busy) return;
+  busy = true; buttons();
   skipped.add(lines[place].clip);
   await ask(`api/skips${on(lines[place].clip)}`, { method: "POST", body: JSON.stringify({ reason }) }).catch(() => {});
   await forward();

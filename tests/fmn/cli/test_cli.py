@@ -153,6 +153,29 @@ def test_a_workspace_says_where_the_training_manifest_is(
     assert Path(json_of(planned)["run"]).resolve() == (workspace / "runs" / "fmn-demo").resolve()
 
 
+DRY_RUNS = ("train", "compare", "noise --rates 0,50", "ablate", "tune", "newclasses --held-out 2", "finetune")
+
+
+@pytest.mark.parametrize("command", DRY_RUNS)
+def test_a_dry_run_refuses_what_the_command_refuses(
+    command: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    planned = run(*command.split(), "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    no_device = run(*command.split(), "--dry-run", "--device", "cuda:99")
+    assert no_device.exit_code == 2
+    assert "The device 'cuda:99' cannot be used" in no_device.output
+    test = workspace / "manifests" / "test.jsonl"
+    swapped = run(*command.split(), str(test), "--dry-run")
+    assert swapped.exit_code == 2
+    assert "This is a test manifest; nothing may be trained or selected on it" in swapped.output
+    test.write_text("{}\n")
+    torn = run(*command.split(), "--dry-run")
+    assert torn.exit_code == (2 if command in ("compare", "noise --rates 0,50") else 0), torn.output
+    assert not (workspace / "runs").exists()
+
+
 def test_the_equations_as_published_can_be_chosen(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
     for form, expected in (("standard", PRESETS["demo"]), ("as-published", as_published(PRESETS["demo"]))):

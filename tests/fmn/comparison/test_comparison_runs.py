@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 import fmn.comparison.compare
 import fmn.comparison.comparison_runs
@@ -141,6 +142,29 @@ def test_items_that_are_repaired_are_trained_with(
     assert compare(planned("cca", seeds=1, budget=1)).values == repaired.values
 
 
+def test_features_that_are_written_anew_are_trained_with_and_scored(
+    planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch, trainings: list[str]
+) -> None:
+    usual = fmn.comparison.compare.load_features
+    anew: list[str] = []
+
+    def rewritten(items: Items, *arguments: Any, **options: Any) -> Any:
+        found = usual(items, *arguments, **options)
+        return replace(found, sources=("anew", "anew")) if items.split in anew else found
+
+    for module in (fmn.comparison.compare, fmn.comparison.comparison_runs, fmn.training.train):
+        monkeypatch.setattr(module, "load_features", rewritten)
+    scored: list[Path] = []
+    score = fmn.comparison.comparison_runs._score
+    monkeypatch.setattr(
+        fmn.comparison.comparison_runs, "_score", lambda task, test: (scored.append(task.run), score(task, test))
+    )
+    for splits, trained, scores in (([], 2, 1), ([], 2, 1), (["test"], 2, 2), (["train", "test"], 4, 3)):
+        anew[:] = splits
+        compare(planned("cca", seeds=1, budget=1))
+        assert (len(trainings), len(scored)) == (trained, scores), splits
+
+
 def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any, **__: Any) -> Any:
         try:
@@ -178,24 +202,26 @@ def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> N
 
 
 def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[..., Comparison]) -> None:
-    # The made-up features are of this process; in another one the empty files are what they are: nothing to train on.
+    # The made-up features are of this process; in another one the files are what they are: nothing to train on.
     comparison = planned("lengths", "file_size", seeds=1)
     tasks = [tried[0].task(comparison, 0, is_tested=True) for tried in comparison.candidates.values()]
     found = {outcome.task.system: outcome for outcome in run_tasks(tasks, jobs=2)}
     assert found["lengths"].error is not None
     assert "No pair is left" in found["lengths"].error.found
-    assert found["file_size"].error is None  # an empty file has a size
-    assert read_scores(tasks[1].run, comparison.test_sha256) is not None
+    assert found["file_size"].error is None  # every file has a size
+    assert read_scores(tasks[1].run, tasks[1].test_digest) is not None
 
 
 def test_scores_of_another_manifest_do_not_count(planned: Callable[..., Comparison]) -> None:
     comparison = planned("lengths", seeds=1)
-    compare(comparison)
-    run = comparison.candidates["lengths"][0].refitted(1).folder / "0"
-    assert read_scores(run, comparison.test_sha256) is not None
-    assert read_scores(run, "0" * 64) is None
+    run = Path(compare(comparison).values["systems"]["lengths"]["runs"][0])
+    with safe_open(run / "scores.safetensors", framework="np") as file:
+        digest = file.metadata()["test_digest"]
+    assert digest.startswith(comparison.test_sha256)
+    assert read_scores(run, digest) is not None
+    assert read_scores(run, digest.replace(comparison.test_sha256, "0" * 64)) is None
     (run / "scores.safetensors").write_bytes(b"torn")
-    assert read_scores(run, comparison.test_sha256) is None
+    assert read_scores(run, digest) is None
 
 
 def _number(values: dict[str, Any], name: str) -> str:

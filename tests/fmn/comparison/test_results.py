@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
-from fmn.comparison.comparison_runs import read_scores
+from fmn.comparison.comparison_runs import Scores, read_scores
 from fmn.comparison.results import Results
 from fmn.comparison.table import blocks
 from fmn.data.items import load_items
 from fmn.metrics.retrieval_metrics import query_metrics, recall_at_k
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+def written_scores(run: Path) -> Scores | None:
+    """The scores that a comparison has just written, whatever they were measured on."""
+    with safe_open(run / "scores.safetensors", framework="np") as file:
+        return read_scores(run, file.metadata()["test_digest"])
 
 
 def average_precision(scores: NDArray[Any], wanted: NDArray[np.bool_]) -> float:
@@ -34,7 +41,7 @@ def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Call
     for system in values["systems"].values():
         hits, recalls, precisions = [], [], []
         for run in system["runs"]:
-            scores = read_scores(Path(run), comparison.test_sha256)
+            scores = written_scores(Path(run))
             assert scores is not None
             order = np.argsort([name.partition("-d")[2] for name in scores.clips], kind="stable")  # by class
             spoken = np.argsort([name.partition("-d")[2] for name in scores.utterances], kind="stable")
@@ -71,7 +78,7 @@ def test_the_rank_in_class_stands_beside_instance_hit(results: Results) -> None:
     test = load_items(Path(results.values["test"]))
     ranks: list[float] = []
     for run in system["runs"]:
-        scores = read_scores(Path(run), results.values["test_sha256"])
+        scores = written_scores(Path(run))
         assert scores is not None
         assert scores.clips == [row.id for row in test.clips]
         for spoken, clip in enumerate(test.partners):

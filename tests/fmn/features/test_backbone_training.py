@@ -73,6 +73,16 @@ def test_the_store_is_filled_once_and_names_failures(
     assert decoded == ["none"]
 
 
+def test_samples_of_a_file_of_other_content_are_not_kept(
+    movers: list[LabeledClip], tiny: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    first, second = (mover.media for mover in movers[:2])
+    store = SampleStore(tmp_path, tiny)
+    assert list(store.fill([Media(first.sha256, second.path, "first")])) == [first.sha256]
+    assert store.fill([first]) == {}
+    assert np.array_equal(store.samples(first.sha256, "rgb"), read_samples(first.path, tiny).rgb)
+
+
 def test_a_random_window_lies_inside_and_reaches_everywhere(tiny: VideoFeatureConfig) -> None:
     # Each value tells its place: time in channel 0, row in 1, column in 2.
     shape = (11, 40, 53)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError
+from dataset_tools.core.files import sha256_of
 from fmn.features import backbone as backbone_module
 from fmn.features.audio import read_audio
 from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO, VideoFeatureConfig
@@ -98,14 +100,30 @@ def test_what_was_interrupted_goes_on(clips: list[Media], tiny: VideoFeatureConf
 def test_one_bad_clip_does_not_stop_the_others(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    bad = [Media("0" * 64, text, "text"), Media("1" * 64, tmp_path / "none.mp4", "none")]
+    bad = [Media(sha256_of(text), text, "text"), Media("1" * 64, tmp_path / "none.mp4", "none")]
     found = extract_video([bad[0], *clips, bad[1]], tiny, cache=tmp_path / "cache", jobs=2)
     assert list(found.values) == [clip.sha256 for clip in clips]
-    assert list(found.failures) == ["0" * 64, "1" * 64]
+    assert list(found.failures) == [bad[0].sha256, "1" * 64]
     assert all(isinstance(error, SampleError) for error in found.failures.values())
     assert same(FeatureSet(tiny.dim, found.values), extract_video(clips, tiny, cache=tmp_path / "without"))
     alone = extract_video(bad, tiny, cache=tmp_path / "cache")
     assert (len(alone.values), len(alone.failures)) == (0, 2)
+
+
+def test_a_file_of_other_content_gives_no_feature_until_it_is_restored(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path
+) -> None:
+    whole = extract_video(clips[:1], tiny, cache=tmp_path / "whole")
+    path = tmp_path / "clip.mp4"
+    shutil.copy(clips[1].path, path)  # plays, but is another clip
+    changed = Media(clips[0].sha256, path, "clip")
+    for config in (tiny, VideoFeatureConfig(kind="mean_colour")):
+        found = extract_video([changed], config, cache=tmp_path / "cache")
+        (error,) = found.failures.values()
+        assert isinstance(error, SampleError)
+        assert f"its SHA-256 is {clips[1].sha256[:12]}…, not {clips[0].sha256[:12]}…" in error.found
+    shutil.copy(clips[0].path, path)
+    assert same(extract_video([changed], tiny, cache=tmp_path / "cache"), whole)
 
 
 def test_a_surprise_in_one_clip_is_its_own(

@@ -167,7 +167,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     hits = []
     for seed in (0, 1):
         config = with_values(small, {"training.seed": seed})
-        run = folder / "trained" / fmn.studies.ablate.run_name(config)
+        run = folder / "trained" / fmn.studies.ablate.run_name(config, bench.prepared.digest)
         outcome = TrainedHarness(run, bench).outcome(with_values(config, {"model.score": "memory"}))
         hits.append(outcome.metrics["audio_to_video"]["class_hit"]["1"])
     alone = rows["score", "agreement alone"]["audio_to_video"]
@@ -191,6 +191,13 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     with monkeypatch.context() as patch:
         patch.setattr(fmn.studies.ablate, "load_features", damaged)
         assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # other items, other networks
+
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        return replace(load_features(*arguments, **options), sources=("replaced", "replaced"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fmn.studies.ablate, "load_features", replaced)
+        assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # other features, too
 
 
 def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:

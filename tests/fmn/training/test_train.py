@@ -316,6 +316,21 @@ def test_items_without_features_take_no_part_and_are_named(
         train(manifest_of(workspace), more, workspace / "runs" / "one")
 
 
+def test_a_run_does_not_resume_on_features_that_were_replaced(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fmn.data.loading
+
+    real = fmn.data.loading.extract_audio
+    run, more = workspace / "runs" / "one", with_values(small, {"training.epochs": small.training.epochs + 1})
+    train(manifest_of(workspace), small, run)
+    with monkeypatch.context() as patch:
+        patch.setattr(fmn.data.loading, "extract_audio", lambda *a, **o: replace(real(*a, **o), source="others"))
+        with pytest.raises(InputError, match="The features are other ones than when the run began"):
+            train(manifest_of(workspace), more, run)
+    assert train(manifest_of(workspace), more, run).epochs == more.training.epochs
+
+
 def test_the_printed_form_trains_too(workspace: Path, small: Config) -> None:
     from fmn.config import as_published
 

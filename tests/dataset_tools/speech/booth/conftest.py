@@ -136,6 +136,7 @@ def keep(page: Page) -> None:
         page.keyboard.press("r")
     expect(page.locator("#keep")).to_be_enabled()
     page.keyboard.press("Enter")
+    expect(page.locator("#review")).to_be_hidden()  # until then, keys are the review's
 
 
 def likeness(heard: np.ndarray, played: np.ndarray) -> float:
