@@ -145,7 +145,7 @@ def pair_rows(classes: int, indices: Sequence[int], split: str, fold_of: Callabl
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """4 classes: 5 training items of each, one a fold, and 3 test items; files have their rows' content but no media."""
+    """4 classes: 5 training items of each, one a fold, and 3 test items; files hold what rows say, no media."""
     root = tmp_path / "workspace"
     write_rows(root / "manifests" / "train.jsonl", pair_rows(4, range(5), "train", lambda index: index))
     write_rows(root / "manifests" / "test.jsonl", pair_rows(4, range(5, 8), "test", lambda index: None))
