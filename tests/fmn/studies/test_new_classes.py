@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
+import fmn.studies.ablate
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows
 from fmn.cli.main import app
@@ -97,7 +99,9 @@ def test_each_kind_of_query_searches_the_whole_gallery(trial: _Trial) -> None:
     assert (rows["2 pairs, all written"]["written"], rows["2 pairs"]["shown"]) == (2, 2)
 
 
-def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small: Config) -> None:
+def test_the_study_holds_classes_out_by_seed_and_goes_on(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = with_values(small, {"training.epochs": 2})
     options: dict[str, Any] = {"held_out": 1, "pairs": (1, 2), "seeds": 2}
     found = learn_new_classes(manifest_of(workspace), config, workspace / "out", **options)
@@ -138,6 +142,11 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(workspace: Path, small:
         console = Console(width=width, record=True, file=StringIO())
         console.print(new_classes_table(hundreds | {"notes": []}, title="class hit"))
         assert "…" not in console.export_text()
+    with monkeypatch.context() as patch:  # on features that were written anew, other networks
+        load = fmn.studies.ablate.load_features
+        patch.setattr(fmn.studies.ablate, "load_features", lambda *a, **o: replace(load(*a, **o), sources=("a", "b")))
+        learn_new_classes(manifest_of(workspace), config, workspace / "out", **(options | {"seeds": 1}))
+    assert len(list((workspace / "out" / "trained").iterdir())) == len(runs) + 2
 
 
 def test_classes_that_cannot_be_held_out_are_refused(workspace: Path, small: Config) -> None:
