@@ -69,7 +69,9 @@ def export(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Folder for the features: new, empty, or an earlier export of the same items.", metavar="DIR"
+            help="Folder for the features: new, empty, or an earlier export of the same items.",
+            metavar="DIR",
+            file_okay=False,
         ),
     ],
 ) -> None:

@@ -236,6 +236,8 @@ def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path,
     from fmn.data.items import load_items, train_val_split
 
     items = load_items(manifest, root).required_to_train()
+    items.clip_media()
+    items.utterance_media()
     parts = train_val_split(items.without_fold_0() if config.training.refit else items)
     terminal.closing(
         "dry run",

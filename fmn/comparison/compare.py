@@ -3,8 +3,8 @@
 For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
 best mean average precision on fold 0 is trained again with every seed, on all folds and for as many epochs as fold 0
 chose, and scored on the test manifest: every system gets fold 0 in the end, whether it is fitted by gradients or in
-closed form. Runs are under ``<folder>/<system>/<configuration>/<seed>``; what is finished is not done again, unless
-items have no features now that had some then, or the other way round.
+closed form. Runs are under ``<folder>/<system>/<configuration>-<features>/<seed>``; what is finished is not done again,
+unless the features have changed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def load_both(comparison: Comparison) -> tuple[Items, Items]:
         InputError: a manifest is wrong, or a file that it names is missing.
     """
     train, test = (load_items(manifest, comparison.root) for manifest in (comparison.train, comparison.test))
-    return train.required_to_train(), test
+    for items in (train.required_to_train(), test):
+        items.clip_media()
+        items.utterance_media()
+    return train, test
 
 
 def _extract(

@@ -38,12 +38,13 @@ class Candidate:
         changes: of the system's adapted configuration, by dotted name.
         config: the whole, with the first seed.
         folder: of its runs, one for each seed.
-        tested_on: digest of the test items' features, once they are known.
+        trained_on, tested_on: digests of the features of both manifests, once they are known.
     """
 
     changes: Changes
     config: Config
     folder: Path
+    trained_on: str = ""
     tested_on: str = ""
 
     def refitted(self, epochs: int) -> Candidate:
@@ -59,7 +60,7 @@ class Candidate:
         written anew and items that were repaired are trained with; those of test items are other scores.
         """
         name = f"{self.folder.name}-{trained_on}"
-        return replace(self, folder=self.folder.with_name(name), tested_on=tested_on)
+        return replace(self, folder=self.folder.with_name(name), trained_on=trained_on, tested_on=tested_on)
 
     def task(self, comparison: Comparison, seed: int, *, is_tested: bool) -> Task:
         """The run with this seed."""
@@ -70,7 +71,9 @@ class Candidate:
             run=self.folder / str(seed),
             train=comparison.train,
             test=comparison.test if is_tested else None,
-            test_digest=f"{comparison.test_sha256}-{self.tested_on}",
+            test_sha256=comparison.test_sha256,
+            trained_on=self.trained_on,
+            tested_on=self.tested_on,
             root=comparison.root,
             device=comparison.device,
         )

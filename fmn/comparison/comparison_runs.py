@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError
+from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
 from dataset_tools.core.files import clear_partial, write_bytes
 from fmn.config import Config
 from fmn.data.items import load_items
-from fmn.data.loading import find_device, load_features
+from fmn.data.loading import features_digest, find_device, load_features
 from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
 from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encoders
 from fmn.torch_threads import threads
@@ -44,7 +44,8 @@ class Task:
     Attributes:
         system: the system's name. config: what to train. run: its folder.
         train: the training manifest. test: the test manifest, or None where nothing is tested.
-        test_digest: of its content and features. root: the workspace, or None.
+        test_sha256: of its content. trained_on, tested_on: digests of the features of both
+            (`fmn.data.loading.features_digest`). root: the workspace, or None.
         device: as torch names it.
     """
 
@@ -53,9 +54,16 @@ class Task:
     run: Path
     train: Path
     test: Path | None
-    test_digest: str
+    test_sha256: str
+    trained_on: str
+    tested_on: str
     root: Path | None
     device: str
+
+    @property
+    def test_digest(self) -> str:
+        """What scores of test items depend on beside the run."""
+        return f"{self.test_sha256}-{self.tested_on}"
 
 
 @dataclass(frozen=True)
@@ -103,10 +111,12 @@ def run_task(task: Task) -> RunResult:
     try:
         if not _is_trained(task):
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
-        if task.test is not None and read_scores(task.run, task.test_digest) is None:
-            _score(task, task.test)
         state = read_run_state(task.run)
         assert state is not None
+        if features_digest(state.features, state.failures) != task.trained_on:
+            raise _features_changed(task)
+        if task.test is not None and read_scores(task.run, task.test_digest) is None:
+            _score(task, task.test)
         found = validation_score(state.best)
         return RunResult(
             task=task,
@@ -178,11 +188,22 @@ def _is_trained(task: Task) -> bool:
     return state is not None and state.ended(task.config)
 
 
+def _features_changed(task: Task) -> InputError:
+    return InputError(
+        f"The features changed while the systems were trained: {task.system} got others than were found at the start",
+        where=task.run,
+        expected="the same features for all systems, from the first to the last run",
+        next_step=f"run the same command again; if it says this again, remove {task.run}",
+    )
+
+
 def _score(task: Task, test: Path) -> None:
     """Writes the scores of the test items, and metrics.json beside them."""
     device = find_device(task.device)
     loaded = load_run(task.run, device)
     prepared = load_features(load_items(test, task.root), loaded.config, device=device, jobs=1)
+    if prepared.digest != task.tested_on:
+        raise _features_changed(task)
     with threads(loaded.config.training.threads):
         scores = all_scores(loaded, prepared)
     metrics = measure(scores, prepared.items)  # refuses NaN

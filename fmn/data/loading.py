@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,21 @@ class FeatureDataset:
 
     @property
     def digest(self) -> str:
-        """Eight digits of the features and of the items without: what a run depends on beside configuration and items.
+        """`features_digest` of these."""
+        return features_digest(self.sources, self.failures)
 
-        Own features that are written anew to the same path, new weights and repaired items change it.
-        """
-        text = json.dumps([self.sources, sorted(self.failures)])
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+def features_digest(sources: Sequence[str], failures: Iterable[str]) -> str:
+    """Eight digits of what a run depends on beside its configuration and manifest.
+
+    Own features that are written anew to the same path, new weights and repaired items change it.
+
+    Args:
+        sources: digests of what decided the features, video and audio.
+        failures: names of the items without features.
+    """
+    text = json.dumps([list(sources), sorted(failures)])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def load_features(

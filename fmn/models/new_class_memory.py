@@ -8,8 +8,8 @@ within the classes of the training, shrunk towards a multiple of the identity. A
 length of a mean of n items is taken without what chance adds to it (the spread within classes / n), or classes of few
 items would lose against those of many. An item's shares of the classes, old and new, are a softmax over its cosines
 with their means, averaged over its vectors. The shares of the new classes are taken from what the mapped memory
-says of the old ones (`gated_agreement`), and S1, which was trained on pairs of old classes only, counts as far as both
-items are of those (`both_old`): without new classes nothing changes.
+says of the old ones (`gated_agreement`), and S1, which was trained on pairs of old classes only, is weighted by the
+probability that both items belong to those (`both_old`): without new classes nothing changes.
 """
 
 from __future__ import annotations

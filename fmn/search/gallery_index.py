@@ -30,7 +30,7 @@ from fmn.models.memory import Side
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.score_vectors import score_vectors
 
-FORMAT = "fmn.gallery_index/1"
+FORMAT = "fmn.gallery_index/2"
 CANDIDATES = 1500
 """Items with the largest inner products, which are ranked by the final score."""
 SAMPLE = 4096

@@ -170,7 +170,7 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
         raise InputError(
             "The configuration trains without class labels (training.labels), and memories are written by class here",
             expected="training.labels=class",
-            next_step="leave training.labels out; fmn train, tune and compare take it",
+            next_step="leave training.labels out; fmn train, compare and noise take it",
         )
     find_system(config.system).complete(config)
     items = load_items(manifest, root)

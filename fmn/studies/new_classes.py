@@ -50,9 +50,9 @@ from fmn.studies.new_classes_table import (
     WHITENED_RAW,
     new_classes_text,
 )
-from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, reformed
+from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, load_trained, reformed
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.checkpoint import LoadedRun
 from fmn.training.train import train
 
 FORMAT = "fmn.newclasses/1"
@@ -162,9 +162,9 @@ class _Trial:
     """One trained network, and the classes that it never saw."""
 
     def __init__(self, run: Path, bench: ValidationHarness, held_out: Sequence[str]) -> None:
-        data, parts, items = bench.prepared.data, bench.parts, bench.prepared.items
+        parts, items = bench.parts, bench.prepared.items
         self.bench = bench
-        self.loaded: LoadedRun = load_run(run, data.device)
+        self.loaded: LoadedRun = load_trained(run, bench)
         self.model = reformed(self.loaded, self.loaded.config)
         self.seed = self.loaded.config.training.seed
         new = np.array([label.id in held_out for label in items.classes])
@@ -206,7 +206,7 @@ class _Trial:
         data, parts, model = self.bench.prepared.data, self.bench.parts, self.model
         asked = parts.validation_clips, parts.validation_utterances
         old = self.old_clips, self.old_utterances
-        classifiers = load_run(baseline, data.device).model
+        classifiers = load_trained(baseline, self.bench).model
         assert isinstance(classifiers, TwoClassifiers)
         reads = model.config.model.score not in ("s1", "cosine", "distance")
         baselines = {

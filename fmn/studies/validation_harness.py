@@ -86,6 +86,23 @@ class ValidationResult:
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 
 
+def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
+    """A run that was trained on the features of the bench.
+
+    Raises:
+        InputError: there is no such run, or it was trained on other features.
+    """
+    loaded = load_run(run, bench.prepared.data.device)
+    if loaded.about.sources != bench.prepared.sources:
+        raise InputError(
+            "The features changed while the networks were trained: this one got others than were found at the start",
+            where=run,
+            expected="the same features for all networks, from the first to the last",
+            next_step=f"run the same command again; if it says this again, remove {run}",
+        )
+    return loaded
+
+
 class TrainedHarness:
     """A trained network on the bench: encoded once, scored in as many forms as are asked for.
 
@@ -97,8 +114,7 @@ class TrainedHarness:
     """
 
     def __init__(self, run: Path, bench: ValidationHarness) -> None:
-        device = bench.prepared.data.device
-        self.loaded = load_run(run, device)
+        self.loaded = load_trained(run, bench)
         self.bench = bench
         both = reformed(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # gives both codes
         data, parts = bench.prepared.data, bench.parts

@@ -170,6 +170,12 @@ def test_a_dry_run_refuses_what_the_command_refuses(
     swapped = run(*command.split(), str(test), "--dry-run")
     assert swapped.exit_code == 2
     assert "This is a test manifest; nothing may be trained or selected on it" in swapped.output
+    clip = next((workspace / "clips").iterdir())
+    clip.rename(workspace / "moved.mp4")
+    lacking = run(*command.split(), "--dry-run")
+    assert lacking.exit_code == 2
+    assert clip.name in lacking.output
+    (workspace / "moved.mp4").rename(clip)
     test.write_text("{}\n")
     torn = run(*command.split(), "--dry-run")
     assert torn.exit_code == (2 if command in ("compare", "noise --rates 0,50") else 0), torn.output

@@ -77,9 +77,10 @@ def test_where_a_file_is_in_the_place_of_a_folder_nothing_is_exported(
     monkeypatch.chdir(files)
     (files / "made").mkdir()
     (files / "made" / "audio").write_text("mine")
-    refused = CliRunner().invoke(app, ["features", "export", "manifests/train.jsonl", "made", *SETTINGS])
-    assert refused.exit_code == 2
-    assert [path.name for path in (files / "made").rglob("*")] == ["audio"]
+    for folder in ("made", "made/audio"):
+        refused = CliRunner().invoke(app, ["features", "export", "manifests/train.jsonl", folder, *SETTINGS])
+        assert refused.exit_code == 2
+        assert [path.name for path in (files / "made").rglob("*")] == ["audio"]
 
 
 def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_read(

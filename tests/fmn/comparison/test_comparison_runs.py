@@ -18,10 +18,12 @@ import fmn.training.train
 from dataset_tools.core.errors import InputError, StoppedError
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
-from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_tasks
+from fmn.comparison.comparison_runs import _kill, _pool, read_scores, run_task, run_tasks
 from fmn.comparison.output_files import write_files
 from fmn.config import Config
-from fmn.data.items import Items
+from fmn.data.items import Items, load_items
+from fmn.data.loading import features_digest
+from fmn.features.extract import extract_audio, extract_video
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
@@ -201,15 +203,35 @@ def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> N
     pytest.fail("the worker lives on")
 
 
-def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[..., Comparison]) -> None:
+def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[..., Comparison], tmp_path: Path) -> None:
     # The made-up features are of this process; in another one the files are what they are: nothing to train on.
     comparison = planned("lengths", "file_size", seeds=1)
-    tasks = [tried[0].task(comparison, 0, is_tested=True) for tried in comparison.candidates.values()]
+    items, config = load_items(comparison.train), comparison.candidates["file_size"][0].config
+    video = extract_video(items.clip_media(), config.video, cache=tmp_path / "cache")
+    audio = extract_audio(items.utterance_media(), config.audio, cache=tmp_path / "cache")
+    sizes = features_digest((video.source, audio.source), ())
+    candidates = [tried[0].on_features(sizes, sizes) for tried in comparison.candidates.values()]
+    tasks = [candidate.task(comparison, 0, is_tested=True) for candidate in candidates]
     found = {outcome.task.system: outcome for outcome in run_tasks(tasks, jobs=2)}
     assert found["lengths"].error is not None
     assert "No pair is left" in found["lengths"].error.found
     assert found["file_size"].error is None  # every file has a size
     assert read_scores(tasks[1].run, tasks[1].test_digest) is not None
+
+
+@pytest.mark.parametrize("changed", ["trained_on", "tested_on"])
+def test_features_that_change_while_systems_are_trained_fail_the_run(
+    planned: Callable[..., Comparison], changed: str
+) -> None:
+    comparison = planned("cca", seeds=1)
+    made = features_digest(("video", "audio"), ())
+    digests = {"trained_on": made, "tested_on": made} | {changed: "0" * 8}
+    task = comparison.candidates["cca"][0].on_features(**digests).task(comparison, 0, is_tested=True)
+    for _ in range(2):  # what was trained on others is not taken for what was asked for
+        error = run_task(task).error
+        assert error is not None
+        assert "The features changed while the systems were trained: cca got others" in error.found
+    assert read_scores(task.run, task.test_digest) is None
 
 
 def test_scores_of_another_manifest_do_not_count(planned: Callable[..., Comparison]) -> None:

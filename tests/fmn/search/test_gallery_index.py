@@ -108,6 +108,10 @@ def test_candidates_hold_the_best_and_the_index_is_updated_in_place(
     assert (tmp_path / "half.f32").stat().st_size == size / 1998 * (1500 + 1001)  # the rows of what went are taken
     _, encoded = opened(tmp_path, model, codes, changed, made_from="another checkpoint")
     assert sorted(encoded) == changed
+    state = next(path for path in tmp_path.iterdir() if gallery_index.FORMAT in path.read_text(errors="ignore"))
+    state.write_text(state.read_text().replace(gallery_index.FORMAT, "fmn.gallery_index/1"))  # other vectors
+    _, encoded = opened(tmp_path, model, codes, changed, made_from="another checkpoint")
+    assert sorted(encoded) == changed
 
 
 @pytest.mark.usefixtures("small_parts")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import fmn.studies.ablate
+import fmn.training.train
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
@@ -197,7 +199,12 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
 
     with monkeypatch.context() as patch:
         patch.setattr(fmn.studies.ablate, "load_features", replaced)
-        assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # other features, too
+        with pytest.raises(InputError, match="The features changed while the networks were trained"):
+            ablate(manifest_of(workspace), small, folder, only=["score"])
+        shutil.rmtree(folder / "trained")
+        patch.setattr(fmn.training.train, "load_features", replaced)
+        assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0
+    assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # other features, too
 
 
 def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:

@@ -134,14 +134,12 @@ def test_the_callers_random_state_is_left_alone(workspace: Path, small: Config) 
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_a_finished_run_is_left_as_it_is(workspace: Path, small: Config, made_features: dict[str, int]) -> None:
+def test_a_finished_run_is_left_as_it_is(workspace: Path, small: Config) -> None:
     run = workspace / "runs" / "one"
     first = train(manifest_of(workspace), small, run)
     before = {path: path.read_bytes() for path in run.iterdir()}
-    calls = dict(made_features)
     again = train(manifest_of(workspace), small, run)
     assert again == replace(first, already_finished=True)
-    assert made_features == calls
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -310,10 +308,11 @@ def test_items_without_features_take_no_part_and_are_named(
     summary = train(manifest_of(workspace), small, workspace / "runs" / "one")
     assert summary.failures == {"s03-d01_000001-000010": "It is torn"}
     assert (summary.clips, summary.pairs) == (15, 60)
+    assert train(manifest_of(workspace), small, workspace / "runs" / "one").already_finished
     monkeypatch.setattr(fmn.data.loading, "extract_video", real)
-    more = with_values(small, {"training.epochs": small.training.epochs + 1})
-    with pytest.raises(InputError, match="Other items have features than when the run began: s03-d01_000001-000010"):
-        train(manifest_of(workspace), more, workspace / "runs" / "one")
+    for config in (small, with_values(small, {"training.epochs": small.training.epochs + 1})):
+        with pytest.raises(InputError, match="has changed since the run began: s03-d01_000001-000010"):
+            train(manifest_of(workspace), config, workspace / "runs" / "one")
 
 
 def test_a_run_does_not_resume_on_features_that_were_replaced(
@@ -326,8 +325,9 @@ def test_a_run_does_not_resume_on_features_that_were_replaced(
     train(manifest_of(workspace), small, run)
     with monkeypatch.context() as patch:
         patch.setattr(fmn.data.loading, "extract_audio", lambda *a, **o: replace(real(*a, **o), source="others"))
-        with pytest.raises(InputError, match="The features are other ones than when the run began"):
-            train(manifest_of(workspace), more, run)
+        for config in (small, more):  # also where it is finished
+            with pytest.raises(InputError, match="The features differ from those that the run began with"):
+                train(manifest_of(workspace), config, run)
     assert train(manifest_of(workspace), more, run).epochs == more.training.epochs
 
 
