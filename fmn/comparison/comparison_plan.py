@@ -56,8 +56,8 @@ class Candidate:
     def on_features(self, trained_on: str, tested_on: str) -> Candidate:
         """The same on features with these digests (`fmn.data.loading.FeatureDataset.digest`).
 
-        Other features of training items, or other items that have some, are another folder, so that features that were
-        written anew and items that were repaired are trained with; those of test items are other scores.
+        The folder's name holds the digest of the training features, so that rewritten features and repaired items are
+        trained with; the scores of a run hold that of the test features.
         """
         name = f"{self.folder.name}-{trained_on}"
         return replace(self, folder=self.folder.with_name(name), trained_on=trained_on, tested_on=tested_on)

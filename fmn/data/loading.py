@@ -49,7 +49,7 @@ class FeatureDataset:
 def features_digest(sources: Sequence[str], failures: Iterable[str]) -> str:
     """Eight digits of what a run depends on beside its configuration and manifest.
 
-    Own features that are written anew to the same path, new weights and repaired items change it.
+    Own features that are rewritten at the same path, new weights and repaired items change it.
 
     Args:
         sources: digests of what decided the features, video and audio.

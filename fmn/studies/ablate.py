@@ -229,7 +229,7 @@ class Trainer:
 
 
 def run_name(config: Config, features: str = "") -> str:
-    """A name of its own for each configuration and for each digest of features: those written anew are trained with."""
+    """A name of its own for each configuration and for each digest of features: rewritten features train again."""
     values = decisive_values(config)
     text = json.dumps([values, features] if features else values, sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
