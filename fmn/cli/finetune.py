@@ -40,10 +40,10 @@ def finetune(
     folder = out or options.default_folder(f"finetune-{options.preset}" + ("-refit" if refit else ""))
     config = options.config()
     if dry_run:
-        from fmn.data.loading import find_device
+        from fmn.data.loading import device_named
         from fmn.training.finetune import labeled_parts, load_finetuning_items
 
-        find_device(options.device)
+        device_named(options.device)
         items = load_finetuning_items(options.manifest, config.video, options.root)
         fitted, held = labeled_parts(items, refit=refit)
         plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and validate on {len(held)}"

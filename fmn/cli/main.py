@@ -103,9 +103,9 @@ def train(
     else:
         config = options.config(model, form, **changes)
     if dry_run:
-        from fmn.data.loading import find_device
+        from fmn.data.loading import device_named
 
-        find_device(options.device)
+        device_named(options.device)
         _show_plan(terminal, options.manifest, options.root, folder, config)
         return
     from dataset_tools.core.progress import silent
@@ -262,6 +262,8 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
         short(summary.run),
     )
     show_failures(terminal, summary.failures)
+    if summary.already_finished and summary.failures:
+        terminal.warn("That was when the run was trained; once they are repaired, train into another --run to use them")
     terminal.result(summary.as_dict())
     terminal.next(f"fmn eval {short(summary.run)}")
 

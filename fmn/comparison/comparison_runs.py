@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -29,7 +30,7 @@ from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encod
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
-from fmn.training.run_state import read_run_state, validation_score
+from fmn.training.run_state import RunState, read_run_state, validation_score
 from fmn.training.tensor_files import save_tensors
 from fmn.training.train import train
 
@@ -109,11 +110,14 @@ def run_task(task: Task) -> RunResult:
     """
     keep_freed_memory()
     try:
+        state = read_run_state(task.run)
+        if state is not None and not _has_its_features(state, task):
+            shutil.rmtree(task.run)  # features changed while an earlier call trained it
         if not _is_trained(task):
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
         state = read_run_state(task.run)
         assert state is not None
-        if features_digest(state.features, state.failures) != task.trained_on:
+        if not _has_its_features(state, task):
             raise _features_changed(task)
         if task.test is not None and read_scores(task.run, task.test_digest) is None:
             _score(task, task.test)
@@ -188,12 +192,16 @@ def _is_trained(task: Task) -> bool:
     return state is not None and state.ended(task.config)
 
 
+def _has_its_features(state: RunState, task: Task) -> bool:
+    return features_digest(state.features, state.failures) == task.trained_on
+
+
 def _features_changed(task: Task) -> InputError:
     return InputError(
         f"The features changed while the systems were trained: {task.system} got others than were found at the start",
         where=task.run,
         expected="the same features for all systems, from the first to the last run",
-        next_step=f"run the same command again; if it says this again, remove {task.run}",
+        next_step="run the same command again: it trains the system again",
     )
 
 

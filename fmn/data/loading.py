@@ -147,16 +147,32 @@ def find_device(name: str = "auto") -> torch.device:
     Raises:
         InputError: there is no such device.
     """
+    device = device_named(name)
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise _no_device(name, error) from error
+    return device
+
+
+def device_named(name: str) -> torch.device:
+    """The same for a device that need not be there: a dry run plans for other machines, too.
+
+    Raises:
+        InputError: no device has this name.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"The device {name!r} cannot be used: {str(error).splitlines()[0]}",
-            where="--device",
-            expected="auto, cpu, cuda, or cuda:0 and so on",
-            next_step="leave out --device, or install a torch that knows the device",
-        ) from error
-    return device
+        return torch.device(name)
+    except RuntimeError as error:
+        raise _no_device(name, error) from error
+
+
+def _no_device(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"The device {name!r} cannot be used: {str(error).splitlines()[0]}",
+        where="--device",
+        expected="auto, cpu, cuda, or cuda:0 and so on",
+        next_step="leave out --device, or install a torch that knows the device",
+    )

@@ -243,7 +243,9 @@ def notes_of(
     if loaded.learned is not None:
         notes.append(loaded.learned.note)
     if sources != loaded.about.sources:
-        notes.append("The features were computed with other weights or library versions than in training.")
+        notes.append(
+            "The features differ from those of the training: other weights, library versions or files of own features."
+        )
     if state is not None:
         notes += [note for note in state.notes if note not in notes]
         learned = loaded.learned.items if loaded.learned else {"video": (), "audio": ()}

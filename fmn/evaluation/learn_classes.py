@@ -199,7 +199,7 @@ def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
 def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
     if prepared.sources != loaded.about.sources:
         raise InputError(
-            "The features were computed with other weights or library versions than in training",
+            "The features differ from those of the training: other weights, library versions or files of own features",
             where=loaded.path,
             expected="the encoders, weights and libraries that the run was trained with",
             next_step="restore them, or train again",

@@ -20,12 +20,18 @@ from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, config_from_dict, decisive_values, with_values
 from fmn.data.items import Items, TrainValSplit, load_items
-from fmn.data.loading import find_device, load_features
+from fmn.data.loading import device_named, find_device, load_features
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.ablation_table import ablation_text
-from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, ValidationResult, check_fold_0
+from fmn.studies.validation_harness import (
+    TrainedHarness,
+    ValidationHarness,
+    ValidationResult,
+    check_fold_0,
+    remove_stale,
+)
 from fmn.studies.variants import Variant, variants_of
 from fmn.systems import find_system
 from fmn.torch_threads import threads
@@ -151,9 +157,9 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
     """The items of a manifest and their parts, before anything is extracted or trained.
 
     Raises:
-        InputError: as of `ablate`; or there is no such device.
+        InputError: as of `ablate`; or no device has this name.
     """
-    find_device(device)
+    device_named(device)
     if config.system != "fmn":
         raise InputError(
             f"The system is {config.system!r}",
@@ -218,6 +224,7 @@ class Trainer:
         """The network of a configuration, trained now or earlier; a few are kept at hand."""
         run = self._folder / "trained" / run_name(config, self._bench.prepared.digest)
         if run not in self._networks:
+            remove_stale(run, self._bench)
             summary = train(self._manifest, config, run, **self._options)
             if run not in self._known:
                 self.reused += summary.already_finished

@@ -50,7 +50,7 @@ from fmn.studies.new_classes_table import (
     WHITENED_RAW,
     new_classes_text,
 )
-from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, load_trained, reformed
+from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, load_trained, reformed, remove_stale
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.train import train
@@ -128,11 +128,11 @@ def learn_new_classes(
         own = with_values(config, {"training.seed": config.training.seed + number})
         fewer = manifest_without(manifest, held, folder)
         run = folder / "trained" / f"{fewer.stem}-{run_name(own, bench.prepared.digest)}"
-        workspace = workspace_of(manifest, root)
-        train(fewer, own, run, root=workspace, device=device, jobs=jobs, progress=progress)
         baseline = folder / "trained" / f"{run.name}-two_classifiers"
-        classifiers = with_values(own, {"system": "two_classifiers"})
-        train(fewer, classifiers, baseline, root=workspace, device=device, jobs=jobs, progress=progress)
+        options: dict[str, Any] = {"root": workspace_of(manifest, root), "device": device, "jobs": jobs}
+        for each, system in ((run, own), (baseline, with_values(own, {"system": "two_classifiers"}))):
+            remove_stale(each, bench)
+            train(fewer, system, each, progress=progress, **options)
         with threads(config.training.threads):
             trial = _Trial(run, bench, held)
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from fmn.models.retrieval_model import (
     score_matrix,
 )
 from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.run_state import read_run_state
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,16 @@ class ValidationResult:
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 
 
+def remove_stale(run: Path, bench: ValidationHarness) -> None:
+    """Removes a run of a study that got other features than those of the bench, so that it is trained again.
+
+    That happens where features changed while the study ran. The folder belongs to the study.
+    """
+    state = read_run_state(run)
+    if state is not None and tuple(state.features) != bench.prepared.sources:
+        shutil.rmtree(run)
+
+
 def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
     """A run that was trained on the features of the bench.
 
@@ -98,7 +110,7 @@ def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
             "The features changed while the networks were trained: this one got others than were found at the start",
             where=run,
             expected="the same features for all networks, from the first to the last",
-            next_step=f"run the same command again; if it says this again, remove {run}",
+            next_step="run the same command again: it trains this one again",
         )
     return loaded
 

@@ -116,8 +116,9 @@ def train(
     chosen = processes.device(find_device(device))
     with run_lock(run) if processes.is_first else nullcontext():
         state = earlier_state(run, config, manifest, resume=resume, processes=processes.count)
-        ended = state is not None and state.ended(config)
-        if (run / NEW_CLASSES_FILE).is_file() and not ended:
+        if state is not None and state.ended(config):
+            return _summary(run, config, state, already_finished=True)
+        if (run / NEW_CLASSES_FILE).is_file():
             raise InputError(
                 "The run has learned new classes since it was trained, which belong to its current checkpoint",
                 where=run / NEW_CLASSES_FILE,
@@ -128,8 +129,6 @@ def train(
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
             if state is not None:
                 _check_same_features(run, state, prepared)
-                if ended:
-                    return _summary(run, config, state, already_finished=True)
             training = config.training
             if training.labels == "pairs":
                 prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
@@ -250,29 +249,36 @@ def _summary(run: Path, config: Config, state: RunState, *, already_finished: bo
 
 
 def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -> None:
-    """Refuses to resume a run, or to call it finished, on other features than it began with.
+    """Refuses to resume a run on other features than it began with.
 
     Raises:
         InputError: other items have features, or they were computed with something else.
     """
-    next_step = "train into another --run to use them, or remove this run"
-    names = sorted(prepared.failures.keys() ^ state.failures.keys())
-    if names:
+    lost, gained = prepared.failures.keys() - state.failures.keys(), state.failures.keys() - prepared.failures.keys()
+    if lost:
+        name = min(lost)
         raise InputError(
-            "The set of items that have features has changed since the run began: "
-            + ", ".join(names[:3])
-            + (" and more" if len(names) > 3 else ""),
+            f"{len(lost)} items that the run began with have no features now; the first, {name}: "
+            f"{prepared.failures[name].found}",
             where=run,
             expected="the items that the run began with",
-            next_step=next_step,
+            next_step="restore the files (fmn-data verify names them), or train without them into another --run",
         )
-    if state.features and tuple(state.features) != prepared.sources:
+    if gained:
         raise InputError(
-            "The features differ from those that the run began with: own features or weights were replaced, or a "
-            "library that computes them has another version",
+            f"{len(gained)} items have features that had none when the run began, such as {min(gained)}",
             where=run,
-            expected="the features that the run began with",
-            next_step=next_step,
+            expected="the items that the run began with",
+            next_step="train into another --run to use them, or remove this run",
+        )
+    known = tuple(state.features) or load_run(run, prepared.data.device).about.sources  # runs of earlier versions
+    if known != prepared.sources:
+        raise InputError(
+            "The features differ from those that the run was trained on: files of own features or weights have "
+            "changed, or a library that computes them has another version",
+            where=run,
+            expected="the features that the run was trained on",
+            next_step="train into another --run to use them, or remove this run",
         )
 
 

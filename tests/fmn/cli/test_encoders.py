@@ -54,7 +54,7 @@ def test_encoders_of_a_package_through_train_eval_search_and_compare(
     evaluated = done("eval", folder)
     assert evaluated["metrics"]["audio_to_video"]["queries"] == 12
     assert evaluated["notes"].count(licences[0]) == 1
-    assert not any("computed with other weights" in note for note in evaluated["notes"])
+    assert not any("features differ from those of the training" in note for note in evaluated["notes"])
     utterance = next((files / "speech").glob("s06-d02*.wav"))
     found = done("search", folder, "--speech", utterance, "--top", 3)
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]

@@ -169,7 +169,7 @@ def test_what_cannot_be_learned_right_is_refused(
         return replace(found, sources=("other", "audio"))
 
     monkeypatch.setattr(learn_module, "load_features", other)
-    with pytest.raises(InputError, match="computed with other weights"):
+    with pytest.raises(InputError, match="features differ from those of the training"):
         learn_classes(run, pairs)
     assert not (run / NEW_CLASSES_FILE).exists()
 

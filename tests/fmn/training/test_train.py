@@ -26,6 +26,7 @@ from fmn.evaluation.evaluate import evaluate
 from fmn.features.media import FeatureSet
 from fmn.training.checkpoint import load_run
 from fmn.training.run_state import read_run_state
+from fmn.training.tensor_files import load_tensors, save_tensors
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -310,9 +311,13 @@ def test_items_without_features_take_no_part_and_are_named(
     assert (summary.clips, summary.pairs) == (15, 60)
     assert train(manifest_of(workspace), small, workspace / "runs" / "one").already_finished
     monkeypatch.setattr(fmn.data.loading, "extract_video", real)
-    for config in (small, with_values(small, {"training.epochs": small.training.epochs + 1})):
-        with pytest.raises(InputError, match="has changed since the run began: s03-d01_000001-000010"):
-            train(manifest_of(workspace), config, workspace / "runs" / "one")
+    more = with_values(small, {"training.epochs": small.training.epochs + 1})
+    with pytest.raises(InputError, match=r"1 items have features that had none .* such as s03-d01_000001-000010"):
+        train(manifest_of(workspace), more, workspace / "runs" / "one")
+    train(manifest_of(workspace), small, workspace / "runs" / "two")
+    monkeypatch.setattr(fmn.data.loading, "extract_video", failing)
+    with pytest.raises(InputError, match="have no features now; the first, s03-d01_000001-000010: It is torn"):
+        train(manifest_of(workspace), more, workspace / "runs" / "two")
 
 
 def test_a_run_does_not_resume_on_features_that_were_replaced(
@@ -325,9 +330,15 @@ def test_a_run_does_not_resume_on_features_that_were_replaced(
     train(manifest_of(workspace), small, run)
     with monkeypatch.context() as patch:
         patch.setattr(fmn.data.loading, "extract_audio", lambda *a, **o: replace(real(*a, **o), source="others"))
-        for config in (small, more):  # also where it is finished
-            with pytest.raises(InputError, match="The features differ from those that the run began with"):
-                train(manifest_of(workspace), config, run)
+        assert train(manifest_of(workspace), small, run).already_finished
+        for known in (["video", "audio"], []):  # runs of earlier versions did not note it in their state
+            tensors, header = load_tensors(run / "state.safetensors", "fmn.state/1", torch.device("cpu"))
+            state = json.loads(header["state"])
+            assert state["features"] == ["video", "audio"] or not known
+            header["state"] = json.dumps(state | {"features": known})
+            save_tensors(run / "state.safetensors", tensors, header)
+            with pytest.raises(InputError, match="The features differ from those that the run was trained on"):
+                train(manifest_of(workspace), more, run)
     assert train(manifest_of(workspace), more, run).epochs == more.training.epochs
 
 
