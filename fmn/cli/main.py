@@ -236,8 +236,7 @@ def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path,
     from fmn.data.items import load_items, train_val_split
 
     items = load_items(manifest, root).required_to_train()
-    items.clip_media()
-    items.utterance_media()
+    items.require_media()
     parts = train_val_split(items.without_fold_0() if config.training.refit else items)
     terminal.closing(
         "dry run",
@@ -263,7 +262,7 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
     )
     show_failures(terminal, summary.failures)
     if summary.already_finished and summary.failures:
-        terminal.warn("That was when the run was trained; once they are repaired, train into another --run to use them")
+        terminal.warn("To use items that were repaired since the run was trained, train into another --run")
     terminal.result(summary.as_dict())
     terminal.next(f"fmn eval {short(summary.run)}")
 

@@ -91,8 +91,7 @@ def load_both(comparison: Comparison) -> tuple[Items, Items]:
     """
     train, test = (load_items(manifest, comparison.root) for manifest in (comparison.train, comparison.test))
     for items in (train.required_to_train(), test):
-        items.clip_media()
-        items.utterance_media()
+        items.require_media()
     return train, test
 
 

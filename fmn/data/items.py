@@ -110,6 +110,15 @@ class Items:
             )
         return self
 
+    def require_media(self) -> None:
+        """Checks that every clip and every utterance has its file, before anything is computed.
+
+        Raises:
+            InputError: a file is missing.
+        """
+        self.clip_media()
+        self.utterance_media()
+
     def without(self, sha256s: set[str]) -> Items:
         """These items less those whose content is among ``sha256s`` (their features failed), and less their pairs."""
         keep_clips = np.array([row.sha256 not in sha256s for row in self.clips], dtype=bool)

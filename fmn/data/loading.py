@@ -21,6 +21,9 @@ from fmn.data.items import Items, train_val_split
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import joint_space
 
+OTHER_FEATURES = "other weights, library versions or files of own features"
+"""What features of other `FeatureDataset.sources` may come from, in messages."""
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureDataset:

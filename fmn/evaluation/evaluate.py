@@ -16,7 +16,7 @@ from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
 from fmn.data.items import ItemIds, Items, load_items
-from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
 from fmn.evaluation.trec_files import TREC_TOP, write_trec_files
@@ -243,9 +243,7 @@ def notes_of(
     if loaded.learned is not None:
         notes.append(loaded.learned.note)
     if sources != loaded.about.sources:
-        notes.append(
-            "The features differ from those of the training: other weights, library versions or files of own features."
-        )
+        notes.append(f"The features differ from those of the training: {OTHER_FEATURES}.")
     if state is not None:
         notes += [note for note in state.notes if note not in notes]
         learned = loaded.learned.items if loaded.learned else {"video": (), "audio": ()}

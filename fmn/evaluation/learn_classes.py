@@ -22,7 +22,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.items import Items, load_items
-from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.evaluation.evaluate import check_fit
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
@@ -199,7 +199,7 @@ def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
 def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
     if prepared.sources != loaded.about.sources:
         raise InputError(
-            "The features differ from those of the training: other weights, library versions or files of own features",
+            f"The features differ from those of the training: {OTHER_FEATURES}",
             where=loaded.path,
             expected="the encoders, weights and libraries that the run was trained with",
             next_step="restore them, or train again",

@@ -180,8 +180,7 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
         )
     find_system(config.system).complete(config)
     items = load_items(manifest, root)
-    items.clip_media()
-    items.utterance_media()
+    items.require_media()
     return items, check_fold_0(items)
 
 

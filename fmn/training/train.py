@@ -18,7 +18,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import TrainValSplit, load_items, train_val_split
-from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import with_pseudo_labels
 from fmn.systems import find_system
 from fmn.torch_threads import threads
@@ -258,7 +258,7 @@ def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -
     if lost:
         name = min(lost)
         raise InputError(
-            f"{len(lost)} items that the run began with have no features now; the first, {name}: "
+            f"Items that the run began with have no features now ({len(lost)}); the first, {name}: "
             f"{prepared.failures[name].found}",
             where=run,
             expected="the items that the run began with",
@@ -266,7 +266,7 @@ def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -
         )
     if gained:
         raise InputError(
-            f"{len(gained)} items have features that had none when the run began, such as {min(gained)}",
+            f"Items have features now that had none when the run began ({len(gained)}), such as {min(gained)}",
             where=run,
             expected="the items that the run began with",
             next_step="train into another --run to use them, or remove this run",
@@ -274,8 +274,7 @@ def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -
     known = tuple(state.features) or load_run(run, prepared.data.device).about.sources  # runs of earlier versions
     if known != prepared.sources:
         raise InputError(
-            "The features differ from those that the run was trained on: files of own features or weights have "
-            "changed, or a library that computes them has another version",
+            f"The features differ from those that the run was trained on: {OTHER_FEATURES}",
             where=run,
             expected="the features that the run was trained on",
             next_step="train into another --run to use them, or remove this run",

@@ -1,11 +1,5 @@
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 import fmn.training.trainer
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
@@ -23,14 +16,11 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.data.batches import ItemTensors
 from fmn.evaluation.evaluate import evaluate
-from fmn.features.media import FeatureSet
 from fmn.training.checkpoint import load_run
 from fmn.training.run_state import read_run_state
-from fmn.training.tensor_files import load_tensors, save_tensors
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
-Files = dict[str, Tensor]
 
 
 def manifest_of(workspace: Path) -> Path:
@@ -74,102 +64,12 @@ def test_the_summary_says_what_the_best_epoch_was(workspace: Path, small: Config
     assert load_run(run, torch.device("cpu")).about.epoch == summary.best_epoch
 
 
-def files_of(run: Path) -> tuple[Files, Files, dict[str, Any]]:
-    state = json.loads((run / "state.json").read_text())
-    state.pop("seconds")
-    state.pop("cpu_seconds")
-    for entry in [*state["history"], state["best"]]:
-        entry.pop("pairs_per_s")
-    return load_file(run / "checkpoint.safetensors"), load_file(run / "state.safetensors"), state
-
-
-def assert_same(left: Path, right: Path) -> None:
-    for mine, other in zip(files_of(left), files_of(right), strict=True):
-        assert mine.keys() == other.keys()
-        for name in mine:
-            assert torch.equal(mine[name], other[name]) if isinstance(mine[name], Tensor) else mine[name] == other[name]
-    assert (left / "checkpoint.safetensors").read_bytes() == (right / "checkpoint.safetensors").read_bytes()
-
-
-def stopped_after(count: int) -> Callable[..., None]:
-    """A progress that interrupts the call when it hears of training the ``count``-th time."""
-    heard = 0
-
-    def progress(stage: str, done: int, total: int, note: str = "") -> None:
-        nonlocal heard
-        heard += stage == "train"
-        if heard == count:
-            raise KeyboardInterrupt
-
-    return progress
-
-
-@pytest.mark.parametrize("count", [3, 9, 10, 14, 27])  # within the 1st epoch, at its end, in the 2nd, at the very end
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(workspace: Path, small: Config, count: int) -> None:
-    whole, stopped = workspace / "runs" / "whole", workspace / "runs" / "stopped"
-    train(manifest_of(workspace), small, whole)
-    with pytest.raises(StoppedError, match="Training was interrupted") as raised:
-        train(manifest_of(workspace), small, stopped, progress=stopped_after(count))
-    assert raised.value.exit_code == 3
-    torch.manual_seed(12345)  # whatever happened in between does not matter
-    train(manifest_of(workspace), small, stopped)
-    assert_same(whole, stopped)
-
-
-def test_one_seed_gives_one_result_and_another_seed_another(workspace: Path, small: Config) -> None:
-    first, again, other = (workspace / "runs" / name for name in ("first", "again", "other"))
-    train(manifest_of(workspace), small, first)
-    torch.rand(7)
-    train(manifest_of(workspace), small, again)
-    train(manifest_of(workspace), with_values(small, {"training.seed": 1}), other)
-    assert_same(first, again)
-    assert not torch.equal(files_of(first)[0]["map_video.weight"], files_of(other)[0]["map_video.weight"])
-    assert (first / "config.json").read_bytes() == (again / "config.json").read_bytes()
-
-
 def test_the_callers_random_state_is_left_alone(workspace: Path, small: Config) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
     train(manifest_of(workspace), with_values(small, {"training.epochs": 1}), workspace / "runs" / "one")
     assert torch.equal(torch.rand(4), expected)
-
-
-def test_a_finished_run_is_left_as_it_is(workspace: Path, small: Config) -> None:
-    run = workspace / "runs" / "one"
-    first = train(manifest_of(workspace), small, run)
-    before = {path: path.read_bytes() for path in run.iterdir()}
-    again = train(manifest_of(workspace), small, run)
-    assert again == replace(first, already_finished=True)
-    assert {path: path.read_bytes() for path in run.iterdir()} == before
-
-
-def test_more_epochs_go_on_from_where_the_run_ended(workspace: Path, small: Config) -> None:
-    long, longer = workspace / "runs" / "long", workspace / "runs" / "longer"
-    more = with_values(small, {"training.epochs": 5})
-    train(manifest_of(workspace), more, long)
-    train(manifest_of(workspace), small, longer)
-    summary = train(manifest_of(workspace), more, longer, resume=True)
-    assert summary.epochs == 5
-    assert_same(long, longer)
-
-
-def test_another_configuration_or_manifest_is_refused(workspace: Path, small: Config) -> None:
-    run, manifest = workspace / "runs" / "one", manifest_of(workspace)
-    train(manifest, small, run)
-    before = {path: path.read_bytes() for path in run.iterdir()}
-    with pytest.raises(InputError, match=r"memory.capacity was 10, is 11; training.seed was 0, is 2"):
-        train(manifest, with_values(small, {"training.seed": 2, "memory.capacity": 11}), run)
-    rows = list(read_rows(manifest, SplitPairRow))
-    write_rows(manifest, rows[:-1])
-    with pytest.raises(InputError, match="another manifest"):
-        train(manifest, small, run)
-    assert {path: path.read_bytes() for path in run.iterdir()} == before
-
-
-def test_resume_wants_a_run(workspace: Path, small: Config) -> None:
-    with pytest.raises(InputError, match="no run to resume"):
-        train(manifest_of(workspace), small, workspace / "runs" / "none", resume=True)
 
 
 def test_two_commands_do_not_train_into_one_folder(workspace: Path, small: Config) -> None:
@@ -292,56 +192,6 @@ def test_a_split_of_pairs_is_trained_and_called_leaking(workspace: Path, small: 
     assert any("too high" in note for note in summary.notes)
 
 
-def test_items_without_features_take_no_part_and_are_named(
-    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import fmn.data.loading
-
-    real = fmn.data.loading.extract_video
-
-    def failing(items: Any, *arguments: Any, **options: Any) -> FeatureSet:
-        whole = real(items, *arguments, **options)
-        lost = next(item.sha256 for item in items if item.name.startswith("s03-d01"))
-        left = {key: value for key, value in whole.values.items() if key != lost}
-        return FeatureSet(dim=whole.dim, values=left, failures={lost: ToolkitError("It is torn")})
-
-    monkeypatch.setattr(fmn.data.loading, "extract_video", failing)
-    summary = train(manifest_of(workspace), small, workspace / "runs" / "one")
-    assert summary.failures == {"s03-d01_000001-000010": "It is torn"}
-    assert (summary.clips, summary.pairs) == (15, 60)
-    assert train(manifest_of(workspace), small, workspace / "runs" / "one").already_finished
-    monkeypatch.setattr(fmn.data.loading, "extract_video", real)
-    more = with_values(small, {"training.epochs": small.training.epochs + 1})
-    with pytest.raises(InputError, match=r"1 items have features that had none .* such as s03-d01_000001-000010"):
-        train(manifest_of(workspace), more, workspace / "runs" / "one")
-    train(manifest_of(workspace), small, workspace / "runs" / "two")
-    monkeypatch.setattr(fmn.data.loading, "extract_video", failing)
-    with pytest.raises(InputError, match="have no features now; the first, s03-d01_000001-000010: It is torn"):
-        train(manifest_of(workspace), more, workspace / "runs" / "two")
-
-
-def test_a_run_does_not_resume_on_features_that_were_replaced(
-    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import fmn.data.loading
-
-    real = fmn.data.loading.extract_audio
-    run, more = workspace / "runs" / "one", with_values(small, {"training.epochs": small.training.epochs + 1})
-    train(manifest_of(workspace), small, run)
-    with monkeypatch.context() as patch:
-        patch.setattr(fmn.data.loading, "extract_audio", lambda *a, **o: replace(real(*a, **o), source="others"))
-        assert train(manifest_of(workspace), small, run).already_finished
-        for known in (["video", "audio"], []):  # runs of earlier versions did not note it in their state
-            tensors, header = load_tensors(run / "state.safetensors", "fmn.state/1", torch.device("cpu"))
-            state = json.loads(header["state"])
-            assert state["features"] == ["video", "audio"] or not known
-            header["state"] = json.dumps(state | {"features": known})
-            save_tensors(run / "state.safetensors", tensors, header)
-            with pytest.raises(InputError, match="The features differ from those that the run was trained on"):
-                train(manifest_of(workspace), more, run)
-    assert train(manifest_of(workspace), more, run).epochs == more.training.epochs
-
-
 def test_the_printed_form_trains_too(workspace: Path, small: Config) -> None:
     from fmn.config import as_published
 
@@ -371,30 +221,3 @@ def test_training_and_using_a_run_take_the_threads_that_its_configuration_names(
     evaluate(run, workspace / "manifests" / "test.jsonl")
     assert set(found) == {3}
     assert torch.get_num_threads() == 1
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from fmn.training import checkpoint, tensor_files
-from fmn.training.run_lock import run_lock
-
-def half(tensors, path, header):
-    path.with_name(".tmpAb12Cd").write_bytes(b"half")  # safetensors writes to a file of its own first
-    os.kill(os.getpid(), signal.SIGKILL)
-
-tensor_files.save_file = half
-with run_lock(Path(sys.argv[1])):
-    tensor_files.save_tensors(Path(sys.argv[1]) / checkpoint.STATE_FILE, {"weights": torch.zeros(4)}, {})
-"""
-
-
-def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(workspace: Path, small: Config) -> None:
-    run = workspace / "runs" / "one"
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(run)], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert len(list(run.glob(".partial-*/.tmp*"))) == 1
-    train(manifest_of(workspace), with_values(small, {"training.epochs": 1}), run)
-    assert not list(run.rglob(".partial-*"))
-    assert not list(run.rglob(".tmp*"))

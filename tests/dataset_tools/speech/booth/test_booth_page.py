@@ -53,10 +53,12 @@ def test_record_pressed_while_the_microphone_question_is_open_starts_one_recorde
     assert 1.9 < soundfile.info(workspace.root / row.original).duration < 3.5
 
 
-def delay_answers(page: Page, path: str) -> None:
+def hold_answers(page: Page, path: str) -> None:
+    """Holds what the booth answers to requests of this path until ``window.answer()`` is called."""
     page.evaluate(
-        "const plain = window.fetch; window.fetch = async (path, options) => {"
-        f" if (path.startsWith('{path}')) await new Promise((done) => setTimeout(done, 1500));"
+        "const plain = window.fetch, held = new Promise((done) => { window.answer = done; });"
+        " window.fetch = async (path, options) => {"
+        f" if (path.startsWith('{path}')) await held;"
         " return plain(path, options); }; 0"
     )
 
@@ -64,13 +66,14 @@ def delay_answers(page: Page, path: str) -> None:
 def test_a_take_is_never_anothers_line(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
     with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
-        delay_answers(page, "api/check")
+        hold_answers(page, "api/check")
         page.keyboard.press("Space")
         page.wait_for_timeout(1500)
         page.keyboard.press("Space")
         expect(page.locator("#said")).to_contain_text("Listening")
         for key in ("s", "b", "Space", "a"):
             page.keyboard.press(key)
+        page.evaluate("window.answer()")
         expect(page.locator("#said")).to_contain_text("Good (")
         expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
         page.keyboard.press("s")
@@ -90,12 +93,13 @@ def test_keys_pressed_on_the_way_to_the_next_line_do_nothing(
         stage.sign_in(page, "Ann")
         stage.record(page, 1.5)
         expect(page.locator("#said")).to_contain_text("Good (")
-        delay_answers(page, "api/state")
+        hold_answers(page, "api/state")
         page.keyboard.press("Enter")
         page.keyboard.press("Space")  # would record the line that is left, as the next one's
         page.wait_for_timeout(500)
         expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
         expect(page.locator("#record")).to_have_text("Recordspace")
+        page.evaluate("window.answer()")
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         expect(page.locator("#record")).to_have_text("Recordspace")
         stage.record(page, 1.5)  # and now it does
