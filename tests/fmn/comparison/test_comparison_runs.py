@@ -161,7 +161,8 @@ def test_features_that_are_written_anew_are_trained_with_and_scored(
     monkeypatch.setattr(
         fmn.comparison.comparison_runs, "_score", lambda task, test: (scored.append(task.run), score(task, test))
     )
-    for splits, trained, scores in (([], 2, 1), ([], 2, 1), (["test"], 2, 2), (["train", "test"], 4, 3)):
+    calls = (([], 2, 1), ([], 2, 1), (["test"], 2, 2), (["train", "test"], 4, 3), ([], 4, 4))  # and back again
+    for splits, trained, scores in calls:
         anew[:] = splits
         compare(planned("cca", seeds=1, budget=1))
         assert (len(trainings), len(scored)) == (trained, scores), splits
