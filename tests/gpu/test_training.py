@@ -25,9 +25,9 @@ Large = tuple[Path, dict[str, Any]]
 
 
 def config_of(large: Large, device: torch.device, **changes: Any) -> Config:
-    tiny = {"training.epochs": 2, "training.pairs_per_epoch": 256} if device.type == "cpu" else {}
+    tiny = {"training.epochs": 2, "training.pairs_per_epoch": 256, "model.hidden_size": 16, "model.frame_stack": 8}
     named = {f"training.{name}": value for name, value in changes.items()}
-    return with_values(preset("demo"), large[1] | tiny | named)
+    return with_values(preset("demo"), large[1] | (tiny if device.type == "cpu" else {}) | named)
 
 
 def stopped_in_epoch(number: int, pairs_per_epoch: int) -> Callable[..., None]:
