@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.video.source_videos import read_sources
@@ -32,10 +33,10 @@ def with_opened_videos(corpus: Corpus, memory: Path, *, jobs: int, progress: Pro
     notes = list(corpus.notes)
     missing = sorted(named[name] for name in named.keys() - corpus.videos.keys())
     if missing and (corpus.videos or corpus.is_own):
-        notes.append(f"{len(missing)} videos are missing in {corpus.root}: {_first(missing)}.")
+        notes.append(f"{count_of(len(missing), 'video is', 'videos are')} missing in {corpus.root}: {_first(missing)}.")
     if failures:
         reasons = [f"{named[name]} ({error.found})" for name, error in sorted(failures.items())]
-        notes.append(f"{len(failures)} videos cannot be read: {_first(reasons)}.")
+        notes.append(f"{count_of(len(failures), 'video')} cannot be read: {_first(reasons)}.")
     return replace(
         corpus,
         videos={name: path for name, path in corpus.videos.items() if name not in failures},

@@ -12,6 +12,7 @@ import typer
 from dataset_tools.cli.options import ClassFileOption, class_file_of
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def annotate_push(
         )
         would = " would be written" if dry_run else ""
         page = out.with_suffix(".xml").name
-        terminal.closing("push", f"{count} tasks, and the page beside them as {page}{would}", out)
+        terminal.closing("push", f"{count_of(count, 'task')}, and the page beside them as {page}{would}", out)
         terminal.result({"tasks": count, "dry_run": dry_run})
         return
     if from_run is not None:
@@ -291,7 +292,8 @@ def _show_serve(terminal: Terminal, place: Workspace, target: Target) -> None:
 def _show_push(terminal: Terminal, pushed: PushSummary) -> None:
     terminal.closing("push", pushed.text(), pushed.address)
     if pushed.without_margin:
-        terminal.warn(f"{pushed.without_margin:,} clips are shown without surrounding footage: no source videos")
+        clips = count_of(pushed.without_margin, "clip is", "clips are")
+        terminal.warn(f"{clips} shown without surrounding footage: no source videos")
     terminal.result({"push": pushed.as_dict()})
 
 
@@ -302,7 +304,8 @@ def _show_pull(terminal: Terminal, place: Workspace, pulled: PullSummary) -> Non
     for clip, who, why in (*pulled.problems, *pulled.changed):
         terminal.warn(f"{clip}, {who}: {why}")
     if pulled.unread:
-        terminal.warn(f"{pulled.unread:,} decisions are in Label Studio and could not be read: pull again")
+        decisions = count_of(pulled.unread, "decision is", "decisions are")
+        terminal.warn(f"{decisions} in Label Studio and could not be read: pull again")
     terminal.result({"pull": pulled.as_dict()})
 
 

@@ -22,6 +22,7 @@ from dataset_tools.cli.options import (
 )
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -153,24 +154,24 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.say(f"  {summary.with_sound} of {summary.clips} clips have sound; the videos of the others have none")
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
-    terminal.closing(
-        "clips", f"{summary.clips} of {filled} {'class' if filled == 1 else 'classes'}{would}", place.clips
-    )
+    terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", place.clips)
     if not summary.dry_run:
         terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
     if summary.renamed:
-        terminal.say(f"  {summary.renamed} decisions were recognized under new names of their videos")
+        decisions = count_of(summary.renamed, "decision was", "decisions were")
+        terminal.say(f"  {decisions} recognized under new names of their videos")
     for reason, number in summary.refused.items():
-        intervals = "interval" if number == 1 else "intervals"
-        terminal.say(f"  {number} {intervals} refused: {reason[0].lower()}{reason[1:]}")
+        terminal.say(f"  {count_of(number, 'interval')} refused: {reason[0].lower()}{reason[1:]}")
     if empty:
         more = f" and {len(empty) - _SHOWN_CLASSES} more" if len(empty) > _SHOWN_CLASSES else ""
-        terminal.warn(f"{len(empty)} classes have no clip: {', '.join(empty[:_SHOWN_CLASSES])}{more}")
+        have = count_of(len(empty), "class has", "classes have")
+        terminal.warn(f"{have} no clip: {', '.join(empty[:_SHOWN_CLASSES])}{more}")
     short = {class_id: number for class_id, number in summary.shortfalls.items() if class_id not in empty}
     if short:
         lacking = ", ".join(f"{class_id} {number}" for class_id, number in short.items())
-        terminal.warn(f"{len(short)} classes have fewer clips than --per-class asks for, by: {lacking}")
+        have = count_of(len(short), "class has", "classes have")
+        terminal.warn(f"{have} fewer clips than --per-class asks for, by: {lacking}")
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")

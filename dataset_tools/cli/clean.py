@@ -11,6 +11,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -53,7 +54,9 @@ def clean(
         counts = _counts(found)
     size_bytes = sum(size for _, size in counts.values())
     would = " would be removed" if dry_run else " removed"
-    terminal.closing("clean", f"{_number(len(found))}, {_size(size_bytes)}{would}" if found else "nothing to remove")
+    terminal.closing(
+        "clean", f"{count_of(len(found), 'file')}, {_size(size_bytes)}{would}" if found else "nothing to remove"
+    )
     kinds = {name: {"files": files, "bytes": size} for name, (files, size) in counts.items()}
     terminal.result({"dry_run": dry_run, "files": len(found), "bytes": size_bytes, "kinds": kinds})
 
@@ -66,7 +69,7 @@ def _ask(terminal: Terminal, files: int) -> None:
     """
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(
-            f"{_number(files)} would be removed, and there is no terminal to confirm it",
+            f"{count_of(files, 'file')} would be removed, and there is no terminal to confirm it",
             expected="--yes",
             next_step="check with --dry-run, then add --yes",
         )
@@ -80,10 +83,6 @@ def _counts(found: Sequence[UnnamedFile]) -> dict[str, tuple[int, int]]:
         files, size_bytes = counts[file.kind]
         counts[file.kind] = (files + 1, size_bytes + file.size_bytes)
     return dict(counts)
-
-
-def _number(files: int) -> str:
-    return f"{files} {'file' if files == 1 else 'files'}"
 
 
 def _size(size_bytes: int) -> str:

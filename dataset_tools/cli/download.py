@@ -10,6 +10,7 @@ import typer
 
 from dataset_tools.cli.options import ClassOptions, SeedOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -82,16 +83,16 @@ def download(
         summary = get((parts - {"videos"}) | {"annotations"})
         options = BuildOptions(per_class=per_class, shortfall=shortfall, seed=seed)
         names = needed_videos(folder, classes.load(place), options)
-        terminal.say(f"  {len(names)} videos are needed")
+        terminal.say(f"  {count_of(len(names), 'video is', 'videos are')} needed")
         later = get({"videos"}, names)
         fetched = len(summary.fetched) + len(later.fetched)
         summary = later
     else:
         summary = get(parts)
         fetched = len(summary.fetched)
-    terminal.closing("download", f"{fetched} files fetched, {len(summary.files)} known", folder)
+    terminal.closing("download", f"{count_of(fetched, 'file')} fetched, {len(summary.files)} known", folder)
     if summary.unpacked:
-        terminal.closing("unpack", f"{summary.unpacked} files", folder)
+        terminal.closing("unpack", count_of(summary.unpacked, "file"), folder)
     for sentence in summary.differing:
         terminal.warn(sentence)
     if summary.unchecked:
@@ -102,7 +103,7 @@ def download(
     terminal.result(summary.as_dict())
     if summary.refused:
         raise InputError(
-            f"The server does not give {len(summary.refused)} videos: {', '.join(summary.refused[:5])}",
+            f"The server does not give {count_of(len(summary.refused), 'video')}: {', '.join(summary.refused[:5])}",
             where=home or HOME,
             expected="each at its address",
             next_step="run the command again; if it fails again, download the archive of all videos: --videos all",

@@ -18,6 +18,7 @@ from dataset_tools.cli.report import report
 from dataset_tools.cli.speech import speech_app
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -182,7 +183,7 @@ def _verify_untrusted(terminal: Terminal, folder: Path, jobs: int) -> None:
         terminal.warn(problem)
     terminal.result(report.as_dict())
     if report.problems:
-        terminal.warn(f"not safe to use, {len(report.problems)} problems: {folder}")
+        terminal.warn(f"not safe to use, {count_of(len(report.problems), 'problem')}: {folder}")
         terminal.exit_code = InputError.exit_code
     else:
         terminal.closing("untrusted", "safe to use", folder)

@@ -11,6 +11,7 @@ import typer
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def speech_record(
 
     serve_booth(booth, where.address(), announce=announce)
     done = len(booth.recorded())
-    said = f"{done - before} sentences recorded now, {done} of {len(booth.lines)} in all"
+    said = f"{count_of(done - before, 'sentence')} recorded now, {done} of {len(booth.lines)} in all"
     terminal.closing("record", said, place.recordings)
     skips = dict(booth.skips.counts)
     if skips:
@@ -223,7 +224,7 @@ def speech_forget(
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
-        terminal.say(f"  {summary.added} recordings are new, {summary.known} were known")
+        terminal.say(f"  {count_of(summary.added, 'recording is', 'recordings are')} new, {summary.known} were known")
     terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.count_of import count_of
+
 
 @dataclass(frozen=True)
 class PullSummary:
@@ -42,7 +44,7 @@ class PullSummary:
 
     def text(self) -> str:
         """One line for people."""
-        said = [f"{self.decided:,} decision{'' if self.decided == 1 else 's'}"] if self.rows else []
+        said = [count_of(self.decided, "decision")] if self.rows else []
         said += [f"{self.deleted:,} deleted"] if self.deleted else []
         said += [f"{len(self.problems):,} cannot be used"] if self.problems else []
         said += [f"{self.unread:,} still to come"] if self.unread else []

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from dataset_tools.build_record import read_build
 from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.ledger import read_ledger
@@ -140,7 +141,7 @@ def _page(
 
     to_workspace = os.path.relpath(workspace.root.resolve(), folder.resolve()).replace(os.sep, "/")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"clock": _clock, "count": _count}
+    environment.filters |= {"clock": _clock, "count": count_of}
 
     def media(path: str) -> str:
         return quote(f"{to_workspace}/{path}")
@@ -193,8 +194,3 @@ def _clock(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _count(number: int, one: str, several: str | None = None) -> str:
-    """``1 clip``, ``1,000 clips``."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"

@@ -10,6 +10,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.options import OutOption, TrainingOptions, listed, short, show_failures
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def compare(
     for note in results.values["notes"]:
         terminal.warn(note)
     done = len(results.values["systems"]) - len(results.failed)
-    terminal.closing("compare", f"{done} systems", short(folder))
+    terminal.closing("compare", count_of(done, "system"), short(folder))
     terminal.say("  " + ", ".join(path.name for path in written))
     show_failures(terminal, results.left_out)
     if results.failed:
@@ -103,8 +104,8 @@ def _show_plan(terminal: Terminal, planned: Comparison) -> None:
     terminal.say(table)
     terminal.closing(
         "dry run",
-        f"would make up to {planned.runs} runs of {len(planned.candidates)} systems with {len(planned.seeds)} seeds "
-        f"on {planned.device}",
+        f"would make up to {count_of(planned.runs, 'run')} of {count_of(len(planned.candidates), 'system')} "
+        f"with {count_of(len(planned.seeds), 'seed')} on {planned.device}",
         short(planned.folder),
     )
     terminal.result(

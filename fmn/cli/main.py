@@ -11,6 +11,7 @@ import typer
 
 from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.compare import compare
 from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
@@ -222,7 +223,7 @@ def download_weights(
 
     names = [name for name in PUBLISHED if backbone in ("all", name[0])]
     paths = download(names, progress=terminal.progress)
-    terminal.closing("weights", f"{len(paths)} files, checked", weights_folder())
+    terminal.closing("weights", f"{count_of(len(paths), 'file')}, checked", weights_folder())
     terminal.result({"files": [str(path) for path in paths]})
 
 

@@ -12,6 +12,7 @@ import typer
 
 from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, WorkspaceOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.torch_threads import MOST_THREADS
 
 if TYPE_CHECKING:
@@ -265,4 +266,5 @@ def show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])
         more = f"\n  and {len(failures) - 10} more" if len(failures) > 10 else ""
-        terminal.warn(f"{len(failures)} files have no features and were left out:{listed}{more}")
+        files = count_of(len(failures), "file has", "files have")
+        terminal.warn(f"{files} no features, left out:{listed}{more}")

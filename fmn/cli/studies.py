@@ -9,6 +9,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.options import OutOption, TrainingOptions, listed, short, show_failures, titled
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ def ablate(
 
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.values["stand_in"] else ""
     terminal.say(ablation_table(found.values, title=f"class hit on fold 0 of {titled(options.manifest)}{corpus}"))
-    again = f", {found.reused} of them reused" if found.reused else ""
+    trainings = count_of(found.trainings, "training run") + (f", {found.reused} of them reused" if found.reused else "")
     terminal.closing(
         "ablate",
-        f"{len(variants)} variants from {found.trainings} training runs{again}; the other metrics: ablation.md",
+        f"{len(variants)} variants from {trainings}; the other metrics: ablation.md",
         short(folder),
     )
     show_failures(terminal, found.failures)
@@ -146,7 +147,9 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
     terminal.say(table)
     outcome = "the defaults are kept" if found.is_default else "better than the defaults, also in training"
     terminal.closing(
-        "tune", f"{len(found.trials)} values from {found.trainings} training runs: {outcome}", short(found.path)
+        "tune",
+        f"{count_of(len(found.trials), 'value')} from {count_of(found.trainings, 'training run')}: {outcome}",
+        short(found.path),
     )
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
@@ -190,9 +193,10 @@ def newclasses(
         checked = check_study(options.manifest, config, options.root, options.device)
         held_out_classes(*checked, held_out, names, config.training.seed)
         out_of = len(names) or held_out
+        held = count_of(out_of, "class", "classes")
         terminal.closing(
             "dry run",
-            f"would train {seeds} × 2 networks, fmn and two_classifiers, each without {out_of} classes",
+            f"would train {seeds} × 2 networks, fmn and two_classifiers, each without {held}",
             folder,
         )
         terminal.result({"dry_run": True, "trainings": 2 * seeds, "held_out": out_of})

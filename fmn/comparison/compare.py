@@ -21,7 +21,7 @@ from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
-from fmn.data.loading import load_features
+from fmn.data.loading import find_device, load_features
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks
 from fmn.models.system_interface import not_joint
@@ -38,10 +38,11 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
         progress: told how far it is.
 
     Raises:
-        InputError: a manifest is wrong, or a file that it names is missing.
+        InputError: a manifest is wrong, a file that it names is missing, or the device is.
         ToolkitError: no system has features.
         StoppedError: interrupted, or the disk is full; the same call resumes.
     """
+    find_device(comparison.device)
     train_items, test_items = load_both(comparison)
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes, left_out = _extract(comparison, entries, (train_items, test_items), jobs, progress)

@@ -13,7 +13,7 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, decisive_values, preset, with_values
-from fmn.data.loading import find_device
+from fmn.data.loading import device_named
 from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
 
@@ -159,7 +159,7 @@ def plan(
             shortest grid has, so that every system with something to tune gets as many.
         seeds: how many.
         root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        device: ``auto``, or as torch names it; it need not be here.
 
     Raises:
         InputError: a manifest is missing, a system is unknown, or the changes do not fit a system.
@@ -208,7 +208,7 @@ def plan(
         are_named=bool(models),
         seeds=tuple(range(first, first + seeds)),
         root=root,
-        device=str(find_device(device)),
+        device=str(device_named(device)),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dataset_tools.core.count_of import count_of
 from fmn.comparison.comparison_plan import describe
 from fmn.comparison.table import COST_NAMES, QUOTED, blocks
 from fmn.evaluation.results_table import DIRECTIONS
@@ -78,7 +79,7 @@ def _heading(values: Mapping[str, Any]) -> str:
     what = f"{values['train']} {values['test']}" if "train" in values else f"on {len(values['comparisons'])} corpora"
     changed = f" with {describe(values['changes'])}" if values["changes"] else ""
     return (
-        f"fmn compare {what}, preset {values['preset']}{changed}, {seeds} seed{'s' if seeds > 1 else ''}, up to "
+        f"fmn compare {what}, preset {values['preset']}{changed}, {count_of(seeds, 'seed')}, up to "
         f"{values['budget']} configurations a system on fold 0, {values['device']}"
         + ("; stand-in corpus" if values["stand_in"] else "")
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
@@ -101,7 +102,7 @@ def load_features(
     if not len(left.pairs):
         first = next(iter(failures.values()), None)
         raise InputError(
-            f"No pair is left: {len(failures)} files have no features"
+            f"No pair is left: {count_of(len(failures), 'file has', 'files have')} no features"
             + (f"; the first, {next(iter(failures))}: {first.found}" if first else ""),
             where=items.manifest,
             next_step="check these files, or run fmn-data verify",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.progress import Progress, silent
@@ -186,8 +187,9 @@ def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
 def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
     if prepared.failures:
         name, error = next(iter(prepared.failures.items()))
+        files = count_of(len(prepared.failures), "file has", "files have")
         raise InputError(
-            f"{len(prepared.failures)} files have no features; the first, {name}: {error.found}",
+            f"{files} no features; the first, {name}: {error.found}",
             where=prepared.items.manifest,
             expected="pairs that can all be learned",
             next_step="take their pairs out of the file, or replace the files",

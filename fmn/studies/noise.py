@@ -20,6 +20,7 @@ from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison, plan
 from fmn.comparison.output_files import write_files
 from fmn.data.items import Items, load_items
+from fmn.data.loading import find_device
 from fmn.data.pseudo_labels import spoken_pairs
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.noise_figures import noise_text, write_noise_plot
@@ -59,10 +60,11 @@ def study_noise(
         progress: told how far it is.
 
     Raises:
-        InputError: a manifest is wrong, there is no fold 0, or there are too few pairs for one of the shares.
+        InputError: a manifest is wrong, the device or fold 0 is missing, or there are too few pairs for a share.
         StoppedError: interrupted, or the disk is full; the same call goes on.
     """
     rates = sorted(set(rates))
+    find_device(comparison.device)
     items = check_rates(comparison.train, rates, comparison.seeds[0], comparison.root)
     found: list[dict[str, Any]] = []
     failed: dict[str, str] = {}

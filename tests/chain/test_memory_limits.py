@@ -91,7 +91,7 @@ def test_two_hours_of_silence_fail_and_the_recording_beside_them_does_not(
     shutil.copy(next((place / "speech").glob("*.wav")), folder / "berta_1.wav")
     code, said = limited("fmn-data", "speech", "import", folder.parent, "-w", place, "--jobs", 2)
     assert code == 1, said
-    assert "1 recordings are new" in said
+    assert "1 recording is new" in said
     assert "too long" in said
     (failed,) = [row for row in rows(place / "ledger.jsonl") if row["status"] == "failed"]
     assert failed["reason"]["where"].endswith("anna_1.flac")

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, shown_of
 from dataset_tools.corpora.annotations.json_content import part, read_json
 
@@ -97,5 +98,6 @@ class _Segments(IntervalRows):
 
     def list_of_segments(self) -> IntervalList:
         if self._left_out:
-            self.notes.append(f"{len(self._left_out)} segments are left out: {', '.join(shown_of(self._left_out))}.")
+            segments = count_of(len(self._left_out), "segment is", "segments are")
+            self.notes.append(f"{segments} left out: {', '.join(shown_of(self._left_out))}.")
         return self.finished(in_seconds=True, file_prefix=FILE_PREFIX)

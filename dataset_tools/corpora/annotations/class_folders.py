@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, refusal, shown_of
 from dataset_tools.corpora.annotations.video_names import SUFFIXES
 
@@ -47,9 +48,11 @@ def read_class_folders(path: Path) -> IntervalList:
         next_step = "name the folder that holds a folder for every class, or an annotation file"
         raise refusal(path, found, _EXPECTED, next_step)
     if others:
-        rows.notes.append(f"{len(others)} files are no videos of a class, and ignored: {', '.join(shown_of(others))}.")
+        none = count_of(len(others), "file is no video", "files are no videos")
+        rows.notes.append(f"{none} of a class, and ignored: {', '.join(shown_of(others))}.")
     if empty:
-        rows.notes.append(f"{len(empty)} folders have no videos, and are no classes: {', '.join(shown_of(empty))}.")
+        none = count_of(len(empty), "folder has no video and is no class", "folders have no video and are no classes")
+        rows.notes.append(f"{none}: {', '.join(shown_of(empty))}.")
     return rows.finished(in_seconds=False, is_folder=True)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.corpora.annotations.interval_list import (
     MOST_FRAMES,
     SHOWN_PROBLEMS,
@@ -85,7 +86,7 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
     others = [name for name in dict.fromkeys(table.columns) if name not in known and not _SENTENCE.fullmatch(name)]
     if others:
         named = ", ".join(repr(name) for name in others[:SHOWN_PROBLEMS])
-        rows.notes.append(f"{len(others)} columns are not known and ignored: {named}.")
+        rows.notes.append(f"{count_of(len(others), 'column is', 'columns are')} not known and ignored: {named}.")
     return rows.finished(in_seconds=times == SECONDS)
 
 

@@ -115,7 +115,7 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
         folder_of_features.rename(folder_of_features.with_name(f"away-{folder_of_features.name}"))
     partial = run("eval")
     assert partial.exit_code == 1, partial.output
-    assert "1 files have no features and were left out" in partial.output
+    assert "1 file has no features, left out:" in partial.output
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,8 @@ def test_a_workspace_says_where_the_training_manifest_is(
     assert Path(json_of(planned)["run"]).resolve() == (workspace / "runs" / "fmn-demo").resolve()
 
 
+ABSENT = "cuda:99"
+"""A device of another machine, for which a dry run plans."""
 DRY_RUNS = ("train", "compare", "noise --rates 0,50", "ablate", "tune", "newclasses --held-out 2", "finetune")
 
 
@@ -163,6 +165,11 @@ def test_a_dry_run_checks_manifests_media_and_the_name_of_the_device(
     monkeypatch.chdir(workspace)
     planned = run(*command.split(), "--dry-run")
     assert planned.exit_code == 0, planned.output
+    elsewhere = run(*command.split(), "--dry-run", "--device", ABSENT)
+    assert elsewhere.exit_code == 0, elsewhere.output
+    absent = run(*command.split(), "--device", ABSENT)
+    assert absent.exit_code == 2, absent.output
+    assert f"The device '{ABSENT}' cannot be used" in absent.output
     no_device = run(*command.split(), "--dry-run", "--device", "gpu")
     assert no_device.exit_code == 2
     assert "The device 'gpu' cannot be used" in no_device.output
