@@ -107,7 +107,7 @@ def train(
         from fmn.data.loading import device_named
 
         device_named(options.device)
-        _show_plan(terminal, options.manifest, options.root, folder, config)
+        _show_plan(terminal, options, folder, config, resume=resume, processes=processes)
         return
     from dataset_tools.core.progress import silent
     from fmn.training.distributed import is_started_among_others, joined_processes
@@ -232,21 +232,34 @@ def main() -> None:
     app()
 
 
-def _show_plan(terminal: Terminal, manifest: Path, root: Path | None, run: Path, config: Config) -> None:
+def _show_plan(
+    terminal: Terminal, options: TrainingOptions, run: Path, config: Config, *, resume: bool, processes: int
+) -> None:
     from fmn.config import as_dict
     from fmn.data.items import load_items, train_val_split
+    from fmn.systems import find_system
+    from fmn.training.run_state import earlier_state
 
-    items = load_items(manifest, root).required_to_train()
+    items = load_items(options.manifest, options.root).required_to_train()
     items.require_media()
+    complete = find_system(config.system).complete(config)
+    state = earlier_state(run, complete, options.manifest, resume=resume, processes=processes)
+    trained = 0 if state is None else state.epoch
+    if state is not None and state.ended(complete):
+        terminal.closing("dry run", f"{config.system} was finished already, after {count_of(trained, 'epoch')}", run)
+        terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": 0})
+        return
     parts = train_val_split(items.without_fold_0() if config.training.refit else items)
+    pairs = len(parts.train_pairs)
+    what = f"train {config.system}" if not trained else f"resume {config.system} after epoch {trained}, and train it"
     terminal.closing(
         "dry run",
-        f"would train {config.system} for {config.training.epochs} epochs on {len(parts.train_pairs):,} pairs of "
+        f"would {what} for {count_of(config.training.epochs - trained, 'epoch')} on {pairs:,} pairs of "
         f"{len(parts.train_clips)} clips and {len(parts.train_utterances)} utterances, and validate on "
         f"{len(parts.validation_clips)} and {len(parts.validation_utterances)} of fold 0",
         run,
     )
-    terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "pairs": len(parts.train_pairs)})
+    terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": pairs})
 
 
 def _show_training(terminal: Terminal, summary: RunSummary) -> None:

@@ -59,6 +59,14 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
     assert again.exit_code == 0, again.output
     assert "was finished already" in again.output
 
+    planned = json_of(run("train", "--epochs", "2", *SETTINGS, "--dry-run", "--json"))
+    assert (planned["epochs"], planned["pairs"]) == (2, 0)  # there, and to come
+    other = run("train", "--epochs", "2", *SETTINGS, "--seed", "7", "--dry-run")
+    assert other.exit_code == 2
+    assert "training.seed was 0, is 7" in other.output
+    planned_longer = run("train", "--resume", "--epochs", "3", "--dry-run")
+    assert "would resume fmn after epoch 2, and train it for 1 epoch on 64 pairs" in planned_longer.output
+
     longer = run("train", "--resume", "--epochs", "3")  # the configuration is the run's
     assert longer.exit_code == 0, longer.output
     assert "3 epochs" in longer.output
