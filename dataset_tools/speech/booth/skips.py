@@ -35,13 +35,15 @@ class Skips:
         self.counts: Counter[str] = Counter()
 
     def add(self, clip_id: str, sentence: str, reason: SkipReason) -> None:
-        """Appends a row.
+        """Appends a row, on a line of its own also where an earlier one was torn.
 
         Raises:
             OSError: the file cannot be written.
         """
         row = SkipRow(clip_id, sentence, reason, datetime.now(UTC).isoformat(timespec="seconds"))
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(row) + b"\n")
+        with self._path.open("a+b") as file:
+            file.seek(max(file.tell() - 1, 0))
+            begin = b"" if file.read(1) in (b"", b"\n") else b"\n"
+            file.write(begin + msgspec.json.encode(row) + b"\n")
         self.counts[reason] += 1
