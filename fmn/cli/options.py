@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
@@ -171,16 +171,47 @@ class TrainingOptions(ComputeOptions):
         }
         return changes | {name: value for name, value in own.items() if value is not None}
 
+    def repeated(self, without: Collection[str]) -> list[str]:
+        """These options as they are typed, but for ``--config`` and settings of ``without``, for the next command."""
+        given: dict[str, Any] = {
+            "--preset": None if self.preset == TrainingOptions.preset else self.preset,
+            "--video-encoder": self.video_encoder,
+            "--speech-encoder": self.speech_encoder,
+            "--features": self.features,
+            "--epochs": self.epochs,
+            "--seed": self.seed,
+            "--threads": self.threads,
+        }
+        settings = [setting for setting in self.settings or [] if setting.partition("=")[0] not in without]
+        typed = [part for setting in settings for part in ("--set", setting)]
+        return typed + [part for name, value in given.items() if value is not None for part in (name, str(value))]
+
     def config(
-        self, model: str = "fmn", form: Literal["standard", "as-published"] = "standard", **changes: Any
+        self, model: str | None = None, form: Literal["standard", "as-published"] = "standard", **changes: Any
     ) -> Config:
-        """The preset as the system ``model`` adapts it, with `changes` and with those given here."""
+        """The preset as the system ``model`` adapts it, with `changes` and with those given here.
+
+        Without ``model`` the system is the one that the changes name, else fmn.
+
+        Raises:
+            InputError: the changes name another system than ``model``, or they do not fit it.
+        """
+        from dataset_tools.core.errors import InputError
         from fmn.config import preset, with_values
         from fmn.systems import find_system
 
-        system = find_system(model)
+        changes = self.changes() | changes
+        named = str(changes.pop("system", model or "fmn"))
+        if model not in (None, named):
+            raise InputError(
+                f"The configuration is of {named}, and the model is {model}",
+                where=self.config_file or "--set",
+                expected="one system",
+                next_step=f"give --model {named}, or leave `system` out of the configuration",
+            )
+        system = find_system(named)
         adapted = system.adapt(preset(self.preset, FORMS[form]))
-        return with_values(adapted, {"system": system.name, **self.changes(), **changes})
+        return with_values(adapted, {"system": system.name, **changes})
 
 
 def features_in(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -108,10 +108,23 @@ def tune(
         **options.compute,
         progress=terminal.progress,
     )
-    _show_tuning(terminal, found, options.manifest)
+    _show_tuning(terminal, found)
+    if not found.is_default:
+        terminal.next(training_with(found, options))
 
 
-def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
+def training_with(found: Tuning, options: TrainingOptions) -> str:
+    """The command that trains with what was tuned, and with the options that it was tuned with."""
+    typed = ["fmn", "train", str(short(options.manifest))]
+    if options.config_file is None:
+        typed += ["--config", str(short(found.path))]
+    else:  # which the tuned values change
+        values = (part for name, value in found.values.items() for part in ("--set", f"{name}={value}"))
+        typed += ["--config", str(options.config_file), *values]
+    return shlex.join(typed + options.repeated(without=found.values))
+
+
+def _show_tuning(terminal: Terminal, found: Tuning) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -153,8 +166,6 @@ def _show_tuning(terminal: Terminal, found: Tuning, manifest: Path) -> None:
     )
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
-    if not found.is_default:
-        terminal.next(f"fmn train {short(manifest)} --config {short(found.path)}")
 
 
 def newclasses(

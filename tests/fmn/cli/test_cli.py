@@ -205,6 +205,20 @@ def test_the_equations_as_published_can_be_chosen(workspace: Path, monkeypatch: 
     assert PRESETS["demo"] != as_published(PRESETS["demo"])
 
 
+def test_a_configuration_is_of_the_system_that_is_trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    of_kcca = json_of(run("train", "--model", "kcca", "--dry-run", "--json"))["config"]
+    (workspace / "config.json").write_text(json.dumps(of_kcca))
+    assert (
+        json_of(run("train", "--model", "kcca", "--config", "config.json", "--dry-run", "--json"))["config"] == of_kcca
+    )
+    for model in ([], ["--model", "fmn"], ["--model", "cca"]):
+        other = run("train", *model, "--config", "config.json", "--dry-run")
+        assert other.exit_code == 2
+        assert f"The configuration is of kcca, and the model is {(model or ['', 'fmn'])[1]}" in other.output
+        assert "give --model kcca" in other.output
+
+
 def test_a_broken_line_is_named(workspace: Path) -> None:
     manifest = workspace / "manifests" / "train.jsonl"
     lines = manifest.read_text().splitlines()

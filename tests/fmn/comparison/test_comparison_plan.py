@@ -10,6 +10,7 @@ import pytest
 from dataset_tools.core.errors import InputError
 from fmn.comparison.compare import _shared, compare
 from fmn.comparison.comparison_plan import Comparison, describe, plan
+from fmn.config import as_dict, flattened, preset
 from fmn.data.items import load_items
 from fmn.training.run_state import read_run_state
 
@@ -116,6 +117,13 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
             workspace / "manifests" / "test.jsonl",
             workspace / "runs",
             changes={"training.refit": True},
+        )
+    with pytest.raises(InputError, match="is of one system, fmn"):
+        plan(
+            workspace / "manifests" / "train.jsonl",
+            workspace / "manifests" / "test.jsonl",
+            workspace / "runs",
+            changes=flattened(as_dict(preset("demo"))),  # a whole config.json
         )
     assert not (workspace / "runs").exists()
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +13,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
+from fmn.cli.options import TrainingOptions
+from fmn.cli.studies import training_with
 from fmn.config import Config, values_in, with_values
 from fmn.studies.tune import MEMORY_VALUES, triplet_values, tune
 
@@ -109,3 +113,22 @@ def test_train_takes_what_was_tuned(workspace: Path, monkeypatch: pytest.MonkeyP
     assert trained.exit_code == 0, trained.output
     config = json.loads(trained.stdout)["config"]
     assert (config["memory"]["capacity"], config["training"]["margin"], config["training"]["threads"]) == (77, 0.6, 3)
+
+
+def test_the_next_command_trains_with_the_options_that_were_tuned_with(tmp_path: Path) -> None:
+    found = SimpleNamespace(path=tmp_path / "tuned.json", values={"memory.capacity": 77})
+    given = TrainingOptions(
+        train=tmp_path / "train.jsonl",
+        preset="light",
+        settings=["memory.capacity=50", "video.windows=2"],
+        features=tmp_path / "my features",
+        seed=3,
+    )
+    typed = f"--set video.windows=2 --preset light --features '{tmp_path}/my features' --seed 3"
+    assert training_with(found, given) == (  # type: ignore[arg-type]
+        f"fmn train {tmp_path}/train.jsonl --config {tmp_path}/tuned.json {typed}"
+    )
+    based = replace(given, config_file=tmp_path / "base.json")
+    assert training_with(found, based) == (  # type: ignore[arg-type]
+        f"fmn train {tmp_path}/train.jsonl --config {tmp_path}/base.json --set memory.capacity=77 {typed}"
+    )
