@@ -48,6 +48,7 @@ KNOWN: Mapping[str, int] = {  # a pattern of paths (* also stands for /), and th
     "annotations/*.yaml": yaml_text.MOST_BYTES,
     "runs/*.safetensors": 16384 * MIB,
     "runs/*tfevents*": 1024 * MIB,
+    "runs/*/.lock": 0,
     **{f"runs/*{suffix}": 256 * MIB for suffix in (".csv", ".json", ".jsonl", ".md", ".png", ".tex")},
     "ledger.jsonl": 1024 * MIB,
     "workspace.json": MIB,

@@ -57,7 +57,7 @@ def speech_import(
         Path,
         typer.Argument(help="DIR/<class id>/<voice>_….wav, <clip id>.*, or a CSV path,class,clip,voice,text,licence."),
     ],
-    language: LanguageOption = "en",
+    language: LanguageOption | None = None,
     licence: LicenceOption = "",
     renewed: Annotated[
         list[str] | None,
@@ -186,7 +186,10 @@ def speech_record(
 
     if consent is not None and not consent.is_file():
         raise InputError("There is no such file", where=consent, expected="a consent text for speakers")
-    text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
+    try:
+        text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError("This is not text in UTF-8", where=consent, expected="a consent text for speakers") from error
     booth = Booth(place, classes.load(place), language=language, licence=licence, consent=text)
     before = len(booth.recorded())
 
@@ -224,7 +227,9 @@ def speech_forget(
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
-        terminal.say(f"  {count_of(summary.added, 'recording is', 'recordings are')} new, {summary.known} were known")
+        new = count_of(summary.added, "recording is", "recordings are")
+        corrected = f", {summary.corrected} of them with another licence or language now" if summary.corrected else ""
+        terminal.say(f"  {new} new, {summary.known} were known{corrected}")
     terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():

@@ -163,7 +163,7 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
             terminal.print_json()
     except (Exception, KeyboardInterrupt) as raised:
         terminal.close_bars()
-        if isinstance(raised, typer.Exit | typer.Abort):
+        if isinstance(raised, typer.Exit):
             raise
         if debug:
             terminal.console.print_exception() if sys.stdout.isatty() else logging.exception("--debug")
@@ -187,6 +187,8 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
     """``raised`` as one of the toolkit's own errors, so that no user meets a traceback."""
     if isinstance(raised, ToolkitError):
         return raised
+    if isinstance(raised, typer.Abort):  # the answer to a question was no, or Ctrl+C
+        return StoppedError("Not confirmed: nothing was changed", next_step="answer with y, or give --yes")
     if isinstance(raised, KeyboardInterrupt):
         return StoppedError("Interrupted", next_step="run the same command again: it resumes")
     stopped = disk_error(raised, getattr(raised, "filename", None))

@@ -52,7 +52,8 @@ class SpeechSummary:
 
     Attributes:
         utterances, recorded: rows, and how many of them are recordings.
-        added: recordings that were new. known: that had been imported before.
+        added: recordings that were new. known: that had been imported before. corrected: of these, those that got
+            another licence or language.
         failures: what failed and why, by id or file.
         mismatches: recordings that belong to no clip or class, a sentence each.
     """
@@ -62,6 +63,7 @@ class SpeechSummary:
     failures: Mapping[str, ToolkitError]
     added: int = 0
     known: int = 0
+    corrected: int = 0
     mismatches: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class SpeechSummary:
             "recorded": self.recorded,
             "added": self.added,
             "known": self.known,
+            "corrected": self.corrected,
             "failures": {name: error.as_dict() for name, error in self.failures.items()},
             "mismatches": list(self.mismatches),
         }
@@ -179,7 +182,7 @@ def synthesize_dataset(
         rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
         _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
         write_rows(workspace.manifests / "utterances.jsonl", rows)
-    return _summary(rows, failures)
+    return SpeechSummary(len(rows), _recorded(rows), failures)
 
 
 def import_dataset(
@@ -187,7 +190,7 @@ def import_dataset(
     source: Path,
     classes: ClassFile,
     *,
-    language: str = "en",
+    language: str | None = None,
     licence: str = "",
     renewed: Collection[str] = (),
     retry_died: bool = False,
@@ -220,18 +223,16 @@ def import_dataset(
         rows = assemble(workspace, clips, classes, ledger)
         _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
         write_rows(workspace.manifests / "utterances.jsonl", rows)
-    return _summary(
-        rows, imported.refused, added=len(imported.added), known=imported.known, mismatches=imported.mismatches
+    return SpeechSummary(
+        len(rows),
+        _recorded(rows),
+        imported.refused,
+        added=len(imported.added),
+        known=imported.known,
+        corrected=imported.corrected,
+        mismatches=imported.mismatches,
     )
 
 
-def _summary(
-    rows: Sequence[UtteranceRow],
-    failures: Mapping[str, ToolkitError],
-    *,
-    added: int = 0,
-    known: int = 0,
-    mismatches: tuple[str, ...] = (),
-) -> SpeechSummary:
-    recorded = sum(row.source == "recorded" for row in rows)
-    return SpeechSummary(len(rows), recorded, failures, added, known, mismatches)
+def _recorded(rows: Sequence[UtteranceRow]) -> int:
+    return sum(row.source == "recorded" for row in rows)

@@ -67,6 +67,7 @@ class ImportSummary:
     Attributes:
         added: recordings that are new.
         known: how many files had been imported before, byte for byte, under whatever name, clip, class or voice.
+        corrected: how many of these got another licence or language.
         refused: the files that cannot be used, and why.
         mismatches: what belongs to no class or clip, or is known as something else, a sentence each.
         speakers: what is said of speakers, by voice.
@@ -74,6 +75,7 @@ class ImportSummary:
 
     added: tuple[RecordingRow, ...]
     known: int
+    corrected: int
     refused: dict[str, ToolkitError]
     mismatches: tuple[str, ...]
     speakers: Mapping[str, SpeakerFacts]
@@ -102,7 +104,7 @@ def import_recordings(
     clips: Sequence[ClipRow],
     *,
     ledger: Ledger,
-    language: str = "en",
+    language: str | None = None,
     licence: str = "",
     renewed: Collection[str] = (),
     jobs: int = 1,
@@ -110,14 +112,16 @@ def import_recordings(
 ) -> ImportSummary:
     """Imports the recordings of a folder or a CSV (see `recording_files` for how they are matched).
 
+    Recordings that are known get the language and the licence that are given now.
+
     Args:
         workspace: where the data set is.
         source: the folder or the CSV.
         classes: the classes.
         clips: the clips that recordings can belong to.
         ledger: open; gets a row ``recording/<utterance id>`` for each.
-        language: what is spoken.
-        licence: of those recordings that do not state one.
+        language: what is spoken; None: English, or what is known of a recording.
+        licence: of those recordings that do not state one; empty: none, or what is known.
         renewed: voices that withdrew their consent and gave it again.
         jobs: processes at once; never changes a byte.
         progress: is told how far it is.
@@ -134,7 +138,7 @@ def import_recordings(
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
     mismatches = [*found.mismatches, *contradictions]
     refused: dict[str, ToolkitError] = {}
-    known = 0
+    known = corrected = 0
     for recording in found.recordings:
         task = _task(recording, workspace)
         row_id = f"recording/{task.utterance_id}"
@@ -149,6 +153,9 @@ def import_recordings(
             )
         elif task.utterance_id in rows and ledger.finished(row_id, _key(task)) is not None:
             known += 1
+            stated = _as_stated(rows[task.utterance_id], recording, language, licence)
+            corrected += stated != rows[task.utterance_id]
+            rows[task.utterance_id] = stated
         elif (died := ledger.died(row_id, _key(task))) is not None:
             refused[str(recording.path)] = died
         else:
@@ -176,12 +183,14 @@ def import_recordings(
         earlier = rows.get(utterance_id)
         take = earlier.take if earlier is not None else takes[task.found.clip_id, task.found.voice] + 1
         takes[task.found.clip_id, task.found.voice] += earlier is None
-        rows[utterance_id] = _row(task, written[utterance_id], workspace, language, licence, take)
+        facts = ("en", "") if earlier is None else (earlier.utterance.language, earlier.licence)
+        facts = (language or facts[0], licence or facts[1])
+        rows[utterance_id] = _row(task, written[utterance_id], workspace, *facts, take)
         if earlier is None:
             added.append(rows[utterance_id])
-    if written:
+    if written or corrected:
         write_rows(_listing(workspace), (rows[name] for name in sorted(rows)))
-    return ImportSummary(tuple(added), known, dict(sorted(refused.items())), tuple(mismatches), speakers)
+    return ImportSummary(tuple(added), known, corrected, dict(sorted(refused.items())), tuple(mismatches), speakers)
 
 
 def add_recording(
@@ -284,6 +293,12 @@ def _task(found: FoundRecording, workspace: Workspace) -> _Task:
         limits=Limits(),
         settings=Finish(),
     )
+
+
+def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
+    """A known recording with the language and the licence that are given now."""
+    utterance = msgspec.structs.replace(row.utterance, language=language or row.utterance.language)
+    return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=utterance)
 
 
 def _key(task: _Task) -> str:

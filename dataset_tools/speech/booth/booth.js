@@ -31,7 +31,7 @@ const on = (clip) => `?clip=${encodeURIComponent(clip)}&voice=${encodeURICompone
 async function load() {
   const state = await ask(`api/state?voice=${encodeURIComponent(voice)}`);
   $("consent").textContent = state.consent;
-  lines = state.lines; $("sentence").lang = state.language;
+  lines = state.lines;
   $("classes").replaceChildren(...state.classes.map((one) => {
     const row = document.createElement("tr"), name = document.createElement("td"), count = document.createElement("td");
     row.dataset.class = one.id; row.className = one.done === one.of ? "whole" : "";
@@ -75,6 +75,7 @@ function show() {
   take = null; mode("speak");
   const line = lines[place];
   const left = lines.some((one) => !one.recorded);
+  $("sentence").lang = line ? line.language : "en";
   $("sentence").textContent = line ? line.sentence : left ? "Others are recording what is left. Thank you!" : "Everything is recorded. Thank you!";
   if (line) { const url = `clips/${encodeURIComponent(line.clip)}`; if (!$("video").src.endsWith(url)) $("video").src = url; }
   for (const row of $("classes").children) row.classList.toggle("now", !!line && row.dataset.class === line.class);

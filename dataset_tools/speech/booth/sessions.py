@@ -36,14 +36,21 @@ HELD_S = 180.0
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence to speak, and the clip that it describes."""
+    """A sentence to speak, its language, and the clip that it describes."""
 
     clip: ClipRow
     sentence: str
+    language: str
 
     def shown(self, **more: bool) -> dict[str, Any]:
         """What the page is told."""
-        return {"clip": self.clip.id, "class": self.clip.class_id, "sentence": self.sentence, **more}
+        return {
+            "clip": self.clip.id,
+            "class": self.clip.class_id,
+            "sentence": self.sentence,
+            "language": self.language,
+            **more,
+        }
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Booth:
     Args:
         workspace: with clips.jsonl.
         classes: the class file of the data set.
-        language: of the sentences, where there are none yet.
+        language: of the sentences of clips that have none yet.
         licence: of the recordings, as stated in their rows.
         consent: what a speaker has to agree to before the first take.
 
@@ -99,13 +106,14 @@ class Booth:
 
     def _lines(self) -> dict[str, Line]:
         """What to say, by clip id: one of every class, then the second of every class, and so on."""
-        said = {row.clip: row.text for row in _utterances(self.workspace) if row.clip is not None and row.text}
+        said = {row.clip: row for row in _utterances(self.workspace) if row.clip is not None and row.text}
         chosen = assign_texts(list(self.clips.values()), self.classes, language=self.language, seed=0)
         by_class: dict[str, list[Line]] = defaultdict(list)
         for clip in self.clips.values():
-            sentence = said.get(clip.id) or (chosen[clip.id].text if clip.id in chosen else "")
-            if sentence:
-                by_class[clip.class_id].append(Line(clip, sentence))
+            if (row := said.get(clip.id)) is not None:
+                by_class[clip.class_id].append(Line(clip, row.text, row.language))
+            elif clip.id in chosen and chosen[clip.id].text:
+                by_class[clip.class_id].append(Line(clip, chosen[clip.id].text, self.language))
         turns = zip_longest(*(by_class[name] for name in sorted(by_class)))
         return {line.clip.id: line for line in chain.from_iterable(turns) if line is not None}
 
@@ -167,7 +175,6 @@ class Booth:
             count[1] += 1
         return {
             "consent": self.consents.text,
-            "language": self.language,
             "classes": [
                 {"id": name, "label": self._label(words[name]) if name in words else name, "done": done, "of": of}
                 for name, (done, of) in sorted(counts.items())
@@ -215,7 +222,7 @@ class Booth:
             file.write(sound)
             file.flush()
             found = FoundRecording(Path(file.name), line.clip.class_id, clip_id, voice, line.sentence, self.licence)
-            row = add_recording(self.workspace, found, ledger=ledger, language=self.language, name=f"{voice}.wav")
+            row = add_recording(self.workspace, found, ledger=ledger, language=line.language, name=f"{voice}.wav")
             self._use_recordings(ledger)
         return row
 

@@ -21,6 +21,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.speech.booth.skips import Skips
+from fmn.training.run_lock import run_lock
 
 
 def verdict(place: Workspace) -> tuple[int, str]:
@@ -47,6 +48,17 @@ def test_a_data_set_as_the_toolkit_writes_it_is_safe(dataset: Workspace) -> None
 def test_skips_of_the_booth_are_part_of_a_data_set(dataset: Workspace) -> None:
     Skips(dataset.annotations / "skips.jsonl").add("s08-d20_000041-000080", "He cuts a carrot.", "pronunciation")
     assert check_untrusted(dataset.root, jobs=2).problems == ()
+
+
+def test_the_lock_of_a_run_is_no_danger_unless_it_holds_something(dataset: Workspace) -> None:
+    with run_lock(dataset.root / "runs" / "fmn-demo"):
+        (dataset.root / "runs" / "fmn-demo" / "config.json").write_text("{}")
+    lock = dataset.root / "runs" / "fmn-demo" / ".lock"
+    assert lock.is_file()
+    assert check_untrusted(dataset.root, jobs=2).problems == ()
+    lock.write_bytes(b"x")
+    (problem,) = check_untrusted(dataset.root, jobs=2).problems
+    assert problem == "runs/fmn-demo/.lock: it has 1 bytes, at most 0 are taken"
 
 
 def test_nothing_is_written(dataset: Workspace) -> None:

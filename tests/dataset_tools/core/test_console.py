@@ -53,6 +53,7 @@ def test_bars_counts_times_and_note_fit_any_terminal(
         (MemoryError(), "There is not enough memory"),
         (ZeroDivisionError("division by zero"), "Unexpected error: ZeroDivisionError: division by zero"),
         (KeyboardInterrupt(), "Interrupted"),
+        (typer.Abort(), "Not confirmed: nothing was changed"),
     ],
 )
 def test_what_stops_a_command_is_told_without_a_traceback(

@@ -117,6 +117,22 @@ def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
     assert all(file.read_bytes() == everything[file] for file in originals)
 
 
+def test_importing_again_corrects_licence_and_language_that_are_given(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    source = tmp_path / "anna"
+    take(source / f"{clips[0].id}.wav", 200)
+    (first,) = load(workspace, source, classes, clips).added
+    assert (first.licence, first.utterance.language) == ("", "en")
+    again = load(workspace, source, classes, clips, licence="CC-BY-4.0", language="zh")
+    assert (again.added, again.known, again.corrected) == ((), 1, 1)
+    (row,) = read_recordings(workspace)
+    assert (row.licence, row.utterance.language) == ("CC-BY-4.0", "zh")
+    plain = load(workspace, source, classes, clips)  # what is not given stays
+    assert (plain.known, plain.corrected) == (1, 0)
+    assert read_recordings(workspace) == [row]
+
+
 def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
     workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
 ) -> None:

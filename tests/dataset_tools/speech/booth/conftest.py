@@ -159,9 +159,9 @@ def is_melody(path: Path) -> bool:
     return float(np.median([likeness(piece, melody()) for piece in pieces])) > 0.9
 
 
-def wav_bytes(tmp_path: Path) -> bytes:
+def wav_bytes(tmp_path: Path, number: int = 0) -> bytes:
     path = tmp_path / "take.wav"
-    soundfile.write(path, melody(1.0), RATE_HZ)
+    soundfile.write(path, melody(1.0 + 0.2 * number), RATE_HZ)
     return path.read_bytes()
 
 

@@ -18,12 +18,15 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.booth.server import MOST_BYTES, make_app
 from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.recordings import read_recordings
@@ -142,6 +145,26 @@ def test_a_take_that_a_killed_booth_had_begun_to_keep_is_used_by_the_next(
     with stage.open_booth(workspace):
         pass
     assert {one.clip: one.id for one in read_rows(listing, UtteranceRow)}[clip] == row.id
+
+
+def test_a_take_has_the_language_of_its_sentence(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    listing = workspace.manifests / "utterances.jsonl"
+    first, *others = read_rows(listing, UtteranceRow)
+    write_rows(listing, [msgspec.structs.replace(first, language="zh", text="切胡萝卜"), *others])
+    booth = Booth(workspace, CLASSES)  # --language is en
+    shown = {line["clip"]: line["language"] for line in booth.state()["lines"]}
+    assert shown == {first.clip: "zh", **{row.clip: "en" for row in others}}
+    voice = booth.consents.admit("Ann", agreed=True)
+    rows = [booth.keep(clip, voice, stage.wav_bytes(tmp_path, number)) for number, clip in enumerate(shown)]
+    assert {row.utterance.clip: row.utterance.language for row in rows} == shown
+
+
+def test_a_consent_text_that_cannot_be_read_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    consent = tmp_path / "consent.txt"
+    consent.write_bytes("J’accepte.".encode("utf-16"))
+    ended = CliRunner().invoke(app, ["speech", "record", "-w", str(workspace.root), "--consent", str(consent)])
+    assert ended.exit_code == 2
+    assert "not text in UTF-8" in ended.output
 
 
 def raw_answer(host: str, port: int, content: bytes) -> bytes:
