@@ -99,6 +99,24 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
     return Inputs(inputs.schema, found, class_file)
 
 
+def with_remembered_options(workspace: Workspace, named: Footage) -> Footage:
+    """Footage that is named again, with the options of the last build that are not given now.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    inputs = read_inputs(workspace)
+    if inputs is None or inputs.footage.kind != named.kind or not _same_path(inputs.footage.path, named.path):
+        return named
+    given = {name: value for name, value in msgspec.structs.asdict(named.read_with).items() if value is not None}
+    read_with = msgspec.structs.replace(inputs.footage.read_with, **given)
+    return Footage(named.kind, named.path, named.videos or inputs.footage.videos, read_with)
+
+
+def _same_path(one: str, other: str) -> bool:
+    return Path(one).resolve() == Path(other).resolve()
+
+
 def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | None:
     """The footage of a build that is told none: that of the last build, else ``corpus_root``.
 
@@ -152,7 +170,7 @@ def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
         return
     recorded = read_build(workspace).get("annotations") or {}
     inputs = read_inputs(workspace)
-    is_same_place = inputs is None or Path(inputs.footage.path).resolve() == _place(corpus).resolve()
+    is_same_place = inputs is None or _same_path(inputs.footage.path, str(_place(corpus)))
     if built == _kind(corpus) and (
         is_same_place or recorded.get("sha256") == sha256_of_annotations(corpus.annotations.path)
     ):

@@ -86,7 +86,7 @@ class FootageOptions:
         """
         from msgspec.structs import asdict
 
-        from dataset_tools.build.inputs import Footage, known_footage
+        from dataset_tools.build.inputs import Footage, known_footage, with_remembered_options
 
         read_with = self.read_with
         for name, value in {"videos": self.videos, **asdict(read_with)}.items():
@@ -106,7 +106,7 @@ class FootageOptions:
             )
         if self.annotations is not None:
             videos = None if self.videos is None else str(self.videos)
-            return Footage("annotations", str(self.annotations), videos, read_with)
+            return with_remembered_options(place, Footage("annotations", str(self.annotations), videos, read_with))
         if self.mpii is not None:
             return Footage("mpii", str(self.mpii))
         corpus_root = os.environ.get(CORPUS_ENVIRONMENT)
@@ -127,6 +127,8 @@ class FootageOptions:
             return open_corpus(Path(source.path))
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
+        if self.annotations is not None and (kept := _options_beside(source, self)):
+            terminal.say(f"  as in the last build: {kept}")
         with TemporaryDirectory() as nowhere:
             return open_own_footage(
                 Path(source.path),
@@ -137,6 +139,18 @@ class FootageOptions:
                 jobs=jobs,
                 progress=terminal.progress,
             )
+
+
+def _options_beside(source: Footage, given: FootageOptions) -> str:
+    """The remembered options that are used beside those that are given, as they are typed."""
+    from msgspec.structs import asdict
+
+    usual = Path(source.path) if Path(source.path).is_dir() else Path(source.path).parent
+    videos = None if source.videos is None or Path(source.videos).resolve() == usual.resolve() else source.videos
+    named = {"videos": given.videos, **asdict(given.read_with)}
+    used = {"videos": videos, **asdict(source.read_with)}
+    beside = [name for name, value in used.items() if value is not None and named[name] is None]
+    return " ".join(f"--{name.replace('_', '-')} {used[name]}" for name in beside)
 
 
 def _drawn(place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:

@@ -90,7 +90,7 @@ def _show_rest(
     for address, clips in tasks.items():
         terminal.warn(f"{address}: tasks of {_listed(clips)} may show it; fmn-data annotate push takes it out of them")
     if left:
-        terminal.warn(f"your own files that contain the voice or its name, to check: {_listed(left)}")
+        terminal.warn(f"other files that contain the voice or its name, to check: {_listed(left)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from dataset_tools.label_studio.tasks import utterances_to_show
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.recordings import listed_recordings
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
+from dataset_tools.withdrawal.trained_runs import TEXTS
 
 MOST_BYTES = 64 * 2**20
 """Of a file that is searched for the name of a voice."""
@@ -23,7 +24,7 @@ _WRITTEN = re.compile(
     r"|recordings/((recordings|consents)\.jsonl|[0-9a-f]{64}\.\w+)"
 )
 """What the toolkit writes where users may put files of their own: these are cleared of the voice."""
-_NOT_SEARCHED = ("clips", "speech", "runs", "cache", ".git", ".venv")
+_NOT_SEARCHED = ("clips", "speech", "cache", ".git", ".venv")
 
 
 def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[str]]:
@@ -51,13 +52,20 @@ def sizes_of(workspace: Workspace, voice: RecordedVoice) -> dict[int, set[str]]:
 
 
 def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> list[str]:
-    """Files in the workspace that the toolkit did not write and that hold the voice, or its name as a word.
+    """Files in the workspace that `forget_voice` does not clear and that hold the voice, or its name as a word.
 
-    Looked for everywhere but in clips/, speech/, cache/ and runs/; the name in files of 64 MiB at most. Copies of
-    manifests that lie beside them are the user's, too.
+    Looked for everywhere but in clips/, speech/ and cache/; the name in files of 64 MiB at most. Copies of manifests
+    that lie beside them are the user's; those in runs/ are of studies. Runs themselves are told by `linked_runs`.
     """
     names = (workspace.relative(path) for path in _files(workspace.root))
-    return [name for name in names if not _WRITTEN.fullmatch(name) and _is_of(workspace.root / name, voice, sizes)]
+    return [name for name in names if _may_hold(workspace, name) and _is_of(workspace.root / name, voice, sizes)]
+
+
+def _may_hold(workspace: Workspace, name: str) -> bool:
+    path = workspace.root / name
+    if name.startswith(workspace.relative(workspace.runs) + "/"):
+        return path.suffix in TEXTS and not path.with_name("config.json").is_file()
+    return not _WRITTEN.fullmatch(name)
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -65,6 +65,27 @@ def test_a_build_without_source_goes_on_with_the_footage_of_the_last(
     assert clip_ids(place) == IDS
 
 
+def test_a_build_that_names_its_footage_again_keeps_the_options_that_are_not_given(
+    run: Callable, listing: Path, tmp_path: Path
+) -> None:
+    def persons() -> list[str]:
+        lines = (place / "manifests" / "clips.jsonl").read_text().splitlines()
+        return [json.loads(line)["person"] for line in lines]
+
+    place, named = tmp_path / "w", ("--annotations", listing)
+    assert run("fmn-data", "build", "-w", place, *named, "--person", "^(s0)", "--frame-base", "0", *FEW).code == 0
+    first = clip_ids(place)
+    assert first != IDS  # which count from 1
+    assert persons() == ["s0", "s0"]
+    again = run("fmn-data", "build", "-w", place, *named, *FEW)
+    assert again.code == 0, again.err
+    assert "as in the last build: --frame-base 0 --person ^(s0)" in again.out
+    assert (clip_ids(place), persons()) == (first, ["s0", "s0"])
+    other = run("fmn-data", "build", "-w", place, *named, "--person", "^(s..)", *FEW)
+    assert "as in the last build: --frame-base 0" in other.out
+    assert (clip_ids(place), persons()) == (first, ["s07", "s08"])
+
+
 def test_no_data_set_is_replaced_by_one_of_other_footage(
     run: Callable, listing: Path, small_corpus: Path, tmp_path: Path
 ) -> None:

@@ -307,6 +307,10 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
     of_mine = ["manifests/train-v1.jsonl", "recordings/backup.wav"]  # beside those that the command mends and removes
     shutil.copy(place.manifests / "train.jsonl", place.root / of_mine[0])
     shutil.copy(source.parent / "0.wav", place.root / of_mine[1])
+    of_study = "runs/noise-demo/20/train.jsonl"  # as of fmn noise
+    (place.root / of_study).parent.mkdir(parents=True)
+    shutil.copy(place.manifests / "train.jsonl", place.root / of_study)
+    (place.runs / "noise-demo" / "noise.json").write_text('{"systems": ["fmn"]}', "utf-8")
     digest = hashlib.sha256((place.manifests / "train.jsonl").read_bytes()).hexdigest()
     states: dict[str, dict[str, object] | None] = {
         "trained": {"fitted_utterances": [row.id for row in rows(place)], "manifest_sha256": digest},
@@ -340,9 +344,9 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
         "runs/silent": ("unknown", 0),
     }
     assert done["left"] == sorted(
-        ["monday/list.csv", *(f"monday/{number}.wav" for number in range(0, 12, 2)), *of_mine]
+        ["monday/list.csv", *(f"monday/{number}.wav" for number in range(0, 12, 2)), *of_mine, of_study]
     )
-    for name in of_mine:
+    for name in (*of_mine, of_study):
         (place.root / name).unlink()
     shutil.rmtree(place.root / "monday")
     assert found(place, contents) == []
