@@ -164,11 +164,13 @@ class LastBuild:
         options: all but the sentence files, whose places are not recorded.
         classes: how many classes were taken.
         sentences: name by SHA-256 of each sentence file.
+        annotation_options: that the annotation file was read with (earlier versions did not record them).
     """
 
     options: BuildOptions
     classes: int
     sentences: Mapping[str, str]
+    annotation_options: Mapping[str, Any]
 
     def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
         """The options of that build; the sentence files that it used are looked for among ``sentences``.
@@ -201,7 +203,8 @@ def read_last_build(workspace: Workspace) -> LastBuild:
         sentences = {row["sha256"]: row["name"] for row in recorded["voices"]["sentences"]}
         recorded["voices"]["sentences"] = []
         count = recorded.pop("classes")
-        return LastBuild(msgspec.convert(recorded, BuildOptions), count, sentences)
+        reading = dict(record["annotations"].get("options", {}))
+        return LastBuild(msgspec.convert(recorded, BuildOptions), count, sentences, reading)
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InputError(
             "The options of the last build are not known",
@@ -239,6 +242,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
             "sha256": sha256_of_annotations(corpus.annotations.path),
             "intervals": len(corpus.annotations.intervals),
             "frame_rate": corpus.annotations.frame_rate,
+            "options": dict(corpus.annotation_options),
         },
         "counts": {
             "clips": summary.clips,

@@ -133,6 +133,7 @@ def build_from_export(
             expected="the footage that the export is of",
             next_step="add --mpii DIR, or --annotations FILE for footage of your own",
         )
+    footage = footage.with_recorded(rebuild.last.annotation_options)
     corpus = footage.corpus(rebuild.classes, place, terminal, jobs)
     files = [*sentences, *own_sentences(corpus)]
     summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, progress=terminal.progress)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -77,6 +78,28 @@ class FootageOptions:
         from dataset_tools.corpora.annotations.formats import ListOptions
 
         return ListOptions(self.format, self.tier, self.frame_base, self.fps, self.person)
+
+    def with_recorded(self, recorded: Mapping[str, Any]) -> FootageOptions:
+        """With the recorded options of reading --annotations where none is given.
+
+        Raises:
+            InputError: what is recorded is none.
+        """
+        import msgspec
+
+        from dataset_tools.corpora.annotations.formats import ListOptions
+
+        if self.annotations is None:
+            return self
+        try:
+            read_with = msgspec.structs.asdict(msgspec.convert(dict(recorded), ListOptions))
+        except msgspec.ValidationError as error:
+            raise InputError(
+                f"The recorded options of the annotation file cannot be used: {error}",
+                where="manifests/build.json",
+                expected=f"values of {', '.join(ListOptions.__struct_fields__)}",
+            ) from error
+        return replace(self, **{name: value for name, value in read_with.items() if getattr(self, name) is None})
 
     def source(self, place: Workspace) -> Footage | None:
         """The footage that is named, else the workspace's, else the environment's; None: the stand-in is to be drawn.

@@ -82,6 +82,10 @@ class OwnCorpus(Corpus):
 
     read_with: ListOptions = field(default_factory=ListOptions)
 
+    @property
+    def annotation_options(self) -> Mapping[str, Any]:
+        return {name: value for name, value in msgspec.structs.asdict(self.read_with).items() if value is not None}
+
 
 def open_own_footage(
     listing: Path,

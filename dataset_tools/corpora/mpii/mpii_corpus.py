@@ -44,6 +44,11 @@ class Corpus:
     is_own: bool = False
     frames: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def annotation_options(self) -> Mapping[str, Any]:
+        """The options that the annotation file was read with, by name."""
+        return {}
+
 
 def open_corpus(root: Path) -> Corpus:
     """Finds and reads what lies in a folder in MPII Cooking 2's layout; videos are found, not opened.

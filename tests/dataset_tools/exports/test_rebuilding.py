@@ -102,6 +102,27 @@ def test_the_same_bytes_elsewhere(paired: Workspace, corpus: Path, tmp_path: Pat
     assert again.exit_code == 0, again.output
 
 
+def test_own_footage_is_read_with_the_options_of_the_export(corpus: Path, tmp_path: Path) -> None:
+    videos = sorted(path.name for path in (corpus / "videos").iterdir())[:2]
+    listing = tmp_path / "mine.csv"
+    rows = [f"{video},{start},{start + 20},cut,carrot,knife" for video in videos for start in (1, 31)]
+    listing.write_text("\n".join(["video,start_frame,end_frame,action,subject,object", *rows]) + "\n")
+    place, named = tmp_path / "place", ("--annotations", listing, "--videos", corpus / "videos")
+    options = ("--person", "^(s).", "--frame-base", 0, "--short-side", 32)
+    for command in (
+        ("build", *named, *options),
+        ("pairs", "--split", "items", "--test-share", 0.5),
+        ("export", "csv", tmp_path / "out", "--no-media"),
+    ):
+        done = run(*command, "-w", place)
+        assert done.exit_code == 0, done.output
+    done = run("build", "--from-export", tmp_path / "out", *named, "-w", tmp_path / "ours", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["same"]
+    row = json.loads((tmp_path / "ours" / "manifests" / "clips.jsonl").read_text().splitlines()[0])
+    assert row["person"] == "s"
+
+
 def test_what_does_not_concern_the_other_side_stays(paired: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "out"
     exported = run("export", "csv", out, "--no-media", "-w", paired.root, "--json")
