@@ -141,4 +141,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _one_line(text: str) -> str:
     """A text that may have been typed by anybody, without line ends, HTML and links."""
-    return re.sub(r"([<\[\]])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\<\[\]])", r"\\\1", " ".join(text.split()))

@@ -14,5 +14,10 @@ Group = TypeVar("Group", str, tuple[str, str])
 
 
 def deal_folds(order: Sequence[Group]) -> dict[Group, int]:
-    """The fold (0 to ``FOLDS`` - 1) of every group, dealt in turn; groups are what must not cross a fold."""
+    """The fold (0 to ``FOLDS`` - 1) of every group, dealt in turn; groups are what must not cross a fold.
+
+    One that is alone is trained on: in fold 0 it would only be validated.
+    """
+    if len(order) == 1:
+        return {order[0]: VALIDATION_FOLD + 1}
     return {name: position % FOLDS for position, name in enumerate(order)}

@@ -231,10 +231,9 @@ def _majority_sides(sides: Mapping[str, Side], content: Content) -> dict[str, Si
 
 
 def _folds_of_groups(groups: AbstractSet[Group], random: np.random.Generator) -> dict[Group, int]:
-    """The fold of every group; one that is alone is trained on, as nothing is left beside a validation fold."""
     ordered = sorted(groups)
     order = [ordered[index] for index in random.permutation(len(ordered))]
-    return deal_folds(order) if len(order) != 1 else {order[0]: VALIDATION_FOLD + 1}
+    return deal_folds(order)
 
 
 def _by_class(rows: Sequence[Item]) -> dict[str, list[Item]]:

@@ -38,6 +38,8 @@ from dataset_tools.speech.speaker_facts import count_speakers
 from dataset_tools.speech.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
+TITLE = b"<title>Data set: "
+"""By which a page is known for a report."""
 THUMBNAILS_A_CLASS = 12
 SHOWN_OF_A_REASON = 200
 
@@ -74,7 +76,7 @@ def write_report(
 
     Raises:
         InputError: there is no data set in the workspace, or a manifest or build.json cannot be read, or the class file
-            lacks classes of it.
+            lacks classes of it, or the folder has an index.html that is no report.
         StoppedError: the disk is full.
     """
     manifest = workspace.manifests / "clips.jsonl"
@@ -94,6 +96,7 @@ def write_report(
     ledger = read_ledger(workspace.ledger)
     statistics = describe_dataset(clips, utterances, classes, cards, ledger, built, _split_counts(workspace))
     folder = workspace.root / "report" if folder is None else folder
+    _refuse_other_page(folder / "index.html")
     for place in (folder, folder / "thumbnails"):
         clear_partial(place)
     shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
@@ -114,6 +117,16 @@ def write_report(
         withdrawn=read_withdrawals(workspace),
         is_standin=built.get("stand_in") is not None,
     )
+
+
+def _refuse_other_page(path: Path) -> None:
+    if path.is_file() and TITLE not in path.read_bytes()[:1000]:
+        raise InputError(
+            "The page is no report of a data set, and would be replaced",
+            where=path,
+            expected="a folder without index.html, or with an earlier report",
+            next_step="name another folder with --out",
+        )
 
 
 def _split_counts(workspace: Workspace) -> dict[str, int]:

@@ -41,7 +41,7 @@ def write_thumbnails(
         Why a clip has no picture, by id.
     """
     wanted = {thumbnail_name(clip) for clip in clips}
-    for stale in folder.glob("*.jpg"):
+    for stale in folder.glob("[0-9a-f]" * 16 + ".jpg"):
         if stale.name not in wanted:
             stale.unlink()
     tasks = [_Task(clip, workspace, folder / thumbnail_name(clip)) for clip in clips]

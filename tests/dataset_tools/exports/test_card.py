@@ -75,11 +75,12 @@ def test_the_composition_is_that_of_the_manifests(
 def test_licenses_are_those_of_the_parts(
     workspace: Workspace, tmp_path: Path, make_record: Callable[..., None]
 ) -> None:
-    make_record(workspace, licences=["MPII: research only", "voices: <b>GPL</b>"])
+    make_record(workspace, licences=["MPII: research only", "voices: <b>GPL</b>", r"of \<i>"])
     card = card_of(workspace, tmp_path / "out")
     licenses = section(card, "Licenses")
     assert "MPII: research only" in licenses
     assert "voices: \\<b>GPL\\</b>" in licenses
+    assert r"of \\\<i>" in licenses  # a backslash, then no tag
     assert "not for redistribution: 4 clips" in licenses
     assert "included on the statement of the exporter" in licenses
     assert front_matter(card)["license"] == "other"

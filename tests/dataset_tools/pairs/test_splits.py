@@ -44,6 +44,16 @@ def test_items_depends_on_the_seed_and_on_nothing_else(corpus) -> None:
     assert split_items(clips, utterances, test_share=0.3, seed=1) != first
 
 
+def test_a_class_of_two_clips_is_trained_on(make_clip: Clips) -> None:
+    clips = [make_clip("few", 10, 1, start) for start in (1, 101)]
+    clips += [make_clip("many", 10, 1, 1000 * number) for number in range(1, 11)]
+    sides = split_items(clips, [], test_share=0.3, seed=0)
+    few = [clip.id for clip in clips if clip.class_id == "few"]
+    assert sorted(sides.clips[name] for name in few) == ["test", "train"]
+    assert [sides.clip_folds[name] for name in few if name in sides.clip_folds] == [1]
+    assert Counter(fold for name, fold in sides.clip_folds.items() if name not in few) == {0: 2, 1: 2, 2: 1, 3: 1, 4: 1}
+
+
 def test_folds_are_even_and_partners_share_one(corpus) -> None:
     clips, utterances = corpus
     sides = split_items(clips, utterances, test_share=0.3, seed=0)

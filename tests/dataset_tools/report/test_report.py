@@ -118,9 +118,23 @@ def test_a_picture_is_the_middle_of_its_clip_and_is_drawn_once(workspace: Worksp
             brightness.append(float(frame.to_ndarray(format="yuvj420p")[:96].mean()))
     # Of limited range, as clips are, 20 + 8 · 10 + number; JPEG has the full range.
     assert sorted(brightness) == pytest.approx([(100 + n - 16) * 255 / 219 for n in range(4)], abs=2.5)
-    (folder / "of-a-clip-that-is-gone.jpg").write_bytes(b"")
+    (folder / f"{'0' * 16}.jpg").write_bytes(b"of a clip that is gone")
     report_of(workspace)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == drawn
+
+
+def test_a_folder_of_other_pages_and_pictures_stays_as_it_is(workspace: Workspace, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "thumbnails").mkdir(parents=True)
+    (site / "thumbnails" / "holiday.jpg").write_bytes(b"mine")
+    (site / "index.html").write_text("<!doctype html><title>My site</title>")
+    with pytest.raises(InputError, match="no report of a data set"):
+        write_report(workspace, CLASSES, site)
+    assert (site / "index.html").read_text() == "<!doctype html><title>My site</title>"
+    (site / "index.html").unlink()
+    for _ in range(2):
+        write_report(workspace, CLASSES, site)
+    assert (site / "thumbnails" / "holiday.jpg").read_bytes() == b"mine"
 
 
 def test_a_missing_clip_is_named_and_stops_nothing(workspace: Workspace) -> None:
