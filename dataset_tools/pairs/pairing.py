@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.manifests import (
@@ -84,7 +86,16 @@ def make_pairs(
     Raises:
         InputError: there are no clips or utterances, a class of theirs is not in the class file, or the split is
             impossible, or would leave a side without pairs; nothing was written.
+        StoppedError: another command is working in the workspace, or the disk is full.
     """
+    writes = not dry_run and (workspace.manifests / "clips.jsonl").is_file()
+    with workspace_lock(workspace.root) if writes else nullcontext():  # a withdrawal beside it would be undone
+        return _paired(workspace, classes, options, dry_run=dry_run, progress=progress)
+
+
+def _paired(
+    workspace: Workspace, classes: ClassFile, options: PairOptions, *, dry_run: bool, progress: Progress
+) -> PairSummary:
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     utterances = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
     if options.reviewed:
@@ -133,6 +144,8 @@ def make_pairs(
     else:
         clear_partial(workspace.manifests)
         write_rows(workspace.manifests / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
+        for name in ("test.jsonl", "split.json"):  # a kill leaves no test items of an earlier split beside new ones
+            (workspace.manifests / name).unlink(missing_ok=True)
         write_rows(workspace.manifests / "train.jsonl", shown("train", side_rows("train"), total))
         write_rows(workspace.manifests / "test.jsonl", shown("test", side_rows("test"), total))
         write_split(workspace, _record(options, counts, sides, merged, read_withdrawals(workspace)))

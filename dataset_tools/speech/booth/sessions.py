@@ -42,6 +42,10 @@ class Line:
     sentence: str
     language: str
 
+    def is_same(self, other: Line | None) -> bool:
+        """Whether a take of this one is a take of the other."""
+        return other is not None and (self.sentence, self.clip.class_id) == (other.sentence, other.clip.class_id)
+
     def shown(self, **more: bool) -> dict[str, Any]:
         """What the page is told."""
         return {
@@ -91,18 +95,22 @@ class Booth:
         self.language = language
         self.licence = licence
         self.consents = Consents(workspace, consent)
-        clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
-        if not clips:
+        self._read_clips()
+        if not self.clips:
             raise InputError(
                 "The data set has no clips to describe",
                 where=workspace.manifests / "clips.jsonl",
                 expected="at least one clip",
                 next_step="run fmn-data build",
             )
-        self.clips: Mapping[str, ClipRow] = {clip.id: clip for clip in clips}
-        self.lines = self._lines()
         self.skips = Skips(reviews_path(workspace).with_name("skips.jsonl"))
         self._held: dict[str, tuple[str, float]] = {}
+
+    def _read_clips(self) -> None:
+        """Reads the clips and what is to be said of them: a build may change both while the booth is open."""
+        rows = read_rows(self.workspace.manifests / "clips.jsonl", ClipRow)
+        self.clips: Mapping[str, ClipRow] = {clip.id: clip for clip in rows}
+        self.lines = self._lines()
 
     def _lines(self) -> dict[str, Line]:
         """What to say, by clip id: one of every class, then the second of every class, and so on."""
@@ -213,12 +221,19 @@ class Booth:
             sound: a wav file.
 
         Raises:
-            SampleError: the take cannot be used.
+            SampleError: the take cannot be used, or a build changed the class or the sentence of the clip.
             StoppedError: another command is working in the workspace, or the disk is full.
         """
         line = self.lines[clip_id]
         self.folder.mkdir(parents=True, exist_ok=True)
         with Ledger(self.workspace.ledger) as ledger, NamedTemporaryFile(suffix=".wav", dir=self.folder) as file:
+            self._read_clips()
+            if not line.is_same(self.lines.get(clip_id)):
+                raise SampleError(
+                    "The data set was built again, and this clip has another sentence or none now",
+                    where=clip_id,
+                    next_step="reload the page and say the new one",
+                )
             file.write(sound)
             file.flush()
             found = FoundRecording(Path(file.name), line.clip.class_id, clip_id, voice, line.sentence, self.licence)

@@ -4,15 +4,17 @@ import dataclasses
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.leak_check import find_leaks
@@ -53,6 +55,29 @@ def test_the_papers_numbers_come_out(workspace: Workspace) -> None:
     assert not {r.utterance.id for r in rows["train"]} & {r.utterance.id for r in rows["test"]}
     assert all(r.clip.class_id == r.utterance.class_id == r.label.id for r in rows["test"])
     assert all(r.fold is None for r in rows["test"])
+
+
+def test_pairs_are_not_made_beside_another_command(workspace: Workspace) -> None:
+    with workspace_lock(workspace.root):
+        with pytest.raises(StoppedError, match="Another command is working"):
+            make_pairs(workspace, CLASSES, PairOptions())
+        assert make_pairs(workspace, CLASSES, PairOptions(), dry_run=True).train == 24_500
+    assert not (workspace.manifests / "pairs.jsonl").exists()
+
+
+def test_a_kill_leaves_no_test_items_of_an_earlier_split(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_pairs(workspace, CLASSES, PairOptions(seed=1))
+
+    def killed(path: Path, rows: Iterable[Any]) -> int:
+        if path.name == "test.jsonl":
+            raise KeyboardInterrupt
+        return write_rows(path, rows)
+
+    monkeypatch.setattr("dataset_tools.pairs.pairing.write_rows", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_pairs(workspace, CLASSES, PairOptions(seed=2))
+    there = {path.name for path in workspace.manifests.iterdir()}
+    assert there == {"clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl"}
 
 
 def test_how_it_was_dealt_is_recorded(workspace: Workspace) -> None:

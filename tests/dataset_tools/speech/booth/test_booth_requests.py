@@ -25,6 +25,8 @@ from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
+from dataset_tools.core.errors import SampleError
+from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.booth.server import MOST_BYTES, make_app
@@ -145,6 +147,26 @@ def test_a_take_that_a_killed_booth_had_begun_to_keep_is_used_by_the_next(
     with stage.open_booth(workspace):
         pass
     assert {one.clip: one.id for one in read_rows(listing, UtteranceRow)}[clip] == row.id
+
+
+def test_a_build_beside_the_open_booth_is_seen(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    booth = Booth(workspace, CLASSES)
+    voice = booth.consents.admit("Ann", agreed=True)
+    clips, utterances = workspace.manifests / "clips.jsonl", workspace.manifests / "utterances.jsonl"
+    (one, two), spoken = read_rows(clips, ClipRow), list(read_rows(utterances, UtteranceRow))
+    replace = msgspec.structs.replace
+    write_rows(clips, [one, replace(two, class_id=one.class_id)])  # in another class now
+    with pytest.raises(SampleError, match="built again") as refused:
+        booth.keep(two.id, voice, stage.wav_bytes(tmp_path))
+    assert "reload the page" in str(refused.value)
+    added = replace(one, id=f"{two.id}9", sha256="f" * 64)
+    write_rows(clips, [one, two, added])
+    with Ledger(workspace.ledger) as ledger:
+        row = replace(next(row for row in spoken if row.clip == one.id), id=f"{added.id}_x", clip=added.id)
+        ledger.record(LedgerRow(id=f"utterance/{row.id}", status="ok", stage="speak", values={"row": row}))
+    booth.keep(one.id, voice, stage.wav_bytes(tmp_path))
+    assert added.id in {row.clip for row in read_rows(utterances, UtteranceRow)}
+    assert added.id in booth.lines
 
 
 def test_a_take_has_the_language_of_its_sentence(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
