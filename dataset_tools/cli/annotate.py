@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.options import ClassFileOption, class_file_of
+from dataset_tools.cli.options import ClassFileOption, class_file_of, refuse_beside
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
@@ -134,6 +134,16 @@ def annotate_push(
     classes = class_file_of(class_file, place)
     only = None if ids is None else [name.strip() for name in ids.split(",") if name.strip()]
     if out is not None:
+        refuse_beside(
+            "--out",
+            {
+                "--project": project,
+                "--replace-config": replace_config,
+                "--annotators": annotators,
+                "--resolve-conflicts": resolve_conflicts,
+                "--from-run": from_run,
+            },
+        )
         count = push_to_file(
             place,
             out,
@@ -193,6 +203,7 @@ def annotate_pull(
     from dataset_tools.label_studio.pull import watch as keep_pulling
 
     if source is not None:
+        refuse_beside("--from", {"--project": project, "--watch": watch})
         _show_pull(terminal, place, pull_from_file(place, source))
         return
     target, _ = _target(place, terminal, may_install=False)

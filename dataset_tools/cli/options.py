@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOption, EngineOption, JobsOption, engine_running
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -116,3 +118,19 @@ def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:
     """Says, where it is so, that the footage is made up."""
     if is_synthetic:
         terminal.warn("synthetic (stand-in) corpus: results on it say nothing about real kitchens")
+
+
+def refuse_beside(file: str, options: Mapping[str, object]) -> None:
+    """Refuses options of a server where ``file`` takes its place.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InputError(
+            f"{file} works without a server, and {' and '.join(given)} would be ignored",
+            where=file,
+            expected="options of the file alone",
+            next_step=f"leave out {file}, or the other options",
+        )

@@ -51,6 +51,25 @@ def test_a_dry_run_writes_no_file_of_tasks(make_workspace: Callable[..., Workspa
     assert set(tmp_path.rglob("*")) == before
 
 
+def test_options_of_a_server_are_refused_beside_a_file(
+    make_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    root, out = make_workspace(("cut_carrot_knife",)).root, tmp_path / "tasks.json"
+    for option in (
+        ("--project", "7"),
+        ("--replace-config",),
+        ("--annotators", "2"),
+        ("--resolve-conflicts",),
+        ("--from-run", str(tmp_path)),
+    ):
+        ended = run(root, "push", "--out", str(out), *option)
+        assert (ended.exit_code, out.exists()) == (2, False), option
+        assert f"--out works without a server, and {option[0]} would be ignored" in ended.output
+    ended = run(root, "pull", "--from", str(out), "--watch", "--project", "7")
+    assert ended.exit_code == 2
+    assert "--from works without a server, and --project and --watch would be ignored" in ended.output
+
+
 def test_a_file_of_tasks_holds_those_of_the_named_clips(
     make_workspace: Callable[..., Workspace], tmp_path: Path
 ) -> None:
