@@ -13,7 +13,6 @@ from dataset_tools.corpora.annotations.interval_list import IntervalList, Interv
 from dataset_tools.corpora.annotations.video_names import SUFFIXES
 
 _EXPECTED = "a folder for every class, with its videos: DIR/open_door/one.mp4"
-_SUFFIXES = {*SUFFIXES, ".3gp", ".asf", ".dv", ".flv", ".mxf", ".ogv", ".vob"}
 _MOST_TEXT_BYTES = 2**20
 
 
@@ -30,7 +29,7 @@ def read_class_folders(path: Path) -> IntervalList:
     for folder in folders:
         inner, files = _entries(path / folder)
         nested += [f"{folder}/{name}" for name in inner]
-        videos = [name for name in files if _suffix(name) in _SUFFIXES]
+        videos = [name for name in files if _suffix(name) in SUFFIXES]
         texts = {os.path.splitext(name)[0]: name for name in files if _suffix(name) == ".txt"}  # noqa: PTH122
         used = {os.path.splitext(name)[0] for name in videos} & texts.keys()  # noqa: PTH122
         others += [f"{folder}/{name}" for name in files if name not in {*videos, *(texts[stem] for stem in used)}]

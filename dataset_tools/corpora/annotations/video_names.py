@@ -16,7 +16,12 @@ from dataset_tools.corpora.annotations.interval_list import ListedInterval
 from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES
 
 MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")
-SUFFIXES = {*VIDEO_SUFFIXES, ".m2ts", ".m4v", ".mov", ".mpg", ".mpeg", ".mts", ".ts", ".webm", ".wmv"}
+SUFFIXES = {
+    *VIDEO_SUFFIXES,
+    *(".3gp", ".asf", ".dv", ".f4v", ".flv", ".m2ts", ".m4v", ".mov", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv"),
+    *(".ts", ".vob", ".webm", ".wmv"),
+}
+"""What a file is known for a video by in a folder, and what may be missing where a video is named."""
 
 
 @dataclass(frozen=True)
