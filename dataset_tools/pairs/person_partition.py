@@ -161,15 +161,29 @@ def _rated(draws: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[
 def _climbed(start: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[_Bools, int]:
     """Hill climbing: moves one unit, or swaps two, as long as that leaves fewer sides empty, or comes nearer."""
     current, rating = start, tuple(float(rated[0]) for rated in _rated(start[None], tables, test_share))
-    one = np.eye(len(start), dtype=bool)
-    moves = np.concatenate([one, (one[:, None] | one[None, :])[np.triu_indices(len(start), 1)]])
+    alone = np.arange(len(start))
+    moves = np.concatenate([np.stack([alone, alone], axis=1), np.stack(np.triu_indices(len(start), 1), axis=1)])
     while True:
-        near = current ^ moves
-        empty, distance = _rated(near, tables, test_share)
-        best = int(np.lexsort((distance, empty))[0])
-        if (float(empty[best]), float(distance[best])) >= rating:
+        best_move, best_rating = -1, rating
+        size = max(1, _ENTRIES // len(start))
+        for first in range(0, len(moves), size):  # all at once would need memory by the cube of the units
+            part = moves[first : first + size]
+            empty, distance = _rated(_moved(current, part), tables, test_share)
+            best = int(np.lexsort((distance, empty))[0])
+            if (float(empty[best]), float(distance[best])) < best_rating:
+                best_move, best_rating = first + best, (float(empty[best]), float(distance[best]))
+        if best_move < 0:
             return current, int(rating[0])
-        current, rating = near[best], (float(empty[best]), float(distance[best]))
+        current, rating = _moved(current, moves[best_move : best_move + 1])[0], best_rating
+
+
+def _moved(current: _Bools, moves: NDArray[np.int64]) -> _Bools:
+    """[K, units]: the partition after each of the moves [K, 2] of two units, or of one that is named twice."""
+    near = np.repeat(current[None], len(moves), axis=0)
+    rows = np.arange(len(moves))
+    near[rows, moves[:, 0]] ^= True
+    near[rows, moves[:, 1]] ^= moves[:, 0] != moves[:, 1]
+    return near
 
 
 def _impossible(

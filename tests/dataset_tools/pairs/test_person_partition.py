@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.pairs import person_partition
 from dataset_tools.pairs.splits import Sides, split_person
 
 Clips = Callable[..., ClipRow]
@@ -197,3 +199,22 @@ def test_the_best_partition_is_found_or_there_is_none(make_clip, make_utterance,
     sides = split_person(clips, utterances, test_share=SHARE, seed=seed)
     assert badness(clips, utterances, dealt(sides)) == pytest.approx(least, abs=1e-9)
     assert split_person(clips[::-1], utterances[::-1], test_share=SHARE, seed=seed) == sides
+
+
+def test_moves_of_many_persons_are_compared_a_part_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, peak_bytes: Callable[[Callable[[], object]], int]
+) -> None:
+    persons, classes = 120, 20
+    who = np.arange(persons)
+    counts = np.zeros((persons, classes))
+    counts[who, who % classes] = 1
+    table = person_partition._Table(who, who, counts)
+    start = np.zeros(persons, dtype=bool)
+    whole, empty = person_partition._climbed(start, [table], SHARE)
+    assert empty == 0
+    assert [int(whole[who % classes == column].sum()) for column in range(classes)] == [2] * classes
+    monkeypatch.setattr(person_partition, "_ENTRIES", 10_000)
+    found: list[np.ndarray] = []
+    peak = peak_bytes(lambda: found.append(person_partition._climbed(start, [table], SHARE)[0]))
+    assert all((one == whole).all() for one in found)
+    assert peak < 1e6  # all moves at once are 120 · 120 · 120 / 2 numbers of a byte, several times
