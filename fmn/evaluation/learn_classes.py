@@ -250,7 +250,7 @@ def _fitted(
 
 
 def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureDataset) -> LearnedClasses:
-    """What the run knows of new classes, with the items of ``prepared``; contents that it knows already are left."""
+    """What the run knows of new classes, with the items of ``prepared``; contents that a class has already are left."""
     items, data, model = prepared.items, prepared.data, _network(loaded)
     before = loaded.learned
     numbers = np.arange(len(items.clips)), np.arange(len(items.utterances))
@@ -273,15 +273,19 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
     both: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
     for side, rows in zip(SIDES, both, strict=True):
         held = memory[side]
-        known = dict(zip(before.sha256s[side], before.items[side], strict=True)) if before else {}
+        old = list(zip(before.sha256s[side], before.items[side], strict=True)) if before else []
         old_index = [index[before.classes[number].id] for number in held.classes.tolist()] if before else []
-        fresh = [number for number, row in enumerate(rows) if row.sha256 not in known]
-        every = [*known.items(), *((rows[number].sha256, rows[number].id) for number in fresh)]
+        known = {(sha256, number) for (sha256, _), number in zip(old, old_index, strict=True)}
+        found = {(row.sha256, index[row.class_id]): number for number, row in reversed(list(enumerate(rows)))}
+        fresh = sorted(
+            number for key, number in found.items() if key not in known
+        )  # a content once, under its first id
+        every = [*old, *((rows[number].sha256, rows[number].id) for number in fresh)]
         of = torch.tensor([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=torch.int64)
         order = sorted(range(len(every)), key=lambda at: every[at][0])
         at_fresh = data.on_device(np.array(fresh, dtype=np.int64))
         added = held.with_items([vector[at_fresh] for vector in vectors[side]], of)
-        joined = (torch.cat([old, new])[order] for old, new in zip(held.rows, added.rows, strict=True))
+        joined = (torch.cat([earlier, new])[order] for earlier, new in zip(held.rows, added.rows, strict=True))
         sides[side] = NewClassSide(held.parts, tuple(joined), of[order].to(data.device))
         names[side] = tuple(every[at][1] for at in order)
         contents[side] = tuple(every[at][0] for at in order)

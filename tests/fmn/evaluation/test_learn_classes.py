@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -109,6 +110,44 @@ def test_the_same_pairs_change_nothing_and_parts_are_the_whole(workspace: Path, 
     again = learn_classes(workspace / "runs" / "whole", pairs)
     assert (again.added, again.clips) == (0, whole.clips)
     assert (workspace / "runs" / "whole" / NEW_CLASSES_FILE).stat().st_mtime_ns == written
+
+
+def test_one_content_under_two_names_is_learned_once_and_costs_no_other_item(
+    workspace: Path, run: Path, pairs: Path
+) -> None:
+    replace_in = msgspec.structs.replace
+    rows = list(read_rows(pairs, SplitPairRow))
+    spoken = rows[0].utterance
+    twin = replace_in(spoken, id=f"{spoken.id}9")
+    twins = [replace_in(row, id=f"{row.id}9", utterance=twin) for row in rows if row.utterance.id == spoken.id]
+    write_rows(pairs, sorted([*rows, *twins], key=lambda row: row.id))
+    out = workspace / "runs" / "more"
+    first = learn_classes(run, pairs, out=out)
+    assert (first.clips, first.utterances, first.added) == (5, 5, 10)
+    written = (out / NEW_CLASSES_FILE).read_bytes()
+    assert learn_classes(out, pairs).added == 0
+    assert (out / NEW_CLASSES_FILE).read_bytes() == written
+
+    known = rows_of(workspace, "test")[0].label.id
+    label = replace_in(rows[0].label, id="show_thing9", action="show")
+    others = [
+        replace_in(
+            row,
+            label=label,
+            clip=replace_in(row.clip, class_id=label.id),
+            utterance=replace_in(row.utterance, class_id=label.id),
+        )
+        for row in rows_of(workspace, "test", known)
+    ]
+    write_rows(workspace / "manifests" / "others.jsonl", others)
+    count = len({row.clip.id for row in others}) + len({row.utterance.id for row in others})
+    assert learn_classes(out, workspace / "manifests" / "others.jsonl").added == count
+    learned = load_run(out, CPU).learned
+    assert learned is not None
+    assert [one.id for one in learned.classes] == [label.id, NEW]
+    names = {*learned.items["video"], *learned.items["audio"]}
+    assert {row.clip.id for row in (*rows, *others)} <= names
+    assert {row.utterance.id for row in (*rows, *others)} <= names
 
 
 def test_predictions_know_learned_classes_by_their_shares(
