@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from dataset_tools.build_record import read_build
-from dataset_tools.core.files import PARTIAL, write_bytes
+from dataset_tools.core.files import PARTIAL, remove_partial, write_bytes
 from dataset_tools.core.jsonl import RowType
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.progress import Progress, silent
@@ -125,7 +125,7 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     yield _files(workspace, "indexes of utterances", index, index.glob("*-clip-*/*"))
     booth = workspace.cache / "booth"
     yield _files(workspace, "unsaved takes of the booth", booth, booth.glob("*.wav"))
-    yield _files(workspace, "half written files", workspace.root, _partial(workspace))
+    yield _half_written(workspace)
     yield _files(workspace, "original recordings", workspace.recordings, _originals(workspace, voice))
     spoken = (path for path in workspace.speech.glob("*.wav") if voice.owns(path.stem))
     yield _files(workspace, "utterances and copies", workspace.speech, spoken)
@@ -176,10 +176,17 @@ def _features(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
             yield path
 
 
-def _partial(workspace: Workspace) -> Iterator[Path]:
-    """What killed commands left where opening the ledger does not clear it away."""
-    for folder in (workspace.cache / "features", workspace.annotations, workspace.root / "report"):
-        yield from folder.rglob(f"{PARTIAL}*")
+def _half_written(workspace: Workspace) -> Trace:
+    """What killed commands left where opening the ledger does not clear it away; a living one keeps its files."""
+    places = (workspace.cache / "features", workspace.annotations, workspace.root / "report")
+    left = [path for place in places for path in place.rglob(f"{PARTIAL}*")]
+    files = [file for path in left for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+
+    def remove() -> None:
+        for path in left:
+            remove_partial(path)
+
+    return Trace("half written files", "./", len(files), sum(file.stat().st_size for file in files), 0, remove)
 
 
 def _originals(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import PARTIAL
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_path
@@ -125,6 +126,11 @@ def place(
     folder.mkdir(parents=True)
     (folder / "2026-11-22T07-00-00_project-1.json").write_text(json.dumps(sent), "utf-8")
     (folder / "torn-2026.txt").write_text(f'{{"id":"{own[0].id}","item', "utf-8")
+    for left in ("cache/features/audio-0", "annotations", "report"):  # by killed commands
+        partial = place.root / left / f"{PARTIAL}x"
+        partial.mkdir(parents=True)
+        (partial / "half.txt").write_text(VOICE, "utf-8")
+        (partial / ".lock").touch()
     return place
 
 
