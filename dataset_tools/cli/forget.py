@@ -21,6 +21,7 @@ _SHOWN = 5
 _LINKS = {
     "trained": "its weights were fitted to {0} utterances of the voice: delete the run and train again",
     "validated": "the voice was in its validation split, which selected the epoch: delete the run and train again",
+    "learned": "it learned classes from utterances of the voice: remove its new_classes.safetensors, and learn again",
     "named": "its files name utterances of the voice: delete it, or evaluate again",
     "unknown": "its training data are not recorded: if they were this data set, delete it and train again",
 }
@@ -90,7 +91,7 @@ def _show_rest(
     for address, clips in tasks.items():
         terminal.warn(f"{address}: tasks of {_listed(clips)} may show it; fmn-data annotate push takes it out of them")
     if left:
-        terminal.warn(f"other files that contain the voice or its name, to check: {_listed(left)}")
+        terminal.warn(f"other files that contain the voice or its name, or cannot be read, to check: {_listed(left)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from dataset_tools.core.files import sha256_of
@@ -52,7 +53,7 @@ def sizes_of(workspace: Workspace, voice: RecordedVoice) -> dict[int, set[str]]:
 
 
 def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> list[str]:
-    """Files in the workspace that `forget_voice` does not clear and that hold the voice, or its name as a word.
+    """Files in the workspace that `forget_voice` does not clear and that hold the voice, or its name as a word, or may.
 
     Looked for everywhere but in clips/, speech/ and cache/; the name in files of 64 MiB at most. Copies of manifests
     that lie beside them are the user's; those in runs/ are of studies. Runs themselves are told by `linked_runs`.
@@ -63,8 +64,9 @@ def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, se
 
 def _may_hold(workspace: Workspace, name: str) -> bool:
     path = workspace.root / name
-    if name.startswith(workspace.relative(workspace.runs) + "/"):
-        return path.suffix in TEXTS and not path.with_name("config.json").is_file()
+    if path.is_relative_to(workspace.runs):
+        folders = takewhile(lambda folder: folder != workspace.runs, path.parents)
+        return path.suffix in TEXTS and not any((folder / "config.json").is_file() for folder in folders)
     return not _WRITTEN.fullmatch(name)
 
 
@@ -77,7 +79,13 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _is_of(path: Path, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> bool:
-    size_bytes = path.stat().st_size
-    if size_bytes in sizes and sha256_of(path) in sizes[size_bytes]:
+    """Whether a file is of the voice; one that cannot be read may be."""
+    try:
+        size_bytes = path.stat().st_size
+        if voice.is_named_in(os.fsencode(path.name)) or (size_bytes in sizes and sha256_of(path) in sizes[size_bytes]):
+            return True
+        return size_bytes <= MOST_BYTES and voice.is_named_in(path.read_bytes())
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
-    return size_bytes <= MOST_BYTES and (voice.is_named_in(path.name.encode()) or voice.is_named_in(path.read_bytes()))

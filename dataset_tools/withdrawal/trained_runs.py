@@ -15,8 +15,9 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import SplitPairRow, read_rows
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
 
-TEXTS = (".csv", ".json", ".jsonl", ".md", ".tex")
-Link = Literal["trained", "validated", "named", "unknown"]
+MOST_HEADER_BYTES = 2**28
+TEXTS = (".csv", ".json", ".jsonl", ".md", ".tex", ".txt")
+Link = Literal["trained", "validated", "learned", "named", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class LinkedRun:
     Attributes:
         run: its folder, relative to the workspace.
         link: ``trained``: weights were fitted to its utterances; ``validated``: its training manifest is the one that
-            holds the voice, none of whose utterances were fitted; ``named``: other files of the run name utterances;
-            ``unknown``: the run does not say what it was trained with.
+            holds the voice, none of whose utterances were fitted; ``learned``: it holds vectors of its utterances in
+            classes that it learned afterwards (``fmn learn``); ``named``: other files of the run name utterances, or
+            cannot be read; ``unknown``: the run does not say what it was trained with.
         utterances: how many of the voice it was fitted to.
     """
 
@@ -58,7 +60,9 @@ def _links(run: Path, voice: RecordedVoice, manifest_sha256: str | None) -> Iter
         yield "trained", count
     elif manifest_sha256 is not None and state.get("manifest_sha256") == manifest_sha256:
         yield "validated", 0
-    elif any(_names(path, voice) for path in sorted(run.iterdir()) if path.suffix in TEXTS):
+    elif _names(run / "new_classes.safetensors", voice):
+        yield "learned", 0
+    elif any(_names(path, voice) for path in sorted(run.rglob("*")) if path.suffix in TEXTS):
         yield "named", 0
 
 
@@ -72,4 +76,18 @@ def _state(run: Path) -> dict[str, Any] | None:
 
 
 def _names(path: Path, voice: RecordedVoice) -> bool:
-    return any(voice.owns(name) for name in re.findall(r"[\w.-]+", path.read_text("utf-8", "replace")))
+    """Whether a file names an utterance of the voice; one that cannot be read may."""
+    try:
+        text = _header(path) if path.suffix == ".safetensors" else path.read_text("utf-8", "replace")
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except OSError:
+        return True
+    return any(voice.owns(name) for name in re.findall(r"[\w.-]+", text))
+
+
+def _header(path: Path) -> str:
+    """The JSON before the numbers of a safetensors file, which says what they are of."""
+    with path.open("rb") as file:
+        size_bytes = int.from_bytes(file.read(8), "little")
+        return file.read(min(size_bytes, MOST_HEADER_BYTES)).decode("utf-8", "replace")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
@@ -322,6 +323,8 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
         "trained": {"fitted_utterances": [row.id for row in rows(place)], "manifest_sha256": digest},
         "validated": {"fitted_utterances": [], "manifest_sha256": digest},
         "none": {"fitted_utterances": [], "manifest_sha256": "0" * 64},
+        "learned": {"fitted_utterances": [], "manifest_sha256": "0" * 64},
+        "ranked": {"fitted_utterances": [], "manifest_sha256": "0" * 64},
         "silent": None,
     }
     for name, state in states.items():
@@ -329,6 +332,12 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
         (place.runs / name / "config.json").write_text("{}", "utf-8")
         if state is not None:
             (place.runs / name / "state.json").write_text(json.dumps(state), "utf-8")
+    mine = [row.id for row in of(place, VOICE)]
+    about = json.dumps({"items": {"video": [], "audio": mine}})  # as of fmn learn
+    save_file({"rows": np.zeros(3)}, place.runs / "learned" / "new_classes.safetensors", {"about": about})
+    save_file({"rows": np.zeros(3)}, place.runs / "none" / "new_classes.safetensors", {"about": "{}"})
+    (place.runs / "ranked" / "trec").mkdir()
+    (place.runs / "ranked" / "trec" / "audio.run.txt").write_text(f"{mine[0]} Q0 c1 1 0.5 fmn\n", "utf-8")
     before = {path: path.read_bytes() for path in place.root.rglob("*") if path.is_file()}
     code, said = run(place, "speech", "forget", VOICE)
     assert code == 2
@@ -348,6 +357,8 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
         "runs/trained": ("trained", 10),
         "runs/validated": ("validated", 0),
         "runs/silent": ("unknown", 0),
+        "runs/learned": ("learned", 0),
+        "runs/ranked": ("named", 0),
     }
     assert done["left"] == sorted(
         ["monday/list.csv", *(f"monday/{number}.wav" for number in range(0, 12, 2)), *of_mine, of_study]
@@ -359,6 +370,24 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
     code, said = run(place, "speech", "forget", VOICE, "--yes")
     assert code == 0
     assert "no data of the voice" in said
+
+
+def test_a_file_that_cannot_be_read_is_named_and_keeps_nothing_from_being_said(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = place.root / "notes.txt"
+    locked.write_text("nothing", "utf-8")
+    read_bytes = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    code, said = run(place, "speech", "forget", VOICE, "--yes", "--json")
+    assert code == 0, said
+    assert json.loads(said)["left"] == ["notes.txt"]
 
 
 def test_who_cannot_be_forgotten(place: Workspace) -> None:
