@@ -110,7 +110,9 @@ def speech_check(
     found = check_transcripts(place, recorded=not synthesized, jobs=jobs, progress=terminal.progress)
     _show_check(terminal, found, place)
     terminal.result(found.as_dict())
-    terminal.some_failed(len(found.failures), "fix those files, then run fmn-data speech check again")
+    terminal.some_failed(
+        len(found.failures), "fix those files, then run fmn-data speech check again", reasons="the reasons are above"
+    )
 
 
 @speech_app.command("voices")
@@ -136,7 +138,9 @@ def speech_voices(
     said = f"within a voice {numbers['within']:.2f}, between voices {numbers['between']:.2f} (1 is the same)"
     terminal.closing("voices", f"{numbers['voices']} voices compared; similarity {said}", place.manifests)
     terminal.result(numbers)
-    terminal.some_failed(len(found.failures), "fix those files, then run fmn-data speech voices again")
+    terminal.some_failed(
+        len(found.failures), "fix those files, then run fmn-data speech voices again", reasons="the reasons are above"
+    )
 
 
 def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:

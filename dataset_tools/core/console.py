@@ -140,11 +140,17 @@ class Terminal:
         """What ``--json`` prints, once, when the command ends."""
         self._result.update(values)
 
-    def some_failed(self, count: int, then: str = "fmn-data retry tries just those again") -> None:
+    def some_failed(
+        self,
+        count: int,
+        then: str = "fmn-data retry tries just those again",
+        *,
+        reasons: str = "the reasons are in ledger.jsonl",
+    ) -> None:
         """Ends the command with exit code 1 when ``count`` samples failed; ``then``: what to do about them."""
         if count:
             self.exit_code = SOME_FAILED_EXIT_CODE
-            self.warn(f"{count} failed: the reasons are in ledger.jsonl; {then}")
+            self.warn(f"{count} failed: {reasons}; {then}")
 
     def print_json(self) -> None:
         _print_json({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result})

@@ -118,8 +118,10 @@ class _Names:
 def _in_folder(folder: Path, names: _Names) -> Found:
     found = Found()
     for path in sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")):
-        shown = path.relative_to(folder)
-        if path.suffix.lower() == ".txt":
+        shown = os.fsencode(path.relative_to(folder)).decode(errors="backslashreplace")
+        if shown != str(path.relative_to(folder)):
+            found.mismatches.append(f"{shown}: its name is not UTF-8; rename it")
+        elif path.suffix.lower() == ".txt":
             if not any(path.with_suffix(suffix).is_file() for suffix in SOUND_SUFFIXES):
                 found.mismatches.append(f"{shown}: a sentence without a recording beside it")
         elif path.suffix.lower() not in SOUND_SUFFIXES:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -175,14 +174,18 @@ def import_recordings(
             ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
         progress(_STAGE, len(written) + len(refused) - untried, len(tasks))
 
-    takes = Counter((row.utterance.clip, row.utterance.voice) for row in rows.values())
+    takes: dict[tuple[str | None, str], int] = {}
+    for row in rows.values():
+        spoken = (row.utterance.clip, row.utterance.voice)
+        takes[spoken] = max(takes.get(spoken, 0), row.take)  # rows may have been removed
     added = []
     for utterance_id, task in tasks.items():  # in the order found, so that takes are counted in it
         if utterance_id not in written:
             continue
         earlier = rows.get(utterance_id)
-        take = earlier.take if earlier is not None else takes[task.found.clip_id, task.found.voice] + 1
-        takes[task.found.clip_id, task.found.voice] += earlier is None
+        spoken = (task.found.clip_id, task.found.voice)
+        take = earlier.take if earlier is not None else takes.get(spoken, 0) + 1
+        takes[spoken] = max(takes.get(spoken, 0), take)
         facts = ("en", "") if earlier is None else (earlier.utterance.language, earlier.licence)
         facts = (language or facts[0], licence or facts[1])
         rows[utterance_id] = _row(task, written[utterance_id], workspace, *facts, take)

@@ -21,6 +21,7 @@ from statistics import mean, pstdev
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from dataset_tools.core.audio_decoding import decode
@@ -93,7 +94,8 @@ def compare_voices(workspace: Workspace, *, synthesized: bool = False, progress:
     """
     embed = load_embedder()
     rows = read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)
-    chosen = [row for row in rows if synthesized or row.source == "recorded"]
+    originals = (row for row in rows if row.augmented is UNSET)  # a copy is no further take
+    chosen = [row for row in originals if synthesized or row.source == "recorded"]
     takes: dict[str, list[Embedding]] = defaultdict(list)
     failures: dict[str, ToolkitError] = {}
     for done, row in enumerate(chosen, start=1):

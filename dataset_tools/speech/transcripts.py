@@ -28,8 +28,10 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.arpabet import pronounce
+from dataset_tools.speech.withdrawn_recordings import with_consent
 
 DOUBTFUL_SCORE = 1.0
 """Below it the sentence was perhaps not said."""
@@ -103,10 +105,11 @@ def check_transcripts(
 
     Raises:
         InputError: there are no utterances, or the extra ``transcripts`` is not installed.
+        StoppedError: another command is working in the workspace when the scores are to be written.
     """
     _pocketsphinx()
     checker = f"pocketsphinx {version('pocketsphinx')}"
-    utterances = list(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
+    utterances = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
     known = {row.id: row for row in _read(workspace)}
     rows: dict[str, TranscriptRow] = {}
     skipped, failures, todo = {}, {}, []
@@ -130,8 +133,10 @@ def check_transcripts(
         elif outcome.error is not None:
             failures[one.id] = outcome.error
         progress("check", done, len(todo))
-    found = tuple(rows[name] for name in sorted(rows))
-    write_rows(transcripts_path(workspace), found)
+    with workspace_lock(workspace.root):
+        still = {one.id for one in with_consent(workspace, utterances)}  # a speaker may have withdrawn since
+        found = tuple(rows[name] for name in sorted(rows) if name in still)
+        write_rows(transcripts_path(workspace), found)
     return TranscriptSummary(found, skipped, failures)
 
 

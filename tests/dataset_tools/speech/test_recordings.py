@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,34 @@ def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
     assert len(read_recordings(workspace)) == 2
     originals = [file for file in everything if file.suffix == ".wav"]
     assert all(file.read_bytes() == everything[file] for file in originals)
+
+
+def test_the_newest_take_counts_also_after_a_row_was_removed(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    path = tmp_path / "anna" / f"{clips[0].id}.wav"
+    for pitch_hz in (200, 250, 300):
+        take(path, pitch_hz)
+        load(workspace, path.parent, classes, clips)
+    listing = workspace.recordings / "recordings.jsonl"
+    rows = [row for row in read_rows(listing, RecordingRow) if row.take != 1]
+    write_rows(listing, rows)
+    take(path, 350)
+    (newest,) = load(workspace, path.parent, classes, clips).added
+    assert newest.take == 4
+    assert [row.id for row in merge_recordings([], read_recordings(workspace))] == [newest.id]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named_and_the_others_are_imported(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    source = tmp_path / "anna"
+    take(source / f"{clips[0].id}.wav", 200)
+    folder = source / "cut_carrot_knife"
+    take(folder / "x.wav", 300).rename(folder / os.fsdecode(b"J\xfcrgen_1.wav"))
+    found = load(workspace, source, classes, clips)
+    assert [row.utterance.clip for row in found.added] == [clips[0].id]
+    assert found.mismatches == (r"cut_carrot_knife/J\xfcrgen_1.wav: its name is not UTF-8; rename it",)
 
 
 def test_importing_again_corrects_licence_and_language_that_are_given(

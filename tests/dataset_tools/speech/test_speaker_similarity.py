@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import UtteranceRow, write_rows
+from dataset_tools.manifests import Augmentation, UtteranceRow, write_rows
 from dataset_tools.speech import speaker_similarity
 from dataset_tools.speech.speaker_similarity import VoiceComparison, compare_voices, part_starts, similarities
 
@@ -52,6 +54,20 @@ def test_without_the_package_the_way_to_get_it_is_told(tmp_path: Path, monkeypat
     with pytest.raises(InputError, match="not installed") as raised:
         compare_voices(Workspace(tmp_path))
     assert "pip install --no-deps resemblyzer==0.1.4" in str(raised.value.next_step)
+
+
+def test_a_copy_is_no_take(
+    tmp_path: Path, make_utterance: Callable[..., UtteranceRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaker_similarity, "load_embedder", lambda: lambda path: np.ones(3, dtype=np.float32))
+    voices = [voice for voice in ("ann", "ben") for _ in range(9)]
+    takes = [replace(make_utterance("cut", None, voice), source="recorded") for voice in voices]
+    rows = [replace(row, id=f"{row.id}{number}") for number, row in enumerate(takes)]
+    done = Augmentation(original=rows[0].id, speed=1.0, gain_db=0.0, room_s=0.2, snr_db=20.0)
+    copies = [replace(row, id=f"{row.id}_aug1", augmented=done) for row in rows]
+    write_rows(tmp_path / "manifests" / "utterances.jsonl", sorted([*rows, *copies], key=lambda row: row.id))
+    with pytest.raises(InputError, match="0 voices have 10 utterances or more"):
+        compare_voices(Workspace(tmp_path))
 
 
 SECOND_NAME = 4

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dataset_tools.core.errors import SampleError
+from dataset_tools.core.errors import SampleError, StoppedError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
 from dataset_tools.speech import transcripts
 from dataset_tools.speech.arpabet import pronounce
+from dataset_tools.speech.consents import Consents, withdraw
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.transcripts import (
@@ -107,6 +109,21 @@ def test_a_swapped_sentence_is_named_and_nothing_is_refused(
     # Another sentence since: what was found of the one before counts no more.
     changed = [msgspec.structs.replace(row, text="Another one.") for row in utterances(recorded)]
     assert transcript_warnings(recorded, changed) == {}
+
+
+def test_a_speaker_who_withdraws_during_the_check_does_not_come_back(
+    recorded: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Consents(recorded, "I agree.").admit("Ann", agreed=True)
+
+    def meanwhile(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == total:
+            withdraw(recorded, "ann")
+
+    assert check_transcripts(recorded, progress=meanwhile).rows == ()
+    assert transcripts.transcripts_path(recorded).read_bytes() == b""
+    with workspace_lock(recorded.root), pytest.raises(StoppedError, match="Another command is working"):
+        check_transcripts(recorded)
 
 
 def test_what_cannot_be_checked_is_said(recorded: Workspace) -> None:
