@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import matched_once
@@ -90,23 +91,28 @@ def plot_run(
         scores = score_matrix(loaded.model, clips, utterances).numpy()
     title = f"{run.name} on {manifest.name}{made_up}"
     files: list[Path] = []
+    missing: list[str] = []
     if state is not None and state.history:
         files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{made_up}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
     of_classes = loaded.config.training.labels == "class"  # slots of clusters have no names to be drawn by
     if state and of_classes and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
-        learned = load_features(load_items(training_manifest(run, state), root), loaded.config, **options)
-        with threads(loaded.config.training.threads):
-            held = slot_contents(loaded, loaded.model, learned)
-            used = slot_uses(loaded.model, clips, utterances)
-        memory, names = loaded.model.memory, class_ids(learned.items)
-        counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
-        files.append(drawing.slots(folder / "slots.png", held, counts, slot_classes, used, names, title))
+        trained_on = training_manifest(run, state)
+        if trained_on.is_file() and sha256_of(trained_on) == state.manifest_sha256:
+            learned = load_features(load_items(trained_on, root), loaded.config, **options)
+            with threads(loaded.config.training.threads):
+                held = slot_contents(loaded, loaded.model, learned)
+                used = slot_uses(loaded.model, clips, utterances)
+            memory, names = loaded.model.memory, class_ids(learned.items)
+            counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
+            files.append(drawing.slots(folder / "slots.png", held, counts, slot_classes, used, names, title))
+        else:  # numbers of classes would get the names of others
+            (folder / "slots.png").unlink(missing_ok=True)
+            missing.append(f"No slots.png: {trained_on}, which the run was trained on, is missing or has changed.")
     failures = {name: error.found for name, error in prepared.failures.items()}
-    return Pictures(
-        tuple(files), notes_of(loaded, items.standin, items.ids, prepared.sources, prepared.notes), failures
-    )
+    notes = notes_of(loaded, items.standin, items.ids, prepared.sources, prepared.notes)
+    return Pictures(tuple(files), (*notes, *missing), failures)
 
 
 def class_ids(items: Items) -> list[str]:

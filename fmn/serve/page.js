@@ -23,7 +23,7 @@ function plain(answer, said) {
   if (answer.status === 413) return "The file is too large: 64 MiB at most.";
   if (!said.found) return answer.status === 404 ? "The server knows nothing of this page: open the address that fmn serve prints now." : `The server answered ${answer.status}.`;
   const hints = HINTS.filter(([pattern]) => pattern.test(said.found)).map(([, hint]) => hint);
-  return hints.join(" ") || [said.found, said.expected && `expected: ${said.expected}`, said.next_step].filter(Boolean).join("; ");
+  return hints.join(" ") || [said.found, said.expected && `expected: ${said.expected}`, said.next].filter(Boolean).join("; ");
 }
 
 function say(text, kind = "") { $("said").textContent = text; $("said").className = kind; }

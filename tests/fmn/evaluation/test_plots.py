@@ -123,6 +123,19 @@ def test_four_pictures_are_drawn(workspace: Path, run: Path, monkeypatch: pytest
     assert all(path.parent == (run / "plots").relative_to(workspace) or path.parent == run / "plots" for path in found)
 
 
+def test_slots_get_no_names_of_a_manifest_that_changed(workspace: Path, run: Path) -> None:
+    test, trained_on = (workspace / "manifests" / f"{name}.jsonl" for name in ("test", "train"))
+    assert (run / "plots" / "slots.png") in plot_run(run, test).files
+    lines = trained_on.read_text().splitlines(keepends=True)
+    trained_on.write_text("".join(lines[:-1]))
+    for _ in ("changed", "gone"):
+        found = plot_run(run, test)
+        assert [path.stem for path in found.files] == ["training", "recall", "confusion"]
+        assert not (run / "plots" / "slots.png").exists()
+        assert found.notes[-1].endswith("train.jsonl, which the run was trained on, is missing or has changed.")
+        trained_on.unlink(missing_ok=True)
+
+
 def test_without_memories_there_is_no_picture_of_them(workspace: Path, small: Config) -> None:
     run = workspace / "runs" / "one"
     config = with_values(small, {"training.epochs": 1, "memory.score_threshold": 0.999999})

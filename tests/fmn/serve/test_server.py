@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import soundfile
 import torch
 from aiohttp.test_utils import TestClient, TestServer
 
+import fmn.serve
+from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
@@ -197,3 +200,11 @@ def test_a_wrong_label_is_doubted_and_right_ones_are_not(queries: Queries, train
     doubted = {one["id"]: one["other"] for one in found if one["doubt"] > 0.5}
     assert doubted[wrong.utterance.id] == wrong.label.id
     assert not {one["id"] for one in found if one["class"] not in (wrong.label.id, other.id)} & set(doubted)
+
+
+def test_the_page_shows_all_parts_of_an_error() -> None:
+    script = (Path(fmn.serve.__file__).parent / "page.js").read_text("utf-8")
+    plain = re.search(r"\nfunction plain\(.*?\n}\n", script, re.DOTALL)
+    assert plain is not None
+    error = InputError("found", where="where", expected="expected", next_step="next")
+    assert set(re.findall(r"\bsaid\.(\w+)", plain[0])) == set(error.as_dict()) - {"where"}
