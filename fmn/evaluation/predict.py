@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, PredictionRow, read_rows, resolve, write_rows
+from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, resolve, write_rows
 from fmn.data.batches import ItemTensors
 from fmn.data.items import load_items
 from fmn.data.loading import default_jobs, feature_cache, find_device
@@ -99,8 +100,8 @@ def predict(
         scores = score_matrix(
             loaded.model, codes, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
         )
-    own = torch.tensor([[utterance.clip == row.id for utterance in utterances] for row in rows])
-    shares = class_shares(scores.masked_fill(own, -torch.inf).numpy(), utterance_classes, len(items.classes))
+    scores[_own_utterances(rows, utterances)] = -torch.inf
+    shares = class_shares(scores.numpy(), utterance_classes, len(items.classes))
     classes = [label.id for label in items.classes]
     if loaded.learned is not None:
         shares, classes = with_new_classes(shares, classes, codes["new_shares"].cpu().numpy(), loaded.learned)
@@ -110,6 +111,16 @@ def predict(
     agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
     failures = {one.name: error.found for one in media if (error := video.failures.get(one.sha256))}
     return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, failures)
+
+
+def _own_utterances(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where clips and utterances that describe them meet: rows and columns."""
+    at = {row.id: number for number, row in enumerate(clips)}
+    cells = [(at[row.clip], number) for number, row in enumerate(utterances) if row.clip in at]
+    rows, columns = np.array(cells, dtype=np.int64).reshape(-1, 2).T
+    return rows, columns
 
 
 def class_shares(
