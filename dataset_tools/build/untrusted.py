@@ -26,7 +26,7 @@ from dataset_tools.manifests import ClipRow, PairRow, PredictionRow, SplitPairRo
 from dataset_tools.pairs.split_record import read_split
 from dataset_tools.speech.consents import ConsentRow
 from dataset_tools.speech.recording_files import SOUND_SUFFIXES
-from dataset_tools.speech.recordings import RecordingRow
+from dataset_tools.speech.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow
 
 MIB = 2**20

@@ -29,7 +29,7 @@ from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
 from dataset_tools.speech.consents import ConsentRow
-from dataset_tools.speech.recordings import RecordingRow, listed_recordings
+from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 from dataset_tools.video.source_videos import remembered_sources
 
 FOLDER = "rebuild"

@@ -23,7 +23,8 @@ from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
 from dataset_tools.speech.consents import note_speakers, read_speakers
-from dataset_tools.speech.recordings import import_recordings, merge_recordings, read_recordings
+from dataset_tools.speech.recording_rows import merge_recordings, read_recordings
+from dataset_tools.speech.recordings import import_recordings
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.synthesis import synthesize
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,43 +20,20 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, written_whole
-from dataset_tools.core.jsonl import Row
-from dataset_tools.core.ledger import Ledger, failed, ok
-from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
+from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, write_rows
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
-from dataset_tools.speech.consents import barred_voices, check_consent
+from dataset_tools.speech.consents import check_consent
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.recording_quality import Limits
+from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.speaker_facts import facts_by_voice
 from dataset_tools.speech.utterance_writer import Written, write_utterance
 
 _STAGE = "import"
-
-
-class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
-    """recordings/recordings.jsonl: a recording that was imported.
-
-    Attributes:
-        id: of the utterance that was made from it.
-        original: the file as it came, relative to the workspace. original_sha256: of that file.
-        name: the file's name where it was imported from.
-        licence: as stated at the import, or empty.
-        take: counts the recordings of one clip by one voice, from 1; the last one is used.
-        utterance: the row that a manifest gets.
-    """
-
-    id: FileName
-    original: RelativePath
-    original_sha256: Sha256
-    name: str
-    licence: str
-    take: int
-    utterance: UtteranceRow
 
 
 @dataclass(frozen=True)
@@ -137,6 +114,7 @@ def import_recordings(
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
     mismatches = [*found.mismatches, *contradictions]
     refused: dict[str, ToolkitError] = {}
+    written: dict[str, Written] = {}
     known = corrected = 0
     for recording in found.recordings:
         task = _task(recording, workspace)
@@ -148,9 +126,9 @@ def import_recordings(
             known += 1
             mismatches.append(
                 f"{recording}: known already, as {known_as[task.sha256]}; to have it as {task.utterance_id} instead, "
-                f"remove that row from {workspace.relative(_listing(workspace))} first"
+                f"remove that row from {workspace.relative(recordings_path(workspace))} first"
             )
-        elif task.utterance_id in rows and ledger.finished(row_id, _key(task)) is not None:
+        elif (done := ledger.finished(row_id, _key(task))) is not None and task.utterance_id in rows:
             known += 1
             stated = _as_stated(rows[task.utterance_id], recording, language, licence)
             corrected += stated != rows[task.utterance_id]
@@ -159,16 +137,18 @@ def import_recordings(
             refused[str(recording.path)] = died
         else:
             tasks[task.utterance_id] = task_of[task.sha256] = task
+            if done is not None and "written" in done.values and task.original.is_file():
+                written[task.utterance_id] = done.value("written", Written)  # of an import that was stopped
+    todo = [task for name, task in tasks.items() if name not in written]
     untried = len(refused)
     _forget_mended(ledger, {str(one.path) for one in found.recordings} - refused.keys(), tasks)
-    written: dict[str, Written] = {}
-    progress(_STAGE, 0, len(tasks))
-    for outcome in run_each(_import, list(tasks.values()), jobs=jobs):
+    progress(_STAGE, len(written), len(tasks))
+    for outcome in run_each(_import, todo, jobs=jobs):
         task = outcome.item
         row_id = f"recording/{task.utterance_id}"
         if outcome.result is not None:
             written[task.utterance_id] = outcome.result
-            ledger.record(ok(row_id, _STAGE, _key(task), task.target, workspace.root, outcome.result.sha256))
+            ledger.record(_ok(task, outcome.result, workspace))
         elif outcome.error is not None:
             refused[str(task.found.path)] = outcome.error
             ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
@@ -192,7 +172,7 @@ def import_recordings(
         if earlier is None:
             added.append(rows[utterance_id])
     if written or corrected:
-        write_rows(_listing(workspace), (rows[name] for name in sorted(rows)))
+        write_rows(recordings_path(workspace), (rows[name] for name in sorted(rows)))
     return ImportSummary(tuple(added), known, corrected, dict(sorted(refused.items())), tuple(mismatches), speakers)
 
 
@@ -215,62 +195,14 @@ def add_recording(
     check_consent(workspace, [found.voice])
     task = _task(found, workspace)
     written = _import(task)
-    ledger.record(ok(f"recording/{task.utterance_id}", _STAGE, _key(task), task.target, workspace.root, written.sha256))
+    ledger.record(_ok(task, written, workspace))
     rows = {row.id: row for row in listed_recordings(workspace)}
     same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == (found.clip_id, found.voice)]
     take = max((row.take for row in same), default=0) + 1
     row = _row(task, written, workspace, language, found.licence, take)
     rows[row.id] = row if name is None else msgspec.structs.replace(row, name=name)
-    write_rows(_listing(workspace), (rows[key] for key in sorted(rows)))
+    write_rows(recordings_path(workspace), (rows[key] for key in sorted(rows)))
     return rows[row.id]
-
-
-def read_recordings(workspace: Workspace) -> list[RecordingRow]:
-    """The recordings that were imported into a workspace and may be used, sorted by id: none of a barred voice.
-
-    Raises:
-        ManifestError: recordings.jsonl cannot be read.
-    """
-    is_barred = barred_voices(workspace)
-    return [row for row in listed_recordings(workspace) if not is_barred(row.utterance.voice)]
-
-
-def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
-    """All rows of recordings.jsonl, sorted by id; also of voices that are being forgotten.
-
-    Raises:
-        ManifestError: recordings.jsonl cannot be read.
-    """
-    path = _listing(workspace)
-    return list(read_rows(path, RecordingRow)) if path.is_file() else []
-
-
-def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:
-    """Puts recordings in the place of synthesized utterances, one for one.
-
-    Of several takes of a clip by one voice the last is used. In each class a recording takes the place of the
-    synthesized utterance of its clip, or, where there is none any more, of one that the hash of its id picks. So a
-    class keeps its number of utterances until it has more recordings than that.
-
-    Returns:
-        The rows of utterances.jsonl, sorted by id.
-    """
-    last: dict[tuple[str, ...], RecordingRow] = {}
-    for row in sorted(recordings, key=lambda row: (row.take, row.id)):
-        same = (row.utterance.clip, row.utterance.voice) if row.utterance.clip is not None else (row.id,)
-        last[same] = row
-    recorded = [row.utterance for row in last.values()]
-    merged = list(recorded)
-    by_class: dict[str, list[UtteranceRow]] = {}
-    for utterance in synthesized:
-        by_class.setdefault(utterance.class_id, []).append(utterance)
-    for class_id, candidates in by_class.items():
-        of_class = [utterance for utterance in recorded if utterance.class_id == class_id]
-        clips = {utterance.clip for utterance in of_class}
-        rest = [utterance for utterance in candidates if utterance.clip not in clips]
-        keep = max(0, len(candidates) - len(of_class))
-        merged += sorted(rest, key=lambda utterance: seed_of(0, "keep", utterance.id))[:keep]
-    return sorted(merged, key=lambda utterance: utterance.id)
 
 
 def _forget_mended(ledger: Ledger, paths: Collection[str], tasks: Collection[str]) -> None:
@@ -278,10 +210,6 @@ def _forget_mended(ledger: Ledger, paths: Collection[str], tasks: Collection[str
     there = {f"recording/{name}" for name in tasks}
     failures = [row for row in ledger.status("failed", "recording/") if row.id not in there]
     ledger.forget([row.id for row in failures if row.reason is not None and row.reason.get("where") in paths])
-
-
-def _listing(workspace: Workspace) -> Path:
-    return workspace.recordings / "recordings.jsonl"
 
 
 def _task(found: FoundRecording, workspace: Workspace) -> _Task:
@@ -302,6 +230,11 @@ def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, l
     """A known recording with the language and the licence that are given now."""
     utterance = msgspec.structs.replace(row.utterance, language=language or row.utterance.language)
     return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=utterance)
+
+
+def _ok(task: _Task, written: Written, workspace: Workspace) -> LedgerRow:
+    row_id, values = f"recording/{task.utterance_id}", asdict(written)
+    return ok(row_id, _STAGE, _key(task), task.target, workspace.root, written.sha256, written=values)
 
 
 def _key(task: _Task) -> str:

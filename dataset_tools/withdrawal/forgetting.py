@@ -27,7 +27,7 @@ from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_export
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.split_record import read_split, write_split
 from dataset_tools.speech.consents import consented_voices, read_withdrawals, withdraw
-from dataset_tools.speech.recordings import RecordingRow
+from dataset_tools.speech.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
 

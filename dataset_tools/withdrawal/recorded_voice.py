@@ -12,7 +12,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.consents import barred_voices, consented_voices
 from dataset_tools.speech.recording_files import voice_slug
-from dataset_tools.speech.recordings import listed_recordings
+from dataset_tools.speech.recording_rows import listed_recordings
 from dataset_tools.speech.withdrawn_recordings import named_in
 
 

@@ -44,7 +44,7 @@ from dataset_tools.pairs.split_record import read_split
 from dataset_tools.report.page import write_report
 from dataset_tools.speech.consents import Consents
 from dataset_tools.speech.recording_files import find_recordings
-from dataset_tools.speech.recordings import read_recordings
+from dataset_tools.speech.recording_rows import read_recordings
 from dataset_tools.video.frame_index import read_frame_index
 from dataset_tools.video.source_videos import READER, remembered_sources
 

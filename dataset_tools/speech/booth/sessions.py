@@ -28,7 +28,8 @@ from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import assemble
 from dataset_tools.speech.recording_files import FoundRecording
 from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
-from dataset_tools.speech.recordings import RecordingRow, add_recording, merge_recordings, read_recordings
+from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings, read_recordings
+from dataset_tools.speech.recordings import add_recording
 
 HELD_S = 180.0
 """How long a line that a speaker has is not given to others; the page renews this every minute."""

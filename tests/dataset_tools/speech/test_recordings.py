@@ -18,13 +18,8 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recording_files import voice_slug
-from dataset_tools.speech.recordings import (
-    ImportSummary,
-    RecordingRow,
-    import_recordings,
-    merge_recordings,
-    read_recordings,
-)
+from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings, read_recordings
+from dataset_tools.speech.recordings import ImportSummary, import_recordings
 
 CARROT = "cut_carrot_knife"
 Ffmpeg = Callable[..., None]
@@ -116,6 +111,34 @@ def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
     assert len(read_recordings(workspace)) == 2
     originals = [file for file in everything if file.suffix == ".wav"]
     assert all(file.read_bytes() == everything[file] for file in originals)
+
+
+def test_an_import_that_was_stopped_goes_on(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = tmp_path / "anna"
+    for number, clip in enumerate(clips[:3]):
+        take(source / f"{clip.id}.wav", 200 + 50 * number)
+
+    def stopped(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(workspace, source, classes, clips, progress=stopped)
+    assert read_recordings(workspace) == []
+    begun: list[tuple[int, int]] = []
+    found = load(workspace, source, classes, clips, progress=lambda stage, done, total: begun.append((done, total)))
+    assert (len(found.added), found.known) == (3, 0)
+    assert begun[0] == (2, 3)
+    whole = Workspace(tmp_path / "whole")
+    load(whole, source, classes, clips)
+    assert read_recordings(workspace) == read_recordings(whole)
 
 
 def test_the_newest_take_counts_also_after_a_row_was_removed(

@@ -20,7 +20,7 @@ from dataset_tools.manifests import ClipRow, read_rows, write_rows
 from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.booth.skips import SkipRow
 from dataset_tools.speech.consents import consented_voices
-from dataset_tools.speech.recordings import read_recordings
+from dataset_tools.speech.recording_rows import read_recordings
 
 SLOW_QUESTION = """
 const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);

@@ -1,0 +1,87 @@
+"""Rows of recordings.jsonl: which recordings a workspace has, and the utterances that they take the place of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataset_tools.core.jsonl import Row
+from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
+from dataset_tools.core.seeds import seed_of
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import UtteranceRow, read_rows
+from dataset_tools.speech.consents import barred_voices
+
+
+class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
+    """recordings/recordings.jsonl: a recording that was imported.
+
+    Attributes:
+        id: of the utterance that was made from it.
+        original: the file as it came, relative to the workspace. original_sha256: of that file.
+        name: the file's name where it was imported from.
+        licence: as stated at the import, or empty.
+        take: counts the recordings of one clip by one voice, from 1; the last one is used.
+        utterance: the row that a manifest gets.
+    """
+
+    id: FileName
+    original: RelativePath
+    original_sha256: Sha256
+    name: str
+    licence: str
+    take: int
+    utterance: UtteranceRow
+
+
+def recordings_path(workspace: Workspace) -> Path:
+    """recordings/recordings.jsonl."""
+    return workspace.recordings / "recordings.jsonl"
+
+
+def read_recordings(workspace: Workspace) -> list[RecordingRow]:
+    """The recordings that were imported into a workspace and may be used, sorted by id: none of a barred voice.
+
+    Raises:
+        ManifestError: recordings.jsonl cannot be read.
+    """
+    is_barred = barred_voices(workspace)
+    return [row for row in listed_recordings(workspace) if not is_barred(row.utterance.voice)]
+
+
+def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
+    """All rows of recordings.jsonl, sorted by id; also of voices that are being forgotten.
+
+    Raises:
+        ManifestError: recordings.jsonl cannot be read.
+    """
+    path = recordings_path(workspace)
+    return list(read_rows(path, RecordingRow)) if path.is_file() else []
+
+
+def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:
+    """Puts recordings in the place of synthesized utterances, one for one.
+
+    Of several takes of a clip by one voice the last is used. In each class a recording takes the place of the
+    synthesized utterance of its clip, or, where there is none any more, of one that the hash of its id picks. So a
+    class keeps its number of utterances until it has more recordings than that.
+
+    Returns:
+        The rows of utterances.jsonl, sorted by id.
+    """
+    last: dict[tuple[str, ...], RecordingRow] = {}
+    for row in sorted(recordings, key=lambda row: (row.take, row.id)):
+        same = (row.utterance.clip, row.utterance.voice) if row.utterance.clip is not None else (row.id,)
+        last[same] = row
+    recorded = [row.utterance for row in last.values()]
+    merged = list(recorded)
+    by_class: dict[str, list[UtteranceRow]] = {}
+    for utterance in synthesized:
+        by_class.setdefault(utterance.class_id, []).append(utterance)
+    for class_id, candidates in by_class.items():
+        of_class = [utterance for utterance in recorded if utterance.class_id == class_id]
+        clips = {utterance.clip for utterance in of_class}
+        rest = [utterance for utterance in candidates if utterance.clip not in clips]
+        keep = max(0, len(candidates) - len(of_class))
+        merged += sorted(rest, key=lambda utterance: seed_of(0, "keep", utterance.id))[:keep]
+    return sorted(merged, key=lambda utterance: utterance.id)
