@@ -15,6 +15,7 @@ from fmn.metrics.within_class import partner_rank
 
 Bools = NDArray[np.bool_]
 METRICS = ("instance_hit", "class_hit", "class_recall")
+REFERENCES = ("chance", "ceiling")
 Factors = Mapping[str, Sequence[str]]
 
 
@@ -88,7 +89,7 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
 
 
 def summarized(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Blocks of metrics.json on the same items as one: the means of their metrics, and ``sd`` (n − 1; 0 of one)."""
+    """Blocks of metrics.json as one: means of metrics, chance and ceiling, and ``sd`` of metrics (n − 1; 0 of one)."""
     found = _means(blocks, METRICS)
     for name in ("class_map", "median_rank", "partner_rank"):
         column = [block[name] for block in blocks]
@@ -107,7 +108,17 @@ def _means(blocks: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[
         values = {k: [block[metric][k] for block in blocks] for k in blocks[0][metric]}
         means[metric] = {k: None if None in column else float(np.mean(column)) for k, column in values.items()}
         spreads[metric] = {k: None if None in column else sd_of(column) for k, column in values.items()}
-    return {**blocks[0], **means, "sd": spreads}
+    references = {name: _mean_of([block[name] for block in blocks]) for name in REFERENCES if name in blocks[0]}
+    return {**blocks[0], **means, **references, "sd": spreads}
+
+
+def _mean_of(values: Sequence[Any]) -> Any:
+    """The mean of numbers, or of dictionaries of them key by key; None where one is None."""
+    if isinstance(values[0], Mapping):
+        return {key: _mean_of([each[key] for each in values]) for key in values[0]}
+    if None in values:
+        return None
+    return values[0] if all(value == values[0] for value in values) else float(np.mean(values))
 
 
 def sd_of(values: Sequence[float]) -> float:

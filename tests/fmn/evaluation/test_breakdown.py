@@ -67,6 +67,7 @@ def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
         every: dict[str, object] = {metric: {"1": hit} for metric in ("class_hit", "class_recall")}
         every["chosen"] = {"class": {"mrr": hit}, "instance": {"mrr": own}, "chance": {"class": {"mrr": 7.0}}}
         return every | {
+            "chance": {"class_map": {"all": 0.1}, "class_hit": {"1": hit / 10}, "instance_hit": {"1": own}},
             "instance_hit": {"1": own},
             "class_map": hit,
             "median_rank": 1.0,
@@ -82,6 +83,8 @@ def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
     assert found["chosen"]["class"] == {"mrr": 30.0}
     assert found["chosen"]["sd"] == {"class": {"mrr": pytest.approx(700.0**0.5)}, "instance": {"mrr": None}}
     assert found["chosen"]["chance"] == {"class": {"mrr": 7.0}}
+    # Draws of other items have another chance each; where it is the same, it stays the same to the last digit.
+    assert found["chance"] == {"class_map": {"all": 0.1}, "class_hit": {"1": 3.0}, "instance_hit": {"1": None}}
     assert found["partner_rank"] is found["sd"]["partner_rank"] is None
     ranks = summarized([block(10.0, 40.0), block(20.0, 60.0)])
     assert (ranks["partner_rank"], ranks["sd"]["partner_rank"]) == (50.0, pytest.approx(200**0.5))
