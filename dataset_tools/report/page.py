@@ -95,8 +95,9 @@ def write_report(
     cards = read_cards(workspace, clips, utterances)
     ledger = read_ledger(workspace.ledger)
     statistics = describe_dataset(clips, utterances, classes, cards, ledger, built, _split_counts(workspace))
-    folder = workspace.root / "report" if folder is None else folder
-    _refuse_other_page(folder / "index.html")
+    if folder is not None:
+        _refuse_other_page(folder / "index.html")
+    folder = folder or workspace.root / "report"
     for place in (folder, folder / "thumbnails"):
         clear_partial(place)
     shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
