@@ -43,10 +43,6 @@ class Line:
     sentence: str
     language: str
 
-    def is_same(self, other: Line | None) -> bool:
-        """Whether a take of this one is a take of the other."""
-        return other is not None and (self.sentence, self.clip.class_id) == (other.sentence, other.clip.class_id)
-
     def shown(self, **more: bool) -> dict[str, Any]:
         """What the page is told."""
         return {
@@ -115,7 +111,7 @@ class Booth:
 
     def _lines(self) -> dict[str, Line]:
         """What to say, by clip id: one of every class, then the second of every class, and so on."""
-        said = {row.clip: row for row in _utterances(self.workspace) if row.clip is not None and row.text}
+        said = self._said()
         chosen = assign_texts(list(self.clips.values()), self.classes, language=self.language, seed=0)
         by_class: dict[str, list[Line]] = defaultdict(list)
         for clip in self.clips.values():
@@ -125,6 +121,19 @@ class Booth:
                 by_class[clip.class_id].append(Line(clip, chosen[clip.id].text, self.language))
         turns = zip_longest(*(by_class[name] for name in sorted(by_class)))
         return {line.clip.id: line for line in chain.from_iterable(turns) if line is not None}
+
+    def _said(self) -> dict[str, UtteranceRow]:
+        """The utterances that describe clips in words, by clip id."""
+        return {row.clip: row for row in _utterances(self.workspace) if row.clip is not None and row.text}
+
+    def _is_asked(self, line: Line) -> bool:
+        """Whether a line that was shown is still one: its clip has the same class, and no other sentence."""
+        clip, row = self.clips.get(line.clip.id), self._said().get(line.clip.id)
+        return (
+            clip is not None
+            and clip.class_id == line.clip.class_id
+            and (row is None or same_words(row.text, line.sentence))
+        )
 
     def recorded(self) -> set[str]:
         """Ids of the clips whose sentence, as it is now, somebody recorded."""
@@ -229,7 +238,7 @@ class Booth:
         self.folder.mkdir(parents=True, exist_ok=True)
         with Ledger(self.workspace.ledger) as ledger, NamedTemporaryFile(suffix=".wav", dir=self.folder) as file:
             self._read_clips()
-            if not line.is_same(self.lines.get(clip_id)):
+            if not self._is_asked(line):
                 raise SampleError(
                     "The data set was built again, and this clip has another sentence or none now",
                     where=clip_id,

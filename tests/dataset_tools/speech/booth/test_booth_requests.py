@@ -159,6 +159,11 @@ def test_a_build_beside_the_open_booth_is_seen(workspace: Workspace, stage: Simp
     with pytest.raises(SampleError, match="built again") as refused:
         booth.keep(two.id, voice, stage.wav_bytes(tmp_path))
     assert "reload the page" in str(refused.value)
+    write_rows(utterances, [replace(row, text="Another sentence.") for row in spoken])
+    with pytest.raises(SampleError, match="built again"):
+        booth.keep(one.id, voice, stage.wav_bytes(tmp_path))
+    write_rows(utterances, spoken)
+    booth = Booth(workspace, CLASSES)
     added = replace(one, id=f"{two.id}9", sha256="f" * 64)
     write_rows(clips, [one, two, added])
     with Ledger(workspace.ledger) as ledger:
