@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -57,7 +57,10 @@ def speech_import(
         Path,
         typer.Argument(help="DIR/<class id>/<voice>_….wav, <clip id>.*, or a CSV path,class,clip,voice,text,licence."),
     ],
-    language: LanguageOption | None = None,
+    language: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option("--language", help="Language of the recordings (default: en, or what is known of them)."),
+    ] = None,
     licence: LicenceOption = "",
     renewed: Annotated[
         list[str] | None,

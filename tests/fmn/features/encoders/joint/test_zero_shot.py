@@ -194,7 +194,7 @@ def test_a_model_and_other_weights_of_it_are_not_one_joint_encoder(
     assert list(compared["systems"]) == ["lengths"]
     assert any(note.startswith("zero_shot is left out. There is no space") for note in compared["notes"])
     said = run("compare", TRAIN, TEST, "--seeds", 1, *sides).output
-    assert re.search(r"✓ compare +1 systems", said), said
+    assert re.search(r"✓ compare +1 system ", said), said
     named = run("compare", TRAIN, TEST, "--seeds", 1, "--models", "lengths,zero_shot", "--json", *sides)
     assert named.exit_code == 1
     assert "There is no space" in json.loads(named.stdout)["systems"]["zero_shot"]["error"]["found"]
