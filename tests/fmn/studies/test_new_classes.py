@@ -20,8 +20,9 @@ from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
+from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.studies.held_out_classes import manifest_without
-from fmn.studies.new_classes import _Trial, learn_new_classes
+from fmn.studies.new_classes import _summary, _Trial, learn_new_classes
 from fmn.studies.new_classes_leads import draws_of, leads
 from fmn.studies.new_classes_table import (
     BASELINES,
@@ -148,6 +149,29 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(
             patch.setattr(module, "load_features", lambda *a, **o: replace(load_features(*a, **o), sources=("a", "b")))
         learn_new_classes(manifest_of(workspace), config, workspace / "out", **(options | {"seeds": 1}))
     assert len(list((workspace / "out" / "trained").iterdir())) == len(runs) + 2
+
+
+def test_chance_is_the_mean_over_draws_of_classes_of_other_sizes() -> None:
+    gallery = ["a", "b", "b", "b"]
+
+    def of_draw(held: str) -> dict[str, Any]:
+        none = np.zeros((1, 4), dtype=bool)
+        blocks = {
+            kind: retrieval_metrics(np.zeros((1, 4)), [name], gallery, none)
+            for kind, name in (("new", held), ("old", "b" if held == "a" else "a"))
+        }
+        both_ways = {kind: {"audio_to_video": block, "video_to_audio": block} for kind, block in blocks.items()}
+        return {"written": None, "shown": None, **both_ways}
+
+    values = {
+        "seeds": [0, 1],
+        "held_out": [["a"], ["b"]],
+        "rows": [_summary("before", [of_draw("a"), of_draw("b")])],
+        "notes": [],
+    }
+    lines = [line for line in new_classes_text(values).splitlines() if line.startswith("| chance")]
+    hits = [line.split("|")[3].strip() for line in lines[2:4]]  # class hit@1 of both kinds of queries
+    assert hits == ["50.0", "50.0"]  # 25 of the draw that holds out a, 75 of the other one
 
 
 def test_classes_that_cannot_be_held_out_are_refused(workspace: Path, small: Config) -> None:
