@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from fmn.evaluation.predict import class_shares
+from fmn.data.items import load_items
+from fmn.evaluation.predict import _own_utterances, class_shares
 
 
 def test_shares_are_votes_of_the_best_utterances_weighed_by_class_size() -> None:
@@ -18,3 +21,13 @@ def test_shares_are_votes_of_the_best_utterances_weighed_by_class_size() -> None
     # what must not count does not, even where fewer are left than are asked for
     everything = class_shares(scores, classes, 3, neighbors=5)
     assert everything[1] == pytest.approx(np.array([1, 0.5, 1]) / 2.5)
+
+
+def test_the_utterances_that_describe_a_clip_are_its_own(workspace: Path) -> None:
+    items = load_items(workspace / "manifests" / "test.jsonl")
+    clips, utterances = items.clips[:0:-1], items.utterances  # in another order; the first one has no features
+    own = np.zeros((len(clips), len(utterances)), dtype=bool)
+    own[_own_utterances(clips, utterances)] = True
+    assert own.tolist() == [[utterance.clip == clip.id for utterance in utterances] for clip in clips]
+    assert own.sum() == len(clips)
+    assert not any(map(len, _own_utterances(items.clips[:1], items.utterances[:0])))
