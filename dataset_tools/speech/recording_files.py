@@ -103,6 +103,11 @@ def voice_slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-") or "unknown"
 
 
+def in_unicode(path: str) -> str:
+    """A path, or a text with one in it, as valid UTF-8: other bytes are escaped with a backslash."""
+    return path.encode("utf-8", "surrogateescape").decode(errors="backslashreplace")
+
+
 @dataclass(frozen=True)
 class _Names:
     """The ids that a recording can be said to belong to; the class of each clip."""
@@ -118,7 +123,7 @@ class _Names:
 def _in_folder(folder: Path, names: _Names) -> Found:
     found = Found()
     for path in sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")):
-        shown = os.fsencode(path.relative_to(folder)).decode(errors="backslashreplace")
+        shown = in_unicode(str(path.relative_to(folder)))
         if shown != str(path.relative_to(folder)):
             found.mismatches.append(f"{shown}: its name is not UTF-8; rename it")
         elif path.suffix.lower() == ".txt":

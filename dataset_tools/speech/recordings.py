@@ -27,7 +27,7 @@ from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, write_r
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.consents import check_consent
 from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.recording_files import FoundRecording, find_recordings
+from dataset_tools.speech.recording_files import FoundRecording, find_recordings, in_unicode
 from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.speaker_facts import facts_by_voice
@@ -134,24 +134,23 @@ def import_recordings(
             corrected += stated != rows[task.utterance_id]
             rows[task.utterance_id] = stated
         elif (died := ledger.died(row_id, _key(task))) is not None:
-            refused[str(recording.path)] = died
+            refused[in_unicode(str(recording.path))] = died
         else:
             tasks[task.utterance_id] = task_of[task.sha256] = task
             if done is not None and "written" in done.values and task.original.is_file():
                 written[task.utterance_id] = done.value("written", Written)  # of an import that was stopped
     todo = [task for name, task in tasks.items() if name not in written]
     untried = len(refused)
-    _forget_mended(ledger, {str(one.path) for one in found.recordings} - refused.keys(), tasks)
+    _forget_mended(ledger, {in_unicode(str(one.path)) for one in found.recordings} - refused.keys(), tasks)
     progress(_STAGE, len(written), len(tasks))
     for outcome in run_each(_import, todo, jobs=jobs):
         task = outcome.item
-        row_id = f"recording/{task.utterance_id}"
         if outcome.result is not None:
             written[task.utterance_id] = outcome.result
             ledger.record(_ok(task, outcome.result, workspace))
         elif outcome.error is not None:
-            refused[str(task.found.path)] = outcome.error
-            ledger.record(failed(row_id, _STAGE, outcome.error, _key(task)))
+            refused[in_unicode(str(task.found.path))] = outcome.error
+            ledger.record(_failed(task, outcome.error))
         progress(_STAGE, len(written) + len(refused) - untried, len(tasks))
 
     takes: dict[tuple[str | None, str], int] = {}
@@ -235,6 +234,12 @@ def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, l
 def _ok(task: _Task, written: Written, workspace: Workspace) -> LedgerRow:
     row_id, values = f"recording/{task.utterance_id}", asdict(written)
     return ok(row_id, _STAGE, _key(task), task.target, workspace.root, written.sha256, written=values)
+
+
+def _failed(task: _Task, error: ToolkitError) -> LedgerRow:
+    row = failed(f"recording/{task.utterance_id}", _STAGE, error, _key(task))
+    reason = {part: in_unicode(text) for part, text in error.as_dict().items()}  # folders may have any name
+    return msgspec.structs.replace(row, reason=reason)
 
 
 def _key(task: _Task) -> str:

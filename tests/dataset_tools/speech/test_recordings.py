@@ -169,6 +169,24 @@ def test_a_file_whose_name_is_not_utf_8_is_named_and_the_others_are_imported(
     assert found.mismatches == (r"cut_carrot_knife/J\xfcrgen_1.wav: its name is not UTF-8; rename it",)
 
 
+def test_a_folder_whose_own_name_is_not_utf_8(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    source = tmp_path / "takes"
+    take(source / f"{clips[0].id}.wav", 200)
+    (source / f"{clips[1].id}.wav").write_bytes(b"no sound")
+    source = source.rename(tmp_path / os.fsdecode(b"J\xfcrgen"))
+    found = load(workspace, source, classes, clips)
+    assert [row.utterance.clip for row in found.added] == [clips[0].id]
+    assert [name.endswith(rf"J\xfcrgen/{clips[1].id}.wav") for name in found.refused] == [True]
+    with Ledger(workspace.ledger) as ledger:
+        assert len(ledger.status("failed", "recording/")) == 1
+    take(tmp_path / "sound.wav", 300).rename(source / f"{clips[1].id}.wav")  # mended
+    assert len(load(workspace, source, classes, clips).added) == 1
+    with Ledger(workspace.ledger) as ledger:
+        assert ledger.status("failed", "recording/") == []
+
+
 def test_importing_again_corrects_licence_and_language_that_are_given(
     workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
 ) -> None:
