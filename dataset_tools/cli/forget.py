@@ -23,6 +23,7 @@ _LINKS = {
     "validated": "the voice was in its validation split, which selected the epoch: delete the run and train again",
     "learned": "it learned classes from utterances of the voice: remove its new_classes.safetensors, and learn again",
     "named": "its files name utterances of the voice: delete it, or evaluate again",
+    "unread": "some of its files cannot be read: make them readable and run this again, or delete the run",
     "unknown": "its training data are not recorded: if they were this data set, delete it and train again",
 }
 

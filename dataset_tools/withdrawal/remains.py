@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from dataset_tools.label_studio.tasks import utterances_to_show
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.recording_rows import listed_recordings
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
-from dataset_tools.withdrawal.trained_runs import TEXTS
+from dataset_tools.withdrawal.searched_files import files_below, header_of
+from dataset_tools.withdrawal.trained_runs import SEARCHED
 
 MOST_BYTES = 64 * 2**20
 """Of a file that is searched for the name of a voice."""
@@ -56,26 +57,20 @@ def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, se
     """Files in the workspace that `forget_voice` does not clear and that hold the voice, or its name as a word, or may.
 
     Looked for everywhere but in clips/, speech/ and cache/; the name in files of 64 MiB at most. Copies of manifests
-    that lie beside them are the user's; those in runs/ are of studies. Runs themselves are told by `linked_runs`.
+    that lie beside them are the user's; those in runs/ are of studies. Runs themselves are told by `linked_runs`. A
+    folder that cannot be listed may hold the voice, too.
     """
-    names = (workspace.relative(path) for path in _files(workspace.root))
-    return [name for name in names if _may_hold(workspace, name) and _is_of(workspace.root / name, voice, sizes)]
+    files, unread = files_below(workspace.root, _NOT_SEARCHED)
+    paths = (path for path in files if not path.is_symlink() and _may_hold(workspace, workspace.relative(path)))
+    return sorted(workspace.relative(path) for path in (*unread, *(one for one in paths if _is_of(one, voice, sizes))))
 
 
 def _may_hold(workspace: Workspace, name: str) -> bool:
     path = workspace.root / name
     if path.is_relative_to(workspace.runs):
         folders = takewhile(lambda folder: folder != workspace.runs, path.parents)
-        return path.suffix in TEXTS and not any((folder / "config.json").is_file() for folder in folders)
+        return path.suffix in SEARCHED and not any((folder / "config.json").is_file() for folder in folders)
     return not _WRITTEN.fullmatch(name)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        if Path(folder) == root:
-            folders[:] = [name for name in folders if name not in _NOT_SEARCHED]
-        folders.sort()
-        yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file() and not path.is_symlink())
 
 
 def _is_of(path: Path, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> bool:
@@ -84,6 +79,8 @@ def _is_of(path: Path, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> b
         size_bytes = path.stat().st_size
         if voice.is_named_in(os.fsencode(path.name)) or (size_bytes in sizes and sha256_of(path) in sizes[size_bytes]):
             return True
+        if path.suffix == ".safetensors":
+            return voice.is_named_in(header_of(path))
         return size_bytes <= MOST_BYTES and voice.is_named_in(path.read_bytes())
     except FileNotFoundError:
         return False

@@ -14,10 +14,12 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import SplitPairRow, read_rows
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
+from dataset_tools.withdrawal.searched_files import files_below, texts_of
 
-MOST_HEADER_BYTES = 2**28
 TEXTS = (".csv", ".json", ".jsonl", ".md", ".tex", ".txt")
-Link = Literal["trained", "validated", "learned", "named", "unknown"]
+SEARCHED = (*TEXTS, ".safetensors")
+"""Suffixes of the files of runs and studies that may name utterances; of the last, only the header is read."""
+Link = Literal["trained", "validated", "learned", "named", "unread", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class LinkedRun:
         run: its folder, relative to the workspace.
         link: ``trained``: weights were fitted to its utterances; ``validated``: its training manifest is the one that
             holds the voice, none of whose utterances were fitted; ``learned``: it holds vectors of its utterances in
-            classes that it learned afterwards (``fmn learn``); ``named``: other files of the run name utterances, or
-            cannot be read; ``unknown``: the run does not say what it was trained with.
+            classes that it learned afterwards (``fmn learn``); ``named``: other files of the run name utterances;
+            ``unread``: none does, but some cannot be read; ``unknown``: the run does not say what it was trained with.
         utterances: how many of the voice it was fitted to.
     """
 
@@ -45,7 +47,7 @@ def linked_runs(workspace: Workspace, voice: RecordedVoice) -> list[LinkedRun]:
     digest = sha256_of(manifest) if held else None
     return [
         LinkedRun(workspace.relative(run), link, count)
-        for run in sorted(path.parent for path in workspace.runs.rglob("config.json"))
+        for run in sorted(path.parent for path in files_below(workspace.runs)[0] if path.name == "config.json")
         for link, count in _links(run, voice, digest)
     ]
 
@@ -62,8 +64,13 @@ def _links(run: Path, voice: RecordedVoice, manifest_sha256: str | None) -> Iter
         yield "validated", 0
     elif _names(run / "new_classes.safetensors", voice):
         yield "learned", 0
-    elif any(_names(path, voice) for path in sorted(run.rglob("*")) if path.suffix in TEXTS):
-        yield "named", 0
+    else:
+        files, unread = files_below(run)
+        named = {_names(path, voice) for path in files if path.suffix in SEARCHED}
+        if True in named:
+            yield "named", 0
+        elif unread or None in named:
+            yield "unread", 0
 
 
 def _state(run: Path) -> dict[str, Any] | None:
@@ -75,19 +82,11 @@ def _state(run: Path) -> dict[str, Any] | None:
     return state if isinstance(state.get("fitted_utterances"), list) else None
 
 
-def _names(path: Path, voice: RecordedVoice) -> bool:
-    """Whether a file names an utterance of the voice; one that cannot be read may."""
+def _names(path: Path, voice: RecordedVoice) -> bool | None:
+    """Whether a file names an utterance of the voice; None where it cannot be read."""
     try:
-        text = _header(path) if path.suffix == ".safetensors" else path.read_text("utf-8", "replace")
-    except (FileNotFoundError, IsADirectoryError):
+        return any(voice.owns(word) for text in texts_of(path) for word in set(re.findall(r"[\w.-]+", text)))
+    except FileNotFoundError:
         return False
     except OSError:
-        return True
-    return any(voice.owns(name) for name in re.findall(r"[\w.-]+", text))
-
-
-def _header(path: Path) -> str:
-    """The JSON before the numbers of a safetensors file, which says what they are of."""
-    with path.open("rb") as file:
-        size_bytes = int.from_bytes(file.read(8), "little")
-        return file.read(min(size_bytes, MOST_HEADER_BYTES)).decode("utf-8", "replace")
+        return None

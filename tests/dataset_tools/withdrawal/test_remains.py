@@ -1,0 +1,50 @@
+"""Files of users that hold a voice, or may: also where files or folders cannot be looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.withdrawal.recorded_voice import RecordedVoice
+from dataset_tools.withdrawal.remains import own_files
+
+VOICE = RecordedVoice("anna", frozenset(), frozenset(), frozenset())
+
+
+def test_folders_and_files_that_cannot_be_looked_at_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed/a.txt", "listed-only/b.txt", "open/c.txt", "speech/d.txt", "gone/e.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("nothing", "utf-8")
+    (tmp_path / "link.txt").symlink_to("nowhere")
+    scandir, stat = os.scandir, Path.stat
+
+    def no_scan(path: str | Path) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        if Path(path).name == "gone":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return scandir(path)
+
+    def no_stat(path: Path, **options: bool) -> os.stat_result:
+        if path.parent.name == "listed-only":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "scandir", no_scan)
+    monkeypatch.setattr(Path, "stat", no_stat)
+    assert own_files(Workspace(tmp_path), VOICE, {}) == ["closed", "listed-only/b.txt"]
+
+
+def test_the_header_of_a_tensor_file_is_searched_and_not_its_numbers(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "study").mkdir(parents=True)
+    numbers = np.frombuffer(b" anna ", np.uint8)
+    for name, about in (("mine", "x_anna_0123456789ab"), ("others", "x_ben_0123456789ab")):
+        for folder in ("", "runs/study/"):
+            save_file({"numbers": numbers}, tmp_path / f"{folder}{name}.safetensors", {"utterances": about})
+    assert own_files(Workspace(tmp_path), VOICE, {}) == ["mine.safetensors", "runs/study/mine.safetensors"]

@@ -1,0 +1,74 @@
+"""Runs that name utterances of a voice anywhere, in a text or in a header; what cannot be read is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.withdrawal import searched_files
+from dataset_tools.withdrawal.recorded_voice import RecordedVoice
+from dataset_tools.withdrawal.trained_runs import linked_runs
+
+VOICE = RecordedVoice("anna", frozenset(), frozenset(), frozenset())
+OWN, OTHER = "s01-d20_000001-000050_anna_0123456789ab", "s01-d20_000001-000050_ben_0123456789ab"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def make_run(place: Workspace, name: str) -> Path:
+    run = place.runs / name
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}", "utf-8")
+    (run / "state.json").write_text('{"fitted_utterances": []}', "utf-8")
+    return run
+
+
+def links(place: Workspace) -> dict[str, str]:
+    return {one.run: one.link for one in linked_runs(place, VOICE)}
+
+
+def test_scores_of_a_comparison_name_utterances_in_their_header(place: Workspace) -> None:
+    for name, utterance in (("mine", OWN), ("others", OTHER)):
+        run = make_run(place, f"compare/{name}-0")
+        header = {"clips": "[]", "utterances": json.dumps([utterance])}  # as of fmn compare
+        save_file({"scores": np.zeros((0, 1))}, run / "scores.safetensors", header)
+        checkpoint = np.frombuffer(OWN.encode(), np.uint8)  # numbers are not words, whatever their bytes are
+        save_file({"weights": checkpoint}, run / "checkpoint.safetensors")
+    assert links(place) == {"runs/compare/mine-0": "named"}
+
+
+@pytest.mark.parametrize("place_of_id", [0, 3, 60, 64, 90, 127])
+def test_a_long_text_is_read_in_parts_that_cut_no_id(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch, place_of_id: int
+) -> None:
+    monkeypatch.setattr(searched_files, "_PART", 64)
+    run = make_run(place, "ranked")
+    (run / "trec").mkdir()
+    text = " " * place_of_id + OWN + " é" * 200
+    (run / "trec" / "audio.run.txt").write_text(text, "utf-8")
+    assert links(place) == {"runs/ranked": "named"}
+    assert max(map(len, searched_files.texts_of(run / "trec" / "audio.run.txt"))) <= 2 * 64
+
+
+def test_a_file_that_cannot_be_read_leaves_the_run_in_doubt(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(place, "clear")
+    locked = [make_run(place, name) / file for name, file in (("a", "new_classes.safetensors"), ("b", "results.json"))]
+    opened = Path.open
+
+    def refused(path: Path, *arguments: object, **options: object) -> object:
+        if path in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)  # type: ignore[call-overload]
+
+    for path in locked:
+        path.write_bytes(b"")
+    monkeypatch.setattr(Path, "open", refused)
+    assert links(place) == {"runs/a": "unread", "runs/b": "unread"}
