@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
@@ -136,6 +136,7 @@ class _File(TypedDict):
 class _Annotations(_File):
     intervals: int
     frame_rate: float
+    options: NotRequired[dict[str, Any]]
 
 
 class _Options(TypedDict, total=False):
@@ -203,7 +204,7 @@ def read_last_build(workspace: Workspace) -> LastBuild:
         sentences = {row["sha256"]: row["name"] for row in recorded["voices"]["sentences"]}
         recorded["voices"]["sentences"] = []
         count = recorded.pop("classes")
-        reading = dict(record["annotations"].get("options", {}))
+        reading = record.get("annotations", {}).get("options", {})
         return LastBuild(msgspec.convert(recorded, BuildOptions), count, sentences, reading)
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InputError(

@@ -83,7 +83,7 @@ class FootageOptions:
         """With the recorded options of reading --annotations where none is given.
 
         Raises:
-            InputError: what is recorded is none.
+            InputError: what is recorded are no such options.
         """
         import msgspec
 
@@ -98,6 +98,7 @@ class FootageOptions:
                 f"The recorded options of the annotation file cannot be used: {error}",
                 where="manifests/build.json",
                 expected=f"values of {', '.join(ListOptions.__struct_fields__)}",
+                next_step="ask for another export: this build.json was not written by fmn-data build",
             ) from error
         return replace(self, **{name: value for name, value in read_with.items() if getattr(self, name) is None})
 

@@ -196,7 +196,12 @@ def speech_record(
     try:
         text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError("This is not text in UTF-8", where=consent, expected="a consent text for speakers") from error
+        raise InputError(
+            "This is not text in UTF-8",
+            where=consent,
+            expected="a consent text for speakers",
+            next_step="save it as UTF-8",
+        ) from error
     booth = Booth(place, classes.load(place), language=language, licence=licence, consent=text)
     before = len(booth.recorded())
 

@@ -47,11 +47,11 @@ def read_class_folders(path: Path) -> IntervalList:
         next_step = "name the folder that holds a folder for every class, or an annotation file"
         raise refusal(path, found, _EXPECTED, next_step)
     if others:
-        none = count_of(len(others), "file is no video", "files are no videos")
-        rows.notes.append(f"{none} of a class, and ignored: {', '.join(shown_of(others))}.")
+        counted = count_of(len(others), "file is no video", "files are no videos")
+        rows.notes.append(f"{counted} of a class, and ignored: {', '.join(shown_of(others))}.")
     if empty:
-        none = count_of(len(empty), "folder has no video and is no class", "folders have no video and are no classes")
-        rows.notes.append(f"{none}: {', '.join(shown_of(empty))}.")
+        counted = count_of(len(empty), "folder has no video, so is", "folders have no video, so are")
+        rows.notes.append(f"{counted} no class: {', '.join(shown_of(empty))}.")
     return rows.finished(in_seconds=False, is_folder=True)
 
 

@@ -37,7 +37,7 @@ def test_every_video_is_of_its_folders_class_and_other_files_are_counted(tmp_pat
         note.startswith("4 files are no videos") and "readme.txt, empty/x.srt, open door/lone.txt" in note
         for note in listed.notes
     )
-    assert any(note.startswith("1 folder has no video and is no class: ") and "empty" in note for note in listed.notes)
+    assert any(note.startswith("1 folder has no video, so is no class: ") and "empty" in note for note in listed.notes)
 
 
 @pytest.mark.parametrize(
