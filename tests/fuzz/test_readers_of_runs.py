@@ -15,8 +15,7 @@ import soundfile
 import torch
 from safetensors.numpy import save
 
-from dataset_tools.core.files import sha256_of
-from fmn.comparison.comparison_runs import read_scores
+from fmn.comparison.comparison_runs import SCORES_FILE, SCORES_FORMAT, read_scores
 from fmn.comparison.corpora import over_corpora
 from fmn.config import values_in
 from fmn.data.items import load_items
@@ -29,6 +28,7 @@ from fmn.training.run_state import read_run_state
 
 CPU = torch.device("cpu")
 OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
+TEST_DIGEST = "test manifest and its features"
 SHA256 = "0123456789abcdef" * 4
 DIRECTIONS = ("audio_to_video", "video_to_audio")
 METRICS = {name: dict.fromkeys(("1", "10", "25"), 5.0) for name in ("instance_hit", "class_hit", "class_recall")}
@@ -44,7 +44,7 @@ def resume(root: Path) -> None:
 
 def scores() -> bytes:
     items = load_items(OLD / "manifests" / "test.jsonl")
-    header = {"format": "fmn.scores/1", "test_sha256": sha256_of(OLD / "manifests" / "test.jsonl")}
+    header = {"format": SCORES_FORMAT, "test_digest": TEST_DIGEST}
     header["clips"] = json.dumps([row.id for row in items.clips])
     header["utterances"] = json.dumps([row.id for row in items.utterances])
     values = np.random.default_rng(0).normal(size=items.relevant.shape).astype(np.float32)
@@ -166,7 +166,7 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
     "scores": (
         "header",
         "runs/fmn/scores.safetensors",
-        lambda root: read_scores(root / RUN, sha256_of(OLD / "manifests" / "test.jsonl")),
+        lambda root: read_scores(root / RUN, TEST_DIGEST),
         scores,
     ),
     "comparison": ("json", "changed/compare.json", compared, lambda: json.dumps(comparison()).encode()),
@@ -186,3 +186,10 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_any_change_gives_a_result_or_names_the_file(fuzz: Callable[..., None], name: str) -> None:
     fuzz(*TARGETS[name])
+
+
+def test_unchanged_scores_are_read(tmp_path: Path) -> None:
+    (tmp_path / SCORES_FILE).write_bytes(scores())
+    found = read_scores(tmp_path, TEST_DIGEST)
+    assert found is not None
+    assert found.values.shape == (len(found.clips), len(found.utterances))
