@@ -338,8 +338,9 @@ def work(path): return write_utterance(path, path.with_suffix(".out.wav"), limit
 
 @pytest.mark.parametrize("code", [ONLY_DECODED, MADE_AN_UTTERANCE], ids=["decoded", "made an utterance"])
 def test_hours_of_silence_in_a_small_file_cost_no_more_than_the_limit(tmp_path: Path, code: str) -> None:
-    path = tmp_path / "a.flac"
-    run_ffmpeg("-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo:d=3600", path)
+    minute, path = tmp_path / "minute.flac", tmp_path / "a.ogg"
+    run_ffmpeg("-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo:d=60", minute)
+    run_ffmpeg("-stream_loop", 59, "-i", minute, "-acodec", "copy", path)
     assert path.stat().st_size < 2**23
     grown, said = grown_bytes(path, code)
     assert "too long" in said

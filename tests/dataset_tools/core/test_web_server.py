@@ -33,6 +33,7 @@ def test_beyond_this_machine_it_needs_a_certificate(tmp_path: Path) -> None:
         Address("0.0.0.0", 0, tmp_path / "cert.pem", tmp_path / "key.pem").context()
 
 
+SLOW_STARTS = (b"", b"GET / HTTP/1.1\r\nHost: a\r\n", b"\x16\x03\x01")
 SERVER = """
 import resource, sys
 from pathlib import Path
@@ -115,14 +116,25 @@ def test_hundreds_of_slow_connections_keep_nobody_out(tmp_path: Path, certificat
         slow = []
         for number in range(400):  # more than the server may have files
             slow.append(connected(address))
-            slow[-1].sendall([b"", b"GET / HTTP/1.1\r\nHost: a\r\n", b"\x16\x03\x01"][number % 3])
+            slow[-1].sendall(SLOW_STARTS[number % len(SLOW_STARTS)])
             if number % 50 == 49:
                 began = time.monotonic()
                 assert posted(address, context=trusted) == b"5"
                 assert time.monotonic() - began < 5
         left = [connection for connection in slow if not ended(connection, 0.01)]
         assert len(left) <= MOST_WAITING_PER_HOST  # the others were ended to make room
-        assert all(ended(connection, 15) for connection in left)  # and these when their time was over
+        for connection in slow:
+            connection.close()
+    assert said == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_request_that_does_not_come_is_waited_for_so_long_only(tmp_path: Path, certificate: Path, tls: bool) -> None:
+    with running(tmp_path / "kept", wait_s=1.0, certificate=certificate if tls else None) as (address, said):
+        slow = [connected(address) for _ in range(2)]
+        slow[1].sendall(SLOW_STARTS[2 if tls else 1])
+        assert not any(ended(connection, 0.1) for connection in slow)
+        assert all(ended(connection, 10) for connection in slow)
         for connection in slow:
             connection.close()
     assert said == []
