@@ -9,7 +9,8 @@ refuses. Measured (`docs/recording.md`): whole sentences that people read are to
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.core.audio_decoding import decode
-from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.jsonl import Row
@@ -36,6 +37,7 @@ from dataset_tools.speech.withdrawn_recordings import with_consent
 DOUBTFUL_SCORE = 1.0
 """Below it the sentence was perhaps not said."""
 
+_WRITTEN_EVERY = 100
 _OTHERS = 20
 _FEWEST_OTHERS = 5
 _LEAST_SPREAD = 0.03  # of the others' similarities: a few that are alike by chance must not make a score huge
@@ -97,6 +99,8 @@ def check_transcripts(
 ) -> TranscriptSummary:
     """Checks the utterances of a data set and writes transcripts.jsonl; what was checked before stands.
 
+    Scores are written as the check goes on: interrupted or killed, it resumes.
+
     Args:
         workspace: where the data set is.
         recorded: only recordings, not what was synthesized.
@@ -105,7 +109,7 @@ def check_transcripts(
 
     Raises:
         InputError: there are no utterances, or the extra ``transcripts`` is not installed.
-        StoppedError: another command is working in the workspace when the scores are to be written.
+        StoppedError: another command is working in the workspace when the last scores are to be written.
     """
     _pocketsphinx()
     checker = f"pocketsphinx {version('pocketsphinx')}"
@@ -124,19 +128,21 @@ def check_transcripts(
             else:
                 todo.append(_Task(one, workspace.root / one.path, others))
     progress("check", 0, len(todo))
-    for done, outcome in enumerate(run_each(_score, todo, jobs=jobs), start=1):
-        one = outcome.item.utterance
-        if outcome.result is not None:
-            rows[one.id] = TranscriptRow(
-                id=one.id, sha256=one.sha256, text=one.text, checker=checker, score=round(outcome.result, 3)
-            )
-        elif outcome.error is not None:
-            failures[one.id] = outcome.error
-        progress("check", done, len(todo))
-    with workspace_lock(workspace.root):
-        still = {one.id for one in with_consent(workspace, utterances)}  # a speaker may have withdrawn since
-        found = tuple(rows[name] for name in sorted(rows) if name in still)
-        write_rows(transcripts_path(workspace), found)
+    try:
+        for done, outcome in enumerate(run_each(_score, todo, jobs=jobs), start=1):
+            one = outcome.item.utterance
+            if outcome.result is not None:
+                rows[one.id] = TranscriptRow(
+                    id=one.id, sha256=one.sha256, text=one.text, checker=checker, score=round(outcome.result, 3)
+                )
+            elif outcome.error is not None:
+                failures[one.id] = outcome.error
+            if done % _WRITTEN_EVERY == 0:
+                with suppress(StoppedError):  # the booth, or another command, is writing: next time
+                    _write(workspace, rows)
+            progress("check", done, len(todo))
+    finally:
+        found = _write(workspace, rows)
     return TranscriptSummary(found, skipped, failures)
 
 
@@ -218,6 +224,16 @@ def _why_not(one: UtteranceRow, others: Sequence[str]) -> str | None:
 def _score(task: _Task) -> float:
     """Runs in a worker process."""
     return transcript_score(recognize_phones(task.path), task.utterance.text, task.others)
+
+
+def _write(workspace: Workspace, rows: Mapping[str, TranscriptRow]) -> tuple[TranscriptRow, ...]:
+    """Writes the rows of utterances that are still there as they were checked: a speaker may have withdrawn since."""
+    with workspace_lock(workspace.root):
+        now = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
+        same = ((rows.get(one.id), one) for one in sorted(now, key=lambda one: one.id))
+        found = tuple(row for row, one in same if row is not None and (row.sha256, row.text) == (one.sha256, one.text))
+        write_rows(transcripts_path(workspace), found)
+    return found
 
 
 def _read(workspace: Workspace) -> list[TranscriptRow]:

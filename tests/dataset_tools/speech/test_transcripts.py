@@ -126,6 +126,46 @@ def test_a_speaker_who_withdraws_during_the_check_does_not_come_back(
         check_transcripts(recorded)
 
 
+def test_what_was_forgotten_and_recorded_again_has_no_score_of_before(recorded: Workspace) -> None:
+    path = recorded.manifests / "utterances.jsonl"
+
+    def meanwhile(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == total:
+            write_rows(path, [msgspec.structs.replace(row, sha256="0" * 64) for row in utterances(recorded)[:3]])
+
+    assert check_transcripts(recorded, progress=meanwhile).rows == ()
+    assert transcripts.transcripts_path(recorded).read_bytes() == b""
+
+
+def test_an_interrupted_check_resumes(recorded: Workspace) -> None:
+    def interrupt(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check_transcripts(recorded, progress=interrupt)
+    seen: list[int] = []
+    assert len(check_transcripts(recorded, progress=lambda _, done, total, note="": seen.append(total)).rows) == 10
+    assert seen[0] == 4
+
+
+def test_scores_are_written_while_a_check_goes_on(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcripts, "_WRITTEN_EVERY", 3)
+    written: list[int] = []
+
+    def count(stage: str, done: int, total: int, note: str = "") -> None:
+        path = transcripts.transcripts_path(recorded)
+        written.append(len(path.read_bytes().splitlines()) if path.is_file() else 0)
+        if done == 3:  # another command is at work: it is not waited for, and nothing is lost
+            held.__enter__()
+        elif done == 7:
+            held.__exit__(None, None, None)
+
+    held = workspace_lock(recorded.root)
+    check_transcripts(recorded, progress=count)
+    assert written == [0, 0, 0, 3, 3, 3, 3, 3, 3, 9, 9]
+
+
 def test_what_cannot_be_checked_is_said(recorded: Workspace) -> None:
     rows = utterances(recorded)[:4]
     rows[0] = msgspec.structs.replace(rows[0], language="zh")
