@@ -46,8 +46,8 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
     would = "would be removed" if dry_run else "removed"
     terminal.closing("forget", f"{voice.name}: {files} files and {rows} rows {would}", place.root)
-    going = tuple(trace.where for trace in traces if dry_run and trace.where != "./")
-    left = [name for name in own_files(place, voice, sizes) if not name.startswith(going)]
+    going = {name for trace in traces for name in (trace.where, *trace.paths)} if dry_run else set()
+    left = [name for name in own_files(place, voice, sizes) if name not in going]
     _show_rest(terminal, runs, tasks, left)
     terminal.result(
         {
@@ -56,7 +56,7 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
             "files": files,
             "size_bytes": sum(trace.size_bytes for trace in traces),
             "rows": rows,
-            "removed": [{name: value for name, value in vars(trace).items() if name != "remove"} for trace in traces],
+            "removed": [trace.as_dict() for trace in traces],
             "runs": [asdict(run) for run in runs],
             "label_studio": tasks,
             "left": left,

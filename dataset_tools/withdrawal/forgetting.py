@@ -9,6 +9,7 @@ same command finds it by rows, by names of files or by content, and resumes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,16 +41,24 @@ class Trace:
 
     Attributes:
         what: in words. where: the file or folder, relative to the workspace.
-        files: that go. size_bytes: of them. rows: that go, of files that stay.
+        paths: of the files that go, relative to the workspace. size_bytes: of them. rows: that go, of files that stay.
         remove: does it; harmless where it was done before.
     """
 
     what: str
     where: str
-    files: int
+    paths: tuple[str, ...]
     size_bytes: int
     rows: int
     remove: Callable[[], None]
+
+    @property
+    def files(self) -> int:
+        return len(self.paths)
+
+    def as_dict(self) -> dict[str, Any]:
+        counted = {"files": self.files, "size_bytes": self.size_bytes, "rows": self.rows}
+        return {"what": self.what, "where": self.where, **counted}
 
 
 def find_traces(workspace: Workspace, voice: RecordedVoice) -> list[Trace]:
@@ -95,7 +104,7 @@ def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent
 def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     manifests = workspace.manifests
     if voice.name in consented_voices(workspace):
-        yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", 0, 0, 1, lambda: None)
+        yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", (), 0, 1, lambda: None)
     yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
     yield from _rows(workspace, transcripts_path(workspace), TranscriptRow, lambda row: voice.owns(row.id))
     yield from _rows(workspace, manifests / "pairs.jsonl", PairRow, lambda row: voice.owns(row.utterance))
@@ -103,8 +112,8 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
         yield from _rows(
             workspace, manifests / f"{side}.jsonl", SplitPairRow, lambda row: voice.owns_row(row.utterance)
         )
-    yield Trace("record of the split", "manifests/split.json", 0, 0, 0, partial(_mend_split, workspace, voice))
-    yield Trace("record of the build", "manifests/build.json", 0, 0, 0, partial(_mend_build, workspace, voice))
+    yield Trace("record of the split", "manifests/split.json", (), 0, 0, partial(_mend_split, workspace, voice))
+    yield Trace("record of the build", "manifests/build.json", (), 0, 0, partial(_mend_build, workspace, voice))
     yield _files(workspace, "report", workspace.root / "report", _pages(workspace, voice))
 
     def is_about(row: ReviewRow) -> bool:
@@ -113,13 +122,13 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     path = reviews_path(workspace)
     decided = sum(map(is_about, read_reviews(path)))
     if decided:
-        yield Trace("decisions", workspace.relative(path), 0, 0, decided, lambda: drop_reviews(path, is_about))
+        yield Trace("decisions", workspace.relative(path), (), 0, decided, lambda: drop_reviews(path, is_about))
     for export, tasks in kept_exports(workspace, voice.owns):
         clear, where = partial(clear_export, export, voice.owns), workspace.relative(export)
         if export.suffix == ".json":
-            yield Trace("tasks as received from Label Studio", where, 0, 0, tasks, clear)
+            yield Trace("tasks as received from Label Studio", where, (), 0, tasks, clear)
         else:
-            yield Trace("a torn decision", where, 1, export.stat().st_size, 0, clear)
+            yield Trace("a torn decision", where, (where,), export.stat().st_size, 0, clear)
     yield _files(workspace, "cached speech features", workspace.cache / "features", _features(workspace, voice))
     index = workspace.cache / "index"  # of galleries of utterances (`fmn.search`); the next search makes it anew
     yield _files(workspace, "indexes of utterances", index, index.glob("*-clip-*/*"))
@@ -132,7 +141,7 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     listing = workspace.recordings / "recordings.jsonl"
     yield from _rows(workspace, listing, RecordingRow, lambda row: voice.owns_row(row.utterance))
     ids = _ledger_ids(read_ledger(workspace.ledger), voice)
-    yield Trace("ledger", "ledger.jsonl", 0, 0, len(ids), lambda: None)  # goes when the ledger is closed
+    yield Trace("ledger", "ledger.jsonl", (), 0, len(ids), lambda: None)  # goes when the ledger is closed
 
 
 def _rows(
@@ -144,18 +153,28 @@ def _rows(
         write_rows(path, (row for row in read_rows(path, row_type) if not is_of(row)))
 
     if count:
-        yield Trace("of the voice", workspace.relative(path), 0, 0, count, remove)
+        yield Trace("of the voice", workspace.relative(path), (), 0, count, remove)
 
 
 def _files(workspace: Workspace, what: str, folder: Path, paths: Iterable[Path]) -> Trace:
-    there = sorted(path for path in paths if path.is_file())
+    sizes = _sizes(paths)
 
     def remove() -> None:
-        for path in there:
+        for path in sizes:
             path.unlink(missing_ok=True)
 
     where = f"{workspace.relative(folder)}/" if folder != workspace.root else "./"
-    return Trace(what, where, len(there), sum(path.stat().st_size for path in there), 0, remove)
+    return Trace(what, where, tuple(map(workspace.relative, sizes)), sum(sizes.values()), 0, remove)
+
+
+def _sizes(paths: Iterable[Path]) -> dict[Path, int]:
+    """The sizes of those that are files, in bytes; other processes may remove some meanwhile."""
+    found = {}
+    for path in sorted(paths):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                found[path] = path.stat().st_size
+    return found
 
 
 def _pages(workspace: Workspace, voice: RecordedVoice) -> list[Path]:
@@ -178,15 +197,16 @@ def _features(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
 
 def _half_written(workspace: Workspace) -> Trace:
     """What killed commands left where opening the ledger does not clear it away; a living one keeps its files."""
-    places = (workspace.cache / "features", workspace.annotations, workspace.root / "report")
+    caches = (workspace.cache / name for name in ("features", "index"))
+    places = (*caches, workspace.annotations, workspace.root / "report")
     left = [path for place in places for path in place.rglob(f"{PARTIAL}*")]
-    files = [file for path in left for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+    sizes = _sizes(file for path in left for file in (path, *path.rglob("*")))
 
     def remove() -> None:
         for path in left:
             remove_partial(path)
 
-    return Trace("half written files", "./", len(files), sum(file.stat().st_size for file in files), 0, remove)
+    return Trace("half written files", "./", tuple(map(workspace.relative, sizes)), sum(sizes.values()), 0, remove)
 
 
 def _originals(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:

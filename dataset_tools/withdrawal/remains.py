@@ -27,6 +27,7 @@ _WRITTEN = re.compile(
 )
 """What the toolkit writes where users may put files of their own: these are cleared of the voice."""
 _NOT_SEARCHED = ("clips", "speech", "cache", ".git", ".venv")
+_FOLLOWED = "runs"  # large studies lie on other disks; a link elsewhere may lead to all of a user's footage
 
 
 def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[str]]:
@@ -60,8 +61,14 @@ def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, se
     that lie beside them are the user's; those in runs/ are of studies. Runs themselves are told by `linked_runs`. A
     folder that cannot be listed may hold the voice, too.
     """
-    files, unread = files_below(workspace.root, _NOT_SEARCHED)
-    paths = (path for path in files if not path.is_symlink() and _may_hold(workspace, workspace.relative(path)))
+    files, unread = files_below(workspace.root, (*_NOT_SEARCHED, _FOLLOWED))
+    files_of_runs, unread_of_runs = files_below(workspace.runs, links=True)
+    unread += unread_of_runs
+    paths = (
+        path
+        for path in files + files_of_runs
+        if not path.is_symlink() and _may_hold(workspace, workspace.relative(path))
+    )
     return sorted(workspace.relative(path) for path in (*unread, *(one for one in paths if _is_of(one, voice, sizes))))
 
 

@@ -12,21 +12,28 @@ _PART = 2**20
 _OVERLAP = 1024  # characters; no id is longer, since it is the name of a file
 
 
-def files_below(folder: Path, leave_out: Collection[str] = ()) -> tuple[list[Path], list[Path]]:
+def files_below(folder: Path, leave_out: Collection[str] = (), *, links: bool = False) -> tuple[list[Path], list[Path]]:
     """The files below a folder, and the files and folders there that cannot be looked at.
 
     Args:
-        folder: where to look; it need not be there. Links to other folders are not followed.
+        folder: where to look; it need not be there.
         leave_out: names of folders right below it.
+        links: whether links to other folders are followed, to each folder once.
     """
     files: list[Path] = []
     unread: list[Path] = []
+    entered: set[str] = set()
 
     def refused(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # of a folder that vanished meanwhile
             unread.append(Path(error.filename))
 
-    for parent, folders, names in os.walk(folder, onerror=refused):
+    for parent, folders, names in os.walk(folder, onerror=refused, followlinks=links):
+        place = os.path.realpath(parent)
+        if place in entered:  # by a link, perhaps to a folder that it lies in
+            folders.clear()
+            continue
+        entered.add(place)
         folders[:] = sorted(name for name in folders if Path(parent) != folder or name not in leave_out)
         for path in (Path(parent, name) for name in sorted(names)):
             try:

@@ -41,13 +41,18 @@ class LinkedRun:
 
 
 def linked_runs(workspace: Workspace, voice: RecordedVoice) -> list[LinkedRun]:
-    """The runs under runs/ that have to do with a voice, or may have; those of others are not listed."""
+    """The runs under runs/ that have to do with a voice, or may have; those of others are not listed.
+
+    Links are followed: large runs lie on other disks.
+    """
     manifest = workspace.manifests / "train.jsonl"
     held = manifest.is_file() and any(voice.owns_row(row.utterance) for row in read_rows(manifest, SplitPairRow))
     digest = sha256_of(manifest) if held else None
     return [
         LinkedRun(workspace.relative(run), link, count)
-        for run in sorted(path.parent for path in files_below(workspace.runs)[0] if path.name == "config.json")
+        for run in sorted(
+            path.parent for path in files_below(workspace.runs, links=True)[0] if path.name == "config.json"
+        )
         for link, count in _links(run, voice, digest)
     ]
 
@@ -65,7 +70,7 @@ def _links(run: Path, voice: RecordedVoice, manifest_sha256: str | None) -> Iter
     elif _names(run / "new_classes.safetensors", voice):
         yield "learned", 0
     else:
-        files, unread = files_below(run)
+        files, unread = files_below(run, links=True)
         named = {_names(path, voice) for path in files if path.suffix in SEARCHED}
         if True in named:
             yield "named", 0

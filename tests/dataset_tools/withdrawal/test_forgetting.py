@@ -127,7 +127,12 @@ def place(
     folder.mkdir(parents=True)
     (folder / "2026-11-22T07-00-00_project-1.json").write_text(json.dumps(sent), "utf-8")
     (folder / "torn-2026.txt").write_text(f'{{"id":"{own[0].id}","item', "utf-8")
-    for left in ("cache/features/audio-0", "annotations", "report"):  # by killed commands
+    for left in (
+        "cache/features/audio-0",
+        "cache/index/fmn-demo-clip-test",
+        "annotations",
+        "report",
+    ):  # by killed commands
         partial = place.root / left / f"{PARTIAL}x"
         partial.mkdir(parents=True)
         (partial / "half.txt").write_text(VOICE, "utf-8")
@@ -363,6 +368,7 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Workspace, s
     assert done["left"] == sorted(
         ["monday/list.csv", *(f"monday/{number}.wav" for number in range(0, 12, 2)), *of_mine, of_study]
     )
+    assert planned["left"] == done["left"]
     for name in (*of_mine, of_study):
         (place.root / name).unlink()
     shutil.rmtree(place.root / "monday")

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.withdrawal import searched_files
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
+from dataset_tools.withdrawal.remains import own_files
 from dataset_tools.withdrawal.trained_runs import linked_runs
 
 VOICE = RecordedVoice("anna", frozenset(), frozenset(), frozenset())
@@ -43,6 +44,20 @@ def test_scores_of_a_comparison_name_utterances_in_their_header(place: Workspace
         checkpoint = np.frombuffer(OWN.encode(), np.uint8)  # numbers are not words, whatever their bytes are
         save_file({"weights": checkpoint}, run / "checkpoint.safetensors")
     assert links(place) == {"runs/compare/mine-0": "named"}
+
+
+def test_runs_on_another_disk_are_found_by_their_links(place: Workspace, tmp_path: Path) -> None:
+    elsewhere = Workspace(tmp_path / "disk")
+    run = make_run(elsewhere, "study/mine")
+    (run / "results.json").write_text(f'["{OWN}"]', "utf-8")
+    (elsewhere.runs / "study" / "train.jsonl").write_text(f'"{OWN}"', "utf-8")
+    (elsewhere.runs / "study" / "back").symlink_to(elsewhere.runs)  # in a circle
+    inside = Workspace(tmp_path / "workspace")
+    inside.runs.mkdir(parents=True)
+    (inside.runs / "study").symlink_to(elsewhere.runs / "study")
+    (inside.runs / "lost").symlink_to(tmp_path / "nowhere")
+    assert links(inside) == {"runs/study/mine": "named"}
+    assert own_files(inside, VOICE, {}) == ["runs/study/train.jsonl"]
 
 
 @pytest.mark.parametrize("place_of_id", [0, 3, 60, 64, 90, 127])
