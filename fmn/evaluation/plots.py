@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from dataset_tools.core.count_of import count_of
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
@@ -32,7 +34,7 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.run_state import read_run_state, training_manifest
+from fmn.training.run_state import RunState, read_run_state, training_manifest
 
 MOST_K = 100
 FOLDER = "plots"
@@ -91,28 +93,39 @@ def plot_run(
         scores = score_matrix(loaded.model, clips, utterances).numpy()
     title = f"{run.name} on {manifest.name}{made_up}"
     files: list[Path] = []
-    missing: list[str] = []
+    of_slots: list[str] = []
     if state is not None and state.history:
         files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{made_up}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
     of_classes = loaded.config.training.labels == "class"  # slots of clusters have no names to be drawn by
     if state and of_classes and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
-        trained_on = training_manifest(run, state)
-        if trained_on.is_file() and sha256_of(trained_on) == state.manifest_sha256:
-            learned = load_features(load_items(trained_on, root), loaded.config, **options)
+        path = folder / "slots.png"
+        try:
+            learned = load_features(_trained_on(run, state, root), loaded.config, **options)
+        except InputError as error:  # the other pictures need no training data
+            path.unlink(missing_ok=True)
+            of_slots.append(f"No slots.png: {error.found}.")
+        else:
             with threads(loaded.config.training.threads):
                 held = slot_contents(loaded, loaded.model, learned)
                 used = slot_uses(loaded.model, clips, utterances)
             memory, names = loaded.model.memory, class_ids(learned.items)
             counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
-            files.append(drawing.slots(folder / "slots.png", held, counts, slot_classes, used, names, title))
-        else:  # numbers of classes would get the names of others
-            (folder / "slots.png").unlink(missing_ok=True)
-            missing.append(f"No slots.png: {trained_on}, which the run was trained on, is missing or has changed.")
+            files.append(drawing.slots(path, held, counts, slot_classes, used, names, title))
+            if learned.failures:
+                of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
     notes = notes_of(loaded, items.standin, items.ids, prepared.sources, prepared.notes)
-    return Pictures(tuple(files), (*notes, *missing), failures)
+    return Pictures(tuple(files), (*notes, *of_slots), failures)
+
+
+def _trained_on(run: Path, state: RunState, root: Path | None) -> Items:
+    """The training data; of another manifest, numbers of classes would get the names of others."""
+    manifest = training_manifest(run, state)
+    if not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
+        raise InputError(f"{manifest}, which the run was trained on, is missing or has changed")
+    return load_items(manifest, root)
 
 
 def class_ids(items: Items) -> list[str]:

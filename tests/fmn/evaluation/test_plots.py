@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +12,17 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from dataset_tools.core.errors import SampleError
 from fmn.cli.main import app
 from fmn.config import Config, with_values
+from fmn.data import loading
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import measure
 from fmn.evaluation.plots import confusions, plot_run, recall_curves, slot_contents, slot_uses
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.media import FeatureSet, Media
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances
 from fmn.training.checkpoint import load_run
@@ -134,6 +141,31 @@ def test_slots_get_no_names_of_a_manifest_that_changed(workspace: Path, run: Pat
         assert not (run / "plots" / "slots.png").exists()
         assert found.notes[-1].endswith("train.jsonl, which the run was trained on, is missing or has changed.")
         trained_on.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("gone", [2, None])
+def test_media_of_training_that_are_gone_cost_no_other_picture(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch, gone: int | None
+) -> None:
+    test = workspace / "manifests" / "test.jsonl"
+    assert (run / "plots" / "slots.png") in plot_run(run, test).files
+    asked = len({row["clip"]["id"] for row in map(json.loads, test.read_text().splitlines())})
+    extract: Callable[..., FeatureSet] = vars(loading)["extract_video"]
+
+    def without_some(items: list[Media], config: VideoFeatureConfig, **options: Any) -> FeatureSet:
+        found = extract(items, config, **options)
+        lost = [] if len(items) == asked else [item.sha256 for item in items[:gone]]
+        values = {name: value for name, value in found.values.items() if name not in lost}
+        return replace(found, values=values, failures=dict.fromkeys(lost, SampleError("The clip is gone")))
+
+    monkeypatch.setattr(loading, "extract_video", without_some)
+    found = plot_run(run, test)
+    others = ["training", "recall", "confusion"]
+    assert [path.stem for path in found.files] == ([*others, "slots"] if gone else others)
+    assert (run / "plots" / "slots.png").exists() == bool(gone)
+    expected = "slots.png leaves out 2 items of the training data." if gone else "No slots.png: No pair is left"
+    assert found.notes[-1].startswith(expected)
+    assert not found.failures
 
 
 def test_without_memories_there_is_no_picture_of_them(workspace: Path, small: Config) -> None:
