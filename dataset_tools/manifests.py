@@ -229,14 +229,21 @@ class PredictionRow(ItemRow, frozen=True, kw_only=True, tag="fmn.prediction/1"):
     model: str
 
 
-def read_rows(path: Path, row_type: type[RowType]) -> Iterator[RowType]:
+def read_rows(path: Path, row_type: type[RowType], *, missing_ok: bool = False) -> Iterator[RowType]:
     """Yield the rows of a manifest, one at a time, each checked.
+
+    Args:
+        path: the JSONL file.
+        row_type: what its rows are.
+        missing_ok: whether a file that is not there has no rows.
 
     Raises:
         InputError: there is no such file.
         ManifestError: see `dataset_tools.core.jsonl.read_jsonl`.
     """
     if not path.is_file():
+        if missing_ok:
+            return
         raise InputError(
             "There is no such manifest",
             where=path,

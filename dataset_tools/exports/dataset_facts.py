@@ -203,7 +203,7 @@ def _speakers(workspace: Workspace, voices: set[str]) -> SpeakerCounts:
 
 def _recording_licences(workspace: Workspace, voices: set[str]) -> Counter[str]:
     path = workspace.recordings / "recordings.jsonl"
-    rows = read_rows(path, RecordingRow) if path.is_file() else ()
+    rows = read_rows(path, RecordingRow, missing_ok=True)
     return Counter(row.licence or NOT_SAID for row in rows if row.utterance.voice in voices)
 
 

@@ -179,7 +179,7 @@ def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequen
         return
     voices = {row.utterance.voice for row in passed_on}
     path = rows.workspace.recordings / "consents.jsonl"
-    consents = read_rows(path, ConsentRow) if path.is_file() else ()
+    consents = read_rows(path, ConsentRow, missing_ok=True)
     _add_rows(output, "recordings/recordings.jsonl", passed_on)
     _add_rows(
         output,

@@ -41,7 +41,7 @@ def read_items(workspace: Workspace) -> tuple[list[ClipRow], list[UtteranceRow]]
             next_step="run fmn-data build",
         )
     spoken = workspace.manifests / "utterances.jsonl"
-    return clips, with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    return clips, with_consent(workspace, read_rows(spoken, UtteranceRow, missing_ok=True))
 
 
 def clips_of(ids: Sequence[str], clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> list[ClipRow]:

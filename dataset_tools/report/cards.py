@@ -194,7 +194,7 @@ def read_splits(workspace: Workspace) -> dict[str, Split]:
     splits: dict[str, Split] = {}
     for side in _SIDES:
         path = workspace.manifests / f"{side}.jsonl"
-        rows = read_rows(path, _PairItems) if path.is_file() else ()
+        rows = read_rows(path, _PairItems, missing_ok=True)
         for item in {one.id for row in rows for one in (row.clip, row.utterance)}:
             splits[item] = "both" if item in splits else side
     return splits

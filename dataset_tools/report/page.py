@@ -89,7 +89,7 @@ def write_report(
         )
     clips = list(read_rows(manifest, ClipRow))
     spoken = workspace.manifests / "utterances.jsonl"
-    utterances = with_consent(workspace, read_rows(spoken, UtteranceRow)) if spoken.is_file() else []
+    utterances = with_consent(workspace, read_rows(spoken, UtteranceRow, missing_ok=True))
     check_known((row.class_id for row in (*clips, *utterances)), classes, workspace.manifests)
     built = read_build(workspace)
     cards = read_cards(workspace, clips, utterances)

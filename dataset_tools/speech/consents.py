@@ -242,7 +242,7 @@ def _path(workspace: Workspace) -> Path:
 
 def _read(workspace: Workspace) -> dict[str, ConsentRow]:
     path = _path(workspace)
-    return {row.id: row for row in read_rows(path, ConsentRow)} if path.is_file() else {}
+    return {row.id: row for row in read_rows(path, ConsentRow, missing_ok=True)}
 
 
 def _write(workspace: Workspace, rows: dict[str, ConsentRow]) -> None:

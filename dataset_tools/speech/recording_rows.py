@@ -56,7 +56,7 @@ def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
         ManifestError: recordings.jsonl cannot be read.
     """
     path = recordings_path(workspace)
-    return list(read_rows(path, RecordingRow)) if path.is_file() else []
+    return list(read_rows(path, RecordingRow, missing_ok=True))
 
 
 def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:

@@ -238,7 +238,7 @@ def _write(workspace: Workspace, rows: Mapping[str, TranscriptRow]) -> tuple[Tra
 
 def _read(workspace: Workspace) -> list[TranscriptRow]:
     path = transcripts_path(workspace)
-    return list(read_rows(path, TranscriptRow)) if path.is_file() else []
+    return list(read_rows(path, TranscriptRow, missing_ok=True))
 
 
 def transcripts_path(workspace: Workspace) -> Path:

@@ -147,7 +147,7 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
 def _rows(
     workspace: Workspace, path: Path, row_type: type[RowType], is_of: Callable[[RowType], bool]
 ) -> Iterator[Trace]:
-    count = sum(map(is_of, read_rows(path, row_type))) if path.is_file() else 0
+    count = sum(map(is_of, read_rows(path, row_type, missing_ok=True)))
 
     def remove() -> None:
         write_rows(path, (row for row in read_rows(path, row_type) if not is_of(row)))
@@ -188,7 +188,7 @@ def _features(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
     stay: set[str] = set()
     for name, row_type in (("clips", ClipRow), ("utterances", UtteranceRow)):
         path = workspace.manifests / f"{name}.jsonl"
-        rows: Iterable[Any] = read_rows(path, row_type) if path.is_file() else ()
+        rows: Iterable[Any] = read_rows(path, row_type, missing_ok=True)
         stay |= {row.sha256 for row in rows if isinstance(row, ClipRow) or not voice.owns_row(row)}
     for path in (workspace.cache / "features").glob("*/*/*.npy"):
         if path.stem not in stay and not path.parts[-3].startswith("video"):

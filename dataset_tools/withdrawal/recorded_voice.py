@@ -73,7 +73,7 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
 
 def _utterances(workspace: Workspace) -> Iterable[UtteranceRow]:
     path = workspace.manifests / "utterances.jsonl"
-    return read_rows(path, UtteranceRow) if path.is_file() else ()
+    return read_rows(path, UtteranceRow, missing_ok=True)
 
 
 def _noted_ids(workspace: Workspace) -> Iterator[str]:

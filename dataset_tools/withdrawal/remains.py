@@ -36,7 +36,7 @@ def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[st
     Label Studio is not asked: a clip counts whose pushed utterance is the voice's, or was when people judged it.
     """
     path = workspace.manifests / "utterances.jsonl"
-    shown = utterances_to_show(read_rows(path, UtteranceRow) if path.is_file() else ())
+    shown = utterances_to_show(read_rows(path, UtteranceRow, missing_ok=True))
     clips = {clip_id for clip_id, row in shown.items() if voice.owns_row(row)}
     reviews = read_reviews(reviews_path(workspace))
     judged = {row.source[:2] for row in reviews if row.item == "utterance" and voice.owns(row.id)}

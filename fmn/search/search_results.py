@@ -91,5 +91,5 @@ def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float, sentences: Mapp
 def sentences_of_clips(manifest: Path) -> dict[str, str]:
     """What is said of each clip, by its id, from utterances.jsonl beside a manifest, if there is such a file."""
     utterances = manifest.parent / "utterances.jsonl"
-    rows = read_rows(utterances, UtteranceRow) if utterances.is_file() else ()
+    rows = read_rows(utterances, UtteranceRow, missing_ok=True)
     return {row.clip: row.text for row in rows if row.clip is not None}

@@ -79,7 +79,7 @@ class ShownItems:
 
 def _by_id(rows: Sequence[Any], listing: Path) -> dict[str, Any]:
     """Rows of the manifest, and those beside it; where both have one, the manifest's counts."""
-    beside = read_rows(listing, type(rows[0])) if listing.is_file() else ()
+    beside = read_rows(listing, type(rows[0]), missing_ok=True)
     return {row.id: row for row in beside} | {row.id: row for row in rows}
 
 

@@ -261,7 +261,7 @@ class Booth:
 
 def _utterances(workspace: Workspace) -> list[UtteranceRow]:
     path = workspace.manifests / "utterances.jsonl"
-    return list(read_rows(path, UtteranceRow)) if path.is_file() else []
+    return list(read_rows(path, UtteranceRow, missing_ok=True))
 
 
 def _check(path: Path) -> Checked:
