@@ -163,6 +163,15 @@ def _agreed(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, tuple[s
     return agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
 
 
+def write_utterances(
+    workspace: Workspace, clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]
+) -> list[UtteranceRow]:
+    """Writes utterances.jsonl, with the verdicts of the journal of decisions; gives its rows."""
+    _, rows = with_verdicts(clips, utterances, read_reviews(reviews_path(workspace)))
+    write_rows(workspace.manifests / "utterances.jsonl", rows)
+    return rows
+
+
 def synthesize_dataset(
     workspace: Workspace,
     classes: ClassFile,
@@ -181,8 +190,7 @@ def synthesize_dataset(
     check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
     with Ledger(workspace.ledger) as ledger:
         rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
-        _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
-        write_rows(workspace.manifests / "utterances.jsonl", rows)
+        rows = write_utterances(workspace, clips, rows)
     return SpeechSummary(len(rows), _recorded(rows), failures)
 
 
@@ -221,9 +229,7 @@ def import_dataset(
             progress=progress,
         )
         note_speakers(workspace, imported.speakers)
-        rows = assemble(workspace, clips, classes, ledger)
-        _, rows = with_verdicts(clips, rows, read_reviews(reviews_path(workspace)))
-        write_rows(workspace.manifests / "utterances.jsonl", rows)
+        rows = write_utterances(workspace, clips, assemble(workspace, clips, classes, ledger))
     return SpeechSummary(
         len(rows),
         _recorded(rows),

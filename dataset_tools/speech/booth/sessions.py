@@ -18,14 +18,13 @@ from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.decisions.majority_rule import same_words
-from dataset_tools.decisions.verdicts import with_verdicts
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, write_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
 from dataset_tools.speech.booth.skips import Skips
 from dataset_tools.speech.clip_sentences import assign_texts
 from dataset_tools.speech.consents import CONSENT, Consents
-from dataset_tools.speech.dataset_speech import assemble
+from dataset_tools.speech.dataset_speech import assemble, write_utterances
 from dataset_tools.speech.recording_files import FoundRecording
 from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
 from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings, read_recordings
@@ -254,9 +253,7 @@ class Booth:
     def _use_recordings(self, ledger: Ledger) -> None:
         """Puts the recordings in their places in utterances.jsonl."""
         clips = list(self.clips.values())
-        utterances = assemble(self.workspace, clips, self.classes, ledger)
-        _, utterances = with_verdicts(clips, utterances, read_reviews(reviews_path(self.workspace)))
-        write_rows(self.workspace.manifests / "utterances.jsonl", utterances)
+        write_utterances(self.workspace, clips, assemble(self.workspace, clips, self.classes, ledger))
 
 
 def _utterances(workspace: Workspace) -> list[UtteranceRow]:
