@@ -9,8 +9,8 @@ refuses. Measured (`docs/recording.md`): whole sentences that people read are to
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -19,9 +19,10 @@ from statistics import mean, pstdev
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from dataset_tools.core.audio_decoding import decode
-from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
+from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.jsonl import Row
@@ -29,7 +30,6 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.arpabet import pronounce
 from dataset_tools.speech.withdrawn_recordings import with_consent
@@ -37,6 +37,7 @@ from dataset_tools.speech.withdrawn_recordings import with_consent
 DOUBTFUL_SCORE = 1.0
 """Below it the sentence was perhaps not said."""
 
+_LANGUAGE = "en"
 _WRITTEN_EVERY = 100
 _OTHERS = 20
 _FEWEST_OTHERS = 5
@@ -99,7 +100,7 @@ def check_transcripts(
 ) -> TranscriptSummary:
     """Checks the utterances of a data set and writes transcripts.jsonl; what was checked before stands.
 
-    Scores are written as the check goes on: interrupted or killed, it resumes.
+    Scores are written as the check goes on: interrupted or killed, it resumes. Other commands may work beside it.
 
     Args:
         workspace: where the data set is.
@@ -109,48 +110,47 @@ def check_transcripts(
 
     Raises:
         InputError: there are no utterances, or the extra ``transcripts`` is not installed.
-        StoppedError: another command is working in the workspace when the last scores are to be written.
     """
     _pocketsphinx()
     checker = f"pocketsphinx {version('pocketsphinx')}"
     utterances = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
     known = {row.id: row for row in _read(workspace)}
-    rows: dict[str, TranscriptRow] = {}
+    found: dict[str, TranscriptRow] = {}
     skipped, failures, todo = {}, {}, []
     for one in utterances:
         before = known.get(one.id)
-        if before is not None and (before.sha256, before.text, before.checker) == (one.sha256, one.text, checker):
-            rows[one.id] = before
-        elif one.source == "recorded" or not recorded:
-            others = _others(one, utterances)
-            if reason := _why_not(one, others):
-                skipped[one.id] = reason
-            else:
-                todo.append(_Task(one, workspace.root / one.path, others))
+        if recorded and one.source != "recorded":
+            continue
+        if before is not None and before.checker == checker and _is_current(before, one):
+            continue
+        others = _others(one, utterances)
+        if reason := _why_not(one, others):
+            skipped[one.id] = reason
+        else:
+            todo.append(_Task(one, workspace.root / one.path, others))
     progress("check", 0, len(todo))
     try:
         for done, outcome in enumerate(run_each(_score, todo, jobs=jobs), start=1):
             one = outcome.item.utterance
             if outcome.result is not None:
-                rows[one.id] = TranscriptRow(
+                found[one.id] = TranscriptRow(
                     id=one.id, sha256=one.sha256, text=one.text, checker=checker, score=round(outcome.result, 3)
                 )
             elif outcome.error is not None:
                 failures[one.id] = outcome.error
             if done % _WRITTEN_EVERY == 0:
-                with suppress(StoppedError):  # the booth, or another command, is writing: next time
-                    _write(workspace, rows)
+                _write(workspace, found)
             progress("check", done, len(todo))
     finally:
-        found = _write(workspace, rows)
-    return TranscriptSummary(found, skipped, failures)
+        rows = _write(workspace, found)
+    return TranscriptSummary(rows, skipped, failures)
 
 
 def transcript_warnings(workspace: Workspace, utterances: Sequence[UtteranceRow]) -> dict[str, str]:
     """The doubts about the utterances as they are now, by id; none where nothing was checked."""
-    rows = {(row.id, row.sha256, row.text): row.warning for row in _read(workspace)}
-    found = {one.id: rows.get((one.id, one.sha256, one.text)) for one in utterances}
-    return {name: warning for name, warning in found.items() if warning is not None}
+    rows = {row.id: row for row in _read(workspace)}
+    found = ((rows.get(one.id), one) for one in utterances)
+    return {one.id: row.warning for row, one in found if row is not None and row.warning and _is_current(row, one)}
 
 
 def transcript_score(heard: Sequence[str], text: str, others: Sequence[str]) -> float:
@@ -212,7 +212,7 @@ def _others(one: UtteranceRow, utterances: Sequence[UtteranceRow]) -> tuple[str,
 
 
 def _why_not(one: UtteranceRow, others: Sequence[str]) -> str | None:
-    if one.language != "en":
+    if one.language != _LANGUAGE:
         return f"only English can be checked, not {one.language}"
     if not one.text:
         return "no sentence is known for it"
@@ -226,14 +226,27 @@ def _score(task: _Task) -> float:
     return transcript_score(recognize_phones(task.path), task.utterance.text, task.others)
 
 
-def _write(workspace: Workspace, rows: Mapping[str, TranscriptRow]) -> tuple[TranscriptRow, ...]:
-    """Writes the rows of utterances that are still there as they were checked: a speaker may have withdrawn since."""
-    with workspace_lock(workspace.root):
+@contextmanager
+def transcripts_lock(workspace: Workspace) -> Iterator[None]:
+    """Lets one process at a time change transcripts.jsonl. It is held for a moment only, so it is waited for."""
+    workspace.cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(workspace.cache / "transcripts.lock"):
+        yield
+
+
+def _write(workspace: Workspace, found: dict[str, TranscriptRow]) -> tuple[TranscriptRow, ...]:
+    """Adds rows to the file; gives all that are of utterances as they are now: speakers may have withdrawn since."""
+    with transcripts_lock(workspace):
+        rows = {row.id: row for row in _read(workspace)} | found
         now = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
         same = ((rows.get(one.id), one) for one in sorted(now, key=lambda one: one.id))
-        found = tuple(row for row, one in same if row is not None and (row.sha256, row.text) == (one.sha256, one.text))
-        write_rows(transcripts_path(workspace), found)
-    return found
+        current = tuple(row for row, one in same if row is not None and _is_current(row, one))
+        write_rows(transcripts_path(workspace), current)
+    return current
+
+
+def _is_current(row: TranscriptRow, one: UtteranceRow) -> bool:
+    return (row.sha256, row.text) == (one.sha256, one.text) and one.language == _LANGUAGE
 
 
 def _read(workspace: Workspace) -> list[TranscriptRow]:

@@ -8,7 +8,7 @@ same command finds it by rows, by names of files or by content, and resumes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +26,10 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, drop_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_exports
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.pairs.split_record import read_split, write_split
+from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
 from dataset_tools.speech.consents import consented_voices, read_withdrawals, withdraw
 from dataset_tools.speech.recording_rows import RecordingRow
-from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
+from dataset_tools.speech.transcripts import TranscriptRow, transcripts_lock, transcripts_path
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
 
 _STAGE = "forget"
@@ -103,17 +103,18 @@ def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent
 
 def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     manifests = workspace.manifests
+    split, build = read_split(workspace), read_build(workspace)  # what cannot be read stops it before it begins
     if voice.name in consented_voices(workspace):
         yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", (), 0, 1, lambda: None)
     yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
-    yield from _rows(workspace, transcripts_path(workspace), TranscriptRow, lambda row: voice.owns(row.id))
+    yield _transcripts(workspace, voice)
     yield from _rows(workspace, manifests / "pairs.jsonl", PairRow, lambda row: voice.owns(row.utterance))
     for side in ("train", "test"):
         yield from _rows(
             workspace, manifests / f"{side}.jsonl", SplitPairRow, lambda row: voice.owns_row(row.utterance)
         )
-    yield Trace("record of the split", "manifests/split.json", (), 0, 0, partial(_mend_split, workspace, voice))
-    yield Trace("record of the build", "manifests/build.json", (), 0, 0, partial(_mend_build, workspace, voice))
+    yield Trace("record of the split", "manifests/split.json", (), 0, 0, partial(_mend_split, workspace, voice, split))
+    yield Trace("record of the build", "manifests/build.json", (), 0, 0, partial(_mend_build, workspace, voice, build))
     yield _files(workspace, "report", workspace.root / "report", _pages(workspace, voice))
 
     def is_about(row: ReviewRow) -> bool:
@@ -154,6 +155,19 @@ def _rows(
 
     if count:
         yield Trace("of the voice", workspace.relative(path), (), 0, count, remove)
+
+
+def _transcripts(workspace: Workspace, voice: RecordedVoice) -> Trace:
+    """Unlike other rows these are asked for again when they go: a check may be writing beside this command."""
+    path = transcripts_path(workspace)
+
+    def remove() -> None:
+        with transcripts_lock(workspace):
+            if path.is_file():
+                write_rows(path, (row for row in read_rows(path, TranscriptRow) if not voice.owns(row.id)))
+
+    count = sum(voice.owns(row.id) for row in read_rows(path, TranscriptRow, missing_ok=True))
+    return Trace("of the voice", workspace.relative(path), (), 0, count, remove)
 
 
 def _files(workspace: Workspace, what: str, folder: Path, paths: Iterable[Path]) -> Trace:
@@ -215,8 +229,7 @@ def _originals(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
             yield path
 
 
-def _mend_split(workspace: Workspace, voice: RecordedVoice) -> None:
-    record = read_split(workspace)
+def _mend_split(workspace: Workspace, voice: RecordedVoice, record: SplitRecord | None) -> None:
     if record is None:
         return
     merged = (tuple(one for one in same if not voice.owns(one)) for same in record.merged)
@@ -238,8 +251,7 @@ def _count(path: Path, otherwise: int) -> int:
         return sum(1 for _ in lines)
 
 
-def _mend_build(workspace: Workspace, voice: RecordedVoice) -> None:
-    built = read_build(workspace)
+def _mend_build(workspace: Workspace, voice: RecordedVoice, built: Mapping[str, Any]) -> None:
     failures = built.get("failures")
     if not isinstance(failures, list):
         return

@@ -33,9 +33,9 @@ class RecordedVoice:
     prefixes: frozenset[str]
 
     def owns(self, utterance_id: str) -> bool:
-        """Whether an utterance, or a copy of one, is of this voice."""
+        """Whether an utterance, or a copy of one, is of this voice: also of one that was imported as another's."""
         named = named_in(utterance_id)
-        own = named is not None and named[0] == self.name
+        own = named is not None and (named[0] == self.name or named[1] in self.prefixes)
         return own or re.sub(r"_aug\d+\Z", "", utterance_id) in self.ids
 
     def owns_row(self, row: UtteranceRow) -> bool:

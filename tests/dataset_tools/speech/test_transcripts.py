@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dataset_tools.core.errors import SampleError, StoppedError
+from dataset_tools.core.errors import SampleError
+from dataset_tools.core.execution import Outcome
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
@@ -122,8 +123,6 @@ def test_a_speaker_who_withdraws_during_the_check_does_not_come_back(
 
     assert check_transcripts(recorded, progress=meanwhile).rows == ()
     assert transcripts.transcripts_path(recorded).read_bytes() == b""
-    with workspace_lock(recorded.root), pytest.raises(StoppedError, match="Another command is working"):
-        check_transcripts(recorded)
 
 
 def test_what_was_forgotten_and_recorded_again_has_no_score_of_before(recorded: Workspace) -> None:
@@ -149,21 +148,54 @@ def test_an_interrupted_check_resumes(recorded: Workspace) -> None:
     assert seen[0] == 4
 
 
-def test_scores_are_written_while_a_check_goes_on(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_written_while_other_commands_work(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcripts, "_WRITTEN_EVERY", 3)
     written: list[int] = []
 
     def count(stage: str, done: int, total: int, note: str = "") -> None:
         path = transcripts.transcripts_path(recorded)
         written.append(len(path.read_bytes().splitlines()) if path.is_file() else 0)
-        if done == 3:  # another command is at work: it is not waited for, and nothing is lost
-            held.__enter__()
-        elif done == 7:
-            held.__exit__(None, None, None)
 
-    held = workspace_lock(recorded.root)
-    check_transcripts(recorded, progress=count)
-    assert written == [0, 0, 0, 3, 3, 3, 3, 3, 3, 9, 9]
+    with workspace_lock(recorded.root):
+        assert len(check_transcripts(recorded, progress=count).rows) == 10
+    assert written == [0, 0, 0, 3, 3, 3, 6, 6, 6, 9, 9]
+
+
+def test_two_checks_keep_each_others_scores(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = recorded.manifests / "utterances.jsonl"
+    rows = utterances(recorded)
+    write_rows(path, rows[:6])
+    inner: list[int] = []
+
+    def meanwhile(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == total and not inner:
+            inner.append(1)
+            write_rows(path, rows)  # as an import adds recordings, and checks them
+            check_transcripts(recorded)
+
+    monkeypatch.setattr(transcripts, "run_each", lambda _, todo, jobs: (Outcome(one, 3.0, None) for one in todo))
+    assert len(check_transcripts(recorded, progress=meanwhile).rows) == 10
+
+
+def test_scores_of_another_language_count_no_more(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcripts, "run_each", lambda _, todo, jobs: (Outcome(one, 0.0, None) for one in todo))
+    assert len(check_transcripts(recorded).rows) == len(transcript_warnings(recorded, utterances(recorded))) == 10
+    now = [msgspec.structs.replace(row, language="zh") for row in utterances(recorded)]
+    write_rows(recorded.manifests / "utterances.jsonl", now)
+    assert transcript_warnings(recorded, now) == {}
+    found = check_transcripts(recorded)
+    assert (found.rows, len(found.skipped)) == ((), 10)
+
+
+def test_scores_of_what_is_not_checked_now_stay(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_rows(
+        recorded.manifests / "utterances.jsonl",
+        [msgspec.structs.replace(row, source="synthesized") for row in utterances(recorded)],
+    )
+    monkeypatch.setattr(transcripts, "run_each", lambda _, todo, jobs: (Outcome(one, 3.0, None) for one in todo))
+    assert len(check_transcripts(recorded, recorded=False).rows) == 10
+    monkeypatch.setattr(transcripts, "version", lambda _: "999")
+    assert len(check_transcripts(recorded).rows) == 10
 
 
 def test_what_cannot_be_checked_is_said(recorded: Workspace) -> None:

@@ -278,6 +278,24 @@ def test_a_recording_that_a_killed_import_left_without_a_row_goes_too(place: Wor
     assert found(place, contents) == []
 
 
+def test_what_the_same_file_made_under_an_earlier_name_goes_too(place: Workspace) -> None:
+    own = of(place, VOICE)[0]
+    earlier = place.speech / f"{own.id.replace(VOICE, 'ben')}.wav"  # its row was removed, and it was imported again
+    earlier.write_bytes(b"the same words")
+    forget_voice(place, VOICE)
+    assert not earlier.exists()
+
+
+@pytest.mark.parametrize("name", ["split.json", "build.json"])
+def test_a_record_that_cannot_be_read_stops_it_before_it_begins(place: Workspace, name: str) -> None:
+    (place.manifests / name).write_text("{", "utf-8")
+    before = {path: path.read_bytes() for path in place.root.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    for _ in range(2):
+        with pytest.raises(InputError, match="record"):
+            forget_voice(place, VOICE)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_nobody_takes_the_voice_again_until_consent_is_given_anew(place: Workspace, source: Path) -> None:
     forget_voice(place, VOICE)
     state = sorted((path, path.read_bytes()) for path in place.root.rglob("*.jsonl"))
