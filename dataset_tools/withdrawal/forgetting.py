@@ -27,7 +27,7 @@ from dataset_tools.decisions.journal import ReviewRow, drop_reviews, read_review
 from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_exports
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
-from dataset_tools.speech.consents import consented_voices, read_withdrawals, withdraw
+from dataset_tools.speech.consents import read_speakers, read_withdrawals, withdraw
 from dataset_tools.speech.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_lock, transcripts_path
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
@@ -104,7 +104,7 @@ def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent
 def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     manifests = workspace.manifests
     split, build = read_split(workspace), read_build(workspace)  # what cannot be read stops it before it begins
-    if voice.name in consented_voices(workspace):
+    if voice.name in read_speakers(workspace):
         yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", (), 0, 1, lambda: None)
     yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
     yield _transcripts(workspace, voice)

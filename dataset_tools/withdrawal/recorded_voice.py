@@ -10,7 +10,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.consents import barred_voices, consented_voices
+from dataset_tools.speech.consents import barred_voices, read_speakers
 from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recording_rows import listed_recordings
 from dataset_tools.speech.withdrawn_recordings import named_in
@@ -58,7 +58,7 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
     noted = list(_noted_ids(workspace))
     recorded = {row.utterance.voice for row in recordings}
     recorded |= {row.voice for row in utterances if row.source == "recorded"}
-    recorded |= {named[0] for one in noted if (named := named_in(one)) is not None} | consented_voices(workspace)
+    recorded |= {named[0] for one in noted if (named := named_in(one)) is not None} | set(read_speakers(workspace))
     voice = name if name in recorded else voice_slug(name)
     if voice not in recorded and not barred_voices(workspace)(voice):
         raise _unknown(workspace, name, recorded, {row.voice for row in utterances if row.source == "synthesized"})

@@ -17,8 +17,8 @@ from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.recording_rows import listed_recordings
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
 from dataset_tools.withdrawal.searched_files import files_below, header_of
-from dataset_tools.withdrawal.trained_runs import SEARCHED
 
+Sizes = Mapping[int | None, set[str]]
 MOST_BYTES = 64 * 2**20
 """Of a file that is searched for the name of a voice."""
 _WRITTEN = re.compile(
@@ -44,17 +44,21 @@ def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[st
     return {address: sorted(clips) for address in remembered_projects(workspace) if clips}
 
 
-def sizes_of(workspace: Workspace, voice: RecordedVoice) -> dict[int, set[str]]:
-    """SHA-256 of the imported files of a voice, by their size: to be asked for before they are removed."""
-    sizes: dict[int, set[str]] = {}
+def sizes_of(workspace: Workspace, voice: RecordedVoice) -> Sizes:
+    """SHA-256 of the imported files of a voice, by their size in bytes: to be asked for before they are removed.
+
+    Of those that are gone, by a command that was killed, the size is not known: None.
+    """
+    sizes: dict[int | None, set[str]] = {}
     for row in listed_recordings(workspace):
-        path = workspace.root / row.original
-        if row.original_sha256 in voice.originals and path.is_file():
-            sizes.setdefault(path.stat().st_size, set()).add(row.original_sha256)
+        if row.original_sha256 in voice.originals:
+            path = workspace.root / row.original
+            size_bytes = path.stat().st_size if path.is_file() else None
+            sizes.setdefault(size_bytes, set()).add(row.original_sha256)
     return sizes
 
 
-def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> list[str]:
+def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Sizes) -> list[str]:
     """Files in the workspace that `forget_voice` does not clear and that hold the voice, or its name as a word, or may.
 
     Looked for everywhere but in clips/, speech/ and cache/; the name in files of 64 MiB at most. Copies of manifests
@@ -62,29 +66,24 @@ def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Mapping[int, se
     folder that cannot be listed may hold the voice, too.
     """
     files, unread = files_below(workspace.root, (*_NOT_SEARCHED, _FOLLOWED))
-    files_of_runs, unread_of_runs = files_below(workspace.runs, links=True)
-    unread += unread_of_runs
-    paths = (
-        path
-        for path in files + files_of_runs
-        if not path.is_symlink() and _may_hold(workspace, workspace.relative(path))
-    )
-    return sorted(workspace.relative(path) for path in (*unread, *(one for one in paths if _is_of(one, voice, sizes))))
+    of_runs, unread_of_runs = files_below(workspace.runs, links=True)
+    searched = [path for path in files if not path.is_symlink() and not _WRITTEN.fullmatch(workspace.relative(path))]
+    searched += [path for path in of_runs if not _is_of_run(workspace, path)]
+    found = [path for path in searched if _is_of(path, voice, sizes)]
+    return sorted(map(workspace.relative, (*unread, *unread_of_runs, *found)))
 
 
-def _may_hold(workspace: Workspace, name: str) -> bool:
-    path = workspace.root / name
-    if path.is_relative_to(workspace.runs):
-        folders = takewhile(lambda folder: folder != workspace.runs, path.parents)
-        return path.suffix in SEARCHED and not any((folder / "config.json").is_file() for folder in folders)
-    return not _WRITTEN.fullmatch(name)
+def _is_of_run(workspace: Workspace, path: Path) -> bool:
+    folders = takewhile(lambda folder: folder != workspace.runs, path.parents)
+    return any((folder / "config.json").is_file() for folder in folders)
 
 
-def _is_of(path: Path, voice: RecordedVoice, sizes: Mapping[int, set[str]]) -> bool:
+def _is_of(path: Path, voice: RecordedVoice, sizes: Sizes) -> bool:
     """Whether a file is of the voice; one that cannot be read may be."""
     try:
         size_bytes = path.stat().st_size
-        if voice.is_named_in(os.fsencode(path.name)) or (size_bytes in sizes and sha256_of(path) in sizes[size_bytes]):
+        originals = sizes.get(size_bytes, set()) | sizes.get(None, set())
+        if voice.is_named_in(os.fsencode(path.name)) or (originals and sha256_of(path) in originals):
             return True
         if path.suffix == ".safetensors":
             return voice.is_named_in(header_of(path))

@@ -18,31 +18,38 @@ def files_below(folder: Path, leave_out: Collection[str] = (), *, links: bool = 
     Args:
         folder: where to look; it need not be there.
         leave_out: names of folders right below it.
-        links: whether links to other folders are followed, to each folder once.
+        links: whether links to other folders are followed, to each folder once; not to those that ``folder`` lies in.
     """
     files: list[Path] = []
     unread: list[Path] = []
     entered: set[str] = set()
+    here = folder.resolve()
+    tops = [folder]
 
     def refused(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # of a folder that vanished meanwhile
             unread.append(Path(error.filename))
 
-    for parent, folders, names in os.walk(folder, onerror=refused, followlinks=links):
-        place = os.path.realpath(parent)
-        if place in entered:  # by a link, perhaps to a folder that it lies in
-            folders.clear()
-            continue
-        entered.add(place)
-        folders[:] = sorted(name for name in folders if Path(parent) != folder or name not in leave_out)
-        for path in (Path(parent, name) for name in sorted(names)):
-            try:
-                if stat.S_ISREG(path.stat().st_mode):
-                    files.append(path)
-            except FileNotFoundError:
+    def leads_elsewhere(path: Path) -> bool:
+        return links and path.is_symlink() and not here.is_relative_to(path.resolve())
+
+    for top in tops:  # those that are folders before those that links lead to: a file is listed where it lies
+        for parent, folders, names in os.walk(top, onerror=refused):
+            place = os.path.realpath(parent)
+            if place in entered:
+                folders.clear()
                 continue
-            except OSError:
-                unread.append(path)
+            entered.add(place)
+            folders[:] = sorted(name for name in folders if Path(parent) != folder or name not in leave_out)
+            tops += filter(leads_elsewhere, (Path(parent, name) for name in folders))
+            for path in (Path(parent, name) for name in sorted(names)):
+                try:
+                    if stat.S_ISREG(path.stat().st_mode):
+                        files.append(path)
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    unread.append(path)
     return files, unread
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
@@ -21,6 +22,7 @@ from dataset_tools.manifests import (
     resolve,
     workspace_of,
 )
+from dataset_tools.speech.consents import barred_voices
 from fmn.features.media import Media
 
 Noted = TypeVar("Noted", ClipRow, UtteranceRow, ClassLabel)
@@ -205,9 +207,10 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         root: the workspace, when it is not the parent of the manifest's folder.
 
     Raises:
-        InputError: there is no such manifest.
+        InputError: there is no such manifest, or it has recordings of a speaker who withdrew consent.
         ManifestError: a row is wrong, or two rows disagree about an item or a class.
     """
+    is_barred = barred_voices(Workspace(workspace_of(manifest, root)))
     clips: dict[str, ClipRow] = {}
     utterances: dict[str, UtteranceRow] = {}
     classes: dict[str, ClassLabel] = {}
@@ -215,6 +218,13 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     splits: set[str] = set()
     for number, row in enumerate(read_rows(manifest, SplitPairRow), start=1):
         where = f"{manifest}, line {number}"
+        if row.utterance.source == "recorded" and is_barred(row.utterance.voice):
+            raise InputError(
+                f"The voice {row.utterance.voice!r} withdrew its consent",
+                where=where,
+                expected="recordings of speakers who consent",
+                next_step=f"run fmn-data speech forget {row.utterance.voice} again, then fmn-data pairs",
+            )
         _note(clips, row.clip, "clip", where)
         _note(utterances, row.utterance, "utterance", where)
         _note(classes, row.label, "class", where)

@@ -28,11 +28,15 @@ from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.speech.consents import CONSENT, Consents
+from dataset_tools.speech.consents import CONSENT, Consents, note_speakers
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, import_dataset, synthesize_dataset
+from dataset_tools.speech.recording_rows import RecordingRow
+from dataset_tools.speech.speaker_facts import SpeakerFacts
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
 from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 from dataset_tools.withdrawal.forgetting import forget_voice
+from dataset_tools.withdrawal.recorded_voice import find_voice
+from dataset_tools.withdrawal.remains import own_files, sizes_of
 
 CLASSES = load_classes()
 VOICE, OTHER = "annabel-q", "ben"
@@ -284,6 +288,21 @@ def test_what_the_same_file_made_under_an_earlier_name_goes_too(place: Workspace
     earlier.write_bytes(b"the same words")
     forget_voice(place, VOICE)
     assert not earlier.exists()
+
+
+def test_a_rerun_names_the_copies_that_the_killed_command_would_have(place: Workspace, source: Path) -> None:
+    shutil.copy(source.parent / "0.wav", place.root / "take1.wav")
+    voice = find_voice(place, VOICE)
+    assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
+    for row in read_rows(place.recordings / "recordings.jsonl", RecordingRow):
+        (place.root / row.original).unlink()  # as a kill leaves it, before recordings.jsonl is written
+    assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
+
+
+def test_what_is_said_of_a_speaker_without_recordings_goes(place: Workspace) -> None:
+    note_speakers(place, {"zoe-quill": SpeakerFacts(accent="Welsh")})
+    forget_voice(place, "zoe-quill")
+    assert b"Welsh" not in (place.recordings / "consents.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["split.json", "build.json"])

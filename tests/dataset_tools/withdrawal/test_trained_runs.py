@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -56,8 +57,36 @@ def test_runs_on_another_disk_are_found_by_their_links(place: Workspace, tmp_pat
     inside.runs.mkdir(parents=True)
     (inside.runs / "study").symlink_to(elsewhere.runs / "study")
     (inside.runs / "lost").symlink_to(tmp_path / "nowhere")
+    (inside.runs / "here").symlink_to(inside.root)
     assert links(inside) == {"runs/study/mine": "named"}
     assert own_files(inside, VOICE, {}) == ["runs/study/train.jsonl"]
+
+
+def test_a_link_hides_no_folder(place: Workspace) -> None:
+    run = make_run(place, "study/mine-3")
+    (run / "results.json").write_text(f'["{OWN}"]', "utf-8")
+    noise = place.runs / "study" / "noise"
+    noise.mkdir()
+    (noise / "train.jsonl").write_text(f'"{OWN}"', "utf-8")
+    (place.runs / "best").symlink_to(run)
+    (make_run(place, "a-baseline") / "data").symlink_to(noise)
+    assert links(place) == {"runs/study/mine-3": "named", "runs/a-baseline": "named"}
+    assert own_files(place, VOICE, {}) == ["runs/study/noise/train.jsonl"]
+
+
+def test_files_of_any_kind_beside_runs_are_searched(place: Workspace) -> None:
+    queries = place.runs / "queries"
+    queries.mkdir(parents=True)
+    (queries / "q1.wav").write_bytes(b"as it came")
+    (queries / "notes.log").write_text("said by anna", "utf-8")
+    (queries / "anna.png").write_bytes(b"a picture")
+    (queries / "other.wav").write_bytes(b"of another")
+    (queries / "linked.jsonl").symlink_to(queries / "notes.log")
+    digest = hashlib.sha256(b"as it came").hexdigest()
+    expected = [f"runs/queries/{name}" for name in ("anna.png", "linked.jsonl", "notes.log", "q1.wav")]
+    assert own_files(place, VOICE, {10: {digest}}) == expected
+    assert own_files(place, VOICE, {None: {digest}}) == expected  # of an original that is gone no size is known
+    assert own_files(place, VOICE, {11: {digest}}) == expected[:-1]
 
 
 @pytest.mark.parametrize("place_of_id", [0, 3, 60, 64, 90, 127])

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from dataset_tools.speech.consents import withdraw
 from fmn.data.items import load_items, train_val_split
 
 
@@ -29,6 +31,19 @@ def test_every_clip_and_utterance_comes_once_and_pairs_lead_back_to_the_rows(wor
     assert [clip.id for clip in items.clips] == sorted({row.clip.id for row in rows})
     assert items.split == "train"
     assert items.workspace == workspace.resolve()
+
+
+def test_recordings_of_a_speaker_who_withdrew_are_refused(workspace: Path) -> None:
+    manifest, place = workspace / "manifests" / "train.jsonl", Workspace(workspace)
+    rows = lines_of(manifest)
+    voice = rows[5].utterance.voice
+    withdraw(place, voice)  # and the command that removes the recordings was killed
+    assert len(load_items(manifest).pairs) == 100  # an engine's voice of that name withdraws nothing
+    recorded = msgspec.structs.replace(rows[5].utterance, source="recorded")
+    write_rows(manifest, [*rows[:5], msgspec.structs.replace(rows[5], utterance=recorded), *rows[6:]])
+    with pytest.raises(InputError, match="withdrew") as refused:
+        load_items(manifest)
+    assert f"speech forget {voice}" in str(refused.value.next_step)
 
 
 def test_partners_are_the_clips_that_utterances_describe(workspace: Path) -> None:
