@@ -10,6 +10,7 @@ import typer
 from dataset_tools.cli.options import ClassFileOption, class_file_of, warn_synthetic
 from dataset_tools.core.command import DEFAULT_JOBS, JobsOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.workspace import Workspace
 
 
@@ -38,4 +39,8 @@ def report(
     terminal.closing("report", f"{summary.clips} clips, {summary.utterances} utterances", summary.page)
     for path in summary.missing[:3]:
         terminal.warn(f"missing: {path}" + (" and others" if len(summary.missing) > 3 else ""))
+    if summary.without_picture:
+        name, reason = next(iter(summary.without_picture.items()))
+        count = count_of(len(summary.without_picture), "clip has", "clips have")
+        terminal.warn(f"{count} no picture; the first, {name}: {reason}")
     terminal.result(summary.as_dict())

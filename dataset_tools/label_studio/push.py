@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -178,8 +179,16 @@ def push_to_file(
         How many tasks were written, or would be with ``dry_run``.
 
     Raises:
-        InputError: an input is wrong.
+        InputError: an input is wrong, or ``path`` is an .xml file, or ``<name>.xml`` is a file of something else.
     """
+    page = path.with_suffix(".xml")
+    if page == path or (page.exists() and not page.read_bytes()[:1000].lstrip().startswith(b"<View")):
+        raise InputError(
+            "The page would replace the tasks" if page == path else "A file of something else is where the page goes",
+            where=page,
+            expected="a name for the tasks, such as tasks.json, beside which the page can be written as tasks.xml",
+            next_step="choose another name for --out",
+        )
     wanted = wanted_tasks(
         workspace,
         classes,
@@ -192,7 +201,7 @@ def push_to_file(
     )
     if dry_run:
         return len(wanted.tasks)
-    write_bytes(path.with_suffix(".xml"), wanted.config.encode())
+    write_bytes(page, wanted.config.encode())
     tasks = [task.request() for task in wanted.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
     return len(tasks)

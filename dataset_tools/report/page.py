@@ -46,7 +46,13 @@ SHOWN_OF_A_REASON = 200
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """The page that was written, and what it is about; ``withdrawn``: the tombstones of speakers who withdrew."""
+    """The page that was written, and what it is about.
+
+    Attributes:
+        missing: files of clips and utterances that are not there.
+        without_picture: why clips that are there have no picture, by id.
+        withdrawn: the tombstones of speakers who withdrew.
+    """
 
     page: str
     clips: int
@@ -55,6 +61,7 @@ class ReportSummary:
     persons: int
     failed: int
     missing: tuple[str, ...]
+    without_picture: Mapping[str, str]
     withdrawn: tuple[Withdrawal, ...]
     is_standin: bool
 
@@ -96,7 +103,7 @@ def write_report(
     ledger = read_ledger(workspace.ledger)
     statistics = describe_dataset(clips, utterances, classes, cards, ledger, built, _split_counts(workspace))
     if folder is not None:
-        _refuse_other_page(folder / "index.html")
+        _refuse_other(folder)
     folder = folder or workspace.root / "report"
     for place in (folder, folder / "thumbnails"):
         clear_partial(place)
@@ -115,17 +122,22 @@ def write_report(
         persons=len(statistics.persons),
         failed=statistics.failed,
         missing=tuple(missing),
+        without_picture={
+            clip.id: failures[clip.id].found for clip in shown if clip.id in failures and clip.path not in missing
+        },
         withdrawn=read_withdrawals(workspace),
         is_standin=built.get("stand_in") is not None,
     )
 
 
-def _refuse_other_page(path: Path) -> None:
-    if path.is_file() and TITLE not in path.read_bytes()[:1000]:
+def _refuse_other(folder: Path) -> None:
+    page, pictures = folder / "index.html", folder / "thumbnails"
+    is_other = page.exists() and not (page.is_file() and TITLE in page.read_bytes()[:1000])
+    if is_other or (pictures.exists() and not pictures.is_dir()):
         raise InputError(
-            "The page is no report of a data set, and would be replaced",
-            where=path,
-            expected="a folder without index.html, or with an earlier report",
+            f"The {'page' if is_other else 'file'} is no report of a data set, and would be replaced",
+            where=page if is_other else pictures,
+            expected="a folder without index.html and thumbnails, or with an earlier report",
             next_step="name another folder with --out",
         )
 
@@ -158,7 +170,7 @@ def _page(
     environment.filters |= {"clock": _clock, "count": count_of}
 
     def media(path: str) -> str:
-        return quote(f"{to_workspace}/{path}")
+        return quote(os.fsencode(f"{to_workspace}/{path}"))  # the name of the workspace need not be UTF-8
 
     try:
         return environment.from_string(TEMPLATE.read_text("utf-8")).render(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,3 +125,21 @@ def test_an_export_whose_names_lead_elsewhere_adds_nothing(place: Workspace, cha
     assert next(iter(changed)) in said
     assert "regex" not in said
     assert not reviews_path(place).exists()
+
+
+def test_the_page_replaces_no_file_of_something_else(place: Workspace, tmp_path: Path) -> None:
+    def push(name: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["annotate", "push", "--out", str(tmp_path / name), "-w", str(place.root)])
+        return done.exit_code, " ".join(done.output.split())
+
+    mine = tmp_path / "cvat.xml"
+    mine.write_text("<annotations>my work</annotations>")
+    code, said = push("cvat.json")
+    assert (code, mine.read_text()) == (2, "<annotations>my work</annotations>")
+    assert "something else" in said
+    assert not (tmp_path / "cvat.json").exists()
+    assert push("tasks.xml")[0] == 2
+    assert not (tmp_path / "tasks.xml").exists()
+    for _ in range(2):  # an earlier page is replaced
+        assert push("tasks.json")[0] == 0
+    assert (tmp_path / "tasks.xml").read_text().startswith("<View")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import av
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
-from dataset_tools.manifests import SpeakerFacts, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.page import write_report
 from dataset_tools.speech.consents import note_speakers
@@ -137,11 +140,43 @@ def test_a_folder_of_other_pages_and_pictures_stays_as_it_is(workspace: Workspac
     assert (site / "thumbnails" / "holiday.jpg").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("name", ["index.html", "thumbnails"])
+def test_what_is_no_file_or_no_folder_of_a_report_is_refused(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").mkdir() if name == "index.html" else (site / name).touch()
+    with pytest.raises(InputError, match="no report of a data set") as refused:
+        write_report(workspace, CLASSES, site)
+    assert refused.value.where == str(site / name)
+
+
+def test_a_workspace_whose_name_is_not_utf_8_is_linked(workspace: Workspace, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    workspace.root.rename(odd)
+    page = report_of(Workspace(odd), tmp_path / "pages")
+    files = [
+        tmp_path / "pages" / os.fsdecode(unquote_to_bytes(link)) for link in page.links if not link.startswith("#")
+    ]
+    assert len(files) == 4 + 4 + 4
+    assert all(path.resolve().is_file() for path in files)
+
+
+def test_a_clip_that_cannot_be_drawn_is_said(workspace: Workspace) -> None:
+    damaged, *_ = read_rows(workspace.manifests / "clips.jsonl", ClipRow)
+    (workspace.root / damaged.path).write_bytes(b"no video")
+    summary = write_report(workspace, CLASSES, jobs=1)
+    assert list(summary.without_picture) == [damaged.id]
+    done = CliRunner().invoke(app, ["report", "-w", str(workspace.root)])
+    assert done.exit_code == 0
+    assert f"1 clip has no picture; the first, {damaged.id}" in " ".join(done.output.split())
+
+
 def test_a_missing_clip_is_named_and_stops_nothing(workspace: Workspace) -> None:
     gone = sorted(workspace.clips.iterdir())[1]
     gone.unlink()
     summary = write_report(workspace, CLASSES, jobs=1)
     assert summary.missing == (f"clips/{gone.name}",)
+    assert summary.without_picture == {}
     page = Page(Path(summary.page))
     assert "no picture" in page.text
     assert gone.name in page.text
