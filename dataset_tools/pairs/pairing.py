@@ -12,7 +12,7 @@ from dataset_tools.build_record import read_build
 from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import clear_partial
+from dataset_tools.core.files import clear_partial, partial_folder
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
@@ -143,11 +143,14 @@ def _paired(
             sum(1 for _ in side_rows(side))
     else:
         clear_partial(workspace.manifests)
-        write_rows(workspace.manifests / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
-        for name in ("test.jsonl", "split.json"):  # a kill leaves no test items of an earlier split beside new ones
-            (workspace.manifests / name).unlink(missing_ok=True)
-        write_rows(workspace.manifests / "train.jsonl", shown("train", side_rows("train"), total))
-        write_rows(workspace.manifests / "test.jsonl", shown("test", side_rows("test"), total))
+        with partial_folder(workspace.manifests) as made:  # a full disk leaves the earlier manifests as they were
+            write_rows(made / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
+            write_rows(made / "train.jsonl", shown("train", side_rows("train"), total))
+            write_rows(made / "test.jsonl", shown("test", side_rows("test"), total))
+            for name in ("test.jsonl", "split.json"):  # a kill leaves no test items of an earlier split beside new ones
+                (workspace.manifests / name).unlink(missing_ok=True)
+            for name in ("pairs.jsonl", "train.jsonl", "test.jsonl"):
+                (made / name).replace(workspace.manifests / name)
         write_split(workspace, _record(options, counts, sides, merged, read_withdrawals(workspace)))
     leaks = () if options.split == "pairs" else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(

@@ -67,13 +67,27 @@ def test_pairs_are_not_made_beside_another_command(workspace: Workspace) -> None
 
 def test_a_kill_leaves_no_test_items_of_an_earlier_split(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pairs(workspace, CLASSES, PairOptions(seed=1))
+    before = {path.name: path.read_bytes() for path in workspace.manifests.iterdir()}
 
     def killed(path: Path, rows: Iterable[Any]) -> int:
         if path.name == "test.jsonl":
             raise KeyboardInterrupt
         return write_rows(path, rows)
 
-    monkeypatch.setattr("dataset_tools.pairs.pairing.write_rows", killed)
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_tools.pairs.pairing.write_rows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_pairs(workspace, CLASSES, PairOptions(seed=2))
+    assert {path.name: path.read_bytes() for path in workspace.manifests.iterdir()} == before
+
+    replace = Path.replace
+
+    def killed_between(path: Path, target: Path) -> Path:
+        if target == workspace.manifests / "test.jsonl":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed_between)
     with pytest.raises(KeyboardInterrupt):
         make_pairs(workspace, CLASSES, PairOptions(seed=2))
     there = {path.name for path in workspace.manifests.iterdir()}
