@@ -21,7 +21,7 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import SpeakerFacts, read_rows, write_rows
-from dataset_tools.speech.recording_files import voice_slug
+from dataset_tools.speech.recording_files import one_line, voice_slug
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
 
 CONSENT = (
@@ -168,12 +168,12 @@ class Consents:
 
     def known(self, name: str) -> str | None:
         """The name of the speaker whose voice a name would be, if somebody came by it before."""
-        row = _read(self._workspace).get(_slug(_one_line(name)))
+        row = _read(self._workspace).get(voice_slug(one_line(name)))
         return None if row is None else row.name
 
     def withdrawn(self, name: str) -> str | None:
         """The date at which the voice of that name was withdrawn, where it is barred."""
-        voice = _slug(_one_line(name))
+        voice = voice_slug(one_line(name))
         if not barred_voices(self._workspace)(voice):
             return None
         digest = voice_sha256(voice)
@@ -201,10 +201,10 @@ class Consents:
             InputError: there is no name, or the speaker did not agree, or withdrew and does not say ``anew``.
             StoppedError: another command is working in the workspace.
         """
-        name = _one_line(name)
+        name = one_line(name)
         if not name or not name.isprintable() or not agreed:
             raise InputError("Please give a name and agree to the text above", expected="both")
-        slug = _slug(name)
+        slug = voice_slug(name)
         rows = _read(self._workspace)
         known = rows.get(slug)
         if known is not None and self.is_admitted(slug) and not other and known.speaker == _facts(speaker, known):
@@ -251,12 +251,3 @@ def _write(workspace: Workspace, rows: dict[str, ConsentRow]) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _one_line(name: str) -> str:
-    return " ".join(name.split())[:80]
-
-
-def _slug(name: str) -> str:
-    slug = voice_slug(name)
-    return slug if slug != "unknown" else f"speaker-{hashlib.sha256(name.encode()).hexdigest()[:8]}"  # no Latin letters

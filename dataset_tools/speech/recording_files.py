@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import hashlib
 import io
 import os
 import re
@@ -43,7 +44,7 @@ class FoundRecording:
     Attributes:
         path: the file.
         class_id: its class. clip_id: the clip that it describes, if it was said.
-        voice: the speaker: a-z, 0-9 and hyphens.
+        voice: the speaker (`voice_slug`), ``unknown`` if nobody is named.
         text: the sentence, empty if it was not said.
         licence: empty if it was not said. speaker: what is said of the speaker.
     """
@@ -97,10 +98,27 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
     )
 
 
+def one_line(name: str) -> str:
+    """A name with single spaces, at most 80 characters."""
+    return " ".join(name.split())[:80]
+
+
 def voice_slug(name: str) -> str:
-    """A speaker's name as manifests have it: a-z, 0-9 and hyphens (é is e); ``unknown`` if nothing is left."""
+    """The voice of a speaker's name, as manifests have it: a-z, 0-9 and hyphens (é is e).
+
+    ``speaker-`` and a hash of the name where none of these is left (李雷); empty where there is no name.
+    """
     letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
-    return re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-") or "unknown"
+    slug = re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-")
+    if slug or not name.strip():
+        return slug
+    composed = unicodedata.normalize("NFC", one_line(name))  # names of files on macOS are decomposed
+    return f"speaker-{hashlib.sha256(composed.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def _voice(name: str) -> str:
+    """The voice of the speaker of a file."""
+    return voice_slug(name) or "unknown"
 
 
 def in_unicode(path: str) -> str:
@@ -148,10 +166,10 @@ def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
     )
     if path.stem in names.clip_classes:
         return FoundRecording(
-            path, names.clip_classes[path.stem], path.stem, voice_slug(path.parent.resolve().name), sentence
+            path, names.clip_classes[path.stem], path.stem, _voice(path.parent.resolve().name), sentence
         )
     if path.parent != folder and path.parent.name in names.class_ids:
-        return FoundRecording(path, path.parent.name, None, voice_slug(path.stem.partition("_")[0]), sentence)
+        return FoundRecording(path, path.parent.name, None, _voice(path.stem.partition("_")[0]), sentence)
     return None
 
 
@@ -199,6 +217,6 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
         class_id = class_of_clip
     elif class_id not in names.class_ids:
         raise ValueError(f"{class_id!r} is no class of this data set{names.like(class_id)}")
-    voice = voice_slug(values["voice"] or file.stem.partition("_")[0])
+    voice = _voice(values["voice"] or file.stem.partition("_")[0])
     speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
     return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
+from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings, read_recordings
 from dataset_tools.speech.recordings import ImportSummary, import_recordings
+from dataset_tools.withdrawal.recorded_voice import find_voice
 
 CARROT = "cut_carrot_knife"
 Ffmpeg = Callable[..., None]
@@ -307,10 +310,39 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("name", "slug"), [("Jürgen Müller", "jurgen-muller"), ("Ann O'Neil", "ann-o-neil"), ("李雷", "unknown")]
+    ("name", "slug"),
+    [
+        ("Jürgen Müller", "jurgen-muller"),
+        ("Ann O'Neil", "ann-o-neil"),
+        ("Unknown", "unknown"),
+        ("李雷", "speaker-3a47328a"),  # printf 李雷 | sha256sum
+        ("Дмитрий", "speaker-2c040ac4"),
+        (unicodedata.normalize("NFD", "Дмитрий"), "speaker-2c040ac4"),  # a folder on macOS
+        (" ", ""),
+    ],
 )
 def test_a_speakers_name_in_manifests(name: str, slug: str) -> None:
     assert voice_slug(name) == slug
+
+
+def test_names_without_latin_letters_are_voices_of_their_own(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    names = ("李雷", "王芳", "Дмитрий")
+    for number, name in enumerate(names):
+        take(tmp_path / "takes" / name / f"{clips[0].id}.wav", 200 + 50 * number)
+    take(tmp_path / "takes" / CARROT / "_01.wav", 400)  # nobody is named
+    added = load(workspace, tmp_path / "takes", classes, clips).added
+    assert {row.take for row in added} == {1}
+    used = {row.voice for row in merge_recordings([], read_recordings(workspace))}
+    booth = Consents(workspace, CONSENT)
+    assert used == {"unknown"} | {booth.admit(name, agreed=True) for name in names}
+    assert len(used) == 4
+    assert {find_voice(workspace, name).name for name in names} | {"unknown"} == used
+    assert find_voice(workspace, "unknown").ids == {row.id for row in added if row.name == "_01.wav"}
+    for name in ("刘备", ""):
+        with pytest.raises(InputError, match="No recordings of the voice"):
+            find_voice(workspace, name)
 
 
 def test_a_list(
