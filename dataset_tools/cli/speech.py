@@ -240,8 +240,8 @@ def speech_forget(
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
         new = count_of(summary.added, "recording is", "recordings are")
-        corrected = f", {summary.corrected} of them with another licence or language now" if summary.corrected else ""
-        terminal.say(f"  {new} new, {summary.known} were known{corrected}")
+        said = f", {summary.corrected} of them with another sentence, licence or language now"
+        terminal.say(f"  {new} new, {summary.known} were known{said if summary.corrected else ''}")
     terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():

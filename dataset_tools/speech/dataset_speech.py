@@ -54,7 +54,7 @@ class SpeechSummary:
     Attributes:
         utterances, recorded: rows, and how many of them are recordings.
         added: recordings that were new. known: that had been imported before. corrected: of these, those that got
-            another licence or language.
+            another sentence, licence or language.
         failures: what failed and why, by id or file.
         mismatches: recordings that belong to no clip or class, a sentence each.
     """

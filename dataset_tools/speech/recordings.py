@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -34,6 +35,7 @@ from dataset_tools.speech.speaker_facts import facts_by_voice
 from dataset_tools.speech.utterance_writer import Written, write_utterance
 
 _STAGE = "import"
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ImportSummary:
     Attributes:
         added: recordings that are new.
         known: how many files had been imported before, byte for byte, under whatever name, clip, class or voice.
-        corrected: how many of these got another licence or language.
+        corrected: how many of these got another sentence, licence or language.
         refused: the files that cannot be used, and why.
         mismatches: what belongs to no class or clip, or is known as something else, a sentence each.
         speakers: what is said of speakers, by voice.
@@ -88,7 +90,8 @@ def import_recordings(
 ) -> ImportSummary:
     """Imports the recordings of a folder or a CSV (see `recording_files` for how they are matched).
 
-    Recordings that are known get the language and the licence that are given now.
+    Recordings that are known get the sentence, the language and the licence that are given now; a missing original is
+    copied again.
 
     Args:
         workspace: where the data set is.
@@ -118,22 +121,26 @@ def import_recordings(
     known = corrected = 0
     for recording in found.recordings:
         task = _task(recording, workspace)
-        row_id = f"recording/{task.utterance_id}"
+        row_id, earlier = f"recording/{task.utterance_id}", rows.get(task.utterance_id)
+        if earlier is not None:  # the file may have another suffix now
+            task = replace(task, original=task.original.with_suffix(Path(earlier.original).suffix))
+        keys = _keys(task, earlier)
         if task.sha256 in task_of:
             same = task_of[task.sha256]
             mismatches.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
-        elif task.sha256 in known_as and task.utterance_id not in rows:
+        elif task.sha256 in known_as and earlier is None:
             known += 1
             mismatches.append(
                 f"{recording}: known already, as {known_as[task.sha256]}; to have it as {task.utterance_id} instead, "
                 f"remove that row from {workspace.relative(recordings_path(workspace))} first"
             )
-        elif (done := ledger.finished(row_id, _key(task))) is not None and task.utterance_id in rows:
+        elif (done := _first(ledger.finished(row_id, key) for key in keys)) is not None and earlier is not None:
             known += 1
-            stated = _as_stated(rows[task.utterance_id], recording, language, licence)
-            corrected += stated != rows[task.utterance_id]
-            rows[task.utterance_id] = stated
-        elif (died := ledger.died(row_id, _key(task))) is not None:
+            _keep_original(task)
+            ledger.record(msgspec.structs.replace(done, key=keys[0]))
+            rows[task.utterance_id] = stated = _as_stated(earlier, recording, language, licence)
+            corrected += stated != earlier
+        elif (died := _first(ledger.died(row_id, key) for key in keys)) is not None:
             refused[in_unicode(str(recording.path))] = died
         else:
             tasks[task.utterance_id] = task_of[task.sha256] = task
@@ -161,15 +168,16 @@ def import_recordings(
     for utterance_id, task in tasks.items():  # in the order found, so that takes are counted in it
         if utterance_id not in written:
             continue
-        earlier = rows.get(utterance_id)
+        if (earlier := rows.get(utterance_id)) is not None:  # its wav was missing, or made with other settings
+            known += 1
+            stated = _as_stated(earlier, task.found, language, licence)
+            corrected += stated != earlier
+            rows[utterance_id] = _made_again(stated, written[utterance_id])
+            continue
         spoken = (task.found.clip_id, task.found.voice)
-        take = earlier.take if earlier is not None else takes.get(spoken, 0) + 1
-        takes[spoken] = max(takes.get(spoken, 0), take)
-        facts = ("en", "") if earlier is None else (earlier.utterance.language, earlier.licence)
-        facts = (language or facts[0], licence or facts[1])
-        rows[utterance_id] = _row(task, written[utterance_id], workspace, *facts, take)
-        if earlier is None:
-            added.append(rows[utterance_id])
+        takes[spoken] = take = takes.get(spoken, 0) + 1
+        rows[utterance_id] = _row(task, written[utterance_id], workspace, language or "en", licence, take)
+        added.append(rows[utterance_id])
     if written or corrected:
         write_rows(recordings_path(workspace), (rows[name] for name in sorted(rows)))
     return ImportSummary(tuple(added), known, corrected, dict(sorted(refused.items())), tuple(mismatches), speakers)
@@ -204,6 +212,10 @@ def add_recording(
     return rows[row.id]
 
 
+def _first(found: Iterable[_Row | None]) -> _Row | None:
+    return next((one for one in found if one is not None), None)
+
+
 def _forget_mended(ledger: Ledger, paths: Collection[str], tasks: Collection[str]) -> None:
     """What failed as it was in a file that has other content now, failed no more."""
     there = {f"recording/{name}" for name in tasks}
@@ -226,36 +238,57 @@ def _task(found: FoundRecording, workspace: Workspace) -> _Task:
 
 
 def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
-    """A known recording with the language and the licence that are given now."""
-    utterance = msgspec.structs.replace(row.utterance, language=language or row.utterance.language)
-    return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=utterance)
+    """A known recording with what is said of it now; what is not said stays."""
+    said = row.utterance
+    if found.text not in ("", said.text):  # it is of the clip as it is now
+        said = msgspec.structs.replace(said, text=found.text, class_id=found.class_id)
+    said = msgspec.structs.replace(said, language=language or said.language)
+    return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=said)
+
+
+def _made_again(row: RecordingRow, written: Written) -> RecordingRow:
+    """A known recording whose wav was written again."""
+    utterance = msgspec.structs.replace(row.utterance, **asdict(written))
+    return msgspec.structs.replace(row, utterance=utterance)
 
 
 def _ok(task: _Task, written: Written, workspace: Workspace) -> LedgerRow:
     row_id, values = f"recording/{task.utterance_id}", asdict(written)
-    return ok(row_id, _STAGE, _key(task), task.target, workspace.root, written.sha256, written=values)
+    return ok(row_id, _STAGE, _key_of(task), task.target, workspace.root, written.sha256, written=values)
 
 
 def _failed(task: _Task, error: ToolkitError) -> LedgerRow:
-    row = failed(f"recording/{task.utterance_id}", _STAGE, error, _key(task))
+    row = failed(f"recording/{task.utterance_id}", _STAGE, error, _key_of(task))
     reason = {part: in_unicode(text) for part, text in error.as_dict().items()}  # folders may have any name
     return msgspec.structs.replace(row, reason=reason)
 
 
-def _key(task: _Task) -> str:
-    """SHA-256 of all that the wav and its row depend on."""
-    found = task.found
-    inputs = [task.sha256, found.text, found.licence, asdict(task.limits), asdict(task.settings)]
+def _keys(task: _Task, earlier: RecordingRow | None) -> list[str]:
+    """The key, and those that the ledger may have for the same wav: before 0.2.0, sentence and licence were in them."""
+    said = {(task.found.text, task.found.licence)}
+    if earlier is not None:  # where --licence stated it, it was not in the key
+        said |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
+    return [_key_of(task), *(_key_of(task, *one) for one in sorted(said))]
+
+
+def _key_of(task: _Task, *said: str) -> str:
+    """SHA-256 of all that the wav depends on."""
+    inputs = [task.sha256, *said, asdict(task.limits), asdict(task.settings)]
     return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
 
 def _import(task: _Task) -> Written:
     """Runs in a worker process."""
     written = write_utterance(task.found.path, task.target, limits=task.limits, settings=task.settings)
+    _keep_original(task)
+    return written
+
+
+def _keep_original(task: _Task) -> None:
+    """Copies the file as it came, unless it is there."""
     if not task.original.is_file():
         with written_whole(task.original) as partial:
             shutil.copyfile(task.found.path, partial)
-    return written
 
 
 def _row(task: _Task, written: Written, workspace: Workspace, language: str, licence: str, take: int) -> RecordingRow:
