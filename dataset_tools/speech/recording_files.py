@@ -20,7 +20,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataset_tools.classes.triplets import ClassFile
@@ -58,7 +58,7 @@ class FoundRecording:
     speaker: SpeakerFacts = NOTHING_SAID
 
     def __str__(self) -> str:
-        return str(self.path)
+        return in_unicode(str(self.path))
 
 
 @dataclass
@@ -150,7 +150,10 @@ def _in_folder(folder: Path, names: _Names) -> Found:
         elif path.suffix.lower() not in SOUND_SUFFIXES:
             found.mismatches.append(f"{shown}: not a sound file by its name")
         elif (recording := _by_name(path, folder, names)) is not None:
-            found.recordings.append(recording)
+            try:
+                found.recordings.append(replace(recording, text=_sentence_beside(path)))
+            except ValueError as error:
+                found.mismatches.append(f"{shown}: not imported: {error}")
         else:
             name = path.stem if path.parent == folder else path.parent.name
             found.mismatches.append(
@@ -160,17 +163,33 @@ def _in_folder(folder: Path, names: _Names) -> Found:
 
 
 def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
-    text = path.with_suffix(".txt")
-    sentence = (
-        " ".join(read_input(text, _MOST_SENTENCE_BYTES).decode(errors="replace").split()) if text.is_file() else ""
-    )
     if path.stem in names.clip_classes:
-        return FoundRecording(
-            path, names.clip_classes[path.stem], path.stem, _voice(path.parent.resolve().name), sentence
-        )
+        return FoundRecording(path, names.clip_classes[path.stem], path.stem, _voice(path.parent.resolve().name))
     if path.parent != folder and path.parent.name in names.class_ids:
-        return FoundRecording(path, path.parent.name, None, _voice(path.stem.partition("_")[0]), sentence)
+        return FoundRecording(path, path.parent.name, None, _voice(path.stem.partition("_")[0]))
     return None
+
+
+def _sentence_beside(path: Path) -> str:
+    """The sentence in the ``.txt`` of a recording; empty if there is none.
+
+    Raises:
+        ValueError: the ``.txt`` cannot be a sentence.
+    """
+    text = path.with_suffix(".txt")
+    try:
+        content = read_input(text, _MOST_SENTENCE_BYTES) if text.is_file() else b""
+    except InputError as error:
+        raise ValueError(f"{text.name}: {error.found}, expected {error.expected}") from error
+    except OSError as error:
+        raise ValueError(f"{text.name} cannot be read: {error.strerror}") from error
+    try:
+        sentence = " ".join(content.decode("utf-8-sig").split())
+    except UnicodeDecodeError:
+        sentence = "\0"
+    if "\0" in sentence:  # UTF-16 without a mark is UTF-8, too, with a zero beside each letter
+        raise ValueError(f"{text.name} is not text in UTF-8; save it as UTF-8")
+    return sentence
 
 
 def _in_csv(path: Path, names: _Names) -> Found:

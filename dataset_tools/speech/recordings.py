@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
@@ -120,7 +120,15 @@ def import_recordings(
     written: dict[str, Written] = {}
     known = corrected = 0
     for recording in found.recordings:
-        task = _task(recording, workspace)
+        try:
+            task = _task(recording, workspace)
+        except OSError as error:
+            refused[str(recording)] = SampleError(
+                f"The file cannot be read: {error.strerror}",
+                where=str(recording),
+                next_step="make it readable, then import it again",
+            )
+            continue
         row_id, earlier = f"recording/{task.utterance_id}", rows.get(task.utterance_id)
         if earlier is not None:  # the file may have another suffix now
             task = replace(task, original=task.original.with_suffix(Path(earlier.original).suffix))
@@ -141,14 +149,14 @@ def import_recordings(
             rows[task.utterance_id] = stated = _as_stated(earlier, recording, language, licence)
             corrected += stated != earlier
         elif (died := _first(ledger.died(row_id, key) for key in keys)) is not None:
-            refused[in_unicode(str(recording.path))] = died
+            refused[str(recording)] = died
         else:
             tasks[task.utterance_id] = task_of[task.sha256] = task
             if done is not None and "written" in done.values and task.original.is_file():
                 written[task.utterance_id] = done.value("written", Written)  # of an import that was stopped
     todo = [task for name, task in tasks.items() if name not in written]
     untried = len(refused)
-    _forget_mended(ledger, {in_unicode(str(one.path)) for one in found.recordings} - refused.keys(), tasks)
+    _forget_mended(ledger, {str(one) for one in found.recordings} - refused.keys(), tasks)
     progress(_STAGE, len(written), len(tasks))
     for outcome in run_each(_import, todo, jobs=jobs):
         task = outcome.item
@@ -156,7 +164,7 @@ def import_recordings(
             written[task.utterance_id] = outcome.result
             ledger.record(_ok(task, outcome.result, workspace))
         elif outcome.error is not None:
-            refused[in_unicode(str(task.found.path))] = outcome.error
+            refused[str(task.found)] = outcome.error
             ledger.record(_failed(task, outcome.error))
         progress(_STAGE, len(written) + len(refused) - untried, len(tasks))
 

@@ -189,7 +189,10 @@ def test_a_folder_whose_own_name_is_not_utf_8(
     with Ledger(workspace.ledger) as ledger:
         assert len(ledger.status("failed", "recording/")) == 1
     take(tmp_path / "sound.wav", 300).rename(source / f"{clips[1].id}.wav")  # mended
-    assert len(load(workspace, source, classes, clips).added) == 1
+    shutil.copy(source / f"{clips[1].id}.wav", source / f"{clips[2].id}.wav")
+    mended = load(workspace, source, classes, clips)
+    assert len(mended.added) == 1
+    assert [text.count(r"J\xfcrgen/") for text in mended.mismatches] == [2]
     with Ledger(workspace.ledger) as ledger:
         assert ledger.status("failed", "recording/") == []
 
@@ -392,6 +395,63 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
         (left,) = ledger.status("failed", "recording/")
         assert left.reason is not None
         assert left.reason["where"].endswith("anna_03.mp3")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x" * 70_000, "70,000 bytes"),
+        ("I cut the carrot.".encode("utf-16"), "not text in UTF-8"),
+        ("I cut the carrot.".encode("utf-16-le"), "not text in UTF-8"),
+        ("Schäle.".encode("latin-1"), "not text in UTF-8"),
+    ],
+    ids=["long", "UTF-16", "UTF-16 without a mark", "Latin-1"],
+)
+def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    content: bytes,
+    said: str,
+) -> None:
+    source = tmp_path / "takes"
+    take(source / CARROT / "anna_01.wav", 200).with_suffix(".txt").write_bytes(content)
+    take(source / CARROT / "anna_02.wav", 250).with_suffix(".txt").write_text("I cut.", "utf-8-sig")
+    summary = load(workspace, source, classes, clips)
+    assert [(row.name, row.utterance.text) for row in summary.added] == [("anna_02.wav", "I cut.")]
+    (mismatch,) = summary.mismatches
+    assert mismatch.startswith(f"{CARROT}/anna_01.wav: ")
+    assert "anna_01.txt" in mismatch
+    assert said in mismatch
+
+
+def test_a_file_that_cannot_be_read_is_refused_and_the_others_are_imported(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = tmp_path / "anna"
+    paths = [take(source / f"{clip.id}.wav", 200 + 50 * number) for number, clip in enumerate(clips[:3])]
+    opened = Path.open
+
+    def refuse(path: Path, *arguments, **options):  # root may read everything
+        if path == paths[1]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    summary = load(workspace, source, classes, clips)
+    assert [row.utterance.clip for row in summary.added] == [clips[0].id, clips[2].id]
+    assert {path: error.found for path, error in summary.refused.items()} == {
+        str(paths[1]): "The file cannot be read: Permission denied"
+    }
+    monkeypatch.undo()
+    assert [row.utterance.clip for row in load(workspace, source, classes, clips).added] == [clips[1].id]
 
 
 @pytest.mark.parametrize(
