@@ -126,7 +126,7 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
     Copies follow their originals.
     """
     class_of = {clip.id: clip.class_id for clip in clips}
-    class_ids = {one.id for one in classes.classes}
+    class_ids = {one.id for one in classes.classes} | {clip.class_id for clip in clips}  # --classes may name fewer
     agreed = _agreed(workspace, clips)
     spoken = [row.value("row", UtteranceRow) for row in ledger.status("ok", "utterance/")]
     recordings = []

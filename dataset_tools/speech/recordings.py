@@ -48,7 +48,7 @@ class ImportSummary:
         corrected: how many of these got another sentence, licence or language.
         refused: the files that cannot be used, and why.
         mismatches: what belongs to no class or clip, or is known as something else, a sentence each.
-        speakers: what is said of speakers, by voice.
+        speakers: what is said of speakers, by voice; only of those of whom there is a recording now.
     """
 
     added: tuple[RecordingRow, ...]
@@ -188,6 +188,8 @@ def import_recordings(
         added.append(rows[utterance_id])
     if written or corrected:
         write_rows(recordings_path(workspace), (rows[name] for name in sorted(rows)))
+    voices = {row.utterance.voice for row in rows.values()}
+    speakers = {voice: facts for voice, facts in speakers.items() if voice in voices}
     return ImportSummary(tuple(added), known, corrected, dict(sorted(refused.items())), tuple(mismatches), speakers)
 
 

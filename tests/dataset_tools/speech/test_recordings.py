@@ -5,7 +5,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
-from dataset_tools.speech.consents import CONSENT, Consents
+from dataset_tools.speech.consents import CONSENT, Consents, read_speakers
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_files import voice_slug
@@ -551,6 +551,39 @@ def test_utterances_of_a_recorded_voice_have_what_its_speaker_says(
     rows = {row.voice: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
     assert rows["ann"].speaker == SpeakerFacts("Scottish")
     assert rows["ben"].speaker is msgspec.UNSET
+
+
+def test_nothing_is_noted_of_a_speaker_without_a_recording(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    ffmpeg: Ffmpeg,
+) -> None:
+    take(tmp_path / "in" / "a.wav", 200)
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=d=2", tmp_path / "in" / "silence.wav")
+    shutil.copy(tmp_path / "in" / "a.wav", tmp_path / "in" / "same.wav")
+    (tmp_path / "in" / "list.csv").write_text(
+        f"path,class,voice,accent\na.wav,{CARROT},Ann,Irish\nsilence.wav,{CARROT},Zoe,Scottish\n"
+        f"same.wav,{CARROT},Eve,Welsh\n"
+    )
+    write_rows(workspace.manifests / "clips.jsonl", sorted(clips, key=lambda clip: clip.id))
+    import_dataset(workspace, tmp_path / "in" / "list.csv", classes)
+    assert read_speakers(workspace) == {"ann": SpeakerFacts("Irish")}
+
+
+def test_an_import_with_fewer_classes_keeps_the_recordings_of_the_others(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], take: Callable[..., Path]
+) -> None:
+    write_rows(workspace.manifests / "clips.jsonl", sorted(clips, key=lambda clip: clip.id))
+    take(tmp_path / "monday" / "squeeze_lemon" / "ann_1.wav", 200)
+    take(tmp_path / "tuesday" / CARROT / "ben_1.wav", 250)
+    import_dataset(workspace, tmp_path / "monday", classes)
+    few = replace(classes, classes=tuple(one for one in classes.classes if one.id == CARROT))
+    import_dataset(workspace, tmp_path / "tuesday", few)
+    rows = list(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
+    assert {(row.class_id, row.voice) for row in rows} == {("squeeze_lemon", "ann"), (CARROT, "ben")}
 
 
 @pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])
