@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,11 @@ from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
 from dataset_tools.speech.consents import note_speakers, read_speakers
-from dataset_tools.speech.recording_rows import merge_recordings, read_recordings
+from dataset_tools.speech.recording_rows import listed_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.recordings import import_recordings
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.synthesis import synthesize
+from dataset_tools.speech.withdrawn_recordings import named_in
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def import_dataset(
         )
         note_speakers(workspace, imported.speakers)
         rows = write_utterances(workspace, clips, assemble(workspace, clips, classes, ledger))
+        _drop_other_ids(workspace, ledger)
     return SpeechSummary(
         len(rows),
         _recorded(rows),
@@ -239,6 +242,25 @@ def import_dataset(
         corrected=imported.corrected,
         mismatches=imported.mismatches,
     )
+
+
+def _drop_other_ids(workspace: Workspace, ledger: Ledger) -> None:
+    """Removes what was made of a recording under an id that has no row, where another id of the same file has one.
+
+    An import under another voice, clip or class left it, which was stopped, or whose row was removed.
+    """
+    ids = {row.id for row in listed_recordings(workspace)}
+    known = {named[1] for one in ids if (named := named_in(one)) is not None}
+
+    def is_other(name: str) -> bool:
+        named = named_in(name)
+        return named is not None and named[1] in known and re.sub(r"_aug\d+\Z", "", name) not in ids
+
+    kinds = ("recording/", "copy/")
+    ledger.forget([one for one in ledger.rows if one.startswith(kinds) and is_other(one.partition("/")[2])])
+    for path in workspace.speech.glob("*.wav"):
+        if is_other(path.stem):
+            path.unlink(missing_ok=True)
 
 
 def _recorded(rows: Sequence[UtteranceRow]) -> int:

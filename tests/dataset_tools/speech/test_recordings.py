@@ -5,6 +5,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
-from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.consents import CONSENT, Consents, read_speakers
@@ -571,6 +572,43 @@ def test_nothing_is_noted_of_a_speaker_without_a_recording(
     write_rows(workspace.manifests / "clips.jsonl", sorted(clips, key=lambda clip: clip.id))
     import_dataset(workspace, tmp_path / "in" / "list.csv", classes)
     assert read_speakers(workspace) == {"ann": SpeakerFacts("Irish")}
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_nothing_stays_of_a_recording_under_the_voice_that_it_had_by_mistake(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    is_stopped: bool,
+) -> None:
+    write_rows(workspace.manifests / "clips.jsonl", sorted(clips, key=lambda clip: clip.id))
+    for number, clip in enumerate(clips[:2]):
+        take(tmp_path / "anna" / f"{clip.id}.wav", 200 + 50 * number)
+    take(tmp_path / "eve" / f"{clips[2].id}.wav", 400)
+    import_dataset(workspace, tmp_path / "eve", classes)
+
+    def stopped(stage: str, done: int, total: int, note: str = "") -> None:
+        if is_stopped and done == 1:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        import_dataset(workspace, tmp_path / "anna", classes, progress=stopped)
+    listing = workspace.recordings / "recordings.jsonl"
+    others = [row for row in read_rows(listing, RecordingRow) if row.utterance.voice == "anna"]
+    assert len(others) == (0 if is_stopped else 2)
+    write_rows(listing, [row for row in read_rows(listing, RecordingRow) if row.utterance.voice == "eve"])
+    with Ledger(workspace.ledger) as ledger:  # a copy, as speech synthesize --augment makes one
+        (named, *_) = [name.partition("/")[2] for name in ledger.rows if "_anna_" in name]
+        ledger.record(LedgerRow(id=f"copy/{named}_aug1", status="failed", stage="augment"))
+    shutil.copy(workspace.speech / f"{named}.wav", workspace.speech / f"{named}_aug1.wav")
+
+    import_dataset(workspace, (tmp_path / "anna").rename(tmp_path / "ben"), classes)
+    voices = [path.stem.split("_")[-2] for path in workspace.speech.glob("*.wav")]
+    assert sorted(voices) == ["ben", "ben", "eve"]
+    with Ledger(workspace.ledger) as ledger:
+        assert sorted(name.split("_")[-2] for name in ledger.rows) == ["ben", "ben", "eve"]
 
 
 def test_an_import_with_fewer_classes_keeps_the_recordings_of_the_others(
