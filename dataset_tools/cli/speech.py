@@ -247,6 +247,7 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
     if stage == "import":  # what lies outside the workspace cannot be tried again without being named
-        terminal.some_failed(len(summary.failures), "fix those files and import them again")
+        then = "fix those files and import them again"
+        terminal.some_failed(len(summary.failures), then, reasons="the reasons are above")
     else:
         terminal.some_failed(len(summary.failures))
