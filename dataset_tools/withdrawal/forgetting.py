@@ -8,7 +8,7 @@ same command finds it by rows, by names of files or by content, and resumes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -134,8 +134,9 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     index = workspace.cache / "index"  # of galleries of utterances (`fmn.search`); the next search makes it anew
     yield _files(workspace, "indexes of utterances", index, index.glob("*-clip-*/*"))
     booth = workspace.cache / "booth"
-    yield _files(workspace, "unsaved takes of the booth", booth, booth.glob("*.wav"))
-    yield _half_written(workspace)
+    unsaved = [*booth.glob("*.wav"), *booth.glob(f"{PARTIAL}*")]  # the former are of an earlier version
+    yield _unfinished(workspace, "unsaved takes of the booth", booth, unsaved)
+    yield _unfinished(workspace, "half written files", workspace.root, _half_written(workspace))
     yield _files(workspace, "original recordings", workspace.recordings, _originals(workspace, voice))
     spoken = (path for path in workspace.speech.glob("*.wav") if voice.owns(path.stem))
     yield _files(workspace, "utterances and copies", workspace.speech, spoken)
@@ -177,8 +178,11 @@ def _files(workspace: Workspace, what: str, folder: Path, paths: Iterable[Path])
         for path in sizes:
             path.unlink(missing_ok=True)
 
-    where = f"{workspace.relative(folder)}/" if folder != workspace.root else "./"
-    return Trace(what, where, tuple(map(workspace.relative, sizes)), sum(sizes.values()), 0, remove)
+    return Trace(what, _where(workspace, folder), tuple(map(workspace.relative, sizes)), sum(sizes.values()), 0, remove)
+
+
+def _where(workspace: Workspace, folder: Path) -> str:
+    return f"{workspace.relative(folder)}/" if folder != workspace.root else "./"
 
 
 def _sizes(paths: Iterable[Path]) -> dict[Path, int]:
@@ -209,18 +213,22 @@ def _features(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
             yield path
 
 
-def _half_written(workspace: Workspace) -> Trace:
-    """What killed commands left where opening the ledger does not clear it away; a living one keeps its files."""
+def _half_written(workspace: Workspace) -> list[Path]:
+    """What killed commands left where opening the ledger does not clear it away."""
     caches = (workspace.cache / name for name in ("features", "index"))
     places = (*caches, workspace.annotations, workspace.root / "report")
-    left = [path for place in places for path in place.rglob(f"{PARTIAL}*")]
+    return [path for place in places for path in place.rglob(f"{PARTIAL}*")]
+
+
+def _unfinished(workspace: Workspace, what: str, folder: Path, left: Sequence[Path]) -> Trace:
+    """Temporary files and folders; those that a live process needs stay."""
     sizes = _sizes(file for path in left for file in (path, *path.rglob("*")))
 
     def remove() -> None:
         for path in left:
             remove_partial(path)
 
-    return Trace("half written files", "./", tuple(map(workspace.relative, sizes)), sum(sizes.values()), 0, remove)
+    return Trace(what, _where(workspace, folder), tuple(map(workspace.relative, sizes)), sum(sizes.values()), 0, remove)
 
 
 def _originals(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.files import clear_partial, partial_folder
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
@@ -155,7 +156,8 @@ class Booth:
             StoppedError: another command is working in the workspace; the takes may be its.
         """
         with Ledger(self.workspace.ledger) as ledger:
-            for path in self.folder.glob("*.wav"):
+            clear_partial(self.folder)  # what another booth judges now is locked, and stays
+            for path in self.folder.glob("*.wav"):  # of an earlier version
                 path.unlink(missing_ok=True)
             used = {row.id for row in _utterances(self.workspace)}
             if any(row.id not in used for row in merge_recordings((), read_recordings(self.workspace))):
@@ -209,11 +211,8 @@ class Booth:
 
     def check(self, sound: bytes) -> Checked:
         """Listens to a take; nothing is kept."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(suffix=".wav", dir=self.folder) as file:
-            file.write(sound)
-            file.flush()
-            return _check(Path(file.name))
+        with self._file_of(sound) as path:
+            return _check(path)
 
     def recording(self, clip_id: str, voice: str) -> Path | None:
         """The last take of a clip by a voice, as it came."""
@@ -234,8 +233,7 @@ class Booth:
             StoppedError: another command is working in the workspace, or the disk is full.
         """
         line = self.lines[clip_id]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with Ledger(self.workspace.ledger) as ledger, NamedTemporaryFile(suffix=".wav", dir=self.folder) as file:
+        with Ledger(self.workspace.ledger) as ledger, self._file_of(sound) as path:
             self._read_clips()
             if not self._is_asked(line):
                 raise SampleError(
@@ -243,12 +241,19 @@ class Booth:
                     where=clip_id,
                     next_step="reload the page and say the new one",
                 )
-            file.write(sound)
-            file.flush()
-            found = FoundRecording(Path(file.name), line.clip.class_id, clip_id, voice, line.sentence, self.licence)
+            found = FoundRecording(path, line.clip.class_id, clip_id, voice, line.sentence, self.licence)
             row = add_recording(self.workspace, found, ledger=ledger, language=line.language, name=f"{voice}.wav")
             self._use_recordings(ledger)
         return row
+
+    @contextmanager
+    def _file_of(self, sound: bytes) -> Iterator[Path]:
+        """A file of a take that is not kept, locked against commands that remove what a killed booth left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with partial_folder(self.folder) as folder:
+            path = folder / "take.wav"
+            path.write_bytes(sound)
+            yield path
 
     def _use_recordings(self, ledger: Ledger) -> None:
         """Puts the recordings in their places in utterances.jsonl."""

@@ -134,6 +134,7 @@ def place(
     for left in (
         "cache/features/audio-0",
         "cache/index/fmn-demo-clip-test",
+        "cache/booth",
         "annotations",
         "report",
     ):  # by killed commands
