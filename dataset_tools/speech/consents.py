@@ -53,6 +53,18 @@ class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
         return self.withdrawn is msgspec.UNSET and self.time != ""
 
 
+class _Spoken(msgspec.Struct, frozen=True):
+    """Of the utterance in a row of recordings.jsonl: whose it is."""
+
+    voice: str
+
+
+class _Recording(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
+    """A row of recordings.jsonl, of which nothing else is read: `recording_rows` imports this module."""
+
+    utterance: _Spoken
+
+
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
     """A tombstone, as other files list it: when (UTC), and the SHA-256 of the voice's name."""
 
@@ -167,9 +179,13 @@ class Consents:
         self.text = text
 
     def known(self, name: str) -> str | None:
-        """The name of the speaker whose voice a name would be, if somebody came by it before."""
-        row = _read(self._workspace).get(voice_slug(one_line(name)))
-        return None if row is None else row.name
+        """The name of the speaker whose voice a name would be, if somebody came by it before, or was imported."""
+        voice = voice_slug(one_line(name))
+        row = _read(self._workspace).get(voice)
+        if row is not None:
+            return row.name
+        is_used = voice in _recorded_voices(self._workspace) and not barred_voices(self._workspace)(voice)
+        return voice if is_used else None
 
     def withdrawn(self, name: str) -> str | None:
         """The date at which the voice of that name was withdrawn, where it is barred."""
@@ -193,7 +209,8 @@ class Consents:
         Args:
             name: as the speaker gives it.
             agreed: to the text.
-            other: whether this is somebody else than the one who came by that name before; the voice gets a number.
+            other: whether this is somebody else than the one who came by that name before, or whose recordings were
+                imported under it; the voice gets a number.
             anew: whether this is who withdrew the consent for that voice, and gives it again.
             speaker: what they say of themselves.
 
@@ -213,7 +230,8 @@ class Consents:
             rows, is_barred = _read(self._workspace), barred_voices(self._workspace)
             if other:
                 names = chain([slug], (f"{slug}-{n}" for n in count(2)))
-                slug = next(one for one in names if one not in rows and not is_barred(one))
+                taken = rows.keys() | _recorded_voices(self._workspace)
+                slug = next(one for one in names if one not in taken and not is_barred(one))
             elif is_barred(slug) and not anew:
                 raise InputError(
                     f"The recordings of {slug} were removed when consent was withdrawn",
@@ -243,6 +261,11 @@ def _path(workspace: Workspace) -> Path:
 def _read(workspace: Workspace) -> dict[str, ConsentRow]:
     path = _path(workspace)
     return {row.id: row for row in read_rows(path, ConsentRow, missing_ok=True)}
+
+
+def _recorded_voices(workspace: Workspace) -> set[str]:
+    rows = read_rows(workspace.recordings / "recordings.jsonl", _Recording, missing_ok=True)
+    return {row.utterance.voice for row in rows}
 
 
 def _write(workspace: Workspace, rows: dict[str, ConsentRow]) -> None:

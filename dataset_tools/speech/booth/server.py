@@ -109,7 +109,7 @@ class _Page:
     async def speaker(self, request: web.Request) -> web.StreamResponse:
         given = await json_body(request, _Speaker)
         async with self._writing:
-            if given.same is None and (known := self._booth.consents.known(given.name)):
+            if given.same is None and (known := await asyncio.to_thread(self._booth.consents.known, given.name)):
                 return web.json_response({"voice": None, "known": known})
             if given.same is None and (withdrawn := self._booth.consents.withdrawn(given.name)):
                 return web.json_response({"voice": None, "withdrawn": withdrawn})
