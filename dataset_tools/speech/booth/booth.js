@@ -172,7 +172,8 @@ async function keep() {
   let failed = null;
   for (const one of batch) {
     try {
-      await ask(`api/takes${on(one.clip)}`, { method: "POST", body: one.sound });
+      const said = `${on(one.clip)}&sentence=${encodeURIComponent(one.sentence)}`;  // the booth may have another one by now
+      await ask(`api/takes${said}`, { method: "POST", body: one.sound });
       one.kept = true;
     } catch (error) { failed = error; one.text = plain(error.message); one.kind = "bad"; if (error.away) break; }
   }
@@ -180,6 +181,7 @@ async function keep() {
   if (!failed) { await forward(); return; }
   await load().catch(() => {});
   busy = false; review();
+  if ($("booth").hidden) $("refused").textContent = failed.message;  // who withdrew sees the welcome again
   say(failed.away ? `${failed.message} The takes stay here: press Enter when the booth is back.` : "These were not kept.", "bad");
 }
 
@@ -214,13 +216,18 @@ async function forward() {  // to the next line that is not recorded, round the 
 }
 
 const back = () => go(round(Math.min(place, lines.length), -1));
-const again = (clip) => { if (!microphone.recording && !busy) go([lines.findIndex((line) => line.clip === clip)]); };
+function again(clip) {
+  if (microphone.recording || busy) return;
+  const index = lines.findIndex((line) => line.clip === clip);
+  if (index < 0) say("The data set was built again, and has no sentence for this clip now.", "bad"); else go([index]);
+}
 
 async function skip(reason) {
   if (busy) return;
   busy = true; buttons();
-  skipped.add(lines[place].clip);
-  await ask(`api/skips${on(lines[place].clip)}`, { method: "POST", body: JSON.stringify({ reason }) }).catch(() => {});
+  const { clip, sentence } = lines[place];
+  skipped.add(clip);
+  await ask(`api/skips${on(clip)}`, { method: "POST", body: JSON.stringify({ reason, sentence }) }).catch(() => {});
   await forward();
 }
 
@@ -236,6 +243,7 @@ $("welcome").addEventListener("submit", async (event) => {
       const same = confirm(`The recordings of ${who} were removed on ${answer.withdrawn}, as they had asked. Are you the same person, and do you give your consent anew?`);
       answer = await sign({ same, anew: same });
     }
+    if (voice !== answer.voice) batch = [];  // takes of somebody else, who withdrew meanwhile
     voice = answer.voice;
     localStorage.setItem("voice", voice); localStorage.setItem("who", who);
     await enter();

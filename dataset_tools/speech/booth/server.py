@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
-from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.web_application import MICROPHONE, file_response, guarded_application, json_body, page_routes
 from dataset_tools.core.web_server import Address, serve
 from dataset_tools.manifests import SpeakerFacts, resolve
@@ -25,6 +26,8 @@ from dataset_tools.speech.booth.skips import SkipReason
 MOST_BYTES = 8 * 2**20
 """Of an upload: half a minute at 96 kHz, 16 bits, and something to spare."""
 _DECODED_AT_ONCE = 2
+_LONGEST_SENTENCE = 2**16
+"""Characters; it is written to a file as it came."""
 
 _PAGE = Path(__file__).parent
 _FILES = {"": _PAGE / "booth.html", "booth.js": _PAGE / "booth.js", "microphone.js": MICROPHONE}
@@ -47,9 +50,10 @@ class _Speaker(msgspec.Struct):
 
 
 class _Skip(msgspec.Struct):
-    """Why a speaker skips a sentence."""
+    """Why a speaker skips a sentence, and which one: as the page showed it."""
 
     reason: SkipReason
+    sentence: Annotated[str, msgspec.Meta(max_length=_LONGEST_SENTENCE)]
 
 
 def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], None]) -> None:
@@ -129,8 +133,9 @@ class _Page:
         return web.json_response({"held": held})
 
     async def skip(self, request: web.Request) -> web.StreamResponse:
-        (clip, _), given = self._line_of(request), await json_body(request, _Skip)
-        self._booth.skips.add(clip, self._booth.lines[clip].sentence, given.reason)
+        given = await json_body(request, _Skip)
+        self._voice_of(request)
+        self._booth.skips.add(self._booth.line(request.query.get("clip", "")).clip.id, given.sentence, given.reason)
         return web.json_response({})
 
     async def check(self, request: web.Request) -> web.StreamResponse:
@@ -138,25 +143,23 @@ class _Page:
             return web.json_response(as_json(await asyncio.to_thread(self._booth.check, await request.read())))
 
     async def take(self, request: web.Request) -> web.StreamResponse:
-        clip, voice = self._line_of(request)
+        voice = self._voice_of(request)
+        clip, sentence = (request.query.get(name, "") for name in ("clip", "sentence"))
         sound = await request.read()
         async with self._writing, self._decoding:
-            row = await asyncio.to_thread(self._booth.keep, clip, voice, sound)
+            row = await asyncio.to_thread(self._booth.keep, clip, voice, sentence, sound)
         return web.json_response({"id": row.id, "take": row.take, "warnings": row.utterance.quality["warnings"]})
 
-    def _line_of(self, request: web.Request) -> tuple[str, str]:
-        """Clip and voice that a request names.
+    def _voice_of(self, request: web.Request) -> str:
+        """The voice that a request names.
 
         Raises:
-            web.HTTPException: there is no such line, or the speaker has not agreed.
+            InputError: its speaker has not agreed, or withdrew.
         """
-        clip = request.query.get("clip", "")
-        if clip not in self._booth.lines:
-            raise web.HTTPNotFound
-        return clip, self._voice_of(request)
-
-    def _voice_of(self, request: web.Request) -> str:
         voice = request.query.get("voice", "")
         if not self._booth.consents.is_admitted(voice):
-            raise web.HTTPForbidden
+            raise InputError(
+                "You have not agreed to the text of this booth, or withdrew your consent",
+                next_step="reload the page, and give your name there",
+            )
         return voice

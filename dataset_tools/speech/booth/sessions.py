@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -92,6 +93,7 @@ class Booth:
         self.language = language
         self.licence = licence
         self.consents = Consents(workspace, consent)
+        self._reading = threading.Lock()
         self._read_clips()
         if not self.clips:
             raise InputError(
@@ -105,35 +107,45 @@ class Booth:
 
     def _read_clips(self) -> None:
         """Reads the clips and what is to be said of them: a build may change both while the booth is open."""
-        rows = read_rows(self.workspace.manifests / "clips.jsonl", ClipRow)
-        self.clips: Mapping[str, ClipRow] = {clip.id: clip for clip in rows}
-        self.lines = self._lines()
+        with self._reading:  # or a slower thread would put older lines in the place of newer ones
+            found = self._versions()  # before they are read: what changes meanwhile is read the next time
+            rows = read_rows(self.workspace.manifests / "clips.jsonl", ClipRow)
+            clips = {clip.id: clip for clip in rows}
+            self.lines: Mapping[str, Line] = self._lines(clips)
+            self.clips: Mapping[str, ClipRow] = clips
+            self._seen = found
 
-    def _lines(self) -> dict[str, Line]:
+    def _versions(self) -> list[tuple[int, int, int] | None]:
+        """Tells other versions of the files that lines are made of apart, without reading them."""
+        return [_version(self.workspace.manifests / name) for name in ("clips.jsonl", "utterances.jsonl")]
+
+    def _lines(self, clips: Mapping[str, ClipRow]) -> dict[str, Line]:
         """What to say, by clip id: one of every class, then the second of every class, and so on."""
-        said = self._said()
-        chosen = assign_texts(list(self.clips.values()), self.classes, language=self.language, seed=0)
+        said = {row.clip: row for row in _utterances(self.workspace) if row.clip is not None and row.text}
+        chosen = assign_texts(list(clips.values()), self.classes, language=self.language, seed=0)
         by_class: dict[str, list[Line]] = defaultdict(list)
-        for clip in self.clips.values():
-            if (row := said.get(clip.id)) is not None:
+        for clip in clips.values():
+            row = said.get(clip.id)
+            if row is not None and row.class_id == clip.class_id:  # else it describes what the clip was taken for
                 by_class[clip.class_id].append(Line(clip, row.text, row.language))
             elif clip.id in chosen and chosen[clip.id].text:
                 by_class[clip.class_id].append(Line(clip, chosen[clip.id].text, self.language))
         turns = zip_longest(*(by_class[name] for name in sorted(by_class)))
         return {line.clip.id: line for line in chain.from_iterable(turns) if line is not None}
 
-    def _said(self) -> dict[str, UtteranceRow]:
-        """The utterances that describe clips in words, by clip id."""
-        return {row.clip: row for row in _utterances(self.workspace) if row.clip is not None and row.text}
+    def line(self, clip_id: str) -> Line:
+        """What is to be said of a clip, as far as the booth has seen.
 
-    def _is_asked(self, line: Line) -> bool:
-        """Whether a line that was shown is still one: its clip has the same class, and no other sentence."""
-        clip, row = self.clips.get(line.clip.id), self._said().get(line.clip.id)
-        return (
-            clip is not None
-            and clip.class_id == line.clip.class_id
-            and (row is None or same_words(row.text, line.sentence))
-        )
+        Raises:
+            SampleError: nothing; a build may have removed the clip.
+        """
+        if (line := self.lines.get(clip_id)) is None:
+            raise SampleError(
+                "The data set was built again, and has no sentence for this clip now",
+                where=clip_id,
+                next_step="discard the take",
+            )
+        return line
 
     def recorded(self) -> set[str]:
         """Ids of the clips whose sentence, as it is now, somebody recorded."""
@@ -183,7 +195,12 @@ class Booth:
         """How far it is: every class with what is done, and every line in its order.
 
         Of a line: whether anybody recorded it, whether ``voice`` did, and whether another speaker has it now.
+
+        Raises:
+            InputError: a build left clips.jsonl or utterances.jsonl in a state that cannot be read.
         """
+        if self._versions() != self._seen:
+            self._read_clips()
         done = self.recorded()
         own = {row.utterance.clip for row in read_recordings(self.workspace) if row.utterance.voice == voice} & done
         words: dict[str, ActionClass] = {one.id: one for one in self.classes.classes}
@@ -220,24 +237,26 @@ class Booth:
         takes = {row.take: row.original for row in rows if row.utterance.voice == voice}
         return resolve(self.workspace.root, takes[max(takes)]) if takes else None
 
-    def keep(self, clip_id: str, voice: str, sound: bytes) -> RecordingRow:
+    def keep(self, clip_id: str, voice: str, sentence: str, sound: bytes) -> RecordingRow:
         """Keeps a take: a new file in recordings/, and the utterance of the clip in utterances.jsonl.
 
         Args:
-            clip_id: a key of `lines`.
+            clip_id: of a clip that the booth showed.
             voice: as `Consents.admit` gave it.
+            sentence: that was shown when this was said. What the booth showed last says nothing about that: a build may
+                have changed it since.
             sound: a wav file.
 
         Raises:
-            SampleError: the take cannot be used, or a build changed the class or the sentence of the clip.
+            SampleError: the take cannot be used, or a build removed the clip or changed its sentence.
             StoppedError: another command is working in the workspace, or the disk is full.
         """
-        line = self.lines[clip_id]
         with Ledger(self.workspace.ledger) as ledger, self._file_of(sound) as path:
             self._read_clips()
-            if not self._is_asked(line):
+            line = self.line(clip_id)
+            if not same_words(line.sentence, sentence):
                 raise SampleError(
-                    "The data set was built again, and this clip has another sentence or none now",
+                    "The data set was built again, and this clip has another sentence now",
                     where=clip_id,
                     next_step="reload the page and say the new one",
                 )
@@ -264,6 +283,14 @@ class Booth:
 def _utterances(workspace: Workspace) -> list[UtteranceRow]:
     path = workspace.manifests / "utterances.jsonl"
     return list(read_rows(path, UtteranceRow, missing_ok=True))
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _check(path: Path) -> Checked:

@@ -315,7 +315,8 @@ def test_who_withdrew_is_told_so_and_records_again_only_when_they_agree_anew(
     clip, take = next(iter(booth.lines)), stage.wav_bytes(tmp_path)
 
     def withdrawn() -> None:
-        booth.keep(clip, booth.consents.admit("Ann", agreed=True, anew=True), take)
+        ann = booth.consents.admit("Ann", agreed=True, anew=True)
+        booth.keep(clip, ann, booth.lines[clip].sentence, take)
         forgotten = CliRunner().invoke(app, ["speech", "forget", "ann", "--yes", "--workspace", str(workspace.root)])
         assert forgotten.exit_code == 0, forgotten.output
 

@@ -25,8 +25,6 @@ from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
-from dataset_tools.core.errors import SampleError
-from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.booth.server import MOST_BYTES, make_app
@@ -65,22 +63,24 @@ def test_nothing_is_served_without_the_secret_and_no_path_is_taken_from_a_client
         for name in ("..%2Fprivate.txt", "..%2F..%2Fprivate.txt", "x", f"{clip}.mp4", "%2Fetc%2Fpasswd"):
             assert (await client.get(f"/{TOKEN}/clips/{name}")).status == 404, name
         where = f"/{TOKEN}/api/takes"
-        assert (await client.post(where, params={"clip": clip, "voice": "ann"}, data=take)).status == 403
+        assert (await client.post(where, params={"clip": clip, "voice": "ann"}, data=take)).status == 409
         speaker = {"name": "../../Ann", "agreed": True}
         for refused in ({**speaker, "agreed": False}, {**speaker, "name": " "}, {**speaker, "name": "a\0b"}):
             assert (await client.post(f"/{TOKEN}/api/speakers", json=refused)).status == 409
         voice = (await (await client.post(f"/{TOKEN}/api/speakers", json=speaker)).json())["voice"]
         assert voice == "ann"
-        for wrong in ({"clip": "../x", "voice": voice}, {"clip": "", "voice": voice}):
-            assert (await client.post(where, params=wrong, data=take)).status == 404
-        too_much = await client.post(
-            where, params={"clip": clip, "voice": voice}, data=io.BytesIO(bytes(MOST_BYTES + 1))
-        )
+        right = {"clip": clip, "voice": voice, "sentence": "I cut the carrot."}
+        for wrong in ({"clip": "../x"}, {"clip": ""}, {"voice": "eve"}, {"sentence": ""}, {"sentence": "I cut."}):
+            refused_take = await client.post(where, params={**right, **wrong}, data=take)
+            assert refused_take.status == 409, wrong
+            assert (await refused_take.json())["found"][-1].isalpha(), wrong
+        assert (await client.post(where, params={"clip": clip, "voice": voice}, data=take)).status == 409
+        too_much = await client.post(where, params=right, data=io.BytesIO(bytes(MOST_BYTES + 1)))
         assert too_much.status == 413
-        noise = await client.post(where, params={"clip": clip, "voice": voice}, data=b"this is no sound")
+        noise = await client.post(where, params=right, data=b"this is no sound")
         assert noise.status == 409
         assert "cannot be decoded" in (await noise.json())["found"]
-        kept = await client.post(where, params={"clip": clip, "voice": voice}, data=take)
+        kept = await client.post(where, params=right, data=take)
         assert kept.status == 200, await kept.text()
 
     asked(booth, work)
@@ -116,15 +116,19 @@ def test_two_speakers_never_have_one_line(workspace: Workspace, monkeypatch: pyt
         for params, body, status in (
             ({"clip": one, "voice": ann}, {"reason": "clip"}, 200),
             ({"clip": one, "voice": ann}, {"reason": "x" * 9999}, 400),
-            ({"clip": "../x", "voice": ann}, {"reason": "clip"}, 404),
-            ({"clip": one, "voice": "eve"}, {"reason": "clip"}, 403),
+            ({"clip": one, "voice": ann}, {"reason": "clip", "sentence": "x" * 99_999}, 400),
+            ({"clip": "../x", "voice": ann}, {"reason": "clip"}, 409),
+            ({"clip": one, "voice": "eve"}, {"reason": "clip"}, 409),
         ):
-            assert (await client.post(skips, params=params, json=body)).status == status
-        assert (await client.post(f"/{TOKEN}/api/lines", params={"voice": "eve"}, json=[one])).status == 403
+            shown = {"sentence": "As shown.", **body}
+            assert (await client.post(skips, params=params, json=shown)).status == status
+        assert (await client.post(skips, params={"clip": one, "voice": ann}, json={"reason": "clip"})).status == 400
+        assert (await client.post(f"/{TOKEN}/api/lines", params={"voice": "eve"}, json=[one])).status == 409
 
     asked(booth, work)
     assert booth.skips.counts == {"clip": 1}
-    assert len((workspace.root / "annotations" / "skips.jsonl").read_text().splitlines()) == 1
+    (line,) = (workspace.root / "annotations" / "skips.jsonl").read_text().splitlines()
+    assert '"sentence":"As shown."' in line
 
 
 def test_a_take_that_a_killed_booth_had_begun_to_keep_is_used_by_the_next(
@@ -141,37 +145,12 @@ def test_a_take_that_a_killed_booth_had_begun_to_keep_is_used_by_the_next(
     with monkeypatch.context() as patched:  # between recordings.jsonl and utterances.jsonl
         patched.setattr("dataset_tools.speech.booth.sessions.assemble", killed)
         with pytest.raises(KeyboardInterrupt):
-            booth.keep(clip, voice, stage.wav_bytes(tmp_path))
+            booth.keep(clip, voice, booth.lines[clip].sentence, stage.wav_bytes(tmp_path))
     assert listing.read_bytes() == before
     (row,) = read_recordings(workspace)
     with stage.open_booth(workspace):
         pass
     assert {one.clip: one.id for one in read_rows(listing, UtteranceRow)}[clip] == row.id
-
-
-def test_a_build_beside_the_open_booth_is_seen(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
-    booth = Booth(workspace, CLASSES)
-    voice = booth.consents.admit("Ann", agreed=True)
-    clips, utterances = workspace.manifests / "clips.jsonl", workspace.manifests / "utterances.jsonl"
-    (one, two), spoken = read_rows(clips, ClipRow), list(read_rows(utterances, UtteranceRow))
-    replace = msgspec.structs.replace
-    write_rows(clips, [one, replace(two, class_id=one.class_id)])  # in another class now
-    with pytest.raises(SampleError, match="built again") as refused:
-        booth.keep(two.id, voice, stage.wav_bytes(tmp_path))
-    assert "reload the page" in str(refused.value)
-    write_rows(utterances, [replace(row, text="Another sentence.") for row in spoken])
-    with pytest.raises(SampleError, match="built again"):
-        booth.keep(one.id, voice, stage.wav_bytes(tmp_path))
-    write_rows(utterances, spoken)
-    booth = Booth(workspace, CLASSES)
-    added = replace(one, id=f"{two.id}9", sha256="f" * 64)
-    write_rows(clips, [one, two, added])
-    with Ledger(workspace.ledger) as ledger:
-        row = replace(next(row for row in spoken if row.clip == one.id), id=f"{added.id}_x", clip=added.id)
-        ledger.record(LedgerRow(id=f"utterance/{row.id}", status="ok", stage="speak", values={"row": row}))
-    booth.keep(one.id, voice, stage.wav_bytes(tmp_path))
-    assert added.id in {row.clip for row in read_rows(utterances, UtteranceRow)}
-    assert added.id in booth.lines
 
 
 def test_a_take_has_the_language_of_its_sentence(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
@@ -182,7 +161,8 @@ def test_a_take_has_the_language_of_its_sentence(workspace: Workspace, stage: Si
     shown = {line["clip"]: line["language"] for line in booth.state()["lines"]}
     assert shown == {first.clip: "zh", **{row.clip: "en" for row in others}}
     voice = booth.consents.admit("Ann", agreed=True)
-    rows = [booth.keep(clip, voice, stage.wav_bytes(tmp_path, number)) for number, clip in enumerate(shown)]
+    said = {first.clip: "切胡萝卜", **{row.clip: row.text for row in others}}
+    rows = [booth.keep(clip, voice, said[clip], stage.wav_bytes(tmp_path, number)) for number, clip in enumerate(shown)]
     assert {row.utterance.clip: row.utterance.language for row in rows} == shown
 
 
@@ -225,6 +205,7 @@ def test_whatever_is_sent_is_answered_in_order_and_nothing_is_given_away(
             lines.append(f"Content-Length: {len(body)}")
             return raw_answer(host, port, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
 
+        said = f"clip={clip}&voice=ann&sentence=I%20cut%20the%20carrot."
         plain = "Content-Type: application/json"
         speaker = b'{"name": "Ann", "agreed": true}'
         sent = {
@@ -253,13 +234,14 @@ def test_whatever_is_sent_is_answered_in_order_and_nothing_is_given_away(
             "deep beside": (400, post("speakers", b'{"x":' + b"[" * 200_000, plain)),
             "a charset": (400, post("speakers", speaker, plain + "; charset=klingon")),
             "no gzip": (400, post("speakers", b"no gzip", plain, "Content-Encoding: gzip")),
-            "not admitted": (403, post(f"takes?clip={clip}&voice=ann", b"x")),
+            "not admitted": (409, post(f"takes?clip={clip}&voice=ann", b"x")),
             "too large": (413, post("check", bytes(MOST_BYTES + 1))),
             "right": (200, post("speakers", speaker, plain)),
             "rate 0": (200, post("check", wav_of_rate(0))),
             "rate 2^32-1": (200, post("check", wav_of_rate(2**32 - 1))),
-            "no sound": (409, post(f"takes?clip={clip}&voice=ann", b"no sound")),
-            "keep rate 0": (409, post(f"takes?clip={clip}&voice=ann", wav_of_rate(0))),
+            "no sound": (409, post(f"takes?{said}", b"no sound")),
+            "keep rate 0": (409, post(f"takes?{said}", wav_of_rate(0))),
+            "half a character in a sentence": (409, post(f"takes?{said}%ED%A0%80%ff%", b"x")),
             "unknown": (404, post("nothing", b"x")),
         }
         for name, (status, answer) in sent.items():
