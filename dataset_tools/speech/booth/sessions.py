@@ -18,7 +18,7 @@ from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import clear_partial, partial_folder
-from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.decisions.majority_rule import same_words
@@ -117,16 +117,21 @@ class Booth:
 
     def _versions(self) -> list[tuple[int, int, int] | None]:
         """Tells other versions of the files that lines are made of apart, without reading them."""
-        return [_version(self.workspace.manifests / name) for name in ("clips.jsonl", "utterances.jsonl")]
+        manifests = [self.workspace.manifests / name for name in ("clips.jsonl", "utterances.jsonl")]
+        return [_version(path) for path in (*manifests, self.workspace.ledger)]
 
     def _lines(self, clips: Mapping[str, ClipRow]) -> dict[str, Line]:
         """What to say, by clip id: one of every class, then the second of every class, and so on."""
-        said = {row.clip: row for row in _utterances(self.workspace) if row.clip is not None and row.text}
+        # An utterance that gave its place to a recording, maybe of another clip, is in the ledger still.
+        ledger = sorted(read_ledger(self.workspace.ledger).items())
+        spoken = [row for name, row in ledger if name.startswith("utterance/") and row.status == "ok"]
+        rows = [*(row.value("row", UtteranceRow) for row in spoken), *_utterances(self.workspace)]
+        class_of = {clip.id: clip.class_id for clip in clips.values()}  # of another class, it is not of this clip now
+        said = {row.clip: row for row in rows if row.text and class_of.get(row.clip or "") == row.class_id}
         chosen = assign_texts(list(clips.values()), self.classes, language=self.language, seed=0)
         by_class: dict[str, list[Line]] = defaultdict(list)
         for clip in clips.values():
-            row = said.get(clip.id)
-            if row is not None and row.class_id == clip.class_id:  # else it describes what the clip was taken for
+            if (row := said.get(clip.id)) is not None:
                 by_class[clip.class_id].append(Line(clip, row.text, row.language))
             elif clip.id in chosen and chosen[clip.id].text:
                 by_class[clip.class_id].append(Line(clip, chosen[clip.id].text, self.language))

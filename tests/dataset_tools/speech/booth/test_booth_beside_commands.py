@@ -183,6 +183,21 @@ def test_a_page_that_is_loaded_shows_the_data_set_as_it_is_now(
     assert lines_of(booth).keys() == {CUT_CLIP}
 
 
+def test_a_sentence_stays_where_its_synthesized_utterance_gave_its_place_to_a_recording(
+    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
+) -> None:
+    booth = Booth(workspace, CLASSES)
+    ann = booth.consents.admit("Ann", agreed=True)
+    imported = tmp_path / "imported" / "cut_carrot_knife" / "bob_1.wav"  # of the class, not of a clip
+    imported.parent.mkdir(parents=True)
+    imported.write_bytes(stage.wav_bytes(tmp_path, 1))
+    import_dataset(workspace, tmp_path / "imported", CLASSES)
+    used = {row.clip for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+    assert used == {None, WASH_CLIP}
+    assert lines_of(booth) == {CUT_CLIP: CUT, WASH_CLIP: WASH}
+    assert booth.keep(CUT_CLIP, ann, CUT, stage.wav_bytes(tmp_path)).utterance.text == CUT
+
+
 def test_why_a_take_is_refused_is_said(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
     booth = Booth(workspace, CLASSES)
     ann = booth.consents.admit("Ann", agreed=True)
@@ -229,6 +244,7 @@ def test_the_review_refuses_takes_of_sentences_that_a_build_changed(
         assert read_recordings(workspace) == []
         page.get_by_role("button", name=f"Record again: {CUT}").click()
         expect(page.locator("#sentence")).to_have_text(new)
+        stage.wait_until(page, "document.activeElement === document.body")  # the button is hidden, and its keys with it
         stage.record(page, 1.5)
         page.keyboard.press("Enter")
         expect(page.locator("#takes li", has_text=new)).to_have_count(1)
