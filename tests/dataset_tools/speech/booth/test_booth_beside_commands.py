@@ -254,6 +254,7 @@ def test_the_review_refuses_takes_of_sentences_that_a_build_changed(
         expect(page.locator("#total")).to_have_text("1 of 2 sentences recorded, 1 by you")
         expect(page.locator("#sentence")).to_have_text("They rinse it.")
         build(workspace, texts={WASH_CLIP: "One more sentence."})
+        page.evaluate("fetch('api/state').then(() => 0)")  # the booth has seen the build, the page has not
         page.keyboard.press("s")
         page.keyboard.press("3")
         expect(page.locator("#sentence")).to_have_text("One more sentence.")
