@@ -116,7 +116,8 @@ def test_a_voice_that_withdrew_leaves_all_tasks_and_never_comes_back(
     voices = {"anna": 300.0, "bob": 500.0}
     for clip, (name, tone_hz) in zip(booth.clips, voices.items(), strict=False):
         voice = booth.consents.admit(name.title(), agreed=True)
-        booth.keep(clip, voice, booth.lines[clip].sentence, speech_bytes(tmp_path / f"{name}.wav", tone_hz))
+        shown = {line["clip"]: line["sentence"] for line in booth.state(voice)["lines"]}
+        booth.keep(clip, voice, shown[clip], speech_bytes(tmp_path / f"{name}.wav", tone_hz))
     spoken = {row.voice: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
     assert set(spoken) == set(voices)
     client = label_studio.client()
