@@ -6,8 +6,9 @@ were is in build.json, which has no path; without the record, a build that is no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -100,17 +101,71 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
 
 
 def with_remembered_options(workspace: Workspace, named: Footage) -> Footage:
-    """Footage that is named again, with the options of the last build that are not given now.
+    """Annotations that are named again, with the options of the last build that are not given now.
+
+    They are known by their place or, where they or the workspace were moved, by their content.
 
     Raises:
-        InputError: the record cannot be read.
+        InputError: a record cannot be read.
     """
-    inputs = read_inputs(workspace)
-    if inputs is None or inputs.footage.kind != named.kind or not _same_path(inputs.footage.path, named.path):
+    if not _is_of_build(workspace, named.kind, Path(named.path), Path(named.path)):
         return named
-    given = {name: value for name, value in msgspec.structs.asdict(named.read_with).items() if value is not None}
-    read_with = msgspec.structs.replace(inputs.footage.read_with, **given)
-    return Footage(named.kind, named.path, named.videos or inputs.footage.videos, read_with)
+    inputs = read_inputs(workspace)
+    if inputs is None or inputs.footage.kind != named.kind:
+        recorded = (read_build(workspace).get("annotations") or {}).get("options", {})
+        return msgspec.structs.replace(named, read_with=completed(named.read_with, recorded_options(recorded)))
+    last = inputs.footage
+    videos = named.videos or _videos_of(last, named)
+    return Footage(named.kind, named.path, videos, completed(named.read_with, last.read_with))
+
+
+def completed(given: ListOptions, others: ListOptions) -> ListOptions:
+    """The options that are given, and the others where none is given."""
+    values = {name: value for name, value in msgspec.structs.asdict(given).items() if value is not None}
+    return msgspec.structs.replace(others, **values)
+
+
+def recorded_options(recorded: Mapping[str, Any]) -> ListOptions:
+    """The options that build.json records of the annotation file.
+
+    Raises:
+        InputError: what is recorded are no such options.
+    """
+    try:
+        return msgspec.convert(dict(recorded), ListOptions)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"The recorded options of the annotation file cannot be used: {error}",
+            where="manifests/build.json",
+            expected=f"values of {', '.join(ListOptions.__struct_fields__)}",
+            next_step="ask for another copy: this build.json was not written by fmn-data build",
+        ) from error
+
+
+def _videos_of(last: Footage, named: Footage) -> str | None:
+    """The folder of the videos of the last build, as it lies to the annotations that are named now, if it is there."""
+    if last.videos is None:
+        return None
+    is_folder = Path(named.path).is_dir()
+    before, now = (Path(path) if is_folder else Path(path).parent for path in (last.path, named.path))
+    videos = Path(last.videos)
+    moved = now / videos.relative_to(before) if videos.is_relative_to(before) else videos
+    return str(moved) if moved.is_dir() else last.videos
+
+
+def _is_of_build(workspace: Workspace, kind: Kind, place: Path, annotations: Path) -> bool:
+    """Whether footage is what the data set was built from: at the same place, or with the same annotation file.
+
+    A file is the same by its content or, where no place is recorded, by its name.
+    """
+    if built_from(workspace) != kind:
+        return False
+    inputs, recorded = read_inputs(workspace), read_build(workspace).get("annotations") or {}
+    if inputs is not None and _same_path(inputs.footage.path, str(place)):
+        return True
+    if inputs is None and annotations.name and annotations.name == recorded.get("name"):
+        return True
+    return annotations.exists() and sha256_of_annotations(annotations) == recorded.get("sha256")
 
 
 def _same_path(one: str, other: str) -> bool:
@@ -160,7 +215,8 @@ def built_from(workspace: Workspace) -> Kind | None:
 def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
     """Makes sure that a build replaces no data set by one of other footage; the stand-in's may be replaced.
 
-    The same footage is the same place, or the same content of the annotation file: it may be edited, or moved.
+    The same footage is the same place, or the same content of the annotation file: it may be edited, or moved. Where no
+    place is recorded, the file's name stands for it.
 
     Raises:
         InputError: the data set in the workspace is of other footage.
@@ -168,14 +224,11 @@ def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
     built = built_from(workspace)
     if built is None or built == "standin":
         return
-    recorded = read_build(workspace).get("annotations") or {}
-    inputs = read_inputs(workspace)
-    is_same_place = inputs is None or _same_path(inputs.footage.path, str(_place(corpus)))
-    if built == _kind(corpus) and (
-        is_same_place or recorded.get("sha256") == sha256_of_annotations(corpus.annotations.path)
-    ):
+    if _is_of_build(workspace, _kind(corpus), _place(corpus), corpus.annotations.path):
         return
-    place = "" if inputs is None else f": {inputs.footage.path}"
+    inputs, recorded = read_inputs(workspace), read_build(workspace).get("annotations") or {}
+    known = recorded.get("name") if inputs is None else inputs.footage.path
+    place = f": {known}" if known else ""
     raise InputError(
         f"The data set here is of {_NAMES[built]}{place}; this build is of {_NAMES[_kind(corpus)]}: {_place(corpus)}",
         where=workspace.root,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dataset_tools.cli.export import FromExportOption, build_from_export
-from dataset_tools.cli.footage import FootageOptions
+from dataset_tools.cli.footage import FootageOptions, Recorded
 from dataset_tools.cli.options import (
     ClassFileOption,
     ClassOptions,
@@ -129,7 +129,8 @@ def retry(
     place = execution.place(place)
     last = read_last_build(place)
     class_words = class_file_of(class_file, place, last.classes)
-    corpus = footage.corpus(class_words, place, terminal, execution.jobs)
+    recorded = Recorded(last.annotation_options, "last build") if last.annotation_options else None
+    corpus = footage.corpus(class_words, place, terminal, execution.jobs, recorded=recorded)
     options = last.options_with([*(sentences or ()), *own_sentences(corpus)])
     with execution.running():
         summary = build_dataset(

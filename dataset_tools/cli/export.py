@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.footage import FootageOptions
+from dataset_tools.cli.footage import FootageOptions, Recorded
 from dataset_tools.cli.options import own_sentences, warn_synthetic
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.errors import InputError
@@ -133,8 +133,8 @@ def build_from_export(
             expected="the footage that the export is of",
             next_step="add --mpii DIR, or --annotations FILE for footage of your own",
         )
-    footage = footage.with_recorded(rebuild.last.annotation_options)
-    corpus = footage.corpus(rebuild.classes, place, terminal, jobs)
+    recorded = Recorded(rebuild.last.annotation_options, "export")
+    corpus = footage.corpus(rebuild.classes, place, terminal, jobs, recorded=recorded)
     files = [*sentences, *own_sentences(corpus)]
     summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, progress=terminal.progress)
     warn_synthetic(terminal, summary.build.stand_in is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Recorded options of reading annotations, and what they are ``of``: "last build", "export"."""
+
+    options: Mapping[str, Any]
+    of: str
 
 
 @dataclass(frozen=True)
@@ -79,29 +87,6 @@ class FootageOptions:
 
         return ListOptions(self.format, self.tier, self.frame_base, self.fps, self.person)
 
-    def with_recorded(self, recorded: Mapping[str, Any]) -> FootageOptions:
-        """With the recorded options of reading --annotations where none is given.
-
-        Raises:
-            InputError: what is recorded are no such options.
-        """
-        import msgspec
-
-        from dataset_tools.corpora.annotations.formats import ListOptions
-
-        if self.annotations is None:
-            return self
-        try:
-            read_with = msgspec.structs.asdict(msgspec.convert(dict(recorded), ListOptions))
-        except msgspec.ValidationError as error:
-            raise InputError(
-                f"The recorded options of the annotation file cannot be used: {error}",
-                where="manifests/build.json",
-                expected=f"values of {', '.join(ListOptions.__struct_fields__)}",
-                next_step="ask for another export: this build.json was not written by fmn-data build",
-            ) from error
-        return replace(self, **{name: value for name, value in read_with.items() if getattr(self, name) is None})
-
     def source(self, place: Workspace) -> Footage | None:
         """The footage that is named, else the workspace's, else the environment's; None: the stand-in is to be drawn.
 
@@ -137,9 +122,29 @@ class FootageOptions:
         return known_footage(place, Path(corpus_root) if corpus_root else None)
 
     def corpus(
-        self, classes: ClassFile, place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool = False
+        self,
+        classes: ClassFile,
+        place: Workspace,
+        terminal: Terminal,
+        jobs: int,
+        *,
+        dry_run: bool = False,
+        recorded: Recorded | None = None,
     ) -> Corpus:
-        """Opens the footage; says which it is where no option names it. Of the stand-in, the videos are drawn first."""
+        """Opens the footage; says which it is where no option names it. Of the stand-in, the videos are drawn first.
+
+        Args:
+            classes: whose words the annotations use.
+            place: the workspace.
+            terminal: shows it.
+            jobs: processes at once.
+            dry_run: whether nothing may be written.
+            recorded: options of reading the annotations that are used instead of those that the workspace remembers.
+
+        Raises:
+            InputError: the footage is not known, or cannot be read.
+        """
+        from dataset_tools.build.inputs import Footage, completed, recorded_options
         from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
         source = self.source(place)
@@ -151,8 +156,11 @@ class FootageOptions:
             return open_corpus(Path(source.path))
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
-        if self.annotations is not None and (kept := _options_beside(source, self)):
-            terminal.say(f"  as in the last build: {kept}")
+        if recorded is not None:
+            options = completed(self.read_with, recorded_options(recorded.options))
+            source = Footage(source.kind, source.path, source.videos, options)
+        if kept := _options_beside(source, self):
+            terminal.say(f"  as in the {'last build' if recorded is None else recorded.of}: {kept}")
         with TemporaryDirectory() as nowhere:
             return open_own_footage(
                 Path(source.path),

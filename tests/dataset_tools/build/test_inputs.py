@@ -1,0 +1,162 @@
+"""What a workspace remembers of its footage, after moves, after builds that made nothing, and without its cache."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+PERSON = ("--person", r"(p\d+)_")
+EXPECTED = {
+    "p1-a_000001-000021": "p1",
+    "p1-a_000031-000051": "p1",
+    "p2-b_000001-000021": "p2",
+    "p2-b_000031-000051": "p2",
+}
+
+
+@pytest.fixture(params=["list", "class folders"])
+def place(request: pytest.FixtureRequest, footage: Path) -> Path:
+    """The annotations: a list beside its videos, or a folder a class."""
+    if request.param == "list":
+        return footage
+    folder = footage.parent / "cut_carrot_knife"
+    folder.mkdir()
+    for video in footage.parent.glob("*.mp4"):
+        video.rename(folder / video.name)
+    footage.unlink()
+    return footage.parent
+
+
+@pytest.mark.parametrize("command", ["build", "retry"])
+def test_moved_annotations_are_read_with_the_options_of_the_last_build(
+    command: str, place: Path, tmp_path: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
+) -> None:
+    run_in("build", "--annotations", place, *PERSON)
+    before = persons()
+    assert set(before.values()) == {"p1", "p2"}
+    moved = tmp_path / "moved"
+    (tmp_path / "footage").rename(moved)
+    refused = run_in(command, code=2)
+    assert "not there any more" in refused.output
+    named = moved / place.relative_to(tmp_path / "footage")
+    told = run_in(command, "--annotations", named)
+    assert r"--person (p\d+)_" in told.output
+    assert persons() == before
+    run_in(command)  # which goes on with the new place
+    assert persons() == before
+
+
+def test_videos_below_the_annotations_move_with_them(
+    footage: Path, tmp_path: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
+) -> None:
+    videos = footage.parent / "videos"
+    videos.mkdir()
+    for video in footage.parent.glob("*.mp4"):
+        video.rename(videos / video.name)
+    run_in("build", "--annotations", footage, "--videos", videos, *PERSON)
+    footage.parent.rename(tmp_path / "moved")
+    run_in("build", "--annotations", tmp_path / "moved" / "list.csv")
+    assert persons() == EXPECTED
+
+
+@pytest.mark.parametrize("command", ["build", "retry"])
+def test_a_copy_without_the_cache_reads_with_the_options_in_build_json(
+    command: str,
+    place: Path,
+    tmp_path: Path,
+    run_in: Callable[..., Result],
+    persons: Callable[..., dict[str, str]],
+) -> None:
+    run_in("build", "--annotations", place, *PERSON)
+    before = (tmp_path / "w" / "manifests" / "build.json").read_bytes()
+    shutil.copytree(tmp_path / "w", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "cache")
+    run_in(command, "--annotations", place, workspace="copy")
+    assert persons("copy") == persons("w")
+    assert (tmp_path / "copy" / "manifests" / "build.json").read_bytes() == before
+
+
+def test_options_in_build_json_that_are_none_are_refused(
+    footage: Path, tmp_path: Path, run_in: Callable[..., Result]
+) -> None:
+    run_in("build", "--annotations", footage, *PERSON)
+    shutil.rmtree(tmp_path / "w" / "cache")
+    record = tmp_path / "w" / "manifests" / "build.json"
+    text = record.read_text()
+    assert r'"person": "(p\\d+)_"' in text
+    record.write_text(text.replace(r'"person": "(p\\d+)_"', '"person": 3'))
+    for command in ("build", "retry"):
+        told = run_in(command, "--annotations", footage, code=2)
+        assert "recorded options of the annotation file cannot be used" in " ".join(told.output.split())
+
+
+def test_without_the_cache_other_footage_is_known_by_content_and_name(
+    footage: Path, tmp_path: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
+) -> None:
+    run_in("build", "--annotations", footage, *PERSON)
+    record = tmp_path / "w" / "cache" / "inputs.json"
+    record.unlink()
+    other = footage.with_name("other.csv")
+    other.write_text(footage.read_text().replace("31,51", "31,50"))
+    told = run_in("build", "--annotations", other, code=2)
+    assert "--replace-footage" in told.output
+    assert "list.csv" in told.output
+    assert persons() == EXPECTED
+    same = shutil.copy(footage, footage.with_name("same.csv"))
+    run_in("build", "--annotations", same)  # another name, the same content
+    assert persons() == EXPECTED
+    record.unlink()
+    footage.unlink()
+    edited = footage.with_name("same.csv")
+    edited.write_text(other.read_text())  # the same name, edited
+    run_in("build", "--annotations", edited)
+    assert persons() == {name.replace("000051", "000050"): person for name, person in EXPECTED.items()}
+    record.unlink()
+    run_in("build", "--annotations", other, "--replace-footage")
+
+
+@pytest.fixture
+def killed_build(run_in: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A build that ends before it writes build.json."""
+
+    def ends(*_: object) -> None:
+        raise SystemExit(9)
+
+    def build(*arguments: object) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("dataset_tools.build.building.write_build", ends)
+            run_in("build", *arguments, code=9)
+
+    return build
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_options_of_a_build_that_made_nothing_do_not_stay(
+    is_killed: bool,
+    footage: Path,
+    tmp_path: Path,
+    run_in: Callable[..., Result],
+    persons: Callable[..., dict[str, str]],
+    killed_build: Callable[..., None],
+) -> None:
+    if is_killed:
+        killed_build("--annotations", footage, "--fps", 25)
+    else:  # frames of copies at 1000 a second: all intervals are too short
+        run_in("build", "--annotations", footage, "--fps", 1000, code=2)
+    assert not (tmp_path / "w" / "manifests" / "build.json").exists()
+    told = run_in("build", "--annotations", footage, *PERSON)
+    assert "--fps" not in told.output
+    assert persons() == EXPECTED
+
+
+def test_a_killed_build_is_gone_on_with_where_the_footage_is_not_named_again(
+    footage: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]], killed_build: Callable
+) -> None:
+    killed_build("--annotations", footage, *PERSON)
+    told = run_in("build")
+    assert r"--person (p\d+)_" in told.output
+    assert persons() == EXPECTED
