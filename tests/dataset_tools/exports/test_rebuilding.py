@@ -123,6 +123,28 @@ def test_own_footage_is_read_with_the_options_of_the_export(corpus: Path, tmp_pa
     assert row["person"] == "s"
 
 
+@pytest.mark.parametrize("is_named", [True, False])
+def test_options_that_the_workspace_remembers_do_not_count_in_a_rebuild(
+    is_named: bool, corpus: Path, tmp_path: Path
+) -> None:
+    video = next(iter(sorted((corpus / "videos").iterdir())))
+    listing = tmp_path / "mine.csv"
+    rows = [f"{video.name},{start},{start + 20},cut,carrot,knife" for start in (1, 31)]
+    listing.write_text("\n".join(["video,start_frame,end_frame,action,subject,object", *rows]) + "\n")
+    place, ours, named = tmp_path / "place", tmp_path / "ours", ("--annotations", listing, "--videos", video.parent)
+    for command in (
+        ("build", *named, "--short-side", 32, "-w", place),
+        ("pairs", "--split", "items", "--test-share", 0.5, "-w", place),
+        ("export", "csv", tmp_path / "out", "--no-media", "-w", place),
+        ("build", *named, "--person", "^(s).", "--short-side", 32, "-w", ours),
+        ("build", "--from-export", tmp_path / "out", *(named if is_named else ()), "-w", ours),
+    ):
+        done = run(*command)
+        assert done.exit_code == 0, done.output
+    assert "--person" not in done.output
+    assert (ours / "manifests" / "build.json").read_bytes() == (place / "manifests" / "build.json").read_bytes()
+
+
 def test_what_does_not_concern_the_other_side_stays(paired: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "out"
     exported = run("export", "csv", out, "--no-media", "-w", paired.root, "--json")
