@@ -82,7 +82,7 @@ def build(
         seed=synthesis.seed,
     )
     if from_export is not None:
-        others = classes != ClassOptions() or no_sentences or replace_footage or dry_run
+        others = classes != ClassOptions() or no_sentences or replace_footage or dry_run or footage.forget_options
         with execution.running():
             build_from_export(terminal, place, from_export, footage, options, jobs, has_others=others)
         return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,6 +81,14 @@ class FootageOptions:
         str | None,
         typer.Option("--person", help="Regular expression; its first group, matched in the video name, is the person."),
     ] = None
+    forget_options: Annotated[
+        bool,
+        typer.Option(
+            "--forget-options",
+            help="Read the annotations with the given options only (--format, --tier, --frame-base, --fps, --person),"
+            " without those of the last build.",
+        ),
+    ] = False
 
     @property
     def read_with(self) -> ListOptions:
@@ -93,7 +103,7 @@ class FootageOptions:
         Raises:
             InputError: options contradict each other, or the workspace's footage is not there any more.
         """
-        from msgspec.structs import asdict
+        from msgspec.structs import asdict, replace
 
         from dataset_tools.build.inputs import Footage, known_footage, with_remembered_options
 
@@ -113,13 +123,16 @@ class FootageOptions:
                 expected="one of them",
                 next_step="leave one out",
             )
+        corpus_root = os.environ.get(CORPUS_ENVIRONMENT)
         if self.annotations is not None:
             videos = None if self.videos is None else str(self.videos)
-            return with_remembered_options(place, Footage("annotations", str(self.annotations), videos, read_with))
-        if self.mpii is not None:
-            return Footage("mpii", str(self.mpii))
-        corpus_root = os.environ.get(CORPUS_ENVIRONMENT)
-        return known_footage(place, Path(corpus_root) if corpus_root else None)
+            named = Footage("annotations", str(self.annotations), videos, read_with)
+            source: Footage | None = with_remembered_options(place, named)
+        elif self.mpii is not None:
+            source = Footage("mpii", str(self.mpii))
+        else:
+            source = known_footage(place, Path(corpus_root) if corpus_root else None)
+        return replace(source, read_with=read_with) if source is not None and self.forget_options else source
 
     def corpus(
         self,
@@ -156,12 +169,16 @@ class FootageOptions:
             return open_corpus(Path(source.path))
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
-        if recorded is not None:
+        if recorded is not None and not self.forget_options:
             options = completed(self.read_with, recorded_options(recorded.options))
             source = Footage(source.kind, source.path, source.videos, options)
-        if kept := _options_beside(source, self):
-            terminal.say(f"  as in the {'last build' if recorded is None else recorded.of}: {kept}")
-        with TemporaryDirectory() as nowhere:
+        of = "last build" if recorded is None else recorded.of
+        beside = _options_beside(source, self)
+        if of == "export":
+            beside.pop("--videos", None)  # which is the workspace's
+        if beside:
+            terminal.say(f"  as in the {of}: {' '.join(beside.values())}")
+        with TemporaryDirectory() as nowhere, _naming_the_way_out(beside, of):
             return open_own_footage(
                 Path(source.path),
                 classes,
@@ -173,16 +190,37 @@ class FootageOptions:
             )
 
 
-def _options_beside(source: Footage, given: FootageOptions) -> str:
-    """The remembered options that are used beside those that are given, as they are typed."""
+def _options_beside(source: Footage, given: FootageOptions) -> dict[str, str]:
+    """The options that are used beside those that are given, by name, each as it is typed."""
     from msgspec.structs import asdict
 
     usual = Path(source.path) if Path(source.path).is_dir() else Path(source.path).parent
-    videos = None if source.videos is None or Path(source.videos).resolve() == usual.resolve() else source.videos
+    is_usual = source.videos is None or Path(source.videos).resolve() == usual.resolve()
+    videos = None if is_usual or given.annotations is None else source.videos
     named = {"videos": given.videos, **asdict(given.read_with)}
     used = {"videos": videos, **asdict(source.read_with)}
-    beside = [name for name, value in used.items() if value is not None and named[name] is None]
-    return " ".join(f"--{name.replace('_', '-')} {used[name]}" for name in beside)
+    beside = {name: f"--{name.replace('_', '-')}" for name, value in used.items() if value is not None}
+    return {option: f"{option} {used[name]}" for name, option in beside.items() if named[name] is None}
+
+
+@contextmanager
+def _naming_the_way_out(beside: Mapping[str, str], of: str) -> Iterator[None]:
+    """Says of an error about options that were not typed where they are from, and how to be rid of them."""
+    try:
+        yield
+    except InputError as error:
+        about = [text for option, text in beside.items() if re.search(rf"{option}\b", error.found)]
+        if not about:
+            raise
+        way_out = "name the footage that the export is of"
+        if of != "export":
+            way_out = "drop it with --forget-options, and give the options that are to stay"
+        raise InputError(
+            error.found,
+            where=error.where,
+            expected=error.expected,
+            next_step=f"{' '.join(about)} was not given but is as in the {of}: give another value, or {way_out}",
+        ) from error
 
 
 def _drawn(place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:

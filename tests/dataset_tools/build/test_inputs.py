@@ -160,3 +160,36 @@ def test_a_killed_build_is_gone_on_with_where_the_footage_is_not_named_again(
     told = run_in("build")
     assert r"--person (p\d+)_" in told.output
     assert persons() == EXPECTED
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_an_error_about_a_remembered_option_says_so_and_how_to_drop_it(
+    is_named: bool, footage: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
+) -> None:
+    named = ("--annotations", footage)
+    run_in("build", *named, *PERSON, "--frame-base", 0)
+    text = footage.read_text().replace("start_frame,end_frame", "start_s,end_s")
+    for frames, seconds in (("1,21", "0,1"), ("31,51", "1,2")):
+        text = text.replace(f",{frames},", f",{seconds},")
+    footage.write_text(text)  # the same list, in seconds now
+    for command in ("build", "retry"):
+        told = " ".join(run_in(command, *(named if is_named else ()), code=2).output.split())
+        assert "--frame-base and --fps are of lists in frames" in told
+        assert "--frame-base 0 was not given but is as in the last build" in told
+        assert "--forget-options" in told
+        assert "leave them out" not in told
+    typed = " ".join(run_in("build", *named, "--frame-base", 0, code=2).output.split())
+    assert "leave them out" in typed
+    told_now = run_in("build", *named, *PERSON, "--forget-options")
+    assert "as in the last build" not in told_now.output
+    assert set(persons().values()) == {"p1", "p2"}
+    assert "--frame-base" not in run_in("build").output  # it stays forgotten
+
+
+def test_forgotten_options_of_footage_that_is_not_named(
+    footage: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
+) -> None:
+    run_in("build", "--annotations", footage, "--person", "^(p)")
+    assert set(persons().values()) == {"p"}
+    run_in("build", "--forget-options")
+    assert set(persons().values()) == {"p1-a", "p2-b"}  # by default, every video is of another person
