@@ -151,6 +151,7 @@ class _Record(TypedDict, total=False):
     options: _Options
     class_file: _File
     annotations: _Annotations
+    refused: dict[str, int]
     official_split: dict[str, list[str]]
     versions: dict[str, Any]
     licences: list[str]

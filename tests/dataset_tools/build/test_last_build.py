@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataset_tools.build_record import BUILD_SCHEMA, BuildOptions, read_last_build
+from dataset_tools.build_record import BUILD_SCHEMA, BuildOptions, read_build, read_last_build
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -43,3 +43,9 @@ def test_options_of_the_annotation_file_may_be_missing(
 def test_what_is_no_record_is_refused(tmp_path: Path, annotations: Any) -> None:
     with pytest.raises(InputError, match="The build record cannot be read"):
         read_last_build(recorded(tmp_path, annotations=annotations))
+
+
+@pytest.mark.parametrize("refused", [["a"], {"x": "y"}, "The interval is too short", 3])
+def test_refused_intervals_that_are_no_counts_are_refused(tmp_path: Path, refused: Any) -> None:
+    with pytest.raises(InputError, match="The build record cannot be read"):
+        read_build(recorded(tmp_path, refused=refused))
