@@ -17,6 +17,7 @@ from dataset_tools.clips.encoding import encoder_version
 from dataset_tools.clips.planning import Shortfall
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import sentence_files
@@ -97,10 +98,24 @@ class BuildSummary:
 
 
 def write_build(
-    workspace: Workspace, corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary
+    workspace: Workspace,
+    corpus: Corpus,
+    classes: ClassFile,
+    options: BuildOptions,
+    summary: BuildSummary,
+    sources: Mapping[str, str],
 ) -> None:
-    """Writes build.json: no times and no paths of the machine, so that the same inputs give the same bytes."""
-    record = _record(corpus, classes, options, summary)
+    """Writes build.json: no times and no paths of the machine, so that the same inputs give the same bytes.
+
+    Args:
+        workspace: where.
+        corpus: the footage.
+        classes: the class file.
+        options: of the build.
+        summary: what was made.
+        sources: SHA-256 of the videos of the clips, by the names that clips have them by.
+    """
+    record = _record(corpus, classes, options, summary, sources)
     write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 
 
@@ -151,6 +166,7 @@ class _Record(TypedDict, total=False):
     options: _Options
     class_file: _File
     annotations: _Annotations
+    sources: dict[FileName, Sha256]
     refused: dict[str, int]
     official_split: dict[str, list[str]]
     versions: dict[str, Any]
@@ -228,7 +244,9 @@ def sha256_of_annotations(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary) -> dict[str, Any]:
+def _record(
+    corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary, sources: Mapping[str, str]
+) -> dict[str, Any]:
     settings = asdict(options)
     files = sentence_files(options.voices.sentences) if options.speech else ()
     sentences = [{"name": path.name, "sha256": sha256_of(path)} for path in files]
@@ -246,6 +264,7 @@ def _record(corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: 
             "frame_rate": corpus.annotations.frame_rate,
             "options": dict(corpus.annotation_options),
         },
+        "sources": dict(sorted(sources.items())),
         "counts": {
             "clips": summary.clips,
             "utterances": summary.utterances,

@@ -130,7 +130,8 @@ def build_dataset(
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
         without_times = opened.without_times()
         summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, without_times, options)
-        write_build(workspace, corpus, classes, options, summary)
+        sources = {row.video: opened.read[row.video].sha256 for row in clips}
+        write_build(workspace, corpus, classes, options, summary, sources)
         remember_inputs(workspace, corpus, classes)
     return summary
 

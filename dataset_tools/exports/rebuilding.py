@@ -21,7 +21,6 @@ from dataset_tools.exports.recipe import COMPARED, FOLDER, Recipe, read_recipe
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.video.source_videos import remembered_sources
 
 _SHOWN = 5
 
@@ -149,11 +148,12 @@ def _differences(workspace: Workspace, rebuild: Rebuild) -> Iterator[str]:
     changed = [name for name in COMPARED if sha256_of(workspace.manifests / name) != recipe.manifests.get(name)]
     if not changed:
         return
+    built = read_build(workspace)
+    here = built["sources"]
     for name, digest in recipe.sources.items():
-        here = {Path(source.path).stem: key for key, source in remembered_sources(workspace.cache / "sources").items()}
         if here.get(name, digest) != digest:
             yield f"source video {name}: its SHA-256 is {here[name][:12]}…, in the export {digest[:12]}…"
-    versions, used = read_build(workspace)["versions"], read_build(theirs).get("versions", {})
+    versions, used = built["versions"], read_build(theirs).get("versions", {})
     for name, version in versions.items():
         if used.get(name) != version:
             yield f"{name}: {version} here, {used.get(name)} when it was exported"

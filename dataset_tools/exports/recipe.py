@@ -8,10 +8,10 @@ and no tombstones. Footage, annotation file and sentence files are not in it: th
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
 
 import msgspec
 
@@ -30,7 +30,6 @@ from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
 from dataset_tools.speech.consents import ConsentRow
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
-from dataset_tools.video.source_videos import remembered_sources
 
 FOLDER = "rebuild"
 COMPARED = ("clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl")
@@ -42,7 +41,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
 
     Attributes:
         manifests: SHA-256 of the manifests, by name (see `COMPARED`).
-        sources: SHA-256 of the source videos, by name; of those that the workspace still knew.
+        sources: SHA-256 of the source videos, by name; empty where build.json is of a version that did not record them.
         class_file: its name in ``rebuild/``.
         annotations_sha256: of the annotation file of the footage.
         split: how the pairs were split.
@@ -75,7 +74,7 @@ def make_recipe(rows: ExportedRows) -> Recipe:
         )
     return Recipe(
         manifests={name: sha256_of(workspace.manifests / name) for name in COMPARED},
-        sources=_sources(workspace),
+        sources=read_build(workspace).get("sources", {}),
         class_file=_class_file(workspace).name,
         annotations_sha256=read_build(workspace)["annotations"]["sha256"],
         split=msgspec.structs.replace(split, withdrawn=()),
@@ -92,7 +91,7 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None
     output.add_text(f"{FOLDER}/manifests/build.json", msgspec.json.format(msgspec.json.encode(built)).decode() + "\n")
     for table in ("clips", "utterances"):
         output.add(f"{FOLDER}/manifests/{table}.jsonl", partial(_write_table, rows, table))
-    output.add_text(f"{FOLDER}/{recipe.class_file}", _class_file(workspace).read_text("utf-8"))
+    output.add(f"{FOLDER}/{recipe.class_file}", partial(copyfile, _class_file(workspace)))
     recordings = listed_recordings(workspace)
     withheld = {row.id for row in recordings if row.utterance.voice not in rows.voices} | rows.withheld
     reviews = _pseudonymous([row for row in read_reviews(reviews_path(workspace)) if row.id not in withheld])
@@ -139,15 +138,6 @@ def _class_file(workspace: Workspace) -> Path:
             next_step="run fmn-data build and fmn-data pairs again",
         )
     return path
-
-
-def _sources(workspace: Workspace) -> dict[str, str]:
-    """SHA-256 of the source videos of the clips, as far as the workspace remembers one of each name."""
-    remembered = remembered_sources(workspace.cache / "sources")
-    names = Counter(Path(source.path).stem for source in remembered.values())
-    wanted = {row.video for row in read_rows(workspace.manifests / "clips.jsonl", ClipRow)}
-    found = {Path(source.path).stem: digest for digest, source in remembered.items()}
-    return {name: found[name] for name in sorted(wanted) if names[name] == 1}
 
 
 def _write_table(rows: ExportedRows, table: TableName, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -143,6 +144,60 @@ def test_options_that_the_workspace_remembers_do_not_count_in_a_rebuild(
         assert done.exit_code == 0, done.output
     assert "--person" not in done.output
     assert (ours / "manifests" / "build.json").read_bytes() == (place / "manifests" / "build.json").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def of_class_folders(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of two class folders whose files are named as phones do; the class file has Windows' line ends."""
+    root = tmp_path_factory.mktemp("folders")
+    videos = sorted((corpus / "videos").iterdir())
+    for number, label in enumerate(("open_door", "wave")):
+        (root / "mine" / label).mkdir(parents=True)
+        for person in ("p01", "p02"):
+            shutil.copy(videos[number + 1], root / "mine" / label / f"{person}_a.avi")
+            with (root / "mine" / label / f"{person}_a.avi").open("ab") as file:
+                file.write(person.encode())  # behind the footage: another SHA-256, the same frames
+    place = root / "place"
+    classes = place / "annotations" / "classes.yaml"
+    for command in (
+        ("classes", "--from", root / "mine", "-o", classes),
+        ("build", "--annotations", root / "mine", "--short-side", 32),
+        ("pairs", "--split", "pairs", "--test-share", 0.5),
+        ("export", "csv", root / "out", "--no-media"),
+    ):
+        done = run(*command, "-w", place)
+        assert done.exit_code == 0, done.output
+        if command[0] == "classes":
+            classes.write_bytes(classes.read_bytes().replace(b"\n", b"\r\n"))
+    return root
+
+
+def test_a_class_file_goes_along_byte_for_byte(of_class_folders: Path) -> None:
+    content = (of_class_folders / "place" / "annotations" / "classes.yaml").read_bytes()
+    assert b"\r\n" in content
+    assert (of_class_folders / "out" / "rebuild" / "classes.yaml").read_bytes() == content
+
+
+def test_source_videos_of_any_name_are_in_the_recipe(of_class_folders: Path) -> None:
+    expected = {
+        f"{label}-{person}-a": hashlib.sha256(
+            (of_class_folders / "mine" / label.replace("-", "_") / f"{person}_a.avi").read_bytes()
+        ).hexdigest()
+        for label in ("open-door", "wave")
+        for person in ("p01", "p02")
+    }
+    recipe = json.loads((of_class_folders / "out" / "rebuild" / "recipe.json").read_text())
+    assert recipe["sources"] == expected
+
+
+def test_a_source_video_of_any_name_that_is_another_is_named(of_class_folders: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(of_class_folders / "mine", tmp_path / "mine"))
+    shutil.copy(mine / "wave" / "p01_a.avi", mine / "open_door" / "p02_a.avi")
+    done = run("build", "--from-export", of_class_folders / "out", "--annotations", mine, "-w", tmp_path / "w")
+    assert done.exit_code == 1, done.output
+    told = " ".join(done.output.split())
+    assert "source video open-door-p02-a: its SHA-256 is" in told
+    assert "source video wave" not in told
 
 
 def test_what_does_not_concern_the_other_side_stays(paired: Workspace, tmp_path: Path) -> None:
