@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +9,16 @@ from pathlib import Path
 import msgspec
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import slug
 from dataset_tools.corpora.annotations.activitynet import read_activitynet, read_activitynet_captions
 from dataset_tools.corpora.annotations.class_folders import read_class_folders
 from dataset_tools.corpora.annotations.cvat import read_cvat
 from dataset_tools.corpora.annotations.elan import read_elan
 from dataset_tools.corpora.annotations.epic_kitchens import read_epic_kitchens
 from dataset_tools.corpora.annotations.interval_csv import read_interval_csv, read_table
-from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content, shown_of
+from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content
 from dataset_tools.corpora.annotations.json_content import read_json
 from dataset_tools.corpora.annotations.label_studio import read_label_studio
+from dataset_tools.corpora.annotations.person_names import with_persons
 from dataset_tools.corpora.annotations.via import read_via
 from dataset_tools.corpora.annotations.xml_content import root_tag
 
@@ -114,32 +112,8 @@ def read_annotations(
         )
         raise _refused(path, found, "a list in frames", "leave them out")
     if person is not None:
-        listed = _with_persons(path, listed, person)
+        listed = with_persons(path, listed, person)
     return listed if fps is None else _as_seconds(listed, fps)
-
-
-def _with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList:
-    """The list with the persons that the names of its videos tell, where it does not tell them itself."""
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise _refused(
-            path, f"--person {pattern!r} is no regular expression: {error}", r"such as '(p\d+)_'", ""
-        ) from error
-    if expression.groups < 1:
-        found = f"--person {pattern!r} has no group"
-        raise _refused(path, found, r"a group for the person, such as '(p\d+)_'", "put it into brackets")
-    rows, unknown = [], []
-    for row in listed.rows:
-        found_person = expression.search(posixpath.basename(row.video.replace("\\", "/")))
-        said = slug(found_person[1] or "") if found_person else ""
-        if not (row.person or said):
-            unknown.append(f"{row.place}: {row.video}")
-        rows.append(row if row.person else replace(row, person=said))
-    if unknown:
-        found = f"--person {pattern!r} finds no person in {len(unknown)} names: {', '.join(shown_of(unknown))}"
-        raise _refused(path, found, "the person in the name of every video", "correct the expression")
-    return replace(listed, rows=tuple(rows))
 
 
 def format_of(path: Path) -> str:
