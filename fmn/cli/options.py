@@ -291,11 +291,11 @@ def listed(text: str, option: str) -> list[str]:
     return parts
 
 
-def show_failures(terminal: Terminal, failures: Mapping[str, str]) -> None:
-    """Items that were left out: exit code 1."""
+def show_failures(terminal: Terminal, failures: Mapping[str, str], lacking: str = "features") -> None:
+    """Items that were left out, for they are ``lacking`` something: exit code 1."""
     if failures:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])
         more = f"\n  and {len(failures) - 10} more" if len(failures) > 10 else ""
         files = count_of(len(failures), "file has", "files have")
-        terminal.warn(f"{files} no features, left out:{listed}{more}")
+        terminal.warn(f"{files} no {lacking}, left out:{listed}{more}")

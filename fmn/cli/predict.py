@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.options import RunOptions, short, show_failures
 
 
@@ -45,8 +46,8 @@ def predict(
         **options.compute,
         progress=terminal.progress,
     )
-    agreeing = f"{found.clips} clips, {found.agreeing} of them classified correctly"
+    agreeing = f"{count_of(found.clips, 'clip')}, {found.agreeing} of them classified correctly"
     terminal.closing("predict", agreeing, short(found.path))
-    show_failures(terminal, found.failures)
+    show_failures(terminal, found.failures, lacking="prediction")
     terminal.result(found.as_dict())
     terminal.next(f"fmn-data annotate push --from-run {short(folder)}")

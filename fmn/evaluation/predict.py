@@ -28,11 +28,12 @@ from fmn.training.learned_classes import LearnedClasses
 
 PREDICTIONS_FILE = "predictions.jsonl"
 NEIGHBORS = 25
+OWN_ONLY = "The training manifest has no utterance but its own"
 
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """What `predict` wrote: the file, its rows, how many agree with the class of the clip, what has no features."""
+    """What `predict` wrote: the file, its rows, how many agree with the class of the clip, what was left out."""
 
     path: Path
     clips: int
@@ -57,6 +58,8 @@ def predict(
 
     A clip is scored against the utterances of the training manifest, without those that describe the clip itself. The
     class's share among the 25 best of them is the confidence; one less the distance to the second is the uncertainty.
+    A clip that all of the utterances describe has nothing to be scored against, and is left out like one without
+    features.
 
     Args:
         run: folder of a trained run.
@@ -68,7 +71,7 @@ def predict(
         progress: told how far it is.
 
     Raises:
-        InputError: there is no such run or manifest, or not one clip has features.
+        InputError: there is no such run or manifest, or no clip has features and an utterance to be scored against.
     """
     chosen = find_device(device)
     loaded = load_run(run, chosen)
@@ -101,16 +104,27 @@ def predict(
             loaded.model, codes, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
         )
     scores[_own_utterances(rows, utterances)] = -torch.inf
-    shares = class_shares(scores.numpy(), utterance_classes, len(items.classes))
+    is_scored = torch.isfinite(scores).any(dim=1).numpy()
+    if not is_scored.any():
+        raise InputError(
+            "Nothing can be predicted: the clips have no utterance but their own",
+            where=manifest,
+            expected="utterances of other clips, or recordings of classes",
+            next_step="name a training manifest with more of them: --manifest FILE",
+        )
+    scored = np.flatnonzero(is_scored)
+    own_only = {row.id: OWN_ONLY for row, known in zip(rows, is_scored, strict=True) if not known}
+    rows = [rows[index] for index in scored]
+    shares = class_shares(scores.numpy()[scored], utterance_classes, len(items.classes))
     classes = [label.id for label in items.classes]
     if loaded.learned is not None:
-        shares, classes = with_new_classes(shares, classes, codes["new_shares"].cpu().numpy(), loaded.learned)
+        shares, classes = with_new_classes(shares, classes, codes["new_shares"].cpu().numpy()[scored], loaded.learned)
     model = f"{run.resolve().name}@{sha256_of(run / CHECKPOINT_FILE)[:8]}"
     predictions = [_row(row, share, classes, model) for row, share in zip(rows, shares, strict=True)]
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
     agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
     failures = {one.name: error.found for one in media if (error := video.failures.get(one.sha256))}
-    return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, failures)
+    return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, failures | own_only)
 
 
 def _own_utterances(
@@ -129,7 +143,7 @@ def class_shares(
     """Of every clip's best utterances, the share of each class, weighed so that classes of all sizes count alike.
 
     Args:
-        scores: [N, M]; -inf where an utterance must not count.
+        scores: [N, M]; -inf where an utterance must not count, but not in all of a row.
         utterance_classes: [M].
         classes: how many there are.
         neighbors: how many of the best count.

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+import fmn.data.loading as loading_module
+import fmn.evaluation.predict as predict_module
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
+from fmn.cli.main import app
 from fmn.data.items import load_items
-from fmn.evaluation.predict import _own_utterances, class_shares
+from fmn.evaluation.predict import _own_utterances, class_shares, predict
 
 
 def test_shares_are_votes_of_the_best_utterances_weighed_by_class_size() -> None:
@@ -31,3 +37,31 @@ def test_the_utterances_that_describe_a_clip_are_its_own(workspace: Path) -> Non
     assert own.tolist() == [[utterance.clip == clip.id for utterance in utterances] for clip in clips]
     assert own.sum() == len(clips)
     assert not any(map(len, _own_utterances(items.clips[:1], items.utterances[:0])))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.usefixtures("one_thread")
+def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("extract_video", "extract_audio"):
+        monkeypatch.setattr(predict_module, name, getattr(loading_module, name))
+    rows = list(read_rows(workspace / "manifests" / "train.jsonl", SplitPairRow))
+    described = next(row for row in rows if row.utterance.clip == row.clip.id)
+    alone = workspace / "manifests" / "alone.jsonl"  # a class of two clips, of which one is for testing
+    write_rows(alone, [described])
+    other = next(row.clip for row in rows if row.label == described.label and row.clip.id > described.clip.id)
+    clips = workspace / "manifests" / "clips.jsonl"
+    write_rows(clips, [described.clip, other])
+    result = CliRunner().invoke(app, ["predict", str(run), "--manifest", str(alone)])
+    assert result.exit_code == 1, result.output
+    assert "1 clip, 1 of them classified correctly" in result.output
+    assert "1 file has no prediction, left out:" in result.output
+    assert f"{described.clip.id}: The training manifest has no utterance but its own" in result.output
+    (guess,) = read_rows(run / "predictions.jsonl", PredictionRow)
+    assert (guess.id, guess.class_id, guess.confidence) == (other.id, described.label.id, 1)
+
+    write_rows(clips, [described.clip])
+    with pytest.raises(InputError, match="the clips have no utterance but their own"):
+        predict(run, alone)
+    assert [row.id for row in read_rows(run / "predictions.jsonl", PredictionRow)] == [other.id]  # as it was
