@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
@@ -171,8 +171,8 @@ class TrainingOptions(ComputeOptions):
         }
         return changes | {name: value for name, value in own.items() if value is not None}
 
-    def repeated(self, without: Collection[str]) -> list[str]:
-        """These options as they are typed, but for ``--config`` and settings of ``without``, for the next command."""
+    def repeated(self, beside: Mapping[str, Any]) -> list[str]:
+        """These options as they are typed, but for ``--config``, for the next command, where ``beside`` is set too."""
         given: dict[str, Any] = {
             "--preset": None if self.preset == TrainingOptions.preset else self.preset,
             "--video-encoder": self.video_encoder,
@@ -182,8 +182,8 @@ class TrainingOptions(ComputeOptions):
             "--seed": self.seed,
             "--threads": self.threads,
         }
-        settings = [setting for setting in self.settings or [] if setting.partition("=")[0] not in without]
-        typed = [part for setting in settings for part in ("--set", setting)]
+        settings = [_without_undoing(setting, beside) for setting in self.settings or []]
+        typed = [part for setting in settings if setting is not None for part in ("--set", setting)]
         return typed + [part for name, value in given.items() if value is not None for part in (name, str(value))]
 
     def config(
@@ -236,8 +236,11 @@ def features_in(folder: Path) -> dict[str, Any]:
     return found
 
 
-def settings_of(texts: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` texts by new key, the last of a key counts; values are JSON where they can be, else text."""
+def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
+    """``KEY=VALUE`` texts by new key, the last of a key counts; values are JSON where they can be, else text.
+
+    ``notice``: whether to tell of old keys on stderr.
+    """
     from dataset_tools.core.errors import InputError
     from fmn.renamed_keys import with_new_keys
 
@@ -255,8 +258,23 @@ def settings_of(texts: Sequence[str]) -> dict[str, Any]:
             held = json.loads(value)
         except json.JSONDecodeError:
             held = value
-        changes |= with_new_keys({key: held}, notice=True)
+        changes |= with_new_keys({key: held}, notice=notice)
     return changes
+
+
+def _without_undoing(setting: str, values: Mapping[str, Any]) -> str | None:
+    """A ``--set`` that leaves ``values`` as they are: None for one of a value, a section with the values in it."""
+    ((name, held),) = settings_of([setting], notice=False).items()
+    of_section = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
+    if name in values or not of_section or not isinstance(held, dict):
+        return None if name in values else setting
+    for key, value in of_section.items():  # in it, since a section that is set replaces what was set before
+        *sections, last = key.removeprefix(f"{name}.").split(".")
+        place = held
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return f"{name}={json.dumps(held, ensure_ascii=False)}"
 
 
 def short(path: Path) -> Path:

@@ -121,7 +121,7 @@ def training_with(found: Tuning, options: TrainingOptions) -> str:
     else:  # which the tuned values change
         values = (part for name, value in found.values.items() for part in ("--set", f"{name}={value}"))
         typed += ["--config", str(options.config_file), *values]
-    return shlex.join(typed + options.repeated(without=found.values))
+    return shlex.join(typed + options.repeated(beside=found.values))
 
 
 def _show_tuning(terminal: Terminal, found: Tuning) -> None:

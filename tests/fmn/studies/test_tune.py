@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +114,36 @@ def test_train_takes_what_was_tuned(workspace: Path, monkeypatch: pytest.MonkeyP
     assert trained.exit_code == 0, trained.output
     config = json.loads(trained.stdout)["config"]
     assert (config["memory"]["capacity"], config["training"]["margin"], config["training"]["threads"]) == (77, 0.6, 3)
+
+
+def test_the_next_command_keeps_what_was_tuned_whatever_name_or_section_it_was_given_by(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    tuned = {"memory.capacity": 77, "memory.novelty_threshold": 0.4, "training.triplet_temperature": 0.2}
+    (workspace / "tuned.json").write_text(json.dumps({"values": tuned}))
+    (workspace / "base.json").write_text("{}")
+    found = SimpleNamespace(path=workspace / "tuned.json", values=tuned)
+    settings = [
+        "training.softness=0.7",
+        'training={"softness": 0.6, "triplet": "soft", "epochs": 9}',
+        'training.augment={"coefficient_mask_width": 1}',
+        'memory={"update": 0.6}',
+        "model.common_dim=24",
+    ]
+    for base in (None, workspace / "base.json"):
+        given = TrainingOptions(train=workspace / "manifests" / "train.jsonl", settings=settings, config_file=base)
+        _, *typed = shlex.split(training_with(found, given))  # type: ignore[arg-type]
+        assert "softness" not in " ".join(typed)
+        planned = CliRunner().invoke(app, [*typed, "--dry-run", "--json"])
+        assert planned.exit_code == 0, planned.output
+        config = json.loads(planned.stdout)["config"]
+        memory = config["memory"]
+        assert (memory["capacity"], memory["novelty_threshold"], memory["update"]) == (77, 0.4, 0.6)
+        training = config["training"]
+        assert (training["triplet_temperature"], training["triplet"], training["epochs"]) == (0.2, "softmax", 9)
+        assert training["augment"]["coefficient_mask_width"] == 1
+        assert config["model"]["embed_dim"] == 24
 
 
 def test_the_next_command_trains_with_the_options_that_were_tuned_with(tmp_path: Path) -> None:
