@@ -316,10 +316,10 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
     return config_from_dict(values)
 
 
-def values_in(path: Path) -> dict[str, Any]:
+def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
     """The values of a file, by dotted name: those that fmn tune found (tuned.json), or a whole or partial config.json.
 
-    Old keys are read as the new ones, with a notice.
+    Old keys are read as the new ones, with a notice unless ``notice`` is false.
 
     Raises:
         InputError: there is no such file, or it holds something else.
@@ -336,7 +336,7 @@ def values_in(path: Path) -> dict[str, Any]:
     values = held.get("values", held) if isinstance(held, dict) else None
     if not isinstance(values, dict):
         raise InputError("The configuration is not a JSON object", where=path, expected="keys and values")
-    return with_new_keys(flattened(values), notice=True)
+    return with_new_keys(flattened(values), notice=notice)
 
 
 def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -194,10 +194,12 @@ class TrainingOptions(ComputeOptions):
         Without ``model`` the system is the one that the changes name, else fmn.
 
         Raises:
-            InputError: the changes name another system than ``model``, or they do not fit it.
+            InputError: the changes name another system than ``model``, or they do not fit it; or ``--config`` is a
+                whole configuration of another preset or form.
         """
         from dataset_tools.core.errors import InputError
-        from fmn.config import preset, with_values
+        from fmn.cli.whole_configuration import check_agreement
+        from fmn.config import preset, values_in, with_values
         from fmn.systems import find_system
 
         changes = self.changes() | changes
@@ -210,6 +212,9 @@ class TrainingOptions(ComputeOptions):
                 next_step=f"give --model {named}, or leave `system` out of the configuration",
             )
         system = find_system(named)
+        if self.config_file is not None and (self.preset, form) != (TrainingOptions.preset, "standard"):
+            held, usual = values_in(self.config_file, notice=False), TrainingOptions.preset
+            check_agreement(self.config_file, held, system, self.preset, FORMS[form], default=usual)
         adapted = system.adapt(preset(self.preset, FORMS[form]))
         return with_values(adapted, {"system": system.name, **changes})
 

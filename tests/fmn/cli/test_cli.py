@@ -219,6 +219,45 @@ def test_a_configuration_is_of_the_system_that_is_trained(workspace: Path, monke
         assert "give --model kcca" in other.output
 
 
+def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+
+    def planned(*arguments: str) -> Result:
+        return run("train", *arguments, "--dry-run", "--json")
+
+    for name, arguments in {
+        "demo": ["--epochs", "3"],
+        "published": ["--form", "as-published", "--epochs", "3"],
+        "light": ["--preset", "light", "--epochs", "3"],
+    }.items():
+        (workspace / f"{name}.json").write_text(json.dumps(json_of(planned(*arguments))["config"]))
+    (workspace / "partial.json").write_text('{"values": {"training.triplet": "softmax", "video.width": 0.25}}')
+
+    for config, option, key in (
+        ("demo", "--form as-published", "model.head"),
+        ("demo", "--preset light", "video.kind"),
+        ("light", "--preset paper", "video."),
+    ):
+        refused = planned("--config", f"{config}.json", *option.split())
+        assert refused.exit_code == 2, refused.output
+        error = json_of(refused)["error"]
+        assert f"The configuration is whole, and is not that of {option}: {key}" in error["found"]
+        assert error["next"] == f"leave out {option}, or --config"
+    assert not (workspace / "runs").exists()
+
+    for config, arguments, folder in (
+        ("demo", [], "fmn-demo"),
+        ("published", ["--form", "as-published"], "fmn-demo-printed"),
+        ("light", ["--preset", "light", "--seed", "4"], "fmn-light"),
+        ("partial", ["--preset", "light", "--form", "as-published"], "fmn-light-printed"),
+    ):
+        agreed = planned("--config", f"{config}.json", *arguments)
+        assert agreed.exit_code == 0, agreed.output
+        assert Path(json_of(agreed)["run"]).name == folder
+
+
 def test_a_broken_line_is_named(workspace: Path) -> None:
     manifest = workspace / "manifests" / "train.jsonl"
     lines = manifest.read_text().splitlines()

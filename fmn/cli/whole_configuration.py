@@ -1,0 +1,48 @@
+"""Check of ``--preset`` and ``--form`` beside a whole configuration, which leaves nothing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.core.errors import InputError
+from fmn.config import LATER, Form, PresetName, as_dict, flattened, preset
+from fmn.models.system_interface import System
+
+_OF_PRESET = ("video.", "audio.")  # its features tell a preset; sizes and epochs are often changed in one
+
+
+def check_agreement(
+    file: Path, values: Mapping[str, Any], system: System, preset_name: PresetName, form: Form, *, default: PresetName
+) -> None:
+    """Refuses a preset or form that a whole configuration replaces by another: the run would be named after it.
+
+    Args:
+        file: the configuration.
+        values: what it holds, by dotted name; a configuration that is partial is not checked.
+        system: whose configuration it is.
+        preset_name: the preset that was chosen.
+        form: the form that was chosen.
+        default: the preset that counts where none is chosen, and is not checked therefore.
+
+    Raises:
+        InputError: the configuration has the features of another preset, or equations of another form.
+    """
+    plain, chosen = (flattened(as_dict(system.adapt(preset(preset_name, one)))) for one in ("standard", form))
+    later = {f"{section}.{key}" for section, keys in LATER.items() for key in keys}
+    if not plain.keys() - later <= values.keys():
+        return
+    of_form = [name for name, value in chosen.items() if plain[name] != value]
+    of_preset = [name for name in chosen if name.startswith(_OF_PRESET)] if preset_name != default else []
+    typed = {f"--form {form.replace('_', '-')}": of_form, f"--preset {preset_name}": of_preset}
+    for option, names in typed.items():
+        other = [name for name in names if name in values and values[name] != chosen[name]]
+        if other:
+            raise InputError(
+                f"The configuration is whole, and is not that of {option}: {other[0]} is {values[other[0]]!r}, not "
+                f"{chosen[other[0]]!r}",
+                where=file,
+                expected="one of the two",
+                next_step=f"leave out {option}, or --config",
+            )
