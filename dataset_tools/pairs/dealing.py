@@ -10,7 +10,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.manifests import ClipRow, ItemRow, PairRow, UtteranceRow
 from dataset_tools.pairs.folds import FOLDS
-from dataset_tools.pairs.splits import Side, Sides, SplitName
+from dataset_tools.pairs.sides import Side, Sides
+from dataset_tools.pairs.splits import SplitName
 
 
 @dataclass(frozen=True)

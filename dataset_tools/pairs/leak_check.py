@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.pairs.same_content import Content
-from dataset_tools.pairs.splits import Sides, SplitName
+from dataset_tools.pairs.sides import Sides
+from dataset_tools.pairs.splits import SplitName
 
 
 def find_leaks(

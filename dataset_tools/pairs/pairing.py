@@ -30,14 +30,9 @@ from dataset_tools.manifests import (
 from dataset_tools.pairs.dealing import PairOptions, dealer, pairs_of_class
 from dataset_tools.pairs.leak_check import find_leaks
 from dataset_tools.pairs.same_content import Content, content_of, read_origins
+from dataset_tools.pairs.sides import Side, Sides
 from dataset_tools.pairs.split_record import SplitRecord, write_split
-from dataset_tools.pairs.splits import (
-    Side,
-    Sides,
-    split_items,
-    split_mpii,
-    split_person,
-)
+from dataset_tools.pairs.splits import split_items, split_mpii, split_person
 from dataset_tools.speech.consents import Withdrawal, read_withdrawals
 from dataset_tools.speech.withdrawn_recordings import with_consent
 

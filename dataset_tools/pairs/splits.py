@@ -2,15 +2,16 @@
 
 A split deals *items* (clips and utterances); a pair belongs to a side when both of its items do. The exception is
 ``pairs``, the paper's literal reading, which deals the pairs themselves and so puts every item on both sides. Items of
-one content (`dataset_tools.pairs.same_content`) are dealt together, whatever their names.
+one content (`dataset_tools.pairs.same_content`) are dealt together, whatever their names. A class that would have no
+training pair outside fold 0 leaves it (`dataset_tools.pairs.fitted_classes`).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -18,24 +19,14 @@ import numpy as np
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.pairs.fitted_classes import FoldUnits, Unit, fit_every_class
 from dataset_tools.pairs.folds import FOLDS, VALIDATION_FOLD, Group, deal_folds
 from dataset_tools.pairs.person_partition import partition_people
 from dataset_tools.pairs.same_content import Content, content_of, group_by_mark
+from dataset_tools.pairs.sides import Side, Sides
 
 SplitName = Literal["items", "person", "mpii", "pairs"]
-Side = Literal["train", "test"]
 Item = TypeVar("Item", ClipRow, UtteranceRow)
-
-
-@dataclass(frozen=True)
-class Sides:
-    """The side of every item, by id; items that are in neither dictionary were dropped, with the reason counted."""
-
-    clips: Mapping[str, Side]
-    utterances: Mapping[str, Side]
-    clip_folds: Mapping[str, int]
-    utterance_folds: Mapping[str, int]
-    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def split_items(
@@ -65,8 +56,16 @@ def split_items(
         sides |= {name: "test" if name in test else "train" for name in undealt}
         folds |= deal_folds([name for name in undealt if name not in test])
     clip_sides = {clip.id: sides[content.clips[clip.id]] for clip in clips}
-    clip_folds = {clip.id: folds[content.clips[clip.id]] for clip in clips if content.clips[clip.id] in folds}
-    return _with_utterances(clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed)
+    of_clip: dict[str, Unit] = {clip.id: ("interval", content.clips[clip.id]) for clip in clips}
+
+    def deal(folds: Mapping[Unit, int]) -> Sides:
+        clip_folds = {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"}
+        return _with_utterances(
+            clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed, free_folds=folds
+        )
+
+    units = _fold_units(clips, utterances, content, of_clip)
+    return fit_every_class(units, {("interval", name): fold for name, fold in folds.items()}, deal)
 
 
 def split_person(
@@ -89,23 +88,28 @@ def split_person(
     clip_sides: dict[str, Side] = {
         clip.id: "test" if people.persons[clip.person] in people.test else "train" for clip in clips
     }
-    clip_folds = {clip.id: folds[people.persons[clip.person]] for clip in clips if clip_sides[clip.id] == "train"}
     others = {unit for unit in people.voices.values() if unit not in people.test | folds.keys()}
     folds |= _folds_of_groups(others, random)
-    sides = _with_utterances(
-        clips,
-        utterances,
-        content,
-        clip_sides,
-        clip_folds,
-        test_share=test_share,
-        seed=seed,
-        voice_sides={voice: "test" if unit in people.test else "train" for voice, unit in people.voices.items()},
-        voice_folds={voice: folds[unit] for voice, unit in people.voices.items() if unit in folds},
-    )
+    of_clip = {clip.id: people.persons[clip.person] for clip in clips}
+
+    def deal(folds: Mapping[Unit, int]) -> Sides:
+        return _with_utterances(
+            clips,
+            utterances,
+            content,
+            clip_sides,
+            {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"},
+            test_share=test_share,
+            seed=seed,
+            voice_sides={voice: "test" if unit in people.test else "train" for voice, unit in people.voices.items()},
+            voice_folds={voice: folds[unit] for voice, unit in people.voices.items() if unit in folds},
+        )
+
+    sides = deal(folds)
     if not all(VALIDATION_FOLD in dealt.values() for dealt in (sides.clip_folds, sides.utterance_folds)):
         return _without_validation(sides)  # either persons or voices are too few to keep some apart once more
-    return sides
+    units = _fold_units(clips, utterances, content, of_clip, lambda row: people.voices[row.voice])
+    return fit_every_class(units, folds, deal)
 
 
 def split_mpii(
@@ -153,8 +157,18 @@ def split_mpii(
             trained[sequences[clip_id]].add(content.clips[clip_id])
     groups = group_by_mark(trained)
     folds = _folds_of_groups(set(groups.values()), generator(seed, "split", "mpii"))
-    clip_folds = {clip_id: folds[groups[sequences[clip_id]]] for clip_id, side in clip_sides.items() if side == "train"}
-    sides = _with_utterances(clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed)
+    of_clip: dict[str, Unit] = {
+        clip_id: ("sequence", groups.get(sequences[clip_id], sequences[clip_id])) for clip_id in clip_sides
+    }
+
+    def deal(folds: Mapping[Unit, int]) -> Sides:
+        clip_folds = {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"}
+        return _with_utterances(
+            clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed, free_folds=folds
+        )
+
+    units = _fold_units(clips, utterances, content, of_clip)
+    sides = fit_every_class(units, {("sequence", name): fold for name, fold in folds.items()}, deal)
     return replace(sides, dropped={**sides.dropped, **dropped})
 
 
@@ -169,6 +183,7 @@ def _with_utterances(
     seed: int,
     voice_sides: Mapping[str, Side] | None = None,
     voice_folds: Mapping[str, int] | None = None,
+    free_folds: Mapping[Unit, int] | None = None,
 ) -> Sides:
     """Deals the utterances: to the side of their clip, else to that of their voice, or to fill their class's share."""
     all_clips = {clip.id for clip in clips}
@@ -207,11 +222,27 @@ def _with_utterances(
             tested += side == "test"
             sides[utterance.id] = side
             if side == "train":
-                folds[utterance.id] = fold_of.setdefault(
-                    same, (voice_folds or {}).get(utterance.voice, position % FOLDS)
-                )
+                fold = (free_folds or {}).get(_free_unit(same), position % FOLDS)
+                folds[utterance.id] = fold_of.setdefault(same, (voice_folds or {}).get(utterance.voice, fold))
     folds = {name: fold_of[content.utterances[name]] for name in folds}
     return Sides(dict(clip_sides), sides, dict(clip_folds), folds, dict(dropped))
+
+
+def _free_unit(content: str) -> Unit:
+    """The unit of utterances that describe a class only, where their voices do not matter."""
+    return "utterance", content
+
+
+def _fold_units(
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    content: Content,
+    of_clip: Mapping[str, Unit],
+    of_free: Callable[[UtteranceRow], Unit] | None = None,
+) -> FoldUnits:
+    dealt = [row for row in utterances if row.clip is None or row.clip in of_clip]
+    shown = [row for row in clips if row.id in of_clip]
+    return FoldUnits(shown, dealt, content, of_clip, of_free or (lambda row: _free_unit(content.utterances[row.id])))
 
 
 def _without_validation(sides: Sides) -> Sides:

@@ -20,8 +20,8 @@ from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.leak_check import find_leaks
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.pairs.same_content import content_of
+from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.split_record import read_split
-from dataset_tools.pairs.splits import Sides
 
 CLASSES = load_classes()
 

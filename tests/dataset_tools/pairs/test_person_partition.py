@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.pairs import person_partition
-from dataset_tools.pairs.splits import Sides, split_person
+from dataset_tools.pairs.sides import Sides
+from dataset_tools.pairs.splits import split_person
 
 Clips = Callable[..., ClipRow]
 Utterances = Callable[..., UtteranceRow]

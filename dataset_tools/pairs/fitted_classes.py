@@ -1,0 +1,123 @@
+"""Folds in which every class is trained on: fold 0, which is only validated, does not hold all pairs of a class.
+
+A pair is in fold 0 when its clip or its utterance is. So a class is trained on when a clip and an utterance of its
+training part are in other folds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.pairs.folds import VALIDATION_FOLD
+from dataset_tools.pairs.same_content import Content
+from dataset_tools.pairs.sides import Sides
+
+Unit = tuple[str, str]  # what must not cross a fold: kind and name
+Deal = Callable[[Mapping[Unit, int]], Sides]
+
+
+@dataclass(frozen=True)
+class FoldUnits:
+    """The units of the items of a split.
+
+    Attributes:
+        clips: the clips. utterances: those that describe no clip, or one of these.
+        content: what is the same in them.
+        of_clip: the unit of every clip, by its id; utterances that describe it are of the same.
+        of_free: the unit of an utterance that describes a class only.
+    """
+
+    clips: Sequence[ClipRow]
+    utterances: Sequence[UtteranceRow]
+    content: Content
+    of_clip: Mapping[str, Unit]
+    of_free: Callable[[UtteranceRow], Unit]
+    holders: Mapping[str, set[Unit]] = field(init=False)
+    """By content of utterances, the units that have it: it is in the lowest of their folds."""
+
+    def __post_init__(self) -> None:
+        holders: dict[str, set[Unit]] = defaultdict(set)
+        for row in self.utterances:
+            holders[self.content.utterances[row.id]].add(self.of_utterance(row))
+        object.__setattr__(self, "holders", holders)
+
+    def of_utterance(self, row: UtteranceRow) -> Unit:
+        """The unit of an utterance."""
+        return self.of_free(row) if row.clip is None else self.of_clip[row.clip]
+
+    def holding(self, class_id: str, sides: Sides, folds: Mapping[Unit, int]) -> list[set[Unit]]:
+        """Sets of units, each of which takes an item of the class out of fold 0 when it leaves it.
+
+        Where both its clips and its utterances are in fold 0, that may take two moves.
+        """
+        clips = [row for row in self.clips if row.class_id == class_id and row.id in sides.clip_folds]
+        spoken = [row for row in self.utterances if row.class_id == class_id and row.id in sides.utterance_folds]
+        if all(sides.clip_folds[row.id] == VALIDATION_FOLD for row in clips):
+            return [{self.of_clip[row.id]} for row in clips]
+        every = (self.holders[self.content.utterances[row.id]] for row in spoken)
+        return [{unit for unit in units if folds.get(unit, VALIDATION_FOLD) == VALIDATION_FOLD} for units in every]
+
+
+def fit_every_class(units: FoldUnits, folds: Mapping[Unit, int], deal: Deal) -> Sides:
+    """The sides that ``deal`` makes of ``folds``, where a class that would only be validated leaves fold 0.
+
+    The smallest unit with items of such a class moves to the next fold. If nothing would be left to validate with,
+    another one takes its place; where none can, the class stays, unless no class at all would be trained on.
+    """
+    sides = deal(folds)
+    given_up: set[str] = set()
+    while lacking := sorted(only_validated(units, sides) - given_up):
+        class_id = lacking[0]
+        size = Counter(map(units.of_utterance, units.utterances))
+        size.update(units.of_clip[row.id] for row in units.clips)
+        choices = units.holding(class_id, sides, folds)
+        moved = min(choices, key=lambda choice: (sum(size[unit] for unit in choice), sorted(choice)))
+        found = _moved(units, folds, moved, deal, sides) if moved else None
+        if found is None:
+            given_up.add(class_id)
+        else:
+            folds, sides = found
+    return sides
+
+
+def only_validated(units: FoldUnits, sides: Sides) -> set[str]:
+    """Classes with training pairs, all of them in fold 0."""
+    shown = {row.class_id for row in units.clips if row.id in sides.clip_folds}
+    heard = {row.class_id for row in units.utterances if row.id in sides.utterance_folds}
+    return (shown & heard) - _trained(units, sides)
+
+
+def _trained(units: FoldUnits, sides: Sides) -> set[str]:
+    """Classes with training pairs outside fold 0."""
+    shown, heard = (
+        {row.class_id for row in rows if folds.get(row.id, VALIDATION_FOLD) != VALIDATION_FOLD}
+        for rows, folds in ((units.clips, sides.clip_folds), (units.utterances, sides.utterance_folds))
+    )
+    return shown & heard
+
+
+def _moved(
+    units: FoldUnits, folds: Mapping[Unit, int], moved: AbstractSet[Unit], deal: Deal, before: Sides
+) -> tuple[Mapping[Unit, int], Sides] | None:
+    """The folds after the move, and their sides; None where it would leave nothing to validate with."""
+    after = {**folds, **dict.fromkeys(moved, VALIDATION_FOLD + 1)}
+    sides = deal(after)
+    if _validated(sides) >= _validated(before):
+        return after, sides
+    lacking = only_validated(units, before)
+    for unit in sorted(unit for unit, fold in after.items() if fold != VALIDATION_FOLD and unit not in moved):
+        swapped = {**after, unit: VALIDATION_FOLD}
+        dealt = deal(swapped)
+        if _validated(dealt) >= _validated(before) and only_validated(units, dealt) < lacking:
+            return swapped, dealt
+    return None if _trained(units, before) else (after, sides)
+
+
+def _validated(sides: Sides) -> set[str]:
+    """Which kinds of items are in fold 0."""
+    kinds = {"clips": sides.clip_folds, "utterances": sides.utterance_folds}
+    return {kind for kind, folds in kinds.items() if VALIDATION_FOLD in folds.values()}
