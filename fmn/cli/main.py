@@ -250,15 +250,18 @@ def _show_plan(
         terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": 0})
         return
     parts = train_val_split(items.without_fold_0() if config.training.refit else items)
-    pairs = len(parts.train_pairs)
-    what = f"train {config.system}" if not trained else f"resume {config.system} after epoch {trained}, and train it"
-    terminal.closing(
-        "dry run",
-        f"would {what} for {count_of(config.training.epochs - trained, 'epoch')} on {pairs:,} pairs of "
-        f"{len(parts.train_clips)} clips and {len(parts.train_utterances)} utterances, and validate on "
-        f"{len(parts.validation_clips)} and {len(parts.validation_utterances)} of fold 0",
-        run,
-    )
+    to_come, pairs = config.training.epochs - trained, len(parts.train_pairs)
+    if to_come > 0:
+        what = f"resume {config.system} after epoch {trained}, and train it" if trained else f"train {config.system}"
+        clips, utterances = len(parts.validation_clips), len(parts.validation_utterances)
+        plan = (
+            f"would {what} for {count_of(to_come, 'epoch')} on {pairs:,} pairs of {len(parts.train_clips)} clips and "
+            f"{len(parts.train_utterances)} utterances, "
+            + (f"and validate on {clips} and {utterances} of fold 0" if clips and utterances else "without validation")
+        )
+    else:  # it was killed after its last epoch, or after more than are wanted now
+        plan, pairs = f"would only finish {config.system}, which has {count_of(trained, 'epoch')} already", 0
+    terminal.closing("dry run", plan, run)
     terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": pairs})
 
 

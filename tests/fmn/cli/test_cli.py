@@ -126,6 +126,42 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
     assert "1 file has no features, left out:" in partial.output
 
 
+def test_a_dry_run_of_a_run_that_was_killed_plans_what_is_left(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, made_features: dict[str, int]
+) -> None:
+    monkeypatch.chdir(workspace)
+    path = workspace / "runs" / "fmn-demo" / "state.json"
+
+    def killed(terminal: Terminal, stage: str, done: int, total: int, note: str = "") -> None:
+        if path.exists() and json.loads(path.read_text())["epoch"] == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Terminal, "progress", killed)
+        assert run("train", "--epochs", "9", *SETTINGS).exit_code == 3
+    state = json.loads(path.read_text())
+    assert (state["epoch"], state["finished"]) == (5, False)
+    for epochs in ("3", "5"):
+        planned = run("train", "--epochs", epochs, *SETTINGS, "--dry-run")
+        assert planned.exit_code == 0, planned.output
+        assert "would only finish fmn, which has 5 epochs already" in planned.output
+        as_json = json_of(run("train", "--epochs", epochs, *SETTINGS, "--dry-run", "--json"))
+        assert (as_json["epochs"], as_json["pairs"]) == (5, 0)
+    planned = run("train", "--epochs", "7", *SETTINGS, "--dry-run")
+    assert "would resume fmn after epoch 5, and train it for 2 epochs on 64 pairs" in planned.output
+    assert "and validate on 4 and 4 of fold 0" in planned.output
+    finished = run("train", "--epochs", "3", *SETTINGS)
+    assert finished.exit_code == 0, finished.output
+    assert "fmn trained: 5 epochs" in finished.output
+
+
+def test_a_dry_run_of_a_refit_is_without_validation(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    planned = run("train", "--refit", "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert "on 100 pairs of 20 clips and 20 utterances, without validation" in planned.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
