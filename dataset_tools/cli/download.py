@@ -108,4 +108,4 @@ def download(
             expected="each at its address",
             next_step="run the command again; if it fails again, download the archive of all videos: --videos all",
         )
-    terminal.next(f"fmn-data build --classes 20 --mpii {folder}")
+    terminal.next("fmn-data build --classes 20 --mpii", folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ def _options_beside(source: Footage, given: FootageOptions) -> dict[str, str]:
     named = {"videos": given.videos, **asdict(given.read_with)}
     used = {"videos": videos, **asdict(source.read_with)}
     beside = {name: f"--{name.replace('_', '-')}" for name, value in used.items() if value is not None}
-    return {option: f"{option} {used[name]}" for name, option in beside.items() if named[name] is None}
+    return {option: f"{option} {shlex.quote(str(used[name]))}" for name, option in beside.items() if named[name] is None}
 
 
 @contextmanager

@@ -128,7 +128,7 @@ def pairs(
         terminal.warn(f"leak: {leak} is in both training and test")
     terminal.result(summary.as_dict())
     if not dry_run:
-        terminal.next(f"fmn train {place.manifests / 'train.jsonl'}")
+        terminal.next("fmn train", place.manifests / "train.jsonl")
 
 
 @app.command(rich_help_panel=PAIRS)

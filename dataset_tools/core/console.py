@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import textwrap
@@ -132,9 +133,9 @@ class Terminal:
         self.close_bars()
         _print_text(self.console, "[yellow]![/yellow] ", text)
 
-    def next(self, command: str) -> None:
-        """Says what to run now."""
-        self.say(f"  next: {command}")
+    def next(self, command: str, *words: str | Path) -> None:
+        """Says what to run now: a command as it is, and words after it, quoted where a shell needs that."""
+        self.say("  next: " + " ".join([command, *(shlex.quote(str(word)) for word in words)]))
 
     def result(self, values: Mapping[str, Any]) -> None:
         """What ``--json`` prints, once, when the command ends."""

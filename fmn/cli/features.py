@@ -87,7 +87,7 @@ def export(
     terminal.closing("features", sizes, short(folder))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
-    terminal.next(f"fmn train --features {short(folder)}")
+    terminal.next("fmn train --features", short(folder))
 
 
 def _run(run: Path) -> tuple[Config, list[Path]]:

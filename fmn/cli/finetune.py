@@ -79,5 +79,5 @@ def finetune(
     terminal.closing("finetune", f"{found.clips} clips of {len(found.actions)} actions", short(found.weights))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
-    then = f"--preset {options.preset} --set video.weights={short(found.weights)}"
-    terminal.next(f"fmn train {short(options.manifest)} {then}")
+    weights = f"video.weights={short(found.weights)}"
+    terminal.next("fmn train", short(options.manifest), "--preset", options.preset, "--set", weights)

@@ -43,4 +43,4 @@ def learn(
         short(found.run),
     )
     terminal.result(found.as_dict())
-    terminal.next(f"fmn eval {short(found.run)}")
+    terminal.next("fmn eval", short(found.run))

@@ -62,8 +62,11 @@ for each in (compare, *COMMANDS, noise):
 def train(
     terminal: Terminal,
     model: Annotated[
-        str, typer.Option("--model", help="System to train: fmn or a baseline (fmn compare --dry-run lists them).")
-    ] = "fmn",
+        str | None,
+        typer.Option(
+            "--model", help="System to train: fmn (default) or a baseline (fmn compare --dry-run lists them)."
+        ),
+    ] = None,
     form: Annotated[
         Literal["standard", "as-published"],
         typer.Option(
@@ -90,7 +93,11 @@ def train(
 
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
-    name = f"{model}-{options.preset}" + ("-printed" if form == "as-published" else "") + ("-refit" if refit else "")
+    name = (
+        f"{model or 'fmn'}-{options.preset}"
+        + ("-printed" if form == "as-published" else "")
+        + ("-refit" if refit else "")
+    )
     name += "-pairs" if labels == "pairs" else ""
     folder = run or options.default_folder(name)
     changes: dict[str, Any] = {"training.refit": True} if refit else {}
@@ -100,9 +107,11 @@ def train(
         from fmn.config import with_values
         from fmn.training.checkpoint import load_config
 
-        config = with_values(load_config(folder), options.changes() | changes)
+        held = load_config(folder)
+        _check_resumed(folder, held.system, model)
+        config = with_values(held, options.changes() | changes)
     else:
-        config = options.config(model, form, **changes)
+        config = options.config(model or "fmn", form, **changes)
     if dry_run:
         from fmn.data.loading import device_named
 
@@ -232,6 +241,19 @@ def main() -> None:
     app()
 
 
+def _check_resumed(run: Path, system: str, model: str | None) -> None:
+    """Refuses to resume a run with another ``--model`` than its own."""
+    from dataset_tools.core.errors import InputError
+
+    if model not in (None, system):
+        raise InputError(
+            f"The run is of {system}, and the model is {model}",
+            where=run,
+            expected="one system: a run resumes with its own",
+            next_step="leave out --model, or leave out --resume and name another folder with --run",
+        )
+
+
 def _show_plan(
     terminal: Terminal, options: TrainingOptions, run: Path, config: Config, *, resume: bool, processes: int
 ) -> None:
@@ -281,7 +303,7 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
     if summary.already_finished and summary.failures:
         terminal.warn("To use items that were repaired since the run was trained, train into another --run")
     terminal.result(summary.as_dict())
-    terminal.next(f"fmn eval {short(summary.run)}")
+    terminal.next("fmn eval", short(summary.run))
 
 
 def _show_search(terminal: Terminal, result: SearchResult) -> None:

@@ -204,6 +204,7 @@ class TrainingOptions(ComputeOptions):
 
         changes = self.changes() | changes
         named = str(changes.pop("system", model or "fmn"))
+        system = find_system(named)
         if model not in (None, named):
             raise InputError(
                 f"The configuration is of {named}, and the model is {model}",
@@ -211,7 +212,6 @@ class TrainingOptions(ComputeOptions):
                 expected="one system",
                 next_step=f"give --model {named}, or leave `system` out of the configuration",
             )
-        system = find_system(named)
         if self.config_file is not None and (self.preset, form) != (TrainingOptions.preset, "standard"):
             held, usual = values_in(self.config_file, notice=False), TrainingOptions.preset
             check_agreement(self.config_file, held, system, self.preset, FORMS[form], default=usual)

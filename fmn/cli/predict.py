@@ -50,4 +50,4 @@ def predict(
     terminal.closing("predict", agreeing, short(found.path))
     show_failures(terminal, found.failures, lacking="prediction")
     terminal.result(found.as_dict())
-    terminal.next(f"fmn-data annotate push --from-run {short(folder)}")
+    terminal.next("fmn-data annotate push --from-run", short(folder))

@@ -177,11 +177,12 @@ def plan(
             expected="a fold 0 that is not trained on: it selects the configuration of every system",
             next_step="leave training.refit out",
         )
-    if "system" in (changes or {}):
+    only = (changes or {}).get("system")
+    if only is not None and {*(models or system_names())} != {str(only)}:
         raise InputError(
-            f"The configuration is of one system, {(changes or {})['system']}, and would replace those of all others",
+            f"The configuration is of one system, {only}, and would replace those of all others",
             expected="values that all systems share, such as the tuned.json of fmn tune",
-            next_step="leave `system` out, and the values that only this system should have",
+            next_step=f"leave `system` out, and the values that only this system should have; or give --models {only}",
         )
     train_sha256 = sha256_of(train)
     grids: dict[str, list[tuple[Changes, Config]]] = {}

@@ -6,6 +6,7 @@ The pairs go to the memory of unmapped features (`fmn.models.new_class_memory`),
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,7 +216,7 @@ def _copy_run(run: Path, out: Path) -> None:
             "A run says where its training manifest is relative to its own folder",
             where=out,
             expected=f"a folder beside {run}",
-            next_step=f"name one: --out {run.resolve().parent / out.name}",
+            next_step=f"name one: --out {shlex.quote(str(run.resolve().parent / out.name))}",
         )
     if (out / CHECKPOINT_FILE).is_file():
         if sha256_of(out / CHECKPOINT_FILE) == sha256_of(run / CHECKPOINT_FILE):

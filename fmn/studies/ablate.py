@@ -164,7 +164,7 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
         raise InputError(
             f"The system is {config.system!r}",
             expected="fmn, whose choices these are",
-            next_step="leave out --set system=…",
+            next_step="leave out `system`, which --config or --set names",
         )
     if config.training.refit:
         raise InputError(

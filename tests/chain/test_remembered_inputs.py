@@ -79,7 +79,7 @@ def test_a_build_that_names_its_footage_again_keeps_the_options_that_are_not_giv
     assert persons() == ["s0", "s0"]
     again = run("fmn-data", "build", "-w", place, *named, *FEW)
     assert again.code == 0, again.err
-    assert "as in the last build: --frame-base 0 --person ^(s0)" in again.out
+    assert "as in the last build: --frame-base 0 --person '^(s0)'" in again.out
     assert (clip_ids(place), persons()) == (first, ["s0", "s0"])
     other = run("fmn-data", "build", "-w", place, *named, "--person", "^(s..)", *FEW)
     assert "as in the last build: --frame-base 0" in other.out

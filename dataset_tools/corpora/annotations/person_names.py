@@ -73,7 +73,7 @@ def _first_groups(path: Path, pattern: str, names: Sequence[str]) -> list[str]:
         answer = json.loads(ended.stdout)
     if "wrong" in answer:
         found = f"--person {pattern!r} is no regular expression: {answer['wrong']}"
-        raise _refused(path, found, r"such as '(p\d+)_'", "")
+        raise _refused(path, found, r"such as '(p\d+)_'", "correct the expression")
     if answer["groups"] < 1:
         found = f"--person {pattern!r} has no group"
         raise _refused(path, found, r"a group for the person, such as '(p\d+)_'", "put it into brackets")

@@ -128,12 +128,12 @@ def test_names_of_folders_are_shown_as_they_are(name: str, capsys: pytest.Captur
     terminal.closing("clips", "3", name)
     terminal.warn(f"{name} is odd")
     terminal.say(f"{name}, too")
-    terminal.next(f"fmn train {name}")
+    terminal.next("fmn train", name, "--preset", "demo")
     assert capsys.readouterr().out.splitlines() == [
         f"✓ clips        3  → {name}",
         f"! {name} is odd",
         f"{name}, too",
-        f"  next: fmn train {name}",
+        f"  next: fmn train '{name}' --preset demo",
     ]
 
 

@@ -168,6 +168,8 @@ def test_a_dry_run_of_a_refit_is_without_validation(workspace: Path, monkeypatch
         (["train", "nowhere/train.jsonl"], 2, "There is no such manifest"),
         (["train", "manifests/train.jsonl", "--model", "gpt"], 2, "There is no system 'gpt'"),
         (["train", "manifests/train.jsonl", "--set", "memory.size=3"], 2, "memory.size is unknown"),
+        (["train", "manifests/train.jsonl", "--set", "system="], 2, "There is no system ''"),
+        (["tune", "--set", "system=kcca"], 2, "leave out `system`, which --config or --set names"),
         (["train", "manifests/train.jsonl", "--set", "memory.size"], 2, "There is no value in 'memory.size'"),
         (["train", "manifests/train.jsonl", "--resume"], 2, "There is no run"),
         (["train", "manifests/train.jsonl", "--device", "abacus"], 2, "The device 'abacus' cannot be used"),
@@ -292,6 +294,19 @@ def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(
         agreed = planned("--config", f"{config}.json", *arguments)
         assert agreed.exit_code == 0, agreed.output
         assert Path(json_of(agreed)["run"]).name == folder
+
+
+def test_a_run_resumes_with_its_own_system(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    folder = workspace / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(as_dict(PRESETS["demo"])))
+    resume = ("train", "--resume", "--run", "runs/mine", "--dry-run")
+    other = run(*resume, "--model", "kcca")
+    assert other.exit_code == 2
+    assert "The run is of fmn, and the model is kcca" in other.output
+    for model in ((), ("--model", "fmn")):  # there is nothing to resume in it, which is told next
+        assert "There is no run to resume" in run(*resume, *model).output
 
 
 def test_a_broken_line_is_named(workspace: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dataset_tools.core.errors import InputError
 from fmn.comparison.compare import _shared, compare
 from fmn.comparison.comparison_plan import Comparison, describe, plan
-from fmn.config import as_dict, flattened, preset
+from fmn.config import as_dict, flattened, preset, with_values
 from fmn.data.items import load_items
 from fmn.training.run_state import read_run_state
 
@@ -125,7 +125,29 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
             workspace / "runs",
             changes=flattened(as_dict(preset("demo"))),  # a whole config.json
         )
+    with pytest.raises(InputError, match="is of one system, fmn") as several:
+        plan(
+            workspace / "manifests" / "train.jsonl",
+            workspace / "manifests" / "test.jsonl",
+            workspace / "runs",
+            models=["fmn", "cca"],
+            changes={"system": "fmn"},
+        )
+    assert "or give --models fmn" in (several.value.next_step or "")
     assert not (workspace / "runs").exists()
+
+
+def test_a_whole_configuration_goes_with_its_own_system_alone(workspace: Path) -> None:
+    config = with_values(preset("demo"), {"memory.capacity": 33})
+    planned = plan(
+        workspace / "manifests" / "train.jsonl",
+        workspace / "manifests" / "test.jsonl",
+        workspace / "runs",
+        models=["fmn"],
+        changes=flattened(as_dict(config)),
+    )
+    ((first, *_),) = planned.candidates.values()
+    assert first.config == config
 
 
 def test_items_of_both_manifests_are_counted(workspace: Path) -> None:

@@ -46,6 +46,7 @@ def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(
 ) -> None:
     for name in ("extract_video", "extract_audio"):
         monkeypatch.setattr(predict_module, name, getattr(loading_module, name))
+    run = run.rename(run.with_name("a run (2)"))
     rows = list(read_rows(workspace / "manifests" / "train.jsonl", SplitPairRow))
     described = next(row for row in rows if row.utterance.clip == row.clip.id)
     alone = workspace / "manifests" / "alone.jsonl"  # a class of two clips, of which one is for testing
@@ -58,6 +59,7 @@ def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(
     assert "1 clip, 1 of them classified correctly" in result.output
     assert "1 file has no prediction, left out:" in result.output
     assert f"{described.clip.id}: The training manifest has no utterance but its own" in result.output
+    assert f"next: fmn-data annotate push --from-run '{run}'" in result.output
     (guess,) = read_rows(run / "predictions.jsonl", PredictionRow)
     assert (guess.id, guess.class_id, guess.confidence) == (other.id, described.label.id, 1)
 

@@ -71,8 +71,10 @@ def test_options_of_frames_are_refused_with_seconds(options: dict[str, object], 
         ({"format": "csvv"}, "no format 'csvv'"),
         ({"tier": "x"}, "--tier does not go with the format csv"),
         ({"format": "elan"}, "is no XML"),
+        ({"person": "(", "frame_base": 0}, r"--person '\(' is no regular expression"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], found: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=found):
+    with pytest.raises(InputError, match=found) as refused:
         read(tmp_path, FRAMES, **options)
+    assert refused.value.next_step
