@@ -60,6 +60,50 @@ class _Table:
         return (first & second) @ self.counts, ~(first | second) @ self.counts
 
 
+@dataclass(frozen=True)
+class _NearCounts:
+    """The items on one side of a partition, and how they change with the units that change sides: U units.
+
+    Attributes:
+        here: [classes] as it is. by_unit: [U, classes] more when this unit moves.
+        pairs: sorted keys of pairs of units that have items together. together: [pairs, classes] more when both move
+            than when each of them does.
+    """
+
+    here: _Floats
+    by_unit: _Floats
+    pairs: NDArray[np.int64]
+    together: _Floats
+
+    @classmethod
+    def of(cls, side: _Bools, table: _Table) -> _NearCounts:
+        """Of the side [U] that units are on."""
+        first, second = side[table.first], side[table.second]
+        alone, both = table.first == table.second, first & second
+        by_first = np.where(alone, ~first, ~first & second) * 1.0 - both
+        by_second = np.where(alone, 0.0, (first & ~second) * 1.0 - both)
+        by_unit = np.zeros((len(side), table.counts.shape[1]))
+        np.add.at(by_unit, table.first, by_first[:, None] * table.counts)
+        np.add.at(by_unit, table.second, by_second[:, None] * table.counts)
+        keys = _keys(np.stack([table.first, table.second], axis=1)[~alone], len(side))
+        pairs, places = np.unique(keys, return_inverse=True)
+        more = ((~first & ~second) * 1.0 - both - by_first - by_second)[:, None] * table.counts
+        together = np.zeros((len(pairs), table.counts.shape[1]))
+        np.add.at(together, places, more[~alone])
+        return cls(both @ table.counts, by_unit, pairs, together)
+
+    def after(self, moves: NDArray[np.int64]) -> _Floats:
+        """[M, classes] after each of the moves [M, 2], as `_moved` makes them."""
+        counts = self.here + self.by_unit[moves[:, 0]]
+        counts += self.by_unit[moves[:, 1]] * (moves[:, 0] != moves[:, 1])[:, None]
+        if len(self.pairs):
+            keys = _keys(moves, len(self.by_unit))
+            places = np.minimum(np.searchsorted(self.pairs, keys), len(self.pairs) - 1)
+            found = self.pairs[places] == keys
+            counts[found] += self.together[places[found]]
+        return counts
+
+
 def partition_people(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
@@ -146,16 +190,26 @@ def _rated(draws: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[
     width = max(len(table.first) for table in tables) or 1
     empty, distance = [], []
     for part in np.array_split(draws, -(-len(draws) * width // _ENTRIES)):
-        empty.append(np.zeros(len(part), dtype=np.int64))
-        distance.append(np.zeros(len(part)))
-        for table in tables:
-            there = table.counts.sum(axis=0)
-            tested, trained = (counts[:, there > 0] for counts in table.tested_and_trained(part))
-            total = there[there > 0]
-            lost = (total - tested - trained) / total
-            empty[-1] += ((tested == 0).sum(axis=1) + (trained == 0).sum(axis=1)).astype(np.int64)
-            distance[-1] += (np.abs(tested / total - test_share) + lost).sum(axis=1)
+        rated = _rated_counts([table.tested_and_trained(part) for table in tables], tables, test_share)
+        empty.append(rated[0])
+        distance.append(rated[1])
     return np.concatenate(empty), np.concatenate(distance)
+
+
+def _rated_counts(
+    counted: Sequence[tuple[_Floats, _Floats]], tables: Sequence[_Table], test_share: float
+) -> tuple[NDArray[np.int64], _Floats]:
+    """`_rated`, of the items [M, classes] that are tested and trained on, by table."""
+    empty = np.zeros(len(counted[0][0]), dtype=np.int64)
+    distance = np.zeros(len(empty))
+    for table, sides in zip(tables, counted, strict=True):
+        there = table.counts.sum(axis=0)
+        tested, trained = (counts[:, there > 0] for counts in sides)
+        total = there[there > 0]
+        lost = (total - tested - trained) / total
+        empty += ((tested == 0).sum(axis=1) + (trained == 0).sum(axis=1)).astype(np.int64)
+        distance += (np.abs(tested / total - test_share) + lost).sum(axis=1)
+    return empty, distance
 
 
 def _climbed(start: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[_Bools, int]:
@@ -165,10 +219,12 @@ def _climbed(start: _Bools, tables: Sequence[_Table], test_share: float) -> tupl
     moves = np.concatenate([np.stack([alone, alone], axis=1), np.stack(np.triu_indices(len(start), 1), axis=1)])
     while True:
         best_move, best_rating = -1, rating
+        near = [(_NearCounts.of(current, table), _NearCounts.of(~current, table)) for table in tables]
         size = max(1, _ENTRIES // len(start))
-        for first in range(0, len(moves), size):  # all at once would need memory by the cube of the units
+        for first in range(0, len(moves), size):  # all at once would need memory by the square of the units
             part = moves[first : first + size]
-            empty, distance = _rated(_moved(current, part), tables, test_share)
+            counted = [(tested.after(part), trained.after(part)) for tested, trained in near]
+            empty, distance = _rated_counts(counted, tables, test_share)
             best = int(np.lexsort((distance, empty))[0])
             if (float(empty[best]), float(distance[best])) < best_rating:
                 best_move, best_rating = first + best, (float(empty[best]), float(distance[best]))
@@ -184,6 +240,12 @@ def _moved(current: _Bools, moves: NDArray[np.int64]) -> _Bools:
     near[rows, moves[:, 0]] ^= True
     near[rows, moves[:, 1]] ^= moves[:, 0] != moves[:, 1]
     return near
+
+
+def _keys(pairs: NDArray[np.int64], units: int) -> NDArray[np.int64]:
+    """[K]: a number for each of the pairs [K, 2] of units, in whatever order the two are."""
+    keys: NDArray[np.int64] = pairs.min(axis=1) * units + pairs.max(axis=1)
+    return keys
 
 
 def _impossible(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.pairs import person_partition
+from dataset_tools.pairs.person_partition import _NearCounts, _Table
 from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.splits import split_person
 
@@ -219,3 +221,32 @@ def test_moves_of_many_persons_are_compared_a_part_at_a_time(
     peak = peak_bytes(lambda: found.append(person_partition._climbed(start, [table], SHARE)[0]))
     assert all((one == whole).all() for one in found)
     assert peak < 1e6  # all moves at once are 120 · 120 · 120 / 2 numbers of a byte, several times
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_items_after_a_move_are_counted_as_if_from_the_beginning(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    units, classes = 9, 4
+    pairs = np.unique(random.integers(0, units, (20, 2)), axis=0)  # also (a, b) beside (b, a), and (a, a)
+    table = _Table(pairs[:, 0], pairs[:, 1], random.integers(0, 3, (len(pairs), classes)).astype(float))
+    current = random.random(units) < 0.4
+    moves = np.array([(one, two) for one in range(units) for two in range(one, units)])
+    tested, trained = (_NearCounts.of(side, table).after(moves) for side in (current, ~current))
+    for number, (one, two) in enumerate(moves):
+        on_test = {unit for unit in range(units) if current[unit]} ^ {int(one), int(two)}
+        expected = np.zeros((2, classes))
+        for first, second, count in zip(table.first, table.second, table.counts, strict=True):
+            sides = {int(first) in on_test, int(second) in on_test}
+            if len(sides) == 1:
+                expected[0 if sides == {True} else 1] += count
+        np.testing.assert_array_equal(np.stack([tested[number], trained[number]]), expected)
+
+
+def test_many_persons_with_rare_classes_are_split_in_seconds(make_clip: Clips) -> None:
+    clips = [make_clip("many", person, 1, 1) for person in range(1, 601)]
+    clips += [make_clip(f"rare{number}", 2 * number + one, 2, 1) for number in range(25) for one in (1, 2)]
+    started = time.process_time()
+    sides = split_person(clips, [], test_share=0.3, seed=0)
+    assert time.process_time() - started < 12  # counted anew for every move, it takes many times as long
+    for number in range(25):
+        assert len({sides.clips[clip.id] for clip in clips if clip.class_id == f"rare{number}"}) == 2
