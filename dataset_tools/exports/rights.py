@@ -7,6 +7,7 @@ the media are withheld; of a voice the rows, too, which have its name, what it s
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
             f"The manifests hold recordings of speakers who withdrew: {', '.join(barred)}",
             where=rows.workspace.manifests / "utterances.jsonl",
             expected="no trace of a voice whose consent was withdrawn",
-            next_step=f"complete the withdrawal with: fmn-data speech forget {barred[0]}",
+            next_step=f"complete the withdrawal with: fmn-data speech forget {shlex.quote(barred[0])}",
         )
     said = read_speakers(rows.workspace)
     minors = rows.minors | {voice for voice, facts in said.items() if facts.age_band == UNDER_AGE}

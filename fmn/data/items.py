@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,7 +224,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
                 f"The voice {row.utterance.voice!r} withdrew its consent",
                 where=where,
                 expected="recordings of speakers who consent",
-                next_step=f"run fmn-data speech forget {row.utterance.voice} again, then fmn-data pairs",
+                next_step=f"run fmn-data speech forget {shlex.quote(row.utterance.voice)} again, then fmn-data pairs",
             )
         _note(clips, row.clip, "clip", where)
         _note(utterances, row.utterance, "utterance", where)
