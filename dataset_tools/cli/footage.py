@@ -200,8 +200,9 @@ def _options_beside(source: Footage, given: FootageOptions) -> dict[str, str]:
     videos = None if is_usual or given.annotations is None else source.videos
     named = {"videos": given.videos, **asdict(given.read_with)}
     used = {"videos": videos, **asdict(source.read_with)}
-    beside = {name: f"--{name.replace('_', '-')}" for name, value in used.items() if value is not None}
-    return {option: f"{option} {shlex.quote(str(used[name]))}" for name, option in beside.items() if named[name] is None}
+    beside = {name: str(value) for name, value in used.items() if value is not None and named[name] is None}
+    options = {name: f"--{name.replace('_', '-')}" for name in beside}
+    return {options[name]: f"{options[name]} {shlex.quote(value)}" for name, value in beside.items()}
 
 
 @contextmanager
