@@ -44,7 +44,7 @@ def test_moved_annotations_are_read_with_the_options_of_the_last_build(
     assert "not there any more" in refused.output
     named = moved / place.relative_to(tmp_path / "footage")
     told = run_in(command, "--annotations", named)
-    assert r"--person (p\d+)_" in told.output
+    assert r"--person '(p\d+)_'" in told.output
     assert persons() == before
     run_in(command)  # which goes on with the new place
     assert persons() == before
@@ -158,7 +158,7 @@ def test_a_killed_build_is_gone_on_with_where_the_footage_is_not_named_again(
 ) -> None:
     killed_build("--annotations", footage, *PERSON)
     told = run_in("build")
-    assert r"--person (p\d+)_" in told.output
+    assert r"--person '(p\d+)_'" in told.output
     assert persons() == EXPECTED
 
 
