@@ -69,11 +69,11 @@ def fit_every_class(units: FoldUnits, folds: Mapping[Unit, int], deal: Deal) -> 
     another one takes its place; where none can, the class stays, unless no class at all would be trained on.
     """
     sides = deal(folds)
+    size = Counter(map(units.of_utterance, units.utterances))
+    size.update(units.of_clip[row.id] for row in units.clips)
     given_up: set[str] = set()
     while lacking := sorted(only_validated(units, sides) - given_up):
         class_id = lacking[0]
-        size = Counter(map(units.of_utterance, units.utterances))
-        size.update(units.of_clip[row.id] for row in units.clips)
         choices = units.holding(class_id, sides, folds)
         moved = min(choices, key=lambda choice: (sum(size[unit] for unit in choice), sorted(choice)))
         found = _moved(units, folds, moved, deal, sides) if moved else None

@@ -1,0 +1,53 @@
+"""A workspace, four clips, and takes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow
+from dataset_tools.speech.recordings import ImportSummary, import_recordings
+
+CARROT = "cut_carrot_knife"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def clips(make_clip: Callable[..., ClipRow]) -> list[ClipRow]:
+    return [make_clip(CARROT, 7, 1, 100 * n + 1) for n in range(3)] + [make_clip("squeeze_lemon", 8, 2, 1)]
+
+
+@pytest.fixture
+def take(ffmpeg: Callable[..., None]) -> Callable[..., Path]:
+    """Makes a recording: tones that come and go, of a pitch of its own."""
+
+    def make(path: Path, pitch_hz: int = 200, *options: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        expression = f"aevalsrc='0.3*sin(2*PI*{pitch_hz}*t)*gt(sin(2*PI*2*t),-0.5)':s=44100:d=1.5"
+        ffmpeg("-f", "lavfi", "-i", expression, *options, path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def load() -> Callable[..., ImportSummary]:
+    """Imports as the command does, with a ledger that is open for the time."""
+
+    def load(
+        workspace: Workspace, source: Path, classes: ClassFile, clips: list[ClipRow], **options: Any
+    ) -> ImportSummary:
+        with Ledger(workspace.ledger) as ledger:
+            return import_recordings(workspace, source, classes, clips, ledger=ledger, **options)
+
+    return load

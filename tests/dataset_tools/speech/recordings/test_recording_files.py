@@ -1,0 +1,190 @@
+"""Which file is of which clip, class and voice, with which sentence."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, SpeakerFacts
+from dataset_tools.speech.consents import CONSENT, Consents
+from dataset_tools.speech.recording_files import voice_slug
+from dataset_tools.speech.recording_rows import merge_recordings, read_recordings
+from dataset_tools.speech.recordings import ImportSummary
+from dataset_tools.withdrawal.recorded_voice import find_voice
+
+CARROT = "cut_carrot_knife"
+Load = Callable[..., ImportSummary]
+
+
+def test_every_mismatch_is_named_and_the_rest_is_imported(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    load: Load,
+) -> None:
+    source = tmp_path / "takes"
+    take(source / CARROT / "anna_01.wav", 200)
+    take(source / "cut_carot_knife" / "anna_02.wav", 210)
+    take(source / "s07-d01_000001-000051.wav", 220)
+    shutil.copy(source / CARROT / "anna_01.wav", source / CARROT / "anna_01 copy.wav")
+    (source / CARROT / "notes.docx").write_text("x")
+    (source / CARROT / "anna_09.txt").write_text("a sentence alone")
+    summary = load(workspace, source, classes, clips)
+    assert [row.name for row in summary.added] == ["anna_01 copy.wav"]
+    text = "\n".join(summary.mismatches)
+    assert "anna_01.wav: the same recording as" in text
+    assert "cut_carot_knife/anna_02.wav: neither is its folder a class, nor its name a clip" in text
+    assert f"(is {CARROT} meant?)" in text
+    assert "s07-d01_000001-000051.wav: neither" in text
+    assert f"(is {clips[0].id} meant?)" in text
+    assert "notes.docx: not a sound file" in text
+    assert "anna_09.txt: a sentence without a recording" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x" * 70_000, "70,000 bytes"),
+        ("I cut the carrot.".encode("utf-16"), "not text in UTF-8"),
+        ("I cut the carrot.".encode("utf-16-le"), "not text in UTF-8"),
+        ("Schäle.".encode("latin-1"), "not text in UTF-8"),
+    ],
+    ids=["long", "UTF-16", "UTF-16 without a mark", "Latin-1"],
+)
+def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    content: bytes,
+    said: str,
+    load: Load,
+) -> None:
+    source = tmp_path / "takes"
+    take(source / CARROT / "anna_01.wav", 200).with_suffix(".txt").write_bytes(content)
+    take(source / CARROT / "anna_02.wav", 250).with_suffix(".txt").write_text("I cut.", "utf-8-sig")
+    summary = load(workspace, source, classes, clips)
+    assert [(row.name, row.utterance.text) for row in summary.added] == [("anna_02.wav", "I cut.")]
+    (mismatch,) = summary.mismatches
+    assert mismatch.startswith(f"{CARROT}/anna_01.wav: ")
+    assert "anna_01.txt" in mismatch
+    assert said in mismatch
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Jürgen Müller", "jurgen-muller"),
+        ("Ann O'Neil", "ann-o-neil"),
+        ("Unknown", "unknown"),
+        ("李雷", "speaker-3a47328a"),  # printf 李雷 | sha256sum
+        ("Дмитрий", "speaker-2c040ac4"),
+        (unicodedata.normalize("NFD", "Дмитрий"), "speaker-2c040ac4"),  # a folder on macOS
+        (" ", ""),
+    ],
+)
+def test_a_speakers_name_in_manifests(name: str, slug: str) -> None:
+    assert voice_slug(name) == slug
+
+
+def test_names_without_latin_letters_are_voices_of_their_own(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    load: Load,
+) -> None:
+    names = ("李雷", "王芳", "Дмитрий")
+    for number, name in enumerate(names):
+        take(tmp_path / "takes" / name / f"{clips[0].id}.wav", 200 + 50 * number)
+    take(tmp_path / "takes" / CARROT / "_01.wav", 400)  # nobody is named
+    added = load(workspace, tmp_path / "takes", classes, clips).added
+    assert {row.take for row in added} == {1}
+    used = {row.voice for row in merge_recordings([], read_recordings(workspace))}
+    booth = Consents(workspace, CONSENT)
+    assert used == {"unknown"} | {booth.admit(name, agreed=True) for name in names}
+    assert len(used) == 4
+    assert {find_voice(workspace, name).name for name in names} | {"unknown"} == used
+    assert find_voice(workspace, "unknown").ids == {row.id for row in added if row.name == "_01.wav"}
+    for name in ("刘备", ""):
+        with pytest.raises(InputError, match="No recordings of the voice"):
+            find_voice(workspace, name)
+
+
+def test_a_list(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    load: Load,
+) -> None:
+    take(tmp_path / "in" / "a.wav", 200)
+    take(tmp_path / "in" / "b.ogg", 250, "-c:a", "libvorbis")
+    listing = tmp_path / "in" / "list.csv"
+    listing.write_text(
+        "path,class,clip,voice,text,licence\n"
+        f"a.wav,,{clips[3].id},Anna,Squeeze the lemon.,CC BY 4.0\n"
+        f'b.ogg,{CARROT},,Ben,"Cut it, please.",\n'
+        f"a.wav,{CARROT},{clips[3].id},Anna,x,\n"
+        "gone.wav,squeeze_lemon,,Anna,x,\n"
+        "a.wav,squeeze_lemons,,Anna,x,\n"
+        "a.wav,,s99-d99_000001-000050,Anna,x,\n",
+        encoding="utf-8",
+    )
+    summary = load(workspace, listing, classes, clips, licence="CC0")
+    rows = {row.name: row for row in summary.added}
+    assert rows["a.wav"].utterance.clip == clips[3].id
+    assert rows["a.wav"].utterance.class_id == "squeeze_lemon"
+    assert (rows["a.wav"].licence, rows["b.ogg"].licence) == ("CC BY 4.0", "CC0")
+    assert (rows["b.ogg"].utterance.text, rows["b.ogg"].utterance.voice) == ("Cut it, please.", "ben")
+    assert [text.split(": ")[0] for text in summary.mismatches] == [f"list.csv, line {n}" for n in (4, 5, 6, 7)]
+    assert f"is a clip of squeeze_lemon, not of {CARROT}" in summary.mismatches[0]
+    assert "there is no file 'gone.wav'" in summary.mismatches[1]
+    assert "(is squeeze_lemon meant?)" in summary.mismatches[2]
+
+
+def test_what_a_list_says_of_its_speakers(
+    workspace: Workspace,
+    tmp_path: Path,
+    classes: ClassFile,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    load: Load,
+) -> None:
+    for number, name in enumerate(("a", "b", "c", "d")):
+        take(tmp_path / "in" / f"{name}.wav", 200 + 30 * number)
+    listing = tmp_path / "in" / "list.csv"
+    listing.write_text(
+        "path,class,voice,accent,age_band\n"
+        f"a.wav,{CARROT},Anna,Scottish,\n"
+        f"b.wav,{CARROT},Anna,Irish,30-44\n"
+        f"c.wav,{CARROT},Ben,,\n"
+        f"d.wav,{CARROT},Dan,,young\n"
+    )
+    summary = load(workspace, listing, classes, clips)
+    assert summary.speakers == {"anna": SpeakerFacts("Scottish", "30-44")}
+    assert len(summary.added) == 3
+    assert "line 5: the age band is 'young'" in summary.mismatches[0]
+    assert summary.mismatches[1:] == ("speaker anna: accent is 'Scottish' and 'Irish'; the first counts",)
+
+
+@pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])
+def test_a_list_with_other_columns_is_refused(
+    workspace: Workspace, tmp_path: Path, classes: ClassFile, header: str, load: Load
+) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text(header + "\n")
+    with pytest.raises(InputError, match="The CSV has the columns"):
+        load(workspace, listing, classes, [])
