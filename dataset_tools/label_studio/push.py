@@ -182,7 +182,7 @@ def push_to_file(
         InputError: an input is wrong, or ``path`` is an .xml file, or ``<name>.xml`` is a file of something else.
     """
     page = path.with_suffix(".xml")
-    if page == path or (page.exists() and not page.read_bytes()[:1000].lstrip().startswith(b"<View")):
+    if page == path or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
         raise InputError(
             "The page would replace the tasks" if page == path else "A file of something else is where the page goes",
             where=page,

@@ -13,9 +13,13 @@ import msgspec
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.push_plan import PresentTask
+from dataset_tools.speech.withdrawn_recordings import ids_in
 
 NO_SPEECH: Mapping[str, Any] = {"speech": "", "utterance_id": None, "utterance_sha256": None}
 """Fields of the data of a task that shows a clip without speech."""
+
+_EXPORT = re.compile(r"\d{4}-\d\d-\d\dT[\d.-]+Z?_.+\.json|torn-.+\.txt")
+"""Names of what a pull keeps; other files there are users' own."""
 
 
 def without_withdrawn(task: Mapping[str, Any], is_withdrawn: Callable[[str], bool]) -> dict[str, Any]:
@@ -36,9 +40,7 @@ def kept_exports(workspace: Workspace, is_withdrawn: Callable[[str], bool]) -> I
     for path in _exports(workspace):
         tasks = _tasks(path)
         count = sum(without_withdrawn(task, is_withdrawn) != task for task in tasks) if tasks is not None else 0
-        if count or (
-            tasks is None and any(map(is_withdrawn, re.findall(r"[\w.-]+", path.read_text("utf-8", "replace"))))
-        ):
+        if count or (tasks is None and any(map(is_withdrawn, ids_in(path.read_text("utf-8", "replace"))))):
             yield path, max(count, 1)
 
 
@@ -54,7 +56,7 @@ def clear_export(path: Path, is_withdrawn: Callable[[str], bool]) -> None:
 
 def _exports(workspace: Workspace) -> list[Path]:
     folder = workspace.annotations / "label-studio"
-    return sorted(path for path in (*folder.glob("*_*.json"), *folder.glob("torn-*.txt")) if path.is_file())
+    return sorted(path for path in folder.glob("*") if _EXPORT.fullmatch(path.name) and path.is_file())
 
 
 def _tasks(path: Path) -> list[dict[str, Any]] | None:

@@ -31,7 +31,7 @@ from dataset_tools.pairs.dealing import PairOptions, dealer, pairs_of_class
 from dataset_tools.pairs.leak_check import find_leaks
 from dataset_tools.pairs.same_content import Content, content_of, read_origins
 from dataset_tools.pairs.sides import Side, Sides
-from dataset_tools.pairs.split_record import SplitRecord, write_split
+from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, write_split
 from dataset_tools.pairs.splits import split_items, split_mpii, split_person
 from dataset_tools.speech.consents import Withdrawal, read_withdrawals
 from dataset_tools.speech.withdrawn_recordings import with_consent
@@ -142,11 +142,11 @@ def _paired(
             write_rows(made / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
             write_rows(made / "train.jsonl", shown("train", side_rows("train"), total))
             write_rows(made / "test.jsonl", shown("test", side_rows("test"), total))
-            for name in ("test.jsonl", "split.json"):  # a kill leaves no test items of an earlier split beside new ones
+            write_split(made, _record(options, counts, sides, merged, read_withdrawals(workspace)))
+            for name in ("test.jsonl", SPLIT_FILE):  # a kill leaves no test items of an earlier split beside new ones
                 (workspace.manifests / name).unlink(missing_ok=True)
-            for name in ("pairs.jsonl", "train.jsonl", "test.jsonl"):
+            for name in ("pairs.jsonl", "train.jsonl", "test.jsonl", SPLIT_FILE):
                 (made / name).replace(workspace.manifests / name)
-        write_split(workspace, _record(options, counts, sides, merged, read_withdrawals(workspace)))
     leaks = () if options.split == "pairs" else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(
         pairs=total,

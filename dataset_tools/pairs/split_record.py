@@ -13,6 +13,8 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.pairs.splits import SplitName
 from dataset_tools.speech.consents import Withdrawal
 
+SPLIT_FILE = "split.json"
+
 
 class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.split/1", omit_defaults=True):
     """manifests/split.json.
@@ -38,12 +40,12 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
 
 def split_path(workspace: Workspace) -> Path:
     """The path of the record."""
-    return workspace.manifests / "split.json"
+    return workspace.manifests / SPLIT_FILE
 
 
-def write_split(workspace: Workspace, record: SplitRecord) -> None:
-    """Writes the record of the manifests that were just written."""
-    write_bytes(split_path(workspace), msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+def write_split(manifests: Path, record: SplitRecord) -> None:
+    """Writes the record of the manifests that were just written to this folder."""
+    write_bytes(manifests / SPLIT_FILE, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 
 def read_split(workspace: Workspace) -> SplitRecord | None:

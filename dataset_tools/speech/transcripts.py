@@ -143,7 +143,8 @@ def check_transcripts(
             progress("check", done, len(todo))
     finally:
         rows = _write(workspace, found)
-    return TranscriptSummary(rows, skipped, failures)
+    there = {one.id for one in with_consent(workspace, utterances)}  # of a speaker who withdrew, the files are gone
+    return TranscriptSummary(rows, skipped, {name: error for name, error in failures.items() if name in there})
 
 
 def transcript_warnings(workspace: Workspace, utterances: Sequence[UtteranceRow]) -> dict[str, str]:

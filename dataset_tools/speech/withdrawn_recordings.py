@@ -25,6 +25,12 @@ def named_in(utterance_id: str) -> tuple[str, str] | None:
     return None if found is None else (found["voice"], found["sha256"])
 
 
+def ids_in(text: str) -> set[str]:
+    """The words of a text that may be ids: also where they end a sentence, name a file, or are escaped for LaTeX."""
+    words = {word.strip(".") for word in re.findall(r"[\w.-]+", text.replace("\\_", "_"))}
+    return words | {word.rpartition(".")[0] for word in words if "." in word}
+
+
 def withdrawn_utterances(workspace: Workspace) -> Callable[[str], bool]:
     """Tells, of an utterance's id, whether it was a recording that is gone since its speaker withdrew."""
     hashes = {one.voice_sha256 for one in read_withdrawals(workspace)}

@@ -8,6 +8,7 @@ same command finds it by rows, by names of files or by content, and resumes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -233,7 +234,7 @@ def _unfinished(workspace: Workspace, what: str, folder: Path, left: Sequence[Pa
 
 def _originals(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
     for path in workspace.recordings.iterdir() if workspace.recordings.is_dir() else ():
-        if path.suffix != ".jsonl" and path.stem[:12] in voice.prefixes:
+        if re.fullmatch(r"[0-9a-f]{64}\.\w+", path.name) and path.stem[:12] in voice.prefixes:
             yield path
 
 
@@ -249,7 +250,7 @@ def _mend_split(workspace: Workspace, voice: RecordedVoice, record: SplitRecord 
         withdrawn=read_withdrawals(workspace),
     )
     if mended != record:
-        write_split(workspace, mended)
+        write_split(workspace.manifests, mended)
 
 
 def _count(path: Path, otherwise: int) -> int:

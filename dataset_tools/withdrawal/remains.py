@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.recording_rows import listed_recordings
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
 from dataset_tools.withdrawal.searched_files import files_below, header_of
+from dataset_tools.withdrawal.trained_runs import SEARCHED
 
-Sizes = Mapping[int | None, set[str]]
+Sizes = Mapping[int, set[str]]
 MOST_BYTES = 64 * 2**20
 """Of a file that is searched for the name of a voice."""
 _WRITTEN = re.compile(
@@ -45,16 +46,12 @@ def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[st
 
 
 def sizes_of(workspace: Workspace, voice: RecordedVoice) -> Sizes:
-    """SHA-256 of the imported files of a voice, by their size in bytes: to be asked for before they are removed.
-
-    Of those that are gone, by a command that was killed, the size is not known: None.
-    """
-    sizes: dict[int | None, set[str]] = {}
+    """SHA-256 of the imported files of a voice, by their size in bytes: to be asked for before they are removed."""
+    sizes: dict[int, set[str]] = {}
     for row in listed_recordings(workspace):
-        if row.original_sha256 in voice.originals:
-            path = workspace.root / row.original
-            size_bytes = path.stat().st_size if path.is_file() else None
-            sizes.setdefault(size_bytes, set()).add(row.original_sha256)
+        path = workspace.root / row.original
+        if row.original_sha256 in voice.originals and path.is_file():
+            sizes.setdefault(path.stat().st_size, set()).add(row.original_sha256)
     return sizes
 
 
@@ -68,8 +65,10 @@ def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Sizes) -> list[
     files, unread = files_below(workspace.root, (*_NOT_SEARCHED, _FOLLOWED))
     of_runs, unread_of_runs = files_below(workspace.runs, links=True)
     searched = [path for path in files if not path.is_symlink() and not _WRITTEN.fullmatch(workspace.relative(path))]
-    searched += [path for path in of_runs if not _is_of_run(workspace, path)]
-    found = [path for path in searched if _is_of(path, voice, sizes)]
+    searched += [path for path in of_runs if path.suffix not in SEARCHED or not _is_of_run(workspace, path)]
+    # Of files that are gone, removed by a command that was killed, only the beginning of the SHA-256 is known.
+    gone = voice.prefixes - {digest[:12] for digests in sizes.values() for digest in digests}
+    found = [path for path in searched if _is_of(path, voice, sizes, gone)]
     return sorted(map(workspace.relative, (*unread, *unread_of_runs, *found)))
 
 
@@ -78,13 +77,16 @@ def _is_of_run(workspace: Workspace, path: Path) -> bool:
     return any((folder / "config.json").is_file() for folder in folders)
 
 
-def _is_of(path: Path, voice: RecordedVoice, sizes: Sizes) -> bool:
+def _is_of(path: Path, voice: RecordedVoice, sizes: Sizes, gone: Collection[str]) -> bool:
     """Whether a file is of the voice; one that cannot be read may be."""
     try:
         size_bytes = path.stat().st_size
-        originals = sizes.get(size_bytes, set()) | sizes.get(None, set())
-        if voice.is_named_in(os.fsencode(path.name)) or (originals and sha256_of(path) in originals):
+        if voice.is_named_in(os.fsencode(path.name)):
             return True
+        if size_bytes in sizes or gone:
+            digest = sha256_of(path)
+            if digest in sizes.get(size_bytes, ()) or digest[:12] in gone:
+                return True
         if path.suffix == ".safetensors":
             return voice.is_named_in(header_of(path))
         return size_bytes <= MOST_BYTES and voice.is_named_in(path.read_bytes())

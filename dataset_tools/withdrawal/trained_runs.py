@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import SplitPairRow, read_rows
+from dataset_tools.speech.withdrawn_recordings import ids_in
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
 from dataset_tools.withdrawal.searched_files import files_below, texts_of
 
@@ -90,7 +90,7 @@ def _state(run: Path) -> dict[str, Any] | None:
 def _names(path: Path, voice: RecordedVoice) -> bool | None:
     """Whether a file names an utterance of the voice; None where it cannot be read."""
     try:
-        return any(voice.owns(word) for text in texts_of(path) for word in set(re.findall(r"[\w.-]+", text)))
+        return any(voice.owns(word) for text in texts_of(path) for word in ids_in(text))
     except FileNotFoundError:
         return False
     except OSError:

@@ -88,13 +88,13 @@ def test_what_stands_on_both_sides_is_a_leak(workspace: Workspace) -> None:
     assert len(found) == 4
     assert all(problem.startswith("leak: ") for problem in found)
     record(workspace, "pairs", train=2)
-    write_split(workspace, msgspec.structs.replace(read_split(workspace), test=3))
+    write_split(workspace.manifests, msgspec.structs.replace(read_split(workspace), test=3))
     assert all("this split is of pairs, not of items" in problem for problem in problems(workspace))
 
 
 def record(place: Workspace, split: SplitName, train: int = 2) -> None:
     write_split(
-        place,
+        place.manifests,
         SplitRecord(split=split, test_share=0.5, seed=0, reviewed=False, train=train, test=2, dropped={}),
     )
 

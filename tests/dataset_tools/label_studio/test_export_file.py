@@ -133,11 +133,12 @@ def test_the_page_replaces_no_file_of_something_else(place: Workspace, tmp_path:
         return done.exit_code, " ".join(done.output.split())
 
     mine = tmp_path / "cvat.xml"
-    mine.write_text("<annotations>my work</annotations>")
-    code, said = push("cvat.json")
-    assert (code, mine.read_text()) == (2, "<annotations>my work</annotations>")
-    assert "something else" in said
-    assert not (tmp_path / "cvat.json").exists()
+    for content in ("<annotations>my work</annotations>", '<View><Image name="image" value="$image"/></View>'):
+        mine.write_text(content)
+        code, said = push("cvat.json")
+        assert (code, mine.read_text()) == (2, content)
+        assert "something else" in said
+        assert not (tmp_path / "cvat.json").exists()
     assert push("tasks.xml")[0] == 2
     assert not (tmp_path / "tasks.xml").exists()
     for _ in range(2):  # an earlier page is replaced

@@ -296,8 +296,23 @@ def test_a_rerun_names_the_copies_that_the_killed_command_would_have(place: Work
     voice = find_voice(place, VOICE)
     assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
     for row in read_rows(place.recordings / "recordings.jsonl", RecordingRow):
-        (place.root / row.original).unlink()  # as a kill leaves it, before recordings.jsonl is written
+        (place.root / row.original).unlink()  # as a kill leaves it, before or after recordings.jsonl is written
     assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
+    (place.recordings / "recordings.jsonl").unlink()
+    voice = find_voice(place, VOICE)
+    assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
+
+
+def test_files_of_users_in_its_folders_stay(place: Workspace) -> None:
+    own = of(place, VOICE)[0]
+    mine = [
+        place.recordings / f"{own.id.rpartition('_')[2]}.txt",
+        place.annotations / "label-studio" / "my_notes.json",
+    ]
+    for path in mine:
+        path.write_text(json.dumps({"about": own.id}), "utf-8")
+    forget_voice(place, VOICE)
+    assert all(path.is_file() for path in mine)
 
 
 def test_what_is_said_of_a_speaker_without_recordings_goes(place: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,25 @@ def test_files_of_any_kind_beside_runs_are_searched(place: Workspace) -> None:
     digest = hashlib.sha256(b"as it came").hexdigest()
     expected = [f"runs/queries/{name}" for name in ("anna.png", "linked.jsonl", "notes.log", "q1.wav")]
     assert own_files(place, VOICE, {10: {digest}}) == expected
-    assert own_files(place, VOICE, {None: {digest}}) == expected  # of an original that is gone no size is known
     assert own_files(place, VOICE, {11: {digest}}) == expected[:-1]
+    # Of an original that is gone, ids know the beginning of its SHA-256.
+    assert own_files(place, replace(VOICE, prefixes=frozenset({digest[:12]})), {}) == expected
+
+
+def test_files_in_a_run_that_are_no_texts_are_searched_as_others_are(place: Workspace) -> None:
+    run = make_run(place, "mine")
+    (run / "query.wav").write_bytes(b"as it came")
+    (run / "notes.html").write_text(f"<p>{OWN}</p>", "utf-8")
+    digest = hashlib.sha256(b"as it came").hexdigest()
+    assert own_files(place, VOICE, {10: {digest}}) == ["runs/mine/notes.html", "runs/mine/query.wav"]
+
+
+@pytest.mark.parametrize(
+    "text", [f"speech/{OWN}.wav,1", f"The worst is {OWN}.", f"{OWN}_aug1.wav", OWN.replace("_", "\\_")]
+)
+def test_an_id_is_found_wherever_it_stands(place: Workspace, text: str) -> None:
+    (make_run(place, "mine") / "notes.md").write_text(text, "utf-8")
+    assert links(place) == {"runs/mine": "named"}
 
 
 @pytest.mark.parametrize("place_of_id", [0, 3, 60, 64, 90, 127])

@@ -151,7 +151,7 @@ def test_without_media_nothing_of_a_file_goes_along(
     annotations = {"name": "list.csv", "sha256": "0" * 64, "intervals": 4, "frame_rate": 25.0}
     make_record(workspace, options=options, class_file=class_file, annotations=annotations)
     dealt = SplitRecord(split="items", test_share=0.5, seed=0, reviewed=False, train=2, test=2, dropped={})
-    write_split(workspace, dealt)
+    write_split(workspace.manifests, dealt)
     contents = [path.read_bytes() for folder in (workspace.clips, workspace.speech) for path in folder.iterdir()]
     for name in ("csv", "webdataset"):
         export_dataset(workspace, name, tmp_path / name, with_media=False)
