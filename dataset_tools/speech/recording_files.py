@@ -104,16 +104,19 @@ def one_line(name: str) -> str:
 
 
 def voice_slug(name: str) -> str:
-    """The voice of a speaker's name, as manifests have it: a-z, 0-9 and hyphens (é is e).
+    """The voice of a speaker's name, as manifests have it: a-z, 0-9 and hyphens (é becomes e).
 
-    ``speaker-`` and a hash of the name where none of these is left (李雷); empty where there is no name.
+    A name with letters of another script also gets a hash of the name, since it would lose them: 李雷 is
+    ``speaker-3a47328a``, and 李雷 2 and 王芳 2 are two voices. Empty where there is no name.
     """
     letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
     slug = re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-")
-    if slug or not name.strip():
+    is_latin = all(unicodedata.name(letter, "").startswith("LATIN ") for letter in letters if letter.isalpha())
+    if not name.strip() or (slug and is_latin):
         return slug
     composed = unicodedata.normalize("NFC", one_line(name))  # names of files on macOS are decomposed
-    return f"speaker-{hashlib.sha256(composed.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    digest = hashlib.sha256(composed.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{slug or 'speaker'}-{digest[:8]}"
 
 
 def _voice(name: str) -> str:

@@ -90,6 +90,11 @@ def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
         ("李雷", "speaker-3a47328a"),  # printf 李雷 | sha256sum
         ("Дмитрий", "speaker-2c040ac4"),
         (unicodedata.normalize("NFD", "Дмитрий"), "speaker-2c040ac4"),  # a folder on macOS
+        ("李雷 2", "2-12855b02"),
+        ("王芳 2", "2-ac47b103"),
+        ("Wang 芳", "wang-3cc435cc"),
+        ("Jørgen", "j-rgen"),
+        ("2", "2"),
         (" ", ""),
     ],
 )
