@@ -2,11 +2,10 @@
 
     python benchmarks/annotating_speed.py WORKSPACE [--tasks N] [--page labeling.xml …]
 
-Accepts N clips of a copy of a built data set, as fast as keys can: waits until the next clip plays (on a page that does
-not play by itself: until it can, then presses the keys that play clip and speech), until the clip was seen and the
-speech heard to their ends, then presses 1 and Ctrl+Enter. What a person thinks is not in it. With ``--page`` other
-pages are measured in the same run, each in a project of its own; the shipped one comes last. Needs Debian's chromium;
-Label Studio is installed where it is not (1 GB).
+Accepts N clips in a copy of a built data set without human thinking time: waits until the next clip plays (without
+autoplay: until it can play, then presses the keys that play clip and speech), waits for the end of clip and speech,
+then presses 1 and Ctrl+Enter. With ``--page``, other labeling pages are measured in the same run, each in a separate
+project; the shipped one comes last. Needs Debian's chromium; Label Studio is installed if it is missing (1 GB).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from dataset_tools.label_studio.push import push
 from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 
-# Label Studio's own player stops speech a tenth of a second before its end, and says "pause" only.
+# Label Studio's player stops speech a tenth of a second before its end, and only fires "pause".
 ENDED = """window.ended = []; addEventListener('pause', ({target}) => {
     if (target.duration - target.currentTime < 0.3) window.ended.push(target.currentSrc) }, true)"""
 VIDEOS = "[...document.querySelectorAll('video')].filter(one => one.currentSrc && !one.currentSrc.includes(before))"
@@ -50,7 +49,7 @@ HEARD = "() => window.ended.some(one => one.includes('.wav'))"
 
 @dataclass(frozen=True)
 class Shown:
-    """Where a clip ends in the video that is shown, and how long clip and speech are, in seconds."""
+    """End of a clip in the displayed video, and durations of clip and speech, in seconds."""
 
     end_s: float
     clip_s: float
@@ -58,7 +57,7 @@ class Shown:
 
 
 def copy_of(source: Workspace, root: Path, tasks: int) -> tuple[Workspace, dict[str, Shown]]:
-    """The first clips of a data set in a folder of their own, by clip id."""
+    """Copies a data set with its first ``tasks`` clips to ``root``; returns it and the timing by clip id."""
     workspace = Workspace(root)
     shutil.copytree(source.root, root, ignore=shutil.ignore_patterns("runs", "features", "label-studio", "annotations"))
     clips = list(read_rows(source.manifests / "clips.jsonl", ClipRow))[:tasks]
@@ -70,13 +69,13 @@ def copy_of(source: Workspace, root: Path, tasks: int) -> tuple[Workspace, dict[
     for clip in clips:
         video = videos[clip.id]
         first, last = video.shown_range(clip.start_frame, clip.end_frame)
-        # to the middle of the last frame: at its end a looping video may have started again
+        # up to the middle of the last frame: at its end, a looping video may have restarted
         shown[clip.id] = Shown((last - 0.5) / video.fps, (last - first + 1) / video.fps, spoken[clip.id].duration_s)
     return workspace, shown
 
 
 def press_until(page: Page, key: str, condition: str, argument: Any = None) -> None:
-    """Presses a key until it has its effect: a page takes keys a moment after it shows a clip."""
+    """Presses a key until it has an effect: the page handles keys only a moment after it shows a clip."""
     for _ in range(300):
         page.keyboard.press(key)
         with suppress(TimeoutError):
@@ -86,7 +85,7 @@ def press_until(page: Page, key: str, condition: str, argument: Any = None) -> N
 
 
 def accept_all(page: Page, address: str, shown: dict[str, Shown]) -> dict[str, Any]:
-    """Accepts every task of a project; the first one is not counted, since the page itself is loaded with it."""
+    """Accepts every task of a project; the first one is not counted, because it includes loading the page."""
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address, wait_until="domcontentloaded")

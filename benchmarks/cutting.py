@@ -2,12 +2,12 @@
 
     python benchmarks/cutting.py [--seconds 40] [--loops 1] [--intervals 12] [--jobs N] [--rounds 5]
 
-In one run, on the same made-up footage (1624×1224 MPEG-4 in AVI, 29.4 frames a second, a key frame every 100 frames),
-every way in turn, as often as ``--rounds`` says. Ratios are those of wall times within a round, of which the median
-counts; processor time, beside them, says more on a machine that others use, too.
+All methods run alternately in one run, ``--rounds`` times, on the same synthetic footage (1624×1224 MPEG-4 in AVI,
+29.4 fps, a key frame every 100 frames). The reported ratio is the median over rounds of the wall-time ratios within a
+round; CPU time, beside it, is more meaningful on a machine with other load.
 
-Whoever cuts has to scale and to encode what was decoded. So there are two limits: decoding alone, and decoding, scaling
-and encoding, each measured alone with all processes at it, one after the other: no order of work can do better.
+Cutting also has to scale and encode the decoded frames. So there are two limits: decoding alone; and the sum of
+decoding, scaling and encoding, each measured separately on all processes, which no schedule can beat.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def write_footage(folder: Path, videos: int, seconds: int, megabits: float, size
 
 
 def plan(videos: dict[str, Path], count: int, frames: int) -> list[PlannedClip]:
-    """Intervals of 1.5 to 4 seconds, spread over the videos, none over another."""
+    """Non-overlapping intervals of 1.5 to 4 seconds, spread over the videos."""
     luck = random.Random(0)
     clips = []
     for index in range(count):
@@ -90,12 +90,12 @@ def plan(videos: dict[str, Path], count: int, frames: int) -> list[PlannedClip]:
 
 def toolkit(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
     place = Workspace(folder)
-    sources, _ = read_sources(videos, place.cache / "sources", jobs=jobs)  # hashes, and where their frames are
+    sources, _ = read_sources(videos, place.cache / "sources", jobs=jobs)  # hashes and frame indexes
     with Ledger(place.ledger) as ledger:
         rows, failures = cut_clips(clips, sources, place, short_side=SHORT_SIDE, jobs=jobs, ledger=ledger)
     assert len(rows) == len(clips)
     assert not failures
-    forkserver._forkserver._stop()  # and waits for it: only then its processes' time is known
+    forkserver._forkserver._stop()  # waits for it to exit: only then is the CPU time of its children known
 
 
 def commands(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path) -> list[str]:
@@ -124,7 +124,7 @@ def xargs(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, j
 
 
 def decode(task: CutTask) -> float:
-    """Decodes what the spans of a task need, and does nothing with it; gives the seconds it took, as its likes do."""
+    """Decodes the frames of a task and discards them; like the other stages, returns the seconds it took."""
     index = task.source.index
     first, last = index.key_frame_before(task.spans[0].start_frame), task.spans[-1].end_frame
     started = time.perf_counter()
@@ -140,7 +140,7 @@ def decode(task: CutTask) -> float:
 
 @functools.cache
 def few_frames(path: str) -> tuple[Any, list[Any]]:
-    """A container, open, and the first frames of a video, so that nothing is decoded where scaling is timed."""
+    """An open container and its first frames, so that the timing of scaling includes no decoding."""
     container = av.open(path)
     return container, list(itertools.islice(container.decode(video=0), 12))
 
@@ -164,7 +164,7 @@ def few_pictures(path: str) -> list[Picture]:
 
 
 def encode_alone(task: CutTask) -> float:
-    """Encodes clips as long as those of a task."""
+    """Encodes clips with the lengths of those of a task."""
     pictures = few_pictures(task.source.path)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -179,7 +179,7 @@ def wanted_frames(task: CutTask) -> int:
 
 
 def reading(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path, jobs: int) -> None:
-    """What the toolkit does before it cuts: starts its processes, hashes the videos and finds their frames."""
+    """The toolkit's work before cutting: starts the processes, hashes the videos and indexes their frames."""
     read_sources(videos, folder / "sources", jobs=jobs)
     forkserver._forkserver._stop()
 
@@ -193,7 +193,7 @@ def decode_limit(tasks: Sequence[CutTask]) -> Callable[..., None]:
 
 
 def stages_alone(tasks: Sequence[CutTask], pool: ProcessPoolExecutor, jobs: int) -> dict[str, float]:
-    """Seconds that each stage takes ``jobs`` processes that do nothing else and are never idle."""
+    """Seconds of each stage on ``jobs`` processes that do nothing else and are never idle."""
     return {
         name: sum(pool.map(stage, tasks)) / jobs
         for name, stage in (("decoding", decode), ("scaling", scale), ("encoding", encode_alone))
@@ -220,7 +220,7 @@ def video2dataset(python: str) -> Callable[..., None]:
             times = [(clip.start_frame - 1) * 5 / 147, clip.end_frame * 5 / 147]
             spans.setdefault(str(videos[clip.interval.video]), []).append(times)
         given = json.dumps([(path, sorted(times), str(folder)) for path, times in spans.items()])
-        (folder / "ffmpeg").symlink_to(FFMPEG)  # it asks for one of that name
+        (folder / "ffmpeg").symlink_to(FFMPEG)  # it looks for a program of that name
         environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
         script = folder / "run.py"
         script.write_text(code)
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             root / "videos", options.videos, options.seconds, options.megabits, options.size, options.loops
         )
         sources, _ = read_sources(videos, root / "memory", jobs=options.jobs)
-        forkserver._forkserver._stop()  # else the processes below would hold its pipe, and it would never end
+        forkserver._forkserver._stop()  # otherwise the processes below would inherit its pipe, and it would never exit
         frames = min(source.index.frames for source in sources.values())
         clips = plan(videos, options.intervals, frames)
         tasks = needed(clips, sources, options.jobs)
@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         measured: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         alone: list[dict[str, float]] = []
         with ProcessPoolExecutor(options.jobs) as pool:
-            stages_alone(tasks[: 16 * options.jobs], pool, options.jobs)  # its processes read what they need
+            stages_alone(tasks[: 16 * options.jobs], pool, options.jobs)  # warms up the caches of the processes
             for number in range(options.rounds):
                 for name, way in ways.items():
                     place = root / f"{name}-{number}"
@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 def needed(clips: Sequence[PlannedClip], sources: dict[str, Source], jobs: int) -> list[CutTask]:
-    """What has to be decoded, divided so that all processes have work."""
+    """The frames to decode, divided into tasks that keep all processes busy."""
     tasks: list[CutTask] = []
     for name, source in sources.items():
         spans = [Span(c.id, c.start_frame, c.end_frame, Path(), "") for c in clips if c.interval.video == name]
@@ -284,7 +284,7 @@ def needed(clips: Sequence[PlannedClip], sources: dict[str, Source], jobs: int) 
 
 
 def timed(run: Callable[[], None]) -> tuple[float, float]:
-    """Wall seconds, and processor seconds of this process and its children."""
+    """Wall-clock seconds, and CPU seconds of this process and its children."""
 
     def used() -> float:
         usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -2,11 +2,12 @@
 
     python benchmarks/encoder_throughput.py [--encoders NAME …] [--clips 8] [--utterances 16] [--jobs 2] [--rounds 3]
 
-The encoder alone gets the same arrays, ready in memory, in as many threads. Both take turns in rounds, so that what
-else the machine does hits both, and medians count; ``of_network`` is 1 where reading and writing cost nothing. On a CPU
-they share the cores with the network, so 1 is out of reach, and processor time says what the extraction adds. Weights
-are random where no package has them: the time does not depend on them, and nothing is downloaded. Loading is not timed.
-Clips are those of feature_extraction.py, 4 s each; utterances are 3 s of noise. Encoders see what the demo preset has.
+The encoder alone gets the same arrays from memory, in the same number of threads. Both alternate in rounds, so that
+other load affects both, and medians are reported; ``of_network`` is 1 if reading and writing cost nothing. On a CPU,
+these share the cores with the network, so 1 is unreachable, and the ratio of CPU times shows the overhead of the
+extraction. Weights that no package contains are random: the time does not depend on them, and nothing is downloaded.
+Loading is not timed. Clips are those of feature_extraction.py, 4 s each; utterances are 3 s of noise. Sampling and
+frame sizes are those of the demo preset.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def vjepa2_tiny(folder: Path) -> str:
 
 
 def pe_av_small(folder: Path) -> str:
-    """Sixteen frames of 224 px by ViT-Tiny, sound by the codec of the default size; four layers behind them."""
+    """ViT-Tiny on sixteen frames of 224 px and the audio codec of the default size, each followed by four layers."""
     transformers = library("transformers")
     sizes = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 6}
     pictures = {"model_type": "timm_wrapper", "architecture": "vit_tiny_patch16_224", "do_pooling": True}
@@ -143,14 +144,14 @@ def measured(name: str, folder: Path, items: Sequence[Media], options: argparse.
         assert found.computed == len(items), found.failures
         shutil.rmtree(cache)
 
-    extract()  # loads and warms up
+    extract()  # loads the network and warms up
     (loaded,) = networks.values()
     network, method = (loaded.encoder, "encode") if encoder else (loaded, "describe_windows")
     alone = getattr(network, method)
     shown: list[Any] = []
     setattr(network, method, lambda array: (shown.append(array), alone(array))[1])
     extract()
-    delattr(network, method)  # of the object; that of its class is seen again
+    delattr(network, method)  # from the instance, which exposes the method of the class again
     rounds = [(in_threads(alone, shown, options.jobs), timed(extract)) for _ in range(options.rounds)]
     seconds = len(items) * (1.0 if is_clip else SPEECH_S)
     return {

@@ -3,10 +3,10 @@
     python benchmarks/exports.py [--items 20000] [--formats csv webdataset huggingface] [--media-bytes 20000]
     python benchmarks/exports.py --items 1000000 --no-media
 
-Made-up rows: as many utterances as clips, a pair each. Every format is measured at a tenth of the items and at all of
-them, each time in a separate process, whose peak of resident memory counts, and read back in another one. The ratio
-is that of bytes a second to a plain copy of the same media (shutil.copytree, which neither hashes nor flushes), made
-just before. Without media, rows are exported without the rebuild recipe.
+Synthetic rows: as many utterances as clips, one pair each. Every format is measured with a tenth of the items and with
+all of them, each in a separate process whose peak resident memory is reported, and read back in another process. The
+ratio is the throughput relative to a plain copy of the same media (shutil.copytree, which neither hashes nor flushes)
+made immediately before. Without media, rows are exported without the rebuild recipe.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--media-bytes", type=int, default=20_000, help="of each clip and each utterance")
     parser.add_argument("--no-media", action="store_true")
-    parser.add_argument("--device", help=argparse.SUPPRESS)  # which all benchmarks take
+    parser.add_argument("--device", help=argparse.SUPPRESS)  # accepted by all benchmarks
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.measure:
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def make_up(place: Workspace, count: int, media_bytes: int) -> None:
-    """Writes manifests of clips and utterances, row by row, and their files where they have any bytes."""
+    """Writes manifests of clips and utterances, row by row, and their files if ``media_bytes`` is not 0."""
     for folder in (place.manifests, place.clips, place.speech):
         folder.mkdir(parents=True)
     for row in (row for number in range(count if media_bytes else 0) for row in item(number, media_bytes)):
@@ -99,7 +99,7 @@ def item(number: int, media_bytes: int) -> tuple[ClipRow, UtteranceRow]:
 
 
 def content_of(name: str, media_bytes: int) -> bytes:
-    """Bytes that do not compress, others for every name."""
+    """Incompressible bytes, different for every name."""
     return hashlib.shake_128(name.encode()).digest(media_bytes)
 
 
@@ -162,7 +162,7 @@ def read_back(folder: Path, name: str) -> dict[str, Any]:
                 for member in archive:
                     archive.extractfile(member).read()  # type: ignore[union-attr]
                     rows += member.name.endswith(".json")
-                    archive.members = []  # which it would remember
+                    archive.members = []  # otherwise it keeps all members in memory
         for table in folder.glob("*.jsonl"):
             with table.open("rb") as lines:
                 rows += sum(1 for _ in lines)

@@ -1,12 +1,12 @@
-"""Memory benchmark of ``fmn features export``: many clips, killed midway and resumed, in limited memory.
+"""Memory benchmark of ``fmn features export``: many clips, killed midway and resumed, with limited memory.
 
     python benchmarks/extraction_memory.py [--clips 10000] [--limit-gb 3] [--size-px 32]
 
-Makes tiny clips of different content (one encoding, and a number in a box that players skip), exports a tenth of them,
-then all: killed (SIGKILL) when half are in the cache, and run again. Printed are how many features were computed twice
-(``redone``), and the peak resident memory of the export of a tenth and of the resumed one of all. Each process may have
-``--limit-gb`` of address space and no more. The encoder is a package of its own that gives the mean picture of a clip:
-it costs next to nothing, and its 3 × size² numbers of four bytes would show in the memory if they were all held.
+Writes tiny clips of different content (the same encoded video, and a number in an MP4 box that players skip). Exports a
+tenth of them, then all: killed (SIGKILL) when half are in the cache, and run again. Prints the number of features that
+were computed twice (``redone``), and the peak resident memory of exporting a tenth and of the resumed export of all.
+Each process is limited to ``--limit-gb`` of address space. The encoder, a separate package, returns the mean frame of a
+clip: it costs almost nothing, and its 3 × size² four-byte values per clip would be visible if all were held in memory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class MeanPicture:
 
 
 def write_encoder(folder: Path) -> None:
-    """The encoder's package, as pip would leave it."""
+    """Writes the encoder's package as pip would install it."""
     info = folder / "mean_picture-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "mean_picture.py").write_text(ENCODER)
@@ -61,7 +61,7 @@ def write_encoder(folder: Path) -> None:
 
 
 def write_workspace(root: Path, count: int) -> None:
-    """``count`` clips, a tenth of them (manifests/tenth.jsonl) and all (manifests/all.jsonl), with one utterance."""
+    """Writes ``count`` clips and one utterance; manifests/tenth.jsonl lists a tenth of them, all.jsonl all."""
     for folder in ("clips", "speech"):
         (root / folder).mkdir(parents=True)
     encoded = root / "encoded.mp4"
@@ -105,7 +105,7 @@ def write_workspace(root: Path, count: int) -> None:
 
 
 class Export:
-    """A process of the public command."""
+    """A process that runs ``fmn features export``."""
 
     def __init__(self, root: Path, name: str, packages: Path, options: argparse.Namespace) -> None:
         def limited() -> None:
@@ -124,7 +124,7 @@ class Export:
         )
 
     def ended(self) -> dict[str, float]:
-        """Waits for it; seconds, exit code and peak resident memory."""
+        """Waits for the process; returns seconds, exit code and peak resident memory."""
         _, status, used = os.wait4(self.process.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - self.started
@@ -132,7 +132,7 @@ class Export:
 
 
 def cached(root: Path) -> dict[str, int]:
-    """When each feature of a clip was written, by its file."""
+    """Modification time of each cached clip feature, by file name."""
     return {path.name: path.stat().st_mtime_ns for path in (root / "cache" / "features").glob("video-*/*/*.npy")}
 
 

@@ -2,18 +2,17 @@
 
     python benchmarks/feature_extraction.py [--clips 48] [--jobs 2] [--device auto|cpu|cuda] [--preset demo|paper]
 
-Stages: decoding and resizing, optical flow, network. Each is measured alone, its inputs ready, with everything the
-extraction has: all worker threads, or the device. On a GPU the network has a machine of its own, and the extraction
-should come close to the slowest stage alone. On a CPU the stages share the same cores, so that the slowest stage alone,
-given all of them, is out of reach: while one core decodes, it runs no network. What can be reached there is one clip in
-the time that all stages need together: 1 / (sum of the times of the stages that share the cores), which is the same as
-the slowest stage alone on the part of the cores that it gets. Decoding and flow share the cores on a GPU machine, too.
-Both ratios are printed; the goal of 0.9 is for the second, ``of_limit``, and on a GPU for both.
+Stages: decoding and resizing, optical flow, network. Each is measured alone on prepared inputs, with all resources of
+the extraction: all worker threads, or the device. On a GPU, the network does not compete with the other stages, and the
+extraction should be close to the slowest stage alone. On a CPU, the stages share the cores, so the speed of the slowest
+stage alone on all cores is unreachable: a core that decodes runs no network. The attainable limit there is one clip in
+the time that all stages need together: 1 / (sum of the times of the stages that share the cores), which equals the
+slowest stage alone on its part of the cores. Decoding and flow share the cores on a GPU machine, too. Both ratios are
+printed; the goal of 0.9 applies to the second, ``of_limit``, and on a GPU to both.
 
-Stages and extraction take turns in rounds, so that what else the machine does hits all of them, and medians count.
-Beside wall time stands processor time, which other programs change little: ``of_limit_processor_time`` below 1 is work
-that the extraction does and the stages alone do not.
-Clips are made up: noise that moves, 4 s at 25 frames a second, 340 × 256, with random weights.
+Stages and extraction alternate in rounds, so that other load affects all of them, and medians are reported. CPU time,
+beside wall time, is little affected by other programs: ``of_limit_processor_time`` below 1 is work of the extraction
+that the stages alone do not include. Clips are synthetic: moving noise, 4 s at 25 fps, 340 × 256; weights are random.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def write_clip(folder: Path, number: int) -> Media:
 
 @dataclass(frozen=True)
 class Seconds:
-    """For all clips: of the wall clock, and of the processors."""
+    """Wall-clock seconds and CPU seconds of all clips."""
 
     wall: float
     used: float
@@ -91,7 +90,7 @@ def in_threads(work: Callable[[Any], object], tasks: Sequence[Any], threads: int
 
 
 class Stages:
-    """The stages of a configuration, each alone on the same clips."""
+    """The stages of a configuration, each measured alone on the same clips."""
 
     def __init__(self, clips: Sequence[Media], config: VideoFeatureConfig, device: str, jobs: int) -> None:
         self.clips, self.config, self.jobs = clips, config, jobs
@@ -113,7 +112,7 @@ class Stages:
         self.backbone.describe_windows(self.batches[0])  # warms up
 
     def _record(self, config: VideoFeatureConfig) -> None:
-        """Keeps the frames that the flow of each clip is taken of, as the extraction takes it."""
+        """Records the frames from which the extraction computes the flow of each clip."""
         usual = windows_module.optical_flow
 
         def noting(frames: Any, *options: Any) -> Any:
@@ -157,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         stages = Stages(clips, config, str(device), options.jobs)
         for _ in range(options.rounds):
             times = stages.measured()
-            begin = timed(lambda: Backbone(config, str(device)))  # networks are built once, however many the clips
+            begin = timed(lambda: Backbone(config, str(device)))  # networks are built once, for any number of clips
             whole = timed(
                 lambda: extract_video(clips, config, cache=folder / "cache", device=str(device), jobs=options.jobs)
             )
@@ -178,7 +177,7 @@ def report(
         return median(ratio(times) for times in rounds)
 
     def limit(times: dict[str, Seconds]) -> float:
-        """Seconds that the busiest machine needs: the cores for all stages they share, or the device."""
+        """Seconds of the bottleneck: the cores for all stages that share them, or the device."""
         return max(sum(times[name].wall for name in sharing), 0.0 if on_cpu else times["network"].wall)
 
     slowest = max(names, key=lambda name: of(lambda times: times[name].wall))

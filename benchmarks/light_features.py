@@ -1,23 +1,23 @@
-"""FMN and its rivals on real clips and real words, with demo features, light encoders and histograms of gradients.
+"""FMN and baselines on recorded clips and words, with demo features, light encoders and histograms of gradients.
 
-The light encoders are EfficientNet-Lite0 and openWakeWord; histograms of gradients (of frames and of their differences)
-are read as features of one's own, with openWakeWord for the words. Differences to fmn come with 95 % intervals over
-seeds, by Student's t.
+The light encoders are EfficientNet-Lite0 and openWakeWord; histograms of oriented gradients (of frames and of their
+differences) are read as custom features, with openWakeWord for the words. Differences to fmn are printed with 95 %
+intervals over seeds, by Student's t.
 
 Needs FMN_TEST_DATA: in real/, a folder of clips CLASS/PERSON_TAKE.mp4 and one of speech WORD/SPEAKER_TAKE.flac; the
-i-th class in order of name speaks the i-th word. People (or groups) and speakers of the test part are in no other part;
-each seed holds out another person and other speakers, so that a spread over seeds is one over people, too.
+i-th class in order of name is paired with the i-th word. Persons (or groups) and speakers of the test split are in no
+other split; each seed holds out another person and other speakers, so the spread over seeds includes that over persons.
 
-    export OMP_WAIT_POLICY=PASSIVE  # else several times as slow on a machine that others use, too
+    export OMP_WAIT_POLICY=PASSIVE  # otherwise several times slower on a machine with other load
     python benchmarks/light_features.py --clips video_pose --speech speech_en --features light,gradients
     python benchmarks/light_features.py --clips video_stills --speech speech --features light,gradients --epochs 8
 
-With --keep DIR it writes the data sets of all seeds to a new folder, manifests-0 and so on, and trains nothing:
+With --keep DIR, writes the data sets of all seeds to a new folder (manifests-0, …), and trains nothing:
 
     fmn newclasses DIR/manifests-0/train.jsonl --preset light --held-out 3 --pairs 1,5,20
 
-With --steps it compares whole items with attention of each frame and of each Bi-LSTM state (model.step_attention), on
-light features.
+With --steps, compares one vector per item with attention per frame and Bi-LSTM state (model.step_attention), on light
+features.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SYSTEMS = "fmn,class_towers,two_classifiers,kcca"
 FEATURES = {"demo": DEMO, "light": LIGHT, "gradients": LIGHT}
 WINDOWS = replace(LIGHT, video=replace(LIGHT.video, pooling="none"))
 STEPS = {
-    "vector": WINDOWS,  # without attention their mean is taken: the same as LIGHT
+    "vector": WINDOWS,  # without attention, their mean is used: the same as LIGHT
     "mean": replace(WINDOWS, model=replace(WINDOWS.model, step_attention="mean")),
     "max": replace(WINDOWS, model=replace(WINDOWS.model, step_attention="max")),
 }
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 def interval(values: Sequence[float]) -> list[float | None]:
-    """Mean, and half of its 95 % interval over seeds; None of one seed."""
+    """Mean, and half the width of its 95 % interval over seeds, which is None for one seed."""
     mean, half = t_interval(np.array(values))
     return [round(mean, 1), round(half, 1) if len(values) > 1 else None]
 
@@ -120,7 +120,7 @@ def shown(row: dict[str, list[float | None]]) -> str:
 
 
 def write_gradients(root: Path) -> None:
-    """Histograms of oriented gradients of 8 frames and of their differences, as `video.features`."""
+    """Writes histograms of oriented gradients of 8 frames and of their differences, for `video.features`."""
     import cv2
 
     (root / "gradients").mkdir(exist_ok=True)
@@ -138,7 +138,7 @@ def eight_of(times: Sequence[float]) -> NDArray[np.int64]:
 
 
 def run(root: Path, config: Config, seed: int, options: argparse.Namespace, features: str) -> dict[str, float]:
-    """Class mAP and class hit@1, percent, both ways."""
+    """Class mAP and class hit@1 in percent, in both directions."""
     config = replace(config, training=replace(config.training, epochs=options.epochs, seed=seed))
     folder = root / "runs" / f"{config.system}-{features}-{seed}"
     train(manifests_of(root, seed) / "train.jsonl", config, folder, device=options.device)
@@ -158,7 +158,7 @@ def manifests_of(root: Path, seed: int) -> Path:
 
 
 def write_workspace(root: Path, clips: Path, speech: Path, seed: int) -> dict[str, Any]:
-    """Copies the files and writes both manifests of a seed; how many items there are."""
+    """Copies the files and writes both manifests of a seed; returns the number of items."""
     classes = sorted(path.name for path in clips.iterdir() if path.is_dir())
     words = sorted(path.name for path in speech.iterdir() if path.is_dir())
     people = sorted({path.stem.split("_")[0] for path in clips.rglob("*.mp4")})

@@ -1,4 +1,4 @@
-"""Synthetic manifest rows for benchmarks that read rows but no files."""
+"""Synthetic manifest rows for benchmarks that read rows but no media files."""
 
 from __future__ import annotations
 

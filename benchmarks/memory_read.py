@@ -2,9 +2,9 @@
 
     python benchmarks/memory_read.py [--rows 1000000] [--queries 32] [--slots 50] [--dim 128] [--device auto|cpu|cuda]
 
-The limit is the two matrix products without which no read can be: the gallery's cosines with the slots [N, X], and a
-product of these with the queries' [N, X] × [X, M]. Peak memory is what is held at most beside gallery and result.
-A tensor of all pairs and slots, N × M × X, would take the space that is printed with it.
+The limit is the two matrix products that every read needs: the gallery's cosines with the slots [N, X], and their
+product with those of the queries, [N, X] × [X, M]. Peak memory is the maximum in addition to gallery and result. The
+size that a tensor of all pairs and slots, N × M × X, would have is printed for comparison.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def filled(slots: int, dim: int, device: torch.device) -> FeatureMemory:
 def measured(
     kind: str, rows: int, queries: int, slots: int, dim: int, device_name: str, threads: int
 ) -> dict[str, Any]:
-    """Seconds and peak bytes of a read, or of the plain products (``kind`` limit); in a separate process."""
+    """Seconds and peak memory (MiB) of a read, or of the plain products (``kind`` limit); in a separate process."""
     torch.set_num_threads(threads)
     device = torch.device(device_name)
     memory = filled(slots, dim, device)
@@ -72,7 +72,7 @@ def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux: ru_maxrss would know the parent's memory, too
+    if status.is_file():  # Linux: ru_maxrss would include the parent's memory
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     print(f"  {'':<15}{'seconds':>9}{'processor s':>13}{'MB beside':>11}")
     for kind in ("limit", *READS):
         row, name = found[kind], "plain products" if kind == "limit" else f"read, {kind}"
-        unit = "processor_seconds" if device.type == "cpu" else "seconds"  # others may use the cores, too
+        unit = "processor_seconds" if device.type == "cpu" else "seconds"  # the cores may have other load
         row["ratio"] = row[unit] / max(found["limit"][unit], 1e-9)
         ratio = "" if kind == "limit" else f"   {row['ratio']:.1f} × the plain products"
         print(f"  {name:<15}{row['seconds']:9.3f}{row['processor_seconds']:13.3f}{row['peak_mb']:11.0f}{ratio}")

@@ -2,8 +2,8 @@
 
     python benchmarks/pairs.py [--pairs 10000000]
 
-Pairs of one class of made-up rows: as many clips as utterances. Every size runs in a separate process, whose peak of
-resident memory counts; a split writes its pair rows as well as its training and test rows, with all that they hold.
+Pairs by class of synthetic rows, with as many clips as utterances. Every size runs in a separate process whose peak
+resident memory is reported. The run with all three manifests also writes the complete training and test rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def shipped():
 
 
 def measure(classes: int, each: int, whole: bool) -> None:
-    """Prints seconds, pairs, bytes and megabytes of memory; ``whole``: with train.jsonl and test.jsonl."""
+    """Prints seconds, pairs, bytes and megabytes of memory; with ``whole``, also writes train.jsonl and test.jsonl."""
     both = list(items(classes, each))
     clips, utterances = [clip for clip, _ in both], [utterance for _, utterance in both]
     before_mb = peak_mb()

@@ -2,8 +2,8 @@
 
     python benchmarks/paper_schedule.py [--epochs 20] [--device auto|cpu|cuda] [--set KEY=VALUE …]
 
-24,500 pairs an epoch (20 classes of 35 clips and 35 utterances), batch 64, U = 1024, on made-up features, as
-training_loop.py makes them. After every epoch one line of JSON says what is known so far, which a killed run leaves.
+24,500 pairs per epoch (20 classes of 35 clips and 35 utterances), batch 64, U = 1024, on the synthetic features of
+training_loop.py. Prints a line of JSON with the results so far after every epoch, so that a killed run has results.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     loop = TrainingLoop(config, model_of(config, data, parts), data, parts)
 
     def train_steps(epoch: int, count: int) -> float:
-        """Seconds of ``count`` steps, without the memories at an epoch's end."""
+        """Seconds of ``count`` steps, without writing the memories at the end of the epoch."""
         pairs = count * config.training.batch_size
         loop.pairs_per_epoch = pairs
         loop.config = replace(config, training=replace(config.training, pairs_per_epoch=pairs))
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     with profile(activities=[ProfilerActivity.CPU] + ([] if on_cpu else [ProfilerActivity.CUDA])) as profiler:
         profiled_s = train_steps(3, 1)
     averages = profiler.key_averages()
-    operations = [event for event in averages if event.device_type == DeviceType.CPU]  # not their kernels once more
+    operations = [event for event in averages if event.device_type == DeviceType.CPU]  # without their kernels
     print(averages.table(sort_by=f"self_{device.type}_time_total", row_limit=options.rows, max_name_column_width=60))
 
     def own_us(event: Any) -> float:

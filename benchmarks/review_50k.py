@@ -2,9 +2,9 @@
 
     LABEL_STUDIO_URL=… LABEL_STUDIO_API_KEY=… python benchmarks/review_50k.py [--tasks N] [--changes N] [--sample N]
 
-Needs a Label Studio server whose contents do not matter: ``fmn-data annotate serve`` in an empty folder starts one. The
-tasks are rows without media. The peer is what one writes first: ``tasks.create`` and ``predictions.create`` for each
-clip, ``tasks.get`` for each task to see what was decided; on a sample, in the same run, stated per task.
+Needs a disposable Label Studio server: ``fmn-data annotate serve`` in an empty folder starts one. The tasks are rows
+without media. The baseline is a straightforward script: ``tasks.create`` and ``predictions.create`` for each clip, and
+``tasks.get`` for each task to read its decision; measured on a sample in the same run and reported per task.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Soak test of the review: every decision arrives once while server, push and pull are killed.
+"""Soak test of the review: every decision arrives exactly once while server, push and pull are killed.
 
     python benchmarks/review_soak.py [--tasks N] [--server-kills K] [--command-kills C] [--seed S]
 
-Starts a Label Studio server of its own, and two annotators who each decide on every clip, over the API, and try again
-when an answer is lost, as a person who sees an error does. Meanwhile `fmn-data annotate push` and `pull` run in turn;
-some are killed (SIGKILL) after a random time, and so is the server, which is started again. At the end, one pull
-after everybody is done: the decisions in reviews.jsonl are compared with the annotations in the server's database.
+Starts a separate Label Studio server and two scripted annotators, who each decide on every clip through the API and
+retry when a response is lost, as a person who sees an error would. Meanwhile `fmn-data annotate push` and `pull` run
+alternately; some are killed (SIGKILL) after a random time, and so is the server, which is restarted. After all
+decisions, a final pull runs, and reviews.jsonl is compared with the annotations in the server's database.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ VERDICTS = ("accept", "reject")
 
 @dataclass
 class Soak:
-    """A server in a workspace, and what happened to it."""
+    """A workspace with its server, and counts of the events of the test."""
 
     place: Workspace
     chance: random.Random
@@ -60,7 +60,7 @@ class Soak:
         self.url, self.key = target.url, target.api_key
 
     def kill_server(self) -> None:
-        """As a power cut does: the process has no time to end what it is writing."""
+        """Kills and restarts the server, as after a power cut: the process cannot complete a write."""
         os.kill(json.loads(login_file(self.place).read_text())["pid"], signal.SIGKILL)
         self.events["server killed"] += 1
         time.sleep(1)
@@ -70,13 +70,13 @@ class Soak:
         return self.events["pull killed"] + self.events["push killed"]
 
     def run_command(self, command: str, *, kill: bool) -> None:
-        """Runs ``push`` or ``pull``; kills it at a random moment of the time that it took when it last completed."""
+        """Runs ``push`` or ``pull``; kills it at a random time within the duration of its last complete run."""
         kill_after_s = self.chance.uniform(0.2, 1) * self.lasted_s.get(command, 8) if kill else None
         started = time.monotonic()
         program = [sys.executable, "-c", "from dataset_tools.cli.main import main; main()"]
         arguments = ["annotate", command, "-w", str(self.place.root)]
         arguments += ["--media-url", MEDIA_URL] if command == "push" else []
-        # named so, a server that is down is none to start: only this program starts it
+        # with these variables, the command does not start a server that is down: only this program does
         named = {"LABEL_STUDIO_URL": self.url, "LABEL_STUDIO_API_KEY": self.key}
         process = subprocess.Popen(
             [*program, *arguments], env=os.environ | named, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -84,7 +84,7 @@ class Soak:
         try:
             process.wait(timeout=kill_after_s)
             self.events[f"{command} ended {process.returncode}"] += 1
-            if process.returncode == 0:  # a server that is down ends it much earlier
+            if process.returncode == 0:  # if the server is down, the command ends much earlier
                 self.lasted_s[command] = time.monotonic() - started
         except subprocess.TimeoutExpired:
             process.kill()
@@ -92,7 +92,7 @@ class Soak:
             self.events[f"{command} killed"] += 1
 
     def second_key(self) -> str:
-        """Signs a second annotator up through the invitation page; gives the key of the new account."""
+        """Signs up a second annotator on the invitation page; returns the API key of the new account."""
         headers = {"Authorization": f"Token {self.key}"}
         with httpx.Client(base_url=self.url, follow_redirects=True, timeout=60) as browser:
             invitation = httpx.get(f"{self.url}/api/invite", headers=headers).json()["invite_url"]
@@ -104,7 +104,7 @@ class Soak:
 
 
 def annotate(soak: Soak, key: str, tasks: list[int], chance: random.Random) -> None:
-    """Decides on every task; where an answer is lost, looks whether it arrived before deciding again."""
+    """Decides on every task; if a response is lost, checks whether the decision arrived before retrying."""
     headers = {"Authorization": f"Token {key}"}
     with httpx.Client(headers=headers, timeout=30) as http:
         me = retried(lambda: http.get(f"{soak.url}/api/current-user/whoami"))["id"]
@@ -135,7 +135,7 @@ def retried(ask: Any) -> Any:
 
 
 def in_database(place: Workspace) -> dict[int, str]:
-    """The annotations as the server's database has them: verdict by id."""
+    """The annotations in the server's database: verdict by id."""
     database = place.cache / "label-studio" / "data" / "label_studio.sqlite3"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
         rows = connection.execute("SELECT id, result FROM task_completion").fetchall()
@@ -143,14 +143,14 @@ def in_database(place: Workspace) -> dict[int, str]:
 
 
 def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: int) -> dict[str, Any]:
-    """Runs it; the figures, of which ``missing``, ``doubled`` and ``wrong`` must be 0.
+    """Runs the test; returns the counts, of which ``missing``, ``doubled`` and ``wrong`` must be 0.
 
     Args:
-        folder: for the workspace and its server.
-        tasks: clips; each gets a decision of both annotators.
-        server_kills: how often the server is killed, spread over the work of the annotators.
-        command_kills: of pushes and pulls, at least; the others run to their end.
-        seed: of the times and the verdicts.
+        folder: folder for the workspace and its server.
+        tasks: number of clips; each gets a decision of both annotators.
+        server_kills: number of kills of the server, spread over the work of the annotators.
+        command_kills: minimum number of kills of pushes and pulls; the others run to completion.
+        seed: seed of the times and the verdicts.
     """
     started = time.monotonic()
     chance = random.Random(seed)
@@ -161,7 +161,7 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
     write_rows(here.place.manifests / "clips.jsonl", rows)
     here.start_server()
     try:
-        for _ in range(3):  # a push that is killed while it makes the tasks is completed by the next
+        for _ in range(3):  # a push that is killed while it creates tasks is completed by the next one
             here.run_command("push", kill=True)
         pushed = push(here.place, url=here.url, api_key=here.key, classes=classes, media_url=MEDIA_URL, annotators=2)
         listed: list[dict[str, Any]] = []

@@ -1,19 +1,21 @@
-"""Benchmark of the search index: a gallery of a million, against scoring every item in the same run.
+"""Benchmark of the search index: a gallery of a million items, against exhaustive scoring in the same run.
 
     python benchmarks/search_index.py RUN MANIFEST [--rows 1000000] [--queries 50] [--threads 2]
         [--folder DIR] [--usearch]
 
-RUN is a trained run of FMN, MANIFEST one of its data set. The gallery is made up from the mapped vectors of its clips,
-so that it is distributed as they are: to a vector of one clip half the difference of two others of its class is added
-(new clips of the classes), then Gaussian noise of a tenth of its length in all dimensions (nothing is found by being of
-few dimensions), and it is normalized. Slots, weights and queries, the utterances of the data set, are the run's own.
+RUN is a trained run of FMN, MANIFEST a manifest of its data set. The gallery is generated from the mapped vectors of
+its clips, so that it has their distribution: half the difference of two other clips of the class is added to the vector
+of a clip (new clips of the classes), then Gaussian noise of a tenth of its length in all dimensions (so that a low
+intrinsic dimension does not make the search easy), and the sum is normalized. Slots and weights are those of the run;
+the queries are the utterances of the data set.
 
-Agreement is the share of the best 25 by exhaustive scoring that the index finds. Then a tenth of the gallery is removed
-and as many items are added, and agreement is measured again.
+Agreement is the fraction of the best 25 by exhaustive scoring that the index finds. Then a tenth of the gallery is
+removed, as many items are added, and agreement is measured again.
 
-With --usearch (pip install usearch), usearch's graph (HNSW) is compared with FAISS's lists on the same score vectors:
-time to build it, and to find the candidates of a query, without ranking them. An appended dimension makes all vectors
-of items equally long, so that the largest inner product is the largest cosine; without it the graph finds a quarter.
+With --usearch (pip install usearch), usearch's graph (HNSW) is compared with FAISS's inverted lists on the same score
+vectors: time to build the index, and to find the candidates of a query, without ranking them. An appended dimension
+gives all item vectors the same length, so that the largest inner product is the largest cosine; without it, the graph
+finds a quarter.
 """
 
 from __future__ import annotations
@@ -46,10 +48,10 @@ DIFFERENCE, NOISE = 0.5, 0.1
 
 
 class MadeUp:
-    """Vectors of items that do not exist, by number: the same number gives the same vector.
+    """Vectors of synthetic items by number: the same number gives the same vector.
 
     Args:
-        mapped: [n, D] of real items. classes: [n], theirs.
+        mapped: [n, D], the mapped vectors of real items. classes: [n], their classes.
     """
 
     def __init__(self, mapped: Tensor, classes: Sequence[str]) -> None:
@@ -73,13 +75,13 @@ BLOCK = 1000
 def encoder(
     model: RetrievalModel, made_up: MadeUp, numbers: NDArray[np.int64]
 ) -> Callable[[Sequence[int]], Embeddings]:
-    """Gives codes of the items at places of a gallery that has these numbers; whole blocks are drawn and kept."""
+    """Returns a function that encodes the items at positions of a gallery of these numbers; draws and caches blocks."""
     blocks: dict[int, Tensor] = {}
 
     def encode(places: Sequence[int]) -> Embeddings:
         wanted = numbers[np.asarray(places)]
         for block in set((wanted // BLOCK).tolist()) - blocks.keys():
-            blocks[block] = made_up.rows(block * BLOCK, BLOCK).half()  # half the memory; the same for both searches
+            blocks[block] = made_up.rows(block * BLOCK, BLOCK).half()  # half the memory; used by both searches
         rows = torch.stack([blocks[number // BLOCK][number % BLOCK] for number in wanted.tolist()]).float()
         return model.for_search("video", {"mapped": functional.normalize(rows, dim=1)})
 
@@ -91,12 +93,12 @@ def one(codes: Embeddings, number: int) -> Embeddings:
 
 
 def scored(codes: Embeddings) -> Embeddings:
-    """What the score needs of codes: the rest would be a gigabyte."""
+    """The parts of codes that the score needs: the rest would take a gigabyte."""
     return {name: codes[name] for name in ("half", "log_shares")}
 
 
 def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Embeddings) -> dict[str, float]:
-    """Agreement and times of both searches; a query at a time."""
+    """Agreement and times of both searches, one query at a time."""
     agreements, times = [], {"index": [], "exhaustive": []}  # type: ignore[var-annotated]
     busy = dict.fromkeys(times, 0.0)
     total = len(queries["half"])
@@ -112,7 +114,7 @@ def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Em
             else:
                 places = np.arange(count)
                 parts = [scored(index.codes_of(places[at : at + 65_536])) for at in range(0, count, 65_536)]
-                started, cpu_started = time.perf_counter(), time.process_time()  # the codes are in memory already
+                started, cpu_started = time.perf_counter(), time.process_time()  # codes are assumed to be in memory
                 scores = np.concatenate([score_matrix(model, part, query).numpy()[:, 0] for part in parts])
                 del parts
             found[name] = set(places[best_of(scores, TOP)].tolist())
@@ -131,7 +133,7 @@ def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Em
 
 
 def usearch_peer(index: GalleryIndex, count: int, queries: Embeddings, model: RetrievalModel) -> dict[str, Any]:
-    """Time to find candidates with usearch and with FAISS, and the share of the best 25 by final score among them."""
+    """Time to find candidates with usearch and with FAISS, and the fraction of the best 25 by score among them."""
     from usearch.index import Index
 
     vectors = np.concatenate(
@@ -187,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--usearch", action="store_true", help="also measure usearch on the same vectors")
     options = parser.parse_args(arguments)
     if options.usearch:
-        import usearch.index  # noqa: F401 - before an index of a million is built, if it is missing
+        import usearch.index  # noqa: F401 - fails before an index of a million is built if it is missing
     cpu = torch.device("cpu")
     loaded = load_run(options.run, cpu)
     clips, utterances = (

@@ -2,11 +2,11 @@
 
     python benchmarks/search_latency.py [--rows 100000] [--slots 50] [--dim 256] [--threads 2] [--queries 20]
 
-The model is FMN with the sizes of the preset demo and made-up weights; the gallery's codes are made up, too. The limit
-is a plain product of the gallery's codes [N, D] with those of the query [D, 1]: what a search by cosines would take.
-`fmn serve` answers as soon as the best are known, and says why; its aim is 200 ms on two cores for 100,000 clips.
-Beside them are what a query costs by S1 alone (`model.score=s1`, the head for every pair) and by two_classifiers with
-as many classes as FMN has slots, and what the gallery of each takes up.
+The model is FMN with the sizes of the preset demo and random weights; the gallery's codes are random, too. The limit is
+a plain product of the gallery's codes [N, D] with those of the query [D, 1]: the cost of a search by cosines.
+`fmn serve` responds as soon as the best hits are known; the goal is 200 ms on two cores for 100,000 clips. Also
+measured are the cost of a query by S1 alone (`model.score=s1`, the head for every pair) and by two_classifiers with as
+many classes as FMN has slots, and the memory of each gallery.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def model_of(config: Config, dim: int, slots: int) -> FeatureMemoryNetwork:
 
 
 def times(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Median time of a call, after one that is not counted, and the processor time of all threads."""
+    """Median wall time of a call after a warm-up, and mean CPU time of all threads, in milliseconds."""
     work()
     taken, busy = [], time.process_time()
     for _ in range(repeats):
@@ -59,7 +59,7 @@ def times(work: Callable[[], object], repeats: int) -> dict[str, float]:
 
 
 def measured(rows: int, dim: int, slots: int, count: int, queries: int) -> dict[str, dict[str, float]]:
-    """The product and the ranking, in a separate process."""
+    """Measures the plain product and the rankings; runs in a separate process."""
     model = model_of(preset("demo", "standard"), dim, slots)
     clips, utterance = (functional.normalize(torch.randn(many, dim), dim=1) for many in (rows, 1))
     gallery = model.for_search("video", {"mapped": clips})  # once, when the page is opened
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     sizes = (options.rows, options.dim, options.slots, options.threads, options.queries)
     with get_context("spawn").Pool(1) as pool:
         found: dict[str, Any] = {**vars(options), **pool.apply(measured, sizes)}
-    found["ratio"] = found["ranking"]["processor_ms"] / found["product"]["processor_ms"]  # others use the cores, too
+    found["ratio"] = found["ranking"]["processor_ms"] / found["product"]["processor_ms"]  # cores may have other load
     print(f"{options.rows:,} clips, {options.dim} numbers, {options.slots} slots, {options.threads} threads")
     print(f"  {'':<16}{'ms':>8}{'processor ms':>14}{'gallery MiB':>13}")
     for name in ("product", "ranking", "s1", "two_classifiers"):

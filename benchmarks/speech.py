@@ -2,10 +2,10 @@
 
     python benchmarks/speech.py [--utterances 300] [--jobs 1]
 
-Three figures: the engine alone; the whole chain (speak, check, normalize, write, note in the ledger); and the peer, the
-plain way to script it: ``espeak-ng -v VOICE -w FILE TEXT``, one process a sentence, whose result is neither checked nor
-the same each time. Where the command is not installed, the peer is the same library, loaded by a fresh Python process
-for each sentence, and the result says so. Both write wav files of the same sentences in the same voices.
+Three rates: the engine alone; the whole chain (synthesize, check, normalize, write, record in the ledger); and the
+baseline, a script that runs ``espeak-ng -v VOICE -w FILE TEXT`` once per sentence, whose output is neither checked nor
+reproducible. If the command is not installed, the baseline loads the same library in a new Python process for each
+sentence, and the result states that. All write WAV files of the same sentences in the same voices.
 """
 
 from __future__ import annotations

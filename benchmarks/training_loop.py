@@ -2,14 +2,14 @@
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/training_loop.py [--preset demo|paper] [--device auto|cpu|cuda]
 
-The plain loop is what one writes first: a Dataset of pairs, a DataLoader that pads a batch, every utterance of every
-pair encoded, the loss read after each step. The trainer keeps the items on the device, encodes each utterance of a
-batch once, puts utterances of like length together and never waits for the device. Model, loss, augmentation, optimizer
-and pairs are the same. Features are made up: 20 classes of 35 clips and 35 utterances of one to three seconds.
+The plain loop is a straightforward implementation: a Dataset of pairs, a DataLoader that pads batches, every utterance
+of every pair encoded, the loss read after each step. The trainer keeps the items on the device, encodes each utterance
+of a batch once, groups utterances by length and never waits for the device. Model, loss, augmentation, optimizer and
+pairs are the same. Features are synthetic: 20 classes of 35 clips and 35 utterances of one to three seconds.
 
-On a CPU that others use, too, wall time says little: there the ratio is given of processor time as well. (fmn sets
-OMP_WAIT_POLICY for itself.) On a GPU it also compares bf16 with float32, and estimates the time of the paper's whole
-schedule, 500 epochs of 24,500 pairs, from the epochs measured here.
+On a CPU with other load, wall time is unreliable, so the ratio of CPU times is printed as well. (fmn sets
+OMP_WAIT_POLICY itself.) On a GPU, bf16 is compared with float32. The duration of the paper's whole schedule, 500 epochs
+of 24,500 pairs, is extrapolated from the measured epochs.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_gb(device: torch.device) -> float | None:
-    """The most memory of a GPU that was in use since this was last called, GiB; None on a CPU."""
+    """Peak GPU memory since the last call, in GiB; None on a CPU."""
     if device.type != "cuda":
         return None
     peak = torch.cuda.max_memory_allocated(device) / 2**30
-    gc.collect()  # what has just been measured must not count for what comes next
+    gc.collect()  # tensors of this measurement must not count toward the next one
     torch.cuda.reset_peak_memory_stats(device)
     return peak
 
@@ -97,7 +97,7 @@ def padded(rows: Sequence[tuple[Tensor, Tensor, int]]) -> tuple[Tensor, Tensor, 
 
 
 def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple[float, float]:
-    """Pairs a second and a second of processor time of the plain loop, after two batches to warm up."""
+    """Pairs per second of wall time and of CPU time of the plain loop, after two warm-up batches."""
     data, parts, video, audio = made_up(config, device)
     model = model_of(config, data, parts).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.training.learning_rate)
@@ -141,7 +141,7 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
 
 
 def trainer_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple[float, float, float]:
-    """The same of the trainer, and the seconds that the memories take at an epoch's end."""
+    """The same for the trainer, and the seconds of writing the memories at the end of an epoch."""
     data, parts, _, _ = made_up(config, device)
     loop = TrainingLoop(config, model_of(config, data, parts), data, parts)
     loop.pairs_per_epoch = pairs
@@ -155,7 +155,7 @@ def trainer_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tup
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
     again = time.process_time()
     loop.model.fit_after_epoch(data, parts.train_clips, parts.train_utterances, np.random.default_rng(0))
-    busy -= time.process_time() - again  # of the steps alone, as the plain loop's
+    busy -= time.process_time() - again  # CPU time of the steps alone, as for the plain loop
     return figures["pairs_per_s"], pairs / busy, seconds - pairs / figures["pairs_per_s"]
 
 
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     device = find_device(options.device)
     config = with_values(preset(options.preset), {"training.threads": options.threads} | settings_of(options.set))
     plain, trainer, peaks = [], [], {}
-    for _ in range(options.repeats):  # in turns, so that what else the machine does hits both
+    for _ in range(options.repeats):  # alternating, so that other load affects both
         plain.append(plain_pairs_per_s(config, options.pairs, device))
         peaks["plain"] = peak_gb(device)
         trainer.append(trainer_pairs_per_s(config, options.pairs, device))

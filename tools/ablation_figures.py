@@ -3,7 +3,7 @@
     fmn ablate WORKSPACE/manifests/train.jsonl --out WORKSPACE/ablation      for each corpus
     python tools/ablation_figures.py */ablation/ablation.json
 
-The difference is that of the mean average precision (both directions) from the defaults, corpus by corpus.
+Differences are of the mean average precision (over both directions) from the defaults, paired by corpus.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def spread(values: Sequence[float], sign: str = "") -> str:
 
 
 def table(ablations: Sequence[dict[str, Any]]) -> str:
-    """One Markdown row a variant that all ablations have, in their order.
+    """Markdown table with a row for each variant that all ablations have, in their order.
 
     Args:
-        ablations: what each ablation.json holds.
+        ablations: the content of each ablation.json.
     """
     by_name = [{(row["group"], row["variant"]): row for row in found["rows"]} for found in ablations]
     lines = [HEAD, "|---|---|--:|--:|--:|--:|--:|"]

@@ -1,7 +1,7 @@
 """MkDocs hook: generates pages for commands, the API, and the documents at the top of the repository.
 
-`mkdocs.yml` names this file under ``hooks``. The command reference is what ``typer … utils docs`` prints; an API page
-is a list of modules, whose docstrings mkdocstrings puts in their place, without importing them. Nothing is written to
+`mkdocs.yml` names this file under ``hooks``. The command reference is the output of ``typer … utils docs``; an API page
+is a list of modules, which mkdocstrings replaces with their docstrings, without importing them. Nothing is written to
 docs/.
 """
 
@@ -27,19 +27,19 @@ TOP_PAGES = {
     "SECURITY.md": "project/security.md",
     "CHANGELOG.md": "project/changelog.md",
 }
-"""Documents of the repository's top, and their page."""
+"""Documents in the repository root, and their pages."""
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]*)(#[^)\s]*)?(?=\))")
 
 
 def on_config(config: Any) -> None:
-    """Lists the API pages in the navigation; called by MkDocs when it has read mkdocs.yml."""
+    """Lists the API pages in the navigation; called by MkDocs after it has read mkdocs.yml."""
     (reference,) = (group["Reference"] for group in config.nav if "Reference" in group)
     (api,) = (group for group in reference if "API" in group)
     api["API"] = [path for path, _ in api_pages()]
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the generated pages; called by MkDocs when it has listed docs/."""
+    """Adds the generated pages; called by MkDocs after it has listed docs/."""
     from mkdocs.structure.files import File
 
     pages = {f"reference/{name}.md": command_reference(name, module) for name, module in COMMAND_LINES.items()}
@@ -51,7 +51,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Leads links between docs/ and the repository's top to their pages; a link to what has no page becomes text."""
+    """Rewrites links between docs/ and the repository root to pages of the site; links without a page become text."""
     sources = {path: name for name, path in TOP_PAGES.items()}
     here = page.file.src_uri
     source = sources.get(here, f"docs/{here}")
@@ -70,7 +70,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def command_reference(name: str, module: str) -> str:
-    """The page of a command line, in Markdown: every command with its options, as ``--help`` has them."""
+    """Markdown reference of a command line: every command with its options, as in ``--help``."""
     command = [sys.executable, "-m", "typer", module, "utils", "docs", "--name", name, "--title", f"Commands of {name}"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     text = re.sub(r"^Example: (.+)$", r"Example: `\1`", text, flags=re.MULTILINE)
@@ -80,13 +80,13 @@ def command_reference(name: str, module: str) -> str:
         if heading := re.match(r"##+ `(.+)`", line):
             group = heading[1]
         if (listed := re.match(r"\* `(\S+)`: ", line)) and f"{group} {listed[1]}" in summaries:
-            line = listed[0] + summaries[f"{group} {listed[1]}"]  # typer cuts it off in lists of commands
+            line = listed[0] + summaries[f"{group} {listed[1]}"]  # typer truncates it in lists of commands
         lines.append(line)
     return "\n".join(lines)
 
 
 def api_pages() -> Iterator[tuple[str, str]]:
-    """API reference: path and Markdown of an index, and of a page for each package that docs/architecture.md lists."""
+    """API reference: path and Markdown of the index and of a page for each package listed in docs/architecture.md."""
     listed = re.findall(
         r"^\| `([\w.]+)` \| (.+) \|$", (ROOT / "docs/architecture.md").read_text("utf-8"), flags=re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""Aggregation of `fmn newclasses` over data sets: a table, leads, a plot.
+"""Aggregation of `fmn newclasses` over data sets: a table, the leads with intervals, and a plot.
 
     fmn newclasses WORKSPACE/manifests/train.jsonl --pairs 1,5,20 --seeds 5 --out WORKSPACE/new      for each data set
     python tools/new_classes_figures.py newclasses.png */new/newclasses.json
@@ -20,11 +20,11 @@ from fmn.studies.new_classes_table import UNMAPPED
 
 
 def table(corpora: Sequence[Draws], pairs: Sequence[int]) -> str:
-    """Markdown: class mAP of queries of the new classes; in brackets the lead of the unmapped memory.
+    """Markdown table: class mAP of queries of the new classes; in brackets, the lead of the unmapped memory.
 
     Args:
-        corpora: ``draws`` of the newclasses.json of every data set.
-        pairs: numbers of pairs.
+        corpora: ``draws`` of the newclasses.json of each data set.
+        pairs: numbers of pairs per new class.
     """
     lines = [f"| pairs a new class | {' | '.join(map(str, pairs))} |", f"|---|{'--:|' * len(pairs)}"]
     for name in COLORS:

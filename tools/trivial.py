@@ -1,8 +1,8 @@
-"""Leak check of a corpus: how well length, mean color and size predict the class.
+"""Leak check of a corpus: how well length, mean color and encoded size predict the class.
 
     python tools/trivial.py DIR
 
-Each is a nearest-class-mean classifier, tested on persons that it was not made from. All should be near chance.
+Each is a nearest-class-mean classifier, tested on held-out persons. All should be near chance.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class TrivialScores:
-    """Percent of intervals whose class is guessed right.
+    """Percent of intervals that are classified correctly.
 
     Attributes:
-        intervals: how many there are.
-        chance: the share of the largest class.
+        intervals: number of intervals.
+        chance: the fraction of the largest class.
         length, mean_color, size: from the number of frames; from mean blue, green and red; from the encoded bytes.
     """
 
@@ -42,7 +42,7 @@ class TrivialScores:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is known about one interval without watching it."""
+    """Trivial features of one interval."""
 
     class_id: str
     person: str
@@ -55,7 +55,7 @@ def trivial_scores(root: Path) -> TrivialScores:
     """Measures the trivial classifiers on a corpus in MPII Cooking 2's layout.
 
     Raises:
-        InputError: the folder holds no such corpus.
+        InputError: the folder does not contain such a corpus.
     """
     seen = _look(root)
     classes = sorted({one.class_id for one in seen})
@@ -75,12 +75,12 @@ def trivial_scores(root: Path) -> TrivialScores:
 
 
 def nearest_mean_accuracy(features: NDArray[np.float64], labels: NDArray[np.int64], groups: Sequence[str]) -> float:
-    """Share of samples whose class has the nearest mean, by folds that keep groups together.
+    """Fraction of samples whose class has the nearest mean, by cross-validation with folds that keep groups together.
 
     Args:
-        features: [N, D]; each dimension is brought to variance 1.
+        features: [N, D]; each dimension is scaled to variance 1.
         labels: [N], from 0.
-        groups: [N]; those of one group are in one fold.
+        groups: [N]; all samples of a group are in one fold.
     """
     names = sorted(set(groups))
     order = generator(0, "standin", "trivial").permutation(len(names))
@@ -100,7 +100,7 @@ def nearest_mean_accuracy(features: NDArray[np.float64], labels: NDArray[np.int6
 
 
 def _look(root: Path) -> list[_Seen]:
-    """Decodes all videos once."""
+    """Decodes all videos once and measures each interval."""
     import av
 
     corpus, classes = open_corpus(root), load_classes()
