@@ -81,7 +81,7 @@ def press_until(page: Page, key: str, condition: str, argument: Any = None) -> N
         with suppress(TimeoutError):
             page.wait_for_function(condition, arg=argument, polling="raf", timeout=100)
             return
-    raise SystemExit(f"{key} has no effect on the page")
+    raise SystemExit(f"pressing {key} has no effect on the labeling page")
 
 
 def accept_all(page: Page, address: str, shown: dict[str, Shown]) -> dict[str, Any]:

@@ -76,13 +76,13 @@ def write_footage(folder: Path, videos: int, seconds: int, megabits: float, size
 
 def plan(videos: dict[str, Path], count: int, frames: int) -> list[PlannedClip]:
     """Non-overlapping intervals of 1.5 to 4 seconds, spread over the videos."""
-    luck = random.Random(0)
+    rng = random.Random(0)
     clips = []
     for index in range(count):
         name = sorted(videos)[index % len(videos)]
         slot = frames // -(-count // len(videos))
-        length = luck.randint(LENGTHS[0], min(LENGTHS[1], slot - 1))
-        start = index // len(videos) * slot + luck.randint(1, slot - length)
+        length = rng.randint(LENGTHS[0], min(LENGTHS[1], slot - 1))
+        start = index // len(videos) * slot + rng.randint(1, slot - length)
         interval = Interval(index, name, start, start + length - 1, "cut", frozenset(), frozenset())
         clips.append(PlannedClip(interval.id, "cut", interval, start, start + length - 1, IntervalOrigin()))
     return clips
@@ -232,16 +232,21 @@ def video2dataset(python: str) -> Callable[..., None]:
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=2)
-    parser.add_argument("--seconds", type=int, default=40, help="of footage in a video, before it is repeated")
+    parser.add_argument("--seconds", type=int, default=40, help="seconds of footage in a video before it is repeated")
     parser.add_argument(
-        "--megabits", type=float, default=2.5, help="per second of footage; MPII Cooking 2 has 10.6 kB a frame"
+        "--megabits",
+        type=float,
+        default=2.5,
+        help="megabits per second of footage; MPII Cooking 2 has 10.6 kB per frame",
     )
-    parser.add_argument("--size", default="1624x1224", help="of its frames")
-    parser.add_argument("--loops", type=int, default=1, help="repeat the footage this many times: long videos, quickly")
+    parser.add_argument("--size", default="1624x1224", help="size of its frames")
+    parser.add_argument(
+        "--loops", type=int, default=1, help="number of repetitions of the footage: makes long videos quickly"
+    )
     parser.add_argument("--intervals", type=int, default=12)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--video2dataset", help="a python that has video2dataset", metavar="PYTHON")
+    parser.add_argument("--video2dataset", help="a Python interpreter with video2dataset", metavar="PYTHON")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -254,19 +259,20 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         frames = min(source.index.frames for source in sources.values())
         clips = plan(videos, options.intervals, frames)
         tasks = needed(clips, sources, options.jobs)
-        ways = {"toolkit": toolkit, "reading alone": reading, "shell loop": shell_loop, "xargs -P": xargs}
-        ways["decode limit"] = decode_limit(tasks)
+        methods = {"toolkit": toolkit, "reading alone": reading, "shell loop": shell_loop, "xargs -P": xargs}
+        methods["decode limit"] = decode_limit(tasks)
         if options.video2dataset:
-            ways["video2dataset"] = video2dataset(options.video2dataset)
-        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+            methods["video2dataset"] = video2dataset(options.video2dataset)
+        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
         alone: list[dict[str, float]] = []
         with ProcessPoolExecutor(options.jobs) as pool:
             stages_alone(tasks[: 16 * options.jobs], pool, options.jobs)  # warms up the caches of the processes
             for number in range(options.rounds):
-                for name, way in ways.items():
+                for name, method in methods.items():
                     place = root / f"{name}-{number}"
                     place.mkdir()
-                    measured[name].append(timed(lambda way=way, place=place: way(clips, videos, place, options.jobs)))
+                    run = functools.partial(method, clips, videos, place, options.jobs)
+                    measured[name].append(timed(run))
                     shutil.rmtree(place)
                 alone.append(stages_alone(tasks, pool, options.jobs))
         found = report(measured, alone, clips, sum(task.decoded_frames for task in tasks), options)
@@ -310,14 +316,14 @@ def report(
     for name, runs in measured.items():
         wall_s, processor_s = median(wall for wall, _ in runs), median(used for _, used in runs)
         ratios[name] = median(wall / own for (wall, _), own in zip(runs, toolkit_s, strict=True))
-        print(f"{name:<14} {wall_s:7.2f} s   {processor_s:7.2f} processor s   {ratios[name]:5.2f} × the toolkit's time")
-    print(f"the toolkit cuts at {ratios['decode limit']:.0%} of the speed of mere decoding")
+        print(f"{name:<14} {wall_s:7.2f} s   {processor_s:7.2f} CPU s   {ratios[name]:5.2f} × the toolkit's time")
+    print(f"the toolkit cuts at {ratios['decode limit']:.0%} of the speed of decoding alone")
     parts = {name: median(one[name] for one in alone) for name in alone[0]}
     print("each alone: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items()))
     reached = median(sum(one.values()) / own for one, own in zip(alone, toolkit_s, strict=True))
     print(
-        f"the toolkit reaches {reached:.0%} of the limit that decoding, scaling and encoding set (goal 90 %), start of "
-        "its processes and hashing of the footage included"
+        f"the toolkit reaches {reached:.0%} of the limit set by decoding, scaling and encoding (goal 90 %), including "
+        "the start of its processes and hashing of the footage"
     )
     if "video2dataset" not in measured:
         print("video2dataset: not measured (no --video2dataset PYTHON)")

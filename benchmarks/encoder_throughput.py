@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             found[name] = rates = measured(name, folder, clips if name in VIDEO else spoken, options)
             print(
                 f"{name:<20}{rates['extraction']:9.2f} {rates['unit']:<14}= {rates['of_network']:.2f} × the network "
-                f"alone ({rates['network']:.2f}); by processor time {rates['of_network_processor_time']:.2f}",
+                f"alone ({rates['network']:.2f}); by CPU time {rates['of_network_processor_time']:.2f}",
                 flush=True,
             )
     print(json.dumps(found))

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
-    parser.add_argument("--media-bytes", type=int, default=20_000, help="of each clip and each utterance")
+    parser.add_argument("--media-bytes", type=int, default=20_000, help="bytes of each clip and each utterance")
     parser.add_argument("--no-media", action="store_true")
     parser.add_argument("--device", help=argparse.SUPPRESS)  # accepted by all benchmarks
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         found = exported(Path(folder), name) if what == "export" else read_back(Path(folder) / "export", name)
         print(json.dumps({**found, "peak_mb": peak_mb()}))
         return found
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; one is used")
+    print(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}; one is used")
     results: dict[str, Any] = {}
     for count in (options.items // 10, options.items):
         with tempfile.TemporaryDirectory() as root:

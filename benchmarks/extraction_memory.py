@@ -172,8 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         }
     print(
         f"{options.clips} clips: killed at {len(before)}, {found['redone']} redone, {found['exported']} exported; peak "
-        f"{tenth['peak_rss_mb']:.0f} MB for a tenth of them, {resumed['peak_rss_mb']:.0f} MB for all, which is "
-        f"{found['rss_growth_kb_per_clip']:.1f} KB a clip; a feature has {found['kb_per_feature']:.0f} KB"
+        f"{tenth['peak_rss_mb']:.0f} MB for a tenth of them, {resumed['peak_rss_mb']:.0f} MB for all, "
+        f"{found['rss_growth_kb_per_clip']:.1f} KB per clip; a feature has {found['kb_per_feature']:.0f} KB"
     )
     print(json.dumps(found))
     return found

@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="configuration values")
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     on_cpu = device.type == "cpu"
@@ -207,7 +207,7 @@ def report(
     if on_cpu:
         used = of(lambda times: sum(times[name].used for name in names) / times["extraction"].used)
         found["of_limit_processor_time"] = used
-        print(f"  by processor time the stages alone need {used:.2f} × what the extraction needs")
+        print(f"  CPU time of the stages alone: {used:.2f} × that of the extraction")
     print(json.dumps(found))
     return found
 

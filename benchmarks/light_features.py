@@ -68,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", action="store_true")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="new folder for the data, see above")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="new folder for the data sets, see above")
     options = parser.parse_args(arguments)
     if options.keep and options.keep.exists():
-        parser.error(f"{options.keep} is there already; name a new folder")
+        parser.error(f"{options.keep} already exists; name a new folder")
     found: dict[str, Any] = {"clips": options.clips, "speech": options.speech, "epochs": options.epochs}
     with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -45,13 +45,13 @@ def measured(
     device = torch.device(device_name)
     memory = filled(slots, dim, device)
     gallery = torch.randn(rows, dim, device=device)
-    asked = torch.randn(queries, dim, device=device)
+    query_vectors = torch.randn(queries, dim, device=device)
 
-    def limit(some: Tensor) -> Tensor:
-        return (some @ memory.video_slots.T) @ (asked @ memory.audio_slots.T).T
+    def limit(rows: Tensor) -> Tensor:
+        return (rows @ memory.video_slots.T) @ (query_vectors @ memory.audio_slots.T).T
 
-    def read(some: Tensor) -> Tensor:
-        return memory.read(some, asked, reduce=kind)  # type: ignore[arg-type]
+    def read(rows: Tensor) -> Tensor:
+        return memory.read(rows, query_vectors, reduce=kind)  # type: ignore[arg-type]
 
     work: Callable[[Tensor], Tensor] = limit if kind == "limit" else read
     with torch.no_grad():
@@ -64,8 +64,8 @@ def measured(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds, busy = time.perf_counter() - started, time.process_time() - busy
-    beside = max(0, _peak(device) - before - result.nbytes)
-    return {"seconds": seconds, "processor_seconds": busy, "peak_mb": beside / 2**20}
+    extra = max(0, _peak(device) - before - result.nbytes)
+    return {"seconds": seconds, "processor_seconds": busy, "peak_mb": extra / 2**20}
 
 
 def _peak(device: torch.device) -> int:
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--slots", type=int, default=50)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads on the CPU")
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     sizes = (options.rows, options.queries, options.slots, options.dim)
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     print(
         f"{found['device']}: {options.rows:,} × {options.queries} pairs, {options.slots} slots, {options.dim} numbers"
     )
-    print(f"  {'':<15}{'seconds':>9}{'processor s':>13}{'MB beside':>11}")
+    print(f"  {'':<15}{'seconds':>9}{'CPU s':>13}{'extra MB':>11}")
     for kind in ("limit", *READS):
         row, name = found[kind], "plain products" if kind == "limit" else f"read, {kind}"
         unit = "processor_seconds" if device.type == "cpu" else "seconds"  # the cores may have other load

@@ -78,7 +78,7 @@ def main() -> None:
         measure(options.measure[0], options.measure[1], bool(options.measure[2]))
         return
     each = math.isqrt(options.pairs // PAPER[0])
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; one is used")
+    print(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}; one is used")
     for title, classes, count, whole in (
         ("50,000 pairs, pairs.jsonl", *PAPER, 0),
         ("50,000 pairs, all three manifests", *PAPER, 1),
@@ -87,7 +87,7 @@ def main() -> None:
         command = [sys.executable, __file__, "--measure", str(classes), str(count), str(whole)]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         print(
-            f"{title:<40} {found['seconds']:7.2f} s ({found['processor_s']:.2f} s of a processor)  "
+            f"{title:<40} {found['seconds']:7.2f} s ({found['processor_s']:.2f} CPU s)  "
             f"{found['bytes'] / 1e6:8.1f} MB  memory {found['before_mb']:.0f} → {found['peak_mb']:.0f} MB"
         )
 

@@ -27,9 +27,9 @@ from fmn.training.trainer import TrainingLoop
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--most-s", type=float, default=420, help="seconds after which no further epoch begins")
+    parser.add_argument("--most-s", type=float, default=420, help="seconds after which no further epoch starts")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="configuration values")
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     config = with_values(PAPER, settings_of(options.set))

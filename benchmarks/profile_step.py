@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--preset", choices=["demo", "paper"], default="paper")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--rows", type=int, default=25, help="of the table")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
+    parser.add_argument("--rows", type=int, default=25, help="rows of the table")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="configuration values")
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     on_cpu = device.type == "cpu"

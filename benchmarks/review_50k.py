@@ -51,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     url, key = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_API_KEY")
     if not url or not key:
-        raise SystemExit("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name a server whose contents do not matter")
+        raise SystemExit("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to a disposable Label Studio server")
     login = {"url": url, "api_key": key}
     classes = load_classes()
     found: dict[str, Any] = {"tasks": options.tasks, "changes": options.changes}
@@ -78,7 +78,7 @@ def main() -> None:
         found["pull_of_changes_s"], pulled = timed(lambda: pull(place, **login))
         assert pulled.decided == len(tasks), pulled
 
-        peer = client.projects.create(title="one call a task", label_config=labeling_config(classes)).id
+        peer = client.projects.create(title="one call per task", label_config=labeling_config(classes)).id
         fields = {"title": "x", "fps": 29.4, "sentence": "", "speech": ""}
         sample = [
             {"clip_id": row.id, "class": row.class_id, "video": f"{MEDIA_URL}/{row.path}", **fields}

@@ -49,7 +49,7 @@ class Soak:
     """A workspace with its server, and counts of the events of the test."""
 
     place: Workspace
-    chance: random.Random
+    rng: random.Random
     url: str = ""
     key: str = ""
     events: Counter[str] = field(default_factory=Counter)
@@ -71,7 +71,7 @@ class Soak:
 
     def run_command(self, command: str, *, kill: bool) -> None:
         """Runs ``push`` or ``pull``; kills it at a random time within the duration of its last complete run."""
-        kill_after_s = self.chance.uniform(0.2, 1) * self.lasted_s.get(command, 8) if kill else None
+        kill_after_s = self.rng.uniform(0.2, 1) * self.lasted_s.get(command, 8) if kill else None
         started = time.monotonic()
         program = [sys.executable, "-c", "from dataset_tools.cli.main import main; main()"]
         arguments = ["annotate", command, "-w", str(self.place.root)]
@@ -103,17 +103,17 @@ class Soak:
             return str(browser.get("/api/current-user/token").json()["token"])
 
 
-def annotate(soak: Soak, key: str, tasks: list[int], chance: random.Random) -> None:
+def annotate(soak: Soak, key: str, tasks: list[int], rng: random.Random) -> None:
     """Decides on every task; if a response is lost, checks whether the decision arrived before retrying."""
     headers = {"Authorization": f"Token {key}"}
     with httpx.Client(headers=headers, timeout=30) as http:
         me = retried(lambda: http.get(f"{soak.url}/api/current-user/whoami"))["id"]
         for task in tasks:
-            choice = {"choices": [chance.choice(VERDICTS)]}
-            said = [{"from_name": "verdict", "to_name": "video", "type": "choices", "value": choice}]
+            choice = {"choices": [rng.choice(VERDICTS)]}
+            result = [{"from_name": "verdict", "to_name": "video", "type": "choices", "value": choice}]
             while True:
                 try:
-                    answer = http.post(f"{soak.url}/api/tasks/{task}/annotations", json={"result": said})
+                    answer = http.post(f"{soak.url}/api/tasks/{task}/annotations", json={"result": result})
                     answer.raise_for_status()
                     break
                 except httpx.HTTPError:
@@ -153,8 +153,8 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
         seed: seed of the times and the verdicts.
     """
     started = time.monotonic()
-    chance = random.Random(seed)
-    here = Soak(Workspace(folder / "set"), chance)
+    rng = random.Random(seed)
+    here = Soak(Workspace(folder / "set"), rng)
     classes = load_classes()
     names = [one.id for one in classes.classes]
     rows = [clip_row(n, names[n % len(names)], "s07-d20", 60 * n + 1, digits=8) for n in range(tasks)]
@@ -170,7 +170,7 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
             query = {**page, "page": len(listed) // 1000 + 1}
             answer = httpx.get(f"{here.url}/api/tasks", params=query, headers={"Authorization": f"Token {here.key}"})
             listed += answer.json()["tasks"]
-        assert len(listed) == len({task["data"]["clip_id"] for task in listed}) == tasks, "doubled tasks"
+        assert len(listed) == len({task["data"]["clip_id"] for task in listed}) == tasks, "duplicated tasks"
         ids = [task["id"] for task in listed]
 
         keys = (here.key, here.second_key())
@@ -181,14 +181,14 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
             people.append(threading.Thread(target=annotate, args=(here, key, shuffled, order), daemon=True))
         for person in people:
             person.start()
-        due = sorted(chance.uniform(0.1, 0.9) * 2 * tasks for _ in range(server_kills))
+        due = sorted(rng.uniform(0.1, 0.9) * 2 * tasks for _ in range(server_kills))
         while any(person.is_alive() for person in people) or due or here.commands_killed() < command_kills:
-            kill = chance.random() < 0.5
-            outage = threading.Timer(chance.uniform(0, 2), here.kill_server)
+            kill = rng.random() < 0.5
+            outage = threading.Timer(rng.uniform(0, 2), here.kill_server)
             if due and (len(in_database(here.place)) >= due[0] or not any(person.is_alive() for person in people)):
                 due.pop(0)
                 outage.start()
-            command = chance.choice(("pull", "pull", "push"))
+            command = rng.choice(("pull", "pull", "push"))
             here.run_command(command, kill=kill)
             if outage.ident is not None:
                 outage.join()
@@ -232,7 +232,7 @@ def main() -> None:
     print(json.dumps(found, indent=1))
     expected = 2 * options.tasks
     if found["decisions here"] != expected or found["missing"] or found["doubled"] or found["wrong"]:
-        raise SystemExit(f"{expected} decisions were made; what arrived differs")
+        raise SystemExit(f"{expected} decisions were made; those in reviews.jsonl differ (see above)")
 
 
 if __name__ == "__main__":

@@ -163,10 +163,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--preset", choices=["demo", "paper"], default="demo")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--pairs", type=int, default=2048, help="pairs that are timed, of each loop and repeat")
+    parser.add_argument("--pairs", type=int, default=2048, help="pairs timed per loop and repeat")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the configuration")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads on the CPU")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="configuration values")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     device = find_device(options.device)
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     print(f"  trainer               {speed:10,.0f} pairs/s   ratio {found['ratio']:.2f}")
     if device.type == "cpu":
         found["ratio_of_processor_time"] = busy / plain_busy
-        print(f"  pairs a second of processor time: {plain_busy:,.0f} and {busy:,.0f}, ratio {busy / plain_busy:.2f}")
+        print(f"  pairs per CPU second: {plain_busy:,.0f} and {busy:,.0f}, ratio {busy / plain_busy:.2f}")
     if device.type == "cuda":
         bf16 = with_values(config, {"training.amp": "bf16"})
         fast = float(np.median([trainer_pairs_per_s(bf16, options.pairs, device)[0] for _ in range(options.repeats)]))
@@ -197,8 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     per_epoch = PAPER_PAIRS / found.get("bf16_pairs_per_s", speed) + settling
     found["paper_schedule_h"] = PAPER_EPOCHS * per_epoch / 3600
     print(
-        f"  {PAPER_EPOCHS} epochs of {PAPER_PAIRS:,} pairs with preset {options.preset}, reckoned from these steps: "
-        f"{found['paper_schedule_h']:.2f} h (memories {settling:.2f} s an epoch)"
+        f"  {PAPER_EPOCHS} epochs of {PAPER_PAIRS:,} pairs with preset {options.preset}, extrapolated from these "
+        f"steps: {found['paper_schedule_h']:.2f} h (memories {settling:.2f} s per epoch)"
     )
     print(json.dumps(found))
     return found

@@ -56,8 +56,6 @@ def table(ablations: Sequence[dict[str, Any]]) -> str:
 if __name__ == "__main__":
     found = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
     if not found:
-        sys.exit(f"Name the ablation.json files to put together.\n\n{__doc__}")
-    print(
-        f"{len(found)} corpora. * a trained network was given the choice afterwards; the others were trained with it.\n"
-    )
+        sys.exit(f"Name the ablation.json files to combine.\n\n{__doc__}")
+    print(f"{len(found)} corpora. *: applied to the default's trained network; all other variants were trained.\n")
     print(table(found))

@@ -26,7 +26,7 @@ def table(corpora: Sequence[Draws], pairs: Sequence[int]) -> str:
         corpora: ``draws`` of the newclasses.json of each data set.
         pairs: numbers of pairs per new class.
     """
-    lines = [f"| pairs a new class | {' | '.join(map(str, pairs))} |", f"|---|{'--:|' * len(pairs)}"]
+    lines = [f"| pairs per new class | {' | '.join(map(str, pairs))} |", f"|---|{'--:|' * len(pairs)}"]
     for name in COLORS:
         cells = []
         for count in pairs:

@@ -51,7 +51,7 @@ def sample(package: str, path: str) -> Path:
     """A file of an installed package, found without importing it."""
     spec = find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
-        raise MissingPackageError(f"the package with the module {package} is not installed: make install-dev")
+        raise MissingPackageError(f"no installed package provides the module {package}; run make install-dev")
     return Path(spec.submodule_search_locations[0]) / path
 
 
@@ -136,18 +136,18 @@ def write_words(folder: Path) -> None:
 
     engine = EspeakEngine()
     voices = engine.voices("en")
-    said = [
+    phrases = [
         (f"words/{motion}/e{number:02d}_1.wav", word, voice)
         for motion, word in zip(MOTIONS, WORDS, strict=True)
         for number, voice in enumerate(voices[:10])
     ]
-    said += [
+    phrases += [
         (f"speakers/s{number:02d}_{take}.wav", phrase, voice)
         for number, voice in enumerate(voice for voice in voices if voice.id in SPEAKERS)
         for take, phrase in enumerate(PHRASES)
     ]
     noise = np.random.default_rng(0)
-    for name, text, voice in said:
+    for name, text, voice in phrases:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         engine.speak(text, voice, path=path, seed=0)

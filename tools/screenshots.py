@@ -133,7 +133,7 @@ def served(name: str, *arguments: object) -> Iterator[str]:
                 if found := re.search(r"https?://\S+", line):
                     yield found.group()
                     return
-            raise SystemExit(f"{name} ended without an address")
+            raise SystemExit(f"{name} exited without printing an address")
         finally:
             process.send_signal(signal.SIGINT)
 

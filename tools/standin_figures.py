@@ -34,7 +34,7 @@ if __name__ == "__main__":
     models = folders[1].split(",") if folders[0] == "--models" and len(folders) > 1 else None
     try:
         if is_comparison(Path(out)):
-            sys.exit(f"OUT comes first, and {out} holds a comparison of one corpus, which would be replaced")
+            sys.exit(f"OUT comes first; {out} contains the comparison of one corpus, which would be overwritten")
         values = over_corpora([Path(folder) for folder in folders[2 if models else 0 :]], models=models)
         write_files(values, Path(out), latex=True)
     except (ToolkitError, OSError, ValueError) as error:

@@ -124,6 +124,6 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     scores = trivial_scores(Path(sys.argv[1]))
-    print(f"{scores.intervals} intervals; percent right, persons held out")
+    print(f"{scores.intervals} intervals; percent correct, persons held out")
     for name in ("chance", "length", "mean_color", "size"):
         print(f"  {name.replace('_', ' '):12} {getattr(scores, name):5.1f}")
