@@ -17,8 +17,8 @@ Record = Mapping[str, Any]
 
 HOW = """# Benchmarks on a GPU
 
-Everything that needs a GPU runs with one command, `make gpu`, on a machine with CUDA, Python 3.11 to 3.13 and torch
-2.11 or newer, without a network:
+This page is for users with a GPU: `make gpu` runs all tests and benchmarks that need one, on a machine with CUDA,
+Python 3.11 to 3.13 and torch 2.11 or newer, without a network:
 
     make gpu-wheels gpu-inputs      # first, on a machine with a network: 59 MiB with the project
     make gpu                        # on the GPU machine: everything, in parts of at most nine minutes each
