@@ -1,4 +1,4 @@
-"""``python -m fmn``: the command line `fmn`, as ``torchrun -m fmn train …`` starts it once a process."""
+"""Entry point of ``python -m fmn``, the command line `fmn`; ``torchrun -m fmn train …`` runs it in each process."""
 
 from fmn.cli.main import main
 

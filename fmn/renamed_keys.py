@@ -1,6 +1,6 @@
 """Deprecated configuration keys, values and tensor names, read as the new ones for one minor version.
 
-Runs that an earlier version trained are read silently; what a user names (``--set``, ``--config``) gets a notice.
+Runs trained by an earlier version are read silently; in user input (``--set``, ``--config``) they cause a notice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEYS = {  # old → new, by dotted name
     "training.epoch_pairs": "training.pairs_per_epoch",
     "training.softness": "training.triplet_temperature",
 }
-VALUES = {  # of a key by its new name: old → new
+VALUES = {  # by new key: old → new value
     "training.triplet": {"printed": "as_published", "soft": "softmax", "working": "standard"},
 }
 
@@ -28,17 +28,17 @@ TENSOR_NAMES = {"normalise": "normalize", "optimiser": "optimizer", "standardise
 
 
 def new_tensor_name(name: str) -> str:
-    """The name of today for a tensor of a checkpoint: ``standardised.mean`` → ``standardized.mean``."""
+    """Returns the current name of a tensor in a checkpoint: ``standardised.mean`` → ``standardized.mean``."""
     return ".".join(TENSOR_NAMES.get(part, part) for part in name.split("."))
 
 
 def with_new_keys(values: Mapping[str, Any], *, notice: bool = False, path: str = "") -> dict[str, Any]:
-    """``values`` with new keys and values in place of old ones, in nested sections too.
+    """Returns ``values`` with deprecated keys and values replaced by the new ones, also in nested sections.
 
     Args:
-        values: by key or by dotted name; where an old and a new key stand side by side, both are kept.
-        notice: whether to tell of each on stderr.
-        path: dotted name of the section that ``values`` are of, with a dot at its end.
+        values: by key or by dotted name; if both an old and a new key are present, both are kept.
+        notice: whether to print a notice for each to stderr.
+        path: dotted name of the section that ``values`` belong to, with a trailing dot.
     """
     found: dict[str, Any] = {}
     for key, value in values.items():

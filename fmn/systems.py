@@ -1,7 +1,7 @@
 """The registry of retrieval systems (``fmn train --model``).
 
-A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant ``SYSTEM``; a file of
-several variants has ``SYSTEMS``. No list names them: a new file is found.
+A system is one file, `fmn.models.fmn` or a module of `fmn.models.baselines`, with a constant ``SYSTEM``; a file with
+several variants has ``SYSTEMS``. There is no list to maintain: a new file is discovered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fmn.models.system_interface import System
 
 
 def all_systems() -> Iterator[System]:
-    """Every system, FMN first; a module is imported when its turn comes, unless its name begins with an underscore."""
+    """Yields every system, FMN first. Modules are imported lazily; names with a leading underscore are skipped."""
     names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
     for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
         module = importlib.import_module(name)
@@ -24,13 +24,13 @@ def all_systems() -> Iterator[System]:
 
 
 def system_names() -> tuple[str, ...]:
-    """The names of all systems: FMN, then the others in the order of the alphabet."""
+    """Returns the names of all systems: FMN first, then the others in alphabetical order."""
     first, *others = (system.name for system in all_systems())
     return (first, *sorted(others))
 
 
 def find_system(name: str) -> System:
-    """The system called ``name``.
+    """Returns the system called ``name``.
 
     Raises:
         InputError: there is none.

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MOST_THREADS = 1024
-"""More are refused: where the system has no more threads to give, torch ends the process."""
+"""Upper limit of the number of threads: torch aborts the process if the system cannot create more."""
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """So many threads of torch on the CPU for the time of a ``with`` block; None leaves them as they are."""
+    """Sets the number of torch threads on the CPU within a ``with`` block; None leaves it unchanged."""
     import torch
 
     usual = torch.get_num_threads()
