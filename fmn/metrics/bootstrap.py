@@ -1,11 +1,11 @@
 """Bootstrap confidence intervals of a mean over queries, resampling shared factors.
 
-The queries of a test set are no independent draws: those of a class, of a person (or voice) and of a training seed
-stand or fall together, and resampling queries alone gives intervals that are far too narrow. So the classes, the people
-and the seeds are resampled, each for itself and all in every draw, and a query counts as often as the product of the
-counts of its class, its person and its seed: the pigeonhole bootstrap for crossed random effects (A. B. Owen, The
-pigeonhole bootstrap, Annals of Applied Statistics, 2007). It errs mildly on the wide side where the factors have many
-levels; of a factor with few (three seeds), every bootstrap sees too little: (L − 1)/L of the variance of L levels.
+The queries of a test set are not independent: those of a class, of a person (or voice) and of a training seed are
+correlated, and resampling queries alone yields intervals that are far too narrow. So classes, people and seeds are
+resampled independently of each other in every draw, and a query is weighted by the product of the counts of its class,
+its person and its seed: the pigeonhole bootstrap for crossed random effects (A. B. Owen, The pigeonhole bootstrap,
+Annals of Applied Statistics, 2007). It is mildly conservative where the factors have many levels; for a factor with few
+levels (three seeds), every bootstrap underestimates the variance: (L − 1)/L of it for L levels.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError
 
 WEIGHTS_AT_ONCE = 4_194_304
-"""Weights (draws × queries) that are held at once."""
+"""Maximum number of weights (draws × queries) held in memory."""
 
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A mean and how far it can be trusted.
+    """A mean and its confidence interval.
 
     Attributes:
         mean: over all values, in their unit.
         low, high: the percentiles of the resampled means that enclose the share ``level``.
-        level: 0.95, as a rule.
-        levels: of each factor, how many levels it has. A factor of one level adds nothing: one seed says nothing about
-            other seeds, and the interval is conditional on it.
+        level: confidence level, usually 0.95.
+        levels: number of levels of each factor. A factor with one level adds no variance: one seed is not informative
+            about other seeds, and the interval is conditional on it.
     """
 
     mean: float
@@ -53,20 +53,20 @@ def interval_of_mean(
     draws: int = 2000,
     seed: int = 0,
 ) -> ConfidenceInterval:
-    """The interval of the mean of values over queries, factors resampled together.
+    """Computes the confidence interval of the mean of values over queries, resampling all factors in every draw.
 
-    For the difference of two systems, hand in the differences query by query, of the same queries and seeds.
+    For the difference of two systems, pass the per-query differences for the same queries and seeds.
 
     Args:
-        values: [n], one for each query and seed, such as ``query_metrics(…).hits[1]`` of all runs one after the other.
+        values: [n], one for each query and seed, such as ``query_metrics(…).hits[1]`` of all runs, concatenated.
         factors: by name, [n] labels, strings or numbers: ``{"class": …, "person": …, "seed": …}``.
         level: share of the resampled means that the interval encloses.
-        draws: how often is resampled.
+        draws: number of bootstrap draws.
         seed: of the resampling.
 
     Raises:
-        InputError: nothing to average, no factors, lengths that differ, a value that is not finite, or a level outside
-            of 0…1.
+        InputError: there are no values or no factors, lengths differ, a value is not finite, or the level is outside
+            0…1.
     """
     values = np.asarray(values, dtype=np.float64)
     _check(values, factors, level)
@@ -82,7 +82,7 @@ def interval_of_mean(
             counts = random.multinomial(levels[name], np.full(levels[name], 1 / levels[name]), size=batch)
             weights *= counts[:, number]
         total = weights.sum(axis=1)
-        drawn = total > 0  # a draw can miss every query where not all combinations occur: it is drawn again
+        drawn = total > 0  # if not all combinations occur, a draw can have zero weight: it is redrawn
         means.append((weights[drawn] @ values) / total[drawn])
         missing -= int(drawn.sum())
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])

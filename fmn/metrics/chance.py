@@ -1,8 +1,8 @@
 """Chance level and ceiling of a metric: random scores, and perfect class knowledge.
 
-Both are closed forms in the sizes alone, for galleries and classes of any size. With 300 items in 20 even classes,
+Both are closed forms of the sizes alone, for galleries and classes of any size. With 300 items in 20 balanced classes,
 chance is .33/3.3/8.3 (instance hit), 5/40.6/73.8 (class hit), .33/3.3/8.3 (class recall) at k = 1, 10, 25, and class
-knowledge gives 6.7/66.7/100, 100/100/100, 6.7/66.7/100 (docs/paper.md, the test protocol).
+knowledge yields 6.7/66.7/100, 100/100/100, 6.7/66.7/100 (docs/paper.md, the test protocol).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Percents = dict[str, dict[str, float | None]]
 
 
 def expected_hit(before: Integers, tied: Integers, hits_tied: Integers, k: int) -> Floats:
-    """The probability that a relevant item is among the k best when the order of equal items is random.
+    """Computes the probability that a relevant item is in the top k if tied items are ordered at random.
 
     0 if b ≥ k, else 1 − C(t−p, m)/C(t, m) with m = min(k−b, t).
 
     Args:
-        before: [Q], b: items better than the best relevant one.
-        tied: [Q], t: items that tie with it, itself included.
+        before: [Q], b: number of items ranked above the best relevant one.
+        tied: [Q], t: number of items tied with it, itself included.
         hits_tied: [Q], p: how many of those are relevant; at least 1.
-        k: how many of the best.
+        k: cutoff rank.
 
     Returns:
         [Q] in 0…1.
@@ -44,10 +44,10 @@ def expected_hit(before: Integers, tied: Integers, hits_tied: Integers, k: int) 
 
 
 def expected_reciprocal_rank(before: Integers, tied: Integers, hits_tied: Integers) -> Floats:
-    """The expectation of 1 / rank of the best relevant item when the order of equal items is random.
+    """Computes the expected reciprocal rank of the best relevant item if tied items are ordered at random.
 
-    Σ P_i / (b + i) over i = 1 … t−p+1: it is the i-th of its ties with P_1 = p/t, P_(i+1) = P_i (t−p−i+1)/(t−i).
-    Arguments are those of `expected_hit`, returns [Q] in 0…1.
+    Σ P_i / (b + i) over i = 1 … t−p+1: it is the i-th of the tied items with probability P_i, where P_1 = p/t and
+    P_(i+1) = P_i (t−p−i+1)/(t−i). Arguments are those of `expected_hit`; returns [Q] in 0…1.
     """
     cases, which = np.unique(np.stack([before, tied, hits_tied], axis=1), axis=0, return_inverse=True)
     values: Floats = np.zeros(len(cases))
@@ -60,16 +60,17 @@ def expected_reciprocal_rank(before: Integers, tied: Integers, hits_tied: Intege
 
 
 def chance(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
-    """The three metrics of scores that say nothing: the whole gallery ties.
+    """Computes the three metrics for uninformative scores: the whole gallery is tied.
 
     Args:
-        classes: [Q, G]: of one class.
-        partners: [Q, G]: belonging to the query itself. Queries without a partner do not enter the instance hits.
-        ks: how many of the best.
+        classes: [Q, G]: whether query and gallery item are of the same class.
+        partners: [Q, G]: whether the gallery item belongs to the query itself. Queries without a partner are excluded
+            from the instance hits.
+        ks: cutoff ranks.
 
     Returns:
-        ``instance_hit`` (None at every k where no query has a partner), ``class_hit``, ``class_recall``: percent by k,
-        as strings.
+        ``instance_hit`` (None at every k if no query has a partner), ``class_hit``, ``class_recall``: percent, by k as
+        a string.
     """
     own, of_class = partners.sum(axis=1), classes.sum(axis=1)
     gallery = np.full(len(own), classes.shape[1])
@@ -82,10 +83,10 @@ def chance(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
 
 
 def ceiling(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
-    """The three metrics of scores that say the class and nothing within it: its items tie, before all others.
+    """Computes the three metrics for scores that rank by class alone: the items of the class tie, above all others.
 
-    A partner that is of another class (its class was corrected by a reviewer) ties with the rest of the gallery.
-    Arguments and returns are those of `chance`.
+    A partner of another class (a reviewer corrected its class) ties with the rest of the gallery. Arguments and return
+    value are those of `chance`.
     """
     own, of_class = partners.sum(axis=1), classes.sum(axis=1)
     own_of_class = (partners & classes).sum(axis=1)

@@ -1,8 +1,8 @@
 """nDCG@k, MRR, MAP, recall@k and hit@k, by their common names (``fmn eval --metrics``).
 
 Relevance is binary, and has both notions of `fmn.metrics.retrieval_metrics`. Ties and queries without a relevant item
-are treated as there: ties count by expectation over their orders (trec_eval orders them by id); of *class*, a query
-without a relevant item counts 0; of *instance*, a query without a partner does not enter. Percent, as all metrics here.
+are handled as they are there: metrics are expectations over the orders of tied items (trec_eval orders them by id); for
+*class*, a query without a relevant item counts as 0; for *instance*, a query without a partner is excluded. In percent.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ METRICS: dict[str, Callable[[QueryMetrics, int], Floats]] = {
     "recall@k": lambda found, k: found.recalls[k],
     "hit@k": lambda found, k: found.hits[k],
 }
-"""[Q] in 0…1 by metric. hit@k is what papers on retrieval across modalities call R@k, recall@k the share of the
-relevant items; of queries with one relevant item, the two are the same."""
+"""[Q] in 0…1 by metric. hit@k is what papers on cross-modal retrieval call R@k; recall@k is the share of the relevant
+items that are retrieved. For queries with one relevant item, the two are the same."""
 
 
 def parse_metrics(text: str) -> tuple[str, ...]:
-    """The names in ``ndcg@10,mrr,recall@5``: in that order, each once; k is 1 to 999,999,999.
+    """Parses names such as ``ndcg@10,mrr,recall@5``, keeping their order without duplicates; k is 1 to 999,999,999.
 
     Raises:
-        InputError: a name is unknown, or lacks its k, or has one that it does not take.
+        InputError: a name is unknown, lacks its k, or has a k that the metric does not take.
     """
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
     for name in names:
@@ -57,18 +57,19 @@ def chosen_metrics(
     names: Sequence[str],
     factors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """The block ``chosen`` of one direction in metrics.json.
+    """Computes the block ``chosen`` of one direction in metrics.json.
 
     Args:
         scores: [Q, G].
-        classes: [Q, G] bool: of one class.
-        partners: [Q, G] bool: the query's own.
-        names: as of `parse_metrics`.
-        factors: by name, Q labels that are resampled together for intervals (`fmn.metrics.bootstrap`); None: none.
+        classes: [Q, G] bool: whether query and gallery item are of the same class.
+        partners: [Q, G] bool: whether the gallery item belongs to the query itself.
+        names: metric names, as returned by `parse_metrics`.
+        factors: by name, Q labels, resampled for confidence intervals (`fmn.metrics.bootstrap`); None: no intervals.
 
     Returns:
-        ``instance`` and ``class``, and within ``chance`` and ``ceiling`` the same two: percent by name; None of
-        instance where no query has a partner. With factors, ``intervals``: of both, ``[low, high]`` of 95 % by name.
+        ``instance`` and ``class``, and within ``chance`` and ``ceiling`` the same two: percent by name; None for
+        instance if no query has a partner. With factors, also ``intervals``: for both, the 95 % interval
+        ``[low, high]`` by name.
 
     Raises:
         InputError: see `fmn.metrics.retrieval_metrics.recall_at_k`.
@@ -86,7 +87,7 @@ def chosen_metrics(
 
     block = means(scores)
     block["chance"] = means(np.zeros(classes.shape, dtype=bool))  # the whole gallery ties
-    block["ceiling"] = means(classes)  # the class ties, before all others
+    block["ceiling"] = means(classes)  # the items of the class tie, above all others
     if factors is not None:
         block["intervals"] = {
             relevance: _intervals(_values(scores, relevant, queries, names), factors, queries)
@@ -96,7 +97,7 @@ def chosen_metrics(
 
 
 def _values(scores: Any, relevant: Bools, queries: Bools, names: Sequence[str]) -> dict[str, Floats | None]:
-    """By name, the values of those of Q queries that are marked; None where none is."""
+    """Returns the values of the queries marked in ``queries`` [Q], by name; None if none is marked."""
     if not queries.any():
         return dict.fromkeys(names)
     found = query_metrics(scores[queries], relevant[queries], tuple({_k(name) for name in names}))
@@ -117,5 +118,5 @@ def _kind(name: str) -> str:
 
 
 def _k(name: str) -> int:
-    """Its k; 1 where it has none and any will do."""
+    """``ndcg@10`` → 10; 1 for a metric without k, where the value does not matter."""
     return int(name.partition("@")[2] or 1)

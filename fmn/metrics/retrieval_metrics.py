@@ -1,9 +1,9 @@
-"""Retrieval metrics, exact under ties: the expectation over random orders of equal scores.
+"""Retrieval metrics, exact under ties: the expectation over random orders of tied items.
 
-Three readings of the paper's R@k (section 4.2), in percent: *instance hit*, the query's own partner is in the top k;
-*class hit*, any item of the query's class is; *class recall* (eq. 5), the share of the class's items that are. Beside
-each stands *chance* (scores that say nothing) and the *ceiling* of class knowledge (scores that say the class, and
-nothing within it): fmn/metrics/chance.py.
+Three interpretations of the paper's R@k (section 4.2), in percent: *instance hit*, the query's own partner is in the
+top k; *class hit*, any item of the query's class is; *class recall* (eq. 5), the share of the class's items that are.
+Each is reported with *chance* (uninformative scores) and the *ceiling* of class knowledge (scores that rank by class
+alone): fmn/metrics/chance.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fmn.metrics.within_class import partner_rank
 
 KS = (1, 10, 25)
 SCORES_AT_ONCE = 4_194_304
-"""Scores that are held in float64 at once."""
+"""Maximum number of scores held in float64."""
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -30,21 +30,20 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class QueryMetrics:
-    """What each of Q queries found; a query with nothing relevant in the gallery found nothing.
+    """Metrics of each of Q queries; a query without a relevant item in the gallery counts as a miss.
 
     Attributes:
-        hits: by k, [Q] in 0…1: the probability that a relevant item is among the k best. With b items strictly better
-            than the best relevant one, and t items, p of them relevant, that tie with it, it is 0 if b ≥ k, else
-            1 − C(t−p, m)/C(t, m) with m = min(k−b, t).
-        recalls: by k, [Q] in 0…1: the expected share of the relevant items that are among the k best (eq. 5). An item
-            with b items strictly better and t tied (itself included) is among them with probability (k−b)/t, cut to
-            0…1.
-        average_precision: [Q] in 0…1, its expectation over the orders of the ties (McSherry and Najork, 2008).
-        rank: [Q], from 1: the expected rank of the best relevant item, b + (t+1)/(p+1); G + 1 where nothing is
-            relevant.
+        hits: by k, [Q] in 0…1: the probability that a relevant item is in the top k. With b items strictly better
+            than the best relevant one, and t items tied with it (itself included), p of them relevant, it is 0 if
+            b ≥ k, else 1 − C(t−p, m)/C(t, m) with m = min(k−b, t).
+        recalls: by k, [Q] in 0…1: the expected share of the relevant items that are in the top k (eq. 5). An item
+            with b items strictly better and t tied (itself included) is in the top k with probability (k−b)/t, clipped
+            to 0…1.
+        average_precision: [Q] in 0…1, its expectation over the orders of the tied items (McSherry and Najork, 2008).
+        rank: [Q], from 1: the expected rank of the best relevant item, b + (t+1)/(p+1); G + 1 if no item is relevant.
         reciprocal_rank: [Q] in 0…1, the expectation of 1 / rank of the best relevant item.
-        ndcg: by k, [Q] in 0…1: the expected sum of 1 / log2(1 + rank) over the relevant items among the k best, of
-            what it is when all relevant items come first.
+        ndcg: by k, [Q] in 0…1: the expected sum of 1 / log2(1 + rank) over the relevant items in the top k, divided by
+            its value for a ranking with all relevant items first.
     """
 
     hits: dict[int, Floats]
@@ -56,31 +55,31 @@ class QueryMetrics:
 
 
 def recall_at_k(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> dict[int, float]:
-    """Percent of queries with a relevant item among the k best; ties by expectation (`QueryMetrics.hits`).
+    """Returns the percentage of queries with a relevant item in the top k, in expectation under ties.
 
-    A query without a relevant item counts as one without a hit.
+    See `QueryMetrics.hits`. A query without a relevant item counts as a miss.
 
     Args:
-        scores: [Q, G], the higher the better; array or tensor; infinities are allowed.
+        scores: [Q, G], higher is better; array or tensor; infinities are allowed.
         relevant: [Q, G] bool.
-        ks: how many of the best; beyond the gallery is allowed.
+        ks: cutoff ranks; may exceed the size of the gallery.
 
     Raises:
-        InputError: a score is NaN, or the shapes do not fit, or a k is below 1.
+        InputError: a score is NaN, the shapes do not match, or a k is below 1.
     """
     return {k: _percent(values) for k, values in query_metrics(scores, relevant, ks).hits.items()}
 
 
 def mean_average_precision(scores: Any, relevant: Any) -> float:
-    """Mean over the queries of the average precision, percent; ties by expectation.
+    """Returns the mean over queries of the average precision in percent, in expectation under ties.
 
-    A query without a relevant item counts 0. Arguments and errors are those of `recall_at_k`.
+    A query without a relevant item counts as 0. Arguments and errors are those of `recall_at_k`.
     """
     return _percent(query_metrics(scores, relevant, ()).average_precision)
 
 
 def query_metrics(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> QueryMetrics:
-    """Every metric, query by query: what means per class and intervals (fmn/metrics/bootstrap.py) are made of.
+    """Computes every metric per query, for per-class means and confidence intervals (fmn/metrics/bootstrap.py).
 
     Arguments and errors are those of `recall_at_k`.
     """
@@ -101,14 +100,14 @@ def query_metrics(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> QueryMe
 
 
 def by_class(values: Floats, classes: Sequence[Any]) -> dict[Any, float]:
-    """The mean of a metric over the queries of each class, percent.
+    """Averages a metric over the queries of each class.
 
     Args:
         values: [Q] in 0…1, such as ``query_metrics(…).hits[1]``.
         classes: Q class ids, strings or numbers.
 
     Returns:
-        By class id, in sorted order.
+        Percent by class id, in sorted order.
     """
     names, number = np.unique(np.asarray(classes), return_inverse=True)
     means = 100 * np.bincount(number, values) / np.bincount(number)
@@ -122,22 +121,22 @@ def retrieval_metrics(
     partners: Any,
     ks: Sequence[int] = KS,
 ) -> dict[str, Any]:
-    """One direction's block of metrics.json; for the other one, transpose scores and partners.
+    """Computes one direction's block of metrics.json; for the other direction, transpose scores and partners.
 
     Args:
         scores: [Q, G].
         query_classes: Q class ids.
         gallery_classes: G class ids.
         partners: [Q, G] bool: the gallery items that belong to the query itself (the clip that an utterance describes,
-            the utterances that describe a clip). Queries without one do not enter the instance hits, their chance and
-            their ceiling; ``instance_queries`` counts those that do.
-        ks: how many of the best.
+            the utterances that describe a clip). Queries without one are excluded from the instance hits, their chance
+            and their ceiling; ``instance_queries`` is the number of those included.
+        ks: cutoff ranks.
 
     Returns:
         ``queries``, ``instance_queries``, ``gallery``; ``instance_hit``, ``class_hit``, ``class_recall`` and, within
-        ``chance`` and ``ceiling``, the same three: percent by k, as strings; None where no query has a partner;
+        ``chance`` and ``ceiling``, the same three: percent, by k as a string; None if no query has a partner;
         ``class_map`` (percent), ``median_rank`` (of the best item of the class), and ``partner_rank`` (percent, 50 by
-        chance; None where there is none: `fmn.metrics.within_class`).
+        chance; None if it is undefined for all queries: `fmn.metrics.within_class`).
 
     Raises:
         InputError: see `recall_at_k`.
@@ -164,11 +163,11 @@ def retrieval_metrics(
 
 
 class _Places(NamedTuple):
-    """Where the relevant items of some queries stand, one entry for each; n entries, queries in order.
+    """Ranks of the relevant items of some queries, under ties: n entries, one per relevant item, in query order.
 
     Attributes:
         query: row of the query.
-        before: items strictly better. tied: items of the same score, itself included.
+        before: number of items strictly better. tied: number of items with the same score, itself included.
         hits_before, hits_tied: how many of those are relevant.
     """
 
@@ -189,7 +188,7 @@ def _block_metrics(scores: Floats, relevant: Bools, ks: Sequence[int]) -> QueryM
         mean: Floats = np.bincount(places.query, values, queries) / count
         return mean
 
-    # The best relevant items are those with no relevant one before them; of each query, any of them will do.
+    # The best relevant items are those with no relevant item before them; any one of them represents its query.
     found, first = np.unique(places.query[places.hits_before == 0], return_index=True)
     best = _Places(*(values[places.hits_before == 0][first] for values in places))
     hits: dict[int, Floats] = {k: np.zeros(queries) for k in ks}
@@ -199,7 +198,7 @@ def _block_metrics(scores: Floats, relevant: Bools, ks: Sequence[int]) -> QueryM
     rank[found] = best.before + (best.tied + 1) / (best.hits_tied + 1)
     reciprocal_rank = np.zeros(queries)
     reciprocal_rank[found] = expected_reciprocal_rank(best.before, best.tied, best.hits_tied)
-    # Discounts of the first 0, 1, … G ranks together; those of a tie are shared out evenly.
+    # Cumulative discounts of the first 0, 1, … G ranks; tied items share theirs equally.
     discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, gallery + 2)))])
     return QueryMetrics(
         hits=hits,
@@ -212,18 +211,18 @@ def _block_metrics(scores: Floats, relevant: Bools, ks: Sequence[int]) -> QueryM
 
 
 def _gain(places: _Places, discounts: Floats, k: int) -> Floats:
-    """[n]: the expected discount of each relevant item, 0 beyond the k best."""
+    """[n]: the expected discount of each relevant item, 0 beyond rank k."""
     within = [discounts[np.minimum(end, k)] for end in (places.before, places.before + places.tied)]
     gain: Floats = (within[1] - within[0]) / places.tied
     return gain
 
 
 def _precision(places: _Places, gallery: int) -> Floats:
-    """[n]: the expected precision at the place of each relevant item.
+    """[n]: the expected precision at the rank of each relevant item.
 
-    At place b + i, that of the i-th item of its group of ties, there are h relevant items before the group, itself, and
-    of the i − 1 in between each with probability (p−1)/(t−1): (h + 1 + (i−1)(p−1)/(t−1)) / (b + i), with i uniform in
-    1…t. The sums over i are those of harmonic numbers.
+    The i-th item of its group of ties has rank b + i. Up to it there are h relevant items before the group, the item
+    itself, and each of the i − 1 in between with probability (p−1)/(t−1): the precision is
+    (h + 1 + (i−1)(p−1)/(t−1)) / (b + i), with i uniform in 1…t. The sums over i are differences of harmonic numbers.
     """
     _, before, tied, hits_before, hits_tied = places
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, gallery + 1))])
@@ -235,7 +234,7 @@ def _precision(places: _Places, gallery: int) -> Floats:
 
 
 def _places(scores: Floats, relevant: Bools) -> _Places:
-    """The places of the relevant items in the descending order of each row of scores."""
+    """Ranks the relevant items in the descending order of each row of scores."""
     ascending = np.sort(scores, axis=1)
     rows = [_places_of_row(*row) for row in zip(ascending, scores, relevant, strict=True)]
     query = np.repeat(np.arange(len(rows)), [row.shape[1] for row in rows])
@@ -243,7 +242,7 @@ def _places(scores: Floats, relevant: Bools) -> _Places:
 
 
 def _places_of_row(ascending: Floats, scores: Floats, relevant: Bools) -> Integers:
-    """[4, n]: ``before``, ``tied``, ``hits_before``, ``hits_tied`` of one query's relevant items."""
+    """[4, n]: ``before``, ``tied``, ``hits_before``, ``hits_tied`` of the relevant items of one query."""
     own = np.sort(scores[relevant])
     counts = []
     for sequence in (ascending, own):
@@ -272,7 +271,7 @@ def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[NDArray[Any
 
 
 def _array(values: Any) -> NDArray[Any]:
-    if hasattr(values, "detach"):  # a tensor, on any device, of any type
+    if hasattr(values, "detach"):  # a tensor of any dtype, on any device
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() and values.element_size() < 4 else values
     return np.asarray(values)

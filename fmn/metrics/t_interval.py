@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def t_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean of [N] independent values, and half the width of its 95 % interval (infinite for one value)."""
+    """Returns the mean of [N] independent values and the half-width of its 95 % interval (infinite for one value)."""
     from scipy.stats import t
 
     mean, count = float(values.mean()), len(values)

@@ -1,8 +1,8 @@
-"""Within-class rank of the partner: what scores reveal about a clip's own sentence beyond the class.
+"""Within-class rank of the partner: how well scores identify a clip's own sentence beyond its class.
 
-Instance hit rises with class knowledge alone, so it is no evidence that a system tells items of one class apart. This
-is: 0 puts the query's own partner before all other items of its class, 1 behind them, and scores that know nothing
-within a class give .5 in expectation, whatever they know of the classes.
+Instance hit rises with class knowledge alone, so it is no evidence that a system distinguishes items of the same class.
+This rank is: 0 means that the query's own partner ranks before all other items of its class, 1 after them, and scores
+without information within classes yield .5 in expectation, however well they separate the classes.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ Floats = NDArray[np.float64]
 
 
 def partner_rank(scores: Any, classes: Bools, partners: Bools) -> Floats:
-    """Of each query the normalized rank of its partner among the gallery items of the query's class.
+    """Returns each query's normalized rank of its partner among the gallery items of the query's class.
 
-    The share of its class's other items that are better than the partner, an equal one counting half; of several
-    partners the mean, each against the items that are none.
+    It is the share of the other items of the class that score higher than the partner, with ties counted half; for
+    several partners it is the mean, each ranked among the non-partners only.
 
     Args:
-        scores: [Q, G], the higher the better.
-        classes: [Q, G]: of one class.
-        partners: [Q, G]: belonging to the query itself.
+        scores: [Q, G], higher is better.
+        classes: [Q, G]: whether query and gallery item are of the same class.
+        partners: [Q, G]: whether the gallery item belongs to the query itself.
 
     Returns:
-        [Q] in 0…1; NaN where no partner is of the query's class, or nothing else of it is in the gallery.
+        [Q] in 0…1; NaN if no partner is of the query's class, or the gallery has no other item of that class.
     """
     rows = zip(np.asarray(scores, dtype=np.float64), classes & partners, classes & ~partners, strict=True)
     return np.array([_of_query(row[own], row[others]) for row, own, others in rows])
@@ -38,5 +38,5 @@ def _of_query(own: Floats, others: Floats) -> float:
     if not (own.size and others.size):
         return float("nan")
     ordered = np.sort(others)
-    worse = np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")  # twice, an equal one once
+    worse = np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")  # counted twice, ties once
     return float(1 - worse.mean() / (2 * len(ordered)))
