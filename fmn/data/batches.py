@@ -1,4 +1,4 @@
-"""Batches: features of distinct items on one device, and the batches drawn from them."""
+"""Features of distinct items on one device, and sampling of batches from them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pairs to train on: their distinct clips and utterances, each once, and which of them match.
+    """A batch of training pairs: their distinct clips and utterances, and which of them match.
 
     Attributes:
         video: [V, Dv] the clips.
         audio: the A utterances.
-        match: [V, A] bool, whether the two are of one class.
-        pairs: [B, 2] int64, rows of ``video`` and ``audio``: the pairs that were drawn.
+        match: [V, A] bool, whether clip and utterance are of the same class.
+        pairs: [B, 2] int64, rows of ``video`` and ``audio``: the sampled pairs.
         clip_classes: [V] int64. utterance_classes: [A] int64.
-        windows: of the V clips, where features keep them; ``video`` is their mean then.
+        windows: of the V clips, if the features keep them; ``video`` is then their mean.
     """
 
     video: Tensor
@@ -38,23 +38,23 @@ class Batch:
     windows: Sequences | None = None
 
     def with_audio(self, audio: Sequences) -> Batch:
-        """This batch with its utterances varied."""
+        """Returns this batch with other (augmented) utterances."""
         return replace(self, audio=audio)
 
 
 class ItemTensors:
-    """Every item's features, once, on one device: a batch is gathered there and nothing waits for the host.
+    """Features of all items on one device: batches are gathered there, without synchronizing with the host.
 
     Args:
         video: N vectors [Dv], or N sequences of windows [windows, Dv].
         audio: M sequences [frames, F], each at least one frame long.
         clip_classes: [N]. utterance_classes: [M].
-        device: where they go.
-        audio_band: of an audio frame, how many neighboring values belong together (`FeatureSet.band`); None: all.
-        space: the joint space that clips and utterances are vectors of (`joint_space`); empty: none.
+        device: where the features are stored.
+        audio_band: number of adjacent values of an audio frame that form one band (`FeatureSet.band`); None: all.
+        space: the joint embedding space of clips and utterances (`joint_space`); empty: none.
 
     Attributes:
-        partners: [M] the clip each utterance was spoken for, where only that is known; None: classes are.
+        partners: [M] the clip that each utterance was spoken for, if only that is known; None: classes are known.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ItemTensors:
         self.audio_band = audio_band or self.audio_dim
 
     def with_clusters(self, clip_clusters: Indices, utterance_clusters: Indices, partners: Indices) -> ItemTensors:
-        """The same features, not copied, with clusters for classes [N] and [M], and ``partners`` [M] for pairs."""
+        """Returns a view with clusters [N] and [M] in place of classes, and ``partners`` [M] to form pairs."""
         other = copy(self)
         other._set_classes(clip_clusters, utterance_clusters)
         other.partners = partners
@@ -89,7 +89,7 @@ class ItemTensors:
         self.utterance_classes = torch.from_numpy(np.asarray(utterance_classes, dtype=np.int64)).to(self.device)
 
     def pairs(self, clips: Indices, utterances: Indices, generator: np.random.Generator) -> Indices:
-        """[P, 2], in random order: those spoken where only these are known, else `matched_once` by class."""
+        """[P, 2], in random order: the spoken pairs if only these are known, else `matched_once` by class."""
         if self.partners is None:
             classes = self.clip_classes.cpu().numpy(), self.utterance_classes.cpu().numpy()
             return matched_once(clips, utterances, *classes, generator)
@@ -107,31 +107,31 @@ class ItemTensors:
 
     @property
     def lengths(self) -> Indices:
-        """[M]: frames of each utterance."""
+        """[M]: number of frames of each utterance."""
         return self._audio.lengths
 
     @property
     def most_windows(self) -> int:
-        """Of a clip; 1 where features are vectors."""
+        """Maximum number of windows in a clip; 1 if the features are vectors."""
         return 1 if self._windows is None else int(self._windows.lengths.max())
 
     def on_device(self, indices: Indices) -> Tensor:
-        """``indices`` as a tensor beside the features; the copy does not wait."""
+        """Returns ``indices`` as a tensor on the device of the features; the copy is asynchronous."""
         tensor = torch.from_numpy(np.ascontiguousarray(indices))
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor
 
     def utterances(self, indices: Indices) -> Sequences:
-        """The utterances ``indices`` [B], padded with zeros to the longest of them."""
+        """Returns the utterances ``indices`` [B], zero-padded to the longest of them."""
         return self._audio.padded(indices, self.on_device(indices))
 
     def windows(self, indices: Indices) -> Sequences | None:
-        """The windows of the clips ``indices`` [B]; None where features are vectors."""
+        """Returns the windows of the clips ``indices`` [B]; None if the features are vectors."""
         return None if self._windows is None else self._windows.padded(indices, self.on_device(indices))
 
     def batch(self, pairs: Indices) -> Batch:
-        """The batch of ``pairs`` [B, 2] (clip, utterance)."""
+        """Returns the batch of ``pairs`` [B, 2] (clip, utterance)."""
         clips, clip_rows = np.unique(pairs[:, 0], return_inverse=True)
         utterances, utterance_rows = np.unique(pairs[:, 1], return_inverse=True)
         at_clips, at_utterances = self.on_device(clips), self.on_device(utterances)
@@ -150,17 +150,18 @@ class ItemTensors:
 def epoch_batches(
     pairs: Indices, lengths: Indices, *, batch_size: int, count: int | None, generator: np.random.Generator
 ) -> list[Indices]:
-    """The batches of one epoch.
+    """Samples the batches of one epoch.
 
-    Pairs come in rounds, in each of which an utterance appears once, so that a batch seldom encodes one twice in vain;
-    within a few batches' worth, utterances of like length go together, so that little is padded.
+    Pairs are ordered in rounds, each of which contains an utterance at most once, so that a batch rarely encodes an
+    utterance redundantly; within groups of a few batches, utterances of similar length are batched together to reduce
+    padding.
 
     Args:
-        pairs: [P, 2] all pairs to draw from.
-        lengths: [M] frames of each utterance.
+        pairs: [P, 2] all pairs to sample from.
+        lengths: [M] number of frames of each utterance.
         batch_size: pairs in a batch; the last may be smaller, but never a single pair while there are others.
-        count: pairs in the epoch; None takes every pair once.
-        generator: the source of chance.
+        count: pairs in the epoch; None uses every pair once.
+        generator: random number generator.
 
     Returns:
         Index arrays [B, 2].
@@ -186,17 +187,19 @@ def matched_once(
     utterance_classes: Indices,
     generator: np.random.Generator,
 ) -> Indices:
-    """Pairs in which every clip and every utterance of a class that has both appears at least once, and few twice.
+    """Pairs clips and utterances of the same class at random, so that each appears at least once and few twice.
+
+    Classes without clips or without utterances are left out.
 
     Args:
         clip_indices: the clips.
         utterance_indices: the utterances.
         clip_classes: [N] the classes of all clips.
         utterance_classes: [M] the classes of all utterances.
-        generator: matches the items of a class, and orders the pairs.
+        generator: matches the items of a class, and shuffles the pairs.
 
     Returns:
-        [P, 2], in random order; as many pairs of a class as the larger of its two counts.
+        [P, 2], in random order; a class has as many pairs as the larger of its two counts.
     """
     found: list[Indices] = []
     for label in np.intersect1d(clip_classes[clip_indices], utterance_classes[utterance_indices]):
@@ -209,7 +212,7 @@ def matched_once(
 
 
 def _occurrence(values: Indices) -> Indices:
-    """[P]: for each position, how often its value came before."""
+    """[P]: number of earlier occurrences of the value at each position."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     first = np.searchsorted(ordered, ordered)

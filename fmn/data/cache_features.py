@@ -1,7 +1,8 @@
 """Feature extraction ahead of training, on this machine or a cluster (``fmn features extract``).
 
-Training, evaluation and comparisons then find every feature in the cache. On a cluster each task computes the features
-of a few files and writes them to the cache, which all nodes see under the same path; only counts and failures travel.
+Training, evaluation and comparisons then read all features from the cache. On a cluster each task computes the features
+of a few files and writes them to the cache, which all nodes access under the same path; only counts and failures are
+returned.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media
 
 FILES_A_TASK = 4
-"""Few, so that little is lost with a node; decoding takes far longer than asking for work."""
+"""Small, so that little work is lost if a node fails; decoding takes far longer than scheduling a task."""
 
 _networks: Networks = {}
-"""Of a worker process, which gets many tasks."""
+"""Networks loaded in this worker process, reused by its next tasks."""
 
 
 @dataclass(frozen=True)
 class CachedCount:
-    """What `cache_features` did: how many contents have a feature, how many were computed now, and what has none."""
+    """Result of `cache_features`: distinct files with features, how many of them were computed now, and failures."""
 
     clips: int
     utterances: int
@@ -59,21 +60,21 @@ def cache_features(
     in_tasks: bool = False,
     progress: Progress = silent,
 ) -> CachedCount:
-    """Computes the features of all clips and utterances of some manifests that the cache of the workspace lacks.
+    """Computes the features of all clips and utterances of some manifests that are missing in the workspace's cache.
 
     Args:
         manifests: of one workspace.
-        config: its ``video`` and ``audio`` decide the features.
-        root: the workspace, when it is not the parent of the manifests' folder.
-        device: ``auto``, or as torch names it; in tasks, of the machine where a task runs.
-        jobs: workers; None: one a core.
-        in_tasks: in tasks of `dataset_tools.core.execution.run_each`, which may be those of a cluster; a worker that
-            dies takes along only the file that killed it. False: in threads of this process.
-        progress: told how far it is.
+        config: its ``video`` and ``audio`` define the features.
+        root: the workspace, if it is not the parent of the manifests' folder.
+        device: ``auto``, or a torch device; with ``in_tasks``, a device of the machine where a task runs.
+        jobs: workers; None: one per core.
+        in_tasks: runs tasks of `dataset_tools.core.execution.run_each`, possibly on a cluster; if a worker crashes,
+            only the file that caused the crash is lost. False: runs in threads of this process.
+        progress: progress callback.
 
     Raises:
-        InputError: a manifest is wrong, or the weights or the encoder cannot be used.
-        StoppedError: the cache cannot be written, the device fails, or the cluster is lost.
+        InputError: a manifest is invalid, or the weights or the encoder cannot be used.
+        StoppedError: the cache cannot be written, the device fails, or the connection to the cluster is lost.
     """
     jobs = jobs or default_jobs()
     loaded = [load_items(manifest, root) for manifest in manifests]
@@ -87,7 +88,7 @@ def cache_features(
         distinct = tuple({one.sha256: one for one in media}.values())
         whole = _Task(distinct, part, cache, device)
         if in_tasks:
-            _extract(replace(whole, media=()), jobs)  # what cannot be loaded here stops all of it, before it begins
+            _extract(replace(whole, media=()), jobs)  # fails early if the networks cannot be loaded
         done = _in_tasks(whole, jobs, progress) if in_tasks else _here(whole, jobs, progress)
         counts.append(len(distinct) - len(done[1]))
         computed += done[0]
@@ -102,7 +103,7 @@ def _here(task: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, st
 
 
 def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
-    """How many were computed, and why the others (by the name of the file) were not."""
+    """Returns the number of computed features, and the reasons of failures by file name."""
     stage, done, computed = _stage(whole), 0, 0
     failures: dict[str, str] = {}
     progress(stage, 0, len(whole.media))

@@ -1,4 +1,4 @@
-"""Feature export: features of the items of manifests as files (``fmn features export``)."""
+"""Export of the features of a manifest's items to files (``fmn features export``)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VIDEO_FOLDER, AUDIO_FOLDER = "video", "audio"
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What `export_features` wrote: where, how many features (one a content) of what size, and what has none."""
+    """Result of `export_features`: folder, number of features (one per distinct file), their size, and failures."""
 
     folder: Path
     clips: int
@@ -46,15 +46,15 @@ def export_features(
 
     Args:
         manifests: of one workspace.
-        config: its ``video`` and ``audio`` decide the features.
+        config: its ``video`` and ``audio`` define the features.
         folder: new or empty, or an earlier export of the same items.
-        root: the workspace, when it is not the parent of the manifests' folder.
-        device: ``auto``, or as torch names it.
+        root: the workspace, if it is not the parent of the manifests' folder.
+        device: ``auto``, or a torch device.
         jobs: workers; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
-        InputError: a manifest is wrong, or the folder holds something else.
+        InputError: a manifest is invalid, or the folder has other content.
         StoppedError: the disk is full, or the device fails.
     """
     chosen, jobs = str(find_device(device)), jobs or default_jobs()
@@ -62,11 +62,11 @@ def export_features(
     cache = feature_cache(loaded[0].workspace)
     clips = list({media.sha256: media for items in loaded for media in items.clip_media()}.values())
     spoken = list({media.sha256: media for items in loaded for media in items.utterance_media()}.values())
-    check_feature_folder(folder / VIDEO_FOLDER, [media.sha256 for media in clips])  # before hours of extraction
+    check_feature_folder(folder / VIDEO_FOLDER, [media.sha256 for media in clips])  # fail before hours of extraction
     check_feature_folder(folder / AUDIO_FOLDER, [media.sha256 for media in spoken])
     video = extract_video(clips, config.video, cache=cache, device=chosen, jobs=jobs, progress=progress)
     audio = extract_audio(spoken, config.audio, cache=cache, device=chosen, jobs=jobs, progress=progress)
-    check_feature_folder(folder / VIDEO_FOLDER, video.values.keys())  # both, before one is written
+    check_feature_folder(folder / VIDEO_FOLDER, video.values.keys())  # check both before writing either
     check_feature_folder(folder / AUDIO_FOLDER, audio.values.keys())
     save_feature_files(folder / VIDEO_FOLDER, video)
     save_feature_files(folder / AUDIO_FOLDER, audio)

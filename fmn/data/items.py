@@ -41,18 +41,18 @@ class ItemIds(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """What a manifest holds: every clip and every utterance once, in order of their ids.
+    """Items of a manifest: every clip and every utterance once, in order of their ids.
 
     Attributes:
-        manifest: the file. workspace: what the paths of its rows are relative to.
+        manifest: the file. workspace: base folder of the relative paths in its rows.
         clips, utterances: the rows, N and M of them.
         classes: the class table, in order of id.
         clip_classes: [N] int64, index into ``classes``. utterance_classes: [M], the same.
         pairs: [P, 2] int64, indices of clip and utterance, in the manifest's order.
-        folds: [P] int8, the fold of each pair, -1 where it has none.
-        partners: [M] int64, the clip whose description an utterance speaks, -1 where it is not among ``clips``.
+        folds: [P] int8, the fold of each pair, -1 if it has none.
+        partners: [M] int64, the clip whose description is spoken in the utterance, -1 if it is not among ``clips``.
         split: ``train`` or ``test``.
-        standin: what manifests/build.json says of a stand-in corpus, or None when the footage is real or not known.
+        standin: the entry on a stand-in corpus in manifests/build.json; None if the footage is real or unknown.
     """
 
     manifest: Path
@@ -74,35 +74,35 @@ class Items:
 
     @property
     def relevant(self) -> NDArray[np.bool_]:
-        """[N, M]: which clips and utterances are of one class."""
+        """[N, M]: which clips and utterances are of the same class."""
         same: NDArray[np.bool_] = self.clip_classes[:, None] == self.utterance_classes[None, :]
         return same
 
     @property
     def partner_matrix(self) -> NDArray[np.bool_]:
-        """[N, M]: which utterances speak the description of which clip."""
+        """[N, M]: which utterances are spoken descriptions of which clip."""
         matrix = np.zeros((len(self.clips), len(self.utterances)), dtype=bool)
         spoken = np.flatnonzero(self.partners >= 0)
         matrix[self.partners[spoken], spoken] = True
         return matrix
 
     def clip_media(self) -> list[Media]:
-        """The clips' files, checked to be there (`resolve`)."""
+        """Returns the files of the clips, after checking that they exist (`resolve`)."""
         return [Media(row.sha256, resolve(self.workspace, row.path), row.id) for row in self.clips]
 
     def utterance_media(self) -> list[Media]:
-        """The utterances' files, checked to be there (`resolve`)."""
+        """Returns the files of the utterances, after checking that they exist (`resolve`)."""
         return [Media(row.sha256, resolve(self.workspace, row.path), row.id) for row in self.utterances]
 
     def without_fold_0(self) -> Items:
-        """These items, with the pairs of fold 0 in another fold, so that they are trained on like the others."""
+        """Returns these items with the pairs of fold 0 moved to another fold, so that they are trained on as well."""
         return replace(self, folds=np.where(self.folds == VALIDATION_FOLD, VALIDATION_FOLD + 1, self.folds))
 
     def required_to_train(self) -> Items:
-        """These items, where they are of a training manifest.
+        """Returns these items if they are from a training manifest.
 
         Raises:
-            InputError: they are of a test manifest.
+            InputError: they are from a test manifest.
         """
         if self.split != "train":
             raise InputError(
@@ -114,7 +114,7 @@ class Items:
         return self
 
     def require_media(self) -> None:
-        """Checks that every clip and every utterance has its file, before anything is computed.
+        """Checks that the files of all clips and utterances exist, before anything is computed.
 
         Raises:
             InputError: a file is missing.
@@ -123,13 +123,13 @@ class Items:
         self.utterance_media()
 
     def without(self, sha256s: set[str]) -> Items:
-        """These items less those whose content is among ``sha256s`` (their features failed), and less their pairs."""
+        """Returns these items and pairs without the items whose SHA-256 is in ``sha256s`` (their features failed)."""
         keep_clips = np.array([row.sha256 not in sha256s for row in self.clips], dtype=bool)
         keep_utterances = np.array([row.sha256 not in sha256s for row in self.utterances], dtype=bool)
         return self.kept(keep_clips, keep_utterances)
 
     def kept(self, keep_clips: NDArray[np.bool_], keep_utterances: NDArray[np.bool_]) -> Items:
-        """The clips and utterances that are marked ([N] and [M] bool), and the pairs between them."""
+        """Returns the clips and utterances marked in the masks ([N] and [M] bool), and the pairs between them."""
         keep_pairs = keep_clips[self.pairs[:, 0]] & keep_utterances[self.pairs[:, 1]]
         new_clip = np.where(keep_clips, np.cumsum(keep_clips) - 1, -1)
         new_utterance = np.cumsum(keep_utterances) - 1
@@ -153,13 +153,13 @@ class Items:
 
 @dataclass(frozen=True, eq=False)
 class TrainValSplit:
-    """The training items in two parts: what is fitted, and fold 0, which chooses and is not fitted.
+    """The training items in two parts: the fitted part, and fold 0, which is held out for validation.
 
     Attributes:
         train_pairs: [P', 2] the pairs outside fold 0.
         train_clips, train_utterances: the items of those pairs.
-        validation_clips, validation_utterances: the items of no fitted pair; empty when there is no fold 0.
-        leaks: whether fold 0 shares its items with the fitted part (a split of pairs, which leaks by its nature).
+        validation_clips, validation_utterances: items of fold 0 in no fitted pair; empty if there is no fold 0.
+        leaks: whether fold 0 shares its items with the fitted part (as a split by pairs does by design).
     """
 
     train_pairs: NDArray[np.int64]
@@ -175,10 +175,10 @@ class TrainValSplit:
 
 
 def train_val_split(items: Items) -> TrainValSplit:
-    """Sets fold 0 apart.
+    """Splits off fold 0.
 
     Raises:
-        InputError: nothing is left to fit.
+        InputError: no pair is left to fit.
     """
     held = items.folds == VALIDATION_FOLD
     train_pairs = items.pairs[~held]
@@ -201,15 +201,15 @@ def train_val_split(items: Items) -> TrainValSplit:
 
 
 def load_items(manifest: Path, root: Path | None = None) -> Items:
-    """Reads train.jsonl or test.jsonl. Rows are streamed: memory grows with the items, not with the pairs.
+    """Reads train.jsonl or test.jsonl. Rows are streamed: their contents are kept once per item, not once per pair.
 
     Args:
         manifest: the file of `SplitPairRow`.
-        root: the workspace, when it is not the parent of the manifest's folder.
+        root: the workspace, if it is not the parent of the manifest's folder.
 
     Raises:
         InputError: there is no such manifest, or it has recordings of a speaker who withdrew consent.
-        ManifestError: a row is wrong, or two rows disagree about an item or a class.
+        ManifestError: a row is invalid, or two rows contradict each other about an item or a class.
     """
     is_barred = barred_voices(Workspace(workspace_of(manifest, root)))
     clips: dict[str, ClipRow] = {}
@@ -274,7 +274,7 @@ def _wrong(found: str, where: str) -> ManifestError:
 
 
 def standin_of(manifest: Path) -> Any:
-    """What build.json beside the manifest says under ``stand_in``; None when there is none, or no such file."""
+    """Returns the value of ``stand_in`` in the build.json next to the manifest; None if either is missing."""
     path = manifest.parent / "build.json"
     try:
         built = json.loads(path.read_text(encoding="utf-8"))

@@ -23,18 +23,18 @@ from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import joint_space
 
 OTHER_FEATURES = "other weights, library versions or files of own features"
-"""What features of other `FeatureDataset.sources` may come from, in messages."""
+"""Possible causes of a difference in `FeatureDataset.sources`, for messages."""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureDataset:
-    """Items whose features are there.
+    """Items with their features.
 
     Attributes:
-        items: the items, less those that failed.
+        items: the items, without those that failed.
         data: their features, on the device.
-        failures: why the others have no feature, by name of the item.
-        sources: digests of what decided the video and the audio features.
+        failures: errors of the items without features, by item name.
+        sources: digests of everything that determines the video and the audio features.
         notes: caveats of results with these features.
     """
 
@@ -46,17 +46,18 @@ class FeatureDataset:
 
     @property
     def digest(self) -> str:
-        """`features_digest` of these."""
+        """`features_digest` of this data set."""
         return features_digest(self.sources, self.failures)
 
 
 def features_digest(sources: Sequence[str], failures: Iterable[str]) -> str:
-    """Eight digits of what a run depends on beside its configuration and manifest.
+    """Returns an eight-digit digest of a run's inputs other than its configuration and manifest.
 
-    Own features that are rewritten at the same path, new weights and repaired items change it.
+    It changes when the user's own features are rewritten at the same path, with new weights, and when failed items are
+    repaired.
 
     Args:
-        sources: digests of what decided the features, video and audio.
+        sources: digests of everything that determines the features, video and audio.
         failures: names of the items without features.
     """
     text = json.dumps([list(sources), sorted(failures)])
@@ -72,18 +73,18 @@ def load_features(
     progress: Progress = silent,
     networks: Networks | None = None,
 ) -> FeatureDataset:
-    """Computes, or takes from the cache, the features of all items.
+    """Computes the features of all items, or reads them from the cache.
 
     Args:
         items: from `fmn.data.items.load_items`.
-        config: ``config.video`` and ``config.audio`` decide the features.
-        device: where networks run and where the features end.
-        jobs: workers; None: as many as there are cores.
-        progress: told how far it is.
-        networks: keeps what is loaded here for the next call with the same dictionary; None: nothing is kept.
+        config: ``config.video`` and ``config.audio`` define the features.
+        device: where the networks run and where the features are stored.
+        jobs: workers; None: one per core.
+        progress: progress callback.
+        networks: cache of loaded networks, for later calls with the same dictionary; None: they are not kept.
 
     Raises:
-        InputError: a file is missing, or not one clip or not one utterance has a feature.
+        InputError: a file is missing, or no clip or no utterance has features.
         StoppedError: the cache cannot be written, or the device fails.
     """
     cache = feature_cache(items.workspace)
@@ -121,7 +122,7 @@ def load_features(
 
 
 def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
-    """The caveat if the video backbone was trained on the evaluated clips; else None."""
+    """Returns a caveat if the video backbone was trained on evaluated clips, else None."""
     if not trained_on:
         return None
     tested = items.split == "test"
@@ -136,17 +137,17 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
 
 
 def feature_cache(workspace: Path) -> Path:
-    """The folder that features are kept in: cache/features in the workspace."""
+    """Returns the folder of the feature cache: cache/features in the workspace."""
     return workspace / "cache" / "features"
 
 
 def default_jobs() -> int:
-    """As many workers as there are cores."""
+    """Returns the default number of workers: one per core."""
     return os.cpu_count() or 1
 
 
 def find_device(name: str = "auto") -> torch.device:
-    """The device called ``name``; ``auto`` is the first GPU, or the CPU where there is none.
+    """Returns the device called ``name``; ``auto`` is the first GPU, or the CPU if there is none.
 
     Raises:
         InputError: there is no such device.
@@ -160,10 +161,10 @@ def find_device(name: str = "auto") -> torch.device:
 
 
 def device_named(name: str) -> torch.device:
-    """The same for a device that need not be there: a dry run plans for other machines, too.
+    """`find_device` without checking that the device is available: a dry run may plan for another machine.
 
     Raises:
-        InputError: no device has this name.
+        InputError: the name is not a torch device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,11 +1,11 @@
-"""Pseudo-labels: training without class labels, by k-means clusters of the clips of spoken pairs.
+"""Pseudo-labels: training without class labels, on k-means clusters of the clips of spoken pairs.
 
 Only the pairs are known: which utterance was spoken for which clip. The clips of these pairs are clustered by their
 features, and the cluster of a clip replaces its class, for the clip and for the utterances spoken for it, in training
-and in the choice of the epoch. So every system that trains on classes trains on clusters. The memories of FMN are
-written with the spoken pairs, not with pairs drawn by class. Utterances are not clustered: the mean of their frames
-does not show their words, and on the development corpus 0, clusters of both (means of 4, 8 or 16 parts of an utterance
-beside the clip) were no purer.
+and in model selection. So every system that trains on classes can train on clusters. The memories of FMN are written
+with the spoken pairs, not with pairs sampled by class. Utterances are not clustered: the mean of their frames does not
+represent their words, and on the development corpus 0, clusters of both (means of 4, 8 or 16 parts of an utterance
+concatenated with the clip) were not purer.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ ROUNDS = 100
 
 
 def with_pseudo_labels(prepared: FeatureDataset, clusters: int, seed: int) -> FeatureDataset:
-    """The same features, with spoken pairs only and clusters for classes; no class label is looked at.
+    """Returns the same features with spoken pairs only and clusters in place of classes; uses no class label.
 
     Args:
         prepared: items to train on.
-        clusters: the most clusters; fewer where there are fewer fitted clips.
+        clusters: maximum number of clusters; limited by the number of fitted clips.
         seed: of the run.
 
     Raises:
-        InputError: no pair of the manifest is of a clip and an utterance that was spoken for it.
+        InputError: no pair of the manifest consists of a clip and an utterance that was spoken for it.
     """
     items = spoken_pairs(prepared.items)
     fitted = train_val_split(items).train_clips
@@ -52,7 +52,7 @@ def with_pseudo_labels(prepared: FeatureDataset, clusters: int, seed: int) -> Fe
 
 
 def spoken_pairs(items: Items) -> Items:
-    """``items`` with those pairs only whose utterance was spoken for the clip, in order of the utterances.
+    """Returns ``items`` with only those pairs whose utterance was spoken for the clip, in order of the utterances.
 
     Raises:
         InputError: there is none.
@@ -70,7 +70,7 @@ def spoken_pairs(items: Items) -> Items:
 
 
 def kmeans(vectors: NDArray[np.float64], clusters: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Lloyd's k-means from k-means++ seeds: [N, D] → centers [clusters, D] (Arthur and Vassilvitskii, 2007).
+    """Lloyd's k-means with k-means++ initialization (Arthur and Vassilvitskii, 2007): [N, D] → centers [clusters, D].
 
     Not scipy's kmeans2: its k-means++ divides by zero if there are fewer distinct vectors than clusters (1.17).
     """
@@ -82,7 +82,7 @@ def kmeans(vectors: NDArray[np.float64], clusters: int, generator: np.random.Gen
         centers = np.concatenate([centers, vectors[[chosen]]])
     labels = _nearest(vectors, centers)
     for _ in range(ROUNDS):
-        for cluster in np.unique(labels):  # one that lost all its vectors stays where it was
+        for cluster in np.unique(labels):  # the center of an empty cluster is kept
             centers[cluster] = vectors[labels == cluster].mean(axis=0)
         before, labels = labels, _nearest(vectors, centers)
         if np.array_equal(before, labels):
@@ -91,7 +91,7 @@ def kmeans(vectors: NDArray[np.float64], clusters: int, generator: np.random.Gen
 
 
 def _standardized(data: ItemTensors, clips: Indices, fitted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[N, Dv]: features of clips, each number less its mean and divided by its deviation over the fitted ones."""
+    """[N, Dv]: features of clips, standardized by the mean and standard deviation over the fitted clips."""
     video = data.video[data.on_device(clips)].cpu().numpy().astype(np.float64)
     mean, deviation = video[fitted].mean(axis=0), video[fitted].std(axis=0)
     standardized: NDArray[np.float64] = (video - mean) / np.maximum(deviation, 1e-6)

@@ -24,21 +24,21 @@ class Sequences(NamedTuple):
 
     @property
     def inside(self) -> Tensor:
-        """[B, T] bool: what is no padding."""
+        """[B, T] bool mask: False for padding."""
         return torch.arange(self.frames.shape[1], device=self.frames.device) < self.lengths[:, None]
 
     @classmethod
     def of_vectors(cls, vectors: Tensor) -> Sequences:
-        """[B, F] as sequences of one frame."""
+        """Returns vectors [B, F] as sequences of one frame."""
         return cls(vectors[:, None], torch.ones(len(vectors), dtype=torch.int64, device=vectors.device))
 
 
 class StoredSequences:
-    """Sequences one behind the other, without padding, on one device.
+    """Concatenated sequences without padding, on one device.
 
     Args:
         sequences: N arrays [T, F], each at least one frame long.
-        device: where they go.
+        device: where they are stored.
     """
 
     def __init__(self, sequences: Sequence[NDArray[np.float32]], device: torch.device) -> None:
@@ -48,7 +48,7 @@ class StoredSequences:
         self._lengths = torch.from_numpy(self.lengths).to(device)
 
     def padded(self, indices: NDArray[np.int64], at: Tensor) -> Sequences:
-        """Some of the sequences, padded with zeros to the longest of them; ``at`` is ``indices`` on the device."""
+        """Returns selected sequences, zero-padded to the longest of them; ``at`` is ``indices`` on the device."""
         lengths = self._lengths[at]
         time = torch.arange(int(self.lengths[indices].max()), device=self.frames.device)
         inside = time < lengths[:, None]  # [B, T]

@@ -1,6 +1,6 @@
 """SpecAugment for utterances: tempo, time masking, coefficient masking, noise (after Park et al. 2019).
 
-Not in the paper. Without it a Bi-LSTM learns a few hundred utterances by heart, when it hears each of them so often.
+Not in the paper. Without it a Bi-LSTM memorizes a few hundred utterances, since it sees each of them so often.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from fmn.data.sequences import Sequences
 
 
 def augmented(sequences: Sequences, config: AugmentConfig, coefficients: int) -> Sequences:
-    """``sequences`` varied at random (torch's generator of their device), each in its own way.
+    """Augments each sequence independently (with torch's default generator of their device).
 
     Args:
         sequences: frames [B, T, F], where F is ``coefficients`` times the number of orders (MFCC, deltas, …).
-        config: how much.
-        coefficients: MFCC a frame; a band is blanked in every order.
+        config: strength of the augmentation.
+        coefficients: MFCC coefficients per frame; a band is masked in every order.
 
     Returns:
-        Frames [B, T', F], T' up to (1 + stretch) · T, zero behind the ends.
+        Frames [B, T', F], T' up to (1 + stretch) · T, zero-padded.
     """
     if config.stretch:
         sequences = _stretched(sequences, config.stretch)
@@ -46,7 +46,7 @@ def augmented(sequences: Sequences, config: AugmentConfig, coefficients: int) ->
 
 
 def _stretched(sequences: Sequences, most: float) -> Sequences:
-    """Each sequence at its own tempo: frame t of the new one is frame t / factor of the old one."""
+    """Changes the tempo of each sequence: frame t of the output is frame t / factor of the input."""
     frames, lengths = sequences
     bound = math.log1p(most)
     factor = torch.empty(len(lengths), device=frames.device).uniform_(-bound, bound).exp()
@@ -58,7 +58,7 @@ def _stretched(sequences: Sequences, most: float) -> Sequences:
 
 
 def _span(positions: Tensor, sizes: Tensor, longest: Tensor) -> Tensor:
-    """[B, P] bool: for each row a random span of at most ``longest`` positions that lies within its size."""
+    """[B, P] bool: for each row a random span of at most ``longest`` positions within its size."""
     draws = torch.rand(2, len(sizes), device=positions.device)
     length = (draws[0] * (longest + 1)).floor().clamp(max=longest)
     start = (draws[1] * (sizes - length + 1)).floor()
