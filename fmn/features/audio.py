@@ -1,4 +1,4 @@
-"""Audio reading: mono at one sample rate, from any file that FFmpeg reads."""
+"""Audio reading: mono at a given sample rate, from any file that FFmpeg can read."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dataset_tools.core import torch_compat
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import SampleError
 
-_MOST_TAPS = 10**7  # of torchaudio's filter: as many as the product of the two rates over their common divisor
+_MOST_TAPS = 10**7  # of torchaudio's resampling filter: product of both rates, each divided by their gcd
 
 
 def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
-    """The samples of an audio file (or of the first audio stream of a video), channels averaged, resampled.
+    """Reads an audio file, or the first audio stream of a video, downmixed to mono and resampled.
 
     Returns:
         [samples] float32, full scale ±1, at least one.
 
     Raises:
-        SampleError: the file is missing, holds no audio or no sample, cannot be decoded, or is beyond the limits of
+        SampleError: the file is missing, has no audio stream or no sample, cannot be decoded, or exceeds the limits of
             `dataset_tools.core.audio_decoding`.
     """
     if not path.is_file():

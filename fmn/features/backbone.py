@@ -29,31 +29,31 @@ from fmn.torch_threads import threads
 
 Network = I3D | resnet.I3DResNet50
 
-DEMO_FILES = {"all": "weights_demo.safetensors", "middle": "weights_demo_one_frame.safetensors"}  # by frames
-METADATA_KEY = "fmn"  # in a .safetensors file: by stream, what it was trained on and how
-CONTENTS = "contents"  # there: SHA-256 of every clip that was trained on, where these may be asked for again
-_CLIPS, _FRAMES, _SIDE_PX = 8, 16, 64  # of the made-up clips that random weights are set on
+DEMO_FILES = {"all": "weights_demo.safetensors", "middle": "weights_demo_one_frame.safetensors"}  # by config.frames
+METADATA_KEY = "fmn"  # in a .safetensors file: training data and settings, by stream
+CONTENTS = "contents"  # there: SHA-256 of every training clip, if features of these clips may be requested later
+_CLIPS, _FRAMES, _SIDE_PX = 8, 16, 64  # of the synthetic clips that calibrate random weights
 _BATCH_WINDOWS = 4
-_BATCH_PIXELS = 4 * 24 * 112 * 112  # larger windows make smaller batches: memory
+_BATCH_PIXELS = 4 * 24 * 112 * 112  # limits memory: larger windows make smaller batches
 
 
 class Backbone:
-    """The networks of a configuration on a device, ready to describe clips.
+    """The networks of a configuration on a device, which compute the features of clips.
 
-    Windows go through in batches of one fixed size, the last filled up with zeros: what a window becomes depends
-    neither on its neighbors nor on how clips are grouped.
+    Windows are processed in batches of one fixed size, the last one zero-padded: the features of a window depend
+    neither on its neighbors nor on how clips are batched.
 
     Attributes:
-        source: digest of what decides the values: configuration, weights, library versions.
-        batch: how many windows go through at once.
-        trained_on: SHA-256 of clips that the weights say they were trained on (see `fmn.training.finetune`).
+        source: digest of everything that determines the values: configuration, weights, library versions.
+        batch: windows per batch.
+        trained_on: SHA-256 of the training clips recorded in the file of weights (see `fmn.training.finetune`).
     """
 
     def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:
         """Builds the networks and loads their weights.
 
         Raises:
-            InputError: the weights are not there or do not fit.
+            InputError: the weights are missing or do not match the network.
             StoppedError: the device cannot be used.
         """
         self.config = config
@@ -68,7 +68,7 @@ class Backbone:
         self.trained_on = _trained_on(config)
 
     def describe(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:
-        """Clips -> ``[dim]`` each: the mean over a clip's windows, RGB before flow."""
+        """Clips -> one ``[dim]`` each: the windows of a clip pooled, RGB before flow."""
         clips = list(clips)
         if not clips:
             return []
@@ -84,7 +84,7 @@ class Backbone:
 
     @torch.inference_mode()
     def describe_windows(self, windows: ClipWindows) -> NDArray[np.float32]:
-        """At most ``batch`` windows, of any clips -> [windows, dim], RGB before flow."""
+        """At most ``batch`` windows, possibly of several clips -> [windows, dim], RGB before flow."""
         count = len(windows.rgb)
         described = []
         for stream, network in self._networks.items():
@@ -99,10 +99,10 @@ class Backbone:
 
 
 def scaling(config: VideoFeatureConfig) -> dict[str, Callable[[Tensor], Tensor]]:
-    """For each stream the way from stored bytes [B, T, H, W, C] to what the network takes, [B, C, T, H, W] float32."""
+    """Returns for each stream the conversion of bytes [B, T, H, W, C] to network inputs [B, C, T, H, W] float32."""
 
     def channels_first(pixels: Tensor) -> Tensor:
-        return pixels.permute(0, 4, 1, 2, 3).float()  # keeps the memory layout, which is the fast one
+        return pixels.permute(0, 4, 1, 2, 3).float()  # keeps the channels-last memory layout, which is faster
 
     def rgb(pixels: Tensor) -> Tensor:
         if config.backbone == "i3d_r50":
@@ -113,10 +113,10 @@ def scaling(config: VideoFeatureConfig) -> dict[str, Callable[[Tensor], Tensor]]
 
 
 def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
-    """The networks of a configuration by stream, on the CPU, and a digest of their weights.
+    """Builds the networks of a configuration by stream, on the CPU; also returns a digest of their weights.
 
     Raises:
-        InputError: the weights are not there, are not the published ones, or do not fit.
+        InputError: the weights are missing, are not the published ones, or do not match the network.
     """
     networks: dict[str, Network]
     if config.backbone == "i3d_r50":
@@ -138,16 +138,16 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
 
 
 def initialize(network: Network, stream: str, config: VideoFeatureConfig) -> None:
-    """Fills a network in place with random weights that at least keep clips apart: He's scale, batch norm set on noise.
+    """Initializes a network in place with random weights: He initialization, batch norm calibrated on noise.
 
     With identity batch norm, activations of an untrained ReLU network share one large common direction, so that all
-    clips look alike. Here every channel is centered and scaled on made-up clips: no data is involved, and the seed and
-    the stream decide it all.
+    clips get similar features. Here every channel is centered and scaled on synthetic clips: the result depends only on
+    the seed and the stream, not on data.
 
     Args:
         network: a backbone, in training mode.
         stream: ``rgb`` or ``flow``.
-        config: its seed decides.
+        config: its seed is used.
     """
     name = hashlib.sha256(f"{config.seed} {stream}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(name[:8], "big") >> 1)
@@ -160,7 +160,7 @@ def initialize(network: Network, stream: str, config: VideoFeatureConfig) -> Non
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_parameters()
-        norm.momentum = None  # statistics of this one batch, not a running mixture with the initial ones
+        norm.momentum = None  # statistics of this one batch only, without those of the initialization
     with torch.no_grad(), threads(1):
         network.features(moving_noise(stream, _FRAMES, _SIDE_PX, generator))
     for norm, momentum in zip(norms, usual, strict=True):
@@ -168,21 +168,21 @@ def initialize(network: Network, stream: str, config: VideoFeatureConfig) -> Non
 
 
 def moving_noise(stream: str, frames: int, side_px: int, generator: torch.Generator) -> Tensor:
-    """Made-up clips: smooth random pictures that drift, in the range of the stream.
+    """Generates synthetic clips: smooth noise that drifts, in the value range of the stream.
 
     Returns:
         [8, C, frames, side_px, side_px], standard deviation about 0.5 (RGB) or 0.1 (flow, mostly still).
     """
     channels, scale = (3, 0.5) if stream == "rgb" else (2, 0.1)
     total = torch.zeros(_CLIPS, channels, frames, side_px, side_px)
-    for cells in (2, 4, 8, 16):  # as much at each scale, which is roughly how pictures are
+    for cells in (2, 4, 8, 16):  # equal power at each scale, roughly as in natural images
         coarse = torch.randn(_CLIPS, channels, max(2, frames // 4), cells, cells, generator=generator)
         total += interpolate(coarse, size=(frames, side_px, side_px), mode="trilinear", align_corners=True)
     return (total / total.std() * scale).clamp(-1, 1)
 
 
 def _sources(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
-    """For each stream the file of its weights, and the prefix its names have there."""
+    """Returns the file of weights of each stream, and the prefix of its parameter names there."""
     if config.weights == "published":
         return {stream: (weights.published_file(config.backbone, stream), "") for stream in config.streams}
     path = Path(config.weights).expanduser()
@@ -213,7 +213,7 @@ def _in_folder(folder: Path, stream: str) -> Path:
 
 
 def _load(networks: Mapping[str, Network], sources: Mapping[str, tuple[Path, str]]) -> str:
-    """Loads each stream; returns a digest of the files."""
+    """Loads the weights of each stream; returns a digest of the files."""
     for stream, network in networks.items():
         path, prefix = sources[stream]
         head = ("blocks.6.",) if isinstance(network, resnet.I3DResNet50) else ("logits.",)
@@ -222,7 +222,7 @@ def _load(networks: Mapping[str, Network], sources: Mapping[str, tuple[Path, str
 
 
 def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
-    """What a .safetensors file of weights says; nothing is known of others."""
+    """Reads the training clips from the metadata of a .safetensors file; other formats have none."""
     path = Path(config.weights).expanduser()
     if path.suffix != ".safetensors" or not path.is_file():
         return frozenset()
@@ -243,12 +243,12 @@ def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
 
 
 def _source(config: VideoFeatureConfig, origin: str) -> str:
-    """What decides the values of a feature, as a digest; a file of weights counts by content, not by place."""
+    """Returns a digest of everything that determines a feature; a file of weights enters by content, not by path."""
     import av
     import cv2
 
     settings = decisive(config) | {"weights": origin, "seed": None}
-    del settings["kind"]  # there is but one that needs a backbone
+    del settings["kind"]  # constant: only one kind uses a backbone
     versions = {"torch": torch.__version__, "opencv": cv2.__version__, "av": av.__version__}
     text = json.dumps({"kind": "video/1", "config": settings, "versions": versions}, sort_keys=True)
     return "video-" + hashlib.sha256(text.encode()).hexdigest()[:16]

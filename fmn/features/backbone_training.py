@@ -1,6 +1,6 @@
-"""Training a stream of the video backbone on labeled clips (paper, section 3.1: softmax loss on both streams).
+"""Training of a stream of the video backbone on labeled clips (paper, section 3.1: softmax loss on both streams).
 
-The paper fine-tunes a Kinetics network on its footage; here a stream starts from any weights, random ones included.
+The paper fine-tunes a Kinetics network on its footage; here a stream starts from any weights, including random ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fmn.features.workers import overlapped
 
 @dataclass(frozen=True)
 class LabeledClip:
-    """A clip and what happens in it."""
+    """A clip and its class label."""
 
     media: Media
     label: str
@@ -41,21 +41,21 @@ class LabeledClip:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe:
-    """How a stream is trained.
+    """Hyperparameters of training a stream.
 
     Attributes:
-        epochs: passes over the clips; each takes one random window and crop of a clip.
-        batch: clips a step.
-        learning_rate: of AdamW, reached after ``warmup`` of all steps, then down a cosine to zero.
+        epochs: passes over the clips; each uses one random window and crop of a clip.
+        batch: clips per step.
+        learning_rate: of AdamW, reached after ``warmup`` of all steps, followed by cosine decay to zero.
         warmup: share of the steps.
         weight_decay: of AdamW, on convolutions only.
         label_smoothing: share of the target that is spread over all labels.
-        action_weight: of a second loss, which asks for the action alone: the part of a label before its first ``_``.
-            A network finds out how things move before it finds out which one does.
+        action_weight: of a second loss, on the action alone: the part of a label before its first ``_``. A network
+            learns motion before it learns which object moves.
         dropout: before the classifier.
-        flip: whether half of the windows are seen in a mirror (Carreira and Zisserman, 2017, section 4).
-        jitter: brightness, contrast and the balance of colors vary by up to this share (RGB only).
-        batch_norm_momentum: 0.1 follows a network that changes fast; the published ones have 0.01.
+        flip: whether half of the windows are mirrored (Carreira and Zisserman, 2017, section 4).
+        jitter: brightness, contrast and color balance vary by up to this share (RGB only).
+        batch_norm_momentum: 0.1 tracks a fast-changing network; the published networks use 0.01.
         seed: of windows, crops, order, dropout and the classifier.
     """
 
@@ -83,7 +83,7 @@ class TrainedStream:
     Attributes:
         state: parameters by their published names, classifier included.
         losses: mean training loss of every epoch.
-        accuracy: percent of the validation clips whose label came first, at the end; None without such clips.
+        accuracy: final top-1 accuracy on the validation clips in percent; None if there are none.
     """
 
     state: dict[str, Tensor]
@@ -106,24 +106,24 @@ def train_stream(
 ) -> TrainedStream:
     """Trains one stream.
 
-    The same clips, recipe and device give the same weights; with a ``checkpoint`` also when it was interrupted after
-    any epoch and started again.
+    The same clips, recipe and device yield the same weights; with a ``checkpoint`` also if training is interrupted
+    after any epoch and resumed.
 
     Args:
         stream: ``rgb`` or ``flow``.
-        clips: to train on; their labels are the classifier's.
+        clips: training clips; their labels are the classes of the classifier.
         validation: evaluated after training, never used for selection.
         config: backbone, size of windows, and the weights to start from.
-        recipe: how.
+        recipe: hyperparameters.
         store: holds the samples of all clips.
         checkpoint: file for the state needed to resume; removed at the end.
-        device: as torch names it.
+        device: a torch device.
         jobs: threads that read windows.
-        progress: told after every epoch.
+        progress: progress callback, called after every epoch.
 
     Raises:
-        InputError: fewer than two labels, the backbone is not I3D, or the flow of single frames is asked for.
-        StoppedError: the loss became NaN.
+        InputError: there are fewer than two labels, the backbone is not I3D, or flow is requested for single frames.
+        StoppedError: the loss is not finite.
     """
     labels = sorted({clip.label for clip in clips})
     if config.backbone != "i3d" or len(labels) < 2:
@@ -178,18 +178,18 @@ def train_stream(
 
 
 def actions_of(labels: Sequence[str]) -> Tensor:
-    """[L] the number of each label's action, which is the part before its first ``_``."""
+    """[L] the index of each label's action, which is the part before its first ``_``."""
     actions = [label.split("_")[0] for label in labels]
     return torch.tensor([sorted(set(actions)).index(action) for action in actions])
 
 
 def label_loss(logits: Tensor, targets: Tensor, actions: Tensor, recipe: TrainingRecipe) -> Tensor:
-    """Cross-entropy of the labels, and of their actions; an action is as likely as its labels together.
+    """Cross-entropy of the labels plus that of their actions; an action has the total probability of its labels.
 
     Args:
         logits: [B, L].
-        targets: [B] numbers of labels.
-        actions: [L] numbers of the labels' actions. Where every label is an action of its own, they are asked for once.
+        targets: [B] label indices.
+        actions: [L] action index of each label. If every label has its own action, the second loss is omitted.
         recipe: weights and smoothing.
     """
     loss = cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
@@ -211,7 +211,7 @@ def evaluate(
     store: SampleStore,
     device: str,
 ) -> float:
-    """Percent of clips whose own label scores highest, on the windows that extraction takes."""
+    """Returns the top-1 accuracy in percent, on the windows used in feature extraction."""
     network.eval()
     scale = scaling(config)[stream]
     right = 0
@@ -225,12 +225,12 @@ def evaluate(
 
 
 def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.random.Generator) -> NDArray[Any]:
-    """A window of a clip at a random time and place; a short clip is repeated from its start, a single frame all along.
+    """Crops a window of a clip at a random time and position; a short clip is looped, a single frame is repeated.
 
     Args:
         samples: [samples, height, width, C].
         config: size of the window.
-        rng: of the draw.
+        rng: random number generator.
 
     Returns:
         [window_frames, crop_px, crop_px, C]
@@ -245,7 +245,7 @@ def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.ran
 
 
 def mirrored(window: NDArray[Any]) -> NDArray[Any]:
-    """[T, H, W, C] with left and right exchanged; two channels are flow, whose way across turns round as well."""
+    """Flips [T, H, W, C] horizontally; if there are two channels (flow), the horizontal component is negated."""
     window = window[:, :, ::-1]
     return window * np.array([-1, 1], window.dtype) if window.shape[3] == 2 else window
 
@@ -260,7 +260,7 @@ def _batches(
     epoch: int,
     jobs: int,
 ) -> Iterator[tuple[NDArray[Any], Tensor]]:
-    """One epoch: windows [B, T, H, W, C] and their labels [B]. A last clip alone would leave batch norm nothing."""
+    """Yields one epoch: windows [B, T, H, W, C] and labels [B]. A last batch of one clip is dropped for batch norm."""
     order = np.random.default_rng(_seed(recipe, "order", epoch)).permutation(len(clips))
     starts = range(0, len(clips), recipe.batch)
     parts = [order[start : start + recipe.batch] for start in starts if len(order[start:]) > 1]
@@ -279,7 +279,7 @@ def _batches(
 
 
 def _with_head(stream: str, labels: int, config: VideoFeatureConfig, recipe: TrainingRecipe) -> I3D:
-    """The stream of a configuration with its weights, and a fresh classifier."""
+    """Builds a stream of a configuration with its weights and a newly initialized classifier."""
     body = load_networks(config)[0][stream]
     torch.manual_seed(_seed(recipe, stream, "classifier"))
     network = I3D(3 if stream == "rgb" else 2, classes=labels, width=config.width, dropout=recipe.dropout)
@@ -291,14 +291,14 @@ def _with_head(stream: str, labels: int, config: VideoFeatureConfig, recipe: Tra
 
 
 def _groups(network: nn.Module, recipe: TrainingRecipe) -> list[dict[str, object]]:
-    """Weight decay for convolutions; none for biases and batch norm."""
+    """Parameter groups: weight decay for convolutions, none for biases and batch norm."""
     decayed = [value for value in network.parameters() if value.dim() > 1]
     others = [value for value in network.parameters() if value.dim() == 1]
     return [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def learning_rate_schedule(step: int, steps: int, recipe: TrainingRecipe) -> float:
-    """The learning rate at a step: linear warmup, then cosine decay to zero."""
+    """Returns the learning rate at a step: linear warmup, then cosine decay to zero."""
     warmup = max(1, round(steps * recipe.warmup))
     if step < warmup:
         return recipe.learning_rate * ((step + 1) / warmup)
@@ -306,7 +306,7 @@ def learning_rate_schedule(step: int, steps: int, recipe: TrainingRecipe) -> flo
 
 
 def _jittered(x: Tensor, share: float) -> Tensor:
-    """[B, 3, T, H, W]: each clip brighter or darker, flatter or harsher, tinted; the same for all its frames."""
+    """Color jitter of [B, 3, T, H, W]: contrast, color balance and brightness, drawn once per clip."""
 
     def draw(*shape: int) -> Tensor:
         return (torch.rand(shape) * 2 - 1).mul(share).to(x.device)

@@ -1,9 +1,9 @@
 """The feature cache: one small file per feature, keyed by settings and content.
 
 ``<root>/<source>/<first two digits>/<sha256>.npy``, where the source is a digest of configuration, weights and the
-versions of the libraries that make the values. So it can be shared by runs and workspaces, needs no list, is never out
-of date, and may be deleted at any time. Which device computed a value is not part of its name: devices agree to
-floating-point accuracy only.
+versions of the libraries that compute the values. So it can be shared by runs and workspaces, needs no index, is never
+stale, and may be deleted at any time. The key does not include the device that computed a value, although devices
+agree only up to floating-point accuracy.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class FeatureCache:
     """The features of one source.
 
     Args:
-        root: the folder of the cache; made when something is first written.
-        source: digest of what decides the values.
+        root: the folder of the cache; created on the first write.
+        source: digest of everything that determines the values.
         dim: length of the last axis of every feature.
         axes: number of axes of every feature.
     """
@@ -34,19 +34,19 @@ class FeatureCache:
         self.dim, self._axes = dim, axes
 
     def path(self, sha256: str) -> Path:
-        """Where the feature of this content is kept."""
+        """Returns the path of the feature of this content."""
         return self._folder / sha256[:2] / f"{sha256}.npy"
 
     def get(self, sha256: str) -> NDArray[np.float32] | None:
-        """The feature, or None when it was not computed yet or its file is not whole."""
+        """Returns the feature, or None if it is not cached or its file is corrupt."""
         try:
             value = np.load(self.path(sha256), allow_pickle=False)
-        except Exception:  # missing, or torn: numpy reads its header as Python source, and raises what that raises
+        except Exception:  # missing or corrupt: numpy parses the header as Python source, which can raise anything
             return None
         return value if self.fits(value) else None
 
     def put(self, sha256: str, value: NDArray[np.float32]) -> None:
-        """Keeps a feature; the file appears only when complete.
+        """Stores a feature atomically.
 
         Raises:
             StoppedError: the disk is full or read-only.
@@ -55,7 +55,7 @@ class FeatureCache:
             np.save(file, value)
 
     def fits(self, value: NDArray[np.float32]) -> bool:
-        """Whether a value is what this cache holds: float32, of the right shape, without NaN and infinity."""
+        """Whether a value is valid for this cache: float32, of the right shape, without NaN or infinity."""
         return (
             value.dtype == np.float32
             and value.ndim == self._axes
@@ -66,21 +66,21 @@ class FeatureCache:
 
 
 class CachedFeatures(Mapping[str, NDArray[np.float32]]):
-    """Features of a cache by content, each read when it is asked for: none is held in memory.
+    """Features of a cache by content, each read on access; none is kept in memory.
 
     Args:
-        store: the cache that has them.
-        keys: their SHA-256, in the order in which they are iterated over.
+        store: the cache that holds them.
+        keys: their SHA-256, in iteration order.
     """
 
     def __init__(self, store: FeatureCache, keys: Iterable[str]) -> None:
         self._store, self._keys = store, dict.fromkeys(keys)
 
     def __getitem__(self, sha256: str) -> NDArray[np.float32]:
-        """The feature.
+        """Reads the feature.
 
         Raises:
-            KeyError: it is none of these.
+            KeyError: the key is not one of these features.
             StoppedError: its file was removed or damaged in the meantime.
         """
         if sha256 not in self._keys:

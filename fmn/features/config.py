@@ -1,7 +1,7 @@
 """Feature configuration of video and audio, its digests and notes.
 
-Two configurations that compare equal give equal features; the digest is what the feature cache is keyed by.
-Both are plain data (`dataclasses.asdict` makes JSON of them), and importing this module loads nothing heavy.
+Equal configurations yield equal features; the digest is part of the key of the feature cache. Both classes are plain
+data (`dataclasses.asdict` converts them for JSON), and importing this module loads no heavy library.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WHOLE_CLIPS = "features are of whole clips, and frames is 'middle' (the system o
 
 I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
 RESNET_CHANNELS = 2048  # of pytorchvideo's I3D ResNet-50, before its head
-TRIVIAL_DIMS = {"mean_colour": 6, "duration": 1, "file_size": 1}  # what fmn/features/simple_features.py measures
+TRIVIAL_DIMS = {"mean_colour": 6, "duration": 1, "file_size": 1}  # sizes of fmn/features/simple_features.py
 
 RANDOM_WEIGHTS_NOTE = (
     "The video features come from an untrained network (weights='random'): they see little, and results with them say "
@@ -39,37 +39,37 @@ DEMO_WEIGHTS_NOTE = (
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFeatureConfig:
-    """How a clip becomes one vector (paper, section 3.1). The defaults are the paper's setting.
+    """Video features: how a clip becomes one vector (paper, section 3.1). The defaults are the paper's settings.
 
-    A clip is read at ``sample_fps``, its short side brought to ``resize_px``, optical flow is estimated between
-    neighboring samples, and the center ``crop_px`` × ``crop_px`` is kept. At most ``windows`` windows of
-    ``window_frames`` samples, spread evenly over the clip, go through the backbone; their features are averaged.
+    A clip is sampled at ``sample_fps`` and resized to ``resize_px`` (short side), optical flow is estimated between
+    adjacent samples, and the center ``crop_px`` × ``crop_px`` is cropped. At most ``windows`` windows of
+    ``window_frames`` samples, evenly spaced over the clip, are passed through the backbone; their features are pooled.
 
     Attributes:
-        kind: ``backbone`` (all of the above); ``encoder`` or ``features``, which follow from naming them; or what
-            simple baselines use (fmn/features/simple_features.py), for which nothing else here counts:
-            ``mean_colour``, ``duration`` or ``file_size`` of the clip.
+        kind: ``backbone`` (all of the above); ``encoder`` or ``features``, implied by those fields; or the input of
+            simple baselines (fmn/features/simple_features.py), which ignores all other fields: ``mean_colour``,
+            ``duration`` or ``file_size`` of the clip.
         backbone: ``i3d`` (two-stream Inception-v1 I3D) or ``i3d_r50`` (pytorchvideo's, RGB only).
-        width: factor on every channel count of the Inception-v1 I3D; 1.0 is the published network.
-        weights: ``random`` (untrained), ``demo`` (shipped), ``published`` (what fmn weights download fetched), or the
-            path of a file with both streams (.safetensors) or of a folder with one file a stream.
-        seed: of the random weights; of no effect on any others.
-        sample_fps: samples per second of video; a clip of fewer frames a second gives all its frames.
-        window_frames: samples in a window. A shorter clip is repeated from its start until a window is full.
-        windows: the most windows of a clip.
-        frames: ``all`` of them, or the ``middle`` one of the clip, repeated: what can be known without seeing motion.
+        width: multiplier of every channel count of the Inception-v1 I3D; 1.0 is the published network.
+        weights: ``random`` (untrained), ``demo`` (shipped), ``published`` (downloaded with fmn weights download), or
+            the path of a file with both streams (.safetensors) or of a folder with one file per stream.
+        seed: of the random weights; ignored for other weights.
+        sample_fps: samples per second of video; all frames are used if the frame rate of a clip is lower.
+        window_frames: samples in a window. A shorter clip is looped until the window is full.
+        windows: maximum number of windows per clip.
+        frames: ``all`` frames, or the ``middle`` one of the clip, repeated: appearance without motion.
         resize_px: side of the frames before the crop.
         resize: ``short_side`` keeps the aspect ratio; ``square`` does not (section 3.1: 256 × 256).
-        crop_px: side of the square that the network sees.
+        crop_px: side of the square network input.
         rgb: whether there is an RGB stream.
-        flow: ``dis`` (OpenCV, everywhere), ``dis_fast`` (coarser, four times as fast), ``tvl1`` (what the published
-            weights were trained on; needs OpenCV's contrib modules) or ``none`` (no flow stream).
-        flow_bound_px: flow is clipped to ±this many pixels (of the resized frame) a sample and scaled to [-1, 1].
-        encoder: a pretrained encoder in place of the backbone (``timm:NAME``; docs/encoders.md). It sees the windows
-            above, RGB only, in its own size and, where it has one, its own number of frames.
-        features: a folder or a file of the user's own features in place of the backbone (docs/encoders.md).
-        pooling: how windows (frames, of an encoder of pictures; rows, of the user's own features) become one vector;
-            with ``none`` they stay a sequence: systems attend to each (``model.step_attention``), or take their mean.
+        flow: ``dis`` (in every OpenCV build), ``dis_fast`` (coarser, four times as fast), ``tvl1`` (used to train the
+            published weights; requires OpenCV's contrib modules) or ``none`` (no flow stream).
+        flow_bound_px: flow is clipped to ± this many pixels (of the resized frame) per sample and scaled to [-1, 1].
+        encoder: a pretrained encoder in place of the backbone (``timm:NAME``; docs/encoders.md). It is applied to the
+            windows above, RGB only, with its own input size and, if it has one, its own number of frames.
+        features: a folder or file of the user's own features in place of the backbone (docs/encoders.md).
+        pooling: how windows (frames for an image encoder, rows for the user's own features) are pooled to one vector;
+            with ``none`` they remain a sequence: systems attend to each (``model.step_attention``) or average them.
     """
 
     kind: VideoKind = "backbone"
@@ -108,15 +108,15 @@ class VideoFeatureConfig:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams of the backbone, in the order their features are concatenated."""
+        """The streams of the backbone, in the order in which their features are concatenated."""
         return (("rgb",) if self.rgb else ()) + (("flow",) if self.flow != "none" else ())
 
     @property
     def dim(self) -> int:
-        """Length of a clip's feature: 1024 · width a stream (2048 in the paper), or 2048 of the ResNet.
+        """Size of a clip's feature vector: 1024 · width per stream (2048 in the paper), or 2048 for the ResNet.
 
         Raises:
-            InputError: an encoder or features are named, which have their own (`fmn.features.media.FeatureSet.dim`).
+            InputError: the size depends on an encoder or on files of features (`fmn.features.media.FeatureSet.dim`).
         """
         if self.kind in ("encoder", "features"):
             raise InputError("The size of these features is known when they are loaded", where=self.kind)
@@ -128,40 +128,40 @@ class VideoFeatureConfig:
 
     @property
     def note(self) -> str | None:
-        """The caveat of results with these features; None if there is none."""
+        """The caveat for results with these features; None if there is none."""
         if self.kind != "backbone":
             return None
         return {"random": RANDOM_WEIGHTS_NOTE, "demo": DEMO_WEIGHTS_NOTE}.get(self.weights)
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name this configuration, the same in every run and on every machine."""
+        """Sixteen hexadecimal digits that identify this configuration, stable across runs and machines."""
         return _digest(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioFeatureConfig:
-    """How an utterance becomes a sequence (paper, section 3.2): MFCC, their deltas, normalized over the utterance.
+    """Audio features: how an utterance becomes a sequence (paper, section 3.2), by default normalized MFCC with deltas.
 
-    The paper names MFCC and none of its numbers: these are the usual ones of speech recognition.
+    The paper specifies MFCC without parameters: the defaults are those common in speech recognition.
 
     Attributes:
-        kind: ``mfcc``; ``log_mel``, the input of MusiCNN (fmn/features/log_mel.py), for which only the sample rate,
-            ``n_mels``, ``window_ms`` and ``hop_ms`` count; ``encoder`` or ``features``, which follow from naming them;
-            or what sanity-check baselines use: ``duration`` or ``file_size`` of the utterance.
-        sample_rate_hz: what audio is resampled to.
-        n_mfcc: coefficients kept, the zeroth included.
-        n_mels: filters of the mel bank.
+        kind: ``mfcc``; ``log_mel``, the input of MusiCNN (fmn/features/log_mel.py), which uses only the sample rate,
+            ``n_mels``, ``window_ms`` and ``hop_ms``; ``encoder`` or ``features``, implied by those fields; or the input
+            of sanity-check baselines: ``duration`` or ``file_size`` of the utterance.
+        sample_rate_hz: audio is resampled to this rate.
+        n_mfcc: number of coefficients, including the zeroth.
+        n_mels: number of mel filters.
         window_ms: length of the analysis window.
-        hop_ms: from one window to the next.
-        deltas: how many orders of time differences follow the coefficients (0, 1 or 2).
-        delta_frames: frames a difference is taken over, odd.
-        cmvn: whether each coefficient has mean 0 and variance 1 over the utterance.
-        encoder: a pretrained encoder in place of MFCC (``hubert_base``; docs/encoders.md), of whose sequence only
-            ``cmvn`` counts here; one vector of the whole utterance stays as it is.
-        features: a folder or a file of the user's own features in place of MFCC, used as they are.
-        layer: which of its transformer layers is read, from 1; the ``last``; the ``mean`` of all; or ``learned``: all
-            are kept, side by side, and mixed with weights that are learned with the model (SUPERB, Yang et al. 2021).
+        hop_ms: hop length.
+        deltas: number of delta orders appended to the coefficients (0, 1 or 2).
+        delta_frames: frames over which a delta is computed, odd.
+        cmvn: whether each coefficient is normalized to mean 0 and variance 1 over the utterance.
+        encoder: a pretrained encoder in place of MFCC (``hubert_base``; docs/encoders.md); of the fields above, only
+            ``cmvn`` applies to its sequence, and none to a single vector for the whole utterance.
+        features: a folder or file of the user's own features in place of MFCC, used without changes.
+        layer: the encoder's transformer layer, from 1; the ``last``; the ``mean`` of all; or ``learned``: all layers
+            are concatenated, and mixed with weights that are learned with the model (SUPERB, Yang et al. 2021).
     """
 
     kind: AudioKind = "mfcc"
@@ -190,20 +190,20 @@ class AudioFeatureConfig:
 
     @property
     def _layer_of_nothing(self) -> bool:
-        """A layer is asked for where there are none; exported features may hold all layers."""
+        """Whether a layer is selected although there are none; exported features may hold all layers."""
         return self.layer != "last" and not self.encoder and not (self.layer == "learned" and self.features)
 
     @property
     def learns_layers(self) -> bool:
-        """Whether a frame holds all layers of an encoder; the band is then the size of one."""
+        """Whether a frame holds all layers of an encoder; the band is then the size of one layer."""
         return self.layer == "learned" and self.kind in ("encoder", "features")
 
     @property
     def dim(self) -> int:
-        """Values a frame of the sequence has.
+        """Number of values per frame of the sequence.
 
         Raises:
-            InputError: as of `VideoFeatureConfig.dim`.
+            InputError: see `VideoFeatureConfig.dim`.
         """
         if self.kind in ("encoder", "features"):
             raise InputError("The size of these features is known when they are loaded", where=self.kind)
@@ -213,22 +213,22 @@ class AudioFeatureConfig:
 
     @property
     def band(self) -> int | None:
-        """Neighboring values of a frame that belong together: the coefficients of one order; None: all of them."""
+        """Number of adjacent values of a frame that form one band: the coefficients of one order; None: all."""
         return self.n_mfcc if self.kind == "mfcc" else None
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name this configuration, the same in every run and on every machine."""
+        """Sixteen hexadecimal digits that identify this configuration, stable across runs and machines."""
         return _digest(self)
 
 
 def scaled_channels(channels: int, width: float) -> int:
-    """``channels`` of the full-width I3D at ``width``: rounded, at least one."""
+    """Scales a channel count of the full-width I3D by ``width``: rounded, at least one."""
     return max(1, round(channels * width))
 
 
 def decisive(config: VideoFeatureConfig | AudioFeatureConfig) -> dict[str, Any]:
-    """What decides a feature, as plain data; fields that came later count where they are not at their defaults."""
+    """Returns the fields that determine a feature; fields added later are included only if not at their defaults."""
     later = {"encoder": "", "features": "", "pooling": "mean", "layer": "last"}
     return {name: value for name, value in asdict(config).items() if name not in later or value != later[name]}
 
@@ -239,7 +239,7 @@ def _digest(config: VideoFeatureConfig | AudioFeatureConfig) -> str:
 
 
 def _imply_kind(config: VideoFeatureConfig | AudioFeatureConfig, default: str) -> None:
-    """Naming an encoder or features decides the kind; simple baselines keep theirs."""
+    """Sets the kind if an encoder or features are given; simple baselines keep theirs."""
     named = next((kind for kind in ("encoder", "features") if getattr(config, kind)), None)
     if named and config.kind in (default, "encoder", "features"):
         object.__setattr__(config, "kind", named)
@@ -260,8 +260,8 @@ def _at_least(name: str, value: float, other: str, least: float) -> str | None:
 PAPER_VIDEO = VideoFeatureConfig()
 PAPER_AUDIO = AudioFeatureConfig()
 
-# Small enough for two cores without a GPU. The whole frame is squeezed in, because at this size a crop would cut off
-# hands at work; 12 samples a second keep their strokes apart; ±10 px at a side of 120 is about ±20 px at 256.
+# Small enough for two cores without a GPU. Frames are resized to a square, because a crop at this size would cut off
+# the working hands; 12 samples per second resolve their strokes; ±10 px at a side of 120 is about ±20 px at 256.
 DEMO_VIDEO = VideoFeatureConfig(
     width=0.25,
     weights="demo",
@@ -277,9 +277,9 @@ DEMO_AUDIO = AudioFeatureConfig()
 
 
 def one_frame(config: VideoFeatureConfig) -> VideoFeatureConfig:
-    """``config`` with nothing but the middle frame of a clip, repeated; there is no flow in it.
+    """Returns ``config`` restricted to the middle frame of a clip, repeated, without flow.
 
-    The demo has a network of its own for that, trained on single frames: the one that knows motion would be lost there.
+    The demo has a separate network for this, trained on single frames: the one trained on motion would fail on them.
     """
-    short = 8 if config.weights in ("demo", "random") else config.window_frames  # all its frames are one
+    short = 8 if config.weights in ("demo", "random") else config.window_frames  # all frames are the same
     return replace(config, frames="middle", rgb=True, flow="none", window_frames=short)

@@ -1,7 +1,7 @@
-"""Encoder cache within a command: each encoder is loaded once, also if its features are cached.
+"""Encoder cache within a command: each encoder is loaded once, even if its features are cached.
 
-Loading is what makes sure that cached features are those of the weights that are there now. A command that trains many
-networks on the same features does it the first time; its encoders are taken to stay what they are until it ends.
+Loading an encoder verifies that cached features were computed with the current weights. A command that trains many
+networks on the same features does so once, and assumes that its encoders do not change until it ends.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FeatureConfig = VideoFeatureConfig | AudioFeatureConfig
 
 @dataclass(frozen=True)
 class EncoderFacts:
-    """What is known of features without the network: fields as of `fmn.features.encoding.Encoding`, and the size.
+    """Properties of an encoder's features, available without the network: fields of `Encoding`, and the size.
 
     Attributes:
-        dim: numbers of a vector.
+        dim: size of a feature vector.
     """
 
     source: str
@@ -38,7 +38,7 @@ class EncoderFacts:
 
     @classmethod
     def of(cls, encoding: Encoding) -> EncoderFacts:
-        """The facts of a loaded encoder."""
+        """Returns the facts of a loaded encoder."""
         dim = encoding.encoder.dim
         return cls(encoding.source, dim, encoding.axes, encoding.band, encoding.note, encoding.space)
 
@@ -49,7 +49,7 @@ _known: ContextVar[KnownEncoders | None] = ContextVar("known_encoders", default=
 
 @contextmanager
 def encoders_loaded_once() -> Iterator[None]:
-    """Keeps facts inside the ``with`` block, or the function that it decorates; within another one, those of that."""
+    """Caches encoder facts within the ``with`` block or decorated function; nested uses share the outer cache."""
     if _known.get() is not None:
         yield
         return
@@ -61,21 +61,21 @@ def encoders_loaded_once() -> Iterator[None]:
 
 
 def know_encoders(known: KnownEncoders) -> None:
-    """Begins with the facts of another process and keeps facts from now on: for a worker of a command."""
+    """Initializes the cache in a worker process with the facts of its parent."""
     _known.set(dict(known))
 
 
 def known_encoders() -> KnownEncoders:
-    """The facts that are kept now, a copy."""
+    """Returns a copy of the cached facts."""
     return dict(_known.get() or {})
 
 
 class KnownEncoding:
-    """An encoder that is loaded when something is to be computed, or when nothing is known of it.
+    """An encoder that is loaded lazily: for a computation, or if its facts are not cached.
 
     Args:
-        config: names it.
-        load: loads it.
+        config: names the encoder.
+        load: loads the encoder.
     """
 
     def __init__(self, config: FeatureConfig, load: Callable[[], Encoding]) -> None:
@@ -86,10 +86,10 @@ class KnownEncoding:
         self.facts = self._kept.get(config) or EncoderFacts.of(self.loaded())
 
     def loaded(self) -> Encoding:
-        """The encoder.
+        """Returns the encoder, loading it on the first call.
 
         Raises:
-            InputError: it cannot be used, or is not what it was when this command began.
+            InputError: it cannot be used, or its weights have changed since the command began.
         """
         if self._loaded is None:
             self._loaded = self._load()

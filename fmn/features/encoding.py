@@ -31,14 +31,14 @@ Choose = Callable[[NDArray[np.float64]], NDArray[np.intp]]
 
 
 class Encoding(Protocol):
-    """A loaded encoder and how it is used.
+    """A loaded encoder and how it is applied.
 
     Attributes:
-        source: digest of what decides the values, the encoder's own included.
-        axes: of a feature: 1 (clip) or 2 (utterance, windows of a clip).
-        band: of a frame, the numbers of one layer where there are several; None: all.
-        note: what results with these features must say: the encoder, and the licence of its weights.
-        space: what identifies the joint space that the features are vectors of (`space_of`); empty: none.
+        source: digest of everything that determines the values, including the encoder's own source.
+        axes: number of axes of a feature: 1 (clip) or 2 (utterance, windows of a clip).
+        band: number of values of one layer in a frame with several layers; None: all.
+        note: must accompany results with these features: the encoder, and the license of its weights.
+        space: identifies the joint embedding space of the features (`space_of`); empty: none.
     """
 
     source: str
@@ -53,12 +53,12 @@ class Encoding(Protocol):
         ...
 
     def of(self, media: Media) -> Feature:
-        """The feature of one item."""
+        """Computes the feature of one item."""
         ...
 
 
 class ClipEncoding:
-    """Clip -> [D]: windows (or single frames) of the clip through the encoder, pooled; [W, D] where pooling is none."""
+    """Clip -> [D]: encodes windows (or single frames) of the clip and pools them; [W, D] if pooling is ``none``."""
 
     band: int | None = None
 
@@ -75,7 +75,7 @@ class ClipEncoding:
         self._choose: Choose | None = getattr(self.encoder, "choose", None)
         self._resize: Resize = "at_most" if self._choose else config.resize
         self.note = _note("Video", self.encoder)
-        self.space = space_of(self.encoder) if config.pooling != "max" else ""  # no maximum of vectors lies in it
+        self.space = space_of(self.encoder) if config.pooling != "max" else ""  # a maximum of vectors is outside it
         windows = {
             "window_frames": self._window_frames,
             "sample_fps": config.sample_fps,
@@ -93,7 +93,7 @@ class ClipEncoding:
         )
 
     def of(self, media: Media) -> Feature:
-        """The feature of a clip. A picture encoder sees each frame of the windows once; one that chooses, its choice.
+        """Computes the feature of a clip. An image encoder gets each frame once; one with `choose`, its chosen frames.
 
         Raises:
             SampleError: the clip cannot be read.
@@ -125,7 +125,7 @@ class ClipEncoding:
 
 
 class UtteranceEncoding:
-    """Utterance -> [T, D], normalized over the utterance where ``cmvn`` says so."""
+    """Utterance -> [T, D], normalized over the utterance if ``cmvn`` is set."""
 
     axes = 2
 
@@ -160,7 +160,7 @@ class UtteranceEncoding:
         return self.encoder.dim // int(layers)
 
     def of(self, media: Media) -> Feature:
-        """The sequence of an utterance; an encoder that gives one vector gives a sequence of one frame.
+        """Computes the sequence of an utterance; a single vector becomes a sequence of one frame.
 
         Raises:
             SampleError: the utterance cannot be read.
@@ -181,10 +181,10 @@ class UtteranceEncoding:
 
 
 def _rows(encoder: Encoder, found: Feature) -> Feature:
-    """[D] or [T, D] as [T, D].
+    """Returns [D] or [T, D] as [T, D].
 
     Raises:
-        InputError: the encoder gives something else than it says.
+        InputError: the shape does not match the encoder's ``dim``.
     """
     rows = np.ascontiguousarray(np.atleast_2d(found), np.float32)
     if rows.ndim != 2 or rows.shape[1] != encoder.dim:
@@ -198,7 +198,7 @@ def _rows(encoder: Encoder, found: Feature) -> Feature:
 
 
 def _on(device: str, stage: str) -> Any:
-    """What fails on a GPU is the device; on the CPU it is the item."""
+    """Attributes errors to the device on a GPU, to the item on the CPU."""
     return nullcontext() if device == "cpu" else device_errors(device, stage)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Networks = dict[VideoFeatureConfig | AudioFeatureConfig, Any]
-"""Encoders and backbones that are loaded, by configuration: of one device, for callers that extract several times."""
+"""Loaded encoders and backbones by configuration, all on one device: for callers that extract several times."""
 
 
 def extract_video(
@@ -41,25 +41,25 @@ def extract_video(
     progress: Progress = silent,
     networks: Networks | None = None,
 ) -> FeatureSet:
-    """One vector a clip (paper, section 3.1), or all its windows where pooling is ``none``.
+    """Extracts one vector per clip (paper, section 3.1), or one per window if pooling is ``none``.
 
-    Threads decode, estimate flow and run the network, all at the same time (see fmn/features/pipeline.py; PyAV, OpenCV
-    and torch leave Python's lock while they work).
+    Threads decode, estimate flow and run the network concurrently (see fmn/features/pipeline.py; PyAV, OpenCV and
+    torch release the GIL).
 
     Args:
-        items: the clips; those of equal content are computed once.
-        config: what decides the values.
-        cache: folder of the feature cache, shared by runs; made when missing.
-        device: where the network runs, as torch names it.
-        jobs: threads. No result depends on it.
-        progress: told after every clip.
-        networks: keeps what is loaded here for the next call with the same dictionary; None: nothing is kept.
+        items: the clips; identical files are processed once.
+        config: determines the values.
+        cache: folder of the feature cache, shared by runs; created if missing.
+        device: torch device of the network.
+        jobs: threads. Results do not depend on it.
+        progress: progress callback, called after every clip.
+        networks: cache of loaded networks, for later calls with the same dictionary; None: they are not kept.
 
     Returns:
-        Values float32 ``[dim]``, or ``[windows, dim]``, read from the cache when they are asked for, and the failures.
+        Values float32 ``[dim]``, or ``[windows, dim]``, read from the cache on access, and the failures.
 
     Raises:
-        InputError: the weights or the encoder cannot be used, or the flow method is not there.
+        InputError: the weights or the encoder cannot be used, or the flow method is not available.
         StoppedError: the cache cannot be written, or the device fails.
     """
     from fmn.features.simple_features import clip_measures
@@ -83,8 +83,8 @@ def extract_video(
     from fmn.features.windows import read_windows
 
     if config.flow != "none":
-        estimator(config.flow)  # a missing method is an error of the whole, not of every clip
-    with threads(1), device_errors(device):  # jobs are the parallelism, and features depend on no number of threads
+        estimator(config.flow)  # raise here if the method is missing, not for every clip
+    with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
         backbone = _kept(networks, config, lambda: Backbone(config, device))
         store = FeatureCache(cache, backbone.source, dim=config.dim, axes=2 if config.pooling == "none" else 1)
         found, missing = _cached(items, store)
@@ -112,12 +112,12 @@ def extract_audio(
     progress: Progress = silent,
     networks: Networks | None = None,
 ) -> FeatureSet:
-    """One sequence an utterance (paper, section 3.2): MFCC on the CPU, whatever the device; an encoder on the device.
+    """Extracts one sequence per utterance (paper, section 3.2): MFCC always on the CPU, an encoder on the device.
 
-    Arguments and errors as of `extract_video`.
+    Arguments and errors are those of `extract_video`.
 
     Returns:
-        Values float32 ``[frames, dim]``, frames of MFCC 10 ms apart by default, and the failures.
+        Values float32 ``[frames, dim]``, with MFCC frames 10 ms apart by default, and the failures.
     """
     from fmn.features.audio import read_audio
     from fmn.features.cache import FeatureCache
@@ -154,7 +154,7 @@ def extract_audio(
 def _kept(
     networks: Networks | None, config: VideoFeatureConfig | AudioFeatureConfig, load: Callable[[], Result]
 ) -> Result:
-    """What ``load`` gives, or gave when it was asked with this configuration before."""
+    """Returns the network of a configuration from ``networks``, or loads it."""
     if networks is None:
         return load()
     if config not in networks:
@@ -171,7 +171,7 @@ def _encoded(
     jobs: int,
     progress: Progress,
 ) -> FeatureSet:
-    """What a pretrained encoder sees or hears, item by item, cached like every feature."""
+    """Computes features with a pretrained encoder, item by item, cached like all features."""
     from fmn.features.cache import FeatureCache
 
     facts = encoding.facts
@@ -194,7 +194,7 @@ def _measured(
     jobs: int,
     progress: Progress,
 ) -> FeatureSet:
-    """What sanity-check baselines use, item by item, cached like every feature."""
+    """Computes the features of sanity-check baselines, item by item, cached like all features."""
     from fmn.features.cache import FeatureCache
 
     store = FeatureCache(cache, measures.source, dim=dim, axes=measures.axes)
@@ -208,7 +208,7 @@ def _measured(
 
 
 def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[set[str], list[Media]]:
-    """The contents whose features are there already, and the items (one a content) that are to be computed."""
+    """Returns the SHA-256 of cached features, and the items (one per distinct file) still to be computed."""
     found: set[str] = set()
     missing: dict[str, Media] = {}
     for item in items:
@@ -222,7 +222,7 @@ def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[set[str], list
 
 
 def _isolated(item: Media, work: Callable[[Media], Result]) -> Result | ToolkitError:
-    """What ``work`` gives, or why it failed for this item; a configuration that cannot work still stops everything."""
+    """Returns the result of ``work``, or the error specific to this item; other toolkit errors propagate."""
     try:
         item.require_content()
         return work(item)
@@ -249,7 +249,7 @@ def _collect(
     note: str | None,
     source: str,
 ) -> FeatureSet:
-    """Keeps what is computed, refuses what is not finite, and puts all into the order of the items."""
+    """Caches the computed features, rejects those that are not finite, and orders all of them like the items."""
     from fmn.features.cache import CachedFeatures
 
     order = list(dict.fromkeys(item.sha256 for item in items))
@@ -282,7 +282,7 @@ def _collect(
 
 
 def _audio_source(config: AudioFeatureConfig) -> str:
-    """What decides the values of a sequence, as a digest."""
+    """Returns a digest of everything that determines the values of a sequence."""
     import torch
 
     from dataset_tools.core import torch_compat

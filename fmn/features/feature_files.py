@@ -1,4 +1,4 @@
-"""Your own features: vectors and sequences from files instead of extraction, and the export of such files.
+"""Files of features: reading the user's own features instead of extracting them, and exporting features.
 
 A folder of .npy or .safetensors files (one array each), one .npz, or one .parquet with the columns ``id`` and
 ``vector``. Arrays are named by the id of the clip or utterance or by the SHA-256 of its file.
@@ -31,16 +31,16 @@ FORMAT = "fmn.features/1"
 
 
 class AboutFeatures(msgspec.Struct, kw_only=True):
-    """features.json of an export: what the features are, as long as the files are the ones that were exported.
+    """features.json of an export: metadata of the features, valid as long as the exported files are unchanged.
 
     Attributes:
         schema: `FORMAT`.
-        source: digest of what decided the values.
+        source: digest of everything that determines the values.
         note: their caveat.
-        trained_on: SHA-256 of clips that the network behind them was trained on.
-        band: of an audio frame, how many neighboring values belong together; None: all.
-        space: what identifies the joint space that they are vectors of; empty: none.
-        content: digest of all the files.
+        trained_on: SHA-256 of the clips on which the network was trained.
+        band: number of adjacent values of an audio frame that form one band; None: all.
+        space: identifies the joint embedding space of the features; empty: none.
+        content: digest of all files.
     """
 
     schema: str
@@ -54,12 +54,12 @@ class AboutFeatures(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """Features that are there, by name, read one at a time.
+    """Features in a folder or file, by name, read one at a time.
 
     Attributes:
         path: the folder or the file.
-        content: digest of all of it.
-        read: gives the array of a name.
+        content: digest of all its content.
+        read: returns the array with a name.
         names: of all arrays.
     """
 
@@ -73,7 +73,7 @@ def open_features(path: Path) -> FeatureFiles:
     """Opens a folder or a file of features.
 
     Raises:
-        InputError: it is not there, or of another kind.
+        InputError: it does not exist, or its format is not supported.
     """
     if path.is_dir():
         return _folder(path)
@@ -90,27 +90,27 @@ def open_features(path: Path) -> FeatureFiles:
             return _held(path, dict(zip(names, columns["vector"], strict=True)))
     except InputError:
         raise
-    except Exception as error:  # numpy and pyarrow raise what their formats' parsers raise
+    except Exception as error:  # numpy and pyarrow pass on any error of their parsers
         raise _unusable(path, f"The features cannot be read: {error}") from error
     raise _unusable(path, "The file is of another kind")
 
 
 def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling: Pooling = "mean") -> FeatureSet:
-    """The features of items from files.
+    """Loads the features of items from files.
 
     Args:
         items: clips or utterances.
-        path: as of `open_features`.
-        axes: 1 gives vectors [D] (of a sequence, pooled), 2 sequences [T, D] (of a vector, one frame); so does 1 with
-            the pooling ``none``.
+        path: see `open_features`.
+        axes: 1 returns vectors [D] (sequences are pooled), 2 returns sequences [T, D] (a vector becomes one frame), as
+            does 1 with the pooling ``none``.
         pooling: see ``axes``.
 
     Returns:
-        Their features; an item without one, or with one that is not finite, is a failure. Where sequences were pooled,
-        the source says so: they are no longer what the files hold.
+        Their features; an item without features, or with values that are not finite, is a failure. If sequences were
+        pooled, the source records it, because the values then differ from those in the files.
 
     Raises:
-        InputError: there are no features, or some have another size than the first.
+        InputError: there are no features, or their sizes differ.
     """
     files = open_features(path)
     values: dict[str, Feature] = {}
@@ -138,17 +138,17 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     about = _about(path)
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
-        space = about.space if pooling != "max" else ""  # as of `fmn.features.encoding.ClipEncoding`
+        space = about.space if pooling != "max" else ""  # see `fmn.features.encoding.ClipEncoding`
         return FeatureSet(dim, values, failures, about.source + how, 0, about.note, known, about.band, space)
     source, note = f"files-{files.content[:16]}{how}", f"Features are read from {path.name}."
     return FeatureSet(dim, values, failures, source, 0, note)
 
 
 def with_layers(found: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
-    """Audio features as they were read, if they can be used as ``config.layer`` says.
+    """Returns audio features unchanged, after checking that they can be used with ``config.layer``.
 
     Raises:
-        InputError: weights over layers are to be learned, and nothing says where a layer of these features ends.
+        InputError: layer weights are to be learned, but the size of a layer in these features is unknown.
     """
     if config.learns_layers and (found.band is None or found.dim % found.band):
         raise InputError(
@@ -161,10 +161,10 @@ def with_layers(found: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
 
 
 def save_feature_files(folder: Path, found: FeatureSet) -> None:
-    """Writes features as files named by SHA-256, and features.json, which says what they are.
+    """Writes features as files named by SHA-256, and their metadata as features.json.
 
     Raises:
-        InputError: the folder holds files other than these features.
+        InputError: the folder contains files other than these features.
         StoppedError: the disk is full or read-only.
     """
     check_feature_folder(folder, found.values.keys())
@@ -185,10 +185,10 @@ def save_feature_files(folder: Path, found: FeatureSet) -> None:
 
 
 def check_feature_folder(folder: Path, sha256s: Collection[str]) -> None:
-    """Refuses a folder where `save_feature_files` would mix the features of these contents with other files.
+    """Checks that `save_feature_files` would not mix the features of these contents with other files in a folder.
 
     Raises:
-        InputError: it holds files other than these features and the leftovers of a killed export.
+        InputError: it contains files other than these features and the partial files of an interrupted export.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(
@@ -207,7 +207,7 @@ def check_feature_folder(folder: Path, sha256s: Collection[str]) -> None:
 
 
 def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
-    """The array of an item, [D] or [T, D], or why there is none."""
+    """Returns the array of an item, [D] or [T, D], or an error if there is no valid one."""
     names = {item.name, item.sha256} & files.names
     if len(names) != 1:
         return SampleError(
@@ -220,9 +220,9 @@ def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
         found = np.asarray(files.read(*names))
         if found.dtype.kind not in "fiub":
             raise ValueError(f"it holds {found.dtype}, not real numbers")
-        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        with np.errstate(over="ignore"):  # infinite values are rejected below
             value = found.astype(np.float32)
-    except Exception as error:  # whatever a file that is no array makes numpy and safetensors raise
+    except Exception as error:  # numpy and safetensors raise various errors for invalid files
         return SampleError(f"The feature of {item.name} cannot be read: {error}", where=files.path)
     if value.ndim not in (1, 2) or not value.size or not np.isfinite(value).all():
         return SampleError(
@@ -262,7 +262,7 @@ def _held(path: Path, arrays: Mapping[str, Any]) -> FeatureFiles:
 
 
 def _refuse_twice(path: Path, names: Sequence[str]) -> None:
-    """Refuses names that stand for several arrays: which is meant?"""
+    """Rejects duplicate names, which are ambiguous."""
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise InputError(
@@ -274,7 +274,7 @@ def _refuse_twice(path: Path, names: Sequence[str]) -> None:
 
 
 def _about(path: Path) -> AboutFeatures | None:
-    """What features.json in the folder says; None where there is none."""
+    """Reads features.json in the folder; None if there is none."""
     file = path / ABOUT_FILE
     if not file.is_file():
         return None

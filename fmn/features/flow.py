@@ -1,7 +1,7 @@
-"""Optical flow between neighboring samples (OpenCV), clipped and stored in one signed byte.
+"""Optical flow between adjacent samples (OpenCV), clipped and quantized to a signed byte.
 
-The published flow network was trained on TV-L1 flow clipped to ±20 pixels and stored in eight bits. DIS is the default
-here, a departure: it is in every build of OpenCV and more than ten times faster.
+The published flow network was trained on TV-L1 flow clipped to ±20 pixels and quantized to eight bits. The default here
+is DIS, which every OpenCV build includes and which is more than ten times faster.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ FLOW_STEPS = 127  # a flow of ±bound pixels is stored as ±127
 
 _DIS_PRESETS = {"dis": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, "dis_fast": cv2.DISOPTICAL_FLOW_PRESET_FAST}
 
-cv2.setNumThreads(1)  # clips are worked on side by side
+cv2.setNumThreads(1)  # clips are processed in parallel
 
 
 def estimator(method: FlowMethod) -> Any:
-    """An OpenCV dense optical flow object, for one pair of frames: DIS on small frames changes itself as it is used.
+    """Creates an OpenCV dense optical flow object for one pair of frames: DIS keeps state between small frames.
 
     Raises:
-        InputError: TV-L1 is asked for and this OpenCV has no contrib modules.
+        InputError: TV-L1 is requested, but this OpenCV build has no contrib modules.
     """
     if method != "tvl1":
         return cv2.DISOpticalFlow.create(_DIS_PRESETS[method])
@@ -42,12 +42,12 @@ def estimator(method: FlowMethod) -> Any:
 
 
 def optical_flow(frames: NDArray[np.uint8], method: FlowMethod, bound_px: float) -> NDArray[np.int8]:
-    """Flow from each frame to the next; the last frame repeats the flow before it, a lone frame has none.
+    """Computes the flow from each frame to the next; the last frame repeats the previous flow, a single frame has zero.
 
     Args:
         frames: [frames, height, width, 3], RGB.
         method: see `estimator`.
-        bound_px: flow is clipped to ±this many pixels a frame.
+        bound_px: flow is clipped to ± this many pixels per frame.
 
     Returns:
         [frames, height, width, 2]: to the right and down, in units of ``bound_px`` / 127.
@@ -60,6 +60,6 @@ def optical_flow(frames: NDArray[np.uint8], method: FlowMethod, bound_px: float)
 
 
 def quantized(flow_px: NDArray[np.float32], bound_px: float) -> NDArray[np.int8]:
-    """Pixels → signed byte: clipped to ±``bound_px``, scaled to ±127, rounded."""
+    """Quantizes flow in pixels to signed bytes: clipped to ±``bound_px``, scaled to ±127, rounded."""
     scaled: NDArray[np.float32] = np.rint(np.clip(flow_px / bound_px, -1, 1) * FLOW_STEPS)
     return scaled.astype(np.int8)

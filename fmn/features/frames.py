@@ -22,9 +22,9 @@ Resize = Literal["short_side", "square", "at_most"]
 
 
 def resized_size(height: int, width: int, resize_px: int, resize: Resize) -> tuple[int, int]:
-    """Height and width after resizing: the short side becomes ``resize_px`` (``short_side``), or both (``square``).
+    """Returns height and width after resizing: the short side (``short_side``) or both (``square``) to ``resize_px``.
 
-    ``at_most`` makes the short side smaller where it is longer, and enlarges nothing.
+    ``at_most`` is ``short_side`` without enlarging.
     """
     if resize == "square":
         return resize_px, resize_px
@@ -35,12 +35,12 @@ def resized_size(height: int, width: int, resize_px: int, resize: Resize) -> tup
 
 
 def frame_times(path: Path) -> NDArray[np.float64]:
-    """When each frame of a video appears, in seconds, ascending; nothing is decoded.
+    """Returns the presentation times of all frames of a video in seconds, ascending, without decoding.
 
-    Where the container has no time stamps (some AVI), frames are taken to come at the stream's average rate.
+    If the container has no timestamps (some AVI files), the average frame rate of the stream is assumed.
 
     Raises:
-        SampleError: the file is missing, is no video, or holds no frame.
+        SampleError: the file is missing, is not a video, or has no frames.
     """
     with _opened(path) as (container, stream):
         stamps = [packet.pts for packet in container.demux(stream) if packet.size and not packet.is_discard]
@@ -60,24 +60,24 @@ def read_frames(
     resize_px: int,
     resize: Resize = "short_side",
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Decodes and resizes chosen frames, upright as a player shows them.
+    """Decodes and resizes selected frames, rotated as the container's metadata specifies.
 
     Args:
         path: the video file.
-        choose: frame times in seconds → numbers of the wanted frames, ascending.
-        resize_px: side of the resized frames; areas are averaged.
+        choose: frame times in seconds → numbers of the selected frames, ascending.
+        resize_px: side of the resized frames (area interpolation).
         resize: which side that is (see `resized_size`).
 
     Returns:
-        The frames ``[frames, height, width, 3]``, RGB; and the times that ``choose`` was given.
+        The frames ``[frames, height, width, 3]``, RGB; and the times passed to ``choose``.
 
     Raises:
-        SampleError: the file is missing, is no video, or is damaged before the last wanted frame.
+        SampleError: the file is missing, is not a video, or is damaged before the last selected frame.
     """
     times_s = frame_times(path)
     wanted = choose(times_s)
     frames, decoded = _decode(path, wanted, resize_px, resize)
-    if len(frames) < len(wanted):  # the container announces frames that do not exist: what was decoded is the truth
+    if len(frames) < len(wanted):  # the container lists more frames than can be decoded
         if decoded == 0:
             raise _damaged(path, "No frame of the video can be decoded")
         times_s = times_s[:decoded]
@@ -88,11 +88,11 @@ def read_frames(
 def _decode(
     path: Path, wanted: NDArray[np.intp], resize_px: int, resize: Resize
 ) -> tuple[list[NDArray[np.uint8]], int]:
-    """The wanted frames that were reached, and how many frames were decoded on the way."""
+    """Returns the selected frames that could be decoded, and the number of frames decoded for them."""
     numbers = {int(number) for number in wanted}
     last = max(numbers)
     found: list[NDArray[np.uint8]] = []
-    reformatter = VideoReformatter()  # one for all frames: making the scaler costs more than a frame
+    reformatter = VideoReformatter()  # shared by all frames: creating the scaler is slower than scaling a frame
     index = -1
     with _opened(path) as (container, stream):
         for index, frame in enumerate(container.decode(stream)):
@@ -108,7 +108,7 @@ def _decode(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its first video stream; whatever FFmpeg complains about becomes a SampleError."""
+    """Opens a container and its first video stream; raises FFmpeg's errors as SampleError."""
     try:
         with av.open(str(path), **OPENED_ALONE) as container:
             if not container.streams.video:
@@ -116,7 +116,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise _damaged(path, "The codec of the video is not known")
-            stream.codec_context.thread_count = 1  # clips are decoded side by side, which wastes nothing
+            stream.codec_context.thread_count = 1  # clips are decoded in parallel instead
             yield container, stream
     except FileNotFoundError as error:
         raise SampleError(

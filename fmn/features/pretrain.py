@@ -3,7 +3,7 @@
     python -m fmn.features.pretrain ws-1000/manifests/clips.jsonl ws-1001/manifests/clips.jsonl \
         --validation ws-1002/manifests/clips.jsonl --out weights_demo.safetensors
 
-The file holds both streams (``rgb.…``, ``flow.…``) and, in its metadata, what they were trained on and how.
+The file holds both streams (``rgb.…``, ``flow.…``) and, as metadata, their training data and settings.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Label = Literal["action", "class"]
 
 
 def labeled_clips(manifests: Sequence[Path], label: Label) -> list[LabeledClip]:
-    """The clips of manifests of clips, with their class, or the action in it, as label.
+    """Reads the clips of clips.jsonl manifests, labeled with their class or with its action.
 
     Raises:
-        ManifestError: a row or a file it names is not right.
+        ManifestError: a row or a file named in it is invalid.
     """
     found = []
     for manifest in manifests:
@@ -68,20 +68,20 @@ def pretrain(
     """Trains every stream of a configuration and writes them to one file; resumes after the last complete epoch.
 
     Args:
-        clips: to train on.
+        clips: training clips.
         validation: evaluated at the end, never used for selection; may be empty.
-        config: the backbone, its windows, and the weights it starts from.
-        recipe: how each stream is trained.
+        config: the backbone, its windows, and the initial weights.
+        recipe: hyperparameters of each stream.
         cache: folder for decoded samples and for the state needed to resume.
         out: the .safetensors file.
-        about: said in the file's metadata, beside configuration, recipe, labels, versions and results.
-        device: as torch names it.
+        about: stored in the file's metadata, with configuration, recipe, labels, versions and results.
+        device: a torch device.
         jobs: threads that decode and read.
-        progress: told after every clip and every epoch.
+        progress: progress callback, called after every clip and every epoch.
 
     Raises:
         InputError: a clip cannot be decoded, or there are fewer than two labels.
-        StoppedError: the disk is full, or the loss became NaN.
+        StoppedError: the disk is full, or the loss is not finite.
     """
     for folder in (cache, out.parent):
         clear_partial(folder)
@@ -120,9 +120,9 @@ def save_backbone(
     labels: Sequence[str],
     about: Mapping[str, object],
 ) -> None:
-    """Writes the streams: convolutions in half precision, everything else as it is; metadata as one JSON text.
+    """Writes the streams: convolutions in half precision, all else unchanged; metadata as one JSON text.
 
-    A stream that the file holds already, and that was not trained now, stays in it with what is said about it.
+    Streams already in the file that were not trained in this run are kept, with their metadata.
     """
     tensors, told = _held(out)
     tensors = {name: value for name, value in tensors.items() if name.split(".")[0] not in trained}
@@ -136,13 +136,13 @@ def save_backbone(
             "losses": [round(loss, 4) for loss in result.losses],
             "torch": str(torch.__version__),
         }
-    metadata = {METADATA_KEY: json.dumps(told, sort_keys=True)}  # one key: safetensors puts several in any order
+    metadata = {METADATA_KEY: json.dumps(told, sort_keys=True)}  # one key: safetensors does not order several keys
     with written_whole(out) as partial:
         save_file(tensors, partial, metadata=metadata)
 
 
 def _held(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """The tensors of an earlier file, and what it says about each stream; empty if there is none."""
+    """Reads the tensors of an existing file and its metadata by stream; empty if there is no file."""
     if not path.is_file():
         return {}, {}
     with safe_open(path, "pt") as file:
@@ -159,7 +159,7 @@ def _fingerprint(stream: str, clips: Sequence[LabeledClip], config: VideoFeature
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m fmn.features.pretrain", description=__doc__.split("\n\n")[0])
     parser.add_argument("manifests", nargs="+", type=Path, help="clips.jsonl of workspaces to train on")
     parser.add_argument("--validation", nargs="*", default=[], type=Path, help="clips.jsonl of others, looked at once")

@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 from dataset_tools.core import torch_compat
 
-# What pytorchvideo's model zoo says the network was trained on: values in [0, 1], less MEAN, by STD.
+# Input normalization according to pytorchvideo's model zoo: values in [0, 1], minus MEAN, divided by STD.
 MEAN, STD = 0.45, 0.225
 
 
 class I3DResNet50(nn.Module):
-    """The network of pytorchvideo without its head; parameters carry pytorchvideo's names (``blocks.0.conv.weight``).
+    """The network of pytorchvideo without its head; parameters have pytorchvideo's names (``blocks.0.conv.weight``).
 
     Raises:
         InputError: pytorchvideo cannot be imported.
@@ -22,7 +22,7 @@ class I3DResNet50(nn.Module):
         self.blocks = torch_compat.pytorchvideo_resnet().i3d_r50(pretrained=False).blocks[:-1]
 
     def features(self, x: Tensor) -> Tensor:
-        """[B, 3, T, H, W] -> [B, 2048]: the mean over time and place before the head."""
+        """[B, 3, T, H, W] -> [B, 2048]: global average pooling of the last block."""
         for block in self.blocks:
             x = block(x)
         return x.mean(dim=(2, 3, 4))

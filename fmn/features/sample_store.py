@@ -1,7 +1,7 @@
 """Store of decoded samples on disk, for fast reading of random training windows.
 
-One file a clip and stream, ``<root>/samples-<source>/<sha256>.<stream>.npy``, uncompressed and mapped into memory:
-five bytes a pixel and sample. At the demo's size that is 4 MB for five seconds; at the paper's it is 55 MB.
+One file per clip and stream, ``<root>/samples-<source>/<sha256>.<stream>.npy``, uncompressed and memory-mapped: five
+bytes per pixel and sample. Five seconds take 4 MB at the demo's size, 55 MB at the paper's.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _DECISIVE = ("sample_fps", "resize_px", "resize", "flow", "flow_bound_px")
 
 
 class SampleStore:
-    """The samples that a configuration takes of clips.
+    """The samples of clips under a configuration.
 
     Args:
-        root: folder that holds stores; shared by runs.
-        config: only what decides samples counts: rate, size and flow.
+        root: folder of the stores; shared by runs.
+        config: only its sampling rate, frame size and flow settings are used.
     """
 
     def __init__(self, root: Path, config: VideoFeatureConfig) -> None:
@@ -43,24 +43,24 @@ class SampleStore:
         self._config = config
 
     def path(self, sha256: str, stream: str) -> Path:
-        """Where the samples of a stream of this clip are kept."""
+        """Returns the path of the samples of one stream of a clip."""
         return self._folder / f"{sha256}.{stream}.npy"
 
     def samples(self, sha256: str, stream: str) -> NDArray[Any]:
-        """[samples, height, width, C], uint8 or int8, mapped into memory; `fill` must have put it there."""
+        """[samples, height, width, C], uint8 or int8, memory-mapped; `fill` must have stored it."""
         mapped: NDArray[Any] = np.load(self.path(sha256, stream), mmap_mode="r")
         return mapped
 
     def fill(self, items: Sequence[Media], *, jobs: int = 1, progress: Progress = silent) -> dict[str, ToolkitError]:
-        """Decodes the clips that are not there yet.
+        """Decodes the clips that are not stored yet.
 
         Returns:
-            The failures, by content.
+            The failures, by SHA-256.
 
         Raises:
             StoppedError: the disk is full.
         """
-        last = self._config.streams[-1]  # written after the other, so it tells that both are whole
+        last = self._config.streams[-1]  # written last, so if it exists, both are complete
         missing = list({item.sha256: item for item in items if not self.path(item.sha256, last).is_file()}.values())
         clear_partial(self._folder)
         failures: dict[str, ToolkitError] = {}

@@ -1,4 +1,4 @@
-"""Sanity-check features: color, length and size; if they retrieve clips, the data set leaks its classes."""
+"""Sanity-check features: color, duration and file size; if they retrieve clips, the data set leaks its classes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COLOR_SIDE_PX = 32
 
 @dataclass(frozen=True)
 class Measures:
-    """A way to measure files.
+    """A function that measures files.
 
     Attributes:
-        source: digest of what decides the values.
+        source: digest of everything that determines the values.
         of: file → float32 [dim] (a clip) or [1, dim] (an utterance).
-        axes: 1 or 2.
+        axes: number of axes of a value, 1 or 2.
     """
 
     source: str
@@ -37,19 +37,19 @@ class Measures:
 
 
 def clip_measures(kind: str) -> Measures:
-    """The measures of a clip that `VideoFeatureConfig.kind` names."""
+    """Returns the measures of a clip for a `VideoFeatureConfig.kind`."""
     functions = {"mean_colour": mean_colour, "duration": clip_duration, "file_size": file_size}
     return Measures(_source("video", kind), functions[kind], 1)
 
 
 def utterance_measures(kind: str) -> Measures:
-    """The measures of an utterance that `AudioFeatureConfig.kind` names; a sequence of one frame."""
+    """Returns the measures of an utterance for an `AudioFeatureConfig.kind`, as a sequence of one frame."""
     function = {"duration": utterance_duration, "file_size": file_size}[kind]
     return Measures(_source("audio", kind), lambda path: function(path)[None], 2)
 
 
 def mean_colour(path: Path) -> NDArray[np.float32]:
-    """Mean and standard deviation of red, green and blue over all frames and pixels of a clip, [6] in 0…1.
+    """[6] in 0…1: mean and standard deviation of red, green and blue over all frames and pixels of a clip.
 
     Raises:
         SampleError: the file cannot be read.
@@ -61,7 +61,7 @@ def mean_colour(path: Path) -> NDArray[np.float32]:
 
 
 def clip_duration(path: Path) -> NDArray[np.float32]:
-    """[1]: logarithm of a clip's length in seconds, the last frame shown as long as the others.
+    """[1]: logarithm of a clip's duration in seconds, assuming the last frame lasts as long as the others.
 
     Raises:
         SampleError: the file cannot be read.
@@ -72,7 +72,7 @@ def clip_duration(path: Path) -> NDArray[np.float32]:
 
 
 def utterance_duration(path: Path) -> NDArray[np.float32]:
-    """[1]: logarithm of an utterance's length in seconds.
+    """[1]: logarithm of an utterance's duration in seconds.
 
     Raises:
         SampleError: the file cannot be read.

@@ -1,6 +1,6 @@
 r"""Published weights of video networks: download, verification, reading.
 
-A git blob id, ``sha1("blob <size>\0" + content)``, checks a file of a git repository without having the repository.
+A git blob id, ``sha1("blob <size>\0" + content)``, verifies a file of a git repository without cloning it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """A file of weights that others published.
+    """A file of weights published by third parties.
 
     Attributes:
-        file: its name, here and there.
-        url: where it is.
+        file: file name, at the source and locally.
+        url: download address.
         licence: of the file.
-        git_blob_id: of its content; None where the publisher names no hash (it is then recorded at the first
-            download, beside the file, and checked from there on).
+        git_blob_id: of its content; None if the publisher states no hash (a SHA-256 is then recorded next to the file
+            at the first download, and verified afterwards).
     """
 
     file: str
@@ -58,7 +58,7 @@ PUBLISHED = {
     ),
     ("i3d_r50", "rgb"): PublishedWeights(
         "I3D_8x8_R50.pyth",
-        # The address that pytorchvideo.models.hub.resnet holds; a test compares the two.
+        # The address in pytorchvideo.models.hub.resnet; a test compares the two.
         "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth",
         "see github.com/facebookresearch/pytorchvideo",
     ),
@@ -66,14 +66,14 @@ PUBLISHED = {
 
 
 def weights_folder() -> Path:
-    """Where downloads go: ``FMN_WEIGHTS``, else ``fmn/weights`` in the user's cache folder."""
+    """Returns the download folder: ``FMN_WEIGHTS``, else ``fmn/weights`` in the user's cache folder."""
     if named := os.environ.get("FMN_WEIGHTS"):
         return Path(named).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmn" / "weights"
 
 
 def git_blob_id(path: Path) -> str:
-    """The id that git gives to the content of ``path``: 40 hexadecimal digits."""
+    """Computes the git blob id of the content of ``path``: 40 hexadecimal digits."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -82,10 +82,10 @@ def git_blob_id(path: Path) -> str:
 
 
 def published_file(backbone: str, stream: str, folder: Path | None = None) -> Path:
-    """The downloaded file of a stream, checked.
+    """Returns the downloaded file of a stream after verifying it.
 
     Raises:
-        InputError: it is not there, or it is not the published file.
+        InputError: it does not exist, or it is not the published file.
     """
     weights = PUBLISHED[backbone, stream]
     path = (folder or weights_folder()) / weights.file
@@ -104,16 +104,16 @@ def published_file(backbone: str, stream: str, folder: Path | None = None) -> Pa
 def download(
     names: Iterable[tuple[str, str]] = tuple(PUBLISHED), folder: Path | None = None, *, progress: Progress = silent
 ) -> list[Path]:
-    """Downloads published weights; an interrupted download resumes; correct files are kept.
+    """Downloads published weights; resumes an interrupted download and keeps files that are already correct.
 
     Args:
         names: (backbone, stream) pairs, keys of `PUBLISHED`.
-        folder: where to; `weights_folder` by default.
-        progress: told the bytes of each file.
+        folder: destination; `weights_folder` by default.
+        progress: progress callback, in bytes of each file.
 
     Raises:
-        StoppedError: no connection, or it broke; received bytes are kept and the next call resumes.
-        InputError: the file that came is not the published one (it is deleted), or an address refuses.
+        StoppedError: there is no connection, or it was lost; received bytes are kept and the next call resumes.
+        InputError: the downloaded file is not the published one (it is deleted), or a server rejects the request.
     """
     from filelock import FileLock
 
@@ -131,11 +131,11 @@ def download(
 
 
 def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """Parameters by name, from .safetensors, or from a PyTorch file that holds tensors and nothing that runs.
+    """Reads a state dict from a .safetensors file, or from a PyTorch file with ``weights_only`` (no code execution).
 
     Args:
-        path: the file. Of pytorchvideo's files, the part ``model_state`` is meant.
-        prefix: keep only names that start with it, and cut it off.
+        path: the file. If it has a ``model_state``, as pytorchvideo's files do, that is the state dict.
+        prefix: keeps only names that start with it, and removes it from them.
 
     Raises:
         InputError: there is no such file, or it cannot be read as a state dict.
@@ -152,7 +152,7 @@ def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and safetensors errors share no base class
+    except Exception as error:  # zip, pickle and safetensors errors have no common base class
         raise InputError(
             f"The weights cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             where=path,
@@ -165,17 +165,17 @@ def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object, ignore: tuple[str, ...] = ()) -> None:
-    """Copies a state dict into a network; every parameter must be there, with its shape, and nothing else.
+    """Loads a state dict into a network strictly: all parameters must be present with the right shape, and no others.
 
     Args:
-        network: its parameters keep their own floating-point type.
+        network: its parameters keep their own dtype.
         state: parameters by name.
-        where: what messages call the state.
-        ignore: prefixes of names in ``state`` that are left out. Batch counters (``num_batches_tracked``), which old
-            checkpoints lack, are never asked for.
+        where: name of the state in messages.
+        ignore: prefixes of names in ``state`` to skip. Batch counters (``num_batches_tracked``), which old checkpoints
+            lack, are always optional.
 
     Raises:
-        InputError: all missing, unexpected and ill-shaped names in one message.
+        InputError: names are missing or unexpected, or shapes differ; the message lists all of them.
     """
     own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     given = {
@@ -201,7 +201,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object
 
 
 def _not_published(path: Path, weights: PublishedWeights, record: Path | None = None) -> str | None:
-    """Why the file is not the published one; None when it is, or when nothing is known against it."""
+    """Explains why the file is not the published one; None if it is, or if there is no hash to compare with."""
     if weights.git_blob_id is not None:
         found = git_blob_id(path)
         if found != weights.git_blob_id:

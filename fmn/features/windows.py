@@ -19,7 +19,7 @@ Pixels = TypeVar("Pixels", np.uint8, np.int8)
 
 @dataclass(frozen=True)
 class ClipSamples:
-    """All samples of a clip, resized and uncropped: what random windows and crops are taken from in training.
+    """All samples of a clip, resized but not cropped, from which training draws random windows and crops.
 
     Attributes:
         rgb: uint8 ``[samples, height, width, 3]``.
@@ -32,7 +32,7 @@ class ClipSamples:
 
 @dataclass(frozen=True)
 class ClipWindows:
-    """The windows of a clip that its feature is averaged over.
+    """The windows of a clip over which its feature is pooled.
 
     Attributes:
         rgb: uint8 ``[windows, window_frames, crop_px, crop_px, 3]``.
@@ -44,7 +44,7 @@ class ClipWindows:
 
 
 def read_samples(path: Path, config: VideoFeatureConfig) -> ClipSamples:
-    """Every sample of a clip, and the flow between them.
+    """Reads all samples of a clip and computes the flow between them.
 
     Raises:
         SampleError: the file cannot be read (see `read_frames`).
@@ -58,7 +58,7 @@ def read_samples(path: Path, config: VideoFeatureConfig) -> ClipSamples:
 
 
 def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
-    """The windows of a clip, cropped at the center; only the frames they need are converted.
+    """Reads the windows of a clip, center-cropped; only the frames they need are converted.
 
     Raises:
         SampleError: the file cannot be read (see `read_frames`).
@@ -70,17 +70,17 @@ def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
 
     rgb, times_s = read_frames(path, needed_samples, resize_px=config.resize_px, resize=config.resize)
     plan = _Plan.of(times_s, config)
-    place = np.searchsorted(plan.samples, plan.windows)  # sample number → its place among those read
+    place = np.searchsorted(plan.samples, plan.windows)  # sample number → index among those read
     flow = None
     if config.flow != "none":
-        gaps = np.flatnonzero(np.diff(plan.samples) > 1) + 1  # flow is never taken across a gap
+        gaps = np.flatnonzero(np.diff(plan.samples) > 1) + 1  # no flow across gaps
         flow = np.concatenate([optical_flow(run, config.flow, config.flow_bound_px) for run in np.split(rgb, gaps)])
         flow = center_crop(flow, config.crop_px)[place]
     return ClipWindows(center_crop(rgb, config.crop_px)[place], flow)
 
 
 def windows_of(samples: int, config: VideoFeatureConfig, window_frames: int | None = None) -> NDArray[np.intp]:
-    """[windows, window_frames] sample numbers of the windows that a clip's feature is averaged over."""
+    """[windows, window_frames]: sample numbers of the windows over which a clip's feature is pooled."""
     window_frames = window_frames or config.window_frames
     if config.frames == "middle":
         return np.full((1, window_frames), samples // 2)
@@ -88,7 +88,7 @@ def windows_of(samples: int, config: VideoFeatureConfig, window_frames: int | No
 
 
 def center_crop(frames: NDArray[Pixels], crop_px: int) -> NDArray[Pixels]:
-    """[frames, height, width, C] -> [frames, crop_px, crop_px, C]; an odd remainder is cut below and to the right."""
+    """[frames, height, width, C] -> [frames, crop_px, crop_px, C]; an odd pixel is cropped at the bottom and right."""
     height, width = frames.shape[1:3]
     top, left = (height - crop_px) // 2, (width - crop_px) // 2
     return frames[:, top : top + crop_px, left : left + crop_px]
@@ -96,12 +96,12 @@ def center_crop(frames: NDArray[Pixels], crop_px: int) -> NDArray[Pixels]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is read of a clip: ``frames[samples]``, for ``windows``.
+    """The frames of a clip to be read, ``frames[samples]``, for ``windows``.
 
     Attributes:
         frames: frame number of every sample of the clip.
         windows: ``[windows, window_frames]`` sample numbers.
-        samples: the sample numbers of the windows and, for the flow of the last in each, of those that follow them.
+        samples: the sample numbers of the windows, plus the sample after each window for the flow of its last sample.
     """
 
     frames: NDArray[np.intp]

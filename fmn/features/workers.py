@@ -1,4 +1,4 @@
-"""Worker threads, and error messages of a failing device."""
+"""Worker threads, and error messages for device failures."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 
 
 def overlapped(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Result]]:
-    """Does tasks in threads and yields them in their order; no more than a few are ahead of who takes them.
+    """Runs tasks in threads and yields them with their results in order; only a few are queued ahead of the consumer.
 
     Args:
-        work: done in the threads.
-        tasks: what is done.
+        work: called in the threads.
+        tasks: arguments of the calls.
         jobs: threads, at least one.
     """
     waiting: deque[tuple[Task, Future[Result]]] = deque()
@@ -40,7 +40,7 @@ def overlapped(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int)
 
 @contextmanager
 def device_errors(device: str, stage: str = "video features") -> Iterator[None]:
-    """Turns what goes wrong on a device into a StoppedError that says what to change."""
+    """Turns errors of a device into a StoppedError with a suggested fix."""
     try:
         yield
     except (RuntimeError, AssertionError) as error:  # out of memory, a lost device; a torch built without the device

@@ -1,1 +1,1 @@
-"""Pretrained encoders of pictures, video and speech: one interface, a registry, and adapters of other libraries."""
+"""Pretrained image, video and speech encoders: a common interface, a registry, and adapters for other libraries."""

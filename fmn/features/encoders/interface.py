@@ -1,7 +1,7 @@
 """The encoder interface, and helpers for adapters: weight digest, cache key, layer selection.
 
-A package adds an encoder by an entry point in one of the two groups that fmn/features/encoders/registry.py names: a
-function that makes one (`VideoFactory`, `SpeechFactory`). docs/encoders.md has an example.
+A package adds an encoder through an entry point in one of the two groups in fmn/features/encoders/registry.py: a
+factory function (`VideoFactory`, `SpeechFactory`). docs/encoders.md has an example.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Layer = int | Literal["last", "mean", "learned"]
-"""A transformer layer counted from 1, the last one, the mean of all, or all side by side to be mixed later."""
+"""A transformer layer counted from 1, the last one, the mean of all, or all concatenated for a learned mixture."""
 NO_LICENCE = "not stated with the weights"
 
 
 class Encoder(Protocol):
-    """What every encoder says of itself.
+    """Attributes common to all encoders.
 
     Attributes:
-        name: what it is called in messages and tables.
-        revision: of its weights where there are several (a commit of a model hub); else empty.
-        source: digest of everything that decides its values (`source_of`): keys the feature cache.
-        dim: D, numbers of a feature vector.
-        licence: of its weights, as their publisher states it.
+        name: its name in messages and tables.
+        revision: of its weights if there are several (a commit on a model hub), else empty.
+        source: digest of everything that determines its values (`source_of`): keys the feature cache.
+        dim: D, size of a feature vector.
+        licence: of its weights, as stated by their publisher.
 
-    One half of a joint encoder, whose vectors can be compared with those of the other half by their cosine, also has a
-    ``space: str`` (`space_of`): a name and a digest of the weights, the same in both halves. The system ``zero_shot``
-    goes by it. Such an encoder of speech gives one vector an utterance, [D]; one of pictures has its vectors averaged.
+    One half of a joint encoder, whose vectors can be compared with those of the other half by cosine similarity, also
+    has a ``space: str`` (`space_of`): a name and a digest of the weights, the same in both halves. The system
+    ``zero_shot`` requires it. Such a speech encoder returns one vector per utterance, [D]; the vectors of such an image
+    encoder are averaged.
     """
 
     name: str
@@ -47,55 +48,55 @@ class Encoder(Protocol):
 
 
 def space_of(encoder: Encoder) -> str:
-    """What identifies the joint space of an encoder's vectors; empty where they cannot be compared with others."""
+    """Returns the identifier of an encoder's joint embedding space; empty if it is not part of a joint encoder."""
     space: str = getattr(encoder, "space", "")
     return space
 
 
 class VideoEncoder(Encoder, Protocol):
-    """Encodes pictures one by one, or windows of video as a whole.
+    """Encodes single images, or windows of video as a whole.
 
-    One that decides itself which frames of a clip it sees also has a method
+    An encoder that samples the frames of a clip itself also has a method
     ``choose(times_s: NDArray[np.float64]) -> NDArray[np.intp]``: from the times of all frames to the numbers of those
-    that it is given, all at once. They keep their aspect ratio, and no setting of windows, samples or size counts.
+    to encode, in one call. They keep their aspect ratio, and settings of windows, sampling and size are ignored.
 
     Attributes:
-        size_px: height and width of the frames it is given; the most that the short side has, of one with `choose`.
-        frames: frames of a window, always as many; None: pictures, in any number.
+        size_px: height and width of its input frames; with `choose`, the maximum of their short side.
+        frames: fixed number of frames in a window; None: encodes single images, any number of them.
     """
 
     size_px: int
     frames: int | None
 
     def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """[T, size_px, size_px, 3] RGB -> [D], or [T, D] of which the rows are pooled. Called by several threads."""
+        """[T, size_px, size_px, 3] RGB -> [D], or [T, D], whose rows are then pooled. Must be thread-safe."""
         ...
 
 
 class SpeechEncoder(Encoder, Protocol):
-    """Encodes an utterance. One that has transformer layers says in ``layers`` how many, for ``audio.layer=learned``.
+    """Encodes an utterance. With transformer layers, it has their number as ``layers``, for ``audio.layer=learned``.
 
     Attributes:
-        sample_rate_hz: of the waveform it is given.
+        sample_rate_hz: of its input waveform.
     """
 
     sample_rate_hz: int
 
     def encode(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[n] samples, full scale ±1 -> [T, D], or [D] of the whole. Called by several threads."""
+        """[n] samples, full scale ±1 -> [T, D], or [D] for the whole utterance. Must be thread-safe."""
         ...
 
 
 class VideoFactory(Protocol):
-    """What an entry point for video names."""
+    """Factory of a video encoder, the target of an entry point."""
 
     def __call__(self, argument: str, *, device: str) -> VideoEncoder:
-        """Loads the encoder: ``argument`` is what follows the colon in ``--video-encoder NAME:ARGUMENT``, or empty."""
+        """Loads the encoder; ``argument`` follows the colon in ``--video-encoder NAME:ARGUMENT``, or is empty."""
         ...
 
 
 class SpeechFactory(Protocol):
-    """What an entry point for speech names."""
+    """Factory of a speech encoder, the target of an entry point."""
 
     def __call__(self, argument: str, *, device: str, layer: Layer) -> SpeechEncoder:
         """Loads the encoder; ``layer`` is ``audio.layer`` of the configuration."""
@@ -103,7 +104,7 @@ class SpeechFactory(Protocol):
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of a state dict by content (names, types, shapes, values), in whatever file it was stored."""
+    """Returns the SHA-256 of a state dict's content (names, types, shapes, values), independent of the file format."""
     import torch
 
     digest = hashlib.sha256()
@@ -115,13 +116,13 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def source_of(name: str, weights: str, packages: Sequence[str], **settings: Any) -> str:
-    """The digest that an encoder has as its ``source``, sixteen hexadecimal digits.
+    """Returns the digest for an encoder's ``source``, sixteen hexadecimal digits.
 
     Args:
-        name: of the architecture; not a path, which says nothing about values.
+        name: of the architecture; not a path, which does not determine the values.
         weights: digest of the weights by content.
-        packages: distributions whose version may change values (torch is added).
-        settings: of the input and of what is read out.
+        packages: distributions whose version may change the values (torch is added).
+        settings: of the input and the output.
     """
     versions = {package: version(package) for package in ("torch", *packages)}
     text = json.dumps([name, weights, versions, settings], sort_keys=True)
@@ -129,7 +130,7 @@ def source_of(name: str, weights: str, packages: Sequence[str], **settings: Any)
 
 
 def read_layer(layers: Sequence[Tensor], layer: Layer, encoder: str) -> Tensor:
-    """The output of one of the ``layers`` (the first is 1), of the last, their mean, or all of them, [..., L · D].
+    """Selects one of the ``layers`` (from 1), the last, the mean of all, or all concatenated, [..., L · D].
 
     Raises:
         InputError: there is no such layer.

@@ -1,4 +1,4 @@
-"""Optional libraries (timm, transformers, onnxruntime), the model hub offline, and the licence on a model card."""
+"""Optional libraries (timm, transformers, onnxruntime), offline use of the model hub, and licenses of model cards."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fmn.features.encoders.interface import NO_LICENCE
 
 
 def library(name: str, extra: str = "encoders") -> Any:
-    """An optional library, imported.
+    """Imports an optional library.
 
     Raises:
         InputError: it is not installed.
     """
     try:
-        if name in ("timm", "transformers"):  # both import what may need a repair first
+        if name in ("timm", "transformers"):  # both import torchaudio or torchvision, which may need a fix first
             torch_compat.torchaudio()
             if importlib.util.find_spec("torchvision"):
                 torch_compat.torchvision()
@@ -41,22 +41,22 @@ def library(name: str, extra: str = "encoders") -> Any:
 
 @functools.cache
 def check_hub() -> None:
-    """Asks the model hub once, and sets huggingface_hub's offline mode for this process where there is no answer.
+    """Contacts the model hub once; if it does not respond, enables huggingface_hub's offline mode in this process.
 
-    Without a network each file asked for would be retried for 23 s, even where a copy lies in the cache.
+    Without a network, each requested file would be retried for 23 s, even if a copy is in the cache.
     """
     hub = library("huggingface_hub")
     try:
         hub.get_session().head(hub.constants.ENDPOINT, timeout=5)
-    except Exception:  # requests and httpx have classes of their own, the version of huggingface_hub says which
+    except Exception:  # of requests or httpx, depending on the version of huggingface_hub
         hub.constants.HF_HUB_OFFLINE = True
 
 
 def package_file(package: str, *parts: str, sha256: str) -> Path:
-    """A file of weights that an installed package of the extra ``light`` ships; the package itself is not run.
+    """Returns a file of weights shipped with a package of the extra ``light``, without importing the package.
 
     Raises:
-        InputError: the package is not installed, or ships another file.
+        InputError: the package is not installed, or its file is a different one.
     """
     found = importlib.util.find_spec(package)
     places = list(found.submodule_search_locations or []) if found else []
@@ -72,7 +72,7 @@ def package_file(package: str, *parts: str, sha256: str) -> Path:
 
 
 def licence_on_card(folder: Path) -> str:
-    """The licence in the header of the model card README.md beside the weights, as model hubs have it."""
+    """Reads the license from the header of the model card, README.md next to the weights, as on model hubs."""
     card = folder / "README.md"
     if card.is_file():
         header = card.read_text("utf-8", errors="replace").partition("---")[2].partition("\n---")[0]
@@ -82,10 +82,10 @@ def licence_on_card(folder: Path) -> str:
 
 
 def takes_nothing(encoder: str, argument: str) -> None:
-    """Refuses an argument of an encoder that has none: it would be ignored.
+    """Rejects an argument for an encoder without arguments, instead of ignoring it.
 
     Raises:
-        InputError: there is one.
+        InputError: there is an argument.
     """
     if argument:
         raise InputError(
@@ -97,7 +97,7 @@ def takes_nothing(encoder: str, argument: str) -> None:
 
 
 def absent(encoder: str, error: Exception, *, expected: str, next_step: str) -> InputError:
-    """The refusal of an encoder whose weights cannot be loaded."""
+    """Creates the error for an encoder whose weights cannot be loaded."""
     reason = " ".join(str(error).split())[:300] or repr(error)
     return InputError(
         f"The weights of the encoder cannot be loaded: {reason}",

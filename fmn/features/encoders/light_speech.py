@@ -1,4 +1,4 @@
-"""openWakeWord's speech_embedding (by Google): a small speech encoder; weights come with a package."""
+"""openWakeWord's speech_embedding (by Google): a small speech encoder; its weights are installed with a package."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ FILES = {
     "embedding_model.onnx": "ba754db3cd768a524c655ea90655ee5e6055a43b8dfd29366a11e93716ae9e51",
 }
 WINDOW, HOP = 76, 8
-"""Mel frames, of 10 ms, that one vector is made from, and from one to the next."""
+"""Mel frames (10 ms each) per vector, and from one vector to the next."""
 SAMPLES = 160
-"""From one mel frame to the next."""
+"""Samples from one mel frame to the next."""
 
 
 class OpenWakeWord:
-    """96 numbers every 80 ms, each from 0.76 s around it; beyond its ends an utterance is silent."""
+    """96 values every 80 ms, each computed from the surrounding 0.76 s; an utterance is padded with silence."""
 
     name, revision = "openwakeword", "0.4.0"
     licence = "Apache-2.0 of the embedding, by Google; openWakeWord calls the models it ships CC BY-NC-SA 4.0"
     sample_rate_hz, dim = 16_000, 96
 
     def __init__(self, argument: str = "", *, device: str, layer: Layer = "last") -> None:
-        """Loads the two networks, on the CPU whatever the device; there is no argument and no choice of layer.
+        """Loads the two networks, always on the CPU; takes no argument and offers no choice of layer.
 
         Raises:
             InputError: the extra ``light`` is not installed, or an argument or a layer is given.
         """
         takes_nothing(self.name, argument)
-        if layer not in ("last", "learned"):  # learned is refused where it is asked for, as of all without layers
+        if layer not in ("last", "learned"):  # the caller rejects "learned" for encoders without layers
             raise InputError(
                 f"The encoder {self.name} has no choice of layer",
                 where="audio.layer",
@@ -43,7 +43,7 @@ class OpenWakeWord:
             )
         runtime = library("onnxruntime", "light")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # utterances are encoded side by side
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # utterances are encoded in parallel
         self._mel, self._embedding = (
             runtime.InferenceSession(
                 str(package_file("openwakeword", "resources", "models", file, sha256=sha256)),
@@ -60,7 +60,7 @@ class OpenWakeWord:
         needed = ((count - 1) * HOP + WINDOW + 3) * SAMPLES  # the mel network drops three frames
         before = (WINDOW - HOP) // 2 * SAMPLES
         samples = np.zeros(needed, np.float32)
-        samples[before : before + len(waveform)] = waveform * 32767  # it was made for 16-bit samples
+        samples[before : before + len(waveform)] = waveform * 32767  # trained on 16-bit samples
         mel: Any = self._mel.run(None, {"input": samples[None]})[0].squeeze() / 10 + 2  # as openWakeWord scales it
         windows = np.stack([mel[start * HOP : start * HOP + WINDOW] for start in range(count)])
         found: NDArray[np.float32] = self._embedding.run(None, {"input_1": windows[..., None]})[0].reshape(count, -1)

@@ -1,4 +1,4 @@
-"""The registry of encoders: built-in ones and entry points of packages (``--video-encoder``, ``--speech-encoder``)."""
+"""Registry of encoders: built-in ones and entry points of packages (``--video-encoder``, ``--speech-encoder``)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ BUNDLES = (
     *("WAV2VEC2_XLSR53", "WAVLM_BASE", "WAVLM_BASE_PLUS", "WAVLM_LARGE"),
 )
 SHORT = {name.lower(): f"torchaudio:{name}" for name in BUNDLES}
-"""Names that stand for a longer one: ``hubert_base`` for ``torchaudio:HUBERT_BASE``."""
+"""Aliases: ``hubert_base`` for ``torchaudio:HUBERT_BASE``."""
 
 
 def open_video_encoder(text: str, device: str) -> VideoEncoder:
-    """Loads the encoder that ``video.encoder`` names, such as ``timm:NAME``, on a device.
+    """Loads the encoder named by ``video.encoder``, such as ``timm:NAME``, on a device.
 
     Raises:
-        InputError: there is none of this name, or its library or its weights are not there.
+        InputError: there is no encoder of this name, or its library or weights are missing.
     """
     factory: VideoFactory
     factory, argument = _find(VIDEO, text)
@@ -46,10 +46,10 @@ def open_video_encoder(text: str, device: str) -> VideoEncoder:
 
 
 def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
-    """Loads the encoder that ``audio.encoder`` names, such as ``hubert_base``, on a device.
+    """Loads the encoder named by ``audio.encoder``, such as ``hubert_base``, on a device.
 
     Raises:
-        InputError: as of `open_video_encoder`, or it has no such layer.
+        InputError: see `open_video_encoder`, or it has no such layer.
     """
     factory: SpeechFactory
     model, at, file = text.partition("@")
@@ -58,7 +58,7 @@ def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
 
 
 def _find(group: str, text: str) -> tuple[Any, str]:
-    """The factory that a text names, and the argument that follows its colon."""
+    """Resolves ``NAME:ARGUMENT`` to the factory and its argument."""
     name, _, argument = text.partition(":")
     known = {entry.name: entry for entry in entry_points(group=group)}
     known |= {prefix: EntryPoint(prefix, value, group) for prefix, value in BUILT_IN[group].items()}

@@ -1,4 +1,4 @@
-"""timm image models: ``timm:NAME``, ``timm:NAME@FILE`` with your own checkpoint, ``timm:FOLDER``."""
+"""timm image models: ``timm:NAME``, ``timm:NAME@FILE`` with a custom checkpoint, ``timm:FOLDER``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 16
 
 
 class TimmImages:
-    """A timm model without its classifier; each frame becomes one vector."""
+    """A timm model without its classifier: one vector per frame."""
 
     frames = None
     revision = ""
@@ -26,12 +26,12 @@ class TimmImages:
         """Loads the model.
 
         Args:
-            argument: a name of timm (its weights come from the model hub, or from its cache); ``NAME@FILE``; or a
-                folder with config.json and the weights, as timm saves for the hub.
-            device: as torch names it.
+            argument: name of a timm model (its weights are loaded from the model hub or its cache); ``NAME@FILE``; or a
+                folder with config.json and the weights, in timm's format for the hub.
+            device: a torch device.
 
         Raises:
-            InputError: there is no such model, or its weights are not there or do not fit.
+            InputError: there is no such model, or its weights are missing or do not match.
         """
         timm = library("timm")
         model = _load(timm, argument)
@@ -40,10 +40,10 @@ class TimmImages:
         self.name = f"timm:{_architecture(model) if is_folder else argument.partition('@')[0]}"
 
     def _use(self, timm: Any, model: Any, device: str, licence: str) -> None:
-        """Takes a loaded model; ``licence`` counts where timm states none."""
+        """Sets up a loaded model; ``licence`` is the fallback if timm states none."""
         settings = timm.data.resolve_model_data_config(model)
         classes = getattr(model, "num_classes", 0)
-        if classes:  # what is left is what the classifier would have been given
+        if classes:  # outputs the input of the classifier
             model.reset_classifier(0)
         self.licence = model.pretrained_cfg.get("license") or licence
         self.size_px = int(settings["input_size"][1])
@@ -78,7 +78,7 @@ def _architecture(model: Any) -> str:
 
 
 def _load(timm: Any, argument: str) -> Any:
-    """The model with all its parameters from the file: timm checks that none is missing."""
+    """Loads the model and its weights; timm checks that no parameter is missing."""
     name, _, file = argument.partition("@")
     folder = Path(argument).expanduser()
     try:
@@ -99,7 +99,7 @@ def _load(timm: Any, argument: str) -> Any:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
     except ToolkitError:
         raise
-    except Exception as error:  # a file that holds no weights raises what its reader happens to raise
+    except Exception as error:  # readers of weights raise various errors for invalid files
         raise absent(
             f"timm:{argument}",
             error,

@@ -17,11 +17,11 @@ from fmn.features.encoders.interface import NO_LICENCE, Layer, read_layer, sourc
 from fmn.features.encoders.libraries import absent
 
 SHORTEST = 400
-"""Samples that give one frame; a shorter utterance is filled up with silence."""
+"""Samples required for one frame; a shorter utterance is zero-padded."""
 
 
 class TorchaudioSpeech:
-    """A bundle of torchaudio.pipelines; one of its transformer layers is the feature, 50 frames a second."""
+    """A bundle of torchaudio.pipelines: features are the output of a transformer layer, 50 frames per second."""
 
     revision = ""
 
@@ -29,13 +29,13 @@ class TorchaudioSpeech:
         """Loads the model.
 
         Args:
-            argument: name of a bundle; its weights come from torch's cache, else from the network, or, with
-                ``BUNDLE@FILE``, from a file (.pt, .pth or .safetensors with the state dict).
-            device: as torch names it.
-            layer: which layer is read.
+            argument: name of a bundle; its weights are loaded from torch's cache or downloaded, or, with
+                ``BUNDLE@FILE``, loaded from a file (.pt, .pth or .safetensors with the state dict).
+            device: a torch device.
+            layer: the layer to use.
 
         Raises:
-            InputError: there is no such bundle or layer, or its weights are not there or do not fit.
+            InputError: there is no such bundle or layer, or its weights are missing or do not match.
         """
         name, _, file = argument.partition("@")
         pipelines: Any = torch_compat.torchaudio().pipelines
@@ -82,7 +82,7 @@ def _load(bundle: Any, name: str, file: Path | None) -> nn.Module:
         model.load_state_dict(state)
     except ToolkitError:
         raise
-    except Exception as error:  # a file that holds no weights raises what its reader happens to raise
+    except Exception as error:  # readers of weights raise various errors for invalid files
         raise absent(
             f"torchaudio:{name}",
             error,

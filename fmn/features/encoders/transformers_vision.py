@@ -1,6 +1,6 @@
 """transformers image and video models: ``transformers:NAME``, ``transformers:FOLDER``.
 
-Among them CLIP, SigLIP 2 and DINO (pictures), VideoMAE and V-JEPA 2 (video).
+Among them CLIP, SigLIP 2 and DINO (images), VideoMAE and V-JEPA 2 (video).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from fmn.features.encoders.libraries import absent, check_hub, library, licence_
 
 BATCH = 16
 BESIDE = ("*.json", "*.jinja", "*.model", "*.txt", "README.md")
-"""Files of a model on the hub beside its weights: processor, tokenizer, model card."""
+"""Files of a model on the hub other than its weights: processor, tokenizer, model card."""
 
 
 class TransformersVision:
-    """A model and its processor, which normalizes the pixels; the frames come in the model's size already.
+    """A model and its processor, which normalizes the pixels; the frames already have the model's input size.
 
-    The feature is the embedding that models of pictures and texts have for pictures (CLIP, SigLIP), else the mean of
-    the last hidden states over all tokens. A model whose configuration has a number of frames encodes windows of so
-    many, every other one encodes pictures.
+    The feature is the image embedding of image-text models (CLIP, SigLIP), else the mean of the last hidden states over
+    all tokens. A model with a number of frames in its configuration encodes windows of that length, any other model
+    encodes single images.
     """
 
     def __init__(self, argument: str, *, device: str) -> None:
@@ -35,10 +35,10 @@ class TransformersVision:
 
         Args:
             argument: a name on the model hub, ``NAME@REVISION``, or a folder.
-            device: as torch names it.
+            device: a torch device.
 
         Raises:
-            InputError: they are not there, or weights are missing in them.
+            InputError: they are not available, or parameters are missing in the weights.
         """
         model, folder, revision = load_pretrained(argument, "AutoModel")
         config = model.config
@@ -65,7 +65,7 @@ class TransformersVision:
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """[T, size_px, size_px, 3] -> [T, D] of pictures, [D] of a video."""
+        """[T, size_px, size_px, 3] -> [T, D] for images, [D] for a video."""
         if self.frames:
             found: NDArray[np.float32] = self._features([list(frames)], do_sample_frames=False)[0]
             return found
@@ -91,7 +91,7 @@ class TransformersVision:
             found = model(**given).last_hidden_state
         if not isinstance(found, Tensor):
             found = found.pooler_output
-        if found.ndim == 4:  # [B, C, H, W] of a convolutional network
+        if found.ndim == 4:  # [B, C, H, W] from a convolutional network
             found = found.flatten(2).transpose(1, 2)
         if found.ndim == 3:  # [B, tokens, D]
             found = found.mean(dim=1)
@@ -100,9 +100,9 @@ class TransformersVision:
 
 
 def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> tuple[Any, Path, str]:
-    """A model in evaluation mode, the folder that its files lie in, and its revision (empty of a local folder).
+    """Loads a model in evaluation mode; also returns the folder of its files and its revision (empty for a folder).
 
-    What is in the cache of the model hub is used as it is; only what is not there is asked for.
+    Files in the cache of the model hub are used without contacting the hub; only missing ones are downloaded.
 
     Args:
         argument: a name on the hub, ``NAME@REVISION``, or a folder.
@@ -110,7 +110,7 @@ def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> t
         prefix: of the encoder's name in messages.
 
     Raises:
-        InputError: it is not there, or parameters are missing in its file (transformers would make them up).
+        InputError: it is not available, or its file lacks parameters (transformers would initialize them randomly).
     """
     transformers = library("transformers")
     place = Path(argument).expanduser()
@@ -128,12 +128,12 @@ def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> t
                 model, report = _from(transformers, kind, name, **options)
             found = transformers.utils.hub.cached_file(name, "config.json", local_files_only=True, **options)
             folder = Path(found).parent
-            if not any(folder.glob("*processor_config.json")):  # loading a model fetches nothing that lies beside it
+            if not any(folder.glob("*processor_config.json")):  # loading a model does not fetch its other files
                 library("huggingface_hub").snapshot_download(name, allow_patterns=BESIDE, **options)
             revision = folder.name if folder.parent.name == "snapshots" else asked
     except ToolkitError:
         raise
-    except Exception as error:  # damaged files raise what transformers, safetensors and pickle happen to raise
+    except Exception as error:  # transformers, safetensors and pickle raise various errors for damaged files
         raise absent(
             f"{prefix}:{argument}",
             error,
@@ -153,21 +153,21 @@ def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> t
 
 
 def load_processor(kind: str, folder: Path, encoder: str) -> Any:
-    """What prepares the inputs of a model, from the files beside it.
+    """Loads the processor that prepares the inputs of a model.
 
     Args:
         kind: class of transformers.
         folder: of the model.
-        encoder: what messages call it.
+        encoder: its name in messages.
 
     Raises:
-        InputError: its files are not there, or damaged.
+        InputError: its files are missing or damaged.
     """
     try:
         return getattr(library("transformers"), kind).from_pretrained(folder)
     except ToolkitError:
         raise
-    except Exception as error:  # as of `load_pretrained`
+    except Exception as error:  # as in `load_pretrained`
         raise absent(
             encoder,
             error,
@@ -183,10 +183,10 @@ def _from(transformers: Any, kind: str, place: str | Path, **options: Any) -> tu
 
 
 def _size_px(config: Any, processor: Any) -> int:
-    """Side of the square that the model sees: what its processor crops or resizes to, else what its configuration says.
+    """Returns the side of the model's square input: the crop or resize size of its processor, else its configuration.
 
     Raises:
-        InputError: none of them says.
+        InputError: neither states a size.
     """
     for size in (getattr(processor, "crop_size", None), getattr(processor, "size", None)):
         for key in ("height", "shortest_edge"):

@@ -14,18 +14,18 @@ from fmn.features.encoders.transformers_vision import load_pretrained, load_proc
 
 
 class WhisperSpeech:
-    """One of the layers of Whisper's encoder, 50 frames a second; what is longer than 30 s is read in pieces."""
+    """A layer of Whisper's encoder, 50 frames per second; utterances longer than 30 s are encoded in segments."""
 
     def __init__(self, argument: str, *, device: str, layer: Layer = "last") -> None:
         """Loads encoder and feature extractor.
 
         Args:
-            argument: ``tiny``, ``base``, ``small`` and so on for OpenAI's; a name on the hub; or a folder.
-            device: as torch names it.
-            layer: which layer is read.
+            argument: ``tiny``, ``base``, ``small`` etc. for OpenAI's models; a name on the hub; or a folder.
+            device: a torch device.
+            layer: the layer to use.
 
         Raises:
-            InputError: they are not there, or there is no such layer.
+            InputError: they are not available, or there is no such layer.
         """
         is_short = "/" not in argument and not Path(argument).expanduser().is_dir()
         argument = f"openai/whisper-{argument}" if is_short else argument
@@ -48,11 +48,11 @@ class WhisperSpeech:
         self._device = torch.device(device)
         self._encoder = encoder.to(self._device)
         self._samples_a_frame = self._mel.n_samples // model.config.max_source_positions
-        self.encode(np.zeros(self._samples_a_frame, np.float32))  # is there such a layer?
+        self.encode(np.zeros(self._samples_a_frame, np.float32))  # checks that the layer exists
 
     @torch.inference_mode()
     def encode(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[n] -> [T, D], T = n / 320 rounded up; the silence that pads a piece to 30 s is cut off again."""
+        """[n] -> [T, D], T = n / 320 rounded up; the padding of a segment to 30 s is removed again."""
         rows = []
         for start in range(0, len(waveform), self._mel.n_samples):
             piece = waveform[start : start + self._mel.n_samples]

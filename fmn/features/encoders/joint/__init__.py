@@ -1,1 +1,1 @@
-"""Joint encoders: models that put clips and speech into one space."""
+"""Joint encoders: models that embed clips and speech in a common space."""

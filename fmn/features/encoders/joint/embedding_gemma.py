@@ -1,7 +1,7 @@
-"""EmbeddingGemma 2, Google's encoder of text, sound and video: ``embedding_gemma:NAME`` or ``embedding_gemma:FOLDER``.
+"""EmbeddingGemma 2, Google's encoder of text, audio and video: ``embedding_gemma:NAME`` or ``embedding_gemma:FOLDER``.
 
-A vector is the mean of the last hidden states over all tokens of the input, as the model is published for
-sentence-transformers: those of the frames or the sound, and the few special ones around them. There is no other text.
+A vector is the mean of the last hidden states over all input tokens, as in the model's sentence-transformers
+configuration: the tokens of the frames or the audio, and the few special tokens around them. There is no other text.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ class _EmbeddingGemma(Half):
         return super()._settings() | {"tokens": str(self._processor.tokenizer("".join([*tokens, *sound])).input_ids)}
 
     def _mean(self, **inputs: Any) -> Tensor:
-        with self._lock:  # a call changes the tokenizer, and several threads encode
+        with self._lock:  # a call modifies the tokenizer, and several threads encode
             prepared = self._processor(**inputs, return_tensors="pt")
         mean: Tensor = self._model(**prepared.to(self._device)).last_hidden_state.mean(dim=1)
         return mean
 
 
 class EmbeddingGemmaVideo(_EmbeddingGemma, ClipHalf):
-    """The frames that the processor samples: one a second, 32 at most, unless its files say otherwise."""
+    """Encodes the frames that the processor samples: one per second, at most 32, unless its files specify otherwise."""
 
     modality = "vision"
 
     @property
     def size_px(self) -> int:
-        """The side of a square frame of as many tokens as the processor allows; a larger one is made smaller before."""
+        """Side of a square frame with the processor's maximum number of tokens; larger frames are scaled down first."""
         return isqrt(self._part.max_soft_tokens) * int(self._part.patch_size * self._part.pooling_kernel_size)
 
     def _vector(self, given: NDArray[Any]) -> Tensor:
@@ -63,7 +63,7 @@ class EmbeddingGemmaVideo(_EmbeddingGemma, ClipHalf):
 
 
 class EmbeddingGemmaSpeech(_EmbeddingGemma, SpeechHalf):
-    """The first 30 seconds of an utterance: the processor drops what follows."""
+    """Encodes the first 30 seconds of an utterance: the processor truncates the rest."""
 
     modality = "audio"
 

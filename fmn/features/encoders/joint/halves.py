@@ -1,4 +1,4 @@
-"""Shared parts of joint-encoder adapters: loading one half, identity of the space, frame sampling."""
+"""Shared parts of joint-encoder adapters: loading one half, identifying the space, sampling frames."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fmn.features.encoders.transformers_vision import load_pretrained, load_proc
 
 
 class Half(ABC):
-    """One half of a joint model; the other is loaded with it, for the digest of all the weights, and dropped again.
+    """One half of a joint model; the other half is loaded too, for the digest of all weights, and then discarded.
 
     Attributes:
-        prefix: of its name. model_type: what config.json says.
-        processor: class of transformers that prepares inputs. part: of it, what prepares those of this half.
-        dim_key: of the text configuration, how many numbers a vector has.
-        packages: whose versions may change values.
+        prefix: of its name. model_type: the value in config.json.
+        processor: class of transformers that prepares inputs. part: its component for the inputs of this half.
+        dim_key: key of the vector size in the text configuration.
+        packages: distributions whose version may change the values.
     """
 
     prefix: ClassVar[str]
@@ -41,12 +41,12 @@ class Half(ABC):
 
         Args:
             argument: a name on the model hub, ``NAME@REVISION``, or a folder.
-            device: as torch names it.
+            device: a torch device.
 
         Raises:
-            InputError: they are not there, it is another model, or weights are missing in it.
+            InputError: they are not available, it is another model, or parameters are missing in the weights.
         """
-        with redirect_stdout(StringIO()):  # transformers 5.23 prints a remark on a docstring of its own
+        with redirect_stdout(StringIO()):  # transformers 5.23 prints a warning about one of its docstrings
             model, folder, self.revision = load_pretrained(argument, "AutoModel", self.prefix)
         where = f"{self.prefix}:{argument}"
         if model.config.model_type != self.model_type:
@@ -69,14 +69,14 @@ class Half(ABC):
 
     @abstractmethod
     def _kept(self, model: Any) -> Any:
-        """What of the whole model this half needs."""
+        """Returns the part of the whole model that this half needs."""
 
     @abstractmethod
     def _vector(self, given: NDArray[Any]) -> Tensor:
-        """What `encode` is given -> [1, D]."""
+        """The input of `encode` -> [1, D]."""
 
     def _settings(self) -> dict[str, str]:
-        """What decides how inputs are prepared; mel filters follow from the rest."""
+        """Returns the settings that determine how inputs are prepared; the rest determines mel filters and window."""
         return {key: str(value) for key, value in self._part.to_dict().items() if key not in ("mel_filters", "window")}
 
     @torch.inference_mode()
@@ -87,20 +87,20 @@ class Half(ABC):
 
 
 class ClipHalf(Half):
-    """The half for clips, which sees the frames that the model's own video processor samples from the whole clip."""
+    """The half for clips; it encodes the frames that the model's own video processor samples from the whole clip."""
 
     part = "video_processor"
     frames = None
 
     def choose(self, times_s: NDArray[np.float64]) -> NDArray[np.intp]:
-        """[F] times of all frames -> numbers of the sampled ones; all of them where the model samples none."""
+        """[F] times of all frames -> numbers of the sampled ones; all frames if the processor does not sample."""
         count = len(times_s)
         if not self._part.do_sample_frames:
             return np.arange(count)
         from transformers.video_utils import VideoMetadata
 
         span_s = float(times_s[-1] - times_s[0])
-        fps = round((count - 1) / span_s, 6) if span_s else 1.0  # of 24.999… other frames would be sampled than of 25
+        fps = round((count - 1) / span_s, 6) if span_s else 1.0  # 24.999… would sample other frames than 25
         metadata = VideoMetadata(total_num_frames=count, fps=fps, duration=count / fps)
         settings = ("num_frames", "fps", "max_frames", "overflow_strategy")
         chosen = self._part.sample_frames(metadata, **{name: getattr(self._part, name, None) for name in settings})
@@ -113,10 +113,10 @@ class SpeechHalf(Half):
     part = "feature_extractor"
 
     def __init__(self, argument: str, *, device: str, layer: Layer = "last") -> None:
-        """As of `Half`; there is no choice of layer.
+        """Loads the half and its processor, as `Half` does; there is no choice of layer.
 
         Raises:
-            InputError: as of `Half`, or a layer is chosen.
+            InputError: see `Half`, or a layer is selected.
         """
         if layer != "last":
             raise InputError(

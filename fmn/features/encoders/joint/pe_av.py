@@ -1,6 +1,6 @@
-"""PE-AV, Meta's Perception Encoder of sound and video, through transformers: ``pe_av:NAME`` or ``pe_av:FOLDER``.
+"""PE-AV, Meta's Perception Encoder of audio and video, through transformers: ``pe_av:NAME`` or ``pe_av:FOLDER``.
 
-The vectors are the embeddings whose products are the model's own audio-video logits.
+The vectors are the embeddings whose dot products are the model's audio-video logits.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class _PeAv(Half):
 
 
 class PeAvVideo(_PeAv, ClipHalf):
-    """A model of 16 frames sees these, evenly spaced over the clip; every other one sees all frames at once."""
+    """A model with 16 frames encodes 16 frames evenly spaced over the clip; any other model encodes all frames."""
 
     processor, packages = "PeVideoVideoProcessor", ("transformers", "timm", "torchvision")
 
     @property
     def size_px(self) -> int:
-        """The side that the processor brings frames to; what is larger is made smaller before."""
+        """Side to which the processor resizes frames; larger frames are scaled down first."""
         return int(max(self._part.size["height"], self._part.size["width"]))
 
     def _kept(self, model: Any) -> Any:
