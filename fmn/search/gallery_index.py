@@ -1,9 +1,9 @@
-"""Approximate nearest-neighbor index of a large gallery: inverted lists of FAISS over score vectors, beside the codes.
+"""Approximate nearest-neighbor index of a large gallery: codes, and FAISS inverted lists over score vectors.
 
 An index is one folder. ``NAME.f32`` holds the codes of all items, float32 [rows, width], memory-mapped: a search reads
 only the rows of its candidates. ``index.json`` names the current ``lists-N.faiss`` (the score vectors, also
-memory-mapped), ``keys-N.npy`` (uint8 [rows, 32], the item of every row) and ``axes-N.npy``. It is replaced last, so a
-command that is killed leaves the index as it was after its last complete batch. Rows of removed items are reused.
+memory-mapped), ``keys-N.npy`` (uint8 [rows, 32], the item of each row) and ``axes-N.npy``. It is replaced last, so an
+interrupted command leaves the index in its state after the last complete batch. Rows of removed items are reused.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from fmn.models.score_vectors import score_vectors
 
 FORMAT = "fmn.gallery_index/2"
 CANDIDATES = 1500
-"""Items with the largest inner products, which are ranked by the final score."""
+"""Number of items with the largest inner products, to be ranked by the final score."""
 SAMPLE = 4096
-"""Items that a query's vector is fitted to."""
+"""Number of items that a query's vector is fitted to."""
 BATCH = 131_072
-"""Items from one state on disk to the next while an index is built."""
+"""Number of items after which the index is saved while it is built."""
 ROWS_AT_ONCE = 1024
 ITEMS_A_LIST, PROBED = 1000, 1 / 8
 """Approximate number of items per list, and the fraction of the lists that a query probes."""
 
 LOCK_WAIT_S = 10
-"""For other searches, which look at the index for a moment; not for a command that builds it."""
+"""Long enough for other searches, which hold the lock briefly; not for a command that builds the index."""
 
 Encode = Callable[[Sequence[int]], Embeddings]
-"""Gives the codes of the items at some places of a gallery."""
+"""Returns the codes of the items at the given places in a gallery."""
 
 
 class _UnusableError(Exception):
-    """The files of a folder are not those of a whole index of this run."""
+    """The files of a folder are not a complete index of this run."""
 
 
 class GalleryIndex:
-    """The index of a gallery, opened: see `open`.
+    """The opened index of a gallery; created by `open`.
 
-    Items are named by their places in the gallery, as `open` was given them; they lie in rows of their own order.
+    Items are identified by their places in the gallery passed to `open`; the order of their rows in the index differs.
     """
 
     _rows: NDArray[np.int64]
@@ -64,13 +64,13 @@ class GalleryIndex:
     _sample_vectors: torch.Tensor
 
     def __init__(self, folder: Path, model: RetrievalModel, side: Side, made_from: str) -> None:
-        """Reads what the folder holds, if that is whole and was made from the same; else it is empty.
+        """Reads the index in the folder if it is complete and its ``made_from`` matches; otherwise the index is empty.
 
         Args:
             folder: of the index.
             model: the trained model.
             side: of the items.
-            made_from: a digest of whatever decides codes beside the items.
+            made_from: a digest of everything except the items that determines the codes.
         """
         self._folder = folder
         self._faiss = library("faiss", "index")
@@ -80,14 +80,14 @@ class GalleryIndex:
         self._lists: Any = None
         self._codes: Embeddings = {}
         self._set_vectors(None)
-        with suppress(OSError, ValueError, EOFError, RuntimeError, _UnusableError):  # damaged: it is rebuilt
+        with suppress(OSError, ValueError, EOFError, RuntimeError, _UnusableError):  # corrupt: it is rebuilt
             self._read(made_from)
 
     def _read(self, made_from: str) -> None:
-        """What the folder holds.
+        """Reads the files of the folder.
 
         Raises:
-            _UnusableError: it was made from something else, or part of it is missing; damage also raises others.
+            _UnusableError: ``made_from`` differs, or part of the index is missing; corrupt files raise other errors.
         """
         state = json.loads((self._folder / "index.json").read_bytes())
         if not isinstance(state, dict) or (state.get("format"), state.get("made_from")) != (FORMAT, made_from):
@@ -96,10 +96,10 @@ class GalleryIndex:
         keys = np.load(self._folder / f"keys-{number}.npy")
         axes = torch.from_numpy(np.load(self._folder / f"axes-{number}.npy"))
         lists = self._faiss.read_index(str(self._folder / f"lists-{number}.faiss"), self._faiss.IO_FLAG_MMAP_IFC)
-        for name, width in state["widths"].items():  # of a file that is too short NumPy would map zeros
+        for name, width in state["widths"].items():  # NumPy would map zeros beyond the end of a short file
             if (self._folder / f"{name}.f32").stat().st_size < 4 * width * len(keys):
                 raise _UnusableError
-        lists.parallel_mode = 1  # one query is divided by its lists: else all but one core would be idle
+        lists.parallel_mode = 1  # parallel over the lists of a query: otherwise it would use one core
         self._set_vectors(axes)
         self._state, self._keys, self._lists = state, keys, lists
         self._codes = self._mapped()
@@ -120,16 +120,17 @@ class GalleryIndex:
         encode: Encode,
         progress: Progress = silent,
     ) -> GalleryIndex:
-        """The index of these items: those that it lacks are added, those that it has beside them are removed.
+        """Opens the index of these items, after adding those that are missing in it and removing all others.
 
         Args:
-            folder: of the index; made where there is none.
-            model: the trained model, one that is `indexable`.
+            folder: of the index; created if missing.
+            model: the trained model, which must be `indexable`.
             side: of the items.
-            made_from: a digest of whatever decides codes beside the items; an index made from another one is rebuilt.
-            items: id and hash of the content of each.
-            encode: gives the codes of some of them.
-            progress: told how many items of those to add are there.
+            made_from: a digest of everything except the items that determines the codes; if it differs, the index is
+                rebuilt.
+            items: id and content hash of each.
+            encode: returns the codes of some of them.
+            progress: progress callback, with the number of items added.
 
         Raises:
             StoppedError: another command is changing the index, or the disk is full.
@@ -158,14 +159,14 @@ class GalleryIndex:
         return index
 
     def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
-        """The codes of the items at some places, read from disk.
+        """Returns the codes of the items at some places, read from disk.
 
         Raises:
-            StoppedError: another command has changed the index since it was opened, so that rows may be of other items.
+            StoppedError: another command has changed the index since it was opened, so rows may hold other items.
         """
         rows = torch.from_numpy(self._rows[places])
         codes = {name: part[rows] for name, part in self._codes.items()}
-        with suppress(FileNotFoundError):  # removed or rebuilt: this one keeps the files that it has mapped
+        with suppress(FileNotFoundError):  # removed or rebuilt: the mapped files remain valid
             if json.loads((self._folder / "index.json").read_bytes())["number"] != self._state["number"]:
                 raise StoppedError(
                     "Another command has added or removed items of the index since it was opened",
@@ -175,7 +176,7 @@ class GalleryIndex:
         return codes
 
     def candidates(self, query: Embeddings) -> NDArray[np.intp]:
-        """Places of the items with the largest inner products with a query, given by its codes, in order of place."""
+        """Returns the places, ascending, of the items with the largest inner products with a query (its codes)."""
         vector = self._vectors.query(query, self._sample, self._sample_vectors).numpy()
         self._lists.nprobe = max(1, round(self._lists.nlist * PROBED))
         _, rows = self._lists.search(vector[None], CANDIDATES)
@@ -183,11 +184,11 @@ class GalleryIndex:
         return places
 
     def _update(self, keys: Sequence[bytes], encode: Encode, progress: Progress) -> bool:
-        """Removes and adds items; whether there were any."""
+        """Removes and adds items; returns whether there were any."""
         held = {key.tobytes(): row for row, key in enumerate(self._keys) if key.any()}
         wanted = set(keys)
         gone = np.array([row for key, row in held.items() if key not in wanted], dtype=np.int64)
-        # By hash: a batch is a random sample of the gallery, whatever the order of its items.
+        # Ordered by hash: a batch is a random sample of the gallery, independent of the order of its items.
         missing = sorted((key, place) for place, key in enumerate(keys) if key not in held)
         if not self._state["number"]:
             for path in self._folder.iterdir():
@@ -195,13 +196,13 @@ class GalleryIndex:
                     path.unlink() if path.is_file() else shutil.rmtree(path)
         elif len(gone) or missing:
             path = self._folder / f"lists-{self._state['number']}.faiss"
-            self._lists = self._faiss.read_index(str(path))  # in memory, to be changed
+            self._lists = self._faiss.read_index(str(path))  # in memory, to be modified
         if len(gone):
             self._lists.remove_ids(gone)
             self._keys[gone] = 0
             self._save()
             for part in self._codes.values():
-                part[torch.from_numpy(gone)] = 0  # of a speaker who withdrew nothing stays
+                part[torch.from_numpy(gone)] = 0  # erases all data of a speaker who withdrew consent
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
             self._add(batch, len(keys), encode)
@@ -209,7 +210,7 @@ class GalleryIndex:
         return bool(len(gone) or missing)
 
     def _add(self, batch: Sequence[tuple[bytes, int]], count: int, encode: Encode) -> None:
-        """Adds the items of these keys and places, in a gallery of so many."""
+        """Adds items by key and place; ``count`` is the size of the gallery."""
         free = np.flatnonzero(~self._keys.any(1))[: len(batch)]
         rows = np.concatenate([free, len(self._keys) + np.arange(len(batch) - len(free))]).astype(np.int64)
         for start in range(0, len(batch), ROWS_AT_ONCE):
@@ -236,7 +237,7 @@ class GalleryIndex:
         self._save()
 
     def _trained(self, vectors: NDArray[np.float32], count: int) -> Any:
-        """Empty lists for a gallery of so many items."""
+        """Trains the quantizer on ``vectors`` and returns empty lists for a gallery of ``count`` items."""
         faiss, width = self._faiss, vectors.shape[1]
         lists = max(1, min(count // ITEMS_A_LIST, len(vectors) // 40))
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
@@ -245,7 +246,7 @@ class GalleryIndex:
         return index
 
     def _extend(self, rows: int) -> None:
-        """Makes room for so many rows, and maps the codes to be written."""
+        """Extends the index to this number of rows, and maps the codes for writing."""
         self._keys = np.concatenate([self._keys, np.zeros((max(0, rows - len(self._keys)), 32), np.uint8)])
         for name, width in self._state["widths"].items():
             with (self._folder / f"{name}.f32").open("ab") as file:
@@ -253,7 +254,7 @@ class GalleryIndex:
         self._codes = self._mapped()
 
     def _mapped(self) -> Embeddings:
-        """The codes, memory-mapped."""
+        """Returns the memory-mapped codes."""
         return {
             name: torch.from_numpy(
                 np.memmap(self._folder / f"{name}.f32", np.float32, "r+", shape=(len(self._keys), width))
@@ -262,7 +263,7 @@ class GalleryIndex:
         }
 
     def _save(self) -> None:
-        """Writes lists, keys and axes under the next number, then the file that names it."""
+        """Writes lists, keys and axes under the next number, then index.json, which refers to it."""
         old, number = self._state["number"], self._state["number"] + 1
         axes = self._vectors.axes
         assert axes is not None
@@ -278,10 +279,10 @@ class GalleryIndex:
 
 
 def indexable(model: RetrievalModel) -> bool:
-    """Whether a model's score has the form that the index searches (`fmn.models.score_vectors`)."""
+    """Whether the index supports a model's score (`fmn.models.score_vectors`)."""
     return score_vectors(model, "video") is not None
 
 
 def is_installed() -> bool:
-    """Whether FAISS is there: the extra ``index``."""
+    """Whether FAISS (the extra ``index``) is installed."""
     return find_spec("faiss") is not None

@@ -1,4 +1,4 @@
-"""Gallery search: speech finds clips, a clip finds speech.
+"""Gallery search: retrieval of clips by speech, and of speech by a clip.
 
 The gallery is encoded once and the encoder of the queries is loaded once, for any number of queries.
 """
@@ -32,11 +32,11 @@ from fmn.training.learned_classes import NEW_CLASSES_FILE
 
 QUERY_FILES = {"speech": "a sound file that FFmpeg reads", "clip": "a video file that FFmpeg reads"}
 ROWS_AT_ONCE = 1024
-"""Items of a gallery whose features are in memory while it is encoded."""
+"""Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
-"""Items of an index whose codes are in memory while they are scored."""
+"""Number of index items whose codes are in memory during scoring."""
 INDEXED_FROM = 200_000
-"""Items from which on a gallery has an index on disk; fewer are scored one by one in less than a tenth of a second."""
+"""Minimum size of a gallery with an index on disk; exhaustive scoring of fewer items takes less than 0.1 s."""
 
 
 def search(
@@ -56,16 +56,15 @@ def search(
 
     Args:
         run: folder of a trained run.
-        query: a sound file (finds clips) or a video file (finds utterances), in any format that FFmpeg reads.
-        kind: ``speech`` or ``clip``: what the query is.
-        manifest: whose distinct clips or utterances are the gallery.
-        top: how many to give.
-        everything: the gallery is what clips.jsonl or utterances.jsonl beside the manifest have, whichever split it is
-            in.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        query: an audio file (to find clips) or a video file (to find utterances), in any format that FFmpeg reads.
+        kind: kind of the query, ``speech`` or ``clip``.
+        manifest: its distinct clips or utterances are the gallery.
+        top: number of results.
+        everything: the gallery is all of clips.jsonl or utterances.jsonl next to the manifest, regardless of the split.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
         InputError: there is no such run, manifest or query, or the query cannot be read.
@@ -82,11 +81,11 @@ def search(
 
 
 class Gallery:
-    """Clips or utterances that are searched.
+    """Clips or utterances to be searched.
 
     Attributes:
-        kind: what the queries are.
-        rows: those that have features, N of them.
+        kind: kind of the queries.
+        rows: the N items that have features.
         features: of the rows.
     """
 
@@ -102,23 +101,23 @@ class Gallery:
         jobs: int | None = None,
         progress: Progress = silent,
     ) -> None:
-        """Extracts the features of the rows, as far as the workspace's cache lacks them, and encodes them.
+        """Extracts the features of the rows that are not in the workspace's cache, and encodes all rows.
 
-        A gallery of `INDEXED_FROM` rows or more keeps its codes in ``cache/index`` of the workspace
-        (`fmn.search.gallery_index`), where the run's score can be searched by inner products and FAISS is installed.
+        A gallery of `INDEXED_FROM` rows or more stores its codes in ``cache/index`` of the workspace
+        (`fmn.search.gallery_index`), if the run's score can be searched by inner products and FAISS is installed.
 
         Args:
             loaded: the run.
-            rows: clips where the queries are speech, utterances where they are clips.
-            kind: what the queries are.
-            manifest: where the rows are from.
-            device: that the run was loaded on.
-            root: the workspace, when it is not the parent of the manifest's folder.
+            rows: clips for speech queries, utterances for clip queries.
+            kind: kind of the queries.
+            manifest: the manifest of the rows.
+            device: on which the run was loaded.
+            root: the workspace, if it is not the parent of the manifest's folder.
             jobs: workers for features; None: one per core.
-            progress: told how far it is.
+            progress: progress callback.
 
         Raises:
-            InputError: none of the rows has features, or features of another size than the run was trained with.
+            InputError: none of the rows has features, or their size differs from that in training.
         """
         self._loaded, self.kind, self._manifest = loaded, kind, manifest
         self._workspace = workspace_of(manifest, root)
@@ -130,7 +129,7 @@ class Gallery:
         if not self.rows:
             raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
         self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
-        self._networks: Networks = {}  # of the queries; what the rows were extracted by is not needed any more
+        self._networks: Networks = {}  # of the queries; those of the rows are not needed anymore
         self._index: GalleryIndex | None = None
         self._codes: Embeddings = {}
         if len(self.rows) >= INDEXED_FROM and indexable(loaded.model) and is_installed():
@@ -153,11 +152,11 @@ class Gallery:
         return SearchResult(str(query), self.kind, hits, len(self.rows), self.notes(features, top))
 
     def encode(self, query: Path, *, cache: Path | None = None) -> tuple[Embeddings, FeatureSet]:
-        """The codes of a file, as of one item, and its features.
+        """Encodes a file; returns its codes, as those of one item, and its features.
 
         Args:
-            query: a sound or a clip, as `kind` says.
-            cache: folder for its features; None: the workspace's.
+            query: an audio or video file, depending on `kind`.
+            cache: folder for its features; None: the workspace's cache.
 
         Raises:
             InputError: the query cannot be read.
@@ -170,9 +169,10 @@ class Gallery:
         return self._encoded([found.values[asked.sha256]], is_clip=is_clip, space=space), found
 
     def best(self, asked: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Places in `rows` of the ``top`` rows with the highest scores for one query, and the scores, highest first.
+        """Returns the places in `rows` of the ``top`` rows with the highest scores for one query, and the scores.
 
-        With an index the best are looked for among its candidates, unless more are asked for than a fifteenth of these.
+        Sorted by descending score. With an index, only its candidates are scored, unless ``top`` exceeds a fifteenth of
+        their number.
         """
         if self._index is None or not self._is_indexed(top):
             scores = self.scores(asked)[:, 0]
@@ -185,13 +185,13 @@ class Gallery:
         return places[best], scores[best]
 
     def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
-        """The codes of the rows at some places."""
+        """Returns the codes of the rows at some places."""
         if self._index is not None:
             return {name: part.to(self._device) for name, part in self._index.codes_of(places).items()}
         return {name: part[torch.as_tensor(places, device=part.device)] for name, part in self._codes.items()}
 
     def scores(self, asked: Embeddings, places: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
-        """[N, Q]: the rows, or those at some places, with each of Q queries, given by their codes."""
+        """[N, Q]: scores of the rows, or of those at some places, with each of Q queries, given by their codes."""
         if places is None and self._index is None:
             return self._scores(asked, self._codes)
         places = np.arange(len(self.rows)) if places is None else places
@@ -220,7 +220,7 @@ class Gallery:
         )
 
     def _encoded_rows(self, places: Sequence[int]) -> Embeddings:
-        """The codes of the rows at some places; so many features are in memory at once as `ROWS_AT_ONCE` says."""
+        """Encodes the rows at some places, with the features of at most `ROWS_AT_ONCE` of them in memory."""
         parts = []
         for start in range(0, len(places), ROWS_AT_ONCE):
             features = [self.features.values[self.rows[place].sha256] for place in places[start : start + ROWS_AT_ONCE]]
@@ -228,7 +228,7 @@ class Gallery:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _opened_index(self) -> GalleryIndex:
-        """The index of the rows, brought up to date."""
+        """Opens the index of the rows and updates it."""
         run = self._loaded.path
         files = [path for name in (CHECKPOINT_FILE, NEW_CLASSES_FILE) if (path := run / name).is_file()]
         return GalleryIndex.open(
@@ -242,13 +242,13 @@ class Gallery:
         )
 
     def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool, space: str) -> Embeddings:
-        """Codes of clips [Dv] or of utterances [T, F] by the run's model; ``space`` is the joint one of the features.
+        """Encodes clips [Dv] or utterances [T, F] with the run's model; ``space`` is the features' joint space.
 
         Raises:
-            InputError: the features have another size than the run was trained with, or are not what its system needs.
+            InputError: the size of the features differs from that in training, or the system cannot use them.
         """
         about, count = self._loaded.about, len(features)
-        # Of the other side there is one item of zeros, which nothing is asked about.
+        # The other side is a single dummy item of zeros.
         clips = features if is_clip else [np.zeros(about.video_dim, np.float32)]
         utterances = [np.zeros((1, about.audio_dim), np.float32)] if is_clip else features
         unknown = np.zeros(count, dtype=np.int64)
@@ -261,7 +261,7 @@ class Gallery:
             return self._loaded.model.for_search("video" if is_clip else "audio", codes)
 
     def notes(self, query: FeatureSet, top: int) -> tuple[str, ...]:
-        """Caveats of the best ``top`` results with the features of a query."""
+        """Returns the caveats of the best ``top`` results with the features of a query."""
         both = (self.features, query) if self.kind == "speech" else (query, self.features)
         ids = {row.id for row in self.rows}
         return notes_of(

@@ -18,13 +18,13 @@ QueryKind = Literal["speech", "clip"]
 
 @dataclass(frozen=True)
 class Hit:
-    """One item that was found.
+    """A search hit.
 
     Attributes:
-        rank: from 1. score: the higher, the better; comparable within one search only.
+        rank: from 1. score: higher is better; comparable within one search only.
         id: of the clip or the utterance. class_id: its class. path: its file, relative to the workspace.
-        person: who is seen in a clip, or the voice that speaks an utterance.
-        text: what an utterance says; of a clip, what the utterance says that describes it, or None.
+        person: the person in a clip, or the voice of an utterance.
+        text: transcript of an utterance; for a clip, that of the utterance that describes it, or None.
     """
 
     rank: int
@@ -38,11 +38,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What `search` found.
+    """Result of `search`.
 
     Attributes:
-        query: the file, or the text. kind: what was asked with, or ``words``.
-        hits: the best, in order. gallery: how many items were ranked. notes: what must be said of the result.
+        query: the file, or the text. kind: kind of the query, or ``words``.
+        hits: the best items, in order. gallery: number of items ranked. notes: caveats of the result.
     """
 
     query: str
@@ -58,11 +58,11 @@ class SearchResult:
 def gallery_rows(
     manifest: Path, kind: QueryKind, *, everything: bool = False, root: Path | None = None
 ) -> Sequence[ClipRow | UtteranceRow]:
-    """The distinct clips (for speech) or utterances (for a clip) of a manifest, or of the whole data set beside it.
+    """Returns the distinct clips (for speech) or utterances (for a clip) of a manifest, or of the whole data set.
 
     Raises:
         InputError: there is no such manifest.
-        ManifestError: a row is wrong.
+        ManifestError: a row is invalid.
     """
     if not everything:
         items = load_items(manifest, root)
@@ -73,7 +73,7 @@ def gallery_rows(
 
 
 def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:
-    """Indices of the ``top`` highest of N scores, the highest first; of equal ones the first."""
+    """Returns the indices of the ``top`` highest of N scores in descending order; ties are kept in index order."""
     candidates: NDArray[np.intp] = np.arange(len(scores))
     if 0 < top < len(scores):
         least = np.partition(scores, len(scores) - top)[len(scores) - top]
@@ -82,14 +82,14 @@ def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:
 
 
 def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float, sentences: Mapping[str, str]) -> Hit:
-    """A row as a hit; ``sentences`` are those of clips, by id."""
+    """Returns a row as a hit; ``sentences`` are those of clips, by id."""
     if isinstance(row, ClipRow):
         return Hit(rank, score, row.id, row.class_id, row.path, row.person, sentences.get(row.id))
     return Hit(rank, score, row.id, row.class_id, row.path, row.voice, row.text)
 
 
 def sentences_of_clips(manifest: Path) -> dict[str, str]:
-    """What is said of each clip, by its id, from utterances.jsonl beside a manifest, if there is such a file."""
+    """Returns the sentences of clips by clip id, from utterances.jsonl next to a manifest, if there is such a file."""
     utterances = manifest.parent / "utterances.jsonl"
     rows = read_rows(utterances, UtteranceRow, missing_ok=True)
     return {row.clip: row.text for row in rows if row.clip is not None}

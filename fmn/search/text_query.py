@@ -1,6 +1,6 @@
 """Text queries: synthesized and searched as speech, or compared with the words of the sentences.
 
-TF-IDF and cosine stand here in a few lines: scikit-learn, which has them, would be a dependency for this alone.
+TF-IDF and cosine similarity are implemented here in a few lines, to avoid scikit-learn as a dependency for them alone.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
 
 
 def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Path, str]:
-    """Speaks a text as `fmn-data build` speaks descriptions, in the first voice of its language.
+    """Synthesizes a text as `fmn-data build` does for descriptions, with the first voice of its language.
 
     Args:
-        text: English, or Chinese if it has a Chinese character.
-        folder: where the wav goes.
-        engine: as `fmn-data build --voices` names it.
+        text: English, or Chinese if it contains a Chinese character.
+        folder: for the wav.
+        engine: name of the engine, as in `fmn-data build --voices`.
 
     Returns:
-        The wav, and a sentence that says who speaks.
+        The wav, and a sentence that names the voice.
 
     Raises:
-        InputError: there is no such engine, it has no voice of the language, or what it says is too short or too long.
+        InputError: there is no such engine, it has no voice for the language, or the speech is too short or too long.
         SampleError: the engine fails.
     """
     language = "zh" if _CHINESE.search(text) else "en"
@@ -62,17 +62,17 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
 
 
 def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """A spoken query as an utterance of a data set: judged and finished by the same rules.
+    """Checks and post-processes a spoken query by the same rules as utterances of a data set.
 
     Args:
         sound: in any format that FFmpeg reads.
-        folder: where the wav goes.
+        folder: for the wav.
 
     Returns:
-        The wav, and what is doubtful about the sound.
+        The wav, and warnings about its quality.
 
     Raises:
-        SampleError: it cannot be decoded, or it is refused: silent, too short, too long, clipped.
+        SampleError: it cannot be decoded, or it is rejected: silent, too short, too long, clipped.
     """
     wav = folder / "query.wav"
     written = write_utterance(sound, wav, limits=Limits(), settings=Finish())
@@ -80,7 +80,7 @@ def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
-    """Reasons to doubt a recorded query, by the rules for utterances of a data set; it is searched as it is.
+    """Returns warnings about a recorded query by the rules for utterances of a data set; the query is not changed.
 
     Args:
         sound: in any format that FFmpeg reads.
@@ -95,17 +95,17 @@ def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
 def search_words(
     text: str, manifest: Path, *, top: int = 10, everything: bool = False, root: Path | None = None
 ) -> SearchResult:
-    """Ranks clips by the words of their sentences: TF-IDF, cosine. A clip counts by its best sentence.
+    """Ranks clips by the TF-IDF cosine similarity of their sentences with a text; a clip's best sentence counts.
 
     Args:
-        text: what to look for; a Chinese character is a word.
-        manifest: whose clips and utterances are searched.
-        top: how many to give.
-        everything: what clips.jsonl and utterances.jsonl beside the manifest have.
-        root: the workspace, when it is not the parent of the manifest's folder.
+        text: the query; each Chinese character is a word.
+        manifest: its clips and utterances are searched.
+        top: number of results.
+        everything: searches all of clips.jsonl and utterances.jsonl next to the manifest.
+        root: the workspace, if it is not the parent of the manifest's folder.
 
     Raises:
-        InputError: there is no such manifest, or no word in the text.
+        InputError: there is no such manifest, or the text contains no word.
     """
     asked = _words(text)
     if not asked:
@@ -125,7 +125,7 @@ def search_words(
 def _scores(
     asked: Counter[str], clips: Sequence[ClipRow | UtteranceRow], utterances: Sequence[UtteranceRow]
 ) -> dict[str, float]:
-    """The best cosine of each clip that shares a word with the query."""
+    """Returns the best cosine similarity of each clip that shares a word with the query."""
     sentences: dict[str, dict[str, Counter[str]]] = defaultdict(dict)
     for row in utterances:
         if row.clip is not None:
