@@ -1,5 +1,5 @@
 "use strict";
-// Errors: the confusion picture, the classes, and the queries that went wrong, each beside what came first.
+// Errors: the confusion matrix, the metrics by class, and the failed queries, each next to its top hit.
 
 const found = {};  // by direction
 const LISTS = {
@@ -44,7 +44,7 @@ function confusion(errors, [asked, first]) {
   const focused = document.activeElement.closest("#confusion button");
   $("confusion").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
   const buttons = [...$("confusion").querySelectorAll("button")], again = focused && buttons.find((one) => one.dataset.row === focused.dataset.row && one.dataset.column === focused.dataset.column);
-  for (const button of buttons) button.tabIndex = -1;  // arrows move among them
+  for (const button of buttons) button.tabIndex = -1;  // arrow keys move between them
   const reachable = again || buttons.find((one) => one.getAttribute("aria-pressed") === "true") || buttons[0];
   if (reachable) reachable.tabIndex = 0;
   if (again) again.focus();

@@ -1,4 +1,4 @@
-"""Error analysis of a run: confusion matrix, and the first hits of each query."""
+"""Error analysis of a run: confusion matrix, and the top hits of each query."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from fmn.search.search_results import QueryKind, best_of
 from fmn.serve.queries import Queries
 
 SHOWN = 5
-"""Hits of a query that came first."""
+"""Number of top hits shown for a query."""
 MOST_NEIGHBORS = 5
-"""Neighbors that vote on a label."""
+"""Maximum number of neighbors that vote on a label."""
 
 
 class Errors:
-    """The queries of a manifest, each with what it found, in the manifest's own gallery."""
+    """The queries of a manifest, each with its hits in the manifest's own gallery."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
         self._found: dict[QueryKind, dict[str, Any]] = {}
 
     def of(self, kind: QueryKind) -> dict[str, Any]:
-        """What went wrong where speech finds clips, or a ``clip`` finds utterances; computed once.
+        """Returns the error analysis for speech queries, or for ``clip`` queries; computed once.
 
         Returns:
-            ``classes``: ids of the C classes. ``confusion`` [C, C]: queries of a class that find an item of a class
-            first; of equal scores the first in order of id. ``by_class``: by class id its ``queries``, ``hits`` and
-            ``recalls`` by k, percent, ties by expectation as in metrics.json. ``queries``: of each its card and
+            ``classes``: ids of the C classes. ``confusion`` [C, C]: number of queries of a class (row) whose top hit is
+            of a class (column); of tied items, the first in order of id. ``by_class``: by class id its ``queries``,
+            ``hits`` and ``recalls`` by k, percent, in expectation under ties as in metrics.json. ``queries``: for each
+            its card and
 
-            - ``first``: the class of what came first, and ``found``: the cards of the best;
-            - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None: none is there;
+            - ``first``: the class of the top hit, and ``found``: the cards of the top hits;
+            - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None if there is none;
             - ``partner_score``: of the query with its partner;
-            - ``surprise``: by how much the best item of another class scores higher than the best of its own;
-            - ``doubt``: the largest share of another class, ``other``, among its nearest neighbors without its partner.
+            - ``surprise``: score of the best item of another class minus that of the best item of its own class;
+            - ``doubt``: the largest share of another class, ``other``, among its nearest neighbors except its partner.
         """
         if kind not in self._found:
             self._found[kind] = self._computed(kind)
@@ -92,12 +93,12 @@ class Errors:
 
 
 def _clip_of(row: ClipRow | UtteranceRow) -> str:
-    """The clip of a pair, by which its two halves are known; an utterance of no clip is its own."""
+    """Returns the clip id that identifies a pair; for an utterance without a clip, its own id."""
     return row.id if isinstance(row, ClipRow) else row.clip or row.id
 
 
 def _by_class(measured: list[QueryMetrics], names: list[str]) -> dict[str, Any]:
-    """By class id its ``queries``, and ``hit`` and ``recall`` by k, percent."""
+    """Returns by class id its number of ``queries``, and ``hits`` and ``recalls`` by k, percent."""
     found = {
         metric: {k: by_class(np.concatenate([getattr(part, metric)[k] for part in measured]), names) for k in KS}
         for metric in ("hits", "recalls")
@@ -126,8 +127,8 @@ def _doubted(
     of_rows: NDArray[np.int64],
     classes: list[str],
 ) -> dict[str, Any]:
-    """The vote of the nearest neighbors on a label, as Wilson (1972) edits a set of samples by it."""
-    own = int((same & ~partners).sum())  # with more neighbors than that, even the best query would have strangers
+    """Nearest-neighbor vote on a label, as in Wilson's editing rule (1972)."""
+    own = int((same & ~partners).sum())  # more neighbors than this would always include other classes
     shares = class_shares(
         np.where(partners, -np.inf, scores)[None], of_rows, len(classes), min(MOST_NEIGHBORS, max(1, own))
     )[0]

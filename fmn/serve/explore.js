@@ -1,10 +1,10 @@
 "use strict";
-// Explore: every sample of the data set on a card of its report (cards.js), with its score and ranks in the run.
+// Explore: every sample of the data set as a card of its report (cards.js), with its score and ranks from the run.
 
 {
-  let begun = null;  // the cards are asked for once
+  let begun = null;  // the cards are requested once
   const toolsOf = ({ id, clip, utterances = [] }) => {
-    const known = clip?.duration_s !== undefined;  // not one that was left out
+    const known = clip?.duration_s !== undefined;  // false for a sample that was left out
     return [make("div", { className: "tools" },
       known ? tool("find its speech", () => go("search", { id }), `Find speech for this clip: ${id}`, "c") : null,
       utterances.length ? tool("find its clips", () => go("search", { id: utterances[0].id }), `Find clips for this utterance: ${id}`, "u") : null,

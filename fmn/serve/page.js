@@ -1,16 +1,16 @@
 "use strict";
-// The page of fmn serve. What is seen stands in the address (#search?id=…, #errors?kind=…), so that it can be sent.
+// The page of fmn serve. The URL fragment holds the view's state (#search?id=…, #errors?kind=…), so links can be shared.
 
 const $ = (id) => document.getElementById(id);
 const LONGEST_S = 29, CLIPPED = 0.999, QUIET_DB = -45;
 const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the right one?"], [/too short|no sound in it/, "Too short. Hold the key while you speak."],
   [/too long/, "Too long: a sentence is enough."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."]];
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const VIEWS = {};  // by name: {enter(params), cards()}; a view is shown when its name is in state.views
-const sent = new Map();  // what this tab asked with, by name: a server that was started again is given it again
+const VIEWS = {};  // by name: {enter(params), cards()}; a view is available if its name is in state.views
+const sent = new Map();  // query files of this tab, by name: they are sent again to a restarted server
 let state = null, shown = "search";
 
-// -- asking the server -----------------------------------------------------------------------------------------------
+// -- requests to the server ------------------------------------------------------------------------------------------
 
 async function ask(path, options) {
   const answer = await fetch(path, options).catch(() => { throw new Error("The server does not answer: is fmn serve still running?"); });
@@ -39,7 +39,7 @@ function make(kind, options = {}, ...children) {
 const percent = (share) => `${Math.round(100 * share)} %`;
 const words = (name) => name.replaceAll("_", " ");
 
-// -- the address -----------------------------------------------------------------------------------------------------
+// -- routing ---------------------------------------------------------------------------------------------------------
 
 function go(view, values) { location.hash = `${view}?${new URLSearchParams(values)}`; }
 
@@ -60,7 +60,7 @@ async function route() {
   await VIEWS[view].enter(params);
 }
 
-// -- playing ---------------------------------------------------------------------------------------------------------
+// -- playback --------------------------------------------------------------------------------------------------------
 
 const media = (id) => `media/${encodeURIComponent(id)}`;
 
@@ -79,7 +79,7 @@ function clipVideo(id, label) {
   return video;
 }
 
-function playWhileSeen(card) {  // on hover and on focus, unless the reader wants no motion
+function playWhileSeen(card) {  // on hover and on focus, unless the user prefers reduced motion
   const play = () => { if (!still.matches) for (const video of card.querySelectorAll("video")) video.play().catch(() => {}); };
   const pause = () => { if (!card.matches(":hover, :focus-within")) for (const video of card.querySelectorAll("video")) video.pause(); };
   card.addEventListener("mouseenter", play); card.addEventListener("focusin", play);
@@ -136,7 +136,7 @@ function hitCard(hit) {
 
 function live(card) { playWhileSeen(card); card.addEventListener("click", () => focusCard(card)); return card; }
 
-function focusCard(card) {  // one card is in the order of Tab, with its buttons
+function focusCard(card) {  // only this card and its buttons are in the tab order
   for (const other of VIEWS[shown].cards()) {
     const here = other === card;
     other.tabIndex = here ? 0 : -1;
@@ -209,7 +209,7 @@ async function searched(name, value) {
   const path = `api/search?${new URLSearchParams({ [name]: value })}`;
   try { return await ask(path); } catch (error) {
     if (name !== "query" || error.status !== 409 || !sent.has(value)) throw error;
-    await ask("api/queries", { method: "POST", body: sent.get(value) });  // the server was started again
+    await ask("api/queries", { method: "POST", body: sent.get(value) });  // the server was restarted
     return ask(path);
   }
 }
@@ -248,7 +248,7 @@ async function release() {
   if (lost) say("Please once more: parts of the sound were lost, or came twice.", "bad"); else await askWith(sound);
 }
 
-// -- marks: clips for a look in Label Studio ---------------------------------------------------------------------------
+// -- marks: clips to be reviewed in Label Studio -----------------------------------------------------------------------
 
 const MARKS = `marks of ${location.pathname}`;  // one list for all tabs
 const marks = () => JSON.parse(localStorage.getItem(MARKS) || "[]");
@@ -277,7 +277,7 @@ addEventListener("storage", (event) => { if (event.key === MARKS) showMarks(); }
 $("copy").addEventListener("click", copy);
 $("clear").addEventListener("click", () => { localStorage.removeItem(MARKS); showMarks(); });
 
-// -- keys, dropping, holding -----------------------------------------------------------------------------------------
+// -- keyboard, drag and drop, hold to speak ----------------------------------------------------------------------------
 
 function step(by) {
   const cards = VIEWS[shown].cards(), at = cards.findIndex((card) => card.contains(document.activeElement));
@@ -294,7 +294,7 @@ document.addEventListener("keydown", (event) => {
   if (at.matches("input, select, textarea")) { if (key === "Escape") at.blur(); return; }
   if (at.matches("#confusion button") && key.startsWith("Arrow")) { event.preventDefault(); moveInConfusion(at, key); return; }
   const own = at.closest("button, a, label, summary") && at !== $("talk");
-  if (own && (key === " " || key === "Enter")) return;  // it is the button's
+  if (own && (key === " " || key === "Enter")) return;  // handled by the focused control
   const card = at.closest("[data-id]"), pressed = card && card.querySelector(`[data-key="${key}"]`);
   if (key === " ") { if (shown !== "search") return; event.preventDefault(); if (!event.repeat) hold(); return; }
   if (event.repeat && !(key in MOVES)) return;
@@ -310,7 +310,7 @@ document.addEventListener("keyup", (event) => { if (event.key === " ") release()
 addEventListener("blur", () => release());
 $("talk").addEventListener("pointerdown", (event) => { if (event.button === 0) { $("talk").setPointerCapture(event.pointerId); hold(); } });
 for (const name of ["pointerup", "pointercancel"]) $("talk").addEventListener(name, () => release());
-$("talk").addEventListener("contextmenu", (event) => event.preventDefault());  // a long touch is no click of the right key
+$("talk").addEventListener("contextmenu", (event) => event.preventDefault());  // no context menu on a long press
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
@@ -335,4 +335,4 @@ addEventListener("DOMContentLoaded", () => ask("api/state").then((found) => {
   $("notes").hidden = !state.notes.length; $("notes").lastChild.replaceChildren(...state.notes.map((note) => make("li", {}, note)));
   showMarks();
   return route();
-}).catch((error) => { $("broken").hidden = false; $("broken").textContent = error.message; }));  // when all views are there
+}).catch((error) => { $("broken").hidden = false; $("broken").textContent = error.message; }));  // after all scripts have added their views

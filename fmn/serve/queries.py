@@ -30,21 +30,21 @@ from fmn.serve.slot_reasons import slot_reader
 from fmn.training.checkpoint import LoadedRun
 
 TOP = 25
-"""Hits of an answer."""
+"""Number of hits in an answer."""
 MOST_KEPT = 64
-"""Queries from outside whose files are kept, the last ones."""
+"""Number of external queries whose files are kept (the latest ones)."""
 LONGEST_TEXT = 300
 _BARS = 160
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A query, encoded.
+    """An encoded query.
 
     Attributes:
-        kind: speech or clip. codes: as of one item.
-        card: what the page shows of it. row: the item that it is, or None where it is not in the data set.
-        notes: its caveats. embedding_s: how long it took to encode.
+        kind: speech or clip. codes: those of one item.
+        card: its data for the page. row: its item, or None if it is not in the data set.
+        notes: its caveats. embedding_s: time to encode it, in seconds.
     """
 
     kind: QueryKind
@@ -56,10 +56,10 @@ class Asked:
 
 
 class Queries:
-    """Both galleries of a run, which answer queries for as long as the page is served.
+    """Both galleries of a run, which answer queries while the page is served.
 
     Attributes:
-        items: what the page may show. galleries: by kind of query.
+        items: the items that the page may show. galleries: by kind of query.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class Queries:
 
         Args:
             loaded: the run.
-            items: what may be shown.
-            folder: where queries from outside are kept, for as long as the page is served.
-            everything: search all of the data set, not only the manifest.
-            voices: the speech engine that speaks typed queries.
-            device: that the run was loaded on.
+            items: the items that may be shown.
+            folder: for files of external queries, while the page is served.
+            everything: searches the whole data set, not only the manifest.
+            voices: the speech engine that synthesizes typed queries.
+            device: on which the run was loaded.
             jobs: workers for features; None: one per core.
-            progress: told how far it is.
+            progress: progress callback.
 
         Raises:
-            InputError: the features do not fit the run.
+            InputError: the features do not match the run.
         """
         self.items, self._loaded, self._folder, self._voices = items, loaded, folder, voices
         options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress, "root": items.workspace}
@@ -108,7 +108,7 @@ class Queries:
         self._kept: OrderedDict[str, Path] = OrderedDict()
 
     def state(self) -> dict[str, Any]:
-        """What the page says of the run, and what it searches."""
+        """Returns the page's data on the run and on the items searched."""
         speech, clip = self.galleries["speech"], self.galleries["clip"]
         return {
             "run": self._loaded.path.resolve().name,
@@ -124,7 +124,7 @@ class Queries:
         }
 
     def keep(self, content: bytes) -> str:
-        """Keeps a sound or a clip from outside, to be asked with; gives its name, the SHA-256 of the content."""
+        """Stores an external sound or clip as a query; returns its name, the SHA-256 of the content."""
         name = hashlib.sha256(content).hexdigest()
         (self._folder / name).write_bytes(content)
         self._kept[name] = self._folder / name
@@ -134,15 +134,15 @@ class Queries:
         return name
 
     def kept(self, name: str) -> Path | None:
-        """The file that `keep` named so, as long as it is kept."""
+        """Returns the file that `keep` stored under this name, while it is kept."""
         return self._kept.get(name)
 
     def answer(self, *, id: str = "", query: str = "", text: str = "") -> dict[str, Any]:
-        """Ranks for an item of the data set, a kept file or a typed sentence; exactly one is given.
+        """Ranks the gallery for an item of the data set, a stored file or a typed sentence (exactly one of them).
 
         Raises:
             InputError: there is no such item or file, or it cannot be used.
-            SampleError: a sound is refused.
+            SampleError: a sound is rejected.
         """
         asked = self._typed(text) if text else self._file(query) if query else self._item(id)
         started = time.perf_counter()
@@ -218,7 +218,7 @@ class Queries:
         notes: tuple[str, ...] = (),
     ) -> Asked:
         started = time.perf_counter()
-        cache = None if row is not None else self._folder / "features"  # nothing of a guest's voice stays
+        cache = None if row is not None else self._folder / "features"  # keeps no data of an external voice
         codes, features = self.galleries[kind].encode(path, cache=cache)
         seconds = time.perf_counter() - started
         more = (features.note,) if features.note else ()
@@ -226,13 +226,13 @@ class Queries:
 
 
 def _best(shares: NDArray[np.float64], names: list[str], how: str) -> dict[str, Any]:
-    """The predicted classes of a query: the three with the largest shares."""
+    """Returns the predicted classes of a query: the three with the largest shares."""
     best = np.argsort(-shares, kind="stable")[:3].tolist()
     return {"how": how, "classes": [{"class": names[index], "share": float(shares[index])} for index in best]}
 
 
 def _judged(asked: ClipRow | UtteranceRow | None, hit: ClipRow | UtteranceRow) -> dict[str, Any]:
-    """Whether a hit is of the query's class, and whether they are one pair; None where the class is not known."""
+    """Returns whether a hit is of the query's class (None if that is unknown), and whether the two are a pair."""
     if asked is None:
         return {"hit": None, "partner": False}
     clip, utterance = (asked, hit) if isinstance(asked, ClipRow) else (hit, asked)
@@ -241,7 +241,7 @@ def _judged(asked: ClipRow | UtteranceRow | None, hit: ClipRow | UtteranceRow) -
 
 
 def _is_clip(path: Path) -> bool:
-    """Whether a file has moving pictures; the cover of a song is none."""
+    """Whether a file has a video stream other than cover art."""
     import av
 
     try:
@@ -253,7 +253,7 @@ def _is_clip(path: Path) -> bool:
 
 
 def _waveform(path: Path) -> dict[str, Any]:
-    """The highest sample of each of 160 parts of a sound, of the highest of all, and its length."""
+    """Returns the peaks of 160 equal parts of a sound, relative to its overall peak, and its duration."""
     try:
         sound = decode(path)
     except SampleError:

@@ -1,4 +1,4 @@
-"""Sample cards of the data set, as in its report, with score and ranks in the run."""
+"""Sample cards of the data set, as in its report, with scores and ranks from the run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Samples:
         self._paths: set[str] = set()
 
     def cards(self) -> dict[str, Any]:
-        """Every sample, and what the run makes of the pairs of the manifest; ledger and decisions are read again.
+        """Returns all samples, with the run's results for the pairs of the manifest; rereads ledger and decisions.
 
         Returns:
-            ``cards``: as `card_data` writes them, and
+            ``cards``: as written by `card_data`, with
 
-            - of an utterance ``score``: of it with its clip, and ``rank``: of that clip in a search by it, from 1;
-            - of a card ``rank``: of its utterance in a search by its clip.
+            - ``score`` of an utterance with its clip, and ``rank`` of that clip in a search by it, from 1;
+            - ``rank`` of a card's utterance in a search by its clip.
 
         Raises:
             ManifestError: the ledger, reviews.jsonl or another file of the workspace cannot be read.
@@ -50,7 +50,7 @@ class Samples:
         return {"cards": cards}
 
     def file(self, path: str) -> Path | None:
-        """The file of a card by its path within the workspace; None where no card has it, or it is gone."""
+        """Returns the file of a card by its path in the workspace; None if no card has it or it does not exist."""
         try:
             return resolve(self._items.workspace, path) if path in self._paths else None
         except ManifestError:

@@ -1,6 +1,6 @@
 """``fmn serve``: the local web server for search and error analysis with a trained run.
 
-Everything is under an address with a secret in it (`dataset_tools.core.web_server`).
+All routes are under a path that contains a secret (`dataset_tools.core.web_server`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fmn.serve.shown_items import ShownItems
 from fmn.training.checkpoint import load_run
 
 MOST_BYTES = 64 * 2**20
-"""Of a sound or a clip that is asked with."""
+"""Maximum size of a query file."""
 _PAGE = Path(__file__).parent
 _FILES = {
     "": _PAGE / "page.html",
@@ -54,18 +54,18 @@ def serve(
 
     Args:
         run: folder of a trained run.
-        manifest: whose clips and utterances are searched, and which the errors are of.
+        manifest: its clips and utterances are searched, and its queries are analyzed for errors.
         address: where to listen.
-        announce: is told the page's address, with its secret, which stays the same (``cache/serve/address``).
-        everything: search what clips.jsonl and utterances.jsonl beside the manifest have.
-        voices: the speech engine that speaks typed queries.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        announce: called with the page's address, including its secret, which persists (``cache/serve/address``).
+        everything: searches all of clips.jsonl and utterances.jsonl next to the manifest.
+        voices: the speech engine that synthesizes typed queries.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
-        progress: told how far the galleries are.
+        progress: progress callback for the galleries.
 
     Raises:
-        InputError: there is no such run or manifest, the two do not fit, or the address cannot be used.
+        InputError: there is no such run or manifest, the two do not match, or the address cannot be used.
     """
     chosen = find_device(device)
     loaded, items = load_run(run, chosen), ShownItems(manifest, root)
@@ -85,7 +85,7 @@ def serve(
 
 
 def make_app(queries: Queries, token: str) -> web.Application:
-    """The page as an aiohttp application; everything is under ``/<token>/``."""
+    """Creates the page as an aiohttp application; all routes are under ``/<token>/``."""
     page = _Page(queries)
     routes = [
         *page_routes(_FILES),
@@ -102,12 +102,12 @@ def make_app(queries: Queries, token: str) -> web.Application:
 
 
 class _Page:
-    """The handlers. What a client names is looked up among what there is; no path is made of it."""
+    """The request handlers. Names from clients are looked up in tables, never used to build paths."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries, self._errors = queries, Errors(queries)
         self._samples = Samples(queries.items, self._errors)
-        self._working = asyncio.Lock()  # one query at a time has all the cores
+        self._working = asyncio.Lock()  # one query at a time uses all cores
 
     async def state(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._queries.state())
@@ -135,7 +135,7 @@ class _Page:
     async def media(self, request: web.Request) -> web.StreamResponse:
         try:
             return file_response(self._queries.items.file(self._queries.items.find(request.match_info["id"])))
-        except (KeyError, ToolkitError) as error:  # or the file is gone
+        except (KeyError, ToolkitError) as error:  # unknown id, or the file is missing
             raise web.HTTPNotFound from error
 
     async def asked(self, request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Items that the page may show: clips and utterances by id or content, each with its file."""
+"""Items that the page may show: clips and utterances by id or content hash, each with its file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fmn.data.items import load_items
 
 
 class ShownItems:
-    """What the manifest of a run has, and what clips.jsonl and utterances.jsonl beside it have, where they are there.
+    """The items of a manifest, and those of clips.jsonl and utterances.jsonl next to it, if these exist.
 
     Attributes:
-        manifest: the file. workspace: what the paths of its rows are relative to.
+        manifest: the file. workspace: base folder of the relative paths in its rows.
         tested: ids of the clips and utterances of the manifest itself.
-        standin: what build.json says of a stand-in corpus, or None.
+        standin: the entry on a stand-in corpus in build.json, or None.
         clips, utterances: the rows by id.
     """
 
@@ -32,13 +32,13 @@ class ShownItems:
         self._known = {row.sha256: row for row in both}
 
     def rows(self, kind: str, *, everything: bool) -> list[ClipRow | UtteranceRow]:
-        """What speech (or a ``clip``) is searched in: clips (or utterances), in order of their ids."""
+        """Returns the gallery for a kind of query: clips for speech, utterances for ``clip``, in order of their ids."""
         of_kind: dict[str, Any] = self.clips if kind == "speech" else self.utterances
         tested = self.tested.clips if kind == "speech" else self.tested.utterances
         return [of_kind[name] for name in sorted(of_kind if everything else tested)]
 
     def find(self, name: str) -> ClipRow | UtteranceRow:
-        """The clip or the utterance of that id.
+        """Returns the clip or the utterance with this id.
 
         Raises:
             KeyError: there is none.
@@ -46,19 +46,19 @@ class ShownItems:
         return self.clips[name] if name in self.clips else self.utterances[name]
 
     def of_content(self, sha256: str) -> ClipRow | UtteranceRow | None:
-        """The clip or the utterance whose file has this content."""
+        """Returns the clip or the utterance whose file has this SHA-256, or None."""
         return self._known.get(sha256)
 
     def file(self, row: ClipRow | UtteranceRow) -> Path:
-        """The file of a row.
+        """Returns the file of a row.
 
         Raises:
-            InputError: it is not there.
+            InputError: it does not exist.
         """
         return resolve(self.workspace, row.path)
 
     def card(self, row: ClipRow | UtteranceRow) -> dict[str, Any]:
-        """What the page shows of a clip with its utterance, or of an utterance with the clip that it describes."""
+        """Returns the page's data for a clip with its utterance, or for an utterance with the clip it describes."""
         clip: str | None
         utterance: str | None
         if isinstance(row, ClipRow):
@@ -78,13 +78,13 @@ class ShownItems:
 
 
 def _by_id(rows: Sequence[Any], listing: Path) -> dict[str, Any]:
-    """Rows of the manifest, and those beside it; where both have one, the manifest's counts."""
+    """Merges the rows of the manifest and those of the listing next to it; the manifest takes precedence."""
     beside = read_rows(listing, type(rows[0]), missing_ok=True)
     return {row.id: row for row in beside} | {row.id: row for row in rows}
 
 
 def not_there(what: str) -> InputError:
-    """The refusal of something that the page does not know, or does not know any more."""
+    """Creates the error for an unknown name, or one that is no longer kept."""
     return InputError(
         f"There is no such {what}",
         next_step="search again: recorded and dropped queries are kept only for a short time",

@@ -1,4 +1,4 @@
-"""Explanation of FMN's ranking: the memory slots that query and hit share."""
+"""Explanation of FMN's ranking: the memory slots shared by query and hit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fmn.training.checkpoint import LoadedRun
 
 MOST_REASONS = 3
 LEAST_PRODUCT = 0.01
-"""Of two shares; smaller ones are no reason."""
+"""Minimum product of two shares for a reason."""
 
 
 class SlotReader:
-    """Reads how far codes choose each slot; slots of one class are one, as in the score (`fmn.models.memory`).
+    """Reads the share of each slot in codes; slots of one class are grouped, as in the score (`fmn.models.memory`).
 
     Attributes:
-        names: of the G groups of slots: ids of classes; ``cluster 3`` of a run that was trained without class labels;
-            ``slot 3`` of slots without either.
+        names: of the G groups of slots: class ids; ``cluster 3`` for a run trained without class labels; ``slot 3``
+            for slots without either.
     """
 
     def __init__(self, model: FeatureMemoryNetwork, loaded: LoadedRun) -> None:
@@ -36,7 +36,7 @@ class SlotReader:
         self._new = [self.names.index(name) for name in new]
 
     def shares(self, side: Side, codes: Embeddings) -> NDArray[np.float64]:
-        """[N, G], rows that sum to 1, of the codes of N clips (side ``video``) or N utterances (``audio``)."""
+        """[N, G], rows sum to 1: shares of the codes of N clips (side ``video``) or N utterances (``audio``)."""
         of_slots = codes["log_shares"].double().exp().cpu().numpy()
         found = np.zeros((len(of_slots), len(self.names)))
         np.add.at(found.T, self._group, of_slots.T)
@@ -47,7 +47,7 @@ class SlotReader:
         return found
 
     def reasons(self, query: NDArray[np.float64], hits: NDArray[np.float64]) -> list[list[dict[str, Any]]]:
-        """Of each of N hits [N, G] the groups that it and the query [G] choose together, the largest product first."""
+        """Returns for each of N hits [N, G] the groups shared with the query [G], by descending product of shares."""
         together = query * hits
         order = np.argsort(-together, axis=1, kind="stable")[:, :MOST_REASONS]
         return [
@@ -61,13 +61,13 @@ class SlotReader:
 
 
 def _name(loaded: LoadedRun, number: int) -> str:
-    """Of the class ``number``, or of the cluster that stands for one."""
+    """Returns the name of the class ``number``, or of the cluster in its place."""
     known = loaded.config.training.labels == "class"
     return loaded.about.classes[number].id if known else f"cluster {number + 1}"
 
 
 def slot_reader(loaded: LoadedRun) -> SlotReader | None:
-    """The reader of a run whose score reads memories by their shares; None of every other run: nothing can be said."""
+    """Returns the reader of a run if its score uses softmax shares of memory slots, else None (no explanation)."""
     model = loaded.model
     if not isinstance(model, FeatureMemoryNetwork) or not model.memory.size:
         return None
