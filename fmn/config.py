@@ -295,7 +295,7 @@ def config_from_dict(values: Any) -> Config:
         InputError: keys are unknown, or values of the wrong type or range; the message lists all of them.
     """
     known = with_new_keys(values) if isinstance(values, Mapping) else values  # section_from rejects the latter
-    return section_from(Config, known, expected="the keys and values that fmn/config.py describes")
+    return section_from(Config, known, expected="the keys and values documented in fmn/config.py")
 
 
 def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -330,7 +330,7 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
         raise InputError(
             f"The configuration cannot be read: {error}",
             where=path,
-            expected="a tuned.json of fmn tune, or a config.json of a run",
+            expected="a tuned.json from fmn tune, or a config.json of a run",
             next_step="check the path",
         ) from error
     values = held.get("values", held) if isinstance(held, dict) else None

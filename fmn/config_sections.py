@@ -44,7 +44,7 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
         raise InputError(
             REFUSAL + "; ".join(problems),
             expected=expected,
-            next_step="correct or remove what is named",
+            next_step="correct or remove them",
         )
     return found
 

@@ -41,5 +41,5 @@ def find_system(name: str) -> System:
     raise InputError(
         f"There is no system {name!r}",
         expected=f"one of: {', '.join(system_names())}",
-        next_step="name one of these with --model (fmn compare: --models)",
+        next_step="choose one of these with --model (fmn compare: --models)",
     )

@@ -109,7 +109,7 @@ class Items:
                 "This is a test manifest; nothing may be trained or selected on it",
                 where=self.manifest,
                 expected="train.jsonl, whose fold 0 is the validation split",
-                next_step="name the training manifest",
+                next_step="pass the training manifest",
             )
         return self
 
@@ -221,7 +221,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         where = f"{manifest}, line {number}"
         if row.utterance.source == "recorded" and is_barred(row.utterance.voice):
             raise InputError(
-                f"The voice {row.utterance.voice!r} withdrew its consent",
+                f"The speaker of the voice {row.utterance.voice!r} has withdrawn consent",
                 where=where,
                 expected="recordings of speakers who consent",
                 next_step=f"run fmn-data speech forget {shlex.quote(row.utterance.voice)} again, then fmn-data pairs",
@@ -266,11 +266,11 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
 
 def _note(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
     if known.setdefault(item.id, item) != item:
-        raise _wrong(f"The {kind} {item.id!r} differs from what an earlier line says of it", where)
+        raise _wrong(f"The {kind} {item.id!r} differs from the same {kind} in an earlier line", where)
 
 
 def _wrong(found: str, where: str) -> ManifestError:
-    return ManifestError(found, where=where, next_step="write the manifest again with fmn-data pairs")
+    return ManifestError(found, where=where, next_step="rewrite the manifest with fmn-data pairs")
 
 
 def standin_of(manifest: Path) -> Any:
@@ -283,5 +283,5 @@ def standin_of(manifest: Path) -> Any:
         return None
     except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"It is not a JSON object: {error}", where=path, next_step="write it again with fmn-data build"
+            f"The file is not a JSON object: {error}", where=path, next_step="rewrite it with fmn-data build"
         ) from error

@@ -179,5 +179,5 @@ def _no_device(name: str, error: Exception) -> InputError:
         f"The device {name!r} cannot be used: {str(error).splitlines()[0]}",
         where="--device",
         expected="auto, cpu, cuda, or cuda:0 and so on",
-        next_step="leave out --device, or install a torch that knows the device",
+        next_step="omit --device, or install a torch build that supports the device",
     )

@@ -28,7 +28,7 @@ def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
     """
     if not path.is_file():
         raise SampleError(
-            "The audio file is missing", where=path, next_step="run fmn-data build again: it redoes what is missing"
+            "The audio file is missing", where=path, next_step="run fmn-data build again: it rebuilds missing files"
         )
     sound = decode(path)
     mono = torch.from_numpy(sound.mono().astype(np.float32))
@@ -38,7 +38,7 @@ def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
         raise SampleError(
             f"The sample rate, {sound.sample_rate_hz} Hz, has no simple ratio to {sample_rate_hz} Hz",
             where=path,
-            expected="one that recorders have, such as 16,000, 44,100 or 48,000 Hz",
+            expected="a common sample rate, such as 16,000, 44,100 or 48,000 Hz",
             next_step=f"export it again at {sample_rate_hz} Hz",
         )
     return torch_compat.torchaudio().functional.resample(  # type: ignore[no-any-return]

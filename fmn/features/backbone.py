@@ -132,7 +132,7 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
     if config.weights == "demo":
         with as_file(files("fmn.features") / DEMO_FILES[config.frames]) as file:
             if not file.is_file():
-                raise InputError("This copy of the package holds no demo weights", where=file)
+                raise InputError("This copy of the package does not contain the demo weights", where=file)
             return networks, _load(networks, {stream: (file, f"{stream}.") for stream in networks})
     return networks, _load(networks, _sources(config))
 
@@ -194,8 +194,8 @@ def _sources(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
         raise InputError(
             "One file of weights is given for two streams",
             where=path,
-            expected="a folder with one file a stream (rgb*, flow*), or one .safetensors file made by fmn finetune",
-            next_step="put both files into a folder and name that, or take flow='none'",
+            expected="a folder with one file per stream (rgb*, flow*), or one .safetensors file made by fmn finetune",
+            next_step="put both files into a folder and pass the folder, or set flow='none'",
         )
     return {"rgb": (path, "")}
 
@@ -204,10 +204,10 @@ def _in_folder(folder: Path, stream: str) -> Path:
     found = sorted(path for path in folder.glob(f"{stream}*") if path.suffix in weights.STATE_SUFFIXES)
     if len(found) != 1:
         raise InputError(
-            f"The folder holds {len(found)} files of weights for the {stream} stream",
+            f"The folder contains {len(found)} files of weights for the {stream} stream",
             where=folder,
             expected=f"one file {stream}* ending in {', '.join(weights.STATE_SUFFIXES)}",
-            next_step="put the published file there under its own name, or name another folder",
+            next_step="put the published file there under its own name, or choose another folder",
         )
     return found[0]
 
@@ -235,10 +235,10 @@ def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
         return frozenset(chain.from_iterable(msgspec.convert(each, list[list[str]])))
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"What the file of weights says of itself cannot be read: {error}",
+            f"The metadata of the weights cannot be read: {error}",
             where=path,
-            expected="a .safetensors file that fmn wrote, or one that says nothing of itself",
-            next_step="fetch or make the file again, or choose other weights",
+            expected="a .safetensors file written by fmn, or one without fmn's metadata",
+            next_step="download or create the file again, or choose other weights",
         ) from error
 
 

@@ -132,7 +132,7 @@ def train_stream(
             expected="backbone i3d, and clips of at least two labels",
         )
     if stream == "flow" and config.frames == "middle":
-        raise InputError("A single frame has no flow to train on", expected="flow='none' beside frames='middle'")
+        raise InputError("A single frame has no flow to train on", expected="flow='none' with frames='middle'")
     network = _with_head(stream, len(labels), config, recipe)
     network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)

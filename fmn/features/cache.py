@@ -88,7 +88,7 @@ class CachedFeatures(Mapping[str, NDArray[np.float32]]):
         value = self._store.get(sha256)
         if value is None:
             raise StoppedError(
-                "A feature was removed from the cache, or damaged, while it was needed",
+                "A cached feature was removed or damaged while it was in use",
                 where=self._store.path(sha256),
                 next_step="run the same command again: it computes what is missing",
             )

@@ -21,7 +21,7 @@ VideoKind = Literal["backbone", "encoder", "features", "mean_colour", "duration"
 AudioKind = Literal["mfcc", "log_mel", "encoder", "features", "duration", "file_size"]
 
 Pooling = Literal["mean", "max", "none"]
-WHOLE_CLIPS = "features are of whole clips, and frames is 'middle' (the system one_frame cannot use them)"
+WHOLE_CLIPS = "features are of whole clips, but frames is 'middle' (the system one_frame cannot use them)"
 
 I3D_CHANNELS = 1024  # of one stream of the full-width Inception-v1 I3D, after global average pooling
 RESNET_CHANNELS = 2048  # of pytorchvideo's I3D ResNet-50, before its head
@@ -101,7 +101,7 @@ class VideoFeatureConfig:
             "backbone i3d_r50 has no other stream than RGB: rgb must be true" if resnet and not self.rgb else None,
             "backbone i3d_r50 has no flow stream: flow must be 'none'" if resnet and self.flow != "none" else None,
             "backbone i3d_r50 has one width: width must be 1.0" if resnet and self.width != 1.0 else None,
-            "the demo weights are of the backbone i3d" if resnet and self.weights == "demo" else None,
+            "the demo weights are for the backbone i3d" if resnet and self.weights == "demo" else None,
             _named_once(self),
             WHOLE_CLIPS if self.kind == "features" and self.frames == "middle" else None,
         )
@@ -119,7 +119,7 @@ class VideoFeatureConfig:
             InputError: the size depends on an encoder or on files of features (`fmn.features.media.FeatureSet.dim`).
         """
         if self.kind in ("encoder", "features"):
-            raise InputError("The size of these features is known when they are loaded", where=self.kind)
+            raise InputError("The size of these features is not known before they are loaded", where=self.kind)
         if self.kind != "backbone":
             return TRIVIAL_DIMS[self.kind]
         if self.backbone == "i3d_r50":
@@ -185,7 +185,7 @@ class AudioFeatureConfig:
             _at_least("window_ms", self.window_ms, "hop_ms", self.hop_ms),
             None if self.delta_frames % 2 else f"delta_frames is {self.delta_frames}, expected an odd number",
             _named_once(self),
-            f"layer is {self.layer!r}, and there is no encoder" if self._layer_of_nothing else None,
+            f"layer is {self.layer!r}, but there is no encoder" if self._layer_of_nothing else None,
         )
 
     @property
@@ -206,7 +206,7 @@ class AudioFeatureConfig:
             InputError: see `VideoFeatureConfig.dim`.
         """
         if self.kind in ("encoder", "features"):
-            raise InputError("The size of these features is known when they are loaded", where=self.kind)
+            raise InputError("The size of these features is not known before they are loaded", where=self.kind)
         if self.kind in TRIVIAL_DIMS:
             return TRIVIAL_DIMS[self.kind]
         return self.n_mels if self.kind == "log_mel" else self.n_mfcc * (1 + self.deltas)
@@ -247,9 +247,9 @@ def _imply_kind(config: VideoFeatureConfig | AudioFeatureConfig, default: str) -
 
 def _named_once(config: VideoFeatureConfig | AudioFeatureConfig) -> str | None:
     if config.encoder and config.features:
-        return "encoder and features are both named, expected one of them"
+        return "encoder and features are both set, expected one of them"
     if config.kind in ("encoder", "features") and not getattr(config, config.kind):
-        return f"kind is {config.kind!r}, and {config.kind} names none"
+        return f"kind is {config.kind!r}, but {config.kind} is not set"
     return None
 
 

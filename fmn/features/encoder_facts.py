@@ -97,7 +97,7 @@ class KnownEncoding:
                 raise InputError(
                     "The weights of an encoder were changed while the command was running",
                     where=self._config.encoder,
-                    expected="the weights that it began with",
+                    expected="the same weights as at its start",
                     next_step="run the same command again",
                 )
         return self._loaded

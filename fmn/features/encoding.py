@@ -152,10 +152,10 @@ class UtteranceEncoding:
         layers = getattr(self.encoder, "layers", 0)
         if not layers:
             raise InputError(
-                f"The encoder {self.encoder.name} gives no layers to learn weights for",
+                f"The encoder {self.encoder.name} has no layers to learn weights for",
                 where="audio.layer",
                 expected="an encoder whose transformer layers can be read (HuBERT, wav2vec 2.0, WavLM, Whisper)",
-                next_step="leave out audio.layer=learned, or choose another encoder",
+                next_step="omit audio.layer=learned, or choose another encoder",
             )
         return self.encoder.dim // int(layers)
 
@@ -170,10 +170,10 @@ class UtteranceEncoding:
             sequence = _rows(self.encoder, self.encoder.encode(waveform))
         if self.space and len(sequence) != 1:
             raise InputError(
-                f"The encoder gives {len(sequence)} vectors of an utterance, and has a space",
+                f"The encoder returned {len(sequence)} vectors for an utterance, although it has a joint space",
                 where=self.encoder.name,
                 expected="one vector, [D], in the space of the clips",
-                next_step="correct the encoder",
+                next_step="fix the encoder",
             )
         if self._config.cmvn and len(sequence) > 1:
             sequence = mean_variance_normalized(torch.from_numpy(sequence).double()).float().numpy()
@@ -189,10 +189,10 @@ def _rows(encoder: Encoder, found: Feature) -> Feature:
     rows = np.ascontiguousarray(np.atleast_2d(found), np.float32)
     if rows.ndim != 2 or rows.shape[1] != encoder.dim:
         raise InputError(
-            f"The encoder gives an array of shape {list(np.shape(found))}",
+            f"The encoder returned an array of shape {list(np.shape(found))}",
             where=encoder.name,
-            expected=f"[{encoder.dim}] or [T, {encoder.dim}], as its dim says",
-            next_step="correct the encoder",
+            expected=f"[{encoder.dim}] or [T, {encoder.dim}], according to its dim",
+            next_step="fix the encoder",
         )
     return rows
 

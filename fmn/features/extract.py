@@ -261,7 +261,7 @@ def _collect(
             failures[item.sha256] = feature
         elif not store.fits(feature):
             failures[item.sha256] = SampleError(
-                f"The feature of {item.name} holds NaN or infinity",
+                f"The feature of {item.name} contains NaN or infinity",
                 where=item.path,
                 expected="finite numbers",
                 next_step="check the weights of the backbone",

@@ -92,7 +92,7 @@ def open_features(path: Path) -> FeatureFiles:
         raise
     except Exception as error:  # numpy and pyarrow pass on any error of their parsers
         raise _unusable(path, f"The features cannot be read: {error}") from error
-    raise _unusable(path, "The file is of another kind")
+    raise _unusable(path, "The file format is not supported")
 
 
 def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling: Pooling = "mean") -> FeatureSet:
@@ -128,10 +128,10 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
         first = first or item.sha256
         if found.shape[-1] != values.get(first, found).shape[-1]:
             raise InputError(
-                f"The feature of {item.name} has {found.shape[-1]} numbers, others have {values[first].shape[-1]}",
+                f"The feature of {item.name} has {found.shape[-1]} values, others have {values[first].shape[-1]}",
                 where=path,
-                expected="features of one size",
-                next_step="compute them all by one encoder",
+                expected="features of the same size",
+                next_step="compute all of them with the same encoder",
             )
         values[item.sha256] = found
     dim = values[first].shape[-1] if first else 0
@@ -152,10 +152,10 @@ def with_layers(found: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
     """
     if config.learns_layers and (found.band is None or found.dim % found.band):
         raise InputError(
-            "audio.layer is learned, and nothing says which numbers of a frame are of which layer",
+            "audio.layer is learned, but the layers of these features are unknown",
             where=config.features,
-            expected=f"an export of features with audio.layer=learned, with its {ABOUT_FILE}, unchanged",
-            next_step="export them again, or leave out audio.layer=learned",
+            expected=f"an unchanged export of features with audio.layer=learned, including its {ABOUT_FILE}",
+            next_step="export them again, or omit audio.layer=learned",
         )
     return found
 
@@ -192,17 +192,17 @@ def check_feature_folder(folder: Path, sha256s: Collection[str]) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(
-            "This is a file", where=folder, expected="a folder for the features", next_step="name another one"
+            "This is a file", where=folder, expected="a folder for the features", next_step="choose another path"
         )
     known = {f"{sha256}.npy" for sha256 in sha256s} | {ABOUT_FILE}
     others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     others = [name for name in others if not name.startswith(PARTIAL)]
     if others:
         raise InputError(
-            f"The folder holds other files, such as {others[0]}",
+            f"The folder contains other files, such as {others[0]}",
             where=folder,
             expected="a new or empty folder, or an earlier export of the same items",
-            next_step="name another one",
+            next_step="choose another folder",
         )
 
 
@@ -211,15 +211,15 @@ def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
     names = {item.name, item.sha256} & files.names
     if len(names) != 1:
         return SampleError(
-            f"There is no feature of {item.name}" if not names else f"There are two features of {item.name}",
+            f"There is no feature for {item.name}" if not names else f"There are two features for {item.name}",
             where=files.path,
             expected=f"one named {item.name} or {item.sha256}",
-            next_step="add it, or leave the item out" if not names else "delete one of them",
+            next_step="add it, or omit the item" if not names else "delete one of them",
         )
     try:
         found = np.asarray(files.read(*names))
         if found.dtype.kind not in "fiub":
-            raise ValueError(f"it holds {found.dtype}, not real numbers")
+            raise ValueError(f"its type is {found.dtype}, not real numbers")
         with np.errstate(over="ignore"):  # infinite values are rejected below
             value = found.astype(np.float32)
     except Exception as error:  # numpy and safetensors raise various errors for invalid files
@@ -237,7 +237,7 @@ def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
 def _folder(path: Path) -> FeatureFiles:
     listed = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
     if not listed:
-        raise _unusable(path, "The folder holds no features")
+        raise _unusable(path, "The folder contains no features")
     _refuse_twice(path, [file.stem for file in listed])
     files = {file.stem: file for file in listed}
     digest = hashlib.sha256()
@@ -251,7 +251,7 @@ def _folder(path: Path) -> FeatureFiles:
 
         arrays = list(load_file(files[name]).values())
         if len(arrays) != 1:
-            raise ValueError(f"{files[name].name} holds {len(arrays)} arrays, expected one")
+            raise ValueError(f"{files[name].name} contains {len(arrays)} arrays, expected one")
         return arrays[0].float().numpy() if arrays[0].is_floating_point() else arrays[0].numpy()
 
     return FeatureFiles(path, digest.hexdigest(), read, frozenset(files))
@@ -266,10 +266,10 @@ def _refuse_twice(path: Path, names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise InputError(
-            f"There are several features of the name {twice}",
+            f"There are several features with the name {twice}",
             where=path,
-            expected="one array of a name",
-            next_step="delete those that are not meant",
+            expected="one array per name",
+            next_step="delete the unwanted ones",
         )
 
 
@@ -282,7 +282,7 @@ def _about(path: Path) -> AboutFeatures | None:
         about = msgspec.json.decode(file.read_bytes(), type=AboutFeatures)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InputError(
-            f"It cannot be read: {error}", where=file, expected=FORMAT, next_step="export again, or delete it"
+            f"The file cannot be read: {error}", where=file, expected=FORMAT, next_step="export again, or delete it"
         ) from error
     if about.schema != FORMAT:
         raise InputError(f"The format is {about.schema!r}", where=file, expected=FORMAT, next_step="export again")
@@ -294,5 +294,5 @@ def _unusable(path: Path, found: str) -> InputError:
         found,
         where=path,
         expected=f"a folder of {' or '.join(SUFFIXES)} files, a .npz, or a .parquet with the columns id and vector",
-        next_step="check the path; docs/encoders.md shows the form, and fmn features export writes it",
+        next_step="check the path; docs/encoders.md describes the format, and fmn features export writes it",
     )

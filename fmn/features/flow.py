@@ -33,10 +33,10 @@ def estimator(method: FlowMethod) -> Any:
         return cv2.DISOpticalFlow.create(_DIS_PRESETS[method])
     if not hasattr(cv2, "optflow"):
         raise InputError(
-            "TV-L1 flow is not there: OpenCV was built without its contrib modules",
+            "TV-L1 flow is not available: OpenCV was built without its contrib modules",
             where=f"opencv {cv2.__version__}",
             expected="opencv-contrib-python-headless in place of opencv-python-headless",
-            next_step="install it, or take flow='dis'",
+            next_step="install it, or set flow='dis'",
         )
     return cv2.optflow.DualTVL1OpticalFlow_create()
 

@@ -47,7 +47,7 @@ def frame_times(path: Path) -> NDArray[np.float64]:
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         base = float(stream.time_base)
     if not stamps:
-        raise _damaged(path, "The video holds no frame")
+        raise _damaged(path, "The video has no frames")
     if any(stamp is None for stamp in stamps):
         return np.arange(len(stamps)) / rate
     return np.sort(np.array(stamps, dtype=np.float64)) * base
@@ -112,15 +112,15 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         with av.open(str(path), **OPENED_ALONE) as container:
             if not container.streams.video:
-                raise _damaged(path, "The file holds no video stream")
+                raise _damaged(path, "The file has no video stream")
             stream = container.streams.video[0]
             if stream.codec_context is None:
-                raise _damaged(path, "The codec of the video is not known")
+                raise _damaged(path, "The codec of the video is unknown")
             stream.codec_context.thread_count = 1  # clips are decoded in parallel instead
             yield container, stream
     except FileNotFoundError as error:
         raise SampleError(
-            "The video file is missing", where=path, next_step="run fmn-data build again: it redoes what is missing"
+            "The video file is missing", where=path, next_step="run fmn-data build again: it rebuilds missing files"
         ) from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _damaged(path, f"The video cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
@@ -130,6 +130,6 @@ def _damaged(path: Path, found: str) -> SampleError:
     return SampleError(
         found,
         where=path,
-        expected="a video file that FFmpeg reads to its end; no sound alone, no list of files",
+        expected="a video file that FFmpeg can decode completely; not an audio file, not a playlist",
         next_step="cut the clip again (fmn-data retry), or leave it out",
     )

@@ -46,7 +46,7 @@ class Media:
                 f"The content of {self.name} has changed: its SHA-256 is {found[:12]}…, not {self.sha256[:12]}…",
                 where=self.path,
                 expected="the file that the manifest lists",
-                next_step="restore the file or make it again: fmn-data verify names all that changed",
+                next_step="restore or rebuild the file; fmn-data verify lists all changed files",
             )
 
 

@@ -90,7 +90,7 @@ def pretrain(
     if failures:
         raise InputError(
             f"{len(failures)} clips cannot be decoded; the first: {next(iter(failures.values()))}",
-            next_step="leave them out, or cut them again with: fmn-data retry",
+            next_step="omit them, or cut them again with: fmn-data retry",
         )
     trained = {}
     for stream in config.streams:
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m fmn.features.pretrain", description=__doc__.split("\n\n")[0])
     parser.add_argument("manifests", nargs="+", type=Path, help="clips.jsonl of workspaces to train on")
-    parser.add_argument("--validation", nargs="*", default=[], type=Path, help="clips.jsonl of others, looked at once")
+    parser.add_argument("--validation", nargs="*", default=[], type=Path, help="clips.jsonl for a final evaluation")
     parser.add_argument("--label", choices=["action", "class"], default="class")
     parser.add_argument("--streams", nargs="+", choices=["rgb", "flow"], default=["rgb", "flow"])
     parser.add_argument("--frames", choices=["all", "middle"], default="all", help="middle: single frames, no flow")
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=TrainingRecipe.seed)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves its own choice")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: torch's default")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     for stream, result in trained.items():
-        shown = "" if result.accuracy is None else f", {result.accuracy:.1f} % of the validation clips right"
+        shown = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.1f} %"
         print(f"{stream}: loss {result.losses[0]:.3f} -> {result.losses[-1]:.3f}{shown}")
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -97,7 +97,7 @@ def published_file(backbone: str, stream: str, folder: Path | None = None) -> Pa
             next_step="download them: fmn weights download (or put the file there yourself, or choose other weights)",
         )
     if problem := _not_published(path, weights):
-        raise InputError(problem, where=path, next_step="delete the file and fetch it again with: fmn weights download")
+        raise InputError(problem, where=path, next_step="delete the file and download it again: fmn weights download")
     return path
 
 
@@ -160,7 +160,7 @@ def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
         ) from error
     state = state.get("model_state", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError("The file is no state dict", where=path, expected="parameter names with a tensor each")
+        raise InputError("The file is not a state dict", where=path, expected="a tensor for each parameter name")
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
@@ -192,7 +192,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object
     ]
     if problems:
         raise InputError(
-            f"The weights do not fit the network, {len(problems)} parameters differ: " + "; ".join(problems),
+            f"The weights do not match the network, {len(problems)} parameters differ: " + "; ".join(problems),
             where=str(where),
             expected=f"the {len(own)} parameters of {type(network).__name__}",
             next_step="choose weights of this backbone and width, or change these two in the configuration",

@@ -93,10 +93,10 @@ def _check(values: NDArray[np.float64], factors: Mapping[str, Any], level: float
     lengths = {name: len(labels) for name, labels in factors.items()}
     if values.ndim != 1 or not len(values) or not lengths or set(lengths.values()) != {len(values)}:
         raise InputError(
-            f"The values have the shape {values.shape}, the factors the lengths {lengths}",
-            expected="one value a query, at least one factor, and of each factor one label a query",
+            f"The values have shape {values.shape}, the factors have lengths {lengths}",
+            expected="one value per query, at least one factor, and one label per query for each factor",
         )
     if not np.isfinite(values).all():
         raise InputError(f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite")
     if not 0 < level < 1:
-        raise InputError(f"The level of an interval is {level}", expected="a share between 0 and 1, such as 0.95")
+        raise InputError(f"The confidence level is {level}", expected="a number between 0 and 1, such as 0.95")

@@ -42,10 +42,10 @@ def parse_metrics(text: str) -> tuple[str, ...]:
     for name in names:
         if _kind(name) not in METRICS or name.endswith("@k"):
             raise InputError(
-                f"There is no metric {name!r}" if name else f"A metric of {text!r} has no name",
+                f"There is no metric {name!r}" if name else f"A metric name in {text!r} is empty",
                 where="--metrics",
-                expected=f"names of {', '.join(METRICS)} with a comma between, k from 1",
-                next_step="give for example --metrics ndcg@10,mrr,recall@5",
+                expected=f"comma-separated names out of {', '.join(METRICS)}, with k of at least 1",
+                next_step="pass, for example, --metrics ndcg@10,mrr,recall@5",
             )
     return names
 

@@ -255,7 +255,7 @@ def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[NDArray[Any
     scores, relevant = _array(scores), _array(relevant).astype(bool)
     if scores.ndim != 2 or scores.shape != relevant.shape or 0 in scores.shape:
         raise InputError(
-            f"Scores have the shape {scores.shape}, relevance has {relevant.shape}",
+            f"Scores have shape {scores.shape}, relevance has {relevant.shape}",
             expected="both [queries, gallery], with at least one of each",
         )
     if np.isnan(scores).any():
@@ -263,7 +263,7 @@ def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[NDArray[Any
             f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN",
             where=f"query {int(np.isnan(scores).any(axis=1).argmax())}",
             expected="numbers",
-            next_step="a model that gives NaN has diverged: train with a smaller learning rate",
+            next_step="a model that outputs NaN has diverged: train with a smaller learning rate",
         )
     if any(k < 1 for k in ks):
         raise InputError(f"k is {min(ks)}", expected="k of at least 1")

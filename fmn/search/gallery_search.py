@@ -30,7 +30,7 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 
-QUERY_FILES = {"speech": "a sound file that FFmpeg reads", "clip": "a video file that FFmpeg reads"}
+QUERY_FILES = {"speech": "an audio file that FFmpeg can read", "clip": "a video file that FFmpeg can read"}
 ROWS_AT_ONCE = 1024
 """Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
@@ -71,7 +71,7 @@ def search(
     """
     if not query.is_file():
         raise InputError(
-            "There is no such file", where=query, expected=QUERY_FILES[kind], next_step="take another file"
+            "There is no such file", where=query, expected=QUERY_FILES[kind], next_step="choose another file"
         )
     chosen = find_device(device)
     loaded = load_run(run, chosen)
@@ -164,7 +164,7 @@ class Gallery:
         asked, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
         found = self._extract([asked], is_clip=is_clip, networks=self._networks, cache=cache)
         if error := found.failures.get(asked.sha256):
-            raise InputError(error.found, where=query, expected=QUERY_FILES[self.kind], next_step="take another file")
+            raise InputError(error.found, where=query, expected=QUERY_FILES[self.kind], next_step="choose another file")
         space = joint_space(self.features, found)
         return self._encoded([found.values[asked.sha256]], is_clip=is_clip, space=space), found
 
@@ -277,7 +277,7 @@ class Gallery:
 
     def _index_note(self, top: int) -> str:
         if self._is_indexed(top):
-            return "Searched by an index: some of the best 25 may be missing (none in the benchmark)."
+            return "Searched with an index: some of the best 25 may be missing (none in the benchmark)."
         if self._index is None and len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
-            return f"Every item was scored; an index makes searches of so many much faster: {install_command('index')}"
+            return f"All items were scored; an index is much faster for this many: {install_command('index')}"
         return ""

@@ -43,8 +43,8 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
     voices = chosen.voices(language)
     if not voices:
         raise InputError(
-            f"The engine {chosen.name} has no voice of the language {language!r}",
-            expected="a voice that speaks the query",
+            f"The engine {chosen.name} has no voice for the language {language!r}",
+            expected="a voice for the language of the query",
             next_step="choose another engine with --voices, or search by words: --by-words",
         )
     raw = folder / "spoken.wav"
@@ -53,10 +53,10 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
         wav, _ = finish_query(raw, folder)
     except SampleError as error:
         raise InputError(
-            f"The text was spoken, but cannot be searched. {error.found}",
+            f"The synthesized text cannot be searched. {error.found}",
             where=f"{text[:40]!r}",
             expected="a sentence",
-            next_step="type a whole sentence, or a shorter text; with fmn search, --by-words takes any text",
+            next_step="type a complete sentence, or a shorter text; with fmn search, --by-words accepts any text",
         ) from error
     return wav, f"The text was synthesized by {chosen.name}'s voice {voices[0].id}, and searched as speech."
 
@@ -89,7 +89,7 @@ def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
     try:
         return finish_query(sound, folder)[1]
     except SampleError as error:
-        return (f"A data set would refuse this query. {error.found}",)
+        return (f"A data set would reject this query. {error.found}",)
 
 
 def search_words(
@@ -109,7 +109,7 @@ def search_words(
     """
     asked = _words(text)
     if not asked:
-        raise InputError("The query has no word", expected="a text with letters", next_step="type a description")
+        raise InputError("The query contains no words", expected="a text with letters", next_step="type a description")
     clips = gallery_rows(manifest, "speech", everything=everything, root=root)
     utterances = gallery_rows(manifest, "clip", everything=everything, root=root)
     scores = _scores(asked, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
@@ -118,7 +118,7 @@ def search_words(
     hits = tuple(hit_of(row, rank, scores[row.id], said) for rank, row in enumerate(ranked[:top], start=1))
     notes = ["Ranked by the words of the clips' sentences; the model was not used."]
     if not hits:
-        notes.append("No sentence has any of these words.")
+        notes.append("No sentence contains any of these words.")
     return SearchResult(text, "words", hits, len(clips), tuple(notes))
 
 

@@ -14,7 +14,7 @@ VIEWS.errors = {
   async enter(params) {
     const kind = params.get("kind") === "clip" ? "clip" : "speech", list = params.get("list") || "cell";
     $("kind").value = kind; $("list").value = list;
-    $("which").textContent = found[kind] ? "" : "Looking at every query…";
+    $("which").textContent = found[kind] ? "" : "Evaluating all queries…";
     try { found[kind] ??= await ask(`api/errors?kind=${kind}`); } catch (error) { $("which").textContent = error.message; return; }
     const errors = found[kind], cell = [params.get("asked"), params.get("first")];
     confusion(errors, list === "cell" ? cell : []); classTable(errors);
@@ -22,13 +22,13 @@ VIEWS.errors = {
       : errors.queries.filter((one) => (cell[0] ? one.class === cell[0] && one.first === cell[1] : one.class !== one.first));
     const what = (kind === "speech" ? "utterance" : "clip") + (chosen.length === 1 ? "" : "s"), more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
     $("which").textContent = list in LISTS ? `${chosen.length} ${LISTS[list].about} ${what}${more}`
-      : cell[0] ? `${chosen.length} ${what} of “${words(cell[0])}” with “${words(cell[1])}” first${more}` : `${chosen.length} ${what} with another class first${more}`;
+      : cell[0] ? `${chosen.length} ${what} of “${words(cell[0])}” with “${words(cell[1])}” as the top hit${more}` : `${chosen.length} ${what} with another class as the top hit${more}`;
     $("wrong").replaceChildren(...chosen.slice(0, MOST_WRONG).map((one) => wrongCard(one, errors))); firstInTabOrder(VIEWS.errors.cards()); showMarks();
   },
 };
 
 function confusion(errors, [asked, first]) {
-  $("about-confusion").textContent = `Class of the query (row), class of what came first (column): ${errors.queries.length} queries, ${errors.gallery} in the gallery`;
+  $("about-confusion").textContent = `Class of the query (row) and of its top hit (column): ${errors.queries.length} queries, ${errors.gallery} items in the gallery`;
   const head = make("tr", {}, make("td"), ...errors.classes.map((name) => make("th", { scope: "col" }, make("span", {}, words(name)))));
   const rows = errors.confusion.map((counts, row) => {
     const total = counts.reduce((sum, count) => sum + count, 0);
@@ -36,7 +36,7 @@ function confusion(errors, [asked, first]) {
       const cell = make("td", { className: row === column ? "own" : "", style: count ? `background:rgba(var(--cell),${0.08 + 0.42 * count / total})` : "" });
       if (!count) return cell;
       const names = [errors.classes[row], errors.classes[column]];
-      const button = make("button", { type: "button", data: { row, column }, attributes: { "aria-label": `${count} of ${words(names[0])} find ${words(names[1])} first`, "aria-pressed": String(names[0] === asked && names[1] === first) } }, String(count));
+      const button = make("button", { type: "button", data: { row, column }, attributes: { "aria-label": `${count} of ${words(names[0])} with ${words(names[1])} as the top hit`, "aria-pressed": String(names[0] === asked && names[1] === first) } }, String(count));
       button.addEventListener("click", () => { go("errors", { kind: errors.kind, asked: names[0], first: names[1] }); });
       cell.append(button); return cell;
     }));
@@ -66,13 +66,13 @@ function classTable(errors) {
 }
 
 function wrongCard(one, errors) {
-  const first = one.found[0], place = one.rank === null ? "nothing of its class is there" : `its class first comes at ${one.rank.toFixed(0)}`;
-  const partner = one.partner_rank ? `, its own partner at ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; most of its nearest say ${words(one.other)}` : "";
+  const first = one.found[0], place = one.rank === null ? "the gallery has no item of its class" : `first item of its class at rank ${one.rank.toFixed(0)}`;
+  const partner = one.partner_rank ? `, its own partner at rank ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; most of its nearest neighbors are ${words(one.other)}` : "";
   const open = tool("open in search", () => go("search", { id: one.id }), `Open in search: ${one.id}`);
   const side = (title, card, kind) => make("div", {}, make("h3", {}, title), make("div", { className: `card ${kind}` }, picture(card), body(card)));
-  const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(first.class)} came first` } },
+  const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(first.class)} is the top hit` } },
     make("p", { className: "what small" }, `${place}${partner} of ${errors.gallery}${doubt} `, open),
-    side(errors.kind === "speech" ? "said, of this clip" : "asked with this clip", one, ""), side("came first", first, first.class === one.class ? "hit" : "miss"));
+    side(errors.kind === "speech" ? "query: speech for this clip" : "query: this clip", one, ""), side("top hit", first, first.class === one.class ? "hit" : "miss"));
   return live(card);
 }
 

@@ -8,7 +8,7 @@
     return [make("div", { className: "tools" },
       known ? tool("find its speech", () => go("search", { id }), `Find speech for this clip: ${id}`, "c") : null,
       utterances.length ? tool("find its clips", () => go("search", { id: utterances[0].id }), `Find clips for this utterance: ${id}`, "u") : null,
-      known ? tool("mark", () => mark(id), `Mark for a look in Label Studio: ${id}`, "f") : null)];
+      known ? tool("mark", () => mark(id), `Mark for review in Label Studio: ${id}`, "f") : null)];
   };
   const shown = () => {
     for (const card of $("explore").querySelectorAll("article[data-id]")) card.dataset.clip = card.dataset.id;
@@ -16,7 +16,7 @@
   };
   const load = async () => {
     const root = $("explore");
-    root.textContent = "Looking at every sample…";
+    root.textContent = "Loading all samples…";
     try {
       const { cards } = await ask("api/samples");
       root.replaceChildren();

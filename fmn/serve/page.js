@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const LONGEST_S = 29, CLIPPED = 0.999, QUIET_DB = -45;
-const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the right one?"], [/too short|no sound in it/, "Too short. Hold the key while you speak."],
+const HINTS = [[/silent/, "No sound was recorded. Is the right microphone selected and switched on?"], [/too short|no sound in it/, "Too short. Hold the key while you speak."],
   [/too long/, "Too long: a sentence is enough."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."]];
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const VIEWS = {};  // by name: {enter(params), cards()}; a view is available if its name is in state.views
@@ -13,7 +13,7 @@ let state = null, shown = "search";
 // -- requests to the server ------------------------------------------------------------------------------------------
 
 async function ask(path, options) {
-  const answer = await fetch(path, options).catch(() => { throw new Error("The server does not answer: is fmn serve still running?"); });
+  const answer = await fetch(path, options).catch(() => { throw new Error("The server does not respond: is fmn serve still running?"); });
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw Object.assign(new Error(plain(answer, said)), { status: answer.status });
   return said;
@@ -21,7 +21,7 @@ async function ask(path, options) {
 
 function plain(answer, said) {
   if (answer.status === 413) return "The file is too large: 64 MiB at most.";
-  if (!said.found) return answer.status === 404 ? "The server knows nothing of this page: open the address that fmn serve prints now." : `The server answered ${answer.status}.`;
+  if (!said.found) return answer.status === 404 ? "The server does not know this page: open the address that fmn serve has printed." : `The server responded with status ${answer.status}.`;
   const hints = HINTS.filter(([pattern]) => pattern.test(said.found)).map(([, hint]) => hint);
   return hints.join(" ") || [said.found, said.expected && `expected: ${said.expected}`, said.next].filter(Boolean).join("; ");
 }
@@ -100,10 +100,10 @@ function tools(one) {
     one.utterance && Object.assign(tool("♪ hear", () => hear(media(one.utterance)), `Hear: ${about}`), {}),
     one.clip && tool("find its speech", () => go("search", { id: one.clip }), `Find speech for this clip: ${about}`, "c"),
     one.utterance && tool("find its clips", () => go("search", { id: one.utterance }), `Find clips for this utterance: ${about}`, "u"),
-    one.clip && tool("mark", () => mark(one.clip), `Mark for a look in Label Studio: ${one.clip}`, "f"));
+    one.clip && tool("mark", () => mark(one.clip), `Mark for review in Label Studio: ${one.clip}`, "f"));
 }
 
-function picture(one) { return one.clip ? clipVideo(one.clip, `clip: ${words(one.class)}`) : make("div", { className: "nothing" }, "describes no clip of this set"); }
+function picture(one) { return one.clip ? clipVideo(one.clip, `clip: ${words(one.class)}`) : make("div", { className: "nothing" }, "describes no clip of this data set"); }
 
 function body(one, ...more) {  // a clip and its sentence
   const about = make("div", { className: "about" },
@@ -122,13 +122,13 @@ function verdict(hit) {
 
 function why(reasons) {
   if (!reasons.length) return null;
-  return make("p", { className: "why" }, `both chose ${reasons.map((one) => `${words(one.slots)} (query ${percent(one.query)}, this ${percent(one.hit)})`).join(", ")}`);
+  return make("p", { className: "why" }, `both select ${reasons.map((one) => `${words(one.slots)} (query ${percent(one.query)}, this ${percent(one.hit)})`).join(", ")}`);
 }
 
 function hitCard(hit) {
   const kind = hit.hit === null ? "" : hit.hit ? "hit" : "miss";
   const card = make("li", { className: `card ${kind}`, data: { id: hit.id, clip: hit.clip || "" }, attributes: { "aria-label": `${hit.rank}: ${words(hit.class)}` } },
-    picture(hit), body(hit, make("span", { className: "small", title: "score: the higher, the better; comparable within one search only" }, `${hit.rank} · ${hit.score.toFixed(2)}`)));
+    picture(hit), body(hit, make("span", { className: "small", title: "score: higher is better; comparable within one search only" }, `${hit.rank} · ${hit.score.toFixed(2)}`)));
   const about = card.querySelector(".about"), end = about.lastChild;
   for (const part of [verdict(hit), why(hit.why)]) if (part) about.insertBefore(part, end);
   return live(card);
@@ -164,8 +164,8 @@ function waveform(values) {
 function takenFor(answer) {
   const known = answer.query.class;
   return make("div", {},
-    known ? make("p", {}, "Its class: ", make("b", {}, words(known))) : make("p", { className: "guess" }, "Its class is not known."),
-    make("p", { className: known ? "small" : "guess" }, `Taken for (a guess by ${answer.taken_for.how}):`),
+    known ? make("p", {}, "Its class: ", make("b", {}, words(known))) : make("p", { className: "guess" }, "Its class is unknown."),
+    make("p", { className: known ? "small" : "guess" }, `Predicted class (from ${answer.taken_for.how}):`),
     ...answer.taken_for.classes.map((one) => make("div", { className: "share" }, words(one.class),
       make("i", { style: `width:${100 * one.share}%` }), make("b", {}, percent(one.share)))));
 }
@@ -173,7 +173,7 @@ function takenFor(answer) {
 function showAsked(answer) {
   const query = answer.query, box = make("div");
   if (answer.kind === "clip") {
-    const video = make("video", { src: query.media, muted: true, loop: true, playsInline: true, controls: true, attributes: { "aria-label": "the clip that is asked with" } });
+    const video = make("video", { src: query.media, muted: true, loop: true, playsInline: true, controls: true, attributes: { "aria-label": "query clip" } });
     if (!still.matches) video.autoplay = true;
     box.append(video);
   } else if (query.waveform) box.append(waveform(query.waveform));
@@ -229,14 +229,14 @@ const microphone = new Microphone({ longest_s: LONGEST_S, onfull: () => release(
   $("level").style.background = held >= CLIPPED ? "var(--bad)" : db < QUIET_DB ? "var(--doubt)" : "var(--good)";
   if (microphone.recording && $("said").textContent !== listening(seconds)) say(listening(seconds), "doubt");
 } });
-const listening = (seconds) => `Listening… ${Math.floor(seconds)} s. Let go when you have said it.`;
+const listening = (seconds) => `Listening… ${Math.floor(seconds)} s. Release when you have finished.`;
 let held = false;
 
 async function hold() {
   if (held) return;
   held = true; quiet(); say("Waiting for the microphone…");
   try { await microphone.open(); } catch (error) { held = false; say(noMicrophone(error), "bad"); return; }
-  if (!held) { say("The microphone is ready: hold the key, and speak.", ""); return; }
+  if (!held) { say("The microphone is ready: hold the key and speak.", ""); return; }
   microphone.start(); $("talk").classList.add("on"); say(listening(0), "doubt");
 }
 
@@ -245,7 +245,7 @@ async function release() {
   if (!microphone.recording) return;
   const { sound, lost } = microphone.stop();
   $("talk").classList.remove("on"); $("level").style.width = "0";
-  if (lost) say("Please once more: parts of the sound were lost, or came twice.", "bad"); else await askWith(sound);
+  if (lost) say("Please try again: parts of the recording were lost or duplicated.", "bad"); else await askWith(sound);
 }
 
 // -- marks: clips to be reviewed in Label Studio -----------------------------------------------------------------------

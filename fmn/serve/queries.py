@@ -159,7 +159,7 @@ class Queries:
             own, other = ("audio", "video") if asked.kind == "speech" else ("video", "audio")
             shares = self._slots.shares(own, asked.codes)[0]  # type: ignore[arg-type]
             reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))  # type: ignore[arg-type]
-            taken_for = _best(shares, self._slots.names, "the slots of the memory that it chooses")
+            taken_for = _best(shares, self._slots.names, "the memory slots that it selects")
         return {
             "kind": asked.kind,
             "query": asked.card,

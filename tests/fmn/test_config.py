@@ -47,7 +47,7 @@ def test_the_preset_light_is_the_demo_with_the_encoders_that_come_with_pip() -> 
 def test_features_of_ones_own_take_the_place_of_the_encoder_of_a_preset() -> None:
     config = with_values(preset("light"), {"video.features": "own", "video.encoder": ""})
     assert (config.video.kind, config.audio.kind) == ("features", "encoder")
-    with pytest.raises(InputError, match="both named"):
+    with pytest.raises(InputError, match="both set"):
         with_values(preset("light"), {"video.features": "own"})
 
 

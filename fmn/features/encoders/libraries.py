@@ -89,10 +89,10 @@ def takes_nothing(encoder: str, argument: str) -> None:
     """
     if argument:
         raise InputError(
-            f"The encoder {encoder} takes no argument, and {argument!r} is given",
+            f"The encoder {encoder} takes no argument, but {argument!r} is given",
             where=f"{encoder}:{argument}",
             expected=f"{encoder} alone: its weights come with a package",
-            next_step="leave out what follows the colon, or name another encoder (docs/encoders.md)",
+            next_step="omit the argument after the colon, or choose another encoder (docs/encoders.md)",
         )
 
 

@@ -39,7 +39,7 @@ class OpenWakeWord:
             raise InputError(
                 f"The encoder {self.name} has no choice of layer",
                 where="audio.layer",
-                next_step="leave audio.layer out",
+                next_step="omit audio.layer",
             )
         runtime = library("onnxruntime", "light")
         options = runtime.SessionOptions()

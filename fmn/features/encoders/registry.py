@@ -68,6 +68,6 @@ def _find(group: str, text: str) -> tuple[Any, str]:
             f"There is no encoder {name!r}",
             where="video.encoder" if group == VIDEO else "audio.encoder",
             expected=f"one of {', '.join([*known, *short])}",
-            next_step="see docs/encoders.md; a package adds one by an entry point in the group " + group,
+            next_step="see docs/encoders.md; a package adds an encoder through an entry point in the group " + group,
         )
     return known[name].load(), argument

@@ -88,7 +88,7 @@ def _load(timm: Any, argument: str) -> Any:
             raise InputError(
                 f"timm {timm.__version__} has no model {name!r}",
                 where="video.encoder",
-                expected="a name that timm.list_models() gives, or a folder with config.json and weights",
+                expected="a name from timm.list_models(), or a folder with config.json and weights",
             )
         if not file:
             check_hub()
@@ -104,8 +104,8 @@ def _load(timm: Any, argument: str) -> Any:
             f"timm:{argument}",
             error,
             expected="weights in the cache of the model hub, a folder or a file, with every parameter of the model",
-            next_step='fetch the model once where there is a network (python -c "import timm; '
-            f"timm.create_model('{name}', pretrained=True)\"), or give its file: timm:{name}@FILE",
+            next_step='download the model once with network access (python -c "import timm; '
+            f"timm.create_model('{name}', pretrained=True)\"), or pass its file: timm:{name}@FILE",
         ) from error
 
 

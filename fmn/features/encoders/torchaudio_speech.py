@@ -87,7 +87,7 @@ def _load(bundle: Any, name: str, file: Path | None) -> nn.Module:
             f"torchaudio:{name}",
             error,
             expected=f"the published file {bundle._path} at {cached}, with every parameter of the model",
-            next_step=f"fetch it where there is a network and put it there, or name it: torchaudio:{name}@FILE",
+            next_step=f"download it with network access and put it there, or pass it: torchaudio:{name}@FILE",
         ) from error
     return model  # type: ignore[no-any-return]
 

@@ -138,13 +138,13 @@ def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> t
             f"{prefix}:{argument}",
             error,
             expected="a model in the cache of the hub, or a folder with config.json, weights and processor",
-            next_step=f"where there is a network: hf download {name} --local-dir FOLDER; then name the FOLDER",
+            next_step=f"with network access: hf download {name} --local-dir FOLDER; then pass the FOLDER",
         ) from error
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing or report["mismatched_keys"]:
         wrong = [*missing, *(str(key) for key in report["mismatched_keys"])]
         raise InputError(
-            f"The weights lack {len(wrong)} parameters of the model, the first {wrong[0]}",
+            f"The weights lack {len(wrong)} parameters of the model; the first: {wrong[0]}",
             where=argument,
             expected=f"every parameter of {type(model).__name__}",
             next_step="choose a checkpoint of this architecture",
@@ -195,7 +195,7 @@ def _size_px(config: Any, processor: Any) -> int:
     if side := getattr(config, "image_size", None):
         return int(side)
     raise InputError(
-        f"The model {config.model_type} does not say how large its pictures are",
+        f"The model {config.model_type} does not state the size of its input images",
         where="video.encoder",
         expected="a processor with crop_size or size",
         next_step="choose another model, or add size to its preprocessor_config.json",

@@ -58,7 +58,7 @@ def test_training_from_an_export_gives_the_same_bytes(files: Path, monkeypatch: 
     (files / "features" / "audio" / f"{lost.sha256}.npy").unlink()
     partial = run("eval", "runs/read")
     assert partial.exit_code == 1
-    assert f"There is no feature of {lost.id}" in partial.output
+    assert f"There is no feature for {lost.id}" in partial.output
 
 
 def test_where_one_folder_holds_other_files_nothing_is_exported(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def test_windows_and_learned_layers_through_every_command(
     about.unlink()  # nothing says any more where a layer ends
     refused = run("train", "manifests/train.jsonl", "--run", "runs/unknown", *from_files)
     assert refused.exit_code == 2
-    assert "which numbers of a frame are of which layer" in " ".join(refused.output.split())
+    assert "the layers of these features are unknown" in " ".join(refused.output.split())
 
 
 def test_the_mean_of_kept_windows_is_the_pooled_feature(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_an_encoder_without_layers_is_refused(files: Path, monkeypatch: pytest.M
     layer = ("--speech-encoder", "openwakeword", "--set", "audio.layer=learned")
     refused = run("train", "manifests/train.jsonl", *layer, *settings())
     assert refused.exit_code == 2
-    assert "gives no layers to learn weights for" in " ".join(refused.output.split())
+    assert "has no layers to learn weights for" in " ".join(refused.output.split())
 
 
 @pytest.mark.usefixtures("made_features")

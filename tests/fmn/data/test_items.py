@@ -41,7 +41,7 @@ def test_recordings_of_a_speaker_who_withdrew_are_refused(workspace: Path) -> No
     assert len(load_items(manifest).pairs) == 100  # an engine's voice of that name withdraws nothing
     recorded = msgspec.structs.replace(rows[5].utterance, source="recorded")
     write_rows(manifest, [*rows[:5], msgspec.structs.replace(rows[5], utterance=recorded), *rows[6:]])
-    with pytest.raises(InputError, match="withdrew") as refused:
+    with pytest.raises(InputError, match="has withdrawn consent") as refused:
         load_items(manifest)
     assert f"speech forget {voice}" in str(refused.value.next_step)
 
@@ -136,9 +136,9 @@ def test_items_that_failed_leave_with_their_pairs(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda row: row["clip"].update(sha256="0" * 64), "The clip .* differs from what an earlier line says"),
-        (lambda row: row["utterance"].update(text="?"), "The utterance .* differs from what an earlier line says"),
-        (lambda row: row["class"].update(action="cut"), "The class .* differs from what an earlier line says"),
+        (lambda row: row["clip"].update(sha256="0" * 64), "The clip .* differs from the same clip"),
+        (lambda row: row["utterance"].update(text="?"), "The utterance .* differs from the same utterance"),
+        (lambda row: row["class"].update(action="cut"), "The class .* differs from the same class"),
         (lambda row: row["class"].update(id="wash_thing9"), "The pair is of class 'wash_thing9', its clip of"),
         (lambda row: row.update(split="test"), "mixes training and test pairs"),
     ],

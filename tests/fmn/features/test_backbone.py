@@ -142,7 +142,7 @@ def test_a_folder_must_hold_one_file_a_stream(tiny: VideoFeatureConfig, tmp_path
     made = states(tiny)
     for name in present:
         torch.save(made[name.split(".")[0].split("_")[0]], tmp_path / name)
-    with pytest.raises(InputError, match=r"holds [02] files of weights for the (rgb|flow) stream"):
+    with pytest.raises(InputError, match=r"contains [02] files of weights for the (rgb|flow) stream"):
         load_networks(replace(tiny, weights=str(tmp_path)))
 
 

@@ -75,5 +75,5 @@ def test_features_are_read_when_they_are_asked_for(cache: FeatureCache) -> None:
     with pytest.raises(KeyError):
         found[KEY]
     cache.path(keys[1]).unlink()
-    with pytest.raises(StoppedError, match="removed from the cache"):
+    with pytest.raises(StoppedError, match="cached feature was removed"):
         found[keys[1]]

@@ -89,12 +89,12 @@ def test_an_encoder_takes_the_place_of_the_backbone_and_of_mfcc_alone() -> None:
     color = replace(replace(DEMO_VIDEO, encoder="timm:resnet18"), kind="mean_colour")  # as the baseline asks for it
     assert (color.kind, color.dim) == ("mean_colour", 6)
     assert replace(DEMO_AUDIO, kind="log_mel", encoder="hubert_base").dim == DEMO_AUDIO.n_mels
-    with pytest.raises(InputError, match="when they are loaded"):
+    with pytest.raises(InputError, match="before they are loaded"):
         _ = replace(DEMO_VIDEO, encoder="timm:resnet18").dim
     for config in (VideoFeatureConfig, AudioFeatureConfig):
-        with pytest.raises(InputError, match="encoder names none"):
+        with pytest.raises(InputError, match="encoder is not set"):
             config(kind="encoder")
-    with pytest.raises(InputError, match="layer is 6, and there is no encoder"):
+    with pytest.raises(InputError, match="layer is 6, but there is no encoder"):
         AudioFeatureConfig(layer=6)
 
 

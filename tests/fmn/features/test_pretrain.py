@@ -61,7 +61,7 @@ def test_the_file_is_what_the_backbone_starts_from(
     manifest = str(workspace / "manifests" / "clips.jsonl")
     options = ["--validation", manifest, "--epochs", "2", "--batch", "3", "--cache", str(tmp_path / "cache")]
     assert main([manifest, *options, "--out", str(out)]) == 0
-    assert "% of the validation clips right" in capsys.readouterr().out
+    assert ", validation accuracy " in capsys.readouterr().out
     with safe_open(out, "pt") as file:
         said = json.loads(file.metadata()["fmn"])
         assert set(said) == {"rgb", "flow"}

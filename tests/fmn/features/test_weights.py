@@ -212,7 +212,7 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
     listed, text = tmp_path / "list.pt", tmp_path / "text.safetensors"
     torch.save([torch.zeros(1)], listed)
     text.write_text("hello")
-    with pytest.raises(InputError, match="no state dict"):
+    with pytest.raises(InputError, match="not a state dict"):
         weights.read_state(listed)
     with pytest.raises(InputError, match="cannot be read"):
         weights.read_state(text)

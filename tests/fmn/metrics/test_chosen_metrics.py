@@ -126,4 +126,5 @@ def test_names_are_taken_in_their_order_once_each() -> None:
 def test_what_is_no_metric_is_refused_with_the_list(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_metrics(text)
-    assert caught.value.expected == "names of ndcg@k, mrr, map, recall@k, hit@k with a comma between, k from 1"
+    names = "ndcg@k, mrr, map, recall@k, hit@k"
+    assert caught.value.expected == f"comma-separated names out of {names}, with k of at least 1"

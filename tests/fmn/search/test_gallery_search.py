@@ -138,8 +138,8 @@ def test_words_find_the_clips_whose_sentences_have_them(whole: Path) -> None:
     assert result.gallery == len(result.hits) == 12
     assert search_words("thing 2", manifest, top=50, everything=True).gallery == 32
     nothing = search_words("zebra", manifest)
-    assert (nothing.hits, nothing.notes[-1]) == ((), "No sentence has any of these words.")
-    with pytest.raises(InputError, match="no word"):
+    assert (nothing.hits, nothing.notes[-1]) == ((), "No sentence contains any of these words.")
+    with pytest.raises(InputError, match="no words"):
         search_words("?!", manifest)
 
 
@@ -172,7 +172,7 @@ def test_the_command_says_what_is_doubtful_about_a_recording(
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
     silent = CliRunner().invoke(app, ["search", str(run), "--speech", str(tmp_path / "silent.wav")])
     assert silent.exit_code == 0, silent.output
-    assert "would refuse this query" in " ".join(silent.output.split())
+    assert "would reject this query" in " ".join(silent.output.split())
 
 
 def test_the_command_takes_one_query(whole: Path, run: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(
         expect(first).to_be_visible()
         assert first.locator(".class").inner_text() == spoken.label.id.replace("_", " ")
         assert page.locator("#asked svg rect").count() == 160
-        expect(page.locator("#asked .guess").first).to_have_text("Its class is not known.")
+        expect(page.locator("#asked .guess").first).to_have_text("Its class is unknown.")
         assert page.locator(".verdict").count() == 0
         assert re.search(r"#search\?query=[0-9a-f]{64}$", page.url)
 

@@ -29,7 +29,7 @@ class _EmbeddingGemma(Half):
                 f"The model has no {self.modality} tower",
                 where=self.name,
                 expected=f"{self.modality}_config in its config.json, and the weights",
-                next_step="name the whole model",
+                next_step="use the complete model",
             )
         for other in {"vision", "audio"} - {self.modality}:
             setattr(model, f"{other}_tower", None)

@@ -54,7 +54,7 @@ class Half(ABC):
                 f"The model is of the type {model.config.model_type!r}",
                 where=where,
                 expected=f"the type {self.model_type!r} in config.json",
-                next_step="name another model, or another encoder (docs/encoders.md)",
+                next_step="choose another model, or another encoder (docs/encoders.md)",
             )
         self._processor = load_processor(self.processor, folder, where)
         self._part: Any = getattr(self._processor, self.part, self._processor)
@@ -122,8 +122,8 @@ class SpeechHalf(Half):
             raise InputError(
                 f"The encoder {self.prefix} has no choice of layer",
                 where="audio.layer",
-                expected="last: its vector is the whole model's",
-                next_step="leave audio.layer out",
+                expected="last: the vector is the output of the whole model",
+                next_step="omit audio.layer",
             )
         super().__init__(argument, device=device)
         self.sample_rate_hz = int(self._part.sampling_rate)

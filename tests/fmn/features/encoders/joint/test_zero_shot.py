@@ -226,7 +226,7 @@ def test_a_joint_encoder_of_a_package(here: Path) -> None:
     for sides, message in (
         (("color:theirs", "energy:others"), "There is no space"),
         (("color", "energy"), "There is no space"),
-        (("color:theirs", "energy:theirs,2"), "gives 2 vectors of an utterance, and has a space"),
+        (("color:theirs", "energy:theirs,2"), "returned 2 vectors for an utterance, although it has a joint space"),
     ):
         result = run("train", TRAIN, "--model", "zero_shot", "--run", here / "other", *encoders(*sides))
         assert result.exit_code == 2, result.output
