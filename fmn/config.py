@@ -307,12 +307,12 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
     values = as_dict(config)
     for name, value in changes.items():
         *sections, key = name.split(".")
-        place = values
+        target = values
         for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
                 raise InputError(f"{section!r} in {name!r} is a value, not a section of the configuration")
-        place[key] = value
+        target[key] = value
     return config_from_dict(values)
 
 
@@ -325,7 +325,7 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
         InputError: there is no such file, or it has other content.
     """
     try:
-        held = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The configuration cannot be read: {error}",
@@ -333,7 +333,7 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
             expected="a tuned.json from fmn tune, or a config.json of a run",
             next_step="check the path",
         ) from error
-    values = held.get("values", held) if isinstance(held, dict) else None
+    values = content.get("values", content) if isinstance(content, dict) else None
     if not isinstance(values, dict):
         raise InputError("The configuration is not a JSON object", where=path, expected="keys and values")
     return with_new_keys(flattened(values), notice=notice)
@@ -341,7 +341,7 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
 
 def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Flattens nested dictionaries into one with dotted names."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
-        found |= flattened(value, f"{path}{key}.") if isinstance(value, Mapping) else {path + key: value}
-    return found
+        flat |= flattened(value, f"{path}{key}.") if isinstance(value, Mapping) else {path + key: value}
+    return flat

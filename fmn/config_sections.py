@@ -39,14 +39,14 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
         InputError: see `config_from_dict`.
     """
     problems: list[str] = []
-    found = _read(section, values, path, problems)
-    if problems or found is None:
+    instance = _read(section, values, path, problems)
+    if problems or instance is None:
         raise InputError(
             REFUSAL + "; ".join(problems),
             expected=expected,
             next_step="correct or remove them",
         )
-    return found
+    return instance
 
 
 def check(section: object, *rules: str | None) -> None:
@@ -75,10 +75,10 @@ def _problem(name: str, value: Any, hint: Any) -> str | None:
         msgspec.convert(value, hint)
     except ValueError as error:
         parts = [hint] if get_origin(hint) is Literal else get_args(hint)
-        words = [part for part in parts if get_origin(part) is Literal]
-        if words and (words == list(parts) or isinstance(value, str)):  # msgspec does not list the choices
-            choices = ", ".join(repr(choice) for part in words for choice in get_args(part))
-            other = "" if words == list(parts) else ", or a number"
+        literals = [part for part in parts if get_origin(part) is Literal]
+        if literals and (literals == list(parts) or isinstance(value, str)):  # msgspec does not list the choices
+            choices = ", ".join(repr(choice) for part in literals for choice in get_args(part))
+            other = "" if literals == list(parts) else ", or a number"
             return f"{name} is {value!r}, expected one of {choices}{other}"
         return f"{name} is {value!r}: {error}"
     return None
@@ -91,22 +91,22 @@ def _read(section: type[Section], values: Any, path: str, problems: list[str]) -
         return None
     hints = get_type_hints(section, include_extras=True)
     problems += [f"{path}{key} is unknown" for key in values if key not in hints]
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     before = len(problems)
     for key, hint in hints.items():
         if key not in values:
             continue
         if dataclasses.is_dataclass(hint):
-            found[key] = _read(hint, values[key], f"{path}{key}.", problems)  # type: ignore[arg-type]
+            fields[key] = _read(hint, values[key], f"{path}{key}.", problems)  # type: ignore[arg-type]
             continue
         if problem := _problem(path + key, values[key], hint):
             problems.append(problem)
         else:
-            found[key] = msgspec.convert(values[key], hint)
+            fields[key] = msgspec.convert(values[key], hint)
     if len(problems) > before:
         return None
     try:
-        return section(**found)
+        return section(**fields)
     except ToolkitError as error:  # a rule on several values (`check`)
         problems.append(f"{path.rstrip('.')}: {error.found.removeprefix(REFUSAL)}")
         return None

@@ -40,22 +40,22 @@ def with_new_keys(values: Mapping[str, Any], *, notice: bool = False, path: str 
         notice: whether to print a notice for each to stderr.
         path: dotted name of the section that ``values`` belong to, with a trailing dot.
     """
-    found: dict[str, Any] = {}
+    renamed: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{path}{key}"
         new = KEYS.get(name, name)
         if new != name and new.removeprefix(path) not in values:
             key = new.removeprefix(path)
-            _tell(notice, name, new)
+            _print_notice(notice, name, new)
         if isinstance(value, Mapping):
             value = with_new_keys(value, notice=notice, path=f"{new}.")
         elif isinstance(value, str) and value in VALUES.get(new, {}):
-            _tell(notice, f"{new}={value}", f"{new}={VALUES[new][value]}")
+            _print_notice(notice, f"{new}={value}", f"{new}={VALUES[new][value]}")
             value = VALUES[new][value]
-        found[key] = value
-    return found
+        renamed[key] = value
+    return renamed
 
 
-def _tell(notice: bool, old: str, new: str) -> None:
+def _print_notice(notice: bool, old: str, new: str) -> None:
     if notice:
         print(f"{old} is now {new}; the old name will be removed in the next minor version", file=sys.stderr)

@@ -14,9 +14,9 @@ def threads(count: int | None) -> Iterator[None]:
     """Sets the number of torch threads on the CPU within a ``with`` block; None leaves it unchanged."""
     import torch
 
-    usual = torch.get_num_threads()
-    torch.set_num_threads(count or usual)
+    previous = torch.get_num_threads()
+    torch.set_num_threads(count or previous)
     try:
         yield
     finally:
-        torch.set_num_threads(usual)
+        torch.set_num_threads(previous)

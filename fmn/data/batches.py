@@ -201,13 +201,13 @@ def matched_once(
     Returns:
         [P, 2], in random order; a class has as many pairs as the larger of its two counts.
     """
-    found: list[Indices] = []
+    parts: list[Indices] = []
     for label in np.intersect1d(clip_classes[clip_indices], utterance_classes[utterance_indices]):
         clips = generator.permutation(clip_indices[clip_classes[clip_indices] == label])
         utterances = generator.permutation(utterance_indices[utterance_classes[utterance_indices] == label])
         size = max(len(clips), len(utterances))
-        found.append(np.stack([np.resize(clips, size), np.resize(utterances, size)], axis=1))
-    pairs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+        parts.append(np.stack([np.resize(clips, size), np.resize(utterances, size)], axis=1))
+    pairs = np.concatenate(parts) if parts else np.empty((0, 2), dtype=np.int64)
     return pairs[generator.permutation(len(pairs))]
 
 

@@ -89,7 +89,7 @@ def cache_features(
         whole = _Task(distinct, part, cache, device)
         if in_tasks:
             _extract(replace(whole, media=()), jobs)  # fails early if the networks cannot be loaded
-        done = _in_tasks(whole, jobs, progress) if in_tasks else _here(whole, jobs, progress)
+        done = _in_tasks(whole, jobs, progress) if in_tasks else _in_threads(whole, jobs, progress)
         counts.append(len(distinct) - len(done[1]))
         computed += done[0]
         failures |= done[1]
@@ -97,9 +97,9 @@ def cache_features(
     return CachedCount(clips, utterances, computed, failures)
 
 
-def _here(task: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
-    found = _extract(task, jobs, progress)
-    return found.computed, _named(task, found)
+def _in_threads(task: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
+    features = _extract(task, jobs, progress)
+    return features.computed, _failures_by_name(task, features)
 
 
 def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
@@ -107,7 +107,7 @@ def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[st
     stage, done, computed = _stage(whole), 0, 0
     failures: dict[str, str] = {}
     progress(stage, 0, len(whole.media))
-    with closing(run_each(_run, _divided(whole, FILES_A_TASK), jobs=jobs, key=_key, parts=_parts)) as outcomes:
+    with closing(run_each(_run, _split(whole, FILES_A_TASK), jobs=jobs, key=_key, parts=_parts)) as outcomes:
         for outcome in outcomes:
             if outcome.result is not None:
                 computed += outcome.result[0]
@@ -121,8 +121,8 @@ def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[st
 
 def _run(task: _Task) -> tuple[int, dict[str, str]]:
     """Runs in a worker."""
-    found = _extract(task, 1)
-    return found.computed, _named(task, found)
+    features = _extract(task, 1)
+    return features.computed, _failures_by_name(task, features)
 
 
 def _extract(task: _Task, jobs: int, progress: Progress = silent) -> FeatureSet:
@@ -132,17 +132,19 @@ def _extract(task: _Task, jobs: int, progress: Progress = silent) -> FeatureSet:
     return extract_audio(task.media, task.config, progress=progress, networks=_networks, **options)
 
 
-def _named(task: _Task, found: FeatureSet) -> dict[str, str]:
-    return {media.name: found.failures[media.sha256].found for media in task.media if media.sha256 in found.failures}
+def _failures_by_name(task: _Task, features: FeatureSet) -> dict[str, str]:
+    return {
+        media.name: features.failures[media.sha256].found for media in task.media if media.sha256 in features.failures
+    }
 
 
-def _divided(task: _Task, size: int) -> Iterator[_Task]:
+def _split(task: _Task, size: int) -> Iterator[_Task]:
     for start in range(0, len(task.media), size):
         yield replace(task, media=task.media[start : start + size])
 
 
 def _parts(task: _Task) -> Sequence[_Task]:
-    return list(_divided(task, 1))
+    return list(_split(task, 1))
 
 
 def _key(task: _Task) -> str:

@@ -180,8 +180,8 @@ def train_val_split(items: Items) -> TrainValSplit:
     Raises:
         InputError: no pair is left to fit.
     """
-    held = items.folds == VALIDATION_FOLD
-    train_pairs = items.pairs[~held]
+    held_out = items.folds == VALIDATION_FOLD
+    train_pairs = items.pairs[~held_out]
     if not len(train_pairs):
         raise InputError(
             "There is nothing to train on: every pair is in fold 0",
@@ -190,7 +190,7 @@ def train_val_split(items: Items) -> TrainValSplit:
             next_step="build more clips and utterances per class, then run fmn-data pairs again",
         )
     train_clips, train_utterances = np.unique(train_pairs[:, 0]), np.unique(train_pairs[:, 1])
-    held_pairs = items.pairs[held]
+    held_pairs = items.pairs[held_out]
     held_clips, held_utterances = np.unique(held_pairs[:, 0]), np.unique(held_pairs[:, 1])
     validation_clips = np.setdiff1d(held_clips, train_clips)
     validation_utterances = np.setdiff1d(held_utterances, train_utterances)
@@ -226,18 +226,18 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
                 expected="recordings of speakers who consent",
                 next_step=f"run fmn-data speech forget {shlex.quote(row.utterance.voice)} again, then fmn-data pairs",
             )
-        _note(clips, row.clip, "clip", where)
-        _note(utterances, row.utterance, "utterance", where)
-        _note(classes, row.label, "class", where)
+        _record(clips, row.clip, "clip", where)
+        _record(utterances, row.utterance, "utterance", where)
+        _record(classes, row.label, "class", where)
         if not row.label.id == row.clip.class_id == row.utterance.class_id:
-            raise _wrong(
+            raise _manifest_error(
                 f"The pair is of class {row.label.id!r}, its clip of {row.clip.class_id!r}, "
                 f"its utterance of {row.utterance.class_id!r}",
                 where,
             )
         splits.add(row.split)
         if len(splits) > 1:
-            raise _wrong("The manifest mixes training and test pairs", where)
+            raise _manifest_error("The manifest mixes training and test pairs", where)
         pairs.append((row.clip.id, row.utterance.id, NO_FOLD if row.fold is None else row.fold))
     if not pairs:
         raise InputError(
@@ -264,12 +264,12 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     )
 
 
-def _note(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
+def _record(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
     if known.setdefault(item.id, item) != item:
-        raise _wrong(f"The {kind} {item.id!r} differs from the same {kind} in an earlier line", where)
+        raise _manifest_error(f"The {kind} {item.id!r} differs from the same {kind} in an earlier line", where)
 
 
-def _wrong(found: str, where: str) -> ManifestError:
+def _manifest_error(found: str, where: str) -> ManifestError:
     return ManifestError(found, where=where, next_step="rewrite the manifest with fmn-data pairs")
 
 

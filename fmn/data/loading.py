@@ -126,8 +126,8 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
     if not trained_on:
         return None
     tested = items.split == "test"
-    judging = range(len(items.clips)) if tested else train_val_split(items).validation_clips
-    count = sum(items.clips[index].sha256 in trained_on for index in judging)
+    evaluated = range(len(items.clips)) if tested else train_val_split(items).validation_clips
+    count = sum(items.clips[index].sha256 in trained_on for index in evaluated)
     if not count:
         return None
     which = "these clips" if tested else "the clips of fold 0"
@@ -156,7 +156,7 @@ def find_device(name: str = "auto") -> torch.device:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise _no_device(name, error) from error
+        raise _device_error(name, error) from error
     return device
 
 
@@ -171,10 +171,10 @@ def device_named(name: str) -> torch.device:
     try:
         return torch.device(name)
     except RuntimeError as error:
-        raise _no_device(name, error) from error
+        raise _device_error(name, error) from error
 
 
-def _no_device(name: str, error: Exception) -> InputError:
+def _device_error(name: str, error: Exception) -> InputError:
     return InputError(
         f"The device {name!r} cannot be used: {str(error).splitlines()[0]}",
         where="--device",

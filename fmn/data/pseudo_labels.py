@@ -42,11 +42,11 @@ def with_pseudo_labels(prepared: FeatureDataset, clusters: int, seed: int) -> Fe
     is_fitted = np.isin(clips, fitted)
     vectors = _standardized(prepared.data, clips, is_fitted)
     generator = training_generator(seed, "clusters", "pairs")
-    found = kmeans(vectors[is_fitted], min(clusters, len(fitted)), generator)
+    centers = kmeans(vectors[is_fitted], min(clusters, len(fitted)), generator)
     clip_clusters = np.full(len(items.clips), NO_CLUSTER)
-    clip_clusters[clips] = _nearest(vectors, found)
+    clip_clusters[clips] = _nearest(vectors, centers)
     utterance_clusters = np.where(items.partners >= 0, clip_clusters[items.partners], NO_CLUSTER)
-    note = f"Trained without class labels, on {len(found)} clusters of pairs; validation results refer to clusters."
+    note = f"Trained without class labels, on {len(centers)} clusters of pairs; validation results refer to clusters."
     data = prepared.data.with_clusters(clip_clusters, utterance_clusters, items.partners)
     return replace(prepared, items=items, data=data, notes=(*prepared.notes, note))
 
@@ -76,9 +76,9 @@ def kmeans(vectors: NDArray[np.float64], clusters: int, generator: np.random.Gen
     """
     centers = vectors[[generator.integers(len(vectors))]]
     while len(centers) < clusters:
-        far = _square_distances(vectors, centers).min(axis=1)
-        total = far.sum()
-        chosen = generator.choice(len(vectors), p=far / total if total > 0 else None)
+        distances = _square_distances(vectors, centers).min(axis=1)
+        total = distances.sum()
+        chosen = generator.choice(len(vectors), p=distances / total if total > 0 else None)
         centers = np.concatenate([centers, vectors[[chosen]]])
     labels = _nearest(vectors, centers)
     for _ in range(ROUNDS):

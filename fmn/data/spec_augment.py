@@ -45,13 +45,13 @@ def augmented(sequences: Sequences, config: AugmentConfig, coefficients: int) ->
     return Sequences(torch.where(keep, frames, 0.0), lengths)
 
 
-def _stretched(sequences: Sequences, most: float) -> Sequences:
+def _stretched(sequences: Sequences, max_stretch: float) -> Sequences:
     """Changes the tempo of each sequence: frame t of the output is frame t / factor of the input."""
     frames, lengths = sequences
-    bound = math.log1p(most)
+    bound = math.log1p(max_stretch)
     factor = torch.empty(len(lengths), device=frames.device).uniform_(-bound, bound).exp()
     new_lengths = (lengths * factor).long().clamp(min=1)
-    steps = math.ceil(frames.shape[1] * (1 + most))
+    steps = math.ceil(frames.shape[1] * (1 + max_stretch))
     time = torch.arange(steps, device=frames.device)
     source = torch.minimum((time / factor[:, None]).long(), lengths[:, None] - 1)
     return Sequences(frames.gather(1, source[:, :, None].expand(-1, -1, frames.shape[2])), new_lengths)

@@ -94,8 +94,8 @@ class Backbone:
             filled[:count] = pixels
             on_device = torch.from_numpy(filled).to(self.device)
             described.append(network.features(self._scale[stream](on_device))[:count])
-        found: NDArray[np.float32] = torch.cat(described, dim=1).cpu().numpy()
-        return found
+        features: NDArray[np.float32] = torch.cat(described, dim=1).cpu().numpy()
+        return features
 
 
 def scaling(config: VideoFeatureConfig) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -157,13 +157,13 @@ def initialize(network: Network, stream: str, config: VideoFeatureConfig) -> Non
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    usual = [norm.momentum for norm in norms]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_parameters()
         norm.momentum = None  # statistics of this one batch only, without those of the initialization
     with torch.no_grad(), threads(1):
         network.features(moving_noise(stream, _FRAMES, _SIDE_PX, generator))
-    for norm, momentum in zip(norms, usual, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
@@ -201,15 +201,15 @@ def _sources(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
 
 
 def _in_folder(folder: Path, stream: str) -> Path:
-    found = sorted(path for path in folder.glob(f"{stream}*") if path.suffix in weights.STATE_SUFFIXES)
-    if len(found) != 1:
+    candidates = sorted(path for path in folder.glob(f"{stream}*") if path.suffix in weights.STATE_SUFFIXES)
+    if len(candidates) != 1:
         raise InputError(
-            f"The folder contains {len(found)} files of weights for the {stream} stream",
+            f"The folder contains {len(candidates)} files of weights for the {stream} stream",
             where=folder,
             expected=f"one file {stream}* ending in {', '.join(weights.STATE_SUFFIXES)}",
             next_step="put the published file there under its own name, or choose another folder",
         )
-    return found[0]
+    return candidates[0]
 
 
 def _load(networks: Mapping[str, Network], sources: Mapping[str, tuple[Path, str]]) -> str:
@@ -230,9 +230,11 @@ def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
 
     try:
         with safe_open(path, "pt") as file:
-            told = msgspec.json.decode((file.metadata() or {}).get(METADATA_KEY, "{}"), type=dict[str, dict[str, Any]])
-        each = [told.get(stream, {}).get(CONTENTS, []) for stream in config.streams]
-        return frozenset(chain.from_iterable(msgspec.convert(each, list[list[str]])))
+            metadata = msgspec.json.decode(
+                (file.metadata() or {}).get(METADATA_KEY, "{}"), type=dict[str, dict[str, Any]]
+            )
+        contents = [metadata.get(stream, {}).get(CONTENTS, []) for stream in config.streams]
+        return frozenset(chain.from_iterable(msgspec.convert(contents, list[list[str]])))
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The metadata of the weights cannot be read: {error}",

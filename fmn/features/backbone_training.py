@@ -214,14 +214,14 @@ def evaluate(
     """Returns the top-1 accuracy in percent, on the windows used in feature extraction."""
     network.eval()
     scale = scaling(config)[stream]
-    right = 0
+    correct = 0
     for clip in clips:
         samples = store.samples(clip.media.sha256, stream)
         placed = windows_of(len(samples), config)
         pixels = torch.from_numpy(center_crop(samples, config.crop_px)[placed])
         logits = network(scale(pixels.to(device))).mean(dim=0)
-        right += labels[int(logits.argmax())] == clip.label
-    return 100 * right / len(clips)
+        correct += labels[int(logits.argmax())] == clip.label
+    return 100 * correct / len(clips)
 
 
 def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.random.Generator) -> NDArray[Any]:

@@ -102,7 +102,7 @@ class VideoFeatureConfig:
             "backbone i3d_r50 has no flow stream: flow must be 'none'" if resnet and self.flow != "none" else None,
             "backbone i3d_r50 has one width: width must be 1.0" if resnet and self.width != 1.0 else None,
             "the demo weights are for the backbone i3d" if resnet and self.weights == "demo" else None,
-            _named_once(self),
+            _source_problem(self),
             WHOLE_CLIPS if self.kind == "features" and self.frames == "middle" else None,
         )
 
@@ -184,12 +184,12 @@ class AudioFeatureConfig:
             _at_least("n_mels", self.n_mels, "n_mfcc", self.n_mfcc),
             _at_least("window_ms", self.window_ms, "hop_ms", self.hop_ms),
             None if self.delta_frames % 2 else f"delta_frames is {self.delta_frames}, expected an odd number",
-            _named_once(self),
-            f"layer is {self.layer!r}, but there is no encoder" if self._layer_of_nothing else None,
+            _source_problem(self),
+            f"layer is {self.layer!r}, but there is no encoder" if self._has_unused_layer else None,
         )
 
     @property
-    def _layer_of_nothing(self) -> bool:
+    def _has_unused_layer(self) -> bool:
         """Whether a layer is selected although there are none; exported features may hold all layers."""
         return self.layer != "last" and not self.encoder and not (self.layer == "learned" and self.features)
 
@@ -245,7 +245,7 @@ def _imply_kind(config: VideoFeatureConfig | AudioFeatureConfig, default: str) -
         object.__setattr__(config, "kind", named)
 
 
-def _named_once(config: VideoFeatureConfig | AudioFeatureConfig) -> str | None:
+def _source_problem(config: VideoFeatureConfig | AudioFeatureConfig) -> str | None:
     if config.encoder and config.features:
         return "encoder and features are both set, expected one of them"
     if config.kind in ("encoder", "features") and not getattr(config, config.kind):

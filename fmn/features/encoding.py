@@ -117,9 +117,9 @@ class ClipEncoding:
         if not self._choose:
             rgb = center_crop(rgb, size_px)
         _, windows = plan(times_s)
-        once = self.encoder.frames is None and not self._choose
-        views = [rgb] if once else list(rgb[np.searchsorted(np.unique(windows), windows)])
-        with _on(self._device, "video features"):
+        single_images = self.encoder.frames is None and not self._choose
+        views = [rgb] if single_images else list(rgb[np.searchsorted(np.unique(windows), windows)])
+        with _attributed_errors(self._device, "video features"):
             rows = [_rows(self.encoder, self.encoder.encode(view)) for view in views]
         return pooled(np.concatenate(rows), self._config.pooling)
 
@@ -166,7 +166,7 @@ class UtteranceEncoding:
             SampleError: the utterance cannot be read.
         """
         waveform = read_audio(media.path, self.encoder.sample_rate_hz).numpy()
-        with _on(self._device, "audio features"):
+        with _attributed_errors(self._device, "audio features"):
             sequence = _rows(self.encoder, self.encoder.encode(waveform))
         if self.space and len(sequence) != 1:
             raise InputError(
@@ -180,16 +180,16 @@ class UtteranceEncoding:
         return sequence
 
 
-def _rows(encoder: Encoder, found: Feature) -> Feature:
+def _rows(encoder: Encoder, features: Feature) -> Feature:
     """Returns [D] or [T, D] as [T, D].
 
     Raises:
         InputError: the shape does not match the encoder's ``dim``.
     """
-    rows = np.ascontiguousarray(np.atleast_2d(found), np.float32)
+    rows = np.ascontiguousarray(np.atleast_2d(features), np.float32)
     if rows.ndim != 2 or rows.shape[1] != encoder.dim:
         raise InputError(
-            f"The encoder returned an array of shape {list(np.shape(found))}",
+            f"The encoder returned an array of shape {list(np.shape(features))}",
             where=encoder.name,
             expected=f"[{encoder.dim}] or [T, {encoder.dim}], according to its dim",
             next_step="fix the encoder",
@@ -197,7 +197,7 @@ def _rows(encoder: Encoder, found: Feature) -> Feature:
     return rows
 
 
-def _on(device: str, stage: str) -> Any:
+def _attributed_errors(device: str, stage: str) -> Any:
     """Attributes errors to the device on a GPU, to the item on the CPU."""
     return nullcontext() if device == "cpu" else device_errors(device, stage)
 

@@ -71,7 +71,7 @@ def extract_video(
     if config.kind == "encoder":
         from fmn.features.encoding import ClipEncoding
 
-        clips = KnownEncoding(config, lambda: _kept(networks, config, lambda: ClipEncoding(config, device)))
+        clips = KnownEncoding(config, lambda: _loaded_once(networks, config, lambda: ClipEncoding(config, device)))
         return _encoded("video features", items, clips, cache, jobs, progress)
     if config.kind != "backbone":
         measure = clip_measures(config.kind)
@@ -85,7 +85,7 @@ def extract_video(
     if config.flow != "none":
         estimator(config.flow)  # raise here if the method is missing, not for every clip
     with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
-        backbone = _kept(networks, config, lambda: Backbone(config, device))
+        backbone = _loaded_once(networks, config, lambda: Backbone(config, device))
         store = FeatureCache(cache, backbone.source, dim=config.dim, axes=2 if config.pooling == "none" else 1)
         found, missing = _cached(items, store)
         computed = described(
@@ -132,7 +132,9 @@ def extract_audio(
     if config.kind == "encoder":
         from fmn.features.encoding import UtteranceEncoding
 
-        speech = KnownEncoding(config, lambda: _kept(networks, config, lambda: UtteranceEncoding(config, device)))
+        speech = KnownEncoding(
+            config, lambda: _loaded_once(networks, config, lambda: UtteranceEncoding(config, device))
+        )
         return _encoded("audio features", items, speech, cache, jobs, progress)
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)
@@ -151,7 +153,7 @@ def extract_audio(
         return replace(features, band=config.band)
 
 
-def _kept(
+def _loaded_once(
     networks: Networks | None, config: VideoFeatureConfig | AudioFeatureConfig, load: Callable[[], Result]
 ) -> Result:
     """Returns the network of a configuration from ``networks``, or loads it."""
@@ -159,8 +161,8 @@ def _kept(
         return load()
     if config not in networks:
         networks[config] = load()
-    kept: Result = networks[config]
-    return kept
+    network: Result = networks[config]
+    return network
 
 
 def _encoded(

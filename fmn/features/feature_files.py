@@ -82,12 +82,12 @@ def open_features(path: Path) -> FeatureFiles:
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return _held(path, {name: arrays[name] for name in arrays.files})
+                return _from_arrays(path, {name: arrays[name] for name in arrays.files})
         if path.suffix == ".parquet":
             columns = library("pyarrow.parquet", "parquet").read_table(path, columns=["id", "vector"]).to_pydict()
             names = [str(name) for name in columns["id"]]
-            _refuse_twice(path, names)
-            return _held(path, dict(zip(names, columns["vector"], strict=True)))
+            _check_unique(path, names)
+            return _from_arrays(path, dict(zip(names, columns["vector"], strict=True)))
     except InputError:
         raise
     except Exception as error:  # numpy and pyarrow pass on any error of their parsers
@@ -115,32 +115,32 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     files = open_features(path)
     values: dict[str, Feature] = {}
     failures: dict[str, ToolkitError] = {}
-    first = how = ""
+    first = pooled_as = ""
     for item in items:
-        found = _feature(item, files)
-        if isinstance(found, ToolkitError):
-            failures[item.sha256] = found
+        feature = _feature(item, files)
+        if isinstance(feature, ToolkitError):
+            failures[item.sha256] = feature
             continue
         if axes == 2 or pooling == "none":
-            found = np.atleast_2d(found)
-        elif found.ndim == 2:
-            found, how = pooled(found, pooling), f", {pooling}"
+            feature = np.atleast_2d(feature)
+        elif feature.ndim == 2:
+            feature, pooled_as = pooled(feature, pooling), f", {pooling}"
         first = first or item.sha256
-        if found.shape[-1] != values.get(first, found).shape[-1]:
+        if feature.shape[-1] != values.get(first, feature).shape[-1]:
             raise InputError(
-                f"The feature of {item.name} has {found.shape[-1]} values, others have {values[first].shape[-1]}",
+                f"The feature of {item.name} has {feature.shape[-1]} values, others have {values[first].shape[-1]}",
                 where=path,
                 expected="features of the same size",
                 next_step="compute all of them with the same encoder",
             )
-        values[item.sha256] = found
+        values[item.sha256] = feature
     dim = values[first].shape[-1] if first else 0
     about = _about(path)
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
         space = about.space if pooling != "max" else ""  # see `fmn.features.encoding.ClipEncoding`
-        return FeatureSet(dim, values, failures, about.source + how, 0, about.note, known, about.band, space)
-    source, note = f"files-{files.content[:16]}{how}", f"Features are read from {path.name}."
+        return FeatureSet(dim, values, failures, about.source + pooled_as, 0, about.note, known, about.band, space)
+    source, note = f"files-{files.content[:16]}{pooled_as}", f"Features are read from {path.name}."
     return FeatureSet(dim, values, failures, source, 0, note)
 
 
@@ -217,11 +217,11 @@ def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
             next_step="add it, or omit the item" if not names else "delete one of them",
         )
     try:
-        found = np.asarray(files.read(*names))
-        if found.dtype.kind not in "fiub":
-            raise ValueError(f"its type is {found.dtype}, not real numbers")
+        array = np.asarray(files.read(*names))
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"its type is {array.dtype}, not real numbers")
         with np.errstate(over="ignore"):  # infinite values are rejected below
-            value = found.astype(np.float32)
+            value = array.astype(np.float32)
     except Exception as error:  # numpy and safetensors raise various errors for invalid files
         return SampleError(f"The feature of {item.name} cannot be read: {error}", where=files.path)
     if value.ndim not in (1, 2) or not value.size or not np.isfinite(value).all():
@@ -238,7 +238,7 @@ def _folder(path: Path) -> FeatureFiles:
     listed = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
     if not listed:
         raise _unusable(path, "The folder contains no features")
-    _refuse_twice(path, [file.stem for file in listed])
+    _check_unique(path, [file.stem for file in listed])
     files = {file.stem: file for file in listed}
     digest = hashlib.sha256()
     for name in sorted(files):
@@ -257,16 +257,16 @@ def _folder(path: Path) -> FeatureFiles:
     return FeatureFiles(path, digest.hexdigest(), read, frozenset(files))
 
 
-def _held(path: Path, arrays: Mapping[str, Any]) -> FeatureFiles:
+def _from_arrays(path: Path, arrays: Mapping[str, Any]) -> FeatureFiles:
     return FeatureFiles(path, sha256_of(path), arrays.__getitem__, frozenset(arrays))
 
 
-def _refuse_twice(path: Path, names: Sequence[str]) -> None:
+def _check_unique(path: Path, names: Sequence[str]) -> None:
     """Rejects duplicate names, which are ambiguous."""
     if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
+        duplicate = next(name for name, count in Counter(names).items() if count > 1)
         raise InputError(
-            f"There are several features with the name {twice}",
+            f"There are several features with the name {duplicate}",
             where=path,
             expected="one array per name",
             next_step="delete the unwanted ones",

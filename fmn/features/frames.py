@@ -91,7 +91,7 @@ def _decode(
     """Returns the selected frames that could be decoded, and the number of frames decoded for them."""
     numbers = {int(number) for number in wanted}
     last = max(numbers)
-    found: list[NDArray[np.uint8]] = []
+    frames: list[NDArray[np.uint8]] = []
     reformatter = VideoReformatter()  # shared by all frames: creating the scaler is slower than scaling a frame
     index = -1
     with _opened(path) as (container, stream):
@@ -100,10 +100,10 @@ def _decode(
                 height, width = resized_size(frame.height, frame.width, resize_px, resize)
                 small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
                 pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)
-                found.append(np.rot90(pixels, frame.rotation // 90))
+                frames.append(np.rot90(pixels, frame.rotation // 90))
             if index >= last:
                 break
-    return found, index + 1
+    return frames, index + 1
 
 
 @contextmanager

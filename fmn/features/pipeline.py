@@ -62,8 +62,8 @@ def pooled(rows: NDArray[np.float32], pooling: Pooling) -> Feature:
     """Pools the windows [windows, dim] of a clip to [dim]; ``none`` returns them unchanged."""
     if pooling == "none":
         return rows
-    one: Feature = rows.max(axis=0) if pooling == "max" else rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return one
+    vector: Feature = rows.max(axis=0) if pooling == "max" else rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return vector
 
 
 def described(
@@ -92,22 +92,22 @@ def described(
     waiting: deque[_Window] = deque()  # for the network
     reading: dict[Future[ClipWindows | ToolkitError], Media] = {}
     describing: dict[Future[Feature], list[_Window]] = {}
-    most = 2 * max(1, jobs) + DEVICE_THREADS  # queued tasks: keeps all threads busy, bounds memory
+    max_tasks = 2 * max(1, jobs) + DEVICE_THREADS  # queued tasks: keeps all threads busy, bounds memory
     with ExitStack() as pools:
-        readers = pools.enter_context(_Threads(jobs))
-        describers = readers if shared else pools.enter_context(_Threads(DEVICE_THREADS))
+        readers = pools.enter_context(_ThreadPool(jobs))
+        describers = readers if shared else pools.enter_context(_ThreadPool(DEVICE_THREADS))
         more = True
         while more or reading or waiting or describing:
-            while more and len(reading) + len(describing) < most:
+            while more and len(reading) + len(describing) < max_tasks:
                 media = next(rest, None)
                 more = media is not None
                 if media is not None:
                     reading[readers.submit(read, media)] = media
             while len(waiting) >= network.batch or (waiting and not more and not reading):
                 chosen = [waiting.popleft() for _ in range(min(network.batch, len(waiting)))]
-                describing[describers.submit(network.describe_windows, _together(chosen))] = chosen
-            under_way: list[Future[Any]] = [*reading, *describing]
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                describing[describers.submit(network.describe_windows, _stacked(chosen))] = chosen
+            pending: list[Future[Any]] = [*reading, *describing]
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 if future in reading:
                     media, windows = reading.pop(future), future.result()
                     if isinstance(windows, ToolkitError):
@@ -122,7 +122,7 @@ def described(
                             yield clip.media, clip.feature()
 
 
-class _Threads(ThreadPoolExecutor):
+class _ThreadPool(ThreadPoolExecutor):
     """Thread pool that cancels pending tasks when its ``with`` block is left."""
 
     def __init__(self, threads: int) -> None:
@@ -132,7 +132,7 @@ class _Threads(ThreadPoolExecutor):
         self.shutdown(wait=True, cancel_futures=True)
 
 
-def _together(windows: Sequence[_Window]) -> ClipWindows:
+def _stacked(windows: Sequence[_Window]) -> ClipWindows:
     """Stacks windows of several clips."""
     flows = [clip.windows.flow[number] for clip, number in windows if clip.windows.flow is not None]
     return ClipWindows(

@@ -42,14 +42,14 @@ def labeled_clips(manifests: Sequence[Path], label: Label) -> list[LabeledClip]:
     Raises:
         ManifestError: a row or a file named in it is invalid.
     """
-    found = []
+    clips = []
     for manifest in manifests:
         workspace = workspace_of(manifest)
         for row in read_rows(manifest, ClipRow):
             name = row.class_id.split("_")[0] if label == "action" else row.class_id
             media = Media(row.sha256, resolve(workspace, row.path), f"{workspace.name}/{row.id}")
-            found.append(LabeledClip(media, name))
-    return found
+            clips.append(LabeledClip(media, name))
+    return clips
 
 
 def pretrain(
@@ -124,11 +124,11 @@ def save_backbone(
 
     Streams already in the file that were not trained in this run are kept, with their metadata.
     """
-    tensors, told = _held(out)
+    tensors, stream_metadata = _read_existing(out)
     tensors = {name: value for name, value in tensors.items() if name.split(".")[0] not in trained}
     for stream, result in trained.items():
         tensors |= {f"{stream}.{name}": _stored(value) for name, value in result.state.items()}
-        told[stream] = dict(about) | {
+        stream_metadata[stream] = dict(about) | {
             "config": asdict(config),
             "recipe": asdict(recipe),
             "labels": list(labels),
@@ -136,12 +136,13 @@ def save_backbone(
             "losses": [round(loss, 4) for loss in result.losses],
             "torch": str(torch.__version__),
         }
-    metadata = {METADATA_KEY: json.dumps(told, sort_keys=True)}  # one key: safetensors does not order several keys
+    # One key: safetensors does not order several keys.
+    metadata = {METADATA_KEY: json.dumps(stream_metadata, sort_keys=True)}
     with written_whole(out) as partial:
         save_file(tensors, partial, metadata=metadata)
 
 
-def _held(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+def _read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Reads the tensors of an existing file and its metadata by stream; empty if there is no file."""
     if not path.is_file():
         return {}, {}
@@ -187,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trained = pretrain(
             clips,
             validation,
-            _video(options.streams, options.frames),
+            _video_config(options.streams, options.frames),
             recipe,
             cache=options.cache,
             out=options.out,
@@ -198,25 +199,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             },
             device=options.device,
             jobs=options.jobs,
-            progress=_print,
+            progress=_print_progress,
         )
     except ToolkitError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     for stream, result in trained.items():
-        shown = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.1f} %"
-        print(f"{stream}: loss {result.losses[0]:.3f} -> {result.losses[-1]:.3f}{shown}")
+        accuracy = "" if result.accuracy is None else f", validation accuracy {result.accuracy:.1f} %"
+        print(f"{stream}: loss {result.losses[0]:.3f} -> {result.losses[-1]:.3f}{accuracy}")
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _video(streams: Sequence[str], frames: Literal["all", "middle"]) -> VideoFeatureConfig:
+def _video_config(streams: Sequence[str], frames: Literal["all", "middle"]) -> VideoFeatureConfig:
     flow = DEMO_VIDEO.flow if "flow" in streams and frames == "all" else "none"
     config = replace(DEMO_VIDEO, weights="random", rgb="rgb" in streams, flow=flow)
     return config if frames == "all" else one_frame(config)
 
 
-def _print(stage: str, done: int, total: int, note: str = "") -> None:
+def _print_progress(stage: str, done: int, total: int, note: str = "") -> None:
     if done == total or done % 50 == 0 or stage.startswith("training"):
         print(f"{stage} {done}/{total} {note}", file=sys.stderr, flush=True)
 

@@ -78,8 +78,8 @@ def utterance_duration(path: Path) -> NDArray[np.float32]:
         SampleError: the file cannot be read.
     """
     try:
-        found = soundfile.info(path)
-        return _logarithm(found.frames / found.samplerate)
+        info = soundfile.info(path)
+        return _logarithm(info.frames / info.samplerate)
     except soundfile.LibsndfileError:
         return _logarithm(len(read_audio(path, 16_000)) / 16_000)
 

@@ -72,14 +72,14 @@ def interval_of_mean(
     _check(values, factors, level)
     numbers = {name: np.unique(np.asarray(labels), return_inverse=True)[1] for name, labels in factors.items()}
     levels = {name: int(number.max()) + 1 for name, number in numbers.items()}
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     means: list[NDArray[np.float64]] = []
     missing = draws
     while missing:
         batch = min(missing, max(1, WEIGHTS_AT_ONCE // len(values)))
         weights = np.ones((batch, len(values)))
         for name, number in numbers.items():
-            counts = random.multinomial(levels[name], np.full(levels[name], 1 / levels[name]), size=batch)
+            counts = rng.multinomial(levels[name], np.full(levels[name], 1 / levels[name]), size=batch)
             weights *= counts[:, number]
         total = weights.sum(axis=1)
         drawn = total > 0  # if not all combinations occur, a draw can have zero weight: it is redrawn

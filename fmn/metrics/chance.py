@@ -55,8 +55,8 @@ def expected_reciprocal_rank(before: Integers, tied: Integers, hits_tied: Intege
         i = np.arange(1, t - p + 1)
         chances = p / t * np.concatenate([[1.0], np.cumprod((t - p - i + 1) / (t - i))])
         values[number] = (chances / (b + np.arange(1, t - p + 2))).sum()
-    found: Floats = values[which.reshape(-1)]
-    return found
+    expected: Floats = values[which.reshape(-1)]
+    return expected
 
 
 def chance(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:

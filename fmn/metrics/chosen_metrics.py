@@ -74,9 +74,9 @@ def chosen_metrics(
     Raises:
         InputError: see `fmn.metrics.retrieval_metrics.recall_at_k`.
     """
-    asked: Bools = np.any(partners, axis=1)
-    every = np.full(len(asked), True)
-    entering = {"instance": (partners, asked), "class": (classes, every)}
+    has_partner: Bools = np.any(partners, axis=1)
+    every = np.full(len(has_partner), True)
+    entering = {"instance": (partners, has_partner), "class": (classes, every)}
 
     def means(of: Any) -> dict[str, Any]:
         values = {name: _values(of, relevant, queries, names) for name, (relevant, queries) in entering.items()}
@@ -100,16 +100,18 @@ def _values(scores: Any, relevant: Bools, queries: Bools, names: Sequence[str]) 
     """Returns the values of the queries marked in ``queries`` [Q], by name; None if none is marked."""
     if not queries.any():
         return dict.fromkeys(names)
-    found = query_metrics(scores[queries], relevant[queries], tuple({_k(name) for name in names}))
-    return {name: METRICS[_kind(name)](found, _k(name)) for name in names}
+    metrics = query_metrics(scores[queries], relevant[queries], tuple({_k(name) for name in names}))
+    return {name: METRICS[_kind(name)](metrics, _k(name)) for name in names}
 
 
 def _intervals(
     values: Mapping[str, Floats | None], factors: Mapping[str, Sequence[str]], queries: Bools
 ) -> dict[str, list[float] | None]:
     labels = {name: np.asarray(column)[queries] for name, column in factors.items()}
-    found = {name: None if value is None else interval_of_mean(100 * value, labels) for name, value in values.items()}
-    return {name: None if interval is None else [interval.low, interval.high] for name, interval in found.items()}
+    intervals = {
+        name: None if value is None else interval_of_mean(100 * value, labels) for name, value in values.items()
+    }
+    return {name: None if interval is None else [interval.low, interval.high] for name, interval in intervals.items()}
 
 
 def _kind(name: str) -> str:

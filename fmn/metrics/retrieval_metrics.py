@@ -143,13 +143,15 @@ def retrieval_metrics(
     """
     classes = np.asarray(query_classes)[:, None] == np.asarray(gallery_classes)[None]
     scores, partners, ks = _checked(scores, partners, ks)
-    asked = partners.any(axis=1)
+    has_partner = partners.any(axis=1)
     of_class = query_metrics(scores, classes, ks)
     ranks = partner_rank(scores, classes, partners)
-    instance = query_metrics(scores[asked], partners[asked], ks).hits if asked.any() else dict.fromkeys(ks)
+    instance = (
+        query_metrics(scores[has_partner], partners[has_partner], ks).hits if has_partner.any() else dict.fromkeys(ks)
+    )
     return {
         "queries": len(scores),
-        "instance_queries": int(asked.sum()),
+        "instance_queries": int(has_partner.sum()),
         "gallery": scores.shape[1],
         "instance_hit": {str(k): values if values is None else _percent(values) for k, values in instance.items()},
         "class_hit": {str(k): _percent(values) for k, values in of_class.hits.items()},

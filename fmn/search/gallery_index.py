@@ -185,29 +185,29 @@ class GalleryIndex:
 
     def _update(self, keys: Sequence[bytes], encode: Encode, progress: Progress) -> bool:
         """Removes and adds items; returns whether there were any."""
-        held = {key.tobytes(): row for row, key in enumerate(self._keys) if key.any()}
+        row_by_key = {key.tobytes(): row for row, key in enumerate(self._keys) if key.any()}
         wanted = set(keys)
-        gone = np.array([row for key, row in held.items() if key not in wanted], dtype=np.int64)
+        removed = np.array([row for key, row in row_by_key.items() if key not in wanted], dtype=np.int64)
         # Ordered by hash: a batch is a random sample of the gallery, independent of the order of its items.
-        missing = sorted((key, place) for place, key in enumerate(keys) if key not in held)
+        missing = sorted((key, place) for place, key in enumerate(keys) if key not in row_by_key)
         if not self._state["number"]:
             for path in self._folder.iterdir():
                 if path.name != ".lock":
                     path.unlink() if path.is_file() else shutil.rmtree(path)
-        elif len(gone) or missing:
+        elif len(removed) or missing:
             path = self._folder / f"lists-{self._state['number']}.faiss"
             self._lists = self._faiss.read_index(str(path))  # in memory, to be modified
-        if len(gone):
-            self._lists.remove_ids(gone)
-            self._keys[gone] = 0
+        if len(removed):
+            self._lists.remove_ids(removed)
+            self._keys[removed] = 0
             self._save()
             for part in self._codes.values():
-                part[torch.from_numpy(gone)] = 0  # erases all data of a speaker who withdrew consent
+                part[torch.from_numpy(removed)] = 0  # erases all data of a speaker who withdrew consent
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
             self._add(batch, len(keys), encode)
             progress("index", start + len(batch), len(missing), "")
-        return bool(len(gone) or missing)
+        return bool(len(removed) or missing)
 
     def _add(self, batch: Sequence[tuple[bytes, int]], count: int, encode: Encode) -> None:
         """Adds items by key and place; ``count`` is the size of the gallery."""
@@ -224,15 +224,15 @@ class GalleryIndex:
         if self._lists is None:
             sample = torch.from_numpy(np.sort(rows[:SAMPLE]))
             vectors.fit({name: part[sample] for name, part in self._codes.items()})
-        found = np.concatenate(
+        new_vectors = np.concatenate(
             [
-                vectors.items({name: part[torch.from_numpy(some)] for name, part in self._codes.items()}).numpy()
-                for some in np.array_split(rows, -(-len(rows) // ROWS_AT_ONCE))
+                vectors.items({name: part[torch.from_numpy(chunk)] for name, part in self._codes.items()}).numpy()
+                for chunk in np.array_split(rows, -(-len(rows) // ROWS_AT_ONCE))
             ]
         )
         if self._lists is None:
-            self._lists = self._trained(found, count)
-        self._lists.add_with_ids(found, rows)
+            self._lists = self._trained(new_vectors, count)
+        self._lists.add_with_ids(new_vectors, rows)
         self._keys[rows] = np.frombuffer(b"".join(key for key, _ in batch), np.uint8).reshape(-1, 32)
         self._save()
 

@@ -161,12 +161,12 @@ class Gallery:
         Raises:
             InputError: the query cannot be read.
         """
-        asked, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
-        found = self._extract([asked], is_clip=is_clip, networks=self._networks, cache=cache)
-        if error := found.failures.get(asked.sha256):
+        media, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
+        features = self._extract([media], is_clip=is_clip, networks=self._networks, cache=cache)
+        if error := features.failures.get(media.sha256):
             raise InputError(error.found, where=query, expected=QUERY_FILES[self.kind], next_step="choose another file")
-        space = joint_space(self.features, found)
-        return self._encoded([found.values[asked.sha256]], is_clip=is_clip, space=space), found
+        space = joint_space(self.features, features)
+        return self._encoded([features.values[media.sha256]], is_clip=is_clip, space=space), features
 
     def best(self, asked: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Returns the places in `rows` of the ``top`` rows with the highest scores for one query, and the scores.

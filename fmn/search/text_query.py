@@ -107,15 +107,15 @@ def search_words(
     Raises:
         InputError: there is no such manifest, or the text contains no word.
     """
-    asked = _words(text)
-    if not asked:
+    query = _words(text)
+    if not query:
         raise InputError("The query contains no words", expected="a text with letters", next_step="type a description")
     clips = gallery_rows(manifest, "speech", everything=everything, root=root)
     utterances = gallery_rows(manifest, "clip", everything=everything, root=root)
-    scores = _scores(asked, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
+    scores = _scores(query, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
     ranked = sorted((row for row in clips if row.id in scores), key=lambda row: (-scores[row.id], row.id))
-    said = sentences_of_clips(manifest)
-    hits = tuple(hit_of(row, rank, scores[row.id], said) for rank, row in enumerate(ranked[:top], start=1))
+    sentences = sentences_of_clips(manifest)
+    hits = tuple(hit_of(row, rank, scores[row.id], sentences) for rank, row in enumerate(ranked[:top], start=1))
     notes = ["Ranked by the words of the clips' sentences; the model was not used."]
     if not hits:
         notes.append("No sentence contains any of these words.")
@@ -123,7 +123,7 @@ def search_words(
 
 
 def _scores(
-    asked: Counter[str], clips: Sequence[ClipRow | UtteranceRow], utterances: Sequence[UtteranceRow]
+    query: Counter[str], clips: Sequence[ClipRow | UtteranceRow], utterances: Sequence[UtteranceRow]
 ) -> dict[str, float]:
     """Returns the best cosine similarity of each clip that shares a word with the query."""
     sentences: dict[str, dict[str, Counter[str]]] = defaultdict(dict)
@@ -131,11 +131,11 @@ def _scores(
         if row.clip is not None:
             sentences[row.clip][row.text] = _words(row.text)
     documents = [words for one in sentences.values() for words in one.values()]
-    found_in = Counter(word for words in documents for word in words)
-    weights = {word: math.log((1 + len(documents)) / (1 + number)) + 1 for word, number in found_in.items()}
+    document_counts = Counter(word for words in documents for word in words)
+    weights = {word: math.log((1 + len(documents)) / (1 + number)) + 1 for word, number in document_counts.items()}
     scores = {}
     for clip in clips:
-        best = max((_cosine(asked, words, weights) for words in sentences.get(clip.id, {}).values()), default=0.0)
+        best = max((_cosine(query, words, weights) for words in sentences.get(clip.id, {}).values()), default=0.0)
         if best:
             scores[clip.id] = best
     return scores

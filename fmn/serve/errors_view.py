@@ -48,12 +48,13 @@ class Errors:
 
     def _computed(self, kind: QueryKind) -> dict[str, Any]:
         galleries, tested = self._queries.galleries, self._queries.items.tested
-        gallery, asking = galleries[kind], galleries["clip" if kind == "speech" else "speech"]
+        gallery, query_gallery = galleries[kind], galleries["clip" if kind == "speech" else "speech"]
         known = tested.clips | tested.utterances
         places, asked = (
-            np.array([place for place, row in enumerate(one.rows) if row.id in known]) for one in (gallery, asking)
+            np.array([place for place, row in enumerate(one.rows) if row.id in known])
+            for one in (gallery, query_gallery)
         )
-        rows, queries = [gallery.rows[place] for place in places], [asking.rows[place] for place in asked]
+        rows, queries = [gallery.rows[place] for place in places], [query_gallery.rows[place] for place in asked]
         classes = sorted({row.class_id for row in (*rows, *queries)})
         of_rows, of_queries = (np.array([classes.index(row.class_id) for row in some]) for some in (rows, queries))
         clips_of_rows, clips_of_queries = (np.array([_clip_of(row) for row in some]) for some in (rows, queries))
@@ -61,7 +62,7 @@ class Errors:
         measured: list[QueryMetrics] = []
         for start in range(0, len(queries), TILE):
             some = slice(start, start + TILE)
-            scores = gallery.scores(asking.codes_of(asked[some]), places).T
+            scores = gallery.scores(query_gallery.codes_of(asked[some]), places).T
             same = of_queries[some, None] == of_rows
             partners = clips_of_queries[some, None] == clips_of_rows
             measured.append(query_metrics(scores, same))
@@ -71,8 +72,8 @@ class Errors:
                     {
                         **self._queries.items.card(query),
                         "rank": float(measured[-1].rank[number]) if same[number].any() else None,
-                        **_ranked(*values),
-                        **_doubted(*values, of_rows, classes),
+                        **_partner_values(*values),
+                        **_neighbor_vote(*values, of_rows, classes),
                         "first": rows[int(values[0].argmax())].class_id,
                         "found": [
                             self._queries.items.card(rows[index]) for index in best_of(values[0], SHOWN).tolist()
@@ -112,7 +113,9 @@ def _by_class(measured: list[QueryMetrics], names: list[str]) -> dict[str, Any]:
     }
 
 
-def _ranked(scores: NDArray[np.float32], same: NDArray[np.bool_], partners: NDArray[np.bool_]) -> dict[str, Any]:
+def _partner_values(
+    scores: NDArray[np.float32], same: NDArray[np.bool_], partners: NDArray[np.bool_]
+) -> dict[str, Any]:
     known = bool(same.any()) and not same.all()
     surprise = float(scores[~same].max() - scores[same].max()) if known else None
     partner = float(scores[partners].max()) if partners.any() else None
@@ -120,7 +123,7 @@ def _ranked(scores: NDArray[np.float32], same: NDArray[np.bool_], partners: NDAr
     return {"partner_rank": partner_rank, "partner_score": partner, "surprise": surprise}
 
 
-def _doubted(
+def _neighbor_vote(
     scores: NDArray[np.float32],
     same: NDArray[np.bool_],
     partners: NDArray[np.bool_],

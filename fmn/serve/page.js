@@ -14,16 +14,16 @@ let state = null, shown = "search";
 
 async function ask(path, options) {
   const answer = await fetch(path, options).catch(() => { throw new Error("The server does not respond: is fmn serve still running?"); });
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(plain(answer, said)), { status: answer.status });
-  return said;
+  const reply = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw Object.assign(new Error(errorText(answer, reply)), { status: answer.status });
+  return reply;
 }
 
-function plain(answer, said) {
+function errorText(answer, reply) {
   if (answer.status === 413) return "The file is too large: 64 MiB at most.";
-  if (!said.found) return answer.status === 404 ? "The server does not know this page: open the address that fmn serve has printed." : `The server responded with status ${answer.status}.`;
-  const hints = HINTS.filter(([pattern]) => pattern.test(said.found)).map(([, hint]) => hint);
-  return hints.join(" ") || [said.found, said.expected && `expected: ${said.expected}`, said.next].filter(Boolean).join("; ");
+  if (!reply.found) return answer.status === 404 ? "The server does not know this page: open the address that fmn serve has printed." : `The server responded with status ${answer.status}.`;
+  const hints = HINTS.filter(([pattern]) => pattern.test(reply.found)).map(([, hint]) => hint);
+  return hints.join(" ") || [reply.found, reply.expected && `expected: ${reply.expected}`, reply.next].filter(Boolean).join("; ");
 }
 
 function say(text, kind = "") { $("said").textContent = text; $("said").className = kind; }

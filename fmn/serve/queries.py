@@ -152,20 +152,20 @@ class Queries:
         rows = [gallery.rows[index] for index in order]
         reasons: list[Any] = [[] for _ in rows]
         if self._slots is None:
-            every = gallery.scores(asked.codes).T
-            votes = class_shares(every, self._numbers[asked.kind], len(self._classes))[0]
-            taken_for = _best(votes, self._classes, f"the classes of the best {NEIGHBORS} hits")
+            scores_of_all = gallery.scores(asked.codes).T
+            votes = class_shares(scores_of_all, self._numbers[asked.kind], len(self._classes))[0]
+            predicted = _best(votes, self._classes, f"the classes of the best {NEIGHBORS} hits")
         else:
             own, other = ("audio", "video") if asked.kind == "speech" else ("video", "audio")
             shares = self._slots.shares(own, asked.codes)[0]  # type: ignore[arg-type]
             reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))  # type: ignore[arg-type]
-            taken_for = _best(shares, self._slots.names, "the memory slots that it selects")
+            predicted = _best(shares, self._slots.names, "the memory slots that it selects")
         return {
             "kind": asked.kind,
             "query": asked.card,
-            "taken_for": taken_for,
+            "taken_for": predicted,
             "hits": [
-                self.items.card(row) | {"rank": rank, "score": float(score), "why": why, **_judged(asked.row, row)}
+                self.items.card(row) | {"rank": rank, "score": float(score), "why": why, **_relevance(asked.row, row)}
                 for rank, (row, score, why) in enumerate(zip(rows, scores, reasons, strict=True), start=1)
             ],
             "gallery": len(gallery.rows),
@@ -204,10 +204,10 @@ class Queries:
     def _typed(self, text: str) -> Asked:
         if len(text) > LONGEST_TEXT:
             raise InputError("The sentence is too long", expected=f"{LONGEST_TEXT} characters at most")
-        wav, said = speak_query(text, self._folder, engine=self._voices)
+        wav, note = speak_query(text, self._folder, engine=self._voices)
         name = self.keep(wav.read_bytes())
         card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
-        return self._encoded("speech", wav, card, None, (said,))
+        return self._encoded("speech", wav, card, None, (note,))
 
     def _encoded(
         self,
@@ -221,8 +221,8 @@ class Queries:
         cache = None if row is not None else self._folder / "features"  # keeps no data of an external voice
         codes, features = self.galleries[kind].encode(path, cache=cache)
         seconds = time.perf_counter() - started
-        more = (features.note,) if features.note else ()
-        return Asked(kind, codes, card, row, (*notes, *more), seconds)
+        feature_notes = (features.note,) if features.note else ()
+        return Asked(kind, codes, card, row, (*notes, *feature_notes), seconds)
 
 
 def _best(shares: NDArray[np.float64], names: list[str], how: str) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def _best(shares: NDArray[np.float64], names: list[str], how: str) -> dict[str, 
     return {"how": how, "classes": [{"class": names[index], "share": float(shares[index])} for index in best]}
 
 
-def _judged(asked: ClipRow | UtteranceRow | None, hit: ClipRow | UtteranceRow) -> dict[str, Any]:
+def _relevance(asked: ClipRow | UtteranceRow | None, hit: ClipRow | UtteranceRow) -> dict[str, Any]:
     """Returns whether a hit is of the query's class (None if that is unknown), and whether the two are a pair."""
     if asked is None:
         return {"hit": None, "partner": False}

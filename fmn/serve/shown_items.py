@@ -65,14 +65,14 @@ class ShownItems:
             clip, utterance = row.id, self._utterance_of.get(row.id)
         else:
             clip, utterance = row.clip if row.clip in self.clips else None, row.id
-        said = self.utterances[utterance] if utterance is not None else None
+        spoken = self.utterances[utterance] if utterance is not None else None
         return {
             "id": row.id,
             "class": row.class_id,
             "clip": clip,
             "utterance": utterance,
-            "sentence": said and said.text,
-            "voice": said and said.voice,
+            "sentence": spoken and spoken.text,
+            "voice": spoken and spoken.voice,
             "person": clip and self.clips[clip].person,
         }
 

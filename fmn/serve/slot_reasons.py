@@ -38,18 +38,18 @@ class SlotReader:
     def shares(self, side: Side, codes: Embeddings) -> NDArray[np.float64]:
         """[N, G], rows sum to 1: shares of the codes of N clips (side ``video``) or N utterances (``audio``)."""
         of_slots = codes["log_shares"].double().exp().cpu().numpy()
-        found = np.zeros((len(of_slots), len(self.names)))
-        np.add.at(found.T, self._group, of_slots.T)
+        grouped = np.zeros((len(of_slots), len(self.names)))
+        np.add.at(grouped.T, self._group, of_slots.T)
         if self._new:
             of_new = codes["new_shares"].double().cpu().numpy()
-            found *= 1 - of_new.sum(axis=1, keepdims=True)
-            np.add.at(found.T, self._new, of_new.T)
-        return found
+            grouped *= 1 - of_new.sum(axis=1, keepdims=True)
+            np.add.at(grouped.T, self._new, of_new.T)
+        return grouped
 
     def reasons(self, query: NDArray[np.float64], hits: NDArray[np.float64]) -> list[list[dict[str, Any]]]:
         """Returns for each of N hits [N, G] the groups shared with the query [G], by descending product of shares."""
-        together = query * hits
-        order = np.argsort(-together, axis=1, kind="stable")[:, :MOST_REASONS]
+        products = query * hits
+        order = np.argsort(-products, axis=1, kind="stable")[:, :MOST_REASONS]
         return [
             [
                 {"slots": self.names[group], "query": float(query[group]), "hit": float(hit[group])}

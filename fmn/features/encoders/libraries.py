@@ -58,9 +58,9 @@ def package_file(package: str, *parts: str, sha256: str) -> Path:
     Raises:
         InputError: the package is not installed, or its file is a different one.
     """
-    found = importlib.util.find_spec(package)
-    places = list(found.submodule_search_locations or []) if found else []
-    path = Path(places[0], *parts) if places else None
+    spec = importlib.util.find_spec(package)
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    path = Path(locations[0], *parts) if locations else None
     if path is None or not path.is_file() or sha256_of(path) != sha256:
         raise InputError(
             f"The package {package} is not installed" if path is None else f"The package {package} ships other weights",

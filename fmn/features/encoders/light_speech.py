@@ -63,5 +63,5 @@ class OpenWakeWord:
         samples[before : before + len(waveform)] = waveform * 32767  # trained on 16-bit samples
         mel: Any = self._mel.run(None, {"input": samples[None]})[0].squeeze() / 10 + 2  # as openWakeWord scales it
         windows = np.stack([mel[start * HOP : start * HOP + WINDOW] for start in range(count)])
-        found: NDArray[np.float32] = self._embedding.run(None, {"input_1": windows[..., None]})[0].reshape(count, -1)
-        return found
+        output: NDArray[np.float32] = self._embedding.run(None, {"input_1": windows[..., None]})[0].reshape(count, -1)
+        return output

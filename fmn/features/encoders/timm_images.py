@@ -69,8 +69,8 @@ class TimmImages:
             part = torch.from_numpy(np.ascontiguousarray(frames[start : start + BATCH])).to(self._device)
             pixels = part.permute(0, 3, 1, 2).float() / 255
             rows.append(self._model((pixels - self._mean) / self._std).float().cpu())
-        found: NDArray[np.float32] = torch.cat(rows).numpy()
-        return found
+        features: NDArray[np.float32] = torch.cat(rows).numpy()
+        return features
 
 
 def _architecture(model: Any) -> str:

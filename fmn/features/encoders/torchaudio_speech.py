@@ -66,8 +66,8 @@ class TorchaudioSpeech:
         if self._normalizes:
             samples = nn.functional.layer_norm(samples, samples.shape)
         layers, _ = self._model.extract_features(samples[None])
-        found: NDArray[np.float32] = read_layer(layers, self._layer, self.name)[0].cpu().numpy()
-        return found
+        features: NDArray[np.float32] = read_layer(layers, self._layer, self.name)[0].cpu().numpy()
+        return features
 
 
 def _load(bundle: Any, name: str, file: Path | None) -> nn.Module:

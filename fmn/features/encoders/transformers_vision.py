@@ -67,35 +67,35 @@ class TransformersVision:
     def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """[T, size_px, size_px, 3] -> [T, D] for images, [D] for a video."""
         if self.frames:
-            found: NDArray[np.float32] = self._features([list(frames)], do_sample_frames=False)[0]
-            return found
+            features: NDArray[np.float32] = self._features([list(frames)], do_sample_frames=False)[0]
+            return features
         parts = [frames[start : start + BATCH] for start in range(0, len(frames), BATCH)]
         return np.concatenate([self._features(list(part)) for part in parts])
 
-    def _features(self, pictures: list[Any], **options: bool) -> NDArray[np.float32]:
+    def _features(self, images: list[Any], **options: bool) -> NDArray[np.float32]:
         inputs = self._processor(
-            pictures,
+            images,
             return_tensors="pt",
             input_data_format="channels_last",
             do_resize=False,
             do_center_crop=False,
             **options,
         )
-        given = {name: value.to(self._device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        tensors = {name: value.to(self._device) for name, value in inputs.items() if isinstance(value, Tensor)}
         model = self._model
         if hasattr(model, "get_image_features"):
-            found = model.get_image_features(**given)
+            output = model.get_image_features(**tensors)
         elif hasattr(model, "get_vision_features"):  # V-JEPA 2: its predictor is not needed
-            found = model.get_vision_features(**given)
+            output = model.get_vision_features(**tensors)
         else:
-            found = model(**given).last_hidden_state
-        if not isinstance(found, Tensor):
-            found = found.pooler_output
-        if found.ndim == 4:  # [B, C, H, W] from a convolutional network
-            found = found.flatten(2).transpose(1, 2)
-        if found.ndim == 3:  # [B, tokens, D]
-            found = found.mean(dim=1)
-        values: NDArray[np.float32] = found.float().cpu().numpy()
+            output = model(**tensors).last_hidden_state
+        if not isinstance(output, Tensor):
+            output = output.pooler_output
+        if output.ndim == 4:  # [B, C, H, W] from a convolutional network
+            output = output.flatten(2).transpose(1, 2)
+        if output.ndim == 3:  # [B, tokens, D]
+            output = output.mean(dim=1)
+        values: NDArray[np.float32] = output.float().cpu().numpy()
         return values
 
 
@@ -113,24 +113,24 @@ def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> t
         InputError: it is not available, or its file lacks parameters (transformers would initialize them randomly).
     """
     transformers = library("transformers")
-    place = Path(argument).expanduser()
-    name, _, asked = argument.partition("@")
+    local = Path(argument).expanduser()
+    name, _, requested = argument.partition("@")
     try:
-        if place.is_dir():
-            model, report = _from(transformers, kind, place)
-            folder, revision = place, ""
+        if local.is_dir():
+            model, report = _from(transformers, kind, local)
+            folder, revision = local, ""
         else:
-            options = {"revision": asked} if asked else {}
+            options = {"revision": requested} if requested else {}
             try:
                 model, report = _from(transformers, kind, name, local_files_only=True, **options)
             except (OSError, ValueError):
                 check_hub()
                 model, report = _from(transformers, kind, name, **options)
-            found = transformers.utils.hub.cached_file(name, "config.json", local_files_only=True, **options)
-            folder = Path(found).parent
+            config_file = transformers.utils.hub.cached_file(name, "config.json", local_files_only=True, **options)
+            folder = Path(config_file).parent
             if not any(folder.glob("*processor_config.json")):  # loading a model does not fetch its other files
                 library("huggingface_hub").snapshot_download(name, allow_patterns=BESIDE, **options)
-            revision = folder.name if folder.parent.name == "snapshots" else asked
+            revision = folder.name if folder.parent.name == "snapshots" else requested
     except ToolkitError:
         raise
     except Exception as error:  # transformers, safetensors and pickle raise various errors for damaged files

@@ -55,9 +55,9 @@ class WhisperSpeech:
         """[n] -> [T, D], T = n / 320 rounded up; the padding of a segment to 30 s is removed again."""
         rows = []
         for start in range(0, len(waveform), self._mel.n_samples):
-            piece = waveform[start : start + self._mel.n_samples]
-            given = self._mel(piece, sampling_rate=self.sample_rate_hz, return_tensors="pt").input_features
-            layers = self._encoder(given.to(self._device), output_hidden_states=True).hidden_states[1:]
-            frames = -(-len(piece) // self._samples_a_frame)
+            segment = waveform[start : start + self._mel.n_samples]
+            mel = self._mel(segment, sampling_rate=self.sample_rate_hz, return_tensors="pt").input_features
+            layers = self._encoder(mel.to(self._device), output_hidden_states=True).hidden_states[1:]
+            frames = -(-len(segment) // self._samples_a_frame)
             rows.append(read_layer(layers, self._layer, self.name)[0, :frames].cpu().numpy())
         return np.concatenate(rows)

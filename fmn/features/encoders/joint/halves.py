@@ -82,8 +82,8 @@ class Half(ABC):
     @torch.inference_mode()
     def encode(self, given: NDArray[Any]) -> NDArray[np.float32]:
         """The frames of a clip, uint8 [n, H, W, 3], or the samples of an utterance, float32 [n] -> [D]."""
-        found: NDArray[np.float32] = self._vector(given)[0].float().cpu().numpy()
-        return found
+        vector: NDArray[np.float32] = self._vector(given)[0].float().cpu().numpy()
+        return vector
 
 
 class ClipHalf(Half):

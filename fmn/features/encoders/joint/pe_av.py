@@ -34,8 +34,8 @@ class PeAvVideo(_PeAv, ClipHalf):
     def _vector(self, given: NDArray[Any]) -> Tensor:
         inputs = self._part([given], do_sample_frames=False, input_data_format="channels_last", return_tensors="pt")
         # Not the model's get_video_embeds: transformers 5.23 calls a method there that does not exist.
-        found = self._model.video_encoder(**inputs.to(self._device)).pooler_output
-        vector: Tensor = self._model.video_head(found)
+        output = self._model.video_encoder(**inputs.to(self._device)).pooler_output
+        vector: Tensor = self._model.video_head(output)
         return vector
 
 
