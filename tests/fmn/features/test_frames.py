@@ -130,7 +130,7 @@ def test_what_is_no_video_is_a_sample_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "codec", "said"), [("mp4", "aac", "no video stream"), ("wav", "pcm_s16le", "no sound")]
+    ("suffix", "codec", "said"), [("mp4", "aac", "no video stream"), ("wav", "pcm_s16le", "not an audio file")]
 )
 def test_sound_alone_is_a_sample_error(tmp_path: Path, suffix: str, codec: str, said: str) -> None:
     path = tmp_path / f"a.{suffix}"

@@ -204,7 +204,7 @@ def test_a_wrong_label_is_doubted_and_right_ones_are_not(queries: Queries, train
 
 def test_the_page_shows_all_parts_of_an_error() -> None:
     script = (Path(fmn.serve.__file__).parent / "page.js").read_text("utf-8")
-    plain = re.search(r"\nfunction plain\(.*?\n}\n", script, re.DOTALL)
-    assert plain is not None
+    function = re.search(r"\nfunction errorText\(.*?\n}\n", script, re.DOTALL)
+    assert function is not None
     error = InputError("found", where="where", expected="expected", next_step="next")
-    assert set(re.findall(r"\bsaid\.(\w+)", plain[0])) == set(error.as_dict()) - {"where"}
+    assert set(re.findall(r"\breply\.(\w+)", function[0])) == set(error.as_dict()) - {"where"}
