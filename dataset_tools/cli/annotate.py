@@ -62,7 +62,7 @@ def annotate(
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Find or start a server, push, pull, and show the page's address; the group's help is what a user reads."""
+    """Find or start a server, push, pull, and show the project's address. Users see the help text of the group."""
     from dataset_tools.label_studio.pull import pull
     from dataset_tools.label_studio.push import push
 
@@ -160,7 +160,7 @@ def annotate_push(
         terminal.result({"tasks": count, "dry_run": dry_run})
         return
     if from_run is not None:
-        read_guesses(from_run)  # before a server is started for it
+        read_guesses(from_run)  # to fail before a server is started
     if only is not None:
         clips_of(only, *read_items(place))
     target, _ = _target(place, terminal, may_install=yes, may_start=not dry_run)
@@ -257,9 +257,9 @@ def annotate_serve(
 
 
 def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_start: bool = True) -> tuple[Target, bool]:
-    """The server to talk to, and whether it was started for it: the workspace's own, where there is no other.
+    """Returns the server to use, and whether this call started it: the workspace's own, if no other is found.
 
-    Where Label Studio has to be installed first, that is asked. A workspace without clips gets no server.
+    Asks before Label Studio is installed. No server is started for a workspace without clips.
     """
     from dataset_tools.core.errors import InputError
     from dataset_tools.label_studio.expected_tasks import read_items
@@ -286,7 +286,7 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
 
 
 def _open(address: str) -> None:
-    """Opens a page in the browser, where there is a screen for one."""
+    """Opens a page in the browser if there is a display."""
     import webbrowser
 
     if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):

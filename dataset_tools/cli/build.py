@@ -1,4 +1,4 @@
-"""``fmn-data build`` and ``retry``: clips cut from the footage, and their spoken descriptions."""
+"""``fmn-data build`` and ``retry``: cut clips from the footage and synthesize their spoken descriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fmn-data classes``: class statistics of the footage, and proposal of a class file."""
+"""``fmn-data classes``: class statistics of the footage; draft or proposal of a class file."""
 
 from __future__ import annotations
 

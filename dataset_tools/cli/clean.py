@@ -62,10 +62,10 @@ def clean(
 
 
 def _ask(terminal: Terminal, files: int) -> None:
-    """Ends the command unless the user agrees.
+    """Aborts the command unless the user confirms.
 
     Raises:
-        InputError: there is no terminal to ask on.
+        InputError: there is no terminal to prompt on.
     """
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(

@@ -1,4 +1,4 @@
-"""``fmn-data download``: MPII Cooking 2 from its publisher."""
+"""``fmn-data download``: download of MPII Cooking 2 from its publisher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PartOption(StrEnum):
-    """Parts that can be downloaded alone."""
+    """Parts of the data set that can be downloaded separately."""
 
     annotations = "annotations"
     videos = "videos"

@@ -1,4 +1,4 @@
-"""``fmn-data export``: a data set in the formats of other libraries."""
+"""``fmn-data export``: export of a data set in the formats of other libraries, and rebuilding from an export."""
 
 from __future__ import annotations
 
@@ -99,19 +99,19 @@ def build_from_export(
     *,
     has_others: bool,
 ) -> None:
-    """Builds what an export without media describes, and says where the result differs.
+    """Rebuilds the data set of an export without media, and reports how the result differs from it.
 
     Args:
-        terminal: shows it.
-        place: where to build.
-        folder: of the export.
-        footage: where the footage is.
-        options: as given; of them only the sentence files are used, and no other may be given.
-        jobs: processes at once.
-        has_others: whether options were given that are not among these.
+        terminal: for output.
+        place: workspace to build in.
+        folder: folder of the export.
+        footage: location of the footage.
+        options: build options as given; only the sentence files are used, and no others may be set.
+        jobs: number of processes.
+        has_others: whether options other than these were given.
 
     Raises:
-        InputError: options of the build were given, which are those of the export.
+        InputError: build options were given; they are taken from the export.
     """
     import dataset_tools.build_record as build_record
     from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
@@ -153,10 +153,10 @@ def build_from_export(
 
 
 def _bytes(text: str) -> int:
-    """A size in bytes from a number with a unit.
+    """Parses a size such as ``500MB`` into bytes.
 
     Raises:
-        InputError: it is none.
+        InputError: the text is not a size.
     """
     found = re.fullmatch(r"(\d+)\s*([KMG]?i?B?)", text.strip(), flags=re.IGNORECASE)
     unit = "" if found is None else found[2].upper()

@@ -29,7 +29,7 @@ CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
 
 @dataclass(frozen=True)
 class Recorded:
-    """Recorded options of reading annotations, and what they are ``of``: "last build", "export"."""
+    """Recorded options for reading annotations, and their source ``of``: "last build" or "export"."""
 
     options: Mapping[str, Any]
     of: str
@@ -37,7 +37,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class FootageOptions:
-    """Where the footage is."""
+    """Location of the footage, and how its annotations are read."""
 
     mpii: Annotated[
         Path | None,
@@ -93,16 +93,16 @@ class FootageOptions:
 
     @property
     def read_with(self) -> ListOptions:
-        """How --annotations is read."""
+        """Options for reading --annotations."""
         from dataset_tools.corpora.annotations.formats import ListOptions
 
         return ListOptions(self.format, self.tier, self.frame_base, self.fps, self.person)
 
     def source(self, place: Workspace) -> Footage | None:
-        """The footage that is named, else the workspace's, else the environment's; None: the stand-in is to be drawn.
+        """Returns the footage of the options, else the workspace's, else the environment's; None: the synthetic corpus.
 
         Raises:
-            InputError: options contradict each other, or the workspace's footage is not there any more.
+            InputError: options contradict each other, or the workspace's footage no longer exists.
         """
         from msgspec.structs import asdict, replace
 
@@ -145,15 +145,15 @@ class FootageOptions:
         dry_run: bool = False,
         recorded: Recorded | None = None,
     ) -> Corpus:
-        """Opens the footage; says which it is where no option names it. Of the stand-in, the videos are drawn first.
+        """Opens the footage, and prints its path if no option names it. The synthetic corpus is rendered first.
 
         Args:
-            classes: whose words the annotations use.
+            classes: class file whose words the annotations use.
             place: the workspace.
-            terminal: shows it.
-            jobs: processes at once.
+            terminal: for output.
+            jobs: number of processes.
             dry_run: whether nothing may be written.
-            recorded: options of reading the annotations that are used instead of those that the workspace remembers.
+            recorded: options for reading the annotations, used instead of those that the workspace remembers.
 
         Raises:
             InputError: the footage is not known, or cannot be read.
@@ -176,7 +176,7 @@ class FootageOptions:
         of = "last build" if recorded is None else recorded.of
         beside = _options_beside(source, self)
         if of == "export":
-            beside.pop("--videos", None)  # which is the workspace's
+            beside.pop("--videos", None)  # remembered by the workspace, not by the export
         if beside:
             terminal.say(f"  as in the {of}: {' '.join(beside.values())}")
         with TemporaryDirectory() as nowhere, _naming_the_way_out(beside, of):
@@ -192,7 +192,7 @@ class FootageOptions:
 
 
 def _options_beside(source: Footage, given: FootageOptions) -> dict[str, str]:
-    """The options that are used beside those that are given, by name, each as it is typed."""
+    """Returns the options in use that were not given, by name, each as it would be typed."""
     from msgspec.structs import asdict
 
     usual = Path(source.path) if Path(source.path).is_dir() else Path(source.path).parent
@@ -207,7 +207,7 @@ def _options_beside(source: Footage, given: FootageOptions) -> dict[str, str]:
 
 @contextmanager
 def _naming_the_way_out(beside: Mapping[str, str], of: str) -> Iterator[None]:
-    """Says of an error about options that were not typed where they are from, and how to be rid of them."""
+    """Adds to an error about options that were not given where they come from and how to drop them."""
     try:
         yield
     except InputError as error:
@@ -226,7 +226,7 @@ def _naming_the_way_out(beside: Mapping[str, str], of: str) -> Iterator[None]:
 
 
 def _drawn(place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:
-    """The synthetic corpus in the workspace's cache, drawn as far as it is not there."""
+    """Renders the missing parts of the synthetic corpus in the workspace's cache, and returns its folder."""
     from dataset_tools.build.inputs import drawn_standin
     from dataset_tools.corpora.standin.standin_corpus import write_standin
 

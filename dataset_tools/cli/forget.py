@@ -1,4 +1,4 @@
-"""``fmn-data speech forget``: lists the data of a voice, asks, removes it, and reports what remains to be done."""
+"""``fmn-data speech forget``: lists the data of a voice, asks, removes them, and reports what remains to be done."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINKS = {
 
 
 def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
-    """The body of the command."""
+    """Runs the command."""
     from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
     from dataset_tools.withdrawal.recorded_voice import find_voice
     from dataset_tools.withdrawal.remains import own_files, shown_tasks, sizes_of

@@ -1,4 +1,4 @@
-"""``fmn-data``: the command line; commands parse, call one library function and print. Heavy imports are deferred."""
+"""Command line ``fmn-data``. Commands parse, call one library function and print; heavy imports are deferred."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FOOTAGE, CLIPS, REVIEW, PAIRS, SHARE = (
     "3. Review",
     "4. Pairs and splits",
     "5. Share and clean up",
-)  # panels of the help
+)  # help panels
 MERGED_SHOWN = 5
 
 
@@ -96,7 +96,7 @@ def pairs(
     from dataset_tools.pairs.pairing import make_pairs
 
     if reviewed and (warning := unread_warning(place)):
-        terminal.warn(warning)  # first: what is missing may be why there are too few
+        terminal.warn(warning)  # before pairing: unread decisions may be the reason for too few items
     summary = make_pairs(
         place,
         class_file_of(class_file, place),

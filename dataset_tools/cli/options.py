@@ -42,7 +42,7 @@ SentencesOption = Annotated[
 
 @dataclass(frozen=True)
 class ClassOptions:
-    """Which classes."""
+    """Selection of classes."""
 
     count: Annotated[
         int | None, typer.Option("--classes", min=1, help="Use the first N classes of the class file (default: all).")
@@ -55,24 +55,24 @@ class ClassOptions:
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """Where a build runs."""
+    """Execution of a build: number of processes, engine, and cluster."""
 
     jobs: JobsOption = DEFAULT_JOBS
     engine: EngineOption = "local"
     address: AddressOption = None
 
     def place(self, place: Workspace) -> Workspace:
-        """The workspace as every machine of the cluster names it."""
+        """Returns the workspace under a path that is valid on every machine of the cluster."""
         return Workspace(place.root.resolve()) if self.engine == "ray" else place
 
     def running(self) -> AbstractContextManager[None]:
-        """What a build runs within."""
+        """Returns the context manager in which a build runs."""
         return engine_running(self.engine, self.address, self.jobs)
 
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """How descriptions are spoken."""
+    """Synthesis of spoken descriptions."""
 
     voices: Annotated[
         str, typer.Option("--voices", help="Speech engine: espeak, piper[:VOICE], coqui:MODEL, or your own.")
@@ -90,7 +90,7 @@ class SynthesisOptions:
     seed: SeedOption = 0
 
     def speech(self, sentences: tuple[Path, ...] | None = None) -> SpeechOptions:
-        """The options of synthesis; ``sentences`` where no ``--sentences`` is given."""
+        """Returns the synthesis options; ``sentences`` is used if ``--sentences`` is not given."""
         from dataset_tools.speech.dataset_speech import SpeechOptions
 
         files = tuple(self.sentences) if self.sentences is not None else sentences or ()
@@ -100,14 +100,14 @@ class SynthesisOptions:
 
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
-    """The sentence files beside the footage, if there are any."""
+    """Returns the sentence files beside the footage, if any."""
     from dataset_tools.corpora.mpii.tacos import sentence_files
 
     return () if corpus.sentences is None else sentence_files(corpus.sentences)
 
 
 def class_file_of(path: Path | None, place: Workspace, count: int | None = None) -> ClassFile:
-    """The class file given, else that of the last build, else the workspace's own, else the shipped one."""
+    """Loads the class file given, else that of the last build, else the workspace's own, else the shipped one."""
     from dataset_tools.build.inputs import known_class_file
     from dataset_tools.classes.reader import load_classes
 
@@ -115,13 +115,13 @@ def class_file_of(path: Path | None, place: Workspace, count: int | None = None)
 
 
 def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:
-    """Says, where it is so, that the footage is made up."""
+    """Warns if the footage is synthetic."""
     if is_synthetic:
         terminal.warn("synthetic (stand-in) corpus: results on it say nothing about real kitchens")
 
 
 def refuse_beside(file: str, options: Mapping[str, object]) -> None:
-    """Refuses options of a server where ``file`` takes its place.
+    """Refuses server options if the option ``file`` replaces the server.
 
     Raises:
         InputError: one of them was given.

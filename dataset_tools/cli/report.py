@@ -1,4 +1,4 @@
-"""``fmn-data report``: a data set as one HTML page."""
+"""``fmn-data report``: HTML report on a data set."""
 
 from __future__ import annotations
 

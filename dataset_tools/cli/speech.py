@@ -1,4 +1,4 @@
-"""``fmn-data speech …``: utterances from synthesis, audio files or a microphone."""
+"""``fmn-data speech …``: utterances by synthesis, from audio files or from a microphone."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
-    if stage == "import":  # what lies outside the workspace cannot be tried again without being named
+    if stage == "import":  # fmn-data retry does not know files outside the workspace
         then = "fix those files and import them again"
         terminal.some_failed(len(summary.failures), then, reasons="the reasons are above")
     else:
