@@ -1,4 +1,4 @@
-"""The data set card: README.md of an export, with the metadata of the Hugging Face Hub as its YAML front matter."""
+"""Data set card: README.md of an export, with Hugging Face Hub metadata as YAML front matter."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MOST_CLASSES = 200
 
 
 def card(facts: DatasetFacts, declared: Mapping[str, Any]) -> str:
-    """The text of README.md.
+    """Returns the text of README.md.
 
     Args:
-        facts: of the data set.
-        declared: what the format adds to the front matter, such as ``configs``.
+        facts: facts about the data set.
+        declared: entries that the format adds to the front matter, such as ``configs``.
     """
     front = yaml.safe_dump({**_metadata(facts), **declared}, sort_keys=False, allow_unicode=True, width=1000)
     sections: list[tuple[str, list[str]]] = [
@@ -44,7 +44,7 @@ def card(facts: DatasetFacts, declared: Mapping[str, Any]) -> str:
 
 
 def _metadata(facts: DatasetFacts) -> dict[str, Any]:
-    """The fields of the Hub; a license only where the toolkit knows one that the Hub has a name for."""
+    """Metadata fields of the Hub; ``license`` is ``other`` unless it is known and has an identifier on the Hub."""
     spoken, languages = facts.utterances, sorted(facts.utterances.languages)
     rows = sum(sum(counts.values()) for counts in facts.counts.values())
     terms: dict[str, Any] = {"license": "other", "license_name": "see-licenses", "license_link": f"{NAME}#licenses"}
@@ -140,5 +140,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """A text that may have been typed by anybody, without line ends, HTML and links."""
+    """Returns untrusted text on one line, with HTML and links escaped."""
     return re.sub(r"([\\<\[\]])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Copies of many small files, crash-safe: they are flushed to disk in batches, each file gets its name when whole."""
+"""Crash-safe copying of many small files: flushed to disk in batches, each file renamed only when complete."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 from dataset_tools.core.files import disk_error, partial_folder
 
 _MOST_FILES, _MOST_BYTES = 512, 64 * 2**20
-"""Of a batch: what a killed command has to copy again, at most."""
+"""Limits of a batch, and so of what has to be copied again after a kill."""
 _CHUNK_BYTES = 2**18
-_THREADS = 8  # that wait for the disk: a file system flushes many files in one go
+_THREADS = 8  # mostly waiting for the disk: a file system flushes many files in a single pass
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class _Copy:
 
 
 class CopyBatch:
-    """Copies files below a folder. Use it as a context manager: on a clean exit every file is there.
+    """Copies files into a folder tree. Use it as a context manager: on a clean exit every file is in place.
 
-    A batch is written into one hidden, locked folder, flushed, and then gets its names; a folder and a flush for every
-    file would take some ten times as long. On an error, what has no name yet is dropped.
+    A batch is written into one hidden, locked folder, flushed, and then renamed to its targets; a folder and a flush
+    per file would take about ten times as long. On an error, files that were not yet renamed are dropped.
 
     Args:
-        root: what every target lies below.
+        root: folder that contains all targets.
 
     Raises:
         StoppedError: the disk is full or read-only (of `copy`, and on exit).
@@ -69,7 +69,7 @@ class CopyBatch:
                 self._write()
 
     def copy(self, source: Path, target: Path, check: Callable[[Path, str], None]) -> None:
-        """Copies a file, now or with later ones; see `dataset_tools.exports.output_folder.OutputFolder.copy`."""
+        """Copies a file, now or in a later batch; see `dataset_tools.exports.output_folder.OutputFolder.copy`."""
         self._waiting.append(_Copy(source, self._folder / str(len(self._waiting)), target, check))
         self._bytes += source.stat().st_size
         if len(self._waiting) >= _MOST_FILES or self._bytes >= _MOST_BYTES:

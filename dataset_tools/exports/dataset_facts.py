@@ -30,7 +30,7 @@ NOT_JUDGED = "not judged"
 
 @dataclass
 class Durations:
-    """How long some items are, in seconds."""
+    """Durations of a group of items, in seconds."""
 
     count: int = 0
     total_s: float = 0.0
@@ -46,7 +46,7 @@ class Durations:
 
 @dataclass
 class ClipFacts:
-    """Counts of clips; ``trimmed`` by people, ``windows`` of long intervals, ``sound``: with that of their video."""
+    """Counts of clips: ``trimmed`` by annotators, ``windows`` of long intervals, ``sound``: with audio of the video."""
 
     durations: Durations = field(default_factory=Durations)
     by_class: Counter[str] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ class ClipFacts:
 
 @dataclass
 class UtteranceFacts:
-    """Counts of utterances; ``copies`` are augmented ones, ``doubtful`` have warnings about their sound."""
+    """Counts of utterances: ``copies`` are augmented, ``doubtful`` ones have warnings about their audio quality."""
 
     durations: Mapping[str, Durations] = field(
         default_factory=lambda: {"recorded": Durations(), "synthesized": Durations()}
@@ -101,7 +101,7 @@ class UtteranceFacts:
 
 @dataclass(frozen=True)
 class SpeakerCounts:
-    """Speakers of recordings by what they say of themselves (`NOT_SAID`), and how many are known to have agreed."""
+    """Counts of recorded speakers: those with a recorded consent, and all by self-reported facts (or `NOT_SAID`)."""
 
     consented: int
     facts: Mapping[str, Counter[str]]
@@ -109,7 +109,7 @@ class SpeakerCounts:
 
 @dataclass(frozen=True)
 class Judged:
-    """How many people judged how many clips and utterances; the decisions that count; how far they agree."""
+    """Review statistics: numbers of annotators, of reviewed clips and utterances, of decisions in force; agreement."""
 
     annotators: int
     clips: int
@@ -120,16 +120,16 @@ class Judged:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What there is to say of a data set. No names of speakers and annotators.
+    """Facts about a data set, without names of speakers and annotators.
 
     Attributes:
-        built: content of build.json, or empty. split: how the pairs were split, where it is known.
-        counts: rows by table and split. with_media: whether clips and utterances go along.
-        recording_licences: imported recordings by the license that was stated at the import.
-        judged: by people.
-        withdrawals: how often a speaker withdrew.
+        built: content of build.json, or empty. split: how the pairs were split, if known.
+        counts: rows by table and split. with_media: whether clips and utterances are included.
+        recording_licences: imported recordings by the license stated at import.
+        judged: review statistics.
+        withdrawals: number of withdrawals by speakers.
         left_out: samples that failed or were skipped, by (kind, status).
-        withheld: parts of the media that may not be passed on without leave. allowed: those that are, all the same.
+        withheld: parts that may not be redistributed without permission. allowed: those included anyway.
     """
 
     built: Mapping[str, Any]
@@ -148,12 +148,12 @@ class DatasetFacts:
 
     @property
     def is_standin(self) -> bool:
-        """Whether the footage is made up."""
+        """Whether the footage is synthetic."""
         return bool(self.built.get("stand_in"))
 
 
 def gather_facts(rows: ExportedRows, withheld: tuple[Withheld, ...], allowed: tuple[str, ...]) -> DatasetFacts:
-    """Counts a data set; memory grows with its clips' classes, people and voices, and with its reviews.
+    """Collects the facts about a data set. Memory grows with its classes, persons, videos, voices and reviews.
 
     Raises:
         InputError: a record cannot be read.

@@ -42,13 +42,13 @@ _ROW_TYPES: Mapping[TableName, type[ClipRow | UtteranceRow | PairRow]] = {
 
 @dataclass(frozen=True)
 class ExportedRow:
-    """A row, and what the split says of it.
+    """A row of a manifest with its class, split and fold.
 
     Attributes:
-        table: which manifest it is of. row: as it is there.
-        label: its class as a triplet; None where no pair has that class.
+        table: its manifest. row: the row as in the manifest.
+        label: its class as a triplet; None if no pair has that class.
         split: see `SPLITS`.
-        fold: 0-4 of what is trained with (of an item the largest among its pairs), else None.
+        fold: 0-4 for training rows (for an item, the largest fold of its pairs), else None.
     """
 
     table: TableName
@@ -59,25 +59,25 @@ class ExportedRow:
 
     @property
     def media_name(self) -> str:
-        """Where an export with loose media puts the file: ``clips/<id>.mp4``, ``utterances/<id>.wav``."""
+        """Path in exports that have one file per item: ``clips/<id>.mp4``, ``utterances/<id>.wav``."""
         return f"{self.table}/{self.row.id}.{'mp4' if self.table == 'clips' else 'wav'}"
 
 
 class ExportedRows:
-    """The rows of a data set, for an export. Memory does not grow with them, but with classes and recorded voices.
+    """Streams the rows of a data set for an export. Memory grows with classes and recorded voices, not with rows.
 
     Args:
-        workspace: where the data set is.
-        with_media: whether the files go along.
-        progress: is told how many rows were read by `rows`.
+        workspace: workspace of the data set.
+        with_media: whether media files are included.
+        progress: progress callback, in rows read by `rows`.
 
     Attributes:
-        counts: rows by table and split, of the splits that have any.
-        voices: recorded utterances by voice. minors: voices whose rows say that they are under 18.
+        counts: rows by table and split, without empty splits.
+        voices: number of recorded utterances by voice. minors: voices under 18, according to their rows.
         withheld: ids of the utterances that are left out (see `withhold`).
 
     Raises:
-        InputError: there are no pairs yet, or they are of clips and utterances that are others now.
+        InputError: there are no pairs yet, or their clips and utterances have changed since.
         ManifestError: a row cannot be read.
     """
 
@@ -105,7 +105,7 @@ class ExportedRows:
         self._count()
 
     def withhold(self, voices: Collection[str]) -> None:
-        """Leaves out what these people recorded, the copies that were made of it, and the pairs of both."""
+        """Excludes the recordings of these voices, their augmented copies, and the pairs of both."""
         self.withheld = {
             row.id
             for row in self._read("utterances")
@@ -124,7 +124,7 @@ class ExportedRows:
 
     @property
     def total(self) -> int:
-        """Rows of all tables."""
+        """Number of rows of all tables."""
         return sum(sum(counts.values()) for counts in self.counts.values())
 
     def rows(self, table: TableName, split: Split | None = None) -> Iterator[ExportedRow]:
@@ -136,28 +136,28 @@ class ExportedRows:
                 yield one
 
     def media(self, one: ExportedRow) -> Path:
-        """The file of a clip or an utterance.
+        """Return the path of the file of a clip or an utterance.
 
         Raises:
-            ManifestError: it is missing.
+            ManifestError: the file is missing.
         """
         assert not isinstance(one.row, PairRow)
         return resolve(self.workspace.root, one.row.path)
 
     def copy_media(self, one: ExportedRow, output: OutputFolder, name: str = "") -> None:
-        """Copy the file of a clip or an utterance to its `media_name`, or to ``name``, compared with its row's SHA-256.
+        """Copy the file of a clip or an utterance to its `media_name`, or to ``name``, and check its SHA-256.
 
         Raises:
-            ManifestError: it is missing, or not what the row says.
+            ManifestError: the file is missing, or its SHA-256 is not that of the row.
         """
         assert not isinstance(one.row, PairRow)
         output.copy(name or one.media_name, self.media(one), one.row.sha256, partial(_check_content, one=one))
 
     def read_media(self, one: ExportedRow) -> bytes:
-        """The content of a clip or an utterance, compared with its row's SHA-256.
+        """Return the content of the file of a clip or an utterance, after checking its SHA-256.
 
         Raises:
-            ManifestError: it is missing, or not what the row says.
+            ManifestError: the file is missing, or its SHA-256 is not that of the row.
         """
         path = self.media(one)
         content = path.read_bytes()
@@ -169,7 +169,7 @@ class ExportedRows:
         yield from read_rows(self.workspace.manifests / f"{kind}.jsonl", _ROW_TYPES[kind])
 
     def read(self, table: TableName) -> Iterator[ExportedRow]:
-        """Yield the rows of a table, sorted by id, for what is no part of the progress."""
+        """Yield the rows of a table, sorted by id, without reporting progress."""
         if table == "pairs":
             yield from self._pairs()
             return
@@ -182,7 +182,7 @@ class ExportedRows:
             yield ExportedRow(table, row, self._labels.get(row.class_id), *found)
 
     def _pairs(self) -> Iterator[ExportedRow]:
-        """Every pair; train.jsonl and test.jsonl are sorted by the same ids, so the three are read side by side."""
+        """Yield every pair. All three manifests of pairs are sorted by id, so they are merged in a single pass."""
         readers = {side: self._read_side(side) for side in _SIDES}
         heads = {side: next(reader, None) for side, reader in readers.items()}
         for row in self._read("pairs"):

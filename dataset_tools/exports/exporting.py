@@ -1,4 +1,4 @@
-"""Export of a data set: checks redistribution rights, then runs the writer of a format; resumes when killed."""
+"""Export of a data set: checks redistribution rights, then runs the writer of a format; a killed export resumes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ MANIFESTS = ("build.json", "clips.jsonl", "pairs.jsonl", "split.json", "test.jso
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was exported.
+    """Summary of an export.
 
     Attributes:
         counts: rows by table and split.
-        written: files that were written. kept: those that an earlier run had completed.
-        withheld: parts that may not be passed on without leave, a sentence each.
-        missing: how many recorded utterances an export without media leaves out: they cannot be made again.
-        is_standin: whether the footage is made up.
+        written: number of files written. kept: number of files that an earlier run had completed.
+        withheld: parts that may not be redistributed without permission, one sentence each.
+        missing: number of recorded utterances that an export without media leaves out; they cannot be rebuilt.
+        is_standin: whether the footage is synthetic.
     """
 
     counts: Mapping[TableName, Mapping[Split, int]]
@@ -62,22 +62,22 @@ def export_dataset(
 ) -> ExportSummary:
     """Writes the clips, utterances and pairs of a data set into a folder, in the format of another library.
 
-    Killed at any moment, the same call continues and ends with the same bytes.
+    After a kill at any point, the same call resumes and produces the same bytes.
 
     Args:
-        workspace: where the data set is; nothing is written there.
+        workspace: workspace of the data set; nothing is written there.
         format_name: see `dataset_tools.exports.registry`.
         folder: empty, or with an export of the same data set.
-        options: of the format.
-        with_media: whether clips and utterances go along; otherwise how to build them again does.
-        allowed: parts of `dataset_tools.exports.rights.PARTS` that are passed on all the same.
-        progress: is told how many rows were read.
+        options: options of the format.
+        with_media: whether clips and utterances are included; otherwise a rebuild recipe is.
+        allowed: parts of `dataset_tools.exports.rights.PARTS` to include although they are withheld by default.
+        progress: progress callback, in rows read.
 
     Raises:
-        InputError: the format is not known, media may not be passed on, the manifests do not fit together, or there is
-            something else in the folder.
-        ManifestError: a row cannot be read, or a file is not what its row says.
-        StoppedError: the data set changed meanwhile, another export writes there, or the disk is full.
+        InputError: the format is unknown, media may not be redistributed, the manifests are inconsistent, or the
+            folder has other content.
+        ManifestError: a row cannot be read, or a file does not match its row.
+        StoppedError: the data set changed during the export, another export writes there, or the disk is full.
     """
     options = options or FormatOptions()
     write = find_format(format_name)
@@ -120,7 +120,7 @@ def export_dataset(
 
 
 def _check_folder(workspace: Workspace, folder: Path) -> None:
-    """Refuses the folders of the data set itself, which fmn-data clean and other commands tidy up."""
+    """Refuses the workspace's own folders, in which fmn-data clean and other commands remove files."""
     own = [workspace.annotations, workspace.manifests, workspace.clips, workspace.speech]
     own += [workspace.recordings, workspace.cache, workspace.runs]
     if any(folder.resolve().is_relative_to(one.resolve()) for one in own):
@@ -133,7 +133,7 @@ def _check_folder(workspace: Workspace, folder: Path) -> None:
 
 
 def _hashes(workspace: Workspace) -> dict[str, str]:
-    """SHA-256 of each file that the export is made of, as far as it is there: of the media, their rows have it."""
+    """SHA-256 of each existing input file of the export; those of media files are in their rows."""
     paths = [workspace.manifests / name for name in MANIFESTS]
     paths += [workspace.recordings / name for name in ("recordings.jsonl", "consents.jsonl")]
     paths += [reviews_path(workspace), workspace.ledger]

@@ -1,4 +1,4 @@
-"""Data set facts as sentences: origin, annotators, speakers, licences, limitations, withdrawals."""
+"""Data set facts as sentences: origin, annotators, speakers, licenses, limitations, withdrawals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXT_SOURCES = {
 
 
 def name(facts: DatasetFacts) -> str:
-    """What the data set is called, by its footage."""
+    """Name of the data set, derived from its footage."""
     if facts.is_standin:
         return "Synthetic cooking corpus: video clips and spoken descriptions"
     if facts.built.get("own_footage"):
@@ -34,7 +34,7 @@ def name(facts: DatasetFacts) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Counts in one line, the largest first: ``grammar: 30, tacos: 7``."""
+    """Formats counts on one line, the largest first: ``grammar: 30, tacos: 7``."""
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     rest = len(ordered) - _MOST_NAMED
     texts = [f"{what}: {number:,}" for what, number in ordered[:_MOST_NAMED]]
@@ -76,7 +76,7 @@ def collection(facts: DatasetFacts) -> list[str]:
 
 
 def annotation(facts: DatasetFacts) -> list[str]:
-    """Who judged clips and utterances, and how many; the agreement is in `agreement`."""
+    """Numbers of annotators and of items they reviewed, and the verdicts; see `agreement` for their agreement."""
     judged = facts.judged
     if not judged.decisions:
         return ["Clips and utterances were not reviewed: labels are those of the annotated intervals."]
@@ -89,7 +89,7 @@ def annotation(facts: DatasetFacts) -> list[str]:
 
 
 def agreement(facts: DatasetFacts) -> list[tuple[str, ...]]:
-    """Agreement, a row for each field: field, annotators, items judged twice, measure, its value, Gwet's AC1."""
+    """Agreement, one row per field: field, annotators, doubly reviewed items, measure, its value, Gwet's AC1."""
     return [
         (one.field, f"{one.annotators}", f"{one.items}", one.measure, _number(one.value), _number(one.ac1))
         for one in facts.judged.agreement
@@ -97,7 +97,7 @@ def agreement(facts: DatasetFacts) -> list[tuple[str, ...]]:
 
 
 def speakers(facts: DatasetFacts) -> list[str]:
-    """Voices, and what the speakers of recordings say of themselves; without names."""
+    """Voices, and self-reported facts about recorded speakers, without names."""
     voices = facts.utterances.voices
     lines = [f"{len(voices['synthesized']):,} synthetic voices, {len(voices['recorded']):,} recorded speakers."]
     if voices["recorded"]:
@@ -109,7 +109,7 @@ def speakers(facts: DatasetFacts) -> list[str]:
 
 
 def licenses(facts: DatasetFacts) -> list[str]:
-    """The licenses of the parts, as recorded, and what may be passed on; no legal opinion."""
+    """Licenses of the parts, as recorded, and what may be redistributed; not legal advice."""
     lines = [*facts.built.get("licences", ["The licenses of the footage and the voices are not recorded."])]
     if facts.recording_licences:
         lines.append(f"recordings, by the license stated at their import: {counted(facts.recording_licences)}")
@@ -120,13 +120,13 @@ def licenses(facts: DatasetFacts) -> list[str]:
         if part.voices and not said:
             lines.append(f"left out, with their rows and pairs: recordings ({part.why})")
             continue
-        what = "recordings" if part.voices else part.what  # which names the speakers
+        what = "recordings" if part.voices else part.what  # that of recordings names the speakers
         lines.append(f"not for redistribution: {what} ({part.why}){said}")
     return lines
 
 
 def limits(facts: DatasetFacts) -> list[str]:
-    """What the data set is not good for, as far as its rows tell."""
+    """Limitations of the data set, as far as its rows show them."""
     lines = []
     if facts.is_standin:
         lines.append(str(facts.built["stand_in"].get("notice", "The footage is made up.")))
@@ -153,7 +153,7 @@ def limits(facts: DatasetFacts) -> list[str]:
 
 
 def personal(facts: DatasetFacts) -> list[str]:
-    """What is personal in it, and who withdrew."""
+    """Personal data in the data set, and the number of withdrawn consents."""
     lines = [
         "No persons are visible: the footage is rendered."
         if facts.is_standin

@@ -1,4 +1,4 @@
-"""Export folder: files are written atomically, a killed export resumes; SHA256SUMS is written last."""
+"""Export folder: files are written atomically, so that a killed export resumes; SHA256SUMS is written last."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ SUMS = "SHA256SUMS"
 
 
 class OutputFolder:
-    """Takes the files of one export, in an order that never changes. Use it as a context manager.
+    """Writes the files of one export, in a fixed order. Use it as a context manager.
 
-    A file that is there is not written again: it was renamed to its name when it was complete. ``export.json`` says
-    what the export is of; a folder that says something else, or has other files, is refused. ``SHA256SUMS`` (for
-    ``sha256sum -c``) is written last: an export without it is not complete.
+    An existing file is not written again, since files are renamed into place only when complete. ``export.json``
+    identifies the export; a folder with another record, or with other files, is refused. ``SHA256SUMS`` (for
+    ``sha256sum -c``) is written last: an export without it is incomplete.
 
     Args:
-        root: the folder; made where it is not there.
-        record: what the export is of: inputs by content, options. The same record means the same bytes.
+        root: the folder; created if missing.
+        record: identifies the export: hashes of its inputs, options. The same record means the same bytes.
 
     Raises:
-        InputError: there is something else in the folder (on entering).
+        InputError: the folder has other content (on entering).
         StoppedError: another command writes there, or the disk is full.
     """
 
@@ -64,7 +64,7 @@ class OutputFolder:
             self._known = _recorded_sums(self.root / SUMS)
             partial = entered.enter_context(written_whole(self.root / SUMS))
             self._sums = entered.enter_context(partial.open("w", encoding="utf-8"))
-            entered.enter_context(self._copies)  # left first: all copies have their names before the sums have theirs
+            entered.enter_context(self._copies)  # exited first: all copies are renamed before SHA256SUMS is
             self._held = entered.pop_all()
         return self
 
@@ -72,11 +72,11 @@ class OutputFolder:
         self._held.__exit__(*error)
 
     def add(self, name: str, write: Callable[[Path], object]) -> None:
-        """Writes a file unless it is there.
+        """Writes a file unless it exists.
 
         Args:
-            name: its path in the folder, POSIX.
-            write: writes it to the path that it is given.
+            name: POSIX path in the folder.
+            write: writes the file to the path that is passed to it.
         """
 
         def written() -> str:
@@ -87,7 +87,7 @@ class OutputFolder:
         self._add(name, written)
 
     def add_text(self, name: str, text: str) -> None:
-        """Writes a text; see `add`."""
+        """Writes a text file; see `add`."""
 
         def write(partial: Path) -> None:
             partial.write_text(text, "utf-8")
@@ -95,13 +95,14 @@ class OutputFolder:
         self.add(name, write)
 
     def copy(self, name: str, source: Path, sha256: str, check: Callable[[Path, str], None]) -> None:
-        """Copies a file of the data set; ``check(source, digest)`` refuses another content than the row's.
+        """Copies a file of the data set, and checks its content against that of its row.
 
         Args:
-            name: its path in the folder.
-            source: the file.
-            sha256: what its row says.
-            check: is called with the source and the SHA-256 of what was copied, before it gets its name.
+            name: POSIX path in the folder.
+            source: the file to copy.
+            sha256: SHA-256 in its row.
+            check: called as ``check(source, digest)`` with the SHA-256 of the copied bytes, before the copy is renamed
+                into place; raises if they are not those of the row.
         """
 
         def copied() -> str:
@@ -111,7 +112,7 @@ class OutputFolder:
         self._add(name, copied, sha256)
 
     def _add(self, name: str, write: Callable[[], str], sha256: str | None = None) -> None:
-        """Notes the SHA-256 of a file; writes it unless it is there as it was, or as ``sha256`` says."""
+        """Records the SHA-256 of a file; writes the file unless it exists with ``sha256``, or as recorded before."""
         assert self._sums is not None
         path = self.root / name
         known_name, known = next(self._known, (name, None))
@@ -125,7 +126,7 @@ class OutputFolder:
         self._sums.write(f"{digest}  {name}\n")
 
     def _lock(self, handle: int) -> None:
-        with suppress(OSError):  # a file system without locks
+        with suppress(OSError):  # the file system does not support locks
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -159,7 +160,7 @@ class OutputFolder:
 
 
 def _recorded_sums(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and SHA-256 of each file of an export that was completed before, as it was written."""
+    """Yields name and SHA-256 of each file of a completed earlier export, in the order of writing."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as lines:
@@ -169,7 +170,7 @@ def _recorded_sums(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _difference(there: bytes, record: Mapping[str, Any]) -> str:
-    """The keys in which two records differ."""
+    """Describes how two records differ: by their keys."""
     try:
         found = msgspec.json.decode(there, type=dict[str, Any])
     except (ValueError, RecursionError):

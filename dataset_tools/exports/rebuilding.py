@@ -27,13 +27,13 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class RebuildSummary:
-    """What became of a rebuild.
+    """Summary of a rebuild.
 
     Attributes:
-        build: of the build.
-        pairs: how many there are.
-        differences: where the result is not what was exported, a sentence each; none: the same bytes.
-        missing: how many recorded utterances did not travel, and cannot be made again.
+        build: summary of the build.
+        pairs: number of pairs.
+        differences: differences from the exported data set, one sentence each; none: the same bytes.
+        missing: number of recorded utterances that are not in the export and cannot be rebuilt.
     """
 
     build: BuildSummary
@@ -47,13 +47,13 @@ class RebuildSummary:
 
 @dataclass(frozen=True)
 class Rebuild:
-    """An export that is to be built again.
+    """An export to rebuild.
 
     Attributes:
         export: its folder.
-        recipe: of it.
-        classes: its classes, as they are read there.
-        last: how it was built.
+        recipe: its recipe.
+        classes: its class file.
+        last: options of its build.
     """
 
     export: Path
@@ -62,7 +62,7 @@ class Rebuild:
     last: LastBuild
 
     def files(self, workspace: Workspace) -> dict[Path, Path]:
-        """What the workspace needs of the export, by where it goes: class file, decisions, recordings, consents."""
+        """Files that the workspace needs from the export, by target: class file, decisions, recordings, consents."""
         source = self.export / FOLDER
         names = ["annotations/reviews.jsonl", "recordings/recordings.jsonl", "recordings/consents.jsonl"]
         names += sorted(path.relative_to(source).as_posix() for path in source.glob("speech/*.wav"))
@@ -105,19 +105,19 @@ def rebuild_dataset(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> RebuildSummary:
-    """Cuts, speaks and pairs as the exported data set was, then compares the manifests, and with them all hashes.
+    """Cuts clips, synthesizes speech and pairs both as in the export, then compares the manifests and so all hashes.
 
     Args:
-        workspace: where to build; see `open_rebuild`.
+        workspace: workspace to build in; see `open_rebuild`.
         corpus: the footage.
         rebuild: the export.
-        sentences: where the sentence files may be that were used.
-        jobs: processes at once.
-        progress: is told how far it is.
+        sentences: candidates for the sentence files that were used.
+        jobs: number of processes.
+        progress: progress callback.
 
     Raises:
-        InputError: the annotation file or a sentence file is another than the one that was used; nothing was built.
-        StoppedError: something outside stopped it.
+        InputError: the annotation file or a sentence file is not the one that was used; nothing was built.
+        StoppedError: an external cause, such as a full disk, stopped it.
     """
     found = sha256_of_annotations(corpus.annotations.path)
     if found != rebuild.recipe.annotations_sha256:
@@ -163,7 +163,7 @@ def _differences(workspace: Workspace, rebuild: Rebuild) -> Iterator[str]:
 
 
 def _row_differences(table: str, here: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    """Rows that are missing, too many, of another content, or otherwise others; some of each by id."""
+    """Describes rows that are missing, additional, or differ in content or otherwise, with some ids of each."""
     both = here.keys() & theirs.keys()
     kinds: tuple[tuple[str, Callable[[], set[str]]], ...] = (
         ("are missing", lambda: theirs.keys() - here.keys()),

@@ -1,9 +1,9 @@
 """Rebuild recipe of an export without media: ``rebuild/``, read by ``fmn-data build --from-export``.
 
-It holds ``recipe.json``, the manifests of clips and utterances, build.json, the class file, the decisions of annotators
-(under pseudonyms, without their notes), and recordings whose speakers agreed: those cannot be made again. Of a speaker
-it has the voice's name, which is in the manifests, not the name that was given; nothing of voices that are withheld,
-and no tombstones. Footage, annotation file and sentence files are not in it: they are known by their SHA-256.
+It holds ``recipe.json``, the manifests of clips and utterances, build.json, the class file, the annotators' decisions
+(pseudonymized, without notes), and recordings whose speakers consented, since these cannot be rebuilt. Speakers are
+identified by the voice name of the manifests, not by the name they gave. It has nothing of withheld voices, and no
+tombstones. Footage, annotation file and sentence files are not included, only identified by their SHA-256.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 
 FOLDER = "rebuild"
 COMPARED = ("clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl")
-"""The manifests that have to come out the same."""
+"""The manifests that a rebuild has to reproduce."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.recipe/1"):
@@ -41,11 +41,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
 
     Attributes:
         manifests: SHA-256 of the manifests, by name (see `COMPARED`).
-        sources: SHA-256 of the source videos, by name; empty where build.json is of a version that did not record them.
+        sources: SHA-256 of the source videos, by name; empty if build.json is of a version that did not record them.
         class_file: its name in ``rebuild/``.
-        annotations_sha256: of the annotation file of the footage.
+        annotations_sha256: SHA-256 of the annotation file of the footage.
         split: how the pairs were split.
-        missing: how many recorded utterances do not go along, as they may not be passed on.
+        missing: number of recorded utterances left out because they may not be redistributed.
     """
 
     manifests: dict[str, Sha256]
@@ -57,13 +57,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
 
 
 def make_recipe(rows: ExportedRows) -> Recipe:
-    """The recipe of a data set; writes nothing.
+    """Returns the recipe of a data set; writes nothing.
 
     Raises:
-        InputError: it is not known how the data set was built, or its class file is not there any more.
+        InputError: it is not recorded how the data set was built or split, or its class file has changed.
     """
     workspace = rows.workspace
-    read_last_build(workspace)  # raises where there are no options to build with
+    read_last_build(workspace)  # raises if the build options are not recorded
     split = read_split(workspace)
     if split is None:
         raise InputError(
@@ -87,7 +87,7 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None
     workspace = rows.workspace
     content = msgspec.json.format(msgspec.json.encode(recipe)) + b"\n"
     output.add_text(f"{FOLDER}/recipe.json", content.decode())
-    built = {**read_build(workspace), "failures": []}  # which may be of withheld voices
+    built = {**read_build(workspace), "failures": []}  # failures may name withheld voices
     output.add_text(f"{FOLDER}/manifests/build.json", msgspec.json.format(msgspec.json.encode(built)).decode() + "\n")
     for table in ("clips", "utterances"):
         output.add(f"{FOLDER}/manifests/{table}.jsonl", partial(_write_table, rows, table))
@@ -102,7 +102,7 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None
 
 
 def read_recipe(export: Path) -> Recipe:
-    """The recipe of an export.
+    """Reads the recipe of an export.
 
     Raises:
         InputError: there is none, or it cannot be read.
@@ -127,7 +127,7 @@ def read_recipe(export: Path) -> Recipe:
 
 
 def _class_file(workspace: Workspace) -> Path:
-    """The class file of the build, with the content that it had then."""
+    """Returns the class file of the build; raises an InputError if its content has changed."""
     recorded = read_build(workspace).get("class_file") or {}
     path = known_class_file(workspace) or shipped_file("classes.yaml")
     if recorded.get("sha256") != sha256_of(path):
@@ -145,7 +145,7 @@ def _write_table(rows: ExportedRows, table: TableName, path: Path) -> None:
 
 
 def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:
-    """The decisions without what tells who made them, and where; the numbers keep the order of the names."""
+    """Returns decisions without annotator names, notes, lead times and server; pseudonyms keep the order of names."""
     names = {name: f"annotator-{n:04d}" for n, name in enumerate(sorted({row.annotator for row in reviews}), start=1)}
     replace = msgspec.structs.replace
     return [
@@ -161,7 +161,7 @@ def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:
 
 
 def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequence[RecordingRow]) -> None:
-    """The recordings as the data set has them (not as they came), their rows, and what their speakers agreed to."""
+    """Adds the recordings as in the data set (not the original files), their rows and their speakers' consents."""
     ids = {row.id for row in recordings}
     used = {one.row.id: one for one in rows.rows("utterances") if one.row.id in ids}
     passed_on = [msgspec.structs.replace(row, name="") for row in recordings if row.id in used]

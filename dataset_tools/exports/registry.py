@@ -1,12 +1,12 @@
-"""The registry of export formats: built-in ones and those of other packages.
+"""Registry of export formats: built-in ones and those of other packages.
 
-A new format is a function with the signature of `Writer` in an installed package, as an entry point of it::
+A new format is a function with the signature of `Writer`, registered as an entry point of an installed package::
 
     [project.entry-points."fmn.exports"]
     mine = "my_package.export:write"
 
-After that `fmn-data export mine DIR` finds it. The function passes each file to `OutputFolder.add`, in an order that
-depends on the rows alone, and writes the same bytes from the same rows: so it resumes without further ado.
+After that, `fmn-data export mine DIR` finds it. The function passes each file to `OutputFolder.add`, in an order that
+depends on the rows alone, and writes the same bytes for the same rows: resuming then needs no further code.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ DEFAULT_SHARD_BYTES = 500_000_000
 
 @dataclass(frozen=True)
 class FormatOptions:
-    """What a format may be told.
+    """Options of a format.
 
     Attributes:
-        shard_bytes: of a shard, at most, where the format has shards; a larger sample has one of its own.
-        facts: what there is to say of the data set; the export fills it in.
+        shard_bytes: maximum size of a shard, if the format has shards; a larger sample gets a shard of its own.
+        facts: facts about the data set; filled in by the export.
     """
 
     shard_bytes: int = DEFAULT_SHARD_BYTES
@@ -40,9 +40,9 @@ class FormatOptions:
 
 
 Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], Mapping[str, Any] | None]
-"""Writes every row into the folder; media only where ``ExportedRows.with_media`` says so.
+"""Writes every row into the folder; media only if ``ExportedRows.with_media`` is true.
 
-Gives what the front matter of README.md has to declare of the format, if anything: that file is written after it.
+Returns entries of the format for the front matter of README.md, if any; that file is written afterwards.
 """
 
 FORMATS = {
@@ -53,14 +53,14 @@ FORMATS = {
     "mteb": "dataset_tools.exports.formats.mteb",
     "webdataset": "dataset_tools.exports.formats.webdataset",
 }
-"""Name, and the module whose function ``write`` is the `Writer`."""
+"""Name of each built-in format, and the module whose function ``write`` is its `Writer`."""
 
 
 def find_format(name: str) -> Writer:
-    """The format of a name.
+    """Returns the writer of a format.
 
     Raises:
-        InputError: there is none, or it needs a package that is not installed.
+        InputError: there is no format of that name.
     """
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if name in FORMATS:

@@ -1,8 +1,9 @@
-"""Redistribution rights: footage by its licence, recorded voices by the consent of their speakers.
+"""Redistribution rights: of footage by its license, of recorded voices by the consent of their speakers.
 
-Nothing here is a legal opinion: it is what build.json and recordings/consents.jsonl say. The user's own footage has no
-licence that the toolkit knows of; MPII Cooking 2 forbids it; a voice that withdrew is never passed on. Of footage, only
-the media are withheld; of a voice the rows, too, which have its name, what it says, and what is known of the speaker.
+This is not legal advice: it only applies what build.json and recordings/consents.jsonl say. The license of the user's
+own footage is unknown to the toolkit; that of MPII Cooking 2 forbids redistribution; recordings of a speaker who
+withdrew are never redistributed. For footage, only the media are withheld; for a voice, its rows, too, since they
+contain its name, its sentences and facts about the speaker.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from dataset_tools.speech.consents import barred_voices, consented_voices, read_
 MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE = "mpii-footage", "own-footage", "unknown-footage"
 WITHOUT_CONSENT, MINORS = "recordings-without-consent", "recordings-of-minors"
 PARTS = (MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE, WITHOUT_CONSENT, MINORS)
-"""What ``--allow`` can name."""
+"""Values of ``--allow``."""
 
 _SHOWN_VOICES = 5
 
 
 @dataclass(frozen=True)
 class Withheld:
-    """A part that may not be passed on: its name (see `PARTS`), what it is, why not; of recordings, whose voices."""
+    """A part that may not be redistributed: name (see `PARTS`), content, reason and, for recordings, the voices."""
 
     name: str
     what: str
@@ -39,7 +40,7 @@ class Withheld:
 
 
 def withheld_parts(rows: ExportedRows) -> list[Withheld]:
-    """The parts of a data set that may not be passed on, as far as the workspace knows.
+    """Returns the parts of a data set that may not be redistributed, as far as the workspace knows.
 
     Raises:
         InputError: recordings of a speaker who withdrew are still in the manifests; or a record cannot be read.
@@ -75,12 +76,12 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
 
 
 def check_rights(rows: ExportedRows, withheld: Iterable[Withheld], allowed: Collection[str]) -> None:
-    """Refuses media that may not be passed on, unless the part is named in ``allowed``.
+    """Refuses media that may not be redistributed, unless the part is in ``allowed``.
 
-    Without media, the rows of voices that may not be passed on are left out instead.
+    Without media, the rows of voices that may not be redistributed are left out instead.
 
     Raises:
-        InputError: some may not; or ``allowed`` names what is no part of any data set.
+        InputError: media may not be redistributed, or ``allowed`` has an unknown name.
     """
     unknown = sorted(set(allowed) - set(PARTS))
     if unknown:

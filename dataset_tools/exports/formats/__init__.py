@@ -1,1 +1,1 @@
-"""Export formats, one file per format, and what they share: shards, table columns, pairs as JSONL."""
+"""Export formats, one module per format, and shared parts: shards, table columns, pairs as JSONL."""

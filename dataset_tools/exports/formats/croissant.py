@@ -1,8 +1,8 @@
 """Croissant 1.1: croissant.json with the RAI fields, beside the tables of the format ``csv`` and their media.
 
-``mlcroissant.Dataset("DIR/croissant.json")`` checks it. Its record sets ``clips``, ``utterances`` and ``pairs`` have
-the columns of the tables; the media are file sets, and ``path`` says which file is whose: mlcroissant 1.1 cannot read
-video and wav, so no field has their content.
+``mlcroissant.Dataset("DIR/croissant.json")`` validates it. Its record sets ``clips``, ``utterances`` and ``pairs`` have
+the columns of the tables. Media are file sets, and ``path`` is the file of a row: mlcroissant 1.1 cannot read video and
+wav, so no field has their content.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _CONTEXT: Mapping[str, Any] = {
 
 
 def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> None:
-    """Write the tables and the media as `dataset_tools.exports.formats.csv_tables` does, then what describes them."""
+    """Write the tables and the media with `dataset_tools.exports.formats.csv_tables`, then croissant.json."""
     assert options.facts is not None
     csv_tables.write(rows, output, options)
     described = {
@@ -62,7 +62,7 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> N
 
 
 def _described(facts: DatasetFacts) -> dict[str, Any]:
-    """The data set as a whole, and the fields of Responsible AI."""
+    """Metadata of the data set as a whole, with the Responsible AI (RAI) fields."""
     words = facts_in_words
     judged = [", ".join(row) for row in words.agreement(facts)]
     head = "field, annotators, items judged twice, measure, value, Gwet's AC1: "
@@ -84,7 +84,7 @@ def _described(facts: DatasetFacts) -> dict[str, Any]:
 
 
 def _distribution(table: TableName, rows: ExportedRows, output: OutputFolder) -> list[dict[str, Any]]:
-    """The table, by its SHA-256, and the files beside it, whose SHA-256 are in its rows."""
+    """The table as a file object with its SHA-256, and its media as a file set; their SHA-256 are in the rows."""
     name = f"{table}.csv"
     path = output.root / name
     found: list[dict[str, Any]] = [
@@ -114,7 +114,7 @@ def _distribution(table: TableName, rows: ExportedRows, output: OutputFolder) ->
 
 
 def _record_set(table: TableName, *, with_media: bool) -> dict[str, Any]:
-    """The columns of a table; with media, too, the path of each file of the file set."""
+    """Record set with the columns of a table and, with media, the path of each row's file."""
     fields = [_field(table, column.name, _TYPES[column.kind]) for column in COLUMNS[table]]
     if with_media:
         fields.append(_field(table, "path", "sc:Text"))

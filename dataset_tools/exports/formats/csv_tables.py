@@ -1,4 +1,4 @@
-"""CSV: clips.csv, utterances.csv and pairs.csv (RFC 4180, UTF-8, a header), the media beside them."""
+"""CSV: clips.csv, utterances.csv and pairs.csv (RFC 4180, UTF-8, with a header), and the media beside them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataset_tools.exports.registry import FormatOptions
 
 
 def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:
-    """Write the tables; the column ``path`` of clips and utterances is where the file is, beside the table."""
+    """Write the tables and the media; the column ``path`` of clips and utterances is relative to the folder."""
     for table in TABLES:
         output.add(f"{table}.csv", partial(_write_table, rows, table))
     if not rows.with_media:

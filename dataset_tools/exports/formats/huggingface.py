@@ -1,7 +1,7 @@
-"""Hugging Face datasets: Parquet with the media in it, which ``datasets.load_dataset(DIR, "clips")`` loads offline.
+"""Hugging Face datasets: Parquet with embedded media, loaded offline by ``datasets.load_dataset(DIR, "clips")``.
 
-Three configurations, ``clips``, ``utterances`` and ``pairs``, each with its splits. ``video`` is of the feature Video,
-``audio`` of Audio(sampling_rate=16000); pairs name clips and utterances by their ids.
+Three configurations, ``clips``, ``utterances`` and ``pairs``, each with its splits. ``video`` has the feature type
+Video, ``audio`` has Audio(sampling_rate=16000); pairs refer to clips and utterances by id.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MEDIA_FEATURES: Mapping[TableName, tuple[str, dict[str, Any]]] = {
     "utterances": ("audio", {"sampling_rate": 16000, "_type": "Audio"}),
 }
 _DTYPES = {str: "string", int: "int64", float: "float64", bool: "bool"}
-_ROW_BYTES = 256  # of a row without its media, roughly: shards are dealt before they are compressed
+_ROW_BYTES = 256  # rough size of a row without media: shards are divided before they are compressed
 _ROW_GROUP_BYTES = 32_000_000
 _ROW_GROUP_ROWS = 10_000
 
 
 def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> dict[str, Any]:
-    """Write the Parquet shards of each configuration and split; gives what README.md has to declare.
+    """Write the Parquet shards of each configuration and split, and return entries for the front matter of README.md.
 
     Raises:
         InputError: pyarrow is not installed.
@@ -52,7 +52,7 @@ def _size_bytes(rows: ExportedRows, table: TableName, one: ExportedRow) -> int:
 def _write_shard(rows: ExportedRows, table: TableName, found: Iterator[ExportedRow], path: Path) -> None:
     arrow, parquet = pyarrow_modules()
     schema = _schema(arrow, rows, table)
-    # A dictionary of media would hold each of them twice in memory, and save nothing.
+    # Dictionary encoding of media would hold each file twice in memory and save nothing.
     texts = [column.name for column in COLUMNS[table] if column.kind is str]
     with parquet.ParquetWriter(path, schema, use_dictionary=texts) as writer:
         group: list[dict[str, Any]] = []
@@ -72,7 +72,7 @@ def _write_shard(rows: ExportedRows, table: TableName, found: Iterator[ExportedR
 
 
 def _schema(arrow: Any, rows: ExportedRows, table: TableName) -> Any:
-    """The Arrow schema; ``datasets`` reads its own features from the key ``huggingface`` of the metadata."""
+    """The Arrow schema; ``datasets`` reads its features from the metadata key ``huggingface``."""
     kinds = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
     fields = [arrow.field(column.name, kinds[column.kind]) for column in COLUMNS[table]]
     features: dict[str, Any] = {
@@ -102,7 +102,7 @@ def _configs(rows: ExportedRows) -> list[dict[str, Any]]:
 
 
 def pyarrow_modules() -> tuple[Any, Any]:
-    """The modules pyarrow and pyarrow.parquet.
+    """Import and return pyarrow and pyarrow.parquet.
 
     Raises:
         InputError: pyarrow is not installed.

@@ -1,4 +1,4 @@
-"""Lhotse: recordings, supervisions and cuts of the utterances, for each split, with the wav files beside them; pairs.
+"""Lhotse: recordings, supervisions and cuts of the utterances per split, the wav files beside them; pairs as JSONL.
 
 ``CutSet.from_file("DIR/cuts-train.jsonl.gz").with_recording_path_prefix("DIR")`` loads them: paths are relative to the
 folder. ``custom`` of a supervision has the other columns of the utterance: class, clip, split, fold, …
@@ -29,7 +29,7 @@ _Described = Callable[[UtteranceRow, ExportedRow], dict[str, Any]]
 
 
 def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:
-    """Write manifests, pairs and files; without media neither recordings nor cuts: they name files."""
+    """Write manifests, pairs and files; without media, no recordings and cuts, since they refer to files."""
     manifests: dict[str, _Described] = {"supervisions": _supervision}
     if rows.with_media:
         manifests = {"recordings": _recording, "supervisions": _supervision, "cuts": _cut}
@@ -44,7 +44,7 @@ def write(rows: ExportedRows, output: OutputFolder, _: FormatOptions) -> None:
 
 
 def _write(rows: ExportedRows, split: Split, described: _Described, path: Path) -> None:
-    # No name and no time in the header: the same rows give the same bytes.
+    # No filename and no timestamp in the gzip header: the same rows produce the same bytes.
     with path.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as lines:
         for one in rows.rows("utterances", split):
             assert isinstance(one.row, UtteranceRow)

@@ -1,8 +1,8 @@
-"""MTEB: the Parquet of the format ``huggingface`` as retrieval tasks in both directions, and their definition.
+"""MTEB: the Parquet files of the format ``huggingface``, and retrieval tasks on them in both directions.
 
-Queries and corpus of a direction are the same files the other way around; ``data/qrels-…`` has what is relevant: the
-pairs. README.md declares them by the names that MTEB looks for; ``mteb_task.py`` has a task for each direction, which
-loads from the folder, offline.
+Both directions use the same files, with queries and corpus swapped; ``data/qrels-…`` has the relevance judgments: the
+pairs. README.md declares them under the names that MTEB expects; ``mteb_task.py`` defines a task for each direction,
+which loads offline from the folder.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _TASK = "mteb_task.py"
 
 
 def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> dict[str, Any]:
-    """Write the Parquet, what is relevant to each query, and with media the task definition.
+    """Write the Parquet files, the relevance judgments and, with media, the task definitions.
 
     Raises:
-        InputError: pyarrow is not installed, or there are no pairs to test with.
+        InputError: pyarrow is not installed, or there are no test pairs.
     """
     if "test" not in rows.counts["pairs"]:
         raise InputError(

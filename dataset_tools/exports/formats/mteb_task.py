@@ -1,6 +1,6 @@
 """MTEB retrieval tasks of an exported data set: clips by speech (audio to video), speech by clips (video to audio).
 
-`dataset_tools.exports.formats.mteb` puts this file into the export, where it needs nothing of the toolkit::
+`dataset_tools.exports.formats.mteb` copies this file into the export, where it does not depend on the toolkit::
 
     sys.path.insert(0, "DIR")
     from mteb_task import TASKS
@@ -40,7 +40,7 @@ def _metadata(name: str, subset: str, category: str, description: str) -> Any:
 
 
 class ExportedRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
-    """Loads the test side of the export, offline.
+    """Loads the test split of the export, offline.
 
     Attributes:
         decode: whether models get decoded media, which needs torchcodec and FFmpeg; else ``{"bytes", "path"}``.
@@ -69,7 +69,7 @@ class ExportedRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
 
     def _media(self, modality: str) -> Any:
         table, feature = MEDIA[modality]
-        # What `fmn-data pairs --split pairs` puts on both sides is tested with, too.
+        # Items that `fmn-data pairs --split pairs` puts on both sides are test items, too.
         rows = self._rows(table, ("test", "both")).select_columns(["id", modality])
         return rows.cast_column(modality, feature(decode=self.decode))
 
@@ -81,14 +81,14 @@ class ExportedRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
 
 
 class SpokenClipA2VRetrieval(ExportedRetrieval):
-    """A spoken description asks for clips."""
+    """Retrieval of clips by a spoken description."""
 
     query, document = "audio", "video"
     metadata = _metadata("SpokenClipA2VRetrieval", "audio_to_video", "a2v", "Find clips by a spoken description.")
 
 
 class SpokenClipV2ARetrieval(ExportedRetrieval):
-    """A clip asks for spoken descriptions."""
+    """Retrieval of spoken descriptions by a clip."""
 
     query, document = "video", "audio"
     metadata = _metadata("SpokenClipV2ARetrieval", "video_to_audio", "v2a", "Find spoken descriptions by a clip.")

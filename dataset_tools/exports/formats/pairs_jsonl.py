@@ -1,4 +1,4 @@
-"""Pairs as JSONL, for formats whose library knows no pairs: ``pairs-train.jsonl`` and so on, one file a split.
+"""Pairs as JSONL, for libraries that have no notion of pairs: ``pairs-train.jsonl`` and so on, one file per split.
 
 A line is the row of pairs.jsonl (id, class_id, clip, utterance) with its split and fold.
 """

@@ -1,4 +1,4 @@
-"""Shards: rows in their order, divided into files of a stated size."""
+"""Sharding: division of rows, in order, into files of limited size."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataset_tools.exports.exported_rows import ExportedRow
 def shards(
     rows: Iterable[ExportedRow], size_bytes: Callable[[ExportedRow], int], most_bytes: int
 ) -> Iterator[tuple[int, Iterator[ExportedRow]]]:
-    """Yield each shard: its number, from 0, and its rows, which must be read, if at all, before the next is asked for.
+    """Yield the number (from 0) and the rows of each shard; rows not read before the next shard are skipped.
 
     Args:
-        rows: all of them.
-        size_bytes: what a row takes.
-        most_bytes: of a shard, unless a single row takes more.
+        rows: all rows.
+        size_bytes: returns the size of a row.
+        most_bytes: maximum size of a shard, unless a single row is larger.
     """
 
     def numbered() -> Iterator[tuple[int, ExportedRow]]:

@@ -16,7 +16,7 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, the type of its values (None where there is none), and how a value is found."""
+    """A column: its name, the type of its values (None if there is none), and the function that reads a value."""
 
     name: str
     kind: type[str] | type[int] | type[float] | type[bool]
@@ -37,7 +37,7 @@ def _set(value: Any) -> Any:
 
 
 def _as_json(name: str) -> Column:
-    """A column with a nested field of the row as the text of a JSON value."""
+    """A column with a nested field of the row, encoded as JSON text."""
 
     def value(one: ExportedRow) -> Value:
         found = _set(getattr(one.row, name))
@@ -118,4 +118,4 @@ COLUMNS: Mapping[TableName, tuple[Column, ...]] = {
     ),
     "pairs": (*_FIRST, *_SPLIT, *_of_row(str, "clip", "utterance")),
 }
-"""Nested fields (``quality``, ``source_frames``) are texts with JSON; frames are 1-based, both ends included."""
+"""Nested fields (``quality``, ``source_frames``) are JSON text; frame numbers are 1-based and ranges inclusive."""

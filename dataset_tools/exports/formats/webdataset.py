@@ -1,8 +1,9 @@
-"""WebDataset: tar shards of clips and of utterances, a JSON beside each file; pairs as JSONL.
+"""WebDataset: tar shards of clips and of utterances, with a JSON file beside each media file; pairs as JSONL.
 
 ``clips-train-000000.tar`` holds ``<key>.mp4`` and ``<key>.json`` of each clip, ``utterances-…`` wav files;
-``pairs-train.jsonl`` the pairs by the ids that are in the JSON. The key is the id, its dots as ``%2E``: WebDataset
-takes what comes after the first dot for the suffix. The same rows give the same bytes: no times, no users.
+``pairs-train.jsonl`` the pairs, by the ids in the JSON files. The key is the id with dots escaped as ``%2E``, since
+WebDataset takes everything after the first dot for the extension. The same rows produce the same bytes: members have
+no timestamps and no owners.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from dataset_tools.exports.formats.sharding import shards
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
 
-_TAR_END_BYTES = tarfile.RECORDSIZE  # what a closed archive has at most after its last member
+_TAR_END_BYTES = tarfile.RECORDSIZE  # maximum size of the end-of-archive marker with its padding
 
 
 def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> None:
-    """Write the shards of each split; one has at most ``shard_bytes``, unless a single sample has more."""
+    """Write the shards of each split, of at most ``shard_bytes`` each unless a single sample is larger."""
     tables: tuple[TableName, ...] = ("clips", "utterances")
     for table in tables:
         for split in rows.counts[table]:
@@ -37,7 +38,7 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> N
 
 
 def _size_bytes(rows: ExportedRows, one: ExportedRow) -> int:
-    """What a sample takes in a tar file: the header and the blocks of each of its files."""
+    """Size of a sample in a tar file: the header and the blocks of each of its files."""
     sizes = [len(_described(one)), *([rows.media(one).stat().st_size] if rows.with_media else [])]
     blocks = (-(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE for size in sizes)
     return sum(blocks) + sum(len(_header(_name(one, "json"), size)) for size in sizes)
@@ -56,7 +57,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)  # time, user and group are 0 and empty, the mode 0644
+    member = tarfile.TarInfo(name)  # defaults: mtime, uid and gid 0, no user and group names, mode 0644
     member.size = size
     return member
 
@@ -70,7 +71,7 @@ def _name(one: ExportedRow, suffix: str) -> str:
 
 
 def _described(one: ExportedRow) -> bytes:
-    """The row as in its manifest, without its path; its class as in train.jsonl, the split and the fold."""
+    """The row of the manifest as JSON, without its path, with its class as in train.jsonl, split and fold."""
     row: dict[str, Any] = msgspec.to_builtins(one.row)
     row.pop("path", None)
     label = {"id": one.row.class_id} if one.label is None else msgspec.to_builtins(one.label)
