@@ -1,4 +1,4 @@
 """Label Studio: push of tasks, pull of decisions.
 
-The SDK is an extra (``review``) and is imported when a server is talked to, not before.
+The SDK is an optional dependency (extra ``review``) and is imported only when a server is contacted.
 """

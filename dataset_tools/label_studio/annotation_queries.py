@@ -1,4 +1,4 @@
-"""Queries for annotations of a Label Studio project: only what changed."""
+"""Incremental queries for the annotations of a Label Studio project."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from dataset_tools.label_studio.labeled_tasks import is_ours
 _TASKS_PER_PAGE = 100
 _IDS_PER_PAGE = 1000
 _IDS_PER_REQUEST = 100
-# Changes become visible in the order that they are committed, not that of their times.
+# Changes become visible in commit order, not in the order of their timestamps.
 _LATE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What changed in a project.
+    """Changes in a project.
 
     Attributes:
-        tasks: by id, those with annotations that were changed since the cursor: ``id``, ``project``, ``data``,
-            ``annotations``, ``updated_at``, as Label Studio's JSON has them.
-        cursor: where to resume next time, or None while there is nothing at all.
-        annotations: how many annotations (skips included) the project has now.
+        tasks: tasks with annotations that changed since the cursor, by id: ``id``, ``project``, ``data``,
+            ``annotations``, ``updated_at``, as in Label Studio's JSON.
+        cursor: where to resume next time, or None as long as the project has no annotations.
+        annotations: number of annotations (skips included) in the project now.
     """
 
     tasks: Mapping[int, dict[str, Any]]
@@ -37,12 +37,12 @@ class Changes:
 
 
 def changes(client: Any, url: str, project: int, cursor: str | None, highest: int) -> Changes:
-    """The tasks with annotations that changed since ``cursor`` (UTC), all of them when it is None.
+    """Returns the tasks with annotations that changed since ``cursor`` (UTC), or all of them if it is None.
 
-    Label Studio writes an annotation first and its task's ``updated_at`` and counters later: killed in between, they
-    stay as they were. So tasks are asked for by the ids of their annotations, and those with an annotation of an id
-    above ``highest``, the highest known, come whatever ``updated_at`` says. Tasks without annotations are left out:
-    after a push all of them are new.
+    Label Studio writes an annotation first, and ``updated_at`` and the counters of its task later; if it is killed in
+    between, these are never updated. Tasks are therefore queried by annotation id as well: those with an annotation id
+    above ``highest``, the highest known one, are included whatever their ``updated_at``. Tasks without annotations are
+    left out: after a push, all of them are new.
     """
     started = time.monotonic()
     since = [] if cursor is None else [_condition("updated_at", "Datetime", cursor)]
@@ -62,7 +62,7 @@ def changes(client: Any, url: str, project: int, cursor: str | None, highest: in
 
 
 def annotation_ids(client: Any, url: str, project: int) -> dict[int, bool]:
-    """Ids of all annotations that a project has, each with whether a push made its task."""
+    """Returns the ids of all annotations of a project, each with whether its task was made by a push."""
     ids: dict[int, bool] = {}
     with answers(url):
         for task in client.tasks.list(
@@ -78,7 +78,7 @@ def annotation_ids(client: Any, url: str, project: int) -> dict[int, bool]:
 
 
 def tasks_with(client: Any, url: str, project: int, annotations: Collection[int]) -> dict[int, dict[str, Any]]:
-    """The tasks that have these annotations, by id."""
+    """Returns the tasks that have these annotations, by id."""
     ids = sorted(annotations)
     tasks: dict[int, dict[str, Any]] = {}
     with answers(url):
@@ -89,7 +89,7 @@ def tasks_with(client: Any, url: str, project: int, annotations: Collection[int]
 
 
 def annotator_names(client: Any, url: str) -> dict[int, str]:
-    """E-mail addresses of the server's users by id; none where the account may not see them."""
+    """Returns the e-mail addresses of the server's users by id; none if the account may not list them."""
     with answers(url):
         try:
             return {user.id: user.email for user in client.users.list() if user.email}
@@ -124,5 +124,5 @@ def _condition(field: str, kind: str, value: str | int | list[int], operator: st
 
 
 def _query(conditions: list[dict[str, Any]]) -> str:
-    # In order of ids: a task that changes while pages are read keeps its place, so none is passed over.
+    # Ordered by id: a task that changes during pagination keeps its position, so that none is skipped.
     return json.dumps({"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]})

@@ -1,4 +1,4 @@
-"""Conversion of a Label Studio annotation to rows of reviews.jsonl, one for the clip, one for the utterance."""
+"""Conversion of a Label Studio annotation to rows of reviews.jsonl: one for the clip, one for the utterance."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dataset_tools.label_studio.labeling_config import NO_OBJECT, OTHER
 
 
 def rows_of(task: Mapping[str, Any], *, server: str | None, names: Mapping[int, str]) -> Iterator[ReviewRow]:
-    """The rows of all annotations of a task.
+    """Yields the rows of all annotations of a task.
 
-    What an annotator says that cannot be used gets a row with its ``problem``: the others are still read.
+    An unusable annotation yields a row with its ``problem``, so that the others are still read.
 
     Args:
         task: as Label Studio lists and exports it, with ``data`` and ``annotations``.
-        server: its address, or None for an export file.
+        server: address of the server, or None for an export file.
         names: e-mail addresses of the annotators, by id.
 
     Raises:
-        ValueError: the task or an annotation lacks a field or has one of another type; the place in it is named.
+        ValueError: the task or an annotation lacks a field, or has one of the wrong type; the message locates it.
     """
     try:
         read = msgspec.convert(task, LabeledTask)
@@ -83,11 +83,11 @@ def _rows_of_annotation(
 
 
 def _clip_fields(said: ControlValues, data: TaskData) -> dict[str, Any]:
-    """What was said of the clip: fields of a `ReviewRow`, with what is wrong or was changed about them."""
+    """Returns the decision on the clip as fields of a `ReviewRow`, including its ``problem`` and ``changed``."""
     verdict = said.verdict("verdict")
     trim, changed, problem = _trim(said, data)
     if verdict == "accept" and trim is not None:
-        verdict = "trim"  # who draws a range to keep wants it kept
+        verdict = "trim"  # drawing a range to keep implies a trim
     corrected_class, incomplete = _corrected_class(said, data.class_id)
     if verdict is None:
         problem = "no verdict was given"
@@ -115,10 +115,10 @@ def _too_long(what: str, text: str) -> str:
 
 
 def _trim(said: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, str | None, str | None]:
-    """The range to keep, drawn or typed, in source frames; how it was changed; and what is wrong with it."""
+    """Returns the range to keep, drawn or typed, in source frames; how it was changed; and what is wrong with it."""
     first, last = 1, data.frames
     if data.interval is not None and data.source_frames is None:
-        # What is around the clip is there to be seen, not to be kept: it may belong to a neighbor.
+        # The footage around the clip is only context and is never kept: it may belong to a neighboring clip.
         first, last = (min(max(frame - data.first_frame + 1, 1), data.frames) for frame in data.interval)
     ranges = said.ranges("trim")
     typed = said.number("trim_start"), said.number("trim_end")
@@ -134,18 +134,18 @@ def _trim(said: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, 
     if kept[0] > kept[1]:
         where = "is empty" if start > end else f"is outside the clip, which is frames {first} to {last} there"
         return None, None, f"the range to keep, frames {start} to {end}, {where}"
-    # The page rounds: one frame beyond the video is its edge.
+    # The page rounds: one frame beyond an end of the video means that end.
     as_meant = 1 if start == 0 else start, data.frames if end == data.frames + 1 else end
     changed = None
     if kept != as_meant:
         changed = f"the range to keep, frames {start} to {end}, was limited to the clip: {kept[0]} to {kept[1]}"
-    if data.source_frames is not None:  # a clip of variable rate, shown alone
+    if data.source_frames is not None:  # a clip of variable frame rate, shown without context
         return (data.source_frames[kept[0] - 1], data.source_frames[kept[1] - 1]), changed, None
     return (data.first_frame + kept[0] - 1, data.first_frame + kept[1] - 1), changed, None
 
 
 def _corrected_class(said: ControlValues, shown: str) -> tuple[str | None, str | None]:
-    """The id of the class that was chosen, when it is not the one that was shown; and what it lacks."""
+    """Returns the id of the chosen class if it is not the one that was shown, and a problem if it is incomplete."""
     words = {name: said.leaf(name) for name in ("action", "subject", "object")}
     lacking = [name for name, word in words.items() if word is None]
     if len(lacking) == len(words):

@@ -1,6 +1,6 @@
-"""Label Studio client, and its errors as messages. The only module that imports the SDK.
+"""Label Studio client, with its errors converted to messages. The only module that imports the SDK.
 
-The SDK's own error texts hold response headers, with the session cookie: only status and body are ever shown.
+Error texts of the SDK contain response headers, including the session cookie, so only status and body are shown.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _LOOPBACK = ("localhost", "0.0.0.0", "::1")
 
 
 def server_name(url: str) -> str:
-    """The address as rows and files name it: no final slash, lower-case, one name for this machine.
+    """Normalizes the address of a server: no trailing slash, lowercase host, 127.0.0.1 for this machine.
 
     Raises:
-        InputError: it is not an http(s) address, or holds a password, which would be sent in place of the API key.
+        InputError: it is not an http(s) address, or has a password, which would be sent instead of the API key.
     """
     try:
         parts = urlsplit(url.strip())
@@ -50,21 +50,21 @@ def server_name(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The address as messages may show it: without what is before an @."""
+    """Returns the address for messages, with everything before an @ removed."""
     return re.sub(r"[^/\s]*@", "…@", url)
 
 
 @contextmanager
 def connect(url: str, api_key: str) -> Iterator[Any]:
-    """Gives a ``label_studio_sdk.LabelStudio`` client of which the server and the key were tried.
+    """Yields a ``label_studio_sdk.LabelStudio`` client, after checking the server and the key.
 
     Args:
         url: address of the server.
         api_key: a legacy token or a personal access token.
 
     Raises:
-        InputError: the address or the key is wrong, something else answers there, or the SDK is not installed.
-        StoppedError: nothing answers.
+        InputError: the address or the key is wrong, the server is not Label Studio, or the SDK is not installed.
+        StoppedError: the server does not respond.
     """
     server_name(url)
     key = api_key.strip()
@@ -86,7 +86,7 @@ def connect(url: str, api_key: str) -> Iterator[Any]:
             )
             try:
                 user = client.users.whoami(request_options={"timeout": _FIRST_ANSWER_TIMEOUT_S})
-            except TypeError:  # the SDK builds its objects from whatever JSON there is
+            except TypeError:  # the SDK builds its objects from any JSON without validation
                 user = None
             if not isinstance(getattr(user, "id", None), int):
                 raise _another_server(url)
@@ -94,7 +94,7 @@ def connect(url: str, api_key: str) -> Iterator[Any]:
 
 
 def require_sdk() -> None:
-    """Raises an InputError when the SDK is not installed: it is an extra."""
+    """Raises an InputError if the SDK, an optional dependency, is not installed."""
     try:
         import label_studio_sdk  # noqa: F401
     except ImportError as error:
@@ -108,11 +108,11 @@ def require_sdk() -> None:
 
 @contextmanager
 def answers(url: str, *, missing: ToolkitError | None = None) -> Iterator[None]:
-    """Turns what the SDK raises into the toolkit's errors.
+    """Converts exceptions of the SDK into the toolkit's errors.
 
     Args:
         url: address of the server, for the message.
-        missing: the error to raise when the server says that there is no such thing (404).
+        missing: the error to raise if the requested object does not exist (404).
     """
     import httpx
     from label_studio_sdk.core.api_error import ApiError
@@ -140,21 +140,21 @@ def answers(url: str, *, missing: ToolkitError | None = None) -> Iterator[None]:
 
 
 def is_forbidden(error: Exception) -> bool:
-    """Whether the server says that the account may not do this (403)."""
+    """Whether the server denied permission to the account (403)."""
     from label_studio_sdk.core.api_error import ApiError
 
     return isinstance(error, ApiError) and error.status_code == 403
 
 
 def parsed_page(config: str) -> Any:
-    """A labeling configuration as the SDK reads it (``LabelInterface``), to check tasks and predictions with."""
+    """Parses a labeling configuration with the SDK (``LabelInterface``), for validating tasks and predictions."""
     from label_studio_sdk.label_interface.interface import LabelInterface
 
     return LabelInterface(config)
 
 
 def body_text(body: object) -> str:
-    """What a server said, in a line: the part of the body that is meant for people."""
+    """Returns the human-readable part of a response body, on one line."""
     if isinstance(body, dict):
         said = body.get("validation_errors") or body.get("detail") or body
         if isinstance(said, dict):
@@ -179,7 +179,7 @@ def _refusal(url: str, status: int | None, body: object, missing: ToolkitError |
             where=url,
             next_step="look into its log; when it runs again, run the same command to resume",
         )
-    # A page where an answer in JSON was due: the SDK calls that an error even with status 200.
+    # A web page instead of JSON: the SDK raises an error for it even with status 200.
     if not isinstance(body, dict | list):
         return _another_server(url)
     if status == 404 and missing is not None:

@@ -1,8 +1,7 @@
 """Context videos of tasks: each clip as annotated, with a margin of footage around it.
 
-The margin is ten frames before the clip and a second after it; it is darker. The videos lie in ``clips/in-context/``
-and are cut from those that the clips were cut from, when clips are pushed. Where the footage is not at hand any more,
-the clip itself is shown.
+The margin is ten frames before the clip and one second after it, and is darkened. The videos are cut from the source
+videos into ``clips/in-context/`` when clips are pushed. If the footage is no longer available, the clip alone is shown.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
     from dataset_tools.video.source_videos import Source
 
 FRAMES_BEFORE = 10
-"""More would put the clip out of view: the page opens on the first frames, about 27 of them on a screen of 1280 px."""
+"""More would move the clip out of view: the timeline opens on the first frames, about 27 on a screen of 1280 px."""
 AFTER_S = 1.0
-# Another margin needs another name: a page that is open would count the frames of one and show the other.
+# Another margin needs another folder name: an open page would count frames of one video and show the other.
 FOLDER = "in-context"
 _KIND = "in-context"
 
 
 @dataclass(frozen=True)
 class ShownVideos:
-    """The videos to show, by clip id, and how many of them have no margin as the footage is not at hand."""
+    """The videos to show, by clip id, and how many of them have no margin because the footage is not available."""
 
     by_clip: Mapping[str, ShownVideo]
     without_margin: int
@@ -46,7 +45,7 @@ def shown_videos(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> ShownVideos:
-    """Cuts the videos that are not there yet (``dry_run``: only says which there would be).
+    """Cuts the missing context videos, and returns the videos to show (``dry_run``: without cutting any).
 
     Raises:
         StoppedError: the disk is full, or another command is working in the workspace.
@@ -106,7 +105,7 @@ def shown_videos(
 
 
 def source_videos(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, str]:
-    """SHA-256 of the source video that each clip was cut from, by clip id, where that is remembered."""
+    """Returns the SHA-256 of each clip's source video, by clip id, where it is recorded."""
     return _sources(read_ledger(workspace.ledger), clips)
 
 
@@ -124,7 +123,7 @@ def _short_side(clip: ClipRow) -> int:
 
 
 def _source_of(row: LedgerRow | None) -> str:
-    """SHA-256 of the source video that a file was cut from, or an empty text."""
+    """Returns the SHA-256 of the source video that a file was cut from, or an empty string."""
     return "" if row is None else str(row.values.get("source_sha256", ""))
 
 

@@ -1,7 +1,7 @@
 """Template of Label Studio's database: all migrations applied, no accounts. A new server starts from a copy.
 
-Migrations take half a minute of the first start of every server, and always give the same tables. So they are applied
-once per installation; ``empty-VERSION.sqlite3`` in its virtual environment has the result.
+Migrations take half a minute at the first start of every server, and always produce the same tables. They are therefore
+applied once per installation, and the result is kept in its virtual environment as ``empty-VERSION.sqlite3``.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import written_whole
 
 DATABASE = "label_studio.sqlite3"
-"""Label Studio's own name for it, in the folder of its data."""
+"""File name of the database in Label Studio's data folder."""
 LIMIT_S = 300
-"""For the migrations."""
+"""Timeout of the migrations."""
 
 
 def copy_template(venv: Path, version: str, data: Path, environment: Mapping[str, str]) -> None:
-    """Gives a folder of data without a database one without accounts, made at the first call for an installation.
+    """Copies the template into a data folder without a database; makes it at the first call for an installation.
 
-    Where that fails (the installation is read-only, the disk is full), nothing is written: the server then applies its
+    If that fails (the installation is read-only, the disk is full), nothing is written, and the server applies its
     migrations itself.
 
     Args:
-        venv: where Label Studio is installed.
-        version: of Label Studio.
-        data: the folder.
-        environment: variables for Label Studio.
+        venv: virtual environment of Label Studio.
+        version: version of Label Studio.
+        data: the data folder.
+        environment: environment variables for Label Studio.
     """
     if (data / DATABASE).exists():
         return
@@ -52,8 +52,8 @@ def write_template(template: Path, venv: Path, environment: Mapping[str, str]) -
     """Applies all migrations to a new database.
 
     Raises:
-        SubprocessError: Label Studio failed, or took too long.
-        OSError: it cannot be written, or this Label Studio has another layout.
+        SubprocessError: Label Studio failed or timed out.
+        OSError: the template cannot be written, or this installation has an unexpected layout.
         StoppedError: the disk is full or read-only.
     """
     manage = next(venv.glob("lib/python*/site-packages/label_studio/manage.py"), None)

@@ -1,4 +1,4 @@
-"""Expected tasks: one for every clip of a workspace, or of those that are named."""
+"""Expected tasks: one for every clip of a workspace, or for every selected clip."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dataset_tools.speech.withdrawn_recordings import with_consent
 
 
 def own_template(workspace: Workspace) -> Path | None:
-    """The workspace's own labeling.xml, when it has one."""
+    """Returns the workspace's own labeling.xml, if any."""
     path = workspace.annotations / "labeling.xml"
     return path if path.is_file() else None
 
 
 def read_items(workspace: Workspace) -> tuple[list[ClipRow], list[UtteranceRow]]:
-    """The clips and utterances of a workspace; no utterances when it was built without speech.
+    """Reads the clips and utterances of a workspace; no utterances if it was built without speech.
 
     Raises:
         InputError: there are no clips, or a manifest cannot be read.
@@ -45,10 +45,10 @@ def read_items(workspace: Workspace) -> tuple[list[ClipRow], list[UtteranceRow]]
 
 
 def clips_of(ids: Sequence[str], clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> list[ClipRow]:
-    """The clips with these ids, or with an utterance or a pair of these ids, in the order of ``clips``.
+    """Returns the clips with these ids, or with an utterance or a pair of these ids, in the order of ``clips``.
 
     Raises:
-        InputError: there is nothing of an id.
+        InputError: there is no item with one of the ids.
     """
     known = {clip.id for clip in clips}
     spoken = {row.id: row.clip for row in utterances}
@@ -71,13 +71,13 @@ def clips_of(ids: Sequence[str], clips: Sequence[ClipRow], utterances: Sequence[
 
 @dataclass(frozen=True)
 class Wanted:
-    """The tasks that should be there, one a clip, and what they are made from.
+    """The expected tasks, one per clip, and their inputs.
 
     Attributes:
-        tasks: the tasks. config: the page. controls: of the page, each with what it belongs to.
+        tasks: the tasks. config: the labeling configuration. controls: its controls, each with its object.
         clips: by id. utterances: those that are shown, by clip id.
-        addresses: how the server reaches the media.
-        without_margin: clips that are shown alone, as their footage is not at hand.
+        addresses: maps paths of media to URLs.
+        without_margin: number of clips shown without a margin because their footage is not available.
     """
 
     tasks: tuple[Task, ...]
@@ -100,7 +100,7 @@ def wanted_tasks(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Wanted:
-    """The tasks that a workspace asks for, with the videos that they show; no server is asked.
+    """Returns the expected tasks of a workspace, and cuts the videos that they show; contacts no server.
 
     Args:
         workspace: with manifests/clips.jsonl.
@@ -108,9 +108,9 @@ def wanted_tasks(
         media_url: see `Addresses`.
         document_root: see `Addresses`.
         ids: only tasks of these, see `clips_of`; None: of every clip.
-        jobs: processes at once that cut videos.
+        jobs: number of processes that cut videos.
         dry_run: write nothing.
-        progress: told about the videos cut.
+        progress: progress callback, in videos cut.
 
     Raises:
         InputError: an input is wrong, or the SDK is not installed.
@@ -135,10 +135,10 @@ def wanted_tasks(
 
 
 def _check_prefill(config: str, tasks: Sequence[Task]) -> None:
-    """Label Studio takes any prediction, and the page then shows nothing: so each kind is checked here.
+    """Validates each kind of prefill: Label Studio accepts any prediction, but the page then shows nothing.
 
     Raises:
-        InputError: the page does not offer what a task is prefilled with.
+        InputError: the page does not offer the prefill of a task.
     """
     page = parsed_page(config)
     for task in {json.dumps(task.prefill): task for task in tasks}.values():

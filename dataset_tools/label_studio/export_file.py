@@ -1,4 +1,4 @@
-"""Pull from a file that Label Studio exported as JSON, for servers that cannot be reached."""
+"""Pull from a JSON export of Label Studio, for servers that cannot be reached."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 
 
 def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
-    """Appends what a JSON export of Label Studio holds and reviews.jsonl does not.
+    """Appends the decisions in a JSON export of Label Studio that reviews.jsonl does not have.
 
-    An export does not tell what was deleted since an earlier one, so nothing is taken for deleted.
+    An export does not show deletions since an earlier one, so no decision is marked as deleted.
 
     Raises:
         InputError: the file is not a JSON export of tasks that a push of this data set made.
@@ -44,7 +44,7 @@ def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
 
 
 def _exported(export: Path) -> list[dict[str, Any]]:
-    """The tasks of the file that a push made; people may have put tasks of their own beside them."""
+    """Returns those tasks of the file that were made by a push; users may have added tasks of their own."""
     try:
         tasks = msgspec.json.decode(export.read_bytes(), type=list[dict[str, Any]])
     except FileNotFoundError as error:
@@ -69,7 +69,7 @@ def _rows(export: Path, task: Mapping[str, Any]) -> list[ReviewRow]:
 
 
 def _is_of_this_data_set(workspace: Workspace, rows: list[ReviewRow], reviews: list[ReviewRow]) -> bool:
-    """Whether any of the rows is about a clip, or a video, that the workspace knows; True where it has no clips yet."""
+    """Whether any row refers to a clip or video known to the workspace; True if it has no clips yet."""
     manifest = workspace.manifests / "clips.jsonl"
     if not manifest.is_file():
         return True

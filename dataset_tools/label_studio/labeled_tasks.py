@@ -1,4 +1,4 @@
-"""Labeled tasks as Label Studio lists and exports them: strict reading of annotations and control values."""
+"""Labeled tasks as Label Studio lists and exports them: strict parsing of annotations and control values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TaskData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):
-    """One person's answer to a task; ``result`` has one object per control that was used."""
+    """One annotator's answer to a task; ``result`` has one object per control that was used."""
 
     id: int
     created_at: str
@@ -71,19 +71,19 @@ class _Value(msgspec.Struct):
 
 
 def is_ours(task: Mapping[str, Any]) -> bool:
-    """Whether a task was made by a push; people may put tasks of their own into a project.
+    """Whether a task was made by a push; users may add tasks of their own to a project.
 
-    One of whose fields some are gone is still ours: what was decided there must not be passed over in silence.
+    A task that has lost some of its fields still counts as ours: decisions on it must not be ignored silently.
     """
     data = task.get("data")
     return isinstance(data, Mapping) and any(name in data for name in ("clip_id", "clip_sha256"))
 
 
 class ControlValues:
-    """What an annotation says, by the name of the control.
+    """Values of an annotation, by the name of the control.
 
     Raises:
-        msgspec.ValidationError: from every method, when a value is not of the control's form.
+        msgspec.ValidationError: from every method, if a value does not have the form of its control.
     """
 
     def __init__(self, results: list[dict[str, Any]]) -> None:
@@ -96,7 +96,7 @@ class ControlValues:
         return next((verdict for verdict in VERDICTS if verdict in self.choices(control)), None)
 
     def leaf(self, control: str) -> str | None:
-        """The chosen word of a taxonomy: the last part of its path."""
+        """Returns the chosen word of a taxonomy: the last part of its path."""
         return next((path[-1] for value in self._values(control) for path in value.taxonomy if path), None)
 
     def text(self, control: str) -> str | None:
@@ -112,7 +112,7 @@ class ControlValues:
         return next((round(value.number) for value in self._values(control) if value.number is not None), None)
 
     def ranges(self, control: str) -> list[tuple[int, int]]:
-        """Ranges on the timeline, in frames from 1, both ends included."""
+        """Returns the ranges on the timeline, in 1-based frames, both ends included."""
         return [(round(span.start), round(span.end)) for value in self._values(control) for span in value.ranges]
 
     def _values(self, control: str) -> Iterator[_Value]:

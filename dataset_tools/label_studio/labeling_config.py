@@ -1,7 +1,7 @@
-"""The labeling configuration of Label Studio, made from a template and the class file, and validated.
+"""Labeling configuration of Label Studio, made from a template and the class file, and validated.
 
-The template is annotations/labeling.xml, shipped or of the user's own. Its Taxonomy controls that have no choices get
-those of the class file. Controls are known by their names, see `CONTROLS`.
+The template is the workspace's annotations/labeling.xml, or else the shipped one. Its Taxonomy controls without choices
+get those of the class file. Controls are identified by name, see `CONTROLS`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONTROLS: Mapping[str, str] = {
 """Name and tag of every control that a pull reads."""
 
 KEEP = "keep"
-"""The label of the range to keep on the timeline."""
+"""Label of the range to keep on the timeline."""
 
 NO_OBJECT = "(none)"
 OTHER = "other"
@@ -44,17 +44,17 @@ _SPEECH_VERDICTS = {"accept", "reject"}
 
 
 def labeling_config(classes: ClassFile, template: Path | None = None) -> str:
-    """The page for these classes, as Label Studio's XML.
+    """Returns the labeling configuration for these classes, as Label Studio XML.
 
     An action, subject or object is stored by its key in the class file and shown by its name. All words of the class
-    file are offered, not only those of its classes, so that an annotator can say what a clip really shows.
+    file are offered, not only those of its classes, so that annotators can state what a clip really shows.
 
     Args:
-        classes: where the words come from.
+        classes: the class file that provides the words.
         template: a labeling.xml; None is the shipped one.
 
     Raises:
-        InputError: the template is not a page that a pull could read (all problems in one message).
+        InputError: decisions on a page of this template could not be pulled (all problems in one message).
     """
     path = shipped_file("labeling.xml") if template is None else template
     root = _parse(path)
@@ -81,10 +81,10 @@ def labeling_config(classes: ClassFile, template: Path | None = None) -> str:
 
 
 def control_targets(config: str) -> dict[str, str]:
-    """The controls of a configuration by name, each with the name of the object that it belongs to.
+    """Returns the controls of a configuration by name, each with the name of its object (``toName``).
 
     Raises:
-        InputError: it is not XML.
+        InputError: the configuration is not XML.
     """
     try:
         elements = ElementTree.fromstring(config).iter()
@@ -94,7 +94,7 @@ def control_targets(config: str) -> dict[str, str]:
 
 
 def same_config(one: str, other: str) -> bool:
-    """Whether two configurations differ in more than the writing: spaces, quotes, the order of attributes."""
+    """Whether two configurations are the same apart from whitespace, quotes and the order of attributes."""
     try:
         return _canonical(one) == _canonical(other)
     except ElementTree.ParseError:
@@ -118,7 +118,7 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _problems(root: ElementTree.Element) -> Iterator[str]:
-    """Everything that would keep a pull from reading what people say on the page, as full sentences."""
+    """Yields everything that would keep a pull from reading decisions made on the page, as full sentences."""
     named = [element for element in root.iter() if element.get("name")]
     names = [element.get("name", "") for element in named]
     for name in sorted({name for name in names if names.count(name) > 1}):

@@ -20,13 +20,13 @@ _TASKS_PER_PAGE = 1000
 
 
 def read_guesses(run: Path) -> dict[str, PredictionRow]:
-    """The predictions of a run, by clip id.
+    """Reads the predictions of a run, by clip id.
 
     Args:
         run: folder of a run with predictions.jsonl, or such a file.
 
     Raises:
-        InputError: there is none, or it has no rows of one model.
+        InputError: there are no predictions, or not all of them are of one model.
     """
     path = run / PREDICTIONS_FILE if run.is_dir() else run
     if not path.is_file():
@@ -55,16 +55,16 @@ def with_guesses(
     classes: ClassFile,
     controls: Mapping[str, str],
 ) -> tuple[Task, ...]:
-    """The tasks with a model's prefill, the least certain first.
+    """Returns the tasks with a model's prefill, the least certain first.
 
-    A clip that the model has not seen, as it is now, is prefilled with its annotated class, and comes first of all.
+    A clip without a prediction for its current content is prefilled with its annotated class, and comes first.
 
     Args:
-        tasks: one a clip.
+        tasks: one per clip.
         clips: by id.
-        guesses: of one model, by clip id.
-        classes: what the model may have guessed.
-        controls: of the page.
+        guesses: predictions of one model, by clip id.
+        classes: classes that the model may predict.
+        controls: controls of the page.
     """
     known = {one.id: one for one in classes.classes}
     model = next(iter(guesses.values())).model
@@ -81,14 +81,14 @@ def with_guesses(
 
 
 def show_guesses(client: Any, url: str, project: int, tasks: Mapping[int, Task], model: str) -> None:
-    """Makes a project prefill its pages with a model's guesses, and ask for the least certain tasks first.
+    """Makes a project prefill its pages with a model's predictions, and present the least certain tasks first.
 
     Args:
-        client: of the server.
-        url: its address.
+        client: client of the server.
+        url: address of the server.
         project: id of the project.
-        tasks: those that were there before, by their ids there: they get a prediction if they have none of the model.
-        model: the name of the model.
+        tasks: existing tasks by their ids on the server; those without a prediction of the model get one.
+        model: name of the model.
     """
     with answers(url):
         listed = client.tasks.list(

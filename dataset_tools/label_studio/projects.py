@@ -1,9 +1,8 @@
-"""The Label Studio project of a workspace: create, find again, keep its labeling configuration current.
+"""The Label Studio project of a workspace: creation, lookup, and updates of its labeling configuration.
 
-The remembered projects are in annotations/label-studio/projects.json: of each server the workspace's own project, which
-a push goes to, and the others (of ``--project``, and former ones), of which a pull brings decisions as well. Losing
-the file loses nothing that was pulled: the project is found again by its title, and a pull goes over all annotations
-once more.
+Projects are recorded in annotations/label-studio/projects.json: for each server, the workspace's own project, which is
+pushed to, and others (those of ``--project``, and former ones), from which decisions are pulled, too. If the file is
+lost, no pulled decisions are: the project is found again by its title, and the next pull reads all annotations again.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from dataset_tools.label_studio.tasks import PREFILL_VERSION
 
 
 class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of the project on one server.
+    """Record of a project on a server.
 
     Attributes:
-        project, title: its id and title. config: the page as it was last pushed.
+        project, title: its id and title. config: its labeling configuration as last pushed.
         cursor: time up to which changes of tasks were pulled, UTC, or None.
     """
 
@@ -49,9 +48,9 @@ class Project:
     """A project that exists on the server.
 
     Attributes:
-        id, title: as the server has them. page: its labeling configuration as it is now.
-        link: what is remembered of it. made: whether this very command made it.
-        model_version: whose prefill its pages show: `PREFILL_VERSION`, or a model's name.
+        id, title: as on the server. page: its current labeling configuration.
+        link: its record. made: whether this command created it.
+        model_version: source of the prefill that its pages show: `PREFILL_VERSION`, or a model's name.
     """
 
     id: int
@@ -63,17 +62,17 @@ class Project:
 
 
 def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
-    """What is remembered of the workspace's project on a server."""
+    """Returns the record of the workspace's own project on a server."""
     return _read(workspace).servers.get(server_name(url))
 
 
 def other_projects(workspace: Workspace, url: str) -> list[ProjectLink]:
-    """What is remembered of the workspace's further projects on a server: those of ``--project``, and former ones."""
+    """Returns the records of the workspace's further projects on a server: those of ``--project``, and former ones."""
     return _read(workspace).others.get(server_name(url), [])
 
 
 def remember(workspace: Workspace, url: str, link: ProjectLink, *, as_own: bool = True) -> None:
-    """Remembers a project on a server: as the workspace's own, or, where it has another one, beside that."""
+    """Records a project on a server as the workspace's own; without ``as_own``, as a further one if it has another."""
     links, server = _read(workspace), server_name(url)
     own = links.servers.get(server)
     others = {one.project: one for one in [*links.others.get(server, []), *([own] if own else []), link]}
@@ -86,30 +85,30 @@ def remember(workspace: Workspace, url: str, link: ProjectLink, *, as_own: bool 
 
 
 def forget_project(workspace: Workspace, url: str, link: ProjectLink) -> None:
-    """Remembers a further project no more."""
+    """Removes the record of a further project."""
     links, server = _read(workspace), server_name(url)
     links.others[server] = [one for one in links.others.get(server, []) if one.project != link.project]
     _write(workspace, links)
 
 
 def remembered_projects(workspace: Workspace) -> list[str]:
-    """The addresses of the workspace's projects on all servers."""
+    """Returns the addresses of the workspace's projects on all servers."""
     links = _read(workspace)
     found = [*links.servers.items(), *((server, one) for server, several in links.others.items() for one in several)]
     return sorted(f"{server}/projects/{link.project}" for server, link in found)
 
 
 def default_title(workspace: Workspace) -> str:
-    """Title of a workspace's project: its folder's name, and a mark that tells folders of one name apart."""
+    """Returns the title of a workspace's project: its folder's name, and a hash to distinguish folders of that name."""
     folder = workspace.root.resolve()
     return f"{folder.name[:34]} ({hashlib.sha256(str(folder).encode()).hexdigest()[:6]})"
 
 
 def find_project(client: Any, workspace: Workspace, url: str, title: str | None) -> Project | None:
-    """The workspace's project: the one of that title, else the one that is remembered, else the one of its own title.
+    """Returns the workspace's project: that of ``title``, else the recorded one, else that of the default title.
 
     Raises:
-        InputError: the remembered project was deleted, or several have the title.
+        InputError: the recorded project was deleted, or several have the title.
     """
     own = remembered(workspace, url)
     known = [*([own] if own else []), *other_projects(workspace, url)]
@@ -142,7 +141,7 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
 
 
 def find_others(client: Any, workspace: Workspace, url: str) -> Iterator[Project]:
-    """The workspace's further projects on a server. One that was deleted is remembered no more."""
+    """Yields the workspace's further projects on a server, and removes the records of deleted ones."""
     for link in other_projects(workspace, url):
         gone = InputError("The project is gone from the server", where=url)
         try:
@@ -164,7 +163,7 @@ def _model(found: Any) -> str:
 
 
 def make_project(client: Any, workspace: Workspace, url: str, title: str | None, config: str) -> Project:
-    """Makes the workspace's project, empty, with a page and, behind the button "Instructions", what its keys do."""
+    """Creates the workspace's project without tasks, with a page and instructions (the button "Instructions")."""
     title = title or default_title(workspace)
     if not 3 <= len(title) <= 50:
         raise InputError(
@@ -188,13 +187,13 @@ def make_project(client: Any, workspace: Workspace, url: str, title: str | None,
 
 
 def update_page(client: Any, url: str, project: Project, config: str, *, by_force: bool = False) -> bool:
-    """Gives the project a new page, unless the page was changed in the browser (``by_force``: also then).
+    """Replaces the project's page unless it was edited in the browser (``by_force``: even then).
 
     Returns:
         Whether the page had to be changed.
 
     Raises:
-        InputError: it was edited, or the server refuses the new one since decisions use what it lacks.
+        InputError: it was edited, or the server refuses the new one because existing decisions use what it lacks.
     """
     if same_config(project.page, config):
         return False
@@ -213,10 +212,10 @@ def update_page(client: Any, url: str, project: Project, config: str, *, by_forc
 
 
 def serve_folders(client: Any, url: str, project: Project, folders: list[Path]) -> None:
-    """Lets the server serve the folders to the project (a local storage each, never synchronized).
+    """Makes the server serve the folders to the project (one local storage each, never synchronized).
 
     Raises:
-        InputError: the server is not set up for it, or runs on another machine.
+        InputError: the server is not configured for it, or runs on another machine.
     """
     if not folders:
         return

@@ -44,22 +44,22 @@ _STAGE = "pull"
 def pull(
     workspace: Workspace, *, url: str, api_key: str, project: str | None = None, progress: Progress = silent
 ) -> PullSummary:
-    """Appends to annotations/reviews.jsonl what people decided since the last pull.
+    """Appends annotators' decisions since the last pull to annotations/reviews.jsonl.
 
-    Pulling twice adds nothing. What the server sent is kept as it came, in annotations/label-studio/, before a row is
-    written; killed at any moment, the next pull ends right. A decision that was changed gets another row, and so does
-    one that was deleted in Label Studio.
+    Pulling is idempotent. The server's response, without withdrawn speech, is stored in annotations/label-studio/
+    before any row is written; after a kill at any point, the next pull completes the work. A decision that was changed
+    or deleted in Label Studio gets another row.
 
     Args:
         workspace: the workspace.
         url: address of the server.
-        api_key: a token of it.
-        project: title of the one project to ask; None for all that the workspace was pushed to or pulled from.
-        progress: told when it starts and ends.
+        api_key: a token of the server.
+        project: title of the only project to pull from; None for all that the workspace was pushed to or pulled from.
+        progress: progress callback, called at the start and at the end.
 
     Raises:
-        InputError: the address or the key is wrong, nothing was pushed, the project was deleted, or its page has no
-            verdict any more.
+        InputError: the address or the key is wrong, nothing was pushed, the project was deleted, or its page no longer
+            has a verdict.
         StoppedError: the server cannot be reached, or the disk is full.
     """
     progress(_STAGE, 0, 1, "asks the server")
@@ -73,7 +73,7 @@ def pull(
 
 
 def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSummary:
-    """Brings the decisions of one project."""
+    """Pulls the decisions of one project."""
     server = server_name(url)
     reviews = read_reviews(reviews_path(workspace))
     earlier = [row for row in reviews if (row.label_studio.server, row.label_studio.project) == (server, found.id)]
@@ -86,7 +86,7 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSu
     names = annotator_names(client, url)
     rows, unreadable = _read(news.tasks.values(), server, names)
     here, late, missing = _annotations(known) | _annotations_of(news.tasks.values()), {}, 0
-    # A pull that brings something looks whether it is all: a deletion can hide that something is missing.
+    # If anything is new, check for completeness: a deletion can hide from the count that something is missing.
     if gone or new_rows(rows, reviews, present=True) or len(here) != news.annotations:
         ids = annotation_ids(client, url, found.id)
         gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
@@ -107,7 +107,7 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSu
 def watch(
     workspace: Workspace, *, url: str, api_key: str, project: str | None = None, every_s: float = 10.0
 ) -> Iterator[PullSummary | StoppedError]:
-    """Pulls again and again. While the server is away, yields the error and goes on."""
+    """Pulls repeatedly. While the server is unreachable, yields the error and continues."""
     while True:
         try:
             yield pull(workspace, url=url, api_key=api_key, project=project)
@@ -140,7 +140,7 @@ def _with_verdict(found: Project, url: str) -> Project:
 
 
 def _gone_from_tasks(known: Sequence[ReviewRow], news: Changes) -> list[ReviewRow]:
-    """Rows whose annotation its task, which was listed again, does not have any more."""
+    """Returns the rows whose task was listed again and no longer has their annotation."""
     present = {
         task_id: {annotation["id"] for annotation in task["annotations"]} for task_id, task in news.tasks.items()
     }
@@ -162,7 +162,7 @@ def _annotations_of(tasks: Iterable[Mapping[str, Any]]) -> set[int]:
 def _read(
     tasks: Iterable[Mapping[str, Any]], server: str, names: Mapping[int, str]
 ) -> tuple[list[ReviewRow], list[tuple[str, str, str]]]:
-    """The rows of the tasks that a push made, and what keeps others of them from being read, as `PullSummary` has it.
+    """Returns the rows of the tasks made by a push, and the unreadable tasks in the form of `PullSummary.problems`.
 
     Any member of a project can change its tasks; a broken task does not affect the work of others.
     """

@@ -11,15 +11,15 @@ from dataset_tools.core.count_of import count_of
 
 @dataclass(frozen=True)
 class PullSummary:
-    """What a pull brought.
+    """Result of a pull.
 
     Attributes:
-        decided: clips of which a decision came, new or changed. deleted: decisions found to be deleted.
-        rows: rows appended to reviews.jsonl.
+        decided: number of clips with a new or changed decision. deleted: number of decisions found to be deleted.
+        rows: number of rows appended to reviews.jsonl.
         problems: decisions that cannot be used, each as ``(clip id, annotator, why)``.
-        raw: the file that keeps what the server sent, or None when nothing was new.
-        changed: decisions that were changed to be used, each as ``(clip id, annotator, how)``.
-        unread: decisions that the server has and this pull could not bring.
+        raw: file with the server's response, or None if nothing was new.
+        changed: decisions that were adjusted to be usable, each as ``(clip id, annotator, how)``.
+        unread: number of decisions on the server that this pull could not read.
     """
 
     decided: int
@@ -31,7 +31,7 @@ class PullSummary:
     unread: int = 0
 
     def and_also(self, other: PullSummary) -> PullSummary:
-        """What this pull brought and another one after it; `raw` is the last file."""
+        """Returns the combined result of this pull and a later one; `raw` is the last file."""
         return PullSummary(
             decided=self.decided + other.decided,
             deleted=self.deleted + other.deleted,
@@ -43,7 +43,7 @@ class PullSummary:
         )
 
     def text(self) -> str:
-        """One line for people."""
+        """Returns the summary as one line of text."""
         said = [count_of(self.decided, "decision")] if self.rows else []
         said += [f"{self.deleted:,} deleted"] if self.deleted else []
         said += [f"{len(self.problems):,} cannot be used"] if self.problems else []

@@ -1,4 +1,4 @@
-"""Rows that a pull appends to reviews.jsonl, and the archive of what Label Studio sent."""
+"""Rows that a pull appends to reviews.jsonl, and the archive of Label Studio's responses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from dataset_tools.label_studio.pull_summary import PullSummary
 
 
 def new_rows(rows: Iterable[ReviewRow], reviews: Sequence[ReviewRow], *, present: bool) -> list[ReviewRow]:
-    """The rows that reviews.jsonl does not have.
+    """Returns the rows that reviews.jsonl does not have.
 
-    When the annotations are ``present`` on a server right now, also those that it took for deleted: they are back.
+    If the annotations are ``present`` on a server right now, also returns those recorded as deleted: they are back.
     """
     rows = {row.key: row for row in rows}.values()  # an export can hold a task twice
     keys = {row.key for row in reviews}
@@ -26,13 +26,13 @@ def new_rows(rows: Iterable[ReviewRow], reviews: Sequence[ReviewRow], *, present
     new = [row for row in rows if row.key not in keys]
     if present:
         back = [row for row in rows if row.key in keys and row.source not in standing]
-        last = {row.source: row.time for row in reviews}  # by time: this machine's clock may be behind what it was
+        last = {row.source: row.time for row in reviews}  # for increasing times even if the clock was set back
         new += [msgspec.structs.replace(row, time=max(_now(), _after(last[row.source]))) for row in back]
     return new
 
 
 def as_deleted(row: ReviewRow) -> ReviewRow:
-    """The row that says that a decision is gone from Label Studio."""
+    """Returns the row that marks a decision as deleted in Label Studio."""
     return msgspec.structs.replace(row, deleted=True, time=max(_now(), row.time))
 
 
@@ -43,7 +43,7 @@ def keep(
     new: Sequence[ReviewRow],
     deleted: Sequence[ReviewRow] = (),
 ) -> PullSummary:
-    """Writes what Label Studio sent, then the rows; ``source`` names the file of the former."""
+    """Writes the response of Label Studio to a file with ``source`` in its name, then appends the rows."""
     raw = None
     if new or deleted:
         touched = {row.label_studio.task for row in [*new, *deleted]}
@@ -62,7 +62,7 @@ def keep(
 
 
 def _place(row: ReviewRow) -> str:
-    """Where people find the task of a row, to answer it again."""
+    """Returns where annotators find the task of a row, to answer it again."""
     at = row.label_studio
     return f"task {at.task}" if at.server is None else f"{at.server}/projects/{at.project}/data?task={at.task}"
 

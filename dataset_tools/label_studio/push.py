@@ -60,31 +60,31 @@ def push(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> PushSummary:
-    """Makes the workspace's project hold one task per clip, up to date.
+    """Updates the workspace's project to one current task per clip.
 
-    Pushing twice changes nothing. Killed on the way, the next push completes it. A task with annotations is
-    never changed: when its clip has changed since, other than by what was decided, the clip gets another task. Only
-    speech whose speaker withdrew is taken out of every task.
+    Pushing is idempotent; a push that was killed is completed by the next one. A task with annotations is never
+    changed: if its clip has changed since, other than by the decision itself, the clip gets another task. The only
+    exception is speech whose speaker withdrew, which is removed from every task.
 
     Args:
         workspace: with manifests/clips.jsonl and, if there is speech, utterances.jsonl.
         url: address of the server.
-        api_key: a token of it.
+        api_key: a token of the server.
         classes: the class file of the data set.
-        media_url: address under which the workspace's folders can be reached; None for a server on this machine that
-            may read them itself.
-        document_root: the server's document root, when it is not the workspace.
+        media_url: URL under which the workspace's folders can be reached; None for a server on this machine that may
+            read them itself.
+        document_root: the server's document root, if it is not the workspace.
         project: title of the project to push to; None for the workspace's own.
-        replace_config: also replace a labeling configuration that was changed in the browser.
-        annotators: how many annotators every clip is shown to; None leaves that as it is (at first one).
+        replace_config: also replace a labeling configuration that was edited in the browser.
+        annotators: number of annotators per clip; None keeps the project's number (one in a new project).
         third_look: show clips in conflict to one more annotator.
-        from_run: folder of a trained run that made predictions: what it takes a clip for is what the page starts with,
-            and the clips it is least certain of are shown first. None leaves that as it is.
-        ids: push only the clips of these, of their utterances or of their pairs, and show them once more where people
-            decided on them already. None: every clip.
-        jobs: processes at once that cut the videos to show.
-        dry_run: only say what would be done.
-        progress: told about the videos cut and the tasks written.
+        from_run: folder of a trained run with predictions: pages are prefilled with the predicted classes, and the
+            least certain clips are shown first. None keeps the project's prefill.
+        ids: push only clips with these ids, or with utterances or pairs of these ids, and show them again if they are
+            decided already. None: every clip.
+        jobs: number of processes that cut the videos to show.
+        dry_run: only report what would be done.
+        progress: progress callback, in videos cut and tasks written.
 
     Raises:
         InputError: an input, the address or the key is wrong, or the project was deleted.
@@ -121,7 +121,7 @@ def push(
             pulled={row.label_studio.task for row in reviews if found and row.label_studio.project == found.id},
             last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
             undecided={one.id: one.votes for one in decisions.values() if one.conflict} if third_look else {},
-            once_more=ids is not None and not third_look,  # which asks one more annotator about the same task
+            once_more=ids is not None and not third_look,  # third_look reopens the same task instead
         )
         if not dry_run:
             found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
@@ -131,7 +131,7 @@ def push(
                     withdrawn += [
                         without_speech(one) for one in there if is_withdrawn(str(one.data.get("utterance_id")))
                     ]
-            with answers(url):  # first, and whoever worked on them: nobody is to hear them any more
+            with answers(url):  # first, and even if annotated: withdrawn speech must no longer be heard
                 for one in withdrawn:
                     client.tasks.update(str(one.id), data=dict(one.data))
             _write(client, url, found, plan, progress)
@@ -173,13 +173,13 @@ def push_to_file(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Writes all tasks, or those of ``ids``, as a JSON file that Label Studio imports, with the page as ``<name>.xml``.
+    """Writes all tasks, or those of ``ids``, to a JSON file that Label Studio imports, and the page to ``<name>.xml``.
 
     Returns:
-        How many tasks were written, or would be with ``dry_run``.
+        Number of tasks that were written, or would be without ``dry_run``.
 
     Raises:
-        InputError: an input is wrong, or ``path`` is an .xml file, or ``<name>.xml`` is a file of something else.
+        InputError: an input is wrong, ``path`` is an .xml file, or ``<name>.xml`` exists and is not a page.
     """
     page = path.with_suffix(".xml")
     if page == path or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
@@ -208,7 +208,7 @@ def push_to_file(
 
 
 def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
-    """The tasks of the project that a push made."""
+    """Yields the tasks of the project that were made by a push."""
     with answers(url):
         for task in client.tasks.list(
             project=project.id, fields="task_only", include=_LISTED_FIELDS, page_size=_TASKS_PER_PAGE
@@ -235,7 +235,7 @@ def _prepare(
     replace_config: bool,
     annotators: int | None,
 ) -> Project:
-    """The project, with the page, folders and annotators that the tasks need; made when there is none."""
+    """Returns the project with the page, folders and annotators that the tasks need; creates it if there is none."""
     project = found or make_project(client, workspace, url, title, wanted.config)
     try:
         update_page(client, url, project, wanted.config, by_force=replace_config)
@@ -244,7 +244,7 @@ def _prepare(
             with answers(url):
                 client.projects.update(id=project.id, maximum_annotations=annotators)
     except BaseException:
-        if project.made:  # empty, and of no use
+        if project.made:  # without tasks, so useless
             with answers(url):
                 client.projects.delete(project.id)
         raise
@@ -273,7 +273,7 @@ def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Pr
             progress(_STAGE, done, total)
         for start in range(0, len(plan.create), _TASKS_PER_REQUEST):
             chunk = plan.create[start : start + _TASKS_PER_REQUEST]
-            # Asking again after a lost answer would make the tasks twice.
+            # A retry after a lost response would create the tasks twice.
             client.projects.import_tasks(
                 project.id, request=[_request(task, project) for task in chunk], request_options={"max_retries": 0}
             )
@@ -282,7 +282,7 @@ def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Pr
 
 
 def _request(task: Task, project: Project) -> dict[str, Any]:
-    """The task to import, with a prefill for the model that the project shows."""
+    """Returns the task to import, with a prefill under the model version that the project shows."""
     if task.guess is None and project.model_version != PREFILL_VERSION:
         task = replace(task, guess=Guess(project.model_version, 0.0, task.prefill))
     return task.request()

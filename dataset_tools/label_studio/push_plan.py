@@ -1,4 +1,4 @@
-"""Push plan: expected tasks compared with those of the project."""
+"""Push plan: the changes from the tasks of the project to the expected ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class PresentTask:
     """A task on the server.
 
     Attributes:
-        id: its id there. clip_id, look: what it shows, see `Task`.
+        id: its id on the server. clip_id, look: what it shows, see `Task`.
         data: its fields. worked_on: whether it has an annotation, a skip or a draft.
-        wanted_annotators: of how many annotators Label Studio wants a decision before it takes the task for done.
+        wanted_annotators: number of annotators who have to decide before Label Studio considers the task completed.
     """
 
     id: int
@@ -32,15 +32,15 @@ class PresentTask:
 
 @dataclass(frozen=True)
 class PushPlan:
-    """What a push has to do.
+    """Changes that a push has to make.
 
     Attributes:
-        create: tasks to make. update: tasks to bring up to date, each with the present one.
-        remove: ids of tasks that are there twice, and without annotations.
-        reopen: ids of tasks to show to one more annotator, with the number of annotators that this makes.
-        unchanged: tasks that are right. decided: clips without a task that need none.
-        waiting: clips to show again whose present task holds work that was not pulled, so that it must not be touched.
-        gone: tasks whose clip is not in the data set any more.
+        create: tasks to create. update: tasks to update, each with the present one.
+        remove: ids of duplicate tasks without annotations.
+        reopen: ids of tasks to show to one more annotator, with the new number of annotators.
+        unchanged: number of tasks that are up to date. decided: number of clips without a task that need none.
+        waiting: number of clips to show again whose present task has work not pulled yet, and so must not be changed.
+        gone: number of tasks whose clip is no longer in the data set.
     """
 
     create: tuple[Task, ...]
@@ -63,16 +63,16 @@ def plan_push(
     undecided: Mapping[str, int] = MappingProxyType({}),
     once_more: bool = False,
 ) -> PushPlan:
-    """Compares.
+    """Compares the expected tasks with those of the project.
 
     Args:
-        wanted: one task a clip.
+        wanted: expected tasks, one per clip.
         present: all tasks of the project.
-        settled: whether the clip of an id has a decision that refers to it as it is now.
-        pulled: ids of the tasks of which decisions were pulled.
-        last_look: how often a clip was shown, by clip id, as far as decisions tell.
-        undecided: clips that need one more annotator, with the number of those who did.
-        once_more: show clips again that are decided and have not changed.
+        settled: whether the clip with an id has a decision on its current content.
+        pulled: ids of the tasks whose decisions were pulled.
+        last_look: number of times that a clip was shown, by clip id, according to the decisions.
+        undecided: clips that need one more annotator, with the number of annotators who decided.
+        once_more: whether to show clips again that are decided and have not changed.
     """
     remove: list[int] = []
     newest: dict[str, PresentTask] = {}

@@ -8,21 +8,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PushSummary:
-    """What a push did, or with ``dry_run`` would do.
+    """Result of a push, or with ``dry_run`` its expected result.
 
     Attributes:
-        project: id of the project, or None when it is not there yet (dry run). title: its title.
-        address: where annotators go.
-        created: clips that got their first task. again: clips that are shown again, as they changed after a decision or
-            were asked for by id.
-        updated: tasks without annotations, brought up to date. unchanged: tasks that were right.
-        decided: clips without a task on this server that need none, as they are decided.
-        waiting: clips to show again whose task holds work that was not pulled yet; pull, then push again.
-        removed: tasks that a killed push had left twice.
-        reopened: clips in conflict that get one more annotator.
-        gone: tasks whose clip is not in the data set any more; they stay.
-        withdrawn: tasks whose speech was taken out, as its speaker withdrew.
-        without_margin: clips that are shown without footage around them, as it is not at hand.
+        project: id of the project, or None if it does not exist yet (dry run). title: its title.
+        address: URL for annotators.
+        created: number of clips that got their first task. again: number of clips that are shown again because they
+            changed after a decision or were requested by id.
+        updated: number of updated tasks. unchanged: number of tasks that were up to date.
+        decided: number of clips without a task on this server that need none because they are decided.
+        waiting: number of clips to show again whose task has work not pulled yet; pull, then push again.
+        removed: number of duplicate tasks of a killed push.
+        reopened: number of clips in conflict that get one more annotator.
+        gone: number of tasks whose clip is no longer in the data set; they are kept.
+        withdrawn: number of tasks whose speech was removed because its speaker withdrew.
+        without_margin: number of clips shown without surrounding footage because it is not available.
         dry_run: whether nothing was written.
     """
 
@@ -43,7 +43,7 @@ class PushSummary:
     dry_run: bool
 
     def text(self) -> str:
-        """One line for people."""
+        """Returns the summary as one line of text."""
         counts = {
             "new": self.created,
             "shown again": self.again,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-# Short, so that a class of 32 characters stands unbroken beside its counts in 80 columns.
+# Short, so that a class id of 32 characters fits unwrapped beside its counts in 80 columns.
 _HEADS = {
     "to_do": "to do",
     "accepted": "accept",
@@ -35,13 +35,13 @@ _HEADS = {
 
 @dataclass(frozen=True)
 class ClassStatus:
-    """The clips of one class.
+    """Review progress of one class, in clips.
 
     Attributes:
-        class_id: the class that the data set has the clips in.
-        clips: how many. to_do: without a decision that refers to them as they are now.
+        class_id: class of the clips in the data set.
+        clips: number of clips. to_do: clips without a decision on their current content.
         accepted, trimmed, rejected: by the verdict that counts; with ``to_do`` they add up to ``clips``.
-        corrected: kept clips of which class or sentence was changed. conflict: clips that annotators disagree on.
+        corrected: kept clips whose class or sentence was changed. conflict: clips that annotators disagree on.
     """
 
     class_id: str
@@ -56,10 +56,10 @@ class ClassStatus:
 
 @dataclass(frozen=True)
 class AnnotatorStatus:
-    """What one annotator did: standing decisions on clips by verdict, skips, and those that cannot be used.
+    """Work of one annotator: number of current decisions on clips by verdict, of skips, and of unusable decisions.
 
     Attributes:
-        seconds: median time for a clip, or None when Label Studio did not say.
+        seconds: median time per clip, or None if Label Studio did not report it.
     """
 
     annotator: str
@@ -74,12 +74,12 @@ class AnnotatorStatus:
 
 @dataclass(frozen=True)
 class ReviewStatus:
-    """How far the review is.
+    """Progress of the review.
 
     Attributes:
         classes, annotators: one row each, sorted by name.
         speech: utterances by verdict: ``accepted``, ``rejected``, ``to_do``.
-        agreement: per field, where two annotators judged the same items.
+        agreement: per field, if two annotators reviewed the same items.
         conflicts: ids of the clips that annotators disagree on.
         problems: decisions that cannot be used: clip id, annotator, why.
     """
@@ -92,7 +92,7 @@ class ReviewStatus:
     problems: tuple[tuple[str, str, str], ...]
 
     def next_step(self) -> str:
-        """What to do now, as a sentence with the command."""
+        """Returns the next step, as a sentence with the command."""
         to_do = sum(row.to_do for row in self.classes)
         if to_do:
             return f"{to_do:,} clips to review: open Label Studio, then run fmn-data annotate pull."
@@ -105,7 +105,7 @@ class ReviewStatus:
 
 
 def status(workspace: Workspace) -> ReviewStatus:
-    """Counts the decisions that were pulled so far; no server is asked.
+    """Counts the decisions pulled so far; contacts no server.
 
     Raises:
         InputError: there are no clips.
@@ -135,7 +135,7 @@ def status(workspace: Workspace) -> ReviewStatus:
 
 
 def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
-    """The status as tables for the terminal: per class, per annotator, and agreement where there is any."""
+    """Returns the status as tables for the terminal: per class, per annotator, and agreement if there is any."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -148,7 +148,7 @@ def status_tables(found: ReviewStatus) -> tuple[Table, ...]:
             made.add_column(_HEADS.get(column, column), justify="right" if number else "left", overflow="fold")
         for row in rows:
             shown = ("" if cell in (0, None) else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
-            made.add_row(*map(Text, shown))  # an annotator's name is no markup
+            made.add_row(*map(Text, shown))  # names of annotators are not markup
         return made
 
     columns = ("to_do", "accepted", "trimmed", "rejected", "corrected", "conflict")

@@ -32,7 +32,7 @@ _started_here: dict[int, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class Account:
-    """Who may sign in: the e-mail address, the password, and the key for programs (40 hexadecimal digits)."""
+    """Credentials of a user: e-mail address, password, and API key (40 hexadecimal digits)."""
 
     email: str
     password: str = field(repr=False)
@@ -40,12 +40,12 @@ class Account:
 
 
 def new_account() -> Account:
-    """The owner's account, with a password and a key drawn at random."""
+    """Returns the owner's account with a random password and key."""
     return Account("owner@localhost", secrets.token_urlsafe(12), secrets.token_hex(20))
 
 
 def server_venv() -> Path:
-    """Where Label Studio is installed: FMN_LABEL_STUDIO_VENV, else the user's cache, one folder a version."""
+    """Returns Label Studio's virtual environment: FMN_LABEL_STUDIO_VENV, else one per version in the user's cache."""
     chosen = os.environ.get(VENV_ENVIRONMENT)
     if chosen:
         return Path(chosen)
@@ -54,13 +54,13 @@ def server_venv() -> Path:
 
 
 def is_installed(venv: Path) -> bool:
-    """Whether Label Studio, in this version, is there as a whole: pip installs it last, and writes its RECORD last."""
+    """Whether this version of Label Studio is installed completely: pip installs it last, and writes RECORD last."""
     record = f"lib/python*/site-packages/label_studio-{LABEL_STUDIO_VERSION}.dist-info/RECORD"
     return (venv / "bin" / "label-studio").is_file() and any(venv.glob(record))
 
 
 def install(venv: Path, progress: Progress = silent) -> None:
-    """Installs Label Studio (about 90 seconds, 1 GB), unless it is there. Several processes may ask at once.
+    """Installs Label Studio (about 90 seconds, 1 GB) unless it is installed. Safe to call from several processes.
 
     Raises:
         StoppedError: pip failed; running it again resumes.
@@ -87,13 +87,13 @@ def install(venv: Path, progress: Progress = silent) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that was started. It goes on when the process that started it ends."""
+    """A server that was started. It outlives the process that started it."""
 
     url: str
     pid: int
 
     def stop(self) -> None:
-        """Ends it and waits until it has ended."""
+        """Terminates the server and waits until it has exited."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -115,27 +115,27 @@ def start(
     port: int | None = None,
     progress: Progress = silent,
 ) -> Server:
-    """Starts a server on the loopback address and waits until it answers.
+    """Starts a server on the loopback address and waits until it responds.
 
-    That takes about 40 seconds the first time with an installation, then about three.
+    This takes about 40 seconds the first time per installation, then about three.
 
     Args:
-        venv: where Label Studio is installed.
+        venv: virtual environment of Label Studio.
         data: folder of its database and log; readable by the owner only.
-        document_root: folder whose subfolders the server may serve, when a project asks for it.
-        account: made at the first start.
-        port: to listen on; None takes a free one.
-        progress: told that it is starting.
+        document_root: folder whose subfolders the server may serve, if a project requests it.
+        account: created at the first start.
+        port: port to listen on; None: a free one.
+        progress: progress callback.
 
     Raises:
-        InputError: the port is taken.
-        StoppedError: the server ends or does not answer; the log is named.
+        InputError: the port is in use.
+        StoppedError: the server exits or does not respond; the error names the log.
     """
-    data = data.absolute()  # Label Studio takes a relative one from its own folder
+    data = data.absolute()  # Label Studio resolves relative paths against its own folder
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
     port = _free_port() if port is None else port
-    # A server that finds its port taken would move to the next one without a word.
+    # If its port is in use, Label Studio would silently move to the next one.
     if not is_free(port):
         raise InputError(
             f"Port {port} is taken",
@@ -181,12 +181,12 @@ def start(
 
 
 def is_healthy(url: str) -> bool:
-    """Whether a Label Studio answers there."""
+    """Whether a Label Studio server responds at this address."""
     return bool(re.search(rb'"status":\s*"UP"', _get(f"{url}/health")))
 
 
 def knows(url: str, account: Account) -> bool:
-    """Whether the Label Studio that answers there has this account, and so is not somebody else's."""
+    """Whether the Label Studio server at this address has this account, and so is not another user's."""
     return account.email.encode() in _get(f"{url}/api/current-user/whoami", Authorization=f"Token {account.api_key}")
 
 
@@ -202,7 +202,7 @@ def is_free(port: int) -> bool:
 
 
 def _get(url: str, **headers: str) -> bytes:
-    """The beginning of an answer; nothing when there is none."""
+    """Returns the beginning of a response body; empty if there is no response."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
             return bytes(answer.read(4000))
@@ -211,7 +211,7 @@ def _get(url: str, **headers: str) -> bytes:
 
 
 def _environment(url: str, data: Path, document_root: Path, account: Account) -> dict[str, str]:
-    """The server's environment: the caller's, without settings that would reach the server by accident."""
+    """Returns the server's environment: the caller's, without settings that would affect the server by accident."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -229,7 +229,7 @@ def _environment(url: str, data: Path, document_root: Path, account: Account) ->
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(document_root),
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-        # Its counter says "38 of 382" of all that is to do, not of what was opened since the page was.
+        # Makes the counter ("38 of 382") refer to all tasks to do, not to those opened since the page was loaded.
         "fflag_fix_all_optic_79_task_count_is_wrong_short": "true",
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",

@@ -1,4 +1,4 @@
-"""Label Studio tasks: data of a clip and its utterance, and prefilled answers."""
+"""Label Studio tasks: the data of a clip and its utterance, and prefilled answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataset_tools.label_studio.media_urls import ShownVideo
 from dataset_tools.manifests import ClipRow, UtteranceRow
 
 PREFILL_VERSION = "annotation"
-"""Where the prefilled class comes from, as Label Studio shows it: the class of the annotated interval."""
+"""Source of the prefilled class, as Label Studio shows it: the class of the annotated interval."""
 
 CONTENT_FIELDS = (
     "clip_sha256",
@@ -27,10 +27,10 @@ CONTENT_FIELDS = (
     "utterance_id",
     "utterance_sha256",
 )
-"""Fields of a task's data that a decision refers to: when one of them changes, people look again."""
+"""Fields of a task's data that a decision refers to: if one of them changes, the clip is shown again."""
 
 PREFILL_FIELDS = ("trim",)
-"""Fields that only say what the page starts with."""
+"""Fields that only affect the prefill of the page."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Guess:
 
     Attributes:
         model: its name and version. certainty: 0-1; the least certain tasks are shown first.
-        prefill: results that the page starts with.
+        prefill: prefilled results of the page.
     """
 
     model: str
@@ -47,19 +47,19 @@ class Guess:
     prefill: Sequence[Mapping[str, Any]]
 
     def prediction(self) -> dict[str, Any]:
-        """The prediction as Label Studio imports it."""
+        """Returns the prediction in Label Studio's import format."""
         return {"model_version": self.model, "score": self.certainty, "result": list(self.prefill)}
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task as it should be.
+    """An expected task.
 
     Attributes:
-        clip_id: names the task together with ``look``, which counts the times that a clip is shown, from 1.
-        data: the task's fields, see `task_data`.
-        prefill: results that the page starts with.
-        guess: what a model would have the page start with, if one was asked.
+        clip_id: identifies the task together with ``look``, which counts from 1 how often the clip is shown.
+        data: the task's fields, see `make_task`.
+        prefill: prefilled results of the page.
+        guess: prefill by a model, if one is used.
     """
 
     clip_id: str
@@ -69,7 +69,7 @@ class Task:
     guess: Guess | None = None
 
     def request(self) -> dict[str, Any]:
-        """The task as Label Studio imports it."""
+        """Returns the task in Label Studio's import format."""
         predictions = [{"model_version": PREFILL_VERSION, "result": list(self.prefill)}] if self.prefill else []
         if self.guess is not None:
             predictions.append(self.guess.prediction())
@@ -77,7 +77,7 @@ class Task:
 
 
 def utterances_to_show(utterances: Iterable[UtteranceRow]) -> dict[str, UtteranceRow]:
-    """The utterance that is shown with a clip, by clip id: a recording before a synthesized one, then the first id."""
+    """Returns the utterance to show with each clip, by clip id: recordings before synthesized ones, then by id."""
     shown: dict[str, UtteranceRow] = {}
     for utterance in sorted(utterances, key=lambda row: (row.source != "recorded", row.id)):
         if utterance.clip is not None and utterance.augmented is UNSET:
@@ -86,7 +86,7 @@ def utterances_to_show(utterances: Iterable[UtteranceRow]) -> dict[str, Utteranc
 
 
 def classes_by_id(classes: ClassFile, clips: Iterable[ClipRow]) -> dict[str, ActionClass]:
-    """The classes of the file by id.
+    """Returns the classes of the file by id.
 
     Raises:
         InputError: a clip belongs to none of them.
@@ -112,16 +112,16 @@ def make_task(
     video: ShownVideo,
     look: int = 1,
 ) -> Task:
-    """The task that shows a clip.
+    """Returns the task that shows a clip.
 
     Args:
         clip: the clip.
-        utterance: its description, spoken, if there is one.
+        utterance: its spoken description, if there is one.
         one: the clip's class.
-        controls: the controls of the page, each with the name of what it belongs to; only those are prefilled.
-        address: gives the address of a path of the workspace.
-        video: what is shown of the clip.
-        look: counts the times that the clip is shown.
+        controls: the controls of the page, each with the name of its object; only those are prefilled.
+        address: maps a path of the workspace to a URL.
+        video: the video to show.
+        look: counts from 1 how often the clip is shown.
     """
     title = f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}"
     start, end = video.shown_range(clip.start_frame, clip.end_frame)
@@ -135,7 +135,7 @@ def make_task(
         "class": clip.class_id,
         "sentence": "" if utterance is None else utterance.text,
         "video": address(video.path),
-        "start_s": round((start - 0.5) / video.fps, 3),  # amid the clip's first frame, whichever way a player rounds
+        "start_s": round((start - 0.5) / video.fps, 3),  # middle of the clip's first frame: players round differently
         "fps": video.fps,
         "first_frame": video.first_frame,
         "frames": video.frames,
@@ -152,7 +152,7 @@ def make_task(
 
 
 def prefilled_class(one: ActionClass, controls: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The results that choose a class on the page, as far as the page has the controls."""
+    """Returns the results that choose a class on the page, for the controls that it has."""
     words = {"action": one.action, "subject": one.subject, "object": one.object or NO_OBJECT}
     return [
         {"from_name": name, "to_name": controls[name], "type": "taxonomy", "value": {"taxonomy": [[key]]}}
@@ -162,7 +162,7 @@ def prefilled_class(one: ActionClass, controls: Mapping[str, str]) -> list[dict[
 
 
 def _prefilled_trim(clip: ClipRow, video: ShownVideo, controls: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The range that people kept of a clip, which is shown whole, so that to accept it again keeps that range."""
+    """Prefills the range kept of a trimmed clip, which is shown whole, so that accepting it again keeps the range."""
     if clip.trim is None or "trim" not in controls:
         return []
     start, end = video.shown_range(*clip.trim)

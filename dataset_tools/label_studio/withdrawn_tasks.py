@@ -1,4 +1,4 @@
-"""Withdrawn speech in tasks: the same tasks without the utterance, as pulled and as pushed."""
+"""Removal of withdrawn speech from pulled and pushed tasks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dataset_tools.label_studio.push_plan import PresentTask
 from dataset_tools.speech.withdrawn_recordings import ids_in
 
 NO_SPEECH: Mapping[str, Any] = {"speech": "", "utterance_id": None, "utterance_sha256": None}
-"""Fields of the data of a task that shows a clip without speech."""
+"""Data fields of a task that shows a clip without speech."""
 
 _EXPORT = re.compile(r"\d{4}-\d\d-\d\dT[\d.-]+Z?_.+\.json|torn-.+\.txt")
-"""Names of what a pull keeps; other files there are users' own."""
+"""Names of the files that a pull writes; other files in the folder are the user's own."""
 
 
 def without_withdrawn(task: Mapping[str, Any], is_withdrawn: Callable[[str], bool]) -> dict[str, Any]:
-    """A task as Label Studio lists or exports it; its speech is taken out where the utterance was withdrawn."""
+    """Returns a task, as Label Studio lists or exports it, without its speech if the utterance was withdrawn."""
     data = task.get("data")
     if isinstance(data, dict) and is_withdrawn(str(data.get("utterance_id"))):
         return {**task, "data": {**data, **NO_SPEECH}}
@@ -31,12 +31,12 @@ def without_withdrawn(task: Mapping[str, Any], is_withdrawn: Callable[[str], boo
 
 
 def without_speech(present: PresentTask) -> PresentTask:
-    """A task on the server with its speech taken out."""
+    """Returns a task on the server without its speech."""
     return replace(present, data={**present.data, **NO_SPEECH})
 
 
 def kept_exports(workspace: Workspace, is_withdrawn: Callable[[str], bool]) -> Iterator[tuple[Path, int]]:
-    """The files that keep what Label Studio sent and show such an utterance, each with how many tasks do."""
+    """Yields the stored responses of Label Studio with withdrawn utterances, each with its number of such tasks."""
     for path in _exports(workspace):
         tasks = _tasks(path)
         count = sum(without_withdrawn(task, is_withdrawn) != task for task in tasks) if tasks is not None else 0
@@ -45,7 +45,7 @@ def kept_exports(workspace: Workspace, is_withdrawn: Callable[[str], bool]) -> I
 
 
 def clear_export(path: Path, is_withdrawn: Callable[[str], bool]) -> None:
-    """Takes the utterances out of one of these files; the torn line of a killed pull goes as a whole."""
+    """Removes the utterances from such a file; a file with the torn line of a killed pull is deleted as a whole."""
     tasks = _tasks(path)
     if tasks is None:
         path.unlink()

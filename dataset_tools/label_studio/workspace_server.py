@@ -1,4 +1,4 @@
-"""The server of a workspace: its data, account and address, in cache/label-studio/."""
+"""The Label Studio server of a workspace: its data, account and address, in cache/label-studio/."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"
     """cache/label-studio/server.json, readable by the owner only: how to reach the workspace's server.
 
     Attributes:
-        url, pid: address and process of the server that was started last.
-        account: who may sign in; the same for ever, as it is made with the server's data.
+        url, pid: address and process id of the server that was started last.
+        account: its account; never changes, since it is created with the server's data.
     """
 
     account: Account
@@ -46,10 +46,11 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"
 
 @dataclass(frozen=True)
 class Target:
-    """A server to push to and pull from, with a key of it.
+    """A server to push to and pull from, with its API key.
 
     Attributes:
-        document_root, email: of the workspace's own server: what it can serve, and who signs in.
+        document_root: root of the files that the server can serve, if known.
+        email: e-mail address to sign in with, for the workspace's own server.
     """
 
     url: str
@@ -62,10 +63,10 @@ class Target:
 
 
 def find_server(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> Target | None:
-    """The server to use: the one that LABEL_STUDIO_URL names, else the workspace's own when it runs, else None.
+    """Returns the server to use: that of LABEL_STUDIO_URL, else the workspace's own if it is running, else None.
 
     Raises:
-        InputError: LABEL_STUDIO_URL is no address, or LABEL_STUDIO_API_KEY is not set beside it.
+        InputError: LABEL_STUDIO_URL is not an address, or LABEL_STUDIO_API_KEY is not set along with it.
     """
     url = environment.get("LABEL_STUDIO_URL", "").strip()
     key = environment.get("LABEL_STUDIO_API_KEY", "").strip()
@@ -91,16 +92,16 @@ def find_server(workspace: Workspace, environment: Mapping[str, str] = os.enviro
 def serve(
     workspace: Workspace, *, port: int | None = None, may_install: bool = True, progress: Progress = silent
 ) -> Target:
-    """Starts the workspace's server, unless it runs, and gives its address and key.
+    """Starts the workspace's server unless it is running, and returns its address and key.
 
-    The server is installed first when it is not there (once for all workspaces), listens on this machine only, keeps
-    its data in cache/label-studio/, and can serve the folders clips/ and speech/ only. It runs until it is stopped.
+    The server is installed first if missing (once for all workspaces), listens on this machine only, keeps its data in
+    cache/label-studio/, and can serve only the folders clips/ and speech/. It runs until it is stopped.
 
     Args:
         workspace: the workspace.
-        port: to listen on; None takes a free one.
+        port: port to listen on; None: the previous one if free, else any free one.
         may_install: whether Label Studio may be installed (about 90 seconds, 1 GB).
-        progress: told about installing and starting.
+        progress: progress callback for installation and start.
 
     Raises:
         InputError: it is not installed and may not be, the port is taken, the record of its account was lost, or a link
@@ -115,7 +116,7 @@ def serve(
         if record is not None and record.url is not None and knows(record.url, record.account):
             return _own(workspace, record.account, record.url)
         if port is None and record is not None and record.url is not None:
-            before = urlsplit(record.url).port  # the address stays, where it can
+            before = urlsplit(record.url).port  # keep the address if possible
             port = before if before is not None and is_free(before) else None
         venv = server_venv()
         if not is_installed(venv) and not may_install:
@@ -129,7 +130,7 @@ def serve(
             )
         install(venv, progress)
         account = new_account() if record is None else record.account
-        _write(workspace, ServerRecord(account=account))  # before the first start, which makes the account
+        _write(workspace, ServerRecord(account=account))  # before the first start, which creates the account
         _link_media(workspace)
         server = start(venv, home / "data", served_folder(workspace), account, port=port, progress=progress)
         if not knows(server.url, account):
@@ -145,7 +146,7 @@ def serve(
 
 
 def stop(workspace: Workspace) -> bool:
-    """Stops the workspace's server. Returns whether there was one to stop."""
+    """Stops the workspace's server; returns whether it was running."""
     record = _read(workspace)
     if record is None or record.url is None or record.pid is None or not knows(record.url, record.account):
         return False
@@ -154,12 +155,12 @@ def stop(workspace: Workspace) -> bool:
 
 
 def login_file(workspace: Workspace) -> Path:
-    """The file that holds e-mail address and password for the browser, readable by the owner only."""
+    """Returns the file with e-mail address and password for the browser, readable by the owner only."""
     return _home(workspace) / "server.json"
 
 
 def served_folder(workspace: Workspace) -> Path:
-    """The server's document root: a folder of links to the workspace's media folders, and to nothing else."""
+    """Returns the server's document root: a folder of links to the workspace's media folders, and to nothing else."""
     return Path(os.path.abspath(_home(workspace) / "served"))  # noqa: PTH100  # without resolving links
 
 
@@ -200,7 +201,7 @@ def _read(workspace: Workspace) -> ServerRecord | None:
 
 
 def _write(workspace: Workspace, record: ServerRecord) -> None:
-    """Writes the record; at no moment can others read it."""
+    """Writes the record so that other users can never read it, not even temporarily."""
     path = login_file(workspace)
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
