@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 annotate_app = CommandLine(
     help="Review clips and speech in Label Studio.\n\n"
-    "Without a command: find or start a server, push tasks, pull decisions, show the page's address. Set "
-    "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to use your own server.\n\nExample: fmn-data annotate",
+    "Without a subcommand: find or start a server, push tasks, pull decisions, show progress and the project's "
+    "address. Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to use your own server.\n\nExample: fmn-data annotate",
 )
 
 MediaOption = Annotated[
     str | None,
-    typer.Option("--media-url", help="URL under which a remote server reads the workspace's folders."),
+    typer.Option("--media-url", help="Base URL of clips/ and speech/ for a remote server."),
 ]
 ProjectOption = Annotated[
-    str | None, typer.Option("--project", help="Title of the Label Studio project (default: the workspace's).")
+    str | None, typer.Option("--project", help="Title of the Label Studio project (default: the workspace's own).")
 ]
 AnnotatorsOption = Annotated[
     int | None,
-    typer.Option("--annotators", min=1, help="Annotators per clip (default: as the project has it, else 1)."),
+    typer.Option("--annotators", min=1, help="Annotators per clip (default: the project's setting, initially 1)."),
 ]
 ResolveConflictsOption = Annotated[
     bool, typer.Option("--resolve-conflicts", help="Send clips that annotators disagree on to one more annotator.")
@@ -97,7 +97,7 @@ def annotate_push(
     project: ProjectOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write the tasks to this JSON file, for manual import.", dir_okay=False),
+        typer.Option("--out", "-o", help="Write the tasks to a JSON file for manual import instead.", dir_okay=False),
     ] = None,
     replace_config: Annotated[
         bool,
@@ -110,20 +110,22 @@ def annotate_push(
     from_run: Annotated[
         Path | None,
         typer.Option(
-            "--from-run", help="Prefill with the predictions of a trained run (fmn predict RUN), least certain first."
+            "--from-run", help="Prefill with predictions of a trained run (fmn predict RUN); least certain clips first."
         ),
     ] = None,
     ids: Annotated[
         str | None,
         typer.Option(
-            "--ids", metavar="A,B,…", help="Push only these clips (or pairs), and once more if decided already."
+            "--ids",
+            metavar="A,B,…",
+            help="Push only these clips (ids of clips, utterances or pairs); show them again if already decided.",
         ),
     ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Push one task per clip; tasks that annotators worked on are never changed.
+    """Push one task per clip; tasks with annotations are never changed.
 
     Example: fmn-data annotate push --dry-run
     """
@@ -156,7 +158,7 @@ def annotate_push(
         )
         would = " would be written" if dry_run else ""
         page = out.with_suffix(".xml").name
-        terminal.closing("push", f"{count_of(count, 'task')}, and the page beside them as {page}{would}", out)
+        terminal.closing("push", f"{count_of(count, 'task')}{would}; labeling configuration: {page}", out)
         terminal.result({"tasks": count, "dry_run": dry_run})
         return
     if from_run is not None:
@@ -190,11 +192,11 @@ def annotate_pull(
     place: Workspace,
     project: ProjectOption = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead of the server.")
+        Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead of a server.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Pull every ten seconds until interrupted.")] = False,
 ) -> None:
-    """Pull annotators' decisions into annotations/reviews.jsonl; pulling twice adds nothing.
+    """Pull annotators' decisions into annotations/reviews.jsonl; repeated pulls add only changes.
 
     Example: fmn-data annotate pull --watch
     """
@@ -214,11 +216,11 @@ def annotate_pull(
             pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress),
         )
         return
-    for news in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
-        if isinstance(news, Exception):
-            terminal.warn(news.found)
+    for pulled in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
+        if isinstance(pulled, Exception):
+            terminal.warn(pulled.found)
         else:
-            _show_pull(terminal, place, news)
+            _show_pull(terminal, place, pulled)
 
 
 @annotate_app.command("status")
@@ -271,14 +273,14 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
     read_items(place)
     if not may_start:
         raise InputError(
-            "No Label Studio runs for this workspace, and a dry run starts none",
+            "No Label Studio server is running for this workspace, and a dry run does not start one",
             where=place.root,
-            expected="a server whose tasks can be compared",
+            expected="a server to compare tasks with",
             next_step="start it with fmn-data annotate serve, or name one with LABEL_STUDIO_URL",
         )
     if not may_install and sys.stdin.isatty() and not terminal.as_json:
         may_install = typer.confirm(
-            "No Label Studio server is configured. Start one here, installed first if missing (90 s, 1 GB)?"
+            "No Label Studio server is configured. Start one here (and install it if missing: 90 s, 1 GB)?"
         )
     target = serve(place, may_install=may_install, progress=terminal.progress)
     _show_serve(terminal, place, target)
@@ -296,7 +298,7 @@ def _open(address: str) -> None:
 def _show_serve(terminal: Terminal, place: Workspace, target: Target) -> None:
     from dataset_tools.label_studio.workspace_server import login_file
 
-    terminal.closing("serve", f"Label Studio runs at {target.url}")
+    terminal.closing("serve", f"Label Studio is running at {target.url}")
     terminal.say(f"  sign in as {target.email}; the password is in {login_file(place)}")
 
 
@@ -316,7 +318,7 @@ def _show_pull(terminal: Terminal, place: Workspace, pulled: PullSummary) -> Non
         terminal.warn(f"{clip}, {who}: {why}")
     if pulled.unread:
         decisions = count_of(pulled.unread, "decision is", "decisions are")
-        terminal.warn(f"{decisions} in Label Studio and could not be read: pull again")
+        terminal.warn(f"{decisions} in Label Studio but could not be read: pull again")
     terminal.result({"pull": pulled.as_dict()})
 
 
@@ -324,11 +326,11 @@ def _show_status(terminal: Terminal, place: Workspace) -> None:
     from dataset_tools.decisions.unread import unread_warning
     from dataset_tools.label_studio.review_status import status, status_tables
 
-    found = status(place)
-    for table in status_tables(found):
+    progress = status(place)
+    for table in status_tables(progress):
         terminal.say(table)
     warning = unread_warning(place)
     if warning is not None:
         terminal.warn(warning)
-    terminal.say(f"  {found.next_step()}")
-    terminal.result({"status": {**found.as_dict(), "warning": warning}})
+    terminal.say(f"  {progress.next_step()}")
+    terminal.result({"status": {**progress.as_dict(), "warning": warning}})

@@ -41,11 +41,11 @@ def build(
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Maximum number of clips per class.")] = 50,
     shortfall: Annotated[
         Literal["accept", "windows", "stop"],
-        typer.Option(help="If a class has fewer: accept, fill up with windows of long intervals, or stop."),
+        typer.Option(help="If a class has fewer: accept it, fill it up with windows of long intervals, or stop."),
     ] = "accept",
     short_side: Annotated[int, typer.Option("--short-side", min=16, help="Short side of the clips in pixels.")] = 256,
     keep_audio: Annotated[
-        bool, typer.Option("--keep-audio", help="Keep the sound of the video in its clips (default: silent clips).")
+        bool, typer.Option("--keep-audio", help="Keep the audio track of the videos (default: silent clips).")
     ] = False,
     speech: Annotated[
         bool,
@@ -57,7 +57,8 @@ def build(
         bool, typer.Option("--no-sentences", help="Ignore the sentence files beside the footage.")
     ] = False,
     replace_footage: Annotated[
-        bool, typer.Option("--replace-footage", help="Replace the data set of other footage that is in the workspace.")
+        bool,
+        typer.Option("--replace-footage", help="Replace the workspace's data set if it was built from other footage."),
     ] = False,
     from_export: FromExportOption = None,
     dry_run: DryRunOption = False,
@@ -148,7 +149,7 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     would = " would be cut" if summary.dry_run else ""
     if not summary.clips:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
-        terminal.warn("no clip is left: annotators rejected all of them")
+        terminal.warn("no clips are left: annotators rejected all of them")
         terminal.result(summary.as_dict())
         return
     if summary.with_sound is not None:
@@ -161,21 +162,21 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
     if summary.renamed:
         decisions = count_of(summary.renamed, "decision was", "decisions were")
-        terminal.say(f"  {decisions} recognized under new names of their videos")
+        terminal.say(f"  {decisions} matched to renamed videos")
     for reason, number in summary.refused.items():
         terminal.say(f"  {count_of(number, 'interval')} refused: {reason[0].lower()}{reason[1:]}")
     if empty:
         more = f" and {len(empty) - _SHOWN_CLASSES} more" if len(empty) > _SHOWN_CLASSES else ""
         have = count_of(len(empty), "class has", "classes have")
-        terminal.warn(f"{have} no clip: {', '.join(empty[:_SHOWN_CLASSES])}{more}")
+        terminal.warn(f"{have} no clips: {', '.join(empty[:_SHOWN_CLASSES])}{more}")
     short = {class_id: number for class_id, number in summary.shortfalls.items() if class_id not in empty}
     if short:
         lacking = ", ".join(f"{class_id} {number}" for class_id, number in short.items())
         have = count_of(len(short), "class has", "classes have")
-        terminal.warn(f"{have} fewer clips than --per-class asks for, by: {lacking}")
+        terminal.warn(f"{have} fewer clips than --per-class; missing: {lacking}")
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
-    terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it runs only those")
+    terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
     if not summary.dry_run:
         terminal.next("fmn-data annotate (human review), or fmn-data pairs")

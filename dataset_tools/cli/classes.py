@@ -28,7 +28,7 @@ def classes(
     draft_from: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="Draft a class file from annotations: the N most frequent triplets, N given by --classes."
+            "--from", help="Draft a class file from annotations: the N most frequent triplets, with N from --classes."
         ),
     ] = None,
     propose: Annotated[
@@ -40,7 +40,7 @@ def classes(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Write the drafted or proposed class file here; an existing file is never replaced."
+            "--out", "-o", help="Write the drafted or proposed class file here; an existing file is never overwritten."
         ),
     ] = None,
 ) -> None:
@@ -53,10 +53,10 @@ def classes(
 
     if out is not None and out.exists():
         raise InputError(
-            "The class file exists already, and may contain manual edits",
+            "The class file already exists, and may contain manual edits",
             where=out,
             expected="a new file",
-            next_step="give another name with --out, or move the file away",
+            next_step="choose another name with --out, or move the file away",
         )
     if draft_from is not None:
         _draft(terminal, draft_from, footage.read_with, options.count, out)
@@ -97,7 +97,7 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
     for cluster in draft.clusters:
         terminal.say(f"  one word: {cluster}")
     if draft.left_out:
-        terminal.say(f"  {draft.left_out:,} of {len(listed.rows):,} intervals are of other triplets.")
+        terminal.say(f"  {draft.left_out:,} of {len(listed.rows):,} intervals belong to other triplets.")
     terminal.result(
         {
             "classes": [row.as_dict() for row in draft.counts],

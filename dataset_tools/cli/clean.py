@@ -30,12 +30,12 @@ def clean(
             " (default: all kinds).",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Remove files that no manifest names: rejected clips, older builds, their caches. Lists them and asks first.
+    """Remove files that no manifest refers to: rejected clips, older builds, their caches. Lists them and asks first.
 
-    Recordings, annotations, manifests, runs and files that the toolkit did not make are never removed.
+    Recordings, annotations, manifests, runs and files not created by the toolkit are never removed.
 
     Example: fmn-data clean --dry-run
     """
@@ -69,7 +69,7 @@ def _ask(terminal: Terminal, files: int) -> None:
     """
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(
-            f"{count_of(files, 'file')} would be removed, and there is no terminal to confirm it",
+            f"{count_of(files, 'file')} would be removed, and there is no terminal to confirm this",
             expected="--yes",
             next_step="check with --dry-run, then add --yes",
         )

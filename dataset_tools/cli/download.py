@@ -41,7 +41,7 @@ def download(
     videos: Annotated[
         Literal["all", "needed"],
         typer.Option(
-            "--videos", help="All videos, as one archive; or only those that a build with the same options cuts."
+            "--videos", help="Download all videos as one archive, or only those that a build with these options needs."
         ),
     ] = "all",
     per_class: Annotated[
@@ -97,15 +97,15 @@ def download(
         terminal.warn(sentence)
     if summary.unchecked:
         terminal.warn(
-            f"the publisher names no hashes: {len(summary.unchecked)} files were trusted at the first download; "
-            "what was found is in DOWNLOADS.json, and later downloads must match it"
+            f"the publisher provides no hashes: {len(summary.unchecked)} files were trusted at the first download; "
+            "their hashes are in DOWNLOADS.json, and later downloads must match them"
         )
     terminal.result(summary.as_dict())
     if summary.refused:
         raise InputError(
-            f"The server does not give {count_of(len(summary.refused), 'video')}: {', '.join(summary.refused[:5])}",
+            f"The server does not provide {count_of(len(summary.refused), 'video')}: {', '.join(summary.refused[:5])}",
             where=home or HOME,
-            expected="each at its address",
+            expected="each video at its URL",
             next_step="run the command again; if it fails again, download the archive of all videos: --videos all",
         )
     terminal.next("fmn-data build --classes 20 --mpii", folder)

@@ -23,7 +23,7 @@ FromExportOption = Annotated[
     Path | None,
     typer.Option(
         "--from-export",
-        help="Rebuild the data set of an export without media, with its options, and compare.",
+        help="Rebuild the data set of an export without media, with the export's options, and compare both.",
         file_okay=False,
     ),
 ]
@@ -38,13 +38,13 @@ def export(
             metavar="FORMAT", help="croissant, csv, huggingface, lhotse, mteb, webdataset, or one of another package."
         ),
     ],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export: new, or one to resume.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export, new or to resume.")],
     media: Annotated[
         bool,
         typer.Option(
             "--media/--no-media",
             show_default=False,
-            help="Export the clips and utterances, too (default), or only the rows and a rebuild recipe.",
+            help="Include the clips and utterances (default), or only the rows and a rebuild recipe.",
         ),
     ] = True,
     shard_size: Annotated[
@@ -54,12 +54,12 @@ def export(
         list[str] | None,
         typer.Option(
             "--allow",
-            help="Include media that are withheld by default, if you may share them: mpii-footage, own-footage,"
+            help="Include media that are withheld by default, if you may redistribute them: mpii-footage, own-footage,"
             " unknown-footage, recordings-without-consent, recordings-of-minors. Repeatable.",
         ),
     ] = None,
 ) -> None:
-    """Export for Hugging Face, WebDataset, lhotse or MTEB, as Croissant or as CSV; an interrupted export resumes.
+    """Export for Hugging Face, WebDataset, Lhotse or MTEB, as Croissant or as CSV; an interrupted export resumes.
 
     Example: fmn-data export huggingface shared/ --shard-size 1GB
     """
@@ -80,11 +80,11 @@ def export(
         terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()), folder)
     for part in summary.withheld:
         name = part.partition(":")[0]
-        goes_along = name in (allow or ()) and (media or name.startswith("recordings-"))
-        terminal.warn(f"included, as you allowed: {part}" if goes_along else f"not passed on: {part}")
+        is_included = name in (allow or ()) and (media or name.startswith("recordings-"))
+        terminal.warn(f"included because of --allow: {part}" if is_included else f"withheld: {part}")
     if summary.missing:
         terminal.warn(f"{summary.missing} recorded utterances are left out, and cannot be rebuilt")
-    kept = f", {summary.kept} were complete" if summary.kept else ""
+    kept = f", {summary.kept} already complete" if summary.kept else ""
     terminal.closing("export", f"{summary.written} files written{kept}", folder)
     terminal.result({"folder": str(folder), **summary.as_dict()})
 
@@ -120,18 +120,18 @@ def build_from_export(
     sentences = options.voices.sentences
     if has_others or options != build_record.BuildOptions(voices=SpeechOptions(sentences=sentences)):
         raise InputError(
-            "--from-export goes with no option that says what to build",
+            "--from-export cannot be combined with options that determine what is built",
             where="--from-export",
-            expected="only where the footage is (--mpii, --annotations, --videos, --sentences) and how to run (--jobs)",
-            next_step="leave the others out: the options are those of the export",
+            expected="only the location of the footage (--mpii, --annotations, --videos, --sentences) and --jobs",
+            next_step="leave the others out: they are taken from the export",
         )
     rebuild = open_rebuild(folder, place)
     if footage.source(place) is None:
         raise InputError(
             "The location of the footage is missing",
             where="--from-export",
-            expected="the footage that the export is of",
-            next_step="add --mpii DIR, or --annotations FILE for footage of your own",
+            expected="the footage that the export was made from",
+            next_step="add --mpii DIR, or --annotations FILE for your own footage",
         )
     recorded = Recorded(rebuild.last.annotation_options, "export")
     corpus = footage.corpus(rebuild.classes, place, terminal, jobs, recorded=recorded)
@@ -149,7 +149,7 @@ def build_from_export(
     if summary.differences:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
     else:
-        terminal.closing("same", "clips, utterances, pairs and split are those of the export", folder)
+        terminal.closing("same", "clips, utterances, pairs and split are identical to the export's", folder)
 
 
 def _bytes(text: str) -> int:
@@ -158,14 +158,14 @@ def _bytes(text: str) -> int:
     Raises:
         InputError: the text is not a size.
     """
-    found = re.fullmatch(r"(\d+)\s*([KMG]?i?B?)", text.strip(), flags=re.IGNORECASE)
-    unit = "" if found is None else found[2].upper()
-    size_bytes = 0 if found is None else int(found[1]) * _UNITS.get(unit if unit[-1:] in ("B", "") else f"{unit}B", 0)
+    match = re.fullmatch(r"(\d+)\s*([KMG]?i?B?)", text.strip(), flags=re.IGNORECASE)
+    unit = "" if match is None else match[2].upper()
+    size_bytes = 0 if match is None else int(match[1]) * _UNITS.get(unit if unit[-1:] in ("B", "") else f"{unit}B", 0)
     if size_bytes < 1:
         raise InputError(
             f"The size {text!r} cannot be read",
             where="--shard-size",
             expected="a number of bytes, KB, MB or GB (KiB, MiB, GiB)",
-            next_step="give it as 500MB",
+            next_step="write it as, for example, 500MB",
         )
     return size_bytes

@@ -52,11 +52,12 @@ class FootageOptions:
         typer.Option(
             "--annotations",
             help="Annotations of your own footage: a CSV with the columns video, start_frame, end_frame (or start_s, "
-            "end_s), action, subject, object; a file of another format (docs/own-footage.md); or one folder per class.",
+            "end_s), action, subject, object; a file in another format (docs/own-footage.md); or a folder with one "
+            "subfolder per class.",
         ),
     ] = None
     videos: Annotated[
-        Path | None, typer.Option("--videos", help="Folder of the videos of --annotations (default: beside the file).")
+        Path | None, typer.Option("--videos", help="Folder of the videos (default: that of --annotations).")
     ] = None
     format: Annotated[
         str | None,
@@ -68,7 +69,7 @@ class FootageOptions:
     ] = None
     tier: Annotated[
         str | None,
-        typer.Option("--tier", help="Tier (VIA: attribute, Label Studio: control) of the labels, if several exist."),
+        typer.Option("--tier", help="Tier (VIA: attribute, Label Studio: control) to read, if there are several."),
     ] = None
     frame_base: Annotated[
         int | None,
@@ -76,18 +77,18 @@ class FootageOptions:
     ] = None
     fps: Annotated[
         float | None,
-        typer.Option("--fps", help="Frame rate of the video copies that frame numbers in --annotations refer to."),
+        typer.Option("--fps", help="Frame rate that --annotations counts frames at, if not that of the videos."),
     ] = None
     person: Annotated[
         str | None,
-        typer.Option("--person", help="Regular expression; its first group, matched in the video name, is the person."),
+        typer.Option("--person", help="Regular expression for the video name; its first group is the person."),
     ] = None
     forget_options: Annotated[
         bool,
         typer.Option(
             "--forget-options",
-            help="Read the annotations with the given options only (--format, --tier, --frame-base, --fps, --person),"
-            " without those of the last build.",
+            help="Ignore the last build's options for reading annotations (--format, --tier, --frame-base, --fps,"
+            " --person); use only those given.",
         ),
     ] = False
 
@@ -115,7 +116,7 @@ class FootageOptions:
                     f"--{name.replace('_', '-')} goes with --annotations",
                     where=str(value),
                     expected="annotations for these videos",
-                    next_step="give them with --annotations; MPII Cooking 2 is found by --mpii alone",
+                    next_step="add --annotations FILE; MPII Cooking 2 needs only --mpii",
                 )
         if self.annotations is not None and self.mpii is not None:
             raise InputError(
@@ -163,7 +164,7 @@ class FootageOptions:
 
         source = self.source(place)
         if source is None:
-            return open_corpus(_drawn(place, terminal, jobs, dry_run=dry_run))
+            return open_corpus(_rendered_standin(place, terminal, jobs, dry_run=dry_run))
         if self.annotations is None and self.mpii is None:
             terminal.say(f"  footage: {source.path}")
         if source.kind != "annotations":
@@ -174,58 +175,58 @@ class FootageOptions:
             options = completed(self.read_with, recorded_options(recorded.options))
             source = Footage(source.kind, source.path, source.videos, options)
         of = "last build" if recorded is None else recorded.of
-        beside = _options_beside(source, self)
+        inherited = _inherited_options(source, self)
         if of == "export":
-            beside.pop("--videos", None)  # remembered by the workspace, not by the export
-        if beside:
-            terminal.say(f"  as in the {of}: {' '.join(beside.values())}")
-        with TemporaryDirectory() as nowhere, _naming_the_way_out(beside, of):
+            inherited.pop("--videos", None)  # remembered by the workspace, not by the export
+        if inherited:
+            terminal.say(f"  as in the {of}: {' '.join(inherited.values())}")
+        with TemporaryDirectory() as scratch, _explaining_inherited(inherited, of):
             return open_own_footage(
                 Path(source.path),
                 classes,
                 read_with=source.read_with,
                 videos=None if source.videos is None else Path(source.videos),
-                memory=Path(nowhere) if dry_run else place.cache / "sources",
+                memory=Path(scratch) if dry_run else place.cache / "sources",
                 jobs=jobs,
                 progress=terminal.progress,
             )
 
 
-def _options_beside(source: Footage, given: FootageOptions) -> dict[str, str]:
+def _inherited_options(source: Footage, given: FootageOptions) -> dict[str, str]:
     """Returns the options in use that were not given, by name, each as it would be typed."""
     from msgspec.structs import asdict
 
-    usual = Path(source.path) if Path(source.path).is_dir() else Path(source.path).parent
-    is_usual = source.videos is None or Path(source.videos).resolve() == usual.resolve()
-    videos = None if is_usual or given.annotations is None else source.videos
+    default = Path(source.path) if Path(source.path).is_dir() else Path(source.path).parent
+    is_default = source.videos is None or Path(source.videos).resolve() == default.resolve()
+    videos = None if is_default or given.annotations is None else source.videos
     named = {"videos": given.videos, **asdict(given.read_with)}
     used = {"videos": videos, **asdict(source.read_with)}
-    beside = {name: str(value) for name, value in used.items() if value is not None and named[name] is None}
-    options = {name: f"--{name.replace('_', '-')}" for name in beside}
-    return {options[name]: f"{options[name]} {shlex.quote(value)}" for name, value in beside.items()}
+    inherited = {name: str(value) for name, value in used.items() if value is not None and named[name] is None}
+    options = {name: f"--{name.replace('_', '-')}" for name in inherited}
+    return {options[name]: f"{options[name]} {shlex.quote(value)}" for name, value in inherited.items()}
 
 
 @contextmanager
-def _naming_the_way_out(beside: Mapping[str, str], of: str) -> Iterator[None]:
+def _explaining_inherited(inherited: Mapping[str, str], of: str) -> Iterator[None]:
     """Adds to an error about options that were not given where they come from and how to drop them."""
     try:
         yield
     except InputError as error:
-        about = [text for option, text in beside.items() if re.search(rf"{option}\b", error.found)]
-        if not about:
+        named = [text for option, text in inherited.items() if re.search(rf"{option}\b", error.found)]
+        if not named:
             raise
-        way_out = "name the footage that the export is of"
+        remedy = "name the footage that the export was made from"
         if of != "export":
-            way_out = "drop it with --forget-options, and give the options that are to stay"
+            remedy = "drop it with --forget-options, and repeat the options to keep"
         raise InputError(
             error.found,
             where=error.where,
             expected=error.expected,
-            next_step=f"{' '.join(about)} was not given but is as in the {of}: give another value, or {way_out}",
+            next_step=f"{' '.join(named)} is taken from the {of}: give another value, or {remedy}",
         ) from error
 
 
-def _drawn(place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:
+def _rendered_standin(place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:
     """Renders the missing parts of the synthetic corpus in the workspace's cache, and returns its folder."""
     from dataset_tools.build.inputs import drawn_standin
     from dataset_tools.corpora.standin.standin_corpus import write_standin

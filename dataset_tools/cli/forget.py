@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _LINKS = {
-    "trained": "its weights were fitted to {0} utterances of the voice: delete the run and train again",
+    "trained": "it was trained on {0} utterances of the voice: delete the run and train again",
     "validated": "the voice was in its validation split, which selected the epoch: delete the run and train again",
-    "learned": "it learned classes from utterances of the voice: remove its new_classes.safetensors, and learn again",
+    "learned": "it learned classes from utterances of the voice: remove its new_classes.safetensors, then learn again",
     "named": "its files name utterances of the voice: delete it, or evaluate again",
-    "unread": "some of its files cannot be read: make them readable and run this again, or delete the run",
+    "unread": "some of its files cannot be read: make them readable and run this command again, or delete the run",
     "unknown": "its training data are not recorded: if they were this data set, delete it and train again",
 }
 
@@ -46,8 +46,8 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
     would = "would be removed" if dry_run else "removed"
     terminal.closing("forget", f"{voice.name}: {files} files and {rows} rows {would}", place.root)
-    going = {name for trace in traces for name in (trace.where, *trace.paths)} if dry_run else set()
-    left = [name for name in own_files(place, voice, sizes) if name not in going]
+    to_remove = {name for trace in traces for name in (trace.where, *trace.paths)} if dry_run else set()
+    left = [name for name in own_files(place, voice, sizes) if name not in to_remove]
     _show_rest(terminal, runs, tasks, left)
     terminal.result(
         {
@@ -63,18 +63,18 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
         }
     )
     if not dry_run:
-        terminal.next("fmn-data build (or fmn-data speech synthesize) fills the places, then fmn-data pairs")
+        terminal.next("fmn-data build (or fmn-data speech synthesize) to fill the gaps, then fmn-data pairs")
 
 
 def _ask(terminal: Terminal, voice: str) -> None:
     if terminal.as_json or not sys.stdin.isatty():
         raise InputError(
-            "The removal needs a confirmation, and there is no terminal to ask",
-            where="the standard input" if not terminal.as_json else "--json",
+            "The removal has to be confirmed, and there is no terminal to ask on",
+            where="standard input" if not terminal.as_json else "--json",
             expected="a terminal, or --yes",
             next_step="check with --dry-run, then run it with --yes",
         )
-    typer.confirm(f"Remove all of this for good? {voice} cannot be restored", abort=True)
+    typer.confirm(f"Remove all of this permanently? {voice} cannot be restored", abort=True)
 
 
 def _show_traces(terminal: Terminal, voice: str, traces: Sequence[Trace]) -> None:
@@ -90,9 +90,9 @@ def _show_rest(
     for run in runs:
         terminal.warn(f"{run.run}: {_LINKS[run.link].format(run.utterances)}")
     for address, clips in tasks.items():
-        terminal.warn(f"{address}: tasks of {_listed(clips)} may show it; fmn-data annotate push takes it out of them")
+        terminal.warn(f"{address}: tasks of {_listed(clips)} may have the voice; fmn-data annotate push removes it")
     if left:
-        terminal.warn(f"other files that contain the voice or its name, or cannot be read, to check: {_listed(left)}")
+        terminal.warn(f"check other files that contain the voice or its name, or cannot be read: {_listed(left)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from dataset_tools.core.workspace import Workspace
 
 app = CommandLine(
     name="fmn-data",
-    help="Build the video-speech data set of Li et al. (2022) from MPII Cooking 2 or from your own footage.",
+    help="Build the video–speech data set of Li et al. (2022) from MPII Cooking 2 or from your own footage.",
     is_program=True,
     no_args_is_help=True,
 )
@@ -45,7 +45,7 @@ def standin(
     seed: SeedOption = 0,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Annotated intervals per class.")] = 50,
     difficulty: Annotated[
-        Literal["easy", "standard", "hard"], typer.Option(help="Difficulty of distinguishing the classes.")
+        Literal["easy", "standard", "hard"], typer.Option(help="How hard the classes are to tell apart.")
     ] = "standard",
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
@@ -77,8 +77,8 @@ def pairs(
     split: Annotated[
         Literal["items", "person", "mpii", "pairs"],
         typer.Option(
-            help="What train and test do not share: items; person (persons and voices). Or mpii (the official split),"
-            " or pairs (the paper's random split, which leaks)."
+            help="items: no clip or utterance is in both train and test; person: no person or voice, either; mpii: the"
+            " official split; pairs: the paper's random split, which leaks."
         ),
     ] = "items",
     test_share: Annotated[float, typer.Option("--test-share", help="Fraction of the items in the test split.")] = 0.3,
@@ -106,8 +106,8 @@ def pairs(
     )
     warn_synthetic(terminal, summary.is_standin)
     would = "would be " if dry_run else ""
-    of_what = f"{summary.clips} clips × {summary.utterances} utterances of {summary.classes} classes"
-    terminal.closing("pairs", f"{summary.pairs} pairs from {of_what}", place.manifests / "pairs.jsonl")
+    items = f"{summary.clips} clips × {summary.utterances} utterances of {summary.classes} classes"
+    terminal.closing("pairs", f"{summary.pairs} pairs from {items}", place.manifests / "pairs.jsonl")
     terminal.closing("train", f"{summary.train} pairs {would}written", place.manifests / "train.jsonl")
     terminal.closing("test", f"{summary.test} pairs {would}written", place.manifests / "test.jsonl")
     if summary.neither:
@@ -115,9 +115,9 @@ def pairs(
     for what, number in summary.dropped.items():
         terminal.warn(f"{number} {what}: dropped")
     for same in summary.merged[:MERGED_SHOWN]:
-        terminal.warn(f"one content under {len(same)} names, treated as one: {', '.join(same)}")
+        terminal.warn(f"same content under {len(same)} names, treated as one item: {', '.join(same)}")
     if len(summary.merged) > MERGED_SHOWN:
-        terminal.warn(f"and {len(summary.merged) - MERGED_SHOWN} more contents under several names: `merged` of --json")
+        terminal.warn(f"and {len(summary.merged) - MERGED_SHOWN} more such items: see `merged` of --json")
     if summary.one_sided:
         terminal.warn(f"classes with pairs on one side only: {', '.join(summary.one_sided)}")
     if split == "pairs":
@@ -138,7 +138,7 @@ def verify(
     jobs: JobsOption = DEFAULT_JOBS,
     untrusted: Annotated[
         Path | None,
-        typer.Option("--untrusted", help="Check whether a data set from elsewhere, in this folder, is safe to use."),
+        typer.Option("--untrusted", help="Folder of a data set from elsewhere: check whether it is safe to use."),
     ] = None,
 ) -> None:
     """Verify manifests, file hashes and decoding, and check for leaks between train and test.

@@ -34,7 +34,7 @@ SentencesOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--sentences",
-        help="TACoS sentence file; a clip gets the human sentence that spans it. Repeatable"
+        help="TACoS sentence file; a clip gets the human-written sentence whose time span contains it. Repeatable"
         " (default in build and retry: the files beside the footage).",
     ),
 ]
@@ -84,7 +84,7 @@ class SynthesisOptions:
         typer.Option(
             "--augment",
             min=0,
-            help="Augmented copies of each utterance (speed, gain, reverberation, noise), marked as such.",
+            help="Number of augmented copies per utterance (speed, gain, reverberation, noise), marked as such.",
         ),
     ] = 0
     seed: SeedOption = 0
@@ -131,6 +131,6 @@ def refuse_beside(file: str, options: Mapping[str, object]) -> None:
         raise InputError(
             f"{file} works without a server, and {' and '.join(given)} would be ignored",
             where=file,
-            expected="options of the file alone",
+            expected="no options for a server",
             next_step=f"leave out {file}, or the other options",
         )

@@ -34,7 +34,7 @@ def report(
     classes = class_file_of(class_file, place)
     summary = write_report(place, classes, out, jobs=jobs, progress=terminal.progress)
     if not is_class_file_of_build(place, classes):
-        terminal.warn(f"the data set was built with another class file, or another content of it, than {classes.path}")
+        terminal.warn(f"the data set was built with another class file than {classes.path}, or another version of it")
     warn_synthetic(terminal, summary.is_standin)
     terminal.closing("report", f"{summary.clips} clips, {summary.utterances} utterances", summary.page)
     for path in summary.missing[:3]:
@@ -42,5 +42,5 @@ def report(
     if summary.without_picture:
         name, reason = next(iter(summary.without_picture.items()))
         count = count_of(len(summary.without_picture), "clip has", "clips have")
-        terminal.warn(f"{count} no picture; the first, {name}: {reason}")
+        terminal.warn(f"{count} no thumbnail; the first, {name}: {reason}")
     terminal.result(summary.as_dict())

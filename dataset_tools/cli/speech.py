@@ -55,18 +55,19 @@ def speech_import(
     classes: ClassOptions,
     source: Annotated[
         Path,
-        typer.Argument(help="DIR/<class id>/<voice>_….wav, <clip id>.*, or a CSV path,class,clip,voice,text,licence."),
+        typer.Argument(
+            help="Folder of <class id>/<voice>_….wav or <clip id>.* files, or a CSV with the columns path, class, clip,"
+            " voice, text, licence."
+        ),
     ],
     language: Annotated[
         Literal["en", "zh"] | None,
-        typer.Option("--language", help="Language of the recordings (default: en, or what is known of them)."),
+        typer.Option("--language", help="Language of the recordings (default: en; known ones keep theirs)."),
     ] = None,
     licence: LicenceOption = "",
     renewed: Annotated[
         list[str] | None,
-        typer.Option(
-            "--renewed-consent", help="Voice that was forgotten and whose speaker has consented again. Repeatable."
-        ),
+        typer.Option("--renewed-consent", help="Forgotten voice whose speaker has consented again. Repeatable."),
     ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Retry recordings whose worker process died (e.g. out of memory).")
@@ -104,17 +105,17 @@ def speech_check(
     synthesized: Annotated[bool, typer.Option("--synthesized", help="Check synthesized utterances, too.")] = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
-    """Check that recordings say their sentences (English; needs the extra transcripts); only warns.
+    """Warn about recordings that may not match their sentence (English only; needs the extra transcripts).
 
     Example: fmn-data speech check
     """
     from dataset_tools.speech.transcripts import check_transcripts
 
-    found = check_transcripts(place, recorded=not synthesized, jobs=jobs, progress=terminal.progress)
-    _show_check(terminal, found, place)
-    terminal.result(found.as_dict())
+    summary = check_transcripts(place, recorded=not synthesized, jobs=jobs, progress=terminal.progress)
+    _show_check(terminal, summary, place)
+    terminal.result(summary.as_dict())
     terminal.some_failed(
-        len(found.failures), "fix those files, then run fmn-data speech check again", reasons="the reasons are above"
+        len(summary.failures), "fix those files, then run fmn-data speech check again", reasons="the reasons are above"
     )
 
 
@@ -124,25 +125,25 @@ def speech_voices(
     place: Workspace,
     synthesized: Annotated[bool, typer.Option("--synthesized", help="Compare synthesized voices, too.")] = False,
 ) -> None:
-    """Compare voices and list pairs that may be one person (needs the package resemblyzer).
+    """Compare voices and list pairs that may be the same person (needs the package resemblyzer).
 
     Example: fmn-data speech voices
     """
     from dataset_tools.speech.speaker_similarity import compare_voices
 
-    found = compare_voices(place, synthesized=synthesized, progress=terminal.progress)
-    for one, other, similarity in found.alike:
-        terminal.warn(f"{one} and {other} are as alike as one speaker's own takes ({similarity:.2f}): one person?")
-    for voice, reason in found.skipped.items():
+    summary = compare_voices(place, synthesized=synthesized, progress=terminal.progress)
+    for one, other, similarity in summary.alike:
+        terminal.warn(f"{one} and {other} are as similar as recordings of one speaker ({similarity:.2f}): same person?")
+    for voice, reason in summary.skipped.items():
         terminal.say(f"  {voice} was not compared: {reason}")
-    for name, error in found.failures.items():
+    for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
-    numbers = found.as_dict()
-    said = f"within a voice {numbers['within']:.2f}, between voices {numbers['between']:.2f} (1 is the same)"
-    terminal.closing("voices", f"{numbers['voices']} voices compared; similarity {said}", place.manifests)
+    numbers = summary.as_dict()
+    similarities = f"within a voice {numbers['within']:.2f}, between voices {numbers['between']:.2f} (1: identical)"
+    terminal.closing("voices", f"{numbers['voices']} voices compared; similarity {similarities}", place.manifests)
     terminal.result(numbers)
     terminal.some_failed(
-        len(found.failures), "fix those files, then run fmn-data speech voices again", reasons="the reasons are above"
+        len(summary.failures), "fix those files, then run fmn-data speech voices again", reasons="the reasons are above"
     )
 
 
@@ -151,23 +152,23 @@ def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:
     from dataset_tools.speech.transcripts import check_transcripts
 
     try:
-        found = check_transcripts(place, jobs=jobs, progress=terminal.progress)
+        summary = check_transcripts(place, jobs=jobs, progress=terminal.progress)
     except InputError as error:
         terminal.say(f"  transcripts were not checked: {error.next_step}")
         return
-    _show_check(terminal, found, place)
+    _show_check(terminal, summary, place)
 
 
-def _show_check(terminal: Terminal, found: TranscriptSummary, place: Workspace) -> None:
-    doubtful = [row for row in found.rows if row.warning is not None]
+def _show_check(terminal: Terminal, summary: TranscriptSummary, place: Workspace) -> None:
+    doubtful = [row for row in summary.rows if row.warning is not None]
     for row in doubtful:
         terminal.warn(f"{row.id}: {row.warning} ({row.text})")
-    for reason, number in Counter(found.skipped.values()).items():
+    for reason, number in Counter(summary.skipped.values()).items():
         terminal.say(f"  {number} not checked: {reason}")
-    for name, error in found.failures.items():
+    for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
-    said = f"{len(found.rows)} utterances, {len(doubtful)} may say another sentence"
-    terminal.closing("check", said, place.manifests / "transcripts.jsonl")
+    text = f"{len(summary.rows)} utterances, {len(doubtful)} may not match their sentence"
+    terminal.closing("check", text, place.manifests / "transcripts.jsonl")
 
 
 @speech_app.command("record")
@@ -210,8 +211,8 @@ def speech_record(
 
     serve_booth(booth, where.address(), announce=announce)
     done = len(booth.recorded())
-    said = f"{count_of(done - before, 'sentence')} recorded now, {done} of {len(booth.lines)} in all"
-    terminal.closing("record", said, place.recordings)
+    progress = f"{count_of(done - before, 'sentence')} recorded now, {done} of {len(booth.lines)} in total"
+    terminal.closing("record", progress, place.recordings)
     skips = dict(booth.skips.counts)
     if skips:
         reasons = ", ".join(f"{number} × {reason}" for reason, number in sorted(skips.items()))
@@ -224,7 +225,7 @@ def speech_record(
 def speech_forget(
     terminal: Terminal,
     place: Workspace,
-    voice: Annotated[str, typer.Argument(help="Voice of the speaker who withdraws, as the report names it.")],
+    voice: Annotated[str, typer.Argument(help="Voice of the speaker who withdraws, as in the report.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -240,8 +241,8 @@ def speech_forget(
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
         new = count_of(summary.added, "recording is", "recordings are")
-        said = f", {summary.corrected} of them with another sentence, licence or language now"
-        terminal.say(f"  {new} new, {summary.known} were known{said if summary.corrected else ''}")
+        corrected = f", {summary.corrected} of them with a new sentence, licence or language"
+        terminal.say(f"  {new} new, {summary.known} were known{corrected if summary.corrected else ''}")
     terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():

@@ -36,7 +36,7 @@ def card(facts: DatasetFacts, declared: Mapping[str, Any]) -> str:
         ("Personal information and withdrawals", _listed(facts_in_words.personal(facts))),
         (
             "Files",
-            ["`export.json` says what this is an export of; `SHA256SUMS` lists every file: `sha256sum -c SHA256SUMS`."],
+            ["`export.json` describes the export; `SHA256SUMS` lists every file: `sha256sum -c SHA256SUMS`."],
         ),
     ]
     body = "\n".join(f"\n## {title}\n\n" + "\n".join(lines) for title, lines in sections)
@@ -95,7 +95,7 @@ def _composition(facts: DatasetFacts) -> list[str]:
         f"- {len(facts.clips.by_class.keys() | spoken.by_class.keys()):,} classes, {len(facts.clips.persons):,}"
         f" persons, {len(facts.clips.videos):,} source videos.",
         f"- Clips by pixels: {sizes or 'none'}.",
-        "- `train`, `test`: the split; `both`: items with pairs in both; `neither`: to be used for neither.",
+        "- `train`, `test`: the split; `both`: items with pairs in both; `neither`: not to be used in either.",
     ]
     classes = sorted(facts.clips.by_class.keys() | spoken.by_class.keys())
     rows = [[f"`{one}`", _count(facts.clips.by_class[one]), _count(spoken.by_class[one])] for one in classes]

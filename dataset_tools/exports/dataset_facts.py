@@ -24,8 +24,8 @@ from dataset_tools.pairs.split_record import SplitRecord, read_split
 from dataset_tools.speech.consents import consented_voices, read_speakers, read_withdrawals
 from dataset_tools.speech.recording_rows import RecordingRow
 
-NOT_SAID = "not said"
-NOT_JUDGED = "not judged"
+NOT_SAID = "not stated"
+NOT_JUDGED = "not reviewed"
 
 
 @dataclass
@@ -193,9 +193,9 @@ def _judged(reviews: list[ReviewRow]) -> Judged:
 
 
 def _speakers(workspace: Workspace, voices: set[str]) -> SpeakerCounts:
-    said = read_speakers(workspace)
+    speakers = read_speakers(workspace)
     facts = {
-        name: Counter((getattr(said[voice], name) if voice in said else "") or NOT_SAID for voice in voices)
+        name: Counter((getattr(speakers[voice], name) if voice in speakers else "") or NOT_SAID for voice in voices)
         for name in ("age_band", "accent", "device")
     }
     return SpeakerCounts(len(voices & consented_voices(workspace)), facts)

@@ -221,17 +221,17 @@ def _check_content(path: Path, digest: str, one: ExportedRow) -> None:
     assert not isinstance(one.row, PairRow)
     if digest != one.row.sha256:
         raise ManifestError(
-            f"The content has changed: its SHA-256 is {digest[:12]}…, the row says {one.row.sha256[:12]}…",
+            f"The content has changed: its SHA-256 is {digest[:12]}…, that of the row is {one.row.sha256[:12]}…",
             where=path,
-            expected="the file that the manifest names",
-            next_step="see what else changed with fmn-data verify; fmn-data build makes the file again",
+            expected="the file that the manifest refers to",
+            next_step="check for other changes with fmn-data verify, and rebuild the file with fmn-data build",
         )
 
 
 def _outdated(workspace: Workspace, name: str) -> InputError:
     return InputError(
-        f"The manifests do not fit together: {name!r} is not the same, or not there, in all of them",
+        f"The manifests are inconsistent: {name!r} differs between them, or is missing in some",
         where=workspace.manifests,
-        expected="pairs of the clips and utterances that the data set has now",
+        expected="pairs of the current clips and utterances of the data set",
         next_step="run fmn-data pairs again",
     )

@@ -109,9 +109,9 @@ def export_dataset(
             add_recipe(rows, output, recipe)
         if _hashes(workspace) != before:
             raise StoppedError(
-                "The data set was changed while it was exported",
+                "The data set changed during the export",
                 where=workspace.manifests,
-                expected="manifests that stay as they are",
+                expected="manifests that do not change",
                 next_step="remove the folder, then export again",
             )
     missing = 0 if recipe is None else recipe.missing
@@ -127,8 +127,8 @@ def _check_folder(workspace: Workspace, folder: Path) -> None:
         raise InputError(
             "The folder belongs to the workspace, or is inside one that does",
             where=folder,
-            expected="a new folder, of the workspace or elsewhere",
-            next_step="name another folder",
+            expected="a new folder, in the workspace or elsewhere",
+            next_step="choose another folder",
         )
 
 

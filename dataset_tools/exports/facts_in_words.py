@@ -9,16 +9,16 @@ from dataset_tools.exports.dataset_facts import NOT_JUDGED, DatasetFacts
 _MOST_NAMED = 20
 _SPLITS = {
     "items": "Clips and utterances are disjoint; persons and voices may be in both, so new ones are not tested.",
-    "person": "Persons of the footage and their voices are disjoint, too.",
+    "person": "Persons in the footage and their voices are disjoint, too.",
     "mpii": "The official split of MPII Cooking 2, by its test subjects.",
-    "pairs": "Pairs were split one by one: clips and utterances are in both training and test, so a test on it leaks.",
+    "pairs": "Pairs were split individually: clips and utterances are in both training and test, so the split leaks.",
 }
 _TEXT_SOURCES = {
-    "grammar": "made from templates and word lists of the class file",
+    "grammar": "generated from templates and word lists of the class file",
     "annotations": "taken from the annotations of the footage",
-    "tacos": "of TACoS, written by annotators about the footage",
+    "tacos": "from TACoS, written by annotators of the footage",
     "review": "corrected by annotators",
-    "recording": "as given with the recording",
+    "recording": "supplied with the recording",
 }
 
 
@@ -43,20 +43,20 @@ def counted(counts: Mapping[str, int]) -> str:
 
 def collection(facts: DatasetFacts) -> list[str]:
     """How clips and utterances were made."""
-    footage = "MPII Cooking 2" if facts.built else "footage without a record"
+    footage = "MPII Cooking 2" if facts.built else "footage of unrecorded origin"
     if facts.is_standin:
         stand_in = facts.built["stand_in"]
-        footage = f"a synthetic corpus, drawn by a program (difficulty {stand_in.get('difficulty', 'unknown')},"
+        footage = f"a synthetic corpus, rendered by a program (difficulty {stand_in.get('difficulty', 'unknown')},"
         footage += f" seed {stand_in.get('seed', 'unknown')})"
     elif facts.built.get("own_footage"):
         footage = "footage supplied by the creators of the data set"
     clips, spoken = facts.clips, facts.utterances
     lines = [
         f"The clips were cut, frame-exact, from {len(clips.videos):,} videos of {footage}, at annotated intervals.",
-        f"{clips.windows:,} clips are windows of longer intervals; {clips.sound:,} have the sound of their video.",
+        f"{clips.windows:,} clips are windows of longer intervals; {clips.sound:,} have the audio of their video.",
     ]
     if spoken.text_sources:
-        words = {**_TEXT_SOURCES, **({"tacos": "made from templates, in TACoS' form"} if facts.is_standin else {})}
+        words = {**_TEXT_SOURCES, **({"tacos": "made from templates, in TACoS format"} if facts.is_standin else {})}
         sources = {words.get(key, key): number for key, number in spoken.text_sources.items()}
         lines.append(f"Sentences of the utterances: {counted(sources)}.")
     if spoken.engines:
@@ -65,7 +65,7 @@ def collection(facts: DatasetFacts) -> list[str]:
         lines.append(f"{spoken.durations['recorded'].count:,} utterances were recorded by people.")
     if spoken.copies:
         lines.append(f"{spoken.copies:,} utterances are augmented copies of others (speed, gain, room, noise).")
-    lines.append("A pair is a clip and an utterance of the same class: every such combination.")
+    lines.append("The pairs are all combinations of a clip and an utterance of the same class.")
     if facts.left_out:
         left_out = {f"{kind} {status}": number for (kind, status), number in facts.left_out.items()}
         lines.append(f"Left out in the build, by kind and status: {counted(left_out)}.")
@@ -116,12 +116,12 @@ def licenses(facts: DatasetFacts) -> list[str]:
     if not facts.with_media:
         lines.append("this export contains no media, only the rows that describe them")
     for part in facts.withheld:
-        said = "; included on the statement of the exporter" if part.name in facts.allowed else ""
-        if part.voices and not said:
+        note = "; included because the exporter stated a right to share it" if part.name in facts.allowed else ""
+        if part.voices and not note:
             lines.append(f"left out, with their rows and pairs: recordings ({part.why})")
             continue
         what = "recordings" if part.voices else part.what  # that of recordings names the speakers
-        lines.append(f"not for redistribution: {what} ({part.why}){said}")
+        lines.append(f"not for redistribution: {what} ({part.why}){note}")
     return lines
 
 
@@ -129,24 +129,22 @@ def limits(facts: DatasetFacts) -> list[str]:
     """Limitations of the data set, as far as its rows show them."""
     lines = []
     if facts.is_standin:
-        lines.append(str(facts.built["stand_in"].get("notice", "The footage is made up.")))
+        lines.append(str(facts.built["stand_in"].get("notice", "The footage is synthetic.")))
     spoken = facts.utterances
     total = sum(one.count for one in spoken.durations.values())
     synthetic = spoken.durations["synthesized"].count
     templates = spoken.text_sources["grammar"] + facts.is_standin * spoken.text_sources["tacos"]
     if synthetic:
-        lines.append(f"{synthetic:,} of {total:,} utterances are synthetic voices: no evidence on human speech.")
+        lines.append(f"{synthetic:,} of {total:,} utterances have synthetic voices: no evidence about human speech.")
     if templates:
-        lines.append(
-            f"{templates:,} of {total:,} sentences come from templates: few wordings, with words that name the class."
-        )
+        lines.append(f"{templates:,} of {total:,} sentences come from templates: they vary little, and name the class.")
     if spoken.doubtful:
         lines.append(f"{spoken.doubtful:,} utterances have audio quality warnings (field `quality`).")
     count = facts.clips.durations.count
     if facts.clips.by_verdict[NOT_JUDGED]:
         lines.append(f"{facts.clips.by_verdict[NOT_JUDGED]:,} of {count:,} clips were not reviewed.")
     if facts.clips.by_class and (most := max(facts.clips.by_class.values())) > min(facts.clips.by_class.values()):
-        lines.append(f"Classes are uneven: {min(facts.clips.by_class.values()):,} to {most:,} clips.")
+        lines.append(f"Classes are imbalanced: {min(facts.clips.by_class.values()):,} to {most:,} clips.")
     lines.append(f"{len(facts.clips.persons):,} persons in the footage: not a sample of any population.")
     lines.append(_SPLITS[facts.split.split] if facts.split else "How training and test were split is not recorded.")
     return lines

@@ -41,7 +41,7 @@ class ItemSides:
             "PRIMARY KEY (kind, id)) WITHOUT ROWID",
         ):
             self._execute(statement)
-        self._note = lru_cache(_PAIRS_REMEMBERED)(self._written)
+        self._note = lru_cache(_PAIRS_REMEMBERED)(self._update)
 
     def add(self, table: str, item_id: str, sha256: str) -> bool:
         """Adds a clip or an utterance, without pairs so far; returns False if its id exists already."""
@@ -63,13 +63,13 @@ class ItemSides:
         found = {_SPLIT_OF[sides]: number for sides, number in rows}
         return {split: found[split] for split in SPLITS if split in found}
 
-    def _written(self, table: str, item_id: str, sha256: str, bit: int, fold: int) -> bool:
-        found = self._execute(
+    def _update(self, table: str, item_id: str, sha256: str, bit: int, fold: int) -> bool:
+        updated = self._execute(
             "UPDATE items SET sides = sides | ?, fold = nullif(max(ifnull(fold, -1), ?), -1) "
             "WHERE kind = ? AND id = ? AND sha256 = ?",
             *(bit, fold, table, item_id, sha256),
         )
-        return found.rowcount == 1
+        return updated.rowcount == 1
 
     def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         try:
@@ -77,6 +77,6 @@ class ItemSides:
         except sqlite3.OperationalError as error:
             raise StoppedError(
                 f"SQLite's temporary file cannot be written: {error}",
-                expected="room for about 300 bytes a clip and utterance",
-                next_step="make room, or name another folder in the environment variable SQLITE_TMPDIR",
+                expected="about 300 bytes of disk space per clip and utterance",
+                next_step="free disk space, or set the environment variable SQLITE_TMPDIR to another folder",
             ) from error

@@ -51,8 +51,8 @@ class OutputFolder:
             raise InputError(
                 "There is a file where the folder should be",
                 where=self.root,
-                expected="a folder, or a name that is free",
-                next_step="name another folder",
+                expected="a folder, or an unused name",
+                next_step="choose another folder",
             ) from error
         with ExitStack() as entered:
             handle = os.open(self.root, os.O_RDONLY)
@@ -131,31 +131,31 @@ class OutputFolder:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoppedError(
-                    "Another command is writing in this folder",
+                    "Another command is writing to this folder",
                     where=self.root,
                     expected="one export at a time",
-                    next_step="wait until it has ended, or name another folder",
+                    next_step="wait until it has finished, or choose another folder",
                 ) from None
 
     def _check_record(self) -> None:
         content = msgspec.json.format(msgspec.json.encode(self._record)) + b"\n"
         path = self.root / RECORD
-        there = path.read_bytes() if path.is_file() else None
-        if there is None and next((one for one in self.root.iterdir() if not one.name.startswith(PARTIAL)), None):
+        existing = path.read_bytes() if path.is_file() else None
+        if existing is None and next((one for one in self.root.iterdir() if not one.name.startswith(PARTIAL)), None):
             raise InputError(
-                "There is something else in the folder",
+                "The folder has other files",
                 where=self.root,
-                expected="an empty folder, or an export of the same data set that was not completed",
-                next_step="name a new folder",
+                expected="an empty folder, or an incomplete export of the same data set",
+                next_step="choose a new folder",
             )
-        if there is not None and there != content:
+        if existing is not None and existing != content:
             raise InputError(
-                f"The folder holds another export: {_difference(there, self._record)}",
+                f"The folder has another export: {_difference(existing, self._record)}",
                 where=path,
                 expected="the same data set in the same format with the same options",
-                next_step="name a new folder, or remove this one first",
+                next_step="choose a new folder, or remove this one first",
             )
-        if there is None:
+        if existing is None:
             write_bytes(path, content)
 
 
@@ -169,10 +169,10 @@ def _recorded_sums(path: Path) -> Iterator[tuple[str, str]]:
             yield name, digest
 
 
-def _difference(there: bytes, record: Mapping[str, Any]) -> str:
+def _difference(existing: bytes, record: Mapping[str, Any]) -> str:
     """Describes how two records differ: by their keys."""
     try:
-        found = msgspec.json.decode(there, type=dict[str, Any])
+        found = msgspec.json.decode(existing, type=dict[str, Any])
     except (ValueError, RecursionError):
         return "its record cannot be read"
     wanted = msgspec.json.decode(msgspec.json.encode(record), type=dict[str, Any])
@@ -181,4 +181,4 @@ def _difference(there: bytes, record: Mapping[str, Any]) -> str:
         for name in (*wanted, *(name for name in found if name not in wanted))
         if found.get(name) != wanted.get(name)
     ]
-    return f"{', '.join(names)} differ" if names else "its record was written in another way"
+    return f"{', '.join(names)} differ" if names else "its record is formatted differently"

@@ -88,10 +88,10 @@ def open_rebuild(export: Path, workspace: Workspace) -> Rebuild:
     own += [path for path in foreign if path.exists() and path not in wanted]
     if own:
         raise InputError(
-            f"The workspace has files of its own that the export has otherwise: {own[0].name}",
+            f"The workspace has files of its own that differ from the export's: {own[0].name}",
             where=own[0],
             expected="a new workspace, or one in which this export was built before",
-            next_step="name another workspace: -w DIR",
+            next_step="choose another workspace: -w DIR",
         )
     return rebuild
 
@@ -122,10 +122,10 @@ def rebuild_dataset(
     found = sha256_of_annotations(corpus.annotations.path)
     if found != rebuild.recipe.annotations_sha256:
         raise InputError(
-            f"The annotation file is another one: its SHA-256 is {found[:12]}…",
+            f"The annotation file is not that of the export: its SHA-256 is {found[:12]}…",
             where=corpus.annotations.path,
             expected=f"the one that the exported data set was built from, {rebuild.recipe.annotations_sha256[:12]}…",
-            next_step="name the footage that the export is of: --mpii DIR, or --annotations FILE",
+            next_step="name the footage that the export was made from: --mpii DIR, or --annotations FILE",
         )
     options = rebuild.last.options_with(sentences)
     wanted = rebuild.files(workspace)
@@ -156,10 +156,10 @@ def _differences(workspace: Workspace, rebuild: Rebuild) -> Iterator[str]:
     versions, used = built["versions"], read_build(theirs).get("versions", {})
     for name, version in versions.items():
         if used.get(name) != version:
-            yield f"{name}: {version} here, {used.get(name)} when it was exported"
+            yield f"{name}: {version} here, {used.get(name)} in the export"
     for table, row_type in (("clips", ClipRow), ("utterances", UtteranceRow)):
         yield from _row_differences(table, _by_id(workspace, table, row_type), _by_id(theirs, table, row_type))
-    yield f"these manifests are not the same: {', '.join(changed)}"
+    yield f"these manifests differ: {', '.join(changed)}"
 
 
 def _row_differences(table: str, here: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
@@ -168,9 +168,9 @@ def _row_differences(table: str, here: dict[str, Any], theirs: dict[str, Any]) -
     kinds: tuple[tuple[str, Callable[[], set[str]]], ...] = (
         ("are missing", lambda: theirs.keys() - here.keys()),
         ("are not in the export", lambda: here.keys() - theirs.keys()),
-        ("have another SHA-256", lambda: {one for one in both if here[one].sha256 != theirs[one].sha256}),
+        ("have a different SHA-256", lambda: {one for one in both if here[one].sha256 != theirs[one].sha256}),
         (
-            "have another row",
+            "have a different row",
             lambda: {one for one in both if here[one] != theirs[one] and here[one].sha256 == theirs[one].sha256},
         ),
     )

@@ -67,7 +67,7 @@ def make_recipe(rows: ExportedRows) -> Recipe:
     split = read_split(workspace)
     if split is None:
         raise InputError(
-            "It is not known how the pairs were split",
+            "It is not recorded how the pairs were split",
             where=split_path(workspace),
             expected="the record that fmn-data pairs writes",
             next_step="run fmn-data pairs again",
@@ -132,7 +132,7 @@ def _class_file(workspace: Workspace) -> Path:
     path = known_class_file(workspace) or shipped_file("classes.yaml")
     if recorded.get("sha256") != sha256_of(path):
         raise InputError(
-            "The class file is not what the data set was built with",
+            "The class file is not the one that the data set was built with",
             where=path,
             expected=f"the content with the SHA-256 {str(recorded.get('sha256'))[:12]}… of manifests/build.json",
             next_step="run fmn-data build and fmn-data pairs again",

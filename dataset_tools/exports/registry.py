@@ -69,6 +69,6 @@ def find_format(name: str) -> Writer:
         raise InputError(
             f"There is no export format {name!r}",
             expected="one of " + ", ".join([*FORMATS, *sorted(found)]),
-            next_step=f"choose one, or install the package that has it (entry point group {ENTRY_POINT_GROUP})",
+            next_step=f"choose one, or install the package that provides it (entry point group {ENTRY_POINT_GROUP})",
         )
     return cast("Writer", found[name].load())

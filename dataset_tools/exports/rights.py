@@ -56,18 +56,18 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
             expected="no trace of a voice whose consent was withdrawn",
             next_step=f"complete the withdrawal with: fmn-data speech forget {shlex.quote(barred[0])}",
         )
-    said = read_speakers(rows.workspace)
-    minors = rows.minors | {voice for voice, facts in said.items() if facts.age_band == UNDER_AGE}
+    speakers = read_speakers(rows.workspace)
+    minors = rows.minors | {voice for voice, facts in speakers.items() if facts.age_band == UNDER_AGE}
     reasons = (
         (
             WITHOUT_CONSENT,
             consented_voices(rows.workspace),
             "recordings/consents.jsonl has no consent of these speakers",
         ),
-        (MINORS, rows.voices.keys() - minors, "they are under 18: that their parents agreed is recorded nowhere"),
+        (MINORS, rows.voices.keys() - minors, "they are under 18, and no consent of their parents is recorded"),
     )
-    for name, fit, why in reasons:
-        voices = tuple(sorted(rows.voices.keys() - fit))
+    for name, permitted, why in reasons:
+        voices = tuple(sorted(rows.voices.keys() - permitted))
         if voices:
             count = sum(rows.voices[voice] for voice in voices)
             names = ", ".join(voices[:_SHOWN_VOICES]) + (" and others" if len(voices) > _SHOWN_VOICES else "")
@@ -86,17 +86,17 @@ def check_rights(rows: ExportedRows, withheld: Iterable[Withheld], allowed: Coll
     unknown = sorted(set(allowed) - set(PARTS))
     if unknown:
         raise InputError(
-            f"Nothing can be allowed under the name {', '.join(unknown)}",
+            f"Unknown part: {', '.join(unknown)}",
             where="--allow",
             expected="one of " + ", ".join(PARTS),
-            next_step="name a part that the export was refused for",
+            next_step="use a name from the message that refused the export",
         )
     refused = [part for part in withheld if part.name not in allowed]
     if refused and rows.with_media:
         raise InputError(
-            "Media of this data set may not be passed on:" + "".join(f"\n  - {part.text()}" for part in refused),
-            expected="media that everybody may have, or your word that you may pass them on",
-            next_step="export the manifests and how to build the media again: --no-media; where you hold the right: "
+            "Media of this data set may not be redistributed:" + "".join(f"\n  - {part.text()}" for part in refused),
+            expected="media that anyone may have, or your statement that you may redistribute them",
+            next_step="export manifests and a rebuild recipe with --no-media; or, if you hold the rights, add "
             + " ".join(f"--allow {part.name}" for part in refused),
         )
     voices = {voice for part in refused for voice in part.voices}
@@ -107,7 +107,7 @@ def check_rights(rows: ExportedRows, withheld: Iterable[Withheld], allowed: Coll
 def _footage(workspace: Workspace) -> list[tuple[str, str]]:
     record = read_build(workspace)
     if not record:
-        return [(UNKNOWN_FOOTAGE, "there is no manifests/build.json that says what they were cut from")]
+        return [(UNKNOWN_FOOTAGE, "there is no manifests/build.json to tell what they were cut from")]
     if record.get("own_footage"):
         return [(OWN_FOOTAGE, OWN_LICENCE)]
     return [] if record.get("stand_in") else [(MPII_FOOTAGE, FOOTAGE_LICENCE)]

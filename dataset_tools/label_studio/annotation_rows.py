@@ -64,31 +64,32 @@ def _rows_of_annotation(
         ),
     }
     skipped = bool(annotation.was_cancelled)
-    said = ControlValues(annotation.result or [])
+    values = ControlValues(annotation.result or [])
     clip: dict[str, Any] = {"verdict": None}
-    heard: dict[str, Any] = {"verdict": None}
+    speech: dict[str, Any] = {"verdict": None}
     try:
-        clip = {"verdict": "skip"} if skipped else _clip_fields(said, data)
-        heard = {
-            "verdict": "skip" if skipped else said.verdict("speech_verdict"),
-            "rating": said.rating("speech_rating"),
+        clip = {"verdict": "skip"} if skipped else _clip_fields(values, data)
+        speech = {
+            "verdict": "skip" if skipped else values.verdict("speech_verdict"),
+            "rating": values.rating("speech_rating"),
         }
     except msgspec.ValidationError as error:
-        clip |= {"verdict": None, "problem": f"what was sent cannot be read: {error}"[:MOST_CHARACTERS]}
+        clip |= {"verdict": None, "problem": f"the annotation cannot be read: {error}"[:MOST_CHARACTERS]}
     if len(sentence) > MOST_CHARACTERS and not skipped:
         clip["problem"] = _too_long("sentence that was shown", sentence)
     yield ReviewRow(id=data.clip_id, item="clip", content_sha256=data.clip_sha256, **clip, **common)
     if data.utterance_id and data.utterance_sha256:
-        yield ReviewRow(id=data.utterance_id, item="utterance", content_sha256=data.utterance_sha256, **heard, **common)
+        speech |= {"id": data.utterance_id, "content_sha256": data.utterance_sha256}
+        yield ReviewRow(item="utterance", **speech, **common)
 
 
-def _clip_fields(said: ControlValues, data: TaskData) -> dict[str, Any]:
+def _clip_fields(values: ControlValues, data: TaskData) -> dict[str, Any]:
     """Returns the decision on the clip as fields of a `ReviewRow`, including its ``problem`` and ``changed``."""
-    verdict = said.verdict("verdict")
-    trim, changed, problem = _trim(said, data)
+    verdict = values.verdict("verdict")
+    trim, changed, problem = _trim(values, data)
     if verdict == "accept" and trim is not None:
         verdict = "trim"  # drawing a range to keep implies a trim
-    corrected_class, incomplete = _corrected_class(said, data.class_id)
+    corrected_class, incomplete = _corrected_class(values, data.class_id)
     if verdict is None:
         problem = "no verdict was given"
     elif verdict == "reject":
@@ -98,11 +99,11 @@ def _clip_fields(said: ControlValues, data: TaskData) -> dict[str, Any]:
     else:
         problem = problem or incomplete
     texts: dict[str, str | None] = {
-        "sentence": _changed(said.text("sentence"), data.sentence or ""),
-        "note": said.text("note"),
+        "sentence": _changed(values.text("sentence"), data.sentence or ""),
+        "note": values.text("note"),
         "corrected_class": corrected_class,
     }
-    reasons = said.choices("reason")
+    reasons = values.choices("reason")
     for name, text in {**texts, "reasons": ", ".join(reasons)}.items():
         if text is not None and len(text) > MOST_CHARACTERS:
             problem = _too_long(name.replace("_", " "), text)
@@ -111,17 +112,17 @@ def _clip_fields(said: ControlValues, data: TaskData) -> dict[str, Any]:
 
 
 def _too_long(what: str, text: str) -> str:
-    return f"the {what} has {len(text):,} characters; at most {MOST_CHARACTERS} are taken"
+    return f"the {what} has {len(text):,} characters; at most {MOST_CHARACTERS} are accepted"
 
 
-def _trim(said: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, str | None, str | None]:
+def _trim(values: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, str | None, str | None]:
     """Returns the range to keep, drawn or typed, in source frames; how it was changed; and what is wrong with it."""
     first, last = 1, data.frames
     if data.interval is not None and data.source_frames is None:
         # The footage around the clip is only context and is never kept: it may belong to a neighboring clip.
         first, last = (min(max(frame - data.first_frame + 1, 1), data.frames) for frame in data.interval)
-    ranges = said.ranges("trim")
-    typed = said.number("trim_start"), said.number("trim_end")
+    ranges = values.ranges("trim")
+    typed = values.number("trim_start"), values.number("trim_end")
     if typed != (None, None):
         ranges.append((first if typed[0] is None else typed[0], last if typed[1] is None else typed[1]))
     if not ranges:
@@ -132,21 +133,21 @@ def _trim(said: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, 
     start, end = ranges[0]
     kept = max(start, first), min(end, last)
     if kept[0] > kept[1]:
-        where = "is empty" if start > end else f"is outside the clip, which is frames {first} to {last} there"
+        where = "is empty" if start > end else f"is outside the clip, which spans frames {first} to {last} of the video"
         return None, None, f"the range to keep, frames {start} to {end}, {where}"
     # The page rounds: one frame beyond an end of the video means that end.
-    as_meant = 1 if start == 0 else start, data.frames if end == data.frames + 1 else end
+    intended = 1 if start == 0 else start, data.frames if end == data.frames + 1 else end
     changed = None
-    if kept != as_meant:
+    if kept != intended:
         changed = f"the range to keep, frames {start} to {end}, was limited to the clip: {kept[0]} to {kept[1]}"
     if data.source_frames is not None:  # a clip of variable frame rate, shown without context
         return (data.source_frames[kept[0] - 1], data.source_frames[kept[1] - 1]), changed, None
     return (data.first_frame + kept[0] - 1, data.first_frame + kept[1] - 1), changed, None
 
 
-def _corrected_class(said: ControlValues, shown: str) -> tuple[str | None, str | None]:
+def _corrected_class(values: ControlValues, shown: str) -> tuple[str | None, str | None]:
     """Returns the id of the chosen class if it is not the one that was shown, and a problem if it is incomplete."""
-    words = {name: said.leaf(name) for name in ("action", "subject", "object")}
+    words = {name: values.leaf(name) for name in ("action", "subject", "object")}
     lacking = [name for name, word in words.items() if word is None]
     if len(lacking) == len(words):
         return None, None
@@ -169,5 +170,5 @@ def _annotator(who: int | Mapping[str, Any] | None, names: Mapping[int, str]) ->
     else:
         name = names.get(who, f"user {who}") if isinstance(who, int) else "user unknown"
     if len(name) > MOST_CHARACTERS:
-        raise ValueError(f"the name of an annotator has {len(name):,} characters, at most {MOST_CHARACTERS} are taken")
+        raise ValueError(f"an annotator's name has {len(name):,} characters; at most {MOST_CHARACTERS} are accepted")
     return name

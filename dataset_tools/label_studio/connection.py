@@ -32,10 +32,10 @@ def server_name(url: str) -> str:
         parts, host, port = urlsplit(""), None, None
     if parts.username is not None or parts.password is not None:
         raise InputError(
-            f"The address holds a user name or a password: {without_password(url)}",
+            f"The address contains a user name or a password: {without_password(url)}",
             where="LABEL_STUDIO_URL",
             expected="an address such as http://127.0.0.1:8080, and a token in LABEL_STUDIO_API_KEY",
-            next_step="take what is before the @ out of it",
+            next_step="remove everything up to the @ from it",
         )
     if parts.scheme not in ("http", "https") or not host:
         raise InputError(
@@ -70,7 +70,7 @@ def connect(url: str, api_key: str) -> Iterator[Any]:
     key = api_key.strip()
     if not key or not key.isascii() or not key.isprintable():
         raise InputError(
-            "There is no API key" if not key else "The API key has characters that no key has",
+            "There is no API key" if not key else "The API key contains invalid characters",
             where="LABEL_STUDIO_API_KEY",
             expected="the token that Label Studio shows under Account & Settings",
             next_step="set LABEL_STUDIO_API_KEY to it",
@@ -126,13 +126,13 @@ def answers(url: str, *, missing: ToolkitError | None = None) -> Iterator[None]:
         raise _refusal(url, error.status_code, error.body, missing) from error
     except httpx.TimeoutException as error:
         raise StoppedError(
-            "The server does not answer in time",
+            "The server did not respond in time",
             where=url,
             next_step="wait until it is less busy, then run the same command again to resume",
         ) from error
     except httpx.HTTPError as error:
         raise StoppedError(
-            f"No server can be reached ({type(error).__name__})",
+            f"The server cannot be reached ({type(error).__name__})",
             where=url,
             expected="a running Label Studio",
             next_step="start it (fmn-data annotate serve) or check LABEL_STUDIO_URL, then run the same command again",
@@ -156,28 +156,28 @@ def parsed_page(config: str) -> Any:
 def body_text(body: object) -> str:
     """Returns the human-readable part of a response body, on one line."""
     if isinstance(body, dict):
-        said = body.get("validation_errors") or body.get("detail") or body
-        if isinstance(said, dict):
-            said = "; ".join(
-                " ".join(map(str, value)) if isinstance(value, list) else str(value) for value in said.values()
+        message = body.get("validation_errors") or body.get("detail") or body
+        if isinstance(message, dict):
+            message = "; ".join(
+                " ".join(map(str, value)) if isinstance(value, list) else str(value) for value in message.values()
             )
-        return " ".join(str(said).split())[:600]
+        return " ".join(str(message).split())[:600]
     return " ".join(str(body).split())[:200]
 
 
 def _refusal(url: str, status: int | None, body: object, missing: ToolkitError | None) -> ToolkitError:
     if status in (401, 403):
         return InputError(
-            f"The server refuses the API key ({status}): {body_text(body)}",
+            f"The server rejected the API key ({status}): {body_text(body)}",
             where=url,
             expected="a valid key of an account that may change projects",
             next_step="set LABEL_STUDIO_API_KEY to the token that Label Studio shows under Account & Settings",
         )
     if status is not None and status >= 500:
         return StoppedError(
-            f"The server fails ({status})",
+            f"The server failed ({status})",
             where=url,
-            next_step="look into its log; when it runs again, run the same command to resume",
+            next_step="check its log; once it is running again, run the same command to resume",
         )
     # A web page instead of JSON: the SDK raises an error for it even with status 200.
     if not isinstance(body, dict | list):
@@ -185,16 +185,16 @@ def _refusal(url: str, status: int | None, body: object, missing: ToolkitError |
     if status == 404 and missing is not None:
         return missing
     return InputError(
-        f"The server refuses ({status}): {body_text(body)}",
+        f"The server rejected the request ({status}): {body_text(body)}",
         where=url,
-        next_step="correct what it names, then run the same command again",
+        next_step="correct what it reports, then run the same command again",
     )
 
 
 def _another_server(url: str) -> InputError:
     return InputError(
-        "What answers there is not Label Studio",
+        "The server at this address is not Label Studio",
         where=url,
-        expected="the address that the browser shows for Label Studio, without a path behind it",
+        expected="the address that the browser shows for Label Studio, without a path",
         next_step="set LABEL_STUDIO_URL to it",
     )

@@ -61,7 +61,7 @@ def clips_of(ids: Sequence[str], clips: Sequence[ClipRow], utterances: Sequence[
     unknown = [name for name, clip in found.items() if clip not in known]
     if unknown or not found:
         raise InputError(
-            f"The data set has no clip of: {', '.join(unknown)}" if unknown else "No id is given",
+            f"The data set has no clip for: {', '.join(unknown)}" if unknown else "No ids are given",
             where="--ids",
             expected="ids of clips.jsonl, utterances.jsonl or pairs.jsonl, comma-separated",
             next_step="copy them from fmn serve, or from the manifests",
@@ -149,5 +149,5 @@ def _check_prefill(config: str, tasks: Sequence[Task]) -> None:
                 f"The page cannot be prefilled with the class {task.data['class']}: {'; '.join(map(str, wrong))}",
                 where="annotations/labeling.xml",
                 expected="a Taxonomy that offers the words of the class file, or is empty",
-                next_step="remove the choices of action, subject and object there: they are filled in",
+                next_step="remove the choices of action, subject and object there: they are filled in automatically",
             )

@@ -73,7 +73,7 @@ def labeling_config(classes: ClassFile, template: Path | None = None) -> str:
         raise InputError(
             "The labeling configuration cannot be used" + "".join(f"\n  - {problem}" for problem in problems),
             where=path,
-            expected="Label Studio's XML with the controls that the shipped one explains",
+            expected="Label Studio XML with the controls that are documented in the shipped one",
             next_step=f"correct it, or start again from {shipped_file('labeling.xml')}",
         )
     ElementTree.indent(root)
@@ -122,7 +122,7 @@ def _problems(root: ElementTree.Element) -> Iterator[str]:
     named = [element for element in root.iter() if element.get("name")]
     names = [element.get("name", "") for element in named]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"The name `{name}` is given {names.count(name)} times; every name must be given once."
+        yield f"The name `{name}` is used {names.count(name)} times; names must be unique."
     objects = {element.get("name") for element in named if element.get("value", "").startswith("$")}
     for element in named:
         target = element.get("toName")
@@ -140,7 +140,7 @@ def _problems(root: ElementTree.Element) -> Iterator[str]:
             yield f"The control `{name}` is a {controls[name].tag}; it must be a {tag}."
     words = [name for name in ("action", "subject", "object") if name in controls]
     if len(words) not in (0, 3):
-        yield f"Of action, subject and object there is only {' and '.join(words)}; a class needs all three."
+        yield f"Of action, subject and object, there is only {' and '.join(words)}; a class needs all three."
     if "verdict" not in controls:
         yield "There is no control `verdict`: Choices with accept and reject."
     for name, known in (("verdict", _VERDICTS), ("speech_verdict", _SPEECH_VERDICTS)):

@@ -101,10 +101,10 @@ def refuse_links_out(workspace: Workspace) -> None:
                 target = Path(os.path.realpath(path))  # unlike resolve(), does not raise for a link to itself
                 if path.is_symlink() and not any(target.is_relative_to(one) for one in roots):
                     raise InputError(
-                        f"A link leads out of {root.name}/, and everybody who reviews could read what it leads to",
+                        f"A link leads out of {root.name}/, so that every annotator could read its target",
                         where=path,
                         expected=f"files in {' and '.join(f'{name}/' for name in MEDIA_FOLDERS)}, no links out of them",
-                        next_step="put the file itself there in place of the link, or remove the link",
+                        next_step="replace the link by the file itself, or remove it",
                     )
 
 
@@ -119,6 +119,6 @@ def _checked_media_url(url: str) -> str:
             f"This is not a valid base URL for media: {without_password(url)!r}",
             where="--media-url",
             expected="the base URL of clips/ and speech/, such as https://media.example.org/demo",
-            next_step="give that address, or leave --media-url out for a server on this machine",
+            next_step="use such a URL, or leave out --media-url for a server on this machine",
         )
     return url.rstrip("/")

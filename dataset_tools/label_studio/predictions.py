@@ -34,7 +34,7 @@ def read_guesses(run: Path) -> dict[str, PredictionRow]:
             "The run has no predictions" if run.is_dir() else "There is no such run",
             where=path,
             expected=f"a folder of a trained run with {PREDICTIONS_FILE}",
-            next_step=f"make them first: fmn predict {shlex.quote(str(run))}",
+            next_step=f"create them first: fmn predict {shlex.quote(str(run))}",
         )
     guesses = {row.id: row for row in read_rows(path, PredictionRow)}
     models = sorted({row.model for row in guesses.values()})
@@ -43,7 +43,7 @@ def read_guesses(run: Path) -> dict[str, PredictionRow]:
             f"The predictions are of {len(models)} models: {', '.join(models) or 'none'}",
             where=path,
             expected="those of one model",
-            next_step=f"make them again: fmn predict {shlex.quote(str(run))}",
+            next_step=f"create them again: fmn predict {shlex.quote(str(run))}",
         )
     return guesses
 

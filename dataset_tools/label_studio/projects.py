@@ -115,11 +115,11 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
     link = own if title is None else next((one for one in known if one.title == title), None)
     if link is not None:
         gone = InputError(
-            f"The project {link.title!r} is gone from the server",
+            f"The project {link.title!r} no longer exists on the server",
             where=f"{url}/projects/{link.project}",
             expected="the project that this workspace was pushed to",
-            next_step="make a new one with: fmn-data annotate push --project 'A NEW TITLE'"
-            " (decisions that were pulled are kept)",
+            next_step="create a new one with: fmn-data annotate push --project 'A NEW TITLE'"
+            " (pulled decisions are kept)",
         )
         return _open(client, url, link, gone)
     title = title or default_title(workspace)
@@ -127,7 +127,7 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
         same = [one for one in client.projects.list(title=title, page_size=100) if one.title == title]
         if len(same) > 1:
             raise InputError(
-                f"The server has {len(same)} projects of the title {title!r}",
+                f"The server has {len(same)} projects with the title {title!r}",
                 where=url,
                 expected="one",
                 next_step="rename or delete the others in Label Studio, or choose another title with --project",
@@ -143,7 +143,7 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
 def find_others(client: Any, workspace: Workspace, url: str) -> Iterator[Project]:
     """Yields the workspace's further projects on a server, and removes the records of deleted ones."""
     for link in other_projects(workspace, url):
-        gone = InputError("The project is gone from the server", where=url)
+        gone = InputError("The project no longer exists on the server", where=url)
         try:
             yield _open(client, url, link, gone)
         except InputError as error:
@@ -169,14 +169,14 @@ def make_project(client: Any, workspace: Workspace, url: str, title: str | None,
         raise InputError(
             f"The title {title!r} has {len(title)} characters",
             where="--project",
-            expected="3 to 50 characters, as Label Studio wants it",
-            next_step="give a title of that length with --project",
+            expected="3 to 50 characters, as Label Studio requires",
+            next_step="set a title of that length with --project",
         )
     with answers(url):
         made = client.projects.create(
             title=title,
             label_config=config,
-            description="Made by fmn-data annotate. Decisions are fetched with: fmn-data annotate pull",
+            description="Created by fmn-data annotate. Pull decisions with: fmn-data annotate pull",
             expert_instruction=_instructions(workspace),
             sampling="Sequential sampling",
             show_collab_predictions=True,
@@ -235,8 +235,8 @@ def serve_folders(client: Any, url: str, project: Project, folders: list[Path]) 
                 where=url,
                 expected=f"a server on this machine with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and"
                 f" LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder.parent}",
-                next_step="start one that is set up so with: fmn-data annotate serve,"
-                " or give --media-url with an address where the workspace's folders can be reached",
+                next_step="start a server with these settings with: fmn-data annotate serve,"
+                " or set --media-url to a URL that serves the workspace's folders",
             ) from error
 
 
@@ -265,7 +265,7 @@ def _read(workspace: Workspace) -> _Links:
         return msgspec.json.decode(path.read_bytes(), type=_Links)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"What is remembered of the Label Studio projects cannot be read: {error}",
+            f"The record of the Label Studio projects cannot be read: {error}",
             where=path,
             expected="the JSON object that fmn-data annotate writes",
             next_step="delete the file: the project is found again by its title",

@@ -62,9 +62,9 @@ def pull(
             has a verdict.
         StoppedError: the server cannot be reached, or the disk is full.
     """
-    progress(_STAGE, 0, 1, "asks the server")
+    progress(_STAGE, 0, 1, "querying the server")
     with connect(url, api_key) as client, reviews_lock(workspace):
-        summary = _pull(client, workspace, url, _found(client, workspace, url, project))
+        summary = _pull(client, workspace, url, _existing(client, workspace, url, project))
         if project is None:
             for other in find_others(client, workspace, url):
                 summary = summary.and_also(_pull(client, workspace, url, _with_verdict(other, url)))
@@ -116,7 +116,7 @@ def watch(
         time.sleep(every_s)
 
 
-def _found(client: Any, workspace: Workspace, url: str, title: str | None) -> Project:
+def _existing(client: Any, workspace: Workspace, url: str, title: str | None) -> Project:
     found = find_project(client, workspace, url, title)
     if found is None:
         raise InputError(
@@ -131,10 +131,10 @@ def _found(client: Any, workspace: Workspace, url: str, title: str | None) -> Pr
 def _with_verdict(found: Project, url: str) -> Project:
     if "verdict" not in control_targets(found.page):
         raise InputError(
-            "The page of the project has no control `verdict` any more: decisions cannot be read",
+            "The page of the project no longer has the control `verdict`: decisions cannot be read",
             where=f"{url}/projects/{found.id}/settings/labeling",
             expected="the labeling configuration that was pushed",
-            next_step="bring it back with: fmn-data annotate push --replace-config",
+            next_step="restore it with: fmn-data annotate push --replace-config",
         )
     return found
 

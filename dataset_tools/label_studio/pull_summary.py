@@ -44,11 +44,11 @@ class PullSummary:
 
     def text(self) -> str:
         """Returns the summary as one line of text."""
-        said = [count_of(self.decided, "decision")] if self.rows else []
-        said += [f"{self.deleted:,} deleted"] if self.deleted else []
-        said += [f"{len(self.problems):,} cannot be used"] if self.problems else []
-        said += [f"{self.unread:,} still to come"] if self.unread else []
-        return ", ".join(said) or "nothing new"
+        parts = [count_of(self.decided, "decision")] if self.rows else []
+        parts += [f"{self.deleted:,} deleted"] if self.deleted else []
+        parts += [f"{len(self.problems):,} unusable"] if self.problems else []
+        parts += [f"{self.unread:,} not read yet"] if self.unread else []
+        return ", ".join(parts) or "nothing new"
 
     def as_dict(self) -> dict[str, Any]:
         return {

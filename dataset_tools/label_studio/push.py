@@ -90,7 +90,7 @@ def push(
         InputError: an input, the address or the key is wrong, or the project was deleted.
         StoppedError: the server cannot be reached.
     """
-    progress(_STAGE, 0, 1, "asks the server")
+    progress(_STAGE, 0, 1, "querying the server")
     guesses = {} if from_run is None else read_guesses(from_run)
     with connect(url, api_key) as client, reviews_lock(workspace):
         wanted = wanted_tasks(
@@ -127,9 +127,9 @@ def push(
             found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
             if read_withdrawals(workspace):
                 for other in find_others(client, workspace, url):
-                    there = _present(client, url, other)
+                    tasks_there = _present(client, url, other)
                     withdrawn += [
-                        without_speech(one) for one in there if is_withdrawn(str(one.data.get("utterance_id")))
+                        without_speech(one) for one in tasks_there if is_withdrawn(str(one.data.get("utterance_id")))
                     ]
             with answers(url):  # first, and even if annotated: withdrawn speech must no longer be heard
                 for one in withdrawn:
@@ -184,7 +184,7 @@ def push_to_file(
     page = path.with_suffix(".xml")
     if page == path or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
         raise InputError(
-            "The page would replace the tasks" if page == path else "A file of something else is where the page goes",
+            "The page would replace the tasks" if page == path else "Another file is where the page would be written",
             where=page,
             expected="a name for the tasks, such as tasks.json, beside which the page can be written as tasks.xml",
             next_step="choose another name for --out",
@@ -265,10 +265,10 @@ def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Pr
             client.tasks.update(str(task_id), overlap=annotators, is_labeled=False)
             done += 1
             progress(_STAGE, done, total)
-        for there, task in plan.update:
-            client.tasks.update(str(there.id), data={**there.data, **task.data})
-            if any(task.data[name] != there.data.get(name) for name in ("class", *PREFILL_FIELDS)):
-                _update_prefill(client, project, there.id, task)
+        for present, task in plan.update:
+            client.tasks.update(str(present.id), data={**present.data, **task.data})
+            if any(task.data[name] != present.data.get(name) for name in ("class", *PREFILL_FIELDS)):
+                _update_prefill(client, project, present.id, task)
             done += 1
             progress(_STAGE, done, total)
         for start in range(0, len(plan.create), _TASKS_PER_REQUEST):

@@ -80,8 +80,8 @@ def plan_push(
     for one in present:
         looks[one.clip_id, one.look].append(one)
     for same in looks.values():
-        kept, *doubled = sorted(same, key=lambda one: (not one.worked_on, one.id))
-        remove += [one.id for one in doubled if not one.worked_on]
+        kept, *duplicates = sorted(same, key=lambda one: (not one.worked_on, one.id))
+        remove += [one.id for one in duplicates if not one.worked_on]
         if kept.clip_id not in newest or newest[kept.clip_id].look < kept.look:
             newest[kept.clip_id] = kept
 
@@ -94,24 +94,24 @@ def plan_push(
     update: list[tuple[PresentTask, Task]] = []
     unchanged = decided = waiting = 0
     for task in wanted:
-        there = newest.pop(task.clip_id, None)
-        if there is None:
+        current = newest.pop(task.clip_id, None)
+        if current is None:
             if settled(task.clip_id) and not once_more:
                 decided += 1
             else:
                 create.append(_with_look(task, last_look.get(task.clip_id, 0) + 1))
             continue
-        wanted_now = _with_look(task, there.look)
-        changed = {name for name, value in wanted_now.data.items() if there.data.get(name) != value}
-        if there.worked_on and (once_more or changed.intersection(CONTENT_FIELDS)):
-            if there.id not in pulled:
+        wanted_now = _with_look(task, current.look)
+        changed = {name for name, value in wanted_now.data.items() if current.data.get(name) != value}
+        if current.worked_on and (once_more or changed.intersection(CONTENT_FIELDS)):
+            if current.id not in pulled:
                 waiting += 1
             elif settled(task.clip_id) and not once_more:
                 unchanged += 1
             else:
-                create.append(_with_look(task, there.look + 1))
-        elif changed.difference(PREFILL_FIELDS if there.worked_on else ()):
-            update.append((there, wanted_now))
+                create.append(_with_look(task, current.look + 1))
+        elif changed.difference(PREFILL_FIELDS if current.worked_on else ()):
+            update.append((current, wanted_now))
         else:
             unchanged += 1
     return PushPlan(

@@ -49,15 +49,15 @@ class PushSummary:
             "shown again": self.again,
             "updated": self.updated,
             "unchanged": self.unchanged,
-            "decided already": self.decided,
+            "already decided": self.decided,
             "waiting for a pull": self.waiting,
-            "in conflict and shown to one more": self.reopened,
-            "doubled and removed": self.removed,
+            "in conflict and shown to one more annotator": self.reopened,
+            "duplicate and removed": self.removed,
             "no longer in the data set": self.gone,
-            "with withdrawn speech taken out": self.withdrawn,
+            "with withdrawn speech removed": self.withdrawn,
         }
-        said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to push"
-        return f"{'would push: ' if self.dry_run else ''}{said}"
+        text = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to push"
+        return f"{'would push: ' if self.dry_run else ''}{text}"
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -113,11 +113,11 @@ def status(workspace: Workspace) -> ReviewStatus:
     """
     clips, utterances = read_items(workspace)
     reviews = read_reviews(reviews_path(workspace))
-    heard = decide(reviews, "utterance")
+    speech = decide(reviews, "utterance")
     by_id = {clip.id: clip for clip in clips}
     decisions = standing(reviews, by_id, utterances_to_show(utterances), source_videos(workspace, clips))
     verdicts = [
-        heard[one.id].verdict for one in utterances if one.id in heard and heard[one.id].content_sha256 == one.sha256
+        speech[one.id].verdict for one in utterances if one.id in speech and speech[one.id].content_sha256 == one.sha256
     ]
     rows = [row for row in live(reviews) if row.item == "clip"]
     return ReviewStatus(

@@ -94,11 +94,11 @@ class Server:
 
     def stop(self) -> None:
         """Terminates the server and waits until it has exited."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for stop_signal in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+                os.kill(self.pid, stop_signal)
             deadline = time.monotonic() + _STOP_LIMIT_S
-            while _lives(self.pid):
+            while _is_running(self.pid):
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.1)
@@ -138,14 +138,14 @@ def start(
     # If its port is in use, Label Studio would silently move to the next one.
     if not is_free(port):
         raise InputError(
-            f"Port {port} is taken",
+            f"Port {port} is in use",
             where=f"{HOST}:{port}",
             expected="a free port",
             next_step="choose another one with --port, or leave it out",
         )
     url = f"http://{HOST}:{port}"
     environment = _environment(url, data, document_root, account)
-    progress("start server", 0, 1, "the first time about 40 s")
+    progress("start server", 0, 1, "about 40 s the first time")
     copy_template(venv, LABEL_STUDIO_VERSION, data, environment)
     log = data / "server.log"
     with log.open("ab") as output:
@@ -166,11 +166,11 @@ def start(
             waited = time.monotonic() - started
             progress("start server", 0, 1, f"{waited:.0f} s")
             if process.poll() is not None or waited > _START_LIMIT_S:
+                failure = "exited at once" if process.poll() is not None else "does not respond"
                 raise StoppedError(
-                    f"Label Studio {'ended at once' if process.poll() is not None else 'does not answer'}:"
-                    f" {_last_line(log)}",
+                    f"Label Studio {failure}: {_last_line(log)}",
                     where=log,
-                    next_step="look into that log, then run the same command again",
+                    next_step="check that log, then run the same command again",
                 )
             time.sleep(0.25)
     except BaseException:
@@ -245,7 +245,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     process = _started_here.get(pid)
     if process is not None:
         return process.poll() is None
@@ -258,4 +258,4 @@ def _lives(pid: int) -> bool:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")

@@ -98,7 +98,7 @@ def classes_by_id(classes: ClassFile, clips: Iterable[ClipRow]) -> dict[str, Act
             f"The class file does not have: {', '.join(unknown)}",
             where=classes.path,
             expected="the class file that the data set was built with",
-            next_step="give it with --class-file, or run fmn-data build again",
+            next_step="name it with --class-file, or run fmn-data build again",
         )
     return known
 

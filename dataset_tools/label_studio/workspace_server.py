@@ -77,7 +77,7 @@ def find_server(workspace: Workspace, environment: Mapping[str, str] = os.enviro
             return _own(workspace, record.account, url, key)
         if not key:
             raise InputError(
-                "LABEL_STUDIO_URL is set, and LABEL_STUDIO_API_KEY is not",
+                "LABEL_STUDIO_URL is set, but LABEL_STUDIO_API_KEY is not",
                 where=url,
                 expected="a key of that server",
                 next_step="set LABEL_STUDIO_API_KEY to the token that Label Studio shows under Account & Settings",
@@ -124,7 +124,7 @@ def serve(
                 f"Label Studio {LABEL_STUDIO_VERSION} is not installed",
                 where=venv,
                 expected=f"bin/label-studio of version {LABEL_STUDIO_VERSION} in that virtual environment",
-                next_step="let it be installed with: fmn-data annotate serve (about 90 seconds, 1 GB);"
+                next_step="install it with: fmn-data annotate serve (about 90 seconds, 1 GB);"
                 f" set {VENV_ENVIRONMENT} to the environment that has it;"
                 " or set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to use another server",
             )
@@ -136,10 +136,10 @@ def serve(
         if not knows(server.url, account):
             server.stop()
             raise InputError(
-                "The server's data belong to another account than the one that is recorded",
+                "The server's data belong to another account than the recorded one",
                 where=login_file(workspace),
-                expected="the record that was written when the data were made",
-                next_step="restore that file from a backup: deleting the data would delete what annotators did",
+                expected="the record that was written when the data were created",
+                next_step="restore that file from a backup: deleting the data would delete the annotators' work",
             )
         _write(workspace, ServerRecord(account=account, url=server.url, pid=server.pid))
     return _own(workspace, account, server.url)

@@ -65,7 +65,7 @@ def _described(facts: DatasetFacts) -> dict[str, Any]:
     """Metadata of the data set as a whole, with the Responsible AI (RAI) fields."""
     words = facts_in_words
     judged = [", ".join(row) for row in words.agreement(facts)]
-    head = "field, annotators, items judged twice, measure, value, Gwet's AC1: "
+    head = "field, annotators, doubly reviewed items, measure, value, Gwet's AC1: "
     return {
         "name": words.name(facts),
         "conformsTo": _CONFORMS_TO,

@@ -38,9 +38,9 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
     """
     if "test" not in rows.counts["pairs"]:
         raise InputError(
-            "There are no pairs to test with, and MTEB does nothing else",
+            "There are no test pairs, and MTEB uses no others",
             where=rows.workspace.manifests / "test.jsonl",
-            expected="a test side",
+            expected="a test split with pairs",
             next_step="run fmn-data pairs with a larger --test-share, or export as huggingface",
         )
     declared = huggingface.write(rows, output, options)

@@ -26,7 +26,7 @@ def _metadata(name: str, subset: str, category: str, description: str) -> Any:
     card = DatasetCard.load(FOLDER / "README.md").data
     return TaskMetadata(
         name=name,
-        description=f"{description} Relevant is what is of the same class. {card['pretty_name']}.",
+        description=f"{description} Items of the same class are relevant. {card['pretty_name']}.",
         type="Any2AnyRetrieval",
         category=category,
         modalities=["audio", "video"],
@@ -76,7 +76,7 @@ class ExportedRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
     def _rows(self, table: str, splits: tuple[str, ...]) -> Any:
         files = [str(path) for split in splits for path in sorted(FOLDER.glob(f"data/{table}-{split}-*.parquet"))]
         if not files:
-            raise FileNotFoundError(f"{FOLDER}/data has no {table} to test with: export a data set with a test split")
+            raise FileNotFoundError(f"{FOLDER}/data has no {table} for testing: export a data set with a test split")
         return load_dataset("parquet", data_files=files, split="train")
 
 

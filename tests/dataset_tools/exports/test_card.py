@@ -82,7 +82,7 @@ def test_licenses_are_those_of_the_parts(
     assert "voices: \\<b>GPL\\</b>" in licenses
     assert r"of \\\<i>" in licenses  # a backslash, then no tag
     assert "not for redistribution: 4 clips" in licenses
-    assert "included on the statement of the exporter" in licenses
+    assert "included because the exporter stated a right to share it" in licenses
     assert front_matter(card)["license"] == "other"
     assert "synthetic" not in front_matter(card)["tags"]
 
@@ -132,9 +132,9 @@ def test_speakers_and_withdrawals_are_told_without_names(
     card = card_of(workspace, tmp_path / "out")
     speakers = section(card, "Speakers")
     assert "0 synthetic voices, 2 recorded speakers" in speakers
-    assert "Age: 30-44: 1, not said: 1." in speakers
-    assert "Accent: Scottish: 1, not said: 1." in speakers
-    assert "Recorded with: not said: 2." in speakers
+    assert "Age: 30-44: 1, not stated: 1." in speakers
+    assert "Accent: Scottish: 1, not stated: 1." in speakers
+    assert "Recorded with: not stated: 2." in speakers
     assert "1 of the speakers have a recorded consent" in speakers
     assert "not for redistribution: recordings" in section(card, "Licenses")
     assert "Withdrawn consents: 1." in section(card, "Personal information and withdrawals")

@@ -49,7 +49,7 @@ def test_pairs_of_an_earlier_data_set_are_refused(workspace: Workspace, tmp_path
     path = workspace.manifests / f"{name}.jsonl"
     kind: type[ClipRow | PairRow] = ClipRow if name == "clips" else PairRow
     write_rows(path, list(read_rows(path, kind))[1:])
-    with pytest.raises(InputError, match="do not fit together"):
+    with pytest.raises(InputError, match="are inconsistent"):
         export_dataset(workspace, "csv", tmp_path / "out")
 
 
@@ -57,7 +57,7 @@ def test_a_clip_that_was_built_anew_is_refused(workspace: Workspace, tmp_path: P
     path = workspace.manifests / "clips.jsonl"
     clips = [msgspec.structs.replace(row, sha256="0" * 64) for row in read_rows(path, ClipRow)]
     write_rows(path, clips)
-    with pytest.raises(InputError, match="do not fit together"):
+    with pytest.raises(InputError, match="are inconsistent"):
         export_dataset(workspace, "csv", tmp_path / "out")
 
 

@@ -82,7 +82,7 @@ def test_a_damaged_file_of_a_complete_export_is_written_again(workspace: Workspa
 
 def test_a_folder_with_something_else_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="has other files"):
         export_dataset(workspace, "csv", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data set", "thesis.txt"]
 
@@ -128,7 +128,7 @@ def test_a_data_set_that_changes_meanwhile_is_not_taken_for_complete(
         copy(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(output_folder.OutputFolder, "copy", copy_while_another_command_writes)
-    with pytest.raises(StoppedError, match="changed while it was exported"):
+    with pytest.raises(StoppedError, match="changed during the export"):
         export_dataset(workspace, "csv", tmp_path / "out")
     assert not (tmp_path / "out" / "SHA256SUMS").exists()
 

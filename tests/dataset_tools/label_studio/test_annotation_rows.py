@@ -118,7 +118,7 @@ def test_who_accepts_and_draws_a_range_wants_that_range() -> None:
         ([verdict("trim"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
         ([verdict("accept"), keep(1, 5), keep(9, 12)], "several ranges to keep were given"),
         ([verdict("trim"), keep(6, 20), typed("trim_end", 20)], "frames 6 to 20, frames 1 to 20"),
-        ([verdict("trim"), keep(60, 70)], "is outside the clip, which is frames 1 to 50"),
+        ([verdict("trim"), keep(60, 70)], "is outside the clip, which spans frames 1 to 50"),
         ([verdict("trim"), typed("trim_start", 20), typed("trim_end", 6)], "is empty"),
         ([], "no verdict was given"),
         ([verdict("maybe")], "no verdict was given"),
@@ -203,7 +203,7 @@ def test_a_range_outside_the_clip_says_which_frames_the_clip_has(given: dict[str
     clip = read(verdict("trim"), given, data={"interval": [223, 272], "frames": 108})[0]
     assert clip.trim is None
     assert clip.problem is not None
-    assert "is outside the clip, which is frames 30 to 79 there" in clip.problem
+    assert "is outside the clip, which spans frames 30 to 79 of the video" in clip.problem
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_named_clips_alone_are_pushed_and_once_more_where_they_are_decided(
     for unknown in ("s99", f"{one.id}__s99", ""):
         refused = command("push", "--media-url", MEDIA_URL, "--ids", f"{unknown}, {other.id}" if unknown else "")
         assert refused.exit_code == 2
-        assert (unknown or "No id is given") in refused.output
+        assert (unknown or "No ids are given") in refused.output
         assert "pairs.jsonl" in refused.output
     assert not (workspace.annotations / "label-studio").exists()
 
@@ -106,7 +106,7 @@ def test_a_wrong_key_is_refused_and_never_shown(label_studio: Any, command: Comm
     wrong = "0123456789abcdef" * 2
     refused = command("push", "--media-url", MEDIA_URL, api_key=wrong)
     assert refused.exit_code == 2
-    assert "The server refuses the API key" in refused.output
+    assert "The server rejected the API key" in refused.output
     assert wrong not in refused.output
     assert not workspace.annotations.joinpath("label-studio", "projects.json").exists()
     done = command("push", "--media-url", MEDIA_URL, "--verbose", "--debug")

@@ -65,7 +65,7 @@ def test_another_server_is_told_apart(status: int, content_type: str, body: byte
     with web_server(status, content_type, body) as url:
         error = failure(url)
     assert isinstance(error, InputError)
-    assert error.found == "What answers there is not Label Studio"
+    assert error.found == "The server at this address is not Label Studio"
     assert error.where == url
 
 
@@ -83,7 +83,7 @@ def test_a_server_that_is_down_can_be_tried_again(monkeypatch: pytest.MonkeyPatc
         probe.bind(("127.0.0.1", 0))
         error = failure(f"http://127.0.0.1:{probe.getsockname()[1]}")
     assert isinstance(error, StoppedError)
-    assert "No server can be reached" in error.found
+    assert "The server cannot be reached" in error.found
 
 
 def test_a_server_that_never_answers_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_a_server_that_never_answers_can_be_tried_again(monkeypatch: pytest.Monk
         silent.listen()
         error = failure(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert isinstance(error, StoppedError)
-    assert "does not answer in time" in error.found
+    assert "did not respond in time" in error.found
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://127.0.0.1", "http://", "http://host:port"])

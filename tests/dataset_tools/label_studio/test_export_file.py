@@ -137,7 +137,7 @@ def test_the_page_replaces_no_file_of_something_else(place: Workspace, tmp_path:
         mine.write_text(content)
         code, said = push("cvat.json")
         assert (code, mine.read_text()) == (2, content)
-        assert "something else" in said
+        assert "Another file" in said
         assert not (tmp_path / "cvat.json").exists()
     assert push("tasks.xml")[0] == 2
     assert not (tmp_path / "tasks.xml").exists()

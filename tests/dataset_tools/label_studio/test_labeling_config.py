@@ -66,7 +66,7 @@ def test_a_page_of_ones_own_keeps_its_choices_and_gets_the_missing_ones(tmp_path
         ('value="$sentence"', 'value="$caption"', "`$caption` in TextArea is not a field of the tasks"),
         ("#t=$start_s", "#t=$start", "`$start` in Markdown is not a field of the tasks"),
         ('name="note" toName="video"', 'name="note" toName="movie"', "The control `note` belongs to `movie`"),
-        ('name="note"', 'name="sentence"', "The name `sentence` is given 2 times"),
+        ('name="note"', 'name="sentence"', "The name `sentence` is used 2 times"),
         (
             '<Rating name="speech_rating" toName="speech" maxRating="5"/>',
             '<Number name="speech_rating" toName="speech"/>',

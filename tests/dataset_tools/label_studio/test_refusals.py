@@ -42,7 +42,7 @@ def test_what_the_server_refuses_is_said_and_nothing_is_half_done(
 ) -> None:
     workspace = make_workspace(THREE)
     login = label_studio.login
-    with pytest.raises(InputError, match="refuses the API key"):
+    with pytest.raises(InputError, match="rejected the API key"):
         push(workspace, classes=CLASSES, url=login["url"], api_key="0" * 40, media_url=MEDIA_URL)
     with pytest.raises(InputError, match="no project on the server yet"):
         pull(workspace, **login)
@@ -68,7 +68,7 @@ def test_a_deleted_project_takes_no_decision_with_it(label_studio: Any, make_wor
     content = reviews_path(workspace).read_bytes()
     label_studio.client().projects.delete(project)
     for command in (lambda: pull(workspace, **label_studio.login), lambda: label_studio.push_all(workspace)):
-        with pytest.raises(InputError, match="is gone from the server") as raised:
+        with pytest.raises(InputError, match="no longer exists on the server") as raised:
             command()
         assert "--project" in str(raised.value.next_step)
     anew = label_studio.push_all(workspace, project="a second try")
@@ -100,7 +100,7 @@ def test_a_page_changed_in_the_browser_is_not_overwritten_unasked(
 
     without_verdict = config.replace('name="verdict"', 'name="opinion"').replace('whenTagName="verdict"', "")
     client.projects.update(id=project, label_config=without_verdict)
-    with pytest.raises(InputError, match="no control `verdict` any more"):
+    with pytest.raises(InputError, match="no longer has the control `verdict`"):
         pull(workspace, **label_studio.login)
 
 
@@ -122,5 +122,5 @@ def test_a_stopped_server_is_said_to_be_down(
 ) -> None:
     monkeypatch.setattr("label_studio_sdk.core.http_client.INITIAL_RETRY_DELAY_SECONDS", 0.01)
     workspace = make_workspace(THREE[:1])
-    with pytest.raises(StoppedError, match="No server can be reached"):
+    with pytest.raises(StoppedError, match="The server cannot be reached"):
         pull(workspace, url="http://127.0.0.1:9", api_key="0" * 40)

@@ -95,7 +95,7 @@ def test_a_taken_port_is_refused(label_studio: Any, tmp_path: Path) -> None:
     port = int(label_studio.target.url.rsplit(":", 1)[1])
     assert not is_free(port)
     account = Account("a@localhost", "b", "c")
-    with pytest.raises(InputError, match=f"Port {port} is taken"):
+    with pytest.raises(InputError, match=f"Port {port} is in use"):
         start(server_venv(), tmp_path / "data", tmp_path, account, port=port)
 
 
@@ -135,7 +135,7 @@ def test_the_server_keeps_its_data_where_a_relative_workspace_lies(
     program.write_text("#!/bin/sh\necho $LABEL_STUDIO_BASE_DATA_DIR\n")
     program.chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoppedError, match=f"ended at once: {tmp_path}/set/data"):
+    with pytest.raises(StoppedError, match=f"exited at once: {tmp_path}/set/data"):
         start(Path("venv"), Path("set/data"), tmp_path, Account("a@localhost", "b", "c"))
 
 

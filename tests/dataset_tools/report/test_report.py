@@ -168,7 +168,7 @@ def test_a_clip_that_cannot_be_drawn_is_said(workspace: Workspace) -> None:
     assert list(summary.without_picture) == [damaged.id]
     done = CliRunner().invoke(app, ["report", "-w", str(workspace.root)])
     assert done.exit_code == 0
-    assert f"1 clip has no picture; the first, {damaged.id}" in " ".join(done.output.split())
+    assert f"1 clip has no thumbnail; the first, {damaged.id}" in " ".join(done.output.split())
 
 
 def test_a_missing_clip_is_named_and_stops_nothing(workspace: Workspace) -> None:

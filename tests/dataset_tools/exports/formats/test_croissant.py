@@ -72,5 +72,5 @@ def test_responsible_ai(workspace: Workspace, tmp_path: Path, make_record: Calla
     assert "MPII Cooking 2" in described["rai:dataCollection"]
     assert described["rai:dataCollectionType"] == ["Secondary Data analysis"]
     assert any("were not reviewed" in one for one in described["rai:dataAnnotationProtocol"])
-    assert any("4 of 4 utterances are synthetic" in one for one in described["rai:dataLimitations"])
+    assert any("4 of 4 utterances have synthetic voices" in one for one in described["rai:dataLimitations"])
     assert any("Withdrawn consents: 0" in one for one in described["rai:personalSensitiveInformation"])

@@ -115,5 +115,5 @@ def test_without_media_there_is_no_task(workspace: Workspace, tmp_path: Path, mo
 
 def test_without_a_test_side_there_is_no_task(workspace: Workspace, tmp_path: Path) -> None:
     (workspace.manifests / "test.jsonl").write_text("")
-    with pytest.raises(InputError, match="no pairs to test with"):
+    with pytest.raises(InputError, match="no test pairs"):
         export_dataset(workspace, "mteb", tmp_path / "out")
