@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, cast
 
+from dataset_tools.core.entry_points import installed_entry_points, load_entry_point
 from dataset_tools.core.errors import InputError
 from dataset_tools.exports.dataset_facts import DatasetFacts
 from dataset_tools.exports.exported_rows import ExportedRows
@@ -60,9 +60,9 @@ def find_format(name: str) -> Writer:
     """Returns the writer of a format.
 
     Raises:
-        InputError: there is no format of that name.
+        InputError: there is no format of that name, or the package that provides it cannot be loaded.
     """
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    found = installed_entry_points(ENTRY_POINT_GROUP)
     if name in FORMATS:
         return cast("Writer", import_module(FORMATS[name]).write)
     if name not in found:
@@ -71,4 +71,4 @@ def find_format(name: str) -> Writer:
             expected="one of " + ", ".join([*FORMATS, *sorted(found)]),
             next_step=f"choose one, or install the package that provides it (entry point group {ENTRY_POINT_GROUP})",
         )
-    return cast("Writer", found[name].load())
+    return cast("Writer", load_entry_point(found[name]))

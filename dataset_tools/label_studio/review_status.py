@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import Agreement, agreement
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
@@ -95,9 +96,10 @@ class ReviewStatus:
         """Returns the next step, as a sentence with the command."""
         to_do = sum(row.to_do for row in self.classes)
         if to_do:
-            return f"{to_do:,} clips to review: open Label Studio, then run fmn-data annotate pull."
+            return f"{count_of(to_do, 'clip')} to review: open Label Studio, then run fmn-data annotate pull."
         if self.conflicts:
-            return f"{len(self.conflicts):,} clips are in conflict: run fmn-data annotate push --resolve-conflicts."
+            conflicts = count_of(len(self.conflicts), "clip is", "clips are")
+            return f"{conflicts} in conflict: run fmn-data annotate push --resolve-conflicts."
         return "Everything is reviewed: run fmn-data build, then fmn-data pairs --reviewed."
 
     def as_dict(self) -> dict[str, Any]:

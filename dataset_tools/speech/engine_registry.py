@@ -11,9 +11,9 @@ After that `--voices mine` finds it; `--voices mine:OPTIONS` passes OPTIONS to t
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import cast
 
+from dataset_tools.core.entry_points import installed_entry_points, load_entry_point
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.engine_interface import Engine
 
@@ -48,12 +48,12 @@ def open_engine(spec: str) -> Engine:
         from dataset_tools.speech.piper import PiperEngine
 
         return PiperEngine.from_options(options)
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    found = installed_entry_points(ENTRY_POINT_GROUP)
     if name not in found:
         raise InputError(
             f"There is no speech engine {name!r}",
             expected="one of " + ", ".join(["espeak", "coqui", "piper", *sorted(found)]),
             next_step=f"install the package that has it (entry point group {ENTRY_POINT_GROUP}), or choose another",
         )
-    engine = found[name].load()
+    engine = load_entry_point(found[name])
     return cast("Engine", engine(options) if options else engine())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
+from dataset_tools.core.entry_points import installed_entry_points, load_entry_point
 from dataset_tools.core.errors import InputError
 from fmn.features.encoders.interface import Layer, SpeechEncoder, SpeechFactory, VideoEncoder, VideoFactory
 
@@ -60,8 +61,8 @@ def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
 def _find(group: str, text: str) -> tuple[Any, str]:
     """Resolves ``NAME:ARGUMENT`` to the factory and its argument."""
     name, _, argument = text.partition(":")
-    known = {entry.name: entry for entry in entry_points(group=group)}
-    known |= {prefix: EntryPoint(prefix, value, group) for prefix, value in BUILT_IN[group].items()}
+    built_in = {prefix: EntryPoint(prefix, value, group) for prefix, value in BUILT_IN[group].items()}
+    known = installed_entry_points(group) | built_in
     if name not in known:
         short = sorted(SHORT) if group == SPEECH else []
         raise InputError(
@@ -70,4 +71,4 @@ def _find(group: str, text: str) -> tuple[Any, str]:
             expected=f"one of {', '.join([*known, *short])}",
             next_step="see docs/encoders.md; a package adds an encoder through an entry point in the group " + group,
         )
-    return known[name].load(), argument
+    return load_entry_point(known[name]), argument
