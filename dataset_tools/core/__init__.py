@@ -1,1 +1,1 @@
-"""What both packages share: errors, files, downloads, progress, console, seeds, workspace, ledger, execution."""
+"""Shared by both packages: errors, files, downloads, progress, console, seeds, workspace, ledger, execution."""

@@ -1,4 +1,4 @@
-"""Audio decoding: samples of a sound file, or of the first sound stream of a video, as FFmpeg decodes them (PyAV)."""
+"""Audio decoding: samples of an audio file, or of the first audio stream of a video, decoded by FFmpeg (PyAV)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dataset_tools.core.media_formats import ANY_METADATA
 Samples = NDArray[np.float64]
 
 LONGEST_S = 600.0
-"""What is decoded at most, of a sound of few channels and an ordinary rate; nothing longer is a spoken sentence."""
+"""Longest audio that is decoded; no spoken sentence is longer. Many channels or a high rate allow less, see below."""
 MOST_VALUES = 2**24
-"""Samples times channels that are decoded at most, 128 MiB: 174 s at 48 kHz in stereo."""
+"""Largest number of samples times channels that is decoded, 128 MiB: 174 s at 48 kHz in stereo."""
 SAMPLE_RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
-_STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # others: only estimated
+_STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # the others only estimate it
 _TOLERANCE_S = 0.05  # lossy codecs pad
-_UNKNOWN_BYTES = 10**9  # whoever writes to a pipe does not know the size, and states 0, 2 GB or 4 GiB
-_CANCELLED = 0.01  # power of the mean over that of the loudest channel; n independent channels have 1 / n
+_UNKNOWN_BYTES = 10**9  # programs that write to a pipe do not know the size, and state 0, 2 GB or 4 GiB
+_CANCELLED = 0.01  # power of the mean relative to that of the loudest channel; 1 / n for n independent channels
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Sound:
     Attributes:
         samples: [n, channels], full scale is ±1.
         sample_rate_hz: of the samples.
-        missing_s: how much more the file says that it has: it was cut off, or that part is damaged.
+        missing_s: further audio that the file declares: it is truncated, or that part is damaged.
     """
 
     samples: Samples
@@ -49,14 +49,14 @@ class Sound:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the channels cancel each other: one of them is wired in opposite phase."""
+        """Whether the channels cancel each other out: one of them has inverted polarity."""
         if self.samples.shape[1] == 1:
             return False
         mean = self.samples.mean(axis=1)
         return bool(mean.var() < _CANCELLED * self.samples.var(axis=0).max())
 
     def mono(self) -> Samples:
-        """The mean of the channels, [n]; the loudest one where they cancel each other."""
+        """Returns the mean of the channels, [n]; the loudest channel if they cancel each other out."""
         if self.cancelled:
             return np.ascontiguousarray(self.samples[:, int(self.samples.var(axis=0).argmax())])
         mean: Samples = self.samples.mean(axis=1)
@@ -64,23 +64,23 @@ class Sound:
 
 
 def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
-    """Decodes a sound file, or the first sound stream of a video: whatever FFmpeg reads.
+    """Decodes an audio file, or the first audio stream of a video, in any format that FFmpeg reads.
 
-    Integers become multiples of 2^-7, 2^-15 or 2^-31. Floating-point PCM keeps its values, NaN and over-full-scale
-    ones included, so that they can be found. No more than the limits above is ever held, whatever the file claims.
+    Integers become multiples of 2^-7, 2^-15 or 2^-31. Floating-point PCM keeps its values, including NaN and values
+    beyond full scale, so that they can be detected. The limits above bound memory use, whatever the file declares.
 
     Args:
         path: the file.
-        longest_s: what is decoded at most.
+        longest_s: longest audio that is accepted.
 
     Raises:
-        SampleError: the file has no sound, it cannot be decoded, or it is beyond the limits.
+        SampleError: the file has no audio, cannot be decoded, or exceeds the limits.
     """
     import av
 
     decoded = _Decoded(path, longest_s)
     try:
-        # Absolute, or "concat:…" would be a protocol. Probing decodes, too: its frames are bounded as well.
+        # Absolute, or "concat:…" would name a protocol. Probing also decodes, hence the bound on the size of frames.
         options = {"protocol_whitelist": "file", "max_samples": str(MOST_VALUES // MOST_CHANNELS)}
         with av.open(str(path.absolute()), options=options, **ANY_METADATA) as container:
             if container.format.name in _OTHER_FILES:
@@ -92,7 +92,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
-                except av.InvalidDataError as error:  # as ffmpeg does: what is damaged is left out
+                except av.InvalidDataError as error:  # skipped, as ffmpeg does
                     decoded.damage(error, float((packet.duration or 0) * (packet.time_base or 0)))
                     continue
                 for frame in frames:
@@ -104,7 +104,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
 
 
 class _Decoded:
-    """The frames of one stream, held to the limits."""
+    """The decoded frames of one stream, checked against the limits."""
 
     def __init__(self, path: Path, longest_s: float) -> None:
         self._path = path
@@ -115,7 +115,7 @@ class _Decoded:
         self._damaged_s = 0.0
 
     def damage(self, error: Exception, duration_s: float) -> None:
-        """Notes a packet that cannot be decoded."""
+        """Records a packet that cannot be decoded."""
         self._damage = error
         self._damaged_s += duration_s
 
@@ -123,7 +123,7 @@ class _Decoded:
         """Adds an av.AudioFrame.
 
         Raises:
-            SampleError: it, or the sound with it, is beyond the limits.
+            SampleError: the frame, or the audio up to its end, exceeds the limits.
         """
         rate_hz, channels = frame.sample_rate, frame.layout.nb_channels
         if not self._blocks:
@@ -155,10 +155,10 @@ class _Decoded:
         )
 
     def sound(self, promised_s: float) -> Sound:
-        """All of it.
+        """Returns all of the decoded audio.
 
         Raises:
-            SampleError: there is nothing.
+            SampleError: nothing was decoded.
         """
         if not self._length:
             if self._damage is not None:
@@ -178,7 +178,7 @@ class _Decoded:
 
 
 def _promised_s(container: Any, stream: Any) -> float:
-    """How long the file says that the sound is; 0 where it does not."""
+    """Duration of the audio as declared by the file; 0 if it declares none."""
     if container.format.name not in _STATES_LENGTH:
         return 0.0
     if stream.duration is not None:
@@ -187,7 +187,7 @@ def _promised_s(container: Any, stream: Any) -> float:
 
 
 def _missing_of_wav(path: Path) -> float:
-    """What a wav's header promises beyond what there is, as a multiple of what there is; 0 of other files."""
+    """Data that a wav's header declares beyond what is present, relative to what is present; 0 for other files."""
     there = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)

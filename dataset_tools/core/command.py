@@ -10,8 +10,8 @@ A command is a function that takes a `Terminal` first, then what it needs; it de
 
 The app adds ``--json``, ``--verbose`` and ``--debug`` and runs the function within `command_context`. A parameter of
 type `Workspace` becomes ``--workspace``. A parameter whose type is a dataclass stands for a group of options: one
-option a field, declared as for Typer, so that several commands share the group. Old option names are read for a while
-(`dataset_tools.core.renamed_options`). Only the command modules import this one.
+option per field, declared as for Typer, so that several commands share the group. Old option names are still accepted
+for some time (`dataset_tools.core.renamed_options`). Only the command modules import this one.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ DryRunOption = Annotated[
 
 
 def engine_running(engine: str, address: str | None, jobs: int) -> AbstractContextManager[None]:
-    """What work runs within: nothing special for the engine ``local``, a Ray cluster for ``ray``.
+    """Context manager that selects the engine: does nothing for ``local``, connects to a Ray cluster for ``ray``.
 
     Raises:
-        InputError: an address without the engine ``ray``.
+        InputError: an address is given without the engine ``ray``.
     """
     if engine == "ray":
         from dataset_tools.core.ray_engine import on_ray
@@ -100,7 +100,7 @@ class CommonOptions:
 
 @dataclass(frozen=True)
 class AddressOptions:
-    """Where a page is served."""
+    """Address and TLS files of the server of a page."""
 
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; other machines can connect only with --cert.")
@@ -115,7 +115,7 @@ class AddressOptions:
     key: Annotated[Path | None, typer.Option("--key", help="Private key of the certificate (PEM file).")] = None
 
     def address(self) -> Address:
-        """These options as the web server takes them."""
+        """Converts these options to the `Address` of the web server."""
         from dataset_tools.core.web_server import Address
 
         return Address(self.host, self.port, self.certificate, self.key)
@@ -123,13 +123,13 @@ class AddressOptions:
 
 @dataclass(frozen=True)
 class _WorkspaceOptions:
-    """What a parameter of type `Workspace` stands for."""
+    """Option group of a parameter of type `Workspace`."""
 
     workspace: WorkspaceOption = None
 
 
 class CommandLine(typer.Typer):
-    """A Typer app whose commands have the common options; a program has ``--version`` and completion, too."""
+    """A Typer app whose commands have the common options; with ``is_program``, also ``--version`` and completion."""
 
     def __init__(self, *, is_program: bool = False, **settings: Any) -> None:
         super().__init__(
@@ -144,15 +144,15 @@ class CommandLine(typer.Typer):
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         tolerate_any_terminal()
-        os.environ.setdefault("PATH", os.defpath)  # packages that start programs take it for granted
+        os.environ.setdefault("PATH", os.defpath)  # packages that start programs rely on it
         return super().__call__(*arguments, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Body], Body]:
-        """Adds a command; the module's text says what its parameters may be."""
+        """Adds a command; the module docstring describes its parameters."""
         return _registering(super().command(name, cls=_Command, **settings))
 
     def callback(self, **settings: Any) -> Callable[[Body], Body]:
-        """What the group itself does when none of its commands is named."""
+        """Registers what the group itself does if none of its commands is named."""
         return _registering(super().callback(invoke_without_command=True, **settings))
 
 
@@ -170,7 +170,7 @@ def _program(
 
 
 class _NarrowHelp:
-    """Leaves the width of the help to its texts: no type of a flag, no range of a number, both names in one column."""
+    """Saves width in the help: no types of flags, no ranges of numbers, both names of an option in one column."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from typer import rich_utils
@@ -178,10 +178,10 @@ class _NarrowHelp:
         rich_utils.RANGE_STRING = ""
         for option in self.get_params(ctx):
             option.opts, option.secondary_opts = [*option.opts, *option.secondary_opts], []
-        super().format_help(ctx, formatter)  # type: ignore[misc]  # of the command it is mixed into
+        super().format_help(ctx, formatter)  # type: ignore[misc]  # defined by the command it is mixed into
 
     def get_params(self, ctx: Any) -> list[Any]:
-        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # of the command it is mixed into
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # defined by the command it is mixed into
         for option in params:
             if getattr(option, "is_flag", False):
                 option.metavar = ""
@@ -195,7 +195,7 @@ class _Command(_NarrowHelp, TyperCommand):
 
 class _Group(_NarrowHelp, TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        """In the order of the panels of the help; within one, as they were added, groups of commands last."""
+        """Sorts commands by help panel; within a panel, in the order in which they were added, groups last."""
         return sorted(
             super().list_commands(ctx),
             key=lambda name: (
@@ -221,7 +221,7 @@ def _registering(register: Callable[[Callable[..., None]], object]) -> Callable[
 
 
 def _typer_function(body: Callable[..., None]) -> Callable[..., None]:
-    """``body(terminal, …)`` as Typer takes it: groups as single options, the common options added."""
+    """Adapts ``body(terminal, …)`` to Typer: expands groups to single options and adds the common options."""
     _, *wanted = inspect.signature(body, eval_str=True).parameters.values()
     groups = {each.name: _group(each.annotation) for each in wanted if is_dataclass(each.annotation)}
     options = [each for one in wanted for each in (_options(groups[one.name]) if one.name in groups else [one])]
@@ -249,10 +249,10 @@ def _typer_function(body: Callable[..., None]) -> Callable[..., None]:
 
 
 def _shorten_type(annotation: Any) -> None:
-    """Gives an option a short type in the help, such as ``--jobs N`` or ``--engine local|ray``, if it has none."""
+    """Sets a short type for the help of an option, such as ``--jobs N`` or ``--engine local|ray``, if it has none."""
     kind, *extra = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     while (inner := get_args(kind)) and get_origin(kind) is not Literal:
-        kind = inner[0]  # of `Path | None`, `list[Path] | None`
+        kind = inner[0]  # unwraps `Path | None`, `list[Path] | None`
     for option in extra:
         if not isinstance(option, typer.models.OptionInfo) or option.metavar is not None:
             continue
@@ -265,7 +265,7 @@ def _shorten_type(annotation: Any) -> None:
 
 
 def _refuse_options(context: typer.Context, names: Iterable[str]) -> None:
-    """A group's options say nothing to its commands: without this, they would be ignored."""
+    """Rejects options of a group before the name of a command, which would ignore them."""
     sources = [context.get_parameter_source(name) for name in names]
     if any(source is not None and source.name == "COMMANDLINE" for source in sources):
         context.fail(f"Options of a command go after its name: {context.command_path} {context.invoked_subcommand} …")
@@ -276,7 +276,7 @@ def _group(kind: Any) -> type[Any]:
 
 
 def _options(group: type[Any]) -> list[inspect.Parameter]:
-    kinds = get_type_hints(group, include_extras=True)  # of the fields of every base, each seen from its own module
+    kinds = get_type_hints(group, include_extras=True)  # of all base classes, each resolved in its own module
     return [
         inspect.Parameter(field.name, _BY_NAME, default=field.default, annotation=kinds[field.name])
         for field in fields(group)
@@ -284,5 +284,5 @@ def _options(group: type[Any]) -> list[inspect.Parameter]:
 
 
 def _filled(group: type[Any], values: dict[str, Any]) -> Any:
-    """The group with its values, which are taken out of ``values``."""
+    """Creates the group from its values, which are removed from ``values``."""
     return group(**{field.name: values.pop(field.name) for field in fields(group)})

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SOME_FAILED_EXIT_CODE = 1
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # the last two turn directions around
-WIDTH_OF_FILES = 120  # columns of a table in a file or a pipe, where COLUMNS does not say
-WIDE_TERMINAL = 150  # columns: bar, counts, times and the longest note side by side
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # the last two are bidi controls
+WIDTH_OF_FILES = 120  # columns of a table in a file or a pipe if COLUMNS is not set
+WIDE_TERMINAL = 150  # columns that fit bar, counts, times and the longest note side by side
 
 
 class Terminal:
-    """What a command says while it runs. Text goes to stdout, or to stderr when stdout is for JSON.
+    """Output of a running command. Text goes to stdout, or to stderr if stdout is reserved for JSON.
 
-    Texts are shown as they are: brackets in the name of a folder are no markup.
+    Text is shown verbatim: brackets in the name of a folder are not markup.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -57,7 +57,7 @@ class Terminal:
         self._ended: dict[str, float] = {}
 
     def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Shows one bar a stage (`dataset_tools.core.progress.Progress`)."""
+        """Shows one bar per stage (`dataset_tools.core.progress.Progress`)."""
         if self._bars is None:
             self._bars = self._new_bars()
             self._bars.start()
@@ -107,7 +107,7 @@ class Terminal:
             self._tasks.clear()
 
     def closing(self, stage: str, count: str, where: Path | str | None = None) -> None:
-        """The closing line of a stage: what, how many, how long, where."""
+        """Prints the closing line of a stage: its name, the count, the time taken, the location of the output."""
         self.close_bars()
         seconds = self._ended.get(stage, 0.0) - self._started.get(stage, 0.0)
         took = f"  in {seconds:.1f} s" if stage in self._started else ""
@@ -115,7 +115,7 @@ class Terminal:
         _print_text(self.console, "[green]✓[/green] ", f"{stage:<12} {count}{took}{place}")
 
     def say(self, text: RenderableType) -> None:
-        """A line, or a table."""
+        """Prints a line, or a table."""
         from rich.table import Table
 
         self.close_bars()
@@ -129,16 +129,16 @@ class Terminal:
             self.console.print(text)
 
     def warn(self, text: str) -> None:
-        """A line that must not be overlooked."""
+        """Prints a warning."""
         self.close_bars()
         _print_text(self.console, "[yellow]![/yellow] ", text)
 
     def next(self, command: str, *words: str | Path) -> None:
-        """Says what to run now: a command as it is, and words after it, quoted where a shell needs that."""
+        """Prints the next command to run: ``command`` verbatim, then ``words``, quoted for the shell if necessary."""
         self.say("  next: " + " ".join([command, *(shlex.quote(str(word)) for word in words)]))
 
     def result(self, values: Mapping[str, Any]) -> None:
-        """What ``--json`` prints, once, when the command ends."""
+        """Adds values to the object that ``--json`` prints once, when the command ends."""
         self._result.update(values)
 
     def some_failed(
@@ -148,7 +148,7 @@ class Terminal:
         *,
         reasons: str = "the reasons are in ledger.jsonl",
     ) -> None:
-        """Ends the command with exit code 1 when ``count`` samples failed; ``then``: what to do about them."""
+        """Makes the command exit with code 1 if ``count`` samples failed; ``then`` says what to do about them."""
         if count:
             self.exit_code = SOME_FAILED_EXIT_CODE
             self.warn(f"{count} failed: {reasons}; {then}")
@@ -191,10 +191,10 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
 
 
 def _as_toolkit_error(raised: BaseException) -> ToolkitError:
-    """``raised`` as one of the toolkit's own errors, so that no user meets a traceback."""
+    """Converts ``raised`` to one of the toolkit's errors, so that users never see a traceback."""
     if isinstance(raised, ToolkitError):
         return raised
-    if isinstance(raised, typer.Abort):  # the answer to a question was no, or Ctrl+C
+    if isinstance(raised, typer.Abort):  # a confirmation was declined, or Ctrl+C
         return StoppedError("Not confirmed: nothing was changed", next_step="answer with y, or give --yes")
     if isinstance(raised, KeyboardInterrupt):
         return StoppedError("Interrupted", next_step="run the same command again: it resumes")
@@ -213,7 +213,7 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
             f"There is not enough memory: {raised}" if str(raised) else "There is not enough memory",
             next_step="ask for less at once (--jobs, batch size, smaller files), then run the same command again",
         )
-    if kinds & {"FloatingPointError", "LinAlgError"}:  # such as a matrix that has no inverse
+    if kinds & {"FloatingPointError", "LinAlgError"}:  # such as a singular matrix
         return InputError(
             f"A calculation failed on these inputs: {type(raised).__name__}: {raised}",
             expected="values that can be calculated with",
@@ -232,12 +232,12 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
 
 
 def _print_text(console: Console, sign: str, text: str) -> None:
-    """Prints a text after a sign; a terminal breaks it between words only, so that paths stay whole.
+    """Prints a text after a sign; on a terminal, lines wrap between words only, so that paths stay whole.
 
     Args:
-        console: where to; in a file or a pipe, every line stays one.
+        console: the destination; in a file or a pipe, lines do not wrap.
         sign: with rich's markup.
-        text: shown as it is: brackets are no markup, control characters are escaped.
+        text: shown verbatim: brackets are not markup, control characters are escaped.
     """
     from rich.text import Text
 
@@ -256,24 +256,24 @@ def _print_text(console: Console, sign: str, text: str) -> None:
             )
             for line in shown.plain.split("\n")
         )
-        shown = Text("\n".join(wrapped), spans=shown.spans)  # of the sign, at the beginning of the first line
+        shown = Text("\n".join(wrapped), spans=shown.spans)  # the style of the sign, at the start of the first line
     console.print(shown, soft_wrap=True)
 
 
 def printable(text: str) -> str:
-    """A text in which terminals find no commands: control characters other than line breaks and tabs are escaped."""
+    """Escapes control characters other than line breaks and tabs, so that a terminal does not interpret them."""
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def tolerate_any_terminal() -> None:
-    """Lets text that the terminal's encoding has no sign for, such as ✓ in ASCII, become a question mark."""
+    """Replaces characters that the terminal's encoding lacks, such as ✓ in ASCII, by a question mark on output."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _print_json(values: Mapping[str, Any]) -> None:
-    """Signs that stdout cannot show are escaped: JSON has to say what was meant."""
+    """Prints JSON; if stdout cannot encode all of it, non-ASCII characters are escaped, so that nothing is lost."""
     text = json.dumps(values, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "ascii")

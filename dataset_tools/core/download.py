@@ -1,8 +1,9 @@
 """Resumable downloads of large files, verified before they get their final name.
 
-What came so far lies beside the target as ``.<name>.part``, with a note on the server's version of it; the next attempt
-asks for the rest of just that version (RFC 9110: Range with If-Range), and starts again if the server has another. Not
-pooch: it starts a broken download from the beginning, which is hopeless for archives of many gigabytes.
+Partial data is kept beside the target as ``.<name>.part``, with a note on the server's version of the file; the next
+attempt requests the rest of exactly that version (RFC 9110: Range with If-Range), and starts over if the server has
+another. Not pooch: it restarts a broken download from the beginning, which is impractical for archives of many
+gigabytes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _LONGEST_WAIT_S = 30.0
 
 @dataclass(frozen=True)
 class _Version:
-    """What a server says of a file: its validator and its size, as far as it says so."""
+    """Version of a file on a server: its validators and its size, if stated."""
 
     url: str
     etag: str | None = None
@@ -37,7 +38,7 @@ class _Version:
 
     @property
     def validator(self) -> str | None:
-        """For If-Range, which wants a strong one."""
+        """Validator for If-Range, which requires a strong one."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
@@ -51,20 +52,20 @@ def fetch(
     timeout_s: float = TIMEOUT_S,
     progress: Progress = silent,
 ) -> None:
-    """Downloads ``url`` to ``path``; the file takes that name when it is whole and ``check`` has nothing against it.
+    """Downloads ``url`` to ``path``; the file gets that name once it is complete and ``check`` accepts it.
 
     Args:
-        url: where from.
-        path: where to; its folder is there.
-        check: gets the whole file under a temporary name, and says what is wrong with it, or None.
+        url: the source.
+        path: the target; its folder must exist.
+        check: takes the complete file under a temporary name; returns what is wrong with it, or None.
         command: the command with which the user resumes.
-        attempts: how often in a row it is tried with nothing coming before it gives up; 1: it is tried just once.
-        timeout_s: longest silence of the server.
-        progress: is told the bytes.
+        attempts: consecutive attempts without any data before giving up; 1: a single attempt.
+        timeout_s: longest time without data from the server.
+        progress: progress callback, called with bytes.
 
     Raises:
-        StoppedError: no connection, or it broke or fell silent, or there is no room; what came is kept.
-        InputError: the server refuses, or sends something else than the file (which is deleted).
+        StoppedError: the connection failed, broke or timed out, or the disk is full; partial data is kept.
+        InputError: the server refuses, or sends something other than the file (which is deleted).
     """
     failed = 0
     while True:
@@ -95,11 +96,11 @@ def fetch(
 
 
 class _BrokenError(Exception):
-    """The connection could not be had, or broke: trying again may help."""
+    """The connection failed or broke: a retry may help."""
 
 
 def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: Progress) -> None:
-    """Appends to the part until it is whole."""
+    """Appends to the partial file until it is complete."""
     import http.client
     import urllib.error
     import urllib.request
@@ -118,7 +119,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
             begin, total = _span(response, have)
             version = _Version(url, response.headers.get("ETag"), response.headers.get("Last-Modified"), total)
             if begin != have or (begin and known.size_bytes not in (None, total)):
-                # Another part than was asked for, or another file than before: from the start, next time.
+                # Not the requested range, or another version of the file: start over.
                 if begin:
                     _forget(path)
                     raise _BrokenError("the server sends another part than was asked for")
@@ -135,7 +136,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
             raise _BrokenError(f"the server sent {have} bytes and had announced {total}")
     except urllib.error.HTTPError as error:
         error.close()
-        # 416: nothing lies behind what is here, so it is whole, or it is something else, which the check tells.
+        # 416: nothing follows the partial data, so it is complete, or it is another file, which the check detects.
         if error.code == 416 and have:
             size = error.headers.get("Content-Range", "").rpartition("/")[2]
             if size.isdigit() and int(size) != have:
@@ -149,7 +150,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
             where=url,
             next_step=f"download it yourself from its project and put it at {path}",
         ) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, broken answers
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, malformed responses
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise _no_room(part, command, str(error.strerror)) from error
         raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from error
@@ -164,9 +165,9 @@ def _copy(response: Any, file: IO[bytes], have: int, done: Callable[[int], None]
 
 
 def _span(response: Any, have: int) -> tuple[int, int | None]:
-    """Where in the file the answer begins, and how long the file is, if that is said."""
+    """Offset of the response within the file, and the size of the file, if stated."""
     length = response.headers.get("Content-Length")
-    if response.status != 206:  # the server sends it from the start, whatever was asked
+    if response.status != 206:  # the server ignores Range and sends the file from the start
         return 0, None if length is None else int(length)
     unit, _, span = response.headers.get("Content-Range", "").partition(" ")
     if unit != "bytes":
@@ -212,7 +213,7 @@ def _size(path: Path) -> int:
 
 
 def _read_note(path: Path, url: str) -> _Version:
-    """What the server said of the file that the part is of; a part of another address is thrown away."""
+    """The server's version of the file that the partial data belongs to; data from another address is deleted."""
     with suppress(OSError, ValueError, TypeError):
         version = _Version(**json.loads(_note_of(path).read_bytes()))
         if version.url == url:

@@ -1,10 +1,10 @@
 """The exceptions of the toolkit: one root class, with the exit code of each.
 
 ToolkitError                 2
-├── InputError               2   an input or a way of use is wrong; nothing was written
+├── InputError               2   wrong input or usage; nothing was written
 │   └── ManifestError        2   a manifest row is wrong: file, line and field are named
-├── SampleError              1   one sample failed; the others went on (``fmn-data retry``)
-│   └── WorkerDiedError      1   it takes its worker process with it; not tried again unless asked for
+├── SampleError              1   one sample failed; the others were processed (``fmn-data retry``)
+│   └── WorkerDiedError      1   the sample kills its worker process; retried only on request
 └── StoppedError             3   stopped from outside: interrupt, server, disk, device; run again to resume
 
 Every message says what was found, where, what was expected, and what to do next.
@@ -21,17 +21,17 @@ _PASSWORD = re.compile(r"(?<=://)[^/\s]*@")
 
 
 def without_passwords(text: str) -> str:
-    """A text as people and logs may see it: in its URLs nothing is left of what is before an @."""
+    """Removes credentials from URLs, for messages and logs: everything between :// and @."""
     return _PASSWORD.sub("…@", text)
 
 
 class ToolkitError(Exception):
-    """Root of every error that the toolkit raises on purpose. It shows no user names and passwords of URLs.
+    """Base class of all errors that the toolkit raises on purpose. User names and passwords in URLs are removed.
 
     Args:
-        found: What was found, as a full sentence without the final full stop.
-        where: The file, line, field, address or sample it was found at.
-        expected: What would have been right.
+        found: What was found, as a full sentence without the final period.
+        where: The file, line, field, address or sample where it was found.
+        expected: What was expected instead.
         next_step: What the user can do now, a command where there is one.
     """
 
@@ -67,7 +67,7 @@ class ToolkitError(Exception):
         return "\n  ".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments are lost by the default pickling, and worker processes send these back.
+        # Default pickling loses keyword-only arguments, and worker processes send these errors back.
         return (
             _rebuild,
             (type(self), self.found, self.where, self.expected, self.next_step),
@@ -75,7 +75,7 @@ class ToolkitError(Exception):
 
 
 class InputError(ToolkitError):
-    """An input or the way of use is wrong; nothing was written."""
+    """Wrong input or usage; nothing was written."""
 
 
 class ManifestError(InputError):
@@ -83,13 +83,13 @@ class ManifestError(InputError):
 
 
 class SampleError(ToolkitError):
-    """One sample (a clip, an utterance, a feature) failed; the others are not touched by it."""
+    """One sample (a clip, an utterance, a feature) failed; the others are not affected."""
 
     exit_code = 1
 
 
 class WorkerDiedError(SampleError):
-    """The worker process died (killed, out of memory, crashed) each time that it worked on the sample."""
+    """The worker process died (killed, out of memory, crashed) each time it processed the sample."""
 
 
 class StoppedError(ToolkitError):
@@ -100,13 +100,13 @@ class StoppedError(ToolkitError):
 
 @dataclass(frozen=True)
 class Reason:
-    """Errors of one kind: how many, and the first of them."""
+    """Errors of one kind: their number, and the first of them."""
 
     count: int
     first: ToolkitError
 
     def text(self) -> str:
-        """One line: ``3 ×: The video is missing: a.mp4 (/data)``, of the first."""
+        """One line about the first error: ``3 ×, the first: The video is missing: a.mp4 (/data)``."""
         where = f" ({self.first.where})" if self.first.where else ""
         example = ", the first" if self.count > 1 else ""
         return f"{self.count} ×{example}: {self.first.found}{where}"

@@ -1,9 +1,9 @@
-"""Worker pool: runs one function over many items in processes; a failing item does not stop the others.
+"""Worker pool: runs one function over many items in worker processes; a failing item does not stop the others.
 
 Workers are started by a fork server (spawned where there is none): progress bars run threads, and a process with
-threads must not be forked. Work always happens in a worker, with ``jobs=1`` too: a decoder that crashes on a damaged
-file takes its worker with it and not the command, and one process or many walk the same path. Not loky, whose pool
-breaks as a whole, too; nor pebble, whose does not: with the lifeline kept it is 40 lines less, and one dependency more.
+threads must not be forked. Work always runs in a worker, even with ``jobs=1``: a decoder that crashes on a damaged
+file ends its worker, not the command, and one process or many use the same code path. Not loky, whose pool also breaks
+as a whole; nor pebble, whose pool does not: with the lifeline, it would save 40 lines and add a dependency.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _elsewhere: ContextVar[Callable[..., Any] | None] = ContextVar("elsewhere", defa
 
 @dataclass(frozen=True)
 class Outcome(Generic[T, R]):
-    """What became of an item: its result, or the error that explains why there is none.
+    """Outcome of one item: its result, or the error that prevented it.
 
     Attributes:
         item: the item.
-        result: what the function returned; None when it failed.
-        error: why it failed, with the original exception as its cause; None when it did not.
+        result: what the function returned; None if it failed.
+        error: why it failed, with the original exception as its cause; None if it did not.
     """
 
     item: T
@@ -49,7 +49,7 @@ class Outcome(Generic[T, R]):
 
 @contextmanager
 def running_elsewhere(run: Callable[..., Any]) -> Iterator[None]:
-    """Within it, `run_each` hands its work to ``run(function, items, key, parts)``, which keeps the same promises."""
+    """Makes `run_each` delegate to ``run(function, items, key, parts)``, with the same contract, in this context."""
     token = _elsewhere.set(run)
     try:
         yield
@@ -58,7 +58,7 @@ def running_elsewhere(run: Callable[..., Any]) -> Iterator[None]:
 
 
 def undivided(item: T) -> Sequence[T]:
-    """An item that has no parts: itself."""
+    """Default of ``parts``: the item as its only part."""
     return (item,)
 
 
@@ -72,23 +72,23 @@ def run_each(
 ) -> Generator[Outcome[T, R], None, None]:
     """Calls ``function`` on every item and yields the outcomes as they finish, in no particular order.
 
-    Any exception becomes the `SampleError` of its item. A worker that dies (killed, out of memory, crashed) takes
-    others' items with it: each of them is tried once more, alone, with no other worker beside it; one that kills its
-    worker again fails, with a `WorkerDiedError`.
-    Items are taken from ``items`` as they are needed. Leaving the loop early, or an interrupt, ends the workers and
-    their children at once; wrap the call in `contextlib.closing` where the loop itself may raise.
+    Any exception becomes the `SampleError` of its item. A worker that dies (killed, out of memory, crashed) breaks the
+    pool with all items in flight: each of them is retried once, alone, with no other worker running; an item that kills
+    its worker again fails with a `WorkerDiedError`.
+    Items are taken from ``items`` lazily. Leaving the loop early, or an interrupt, ends the workers and their children
+    at once; wrap the call in `contextlib.closing` if the loop itself may raise.
 
     Args:
-        function: a function of a module, which a worker can import; a second call must do no harm.
-        items: what to call it on; they travel to the worker by pickling.
-        jobs: worker processes.
+        function: a module-level function, which workers can import; it must be idempotent.
+        items: its arguments, pickled for the workers.
+        jobs: number of worker processes.
         key: names an item in messages.
-        parts: divides an item that is to be tried alone, so that only the part fails that kills its worker; such an
-            item has an outcome for each part.
+        parts: splits an item before it is retried alone, so that only the part that kills its worker fails; such an
+            item has one outcome per part.
 
     Raises:
-        StoppedError: the function raised it (a full disk), so that going on is useless; outcomes that were ready
-            have been yielded before.
+        StoppedError: the function raised it (a full disk), so that continuing is useless; outcomes that were ready are
+            yielded first.
     """
     if jobs < 1:
         raise ValueError(f"jobs ({jobs}) must be 1 or more")
@@ -101,7 +101,7 @@ def run_each(
     workers = _Workers(jobs)
     try:
         while True:
-            # Two items a worker: one at work, one waiting, so that nobody idles and little is lost.
+            # Two items per worker: one running, one queued, so that no worker idles and little is lost.
             for item in islice(remaining, 2 * jobs - len(pending)):
                 pending[workers.submit(function, item)] = item
             if not pending:
@@ -112,7 +112,7 @@ def run_each(
             suspects = [pending.pop(future) for future in list(pending) if future in done and _broke(future)]
             yield from _outcomes([(pending.pop(future), future) for future in list(pending) if future in done], key)
             if suspects:
-                # Everything in flight broke, and nobody knows whose fault it was: each alone will show.
+                # All items in flight failed, and the culprit is unknown: retrying each of them alone finds it.
                 workers.kill()
                 for item in (part for suspect in suspects for part in parts(suspect)):
                     yield from _outcomes([(item, _tried_alone(function, item))], key)
@@ -127,7 +127,7 @@ def _broke(future: Future[Any]) -> bool:
 
 
 def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
-    """Calls the function in a separate process; the future tells how that one ended, if it did."""
+    """Calls the function in a separate process; if that process dies, the future holds a `WorkerDiedError`."""
     others = set(multiprocessing.active_children())
     workers = _Workers(1)
     try:
@@ -144,7 +144,7 @@ def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
 
 
 def _death(exit_code: int | None) -> WorkerDiedError:
-    """Says how a process ended; a negative code is the number of the signal that killed it."""
+    """The error for the exit code of a process; a negative code is the number of the signal that killed it."""
     how, why = "died", ""
     if exit_code is not None and exit_code >= 0:
         how = f"ended with exit code {exit_code}"
@@ -157,7 +157,7 @@ def _death(exit_code: int | None) -> WorkerDiedError:
 
 
 def worker_died(how: str) -> WorkerDiedError:
-    """The error of a sample whose worker process died again when it was tried alone."""
+    """The error of a sample whose worker process died again when the sample was retried alone."""
     return WorkerDiedError(
         f"The process that worked on it {how}",
         expected="a worker process that lives until the sample is done",
@@ -179,19 +179,19 @@ def _outcomes(finished: Iterable[tuple[T, Future[R]]], key: Callable[[T], str]) 
 
 
 def outcome_of(item: T, result: R | None, raised: BaseException | None, name: str) -> Outcome[T, R]:
-    """The outcome of an item, of what its function gave or raised.
+    """Creates the outcome of an item from what its function returned or raised.
 
     Raises:
-        StoppedError: the function raised it, or there is no room on the disk.
+        StoppedError: the function raised it, or the disk is full.
     """
     return Outcome(item, result, None) if raised is None else Outcome(item, None, sample_error(raised, name))
 
 
 def sample_error(raised: BaseException, name: str) -> SampleError:
-    """``raised`` as the error of one sample, with ``raised`` as its cause.
+    """Converts ``raised`` to the error of one sample, with ``raised`` as its cause.
 
     Raises:
-        StoppedError: it is one, or there is no room on the disk.
+        StoppedError: ``raised`` is one, or the disk is full.
     """
     if isinstance(raised, StoppedError):
         raise raised
@@ -222,15 +222,15 @@ def sample_error(raised: BaseException, name: str) -> SampleError:
 
 
 class _Workers:
-    """A pool of processes that cannot outlive this one, not even when it is killed.
+    """A process pool whose workers cannot outlive this process, even if it is killed.
 
-    All workers hold the reading end of a pipe whose only writing end is here: when it closes, they end.
+    All workers hold the read end of a pipe whose only write end is in this process: when it closes, they exit.
     """
 
     def __init__(self, jobs: int) -> None:
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        # The fork server imports once what this process has imported, so that not every worker has to.
+        # The fork server imports once what this process has imported, so that workers need not do so.
         own = sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
         context.set_forkserver_preload(["__main__", *own])
         self._worker_end, self._lifeline = context.Pipe(duplex=False)
@@ -244,17 +244,17 @@ class _Workers:
         except (BrokenProcessPool, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            # A pool that breaks at this moment has closed the pipe that a new worker was to get ("handle is closed").
+            # A pool that breaks at this moment has closed the pipe meant for a new worker ("handle is closed").
             future: Future[R] = Future()
             future.set_exception(BrokenProcessPool(str(error)))
             return future
 
     def finish(self) -> None:
-        """Lets the workers end by themselves."""
+        """Waits for the workers to finish."""
         self._executor.shutdown(wait=True)
 
     def kill(self) -> None:
-        """Ends the workers and their children, whatever they do."""
+        """Kills the workers and their children, whatever they are doing."""
         self._lifeline.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._worker_end.close()
@@ -262,14 +262,14 @@ class _Workers:
 
 def _begin_worker(lifeline: Connection) -> None:
     if hasattr(os, "setpgrp"):
-        os.setpgrp()  # Ctrl-C in the terminal is for the command; it ends its workers itself
-        # A pool that breaks terminates its other workers, whose children would outlive them.
+        os.setpgrp()  # Ctrl-C in the terminal must reach the command only, which ends its workers itself
+        # A broken pool terminates its other workers, whose children would outlive them.
         signal.signal(signal.SIGTERM, lambda number, frame: _end_group())
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
 def _end_with(lifeline: Connection) -> None:
-    """Ends this worker and the encoder that it may be running when the command is gone."""
+    """Ends this worker, and the encoder that it may be running, once the command is gone."""
     with suppress(EOFError, OSError):
         lifeline.recv_bytes()
     _end_group()

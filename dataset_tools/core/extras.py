@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra of pyproject.toml, such as ``ray``, from the checkout that is in use."""
+    """Returns the command that installs an extra of pyproject.toml, such as ``ray``, from the checkout in use."""
     root = Path(__file__).parents[2]
     if (root / "pyproject.toml").is_file():
         return f"pip install -e '{root}[{extra}]'"

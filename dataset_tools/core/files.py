@@ -1,4 +1,4 @@
-"""Atomic file writes, and SHA-256 of contents."""
+"""Atomic file writes, and SHA-256 of file contents."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ os.umask(_UMASK)
 _FILE_MODE = 0o666 & ~_UMASK
 
 PARTIAL = ".partial-"
-"""How the names of folders begin that hold files that are not complete."""
+"""Name prefix of folders that hold incomplete files."""
 _LOCK = ".lock"
 MOST_INPUT_BYTES = 64 * 2**20
-"""Of a table or a text that is read as a whole; lists of intervals have some million."""
+"""Size limit of a table or a text that is read as a whole; lists of intervals have a few million bytes."""
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a temporary path of the same name; on a clean exit it is flushed to disk and replaces ``path``.
+    """Yields a temporary path with the same file name; on a clean exit, the file is flushed and replaces ``path``.
 
-    It lies in a hidden folder beside ``path``, with whatever the writer makes beside it (safetensors writes to a file
-    of its own first). On an error, or an interrupt, that folder is removed and ``path`` is as it was; of a command that
-    was killed, `clear_partial` removes it.
+    It is in a hidden folder beside ``path``, with any other files that the writer creates (safetensors first writes to
+    a file of its own). On an error or an interrupt, that folder is removed and ``path`` is unchanged; the folders of
+    killed commands are removed by `clear_partial`.
 
     Raises:
         StoppedError: the disk is full or read-only.
@@ -42,7 +42,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         with partial_folder(path.parent) as folder:
             partial = folder / path.name
             yield partial
-            # Some writers make files that only their owner reads; a data set is shared.
+            # Some writers create files that only their owner can read; a data set is shared.
             partial.chmod(_FILE_MODE)
             with partial.open("rb") as written:
                 os.fsync(written.fileno())
@@ -56,14 +56,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def partial_folder(parent: Path) -> Iterator[Path]:
-    """A new hidden folder in ``parent`` for temporary files: locked as long as this process needs it, then removed."""
+    """Creates a hidden folder in ``parent`` for temporary files, locked while this process needs it, then removed."""
     with ExitStack() as held:
         while True:
             folder = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=parent))
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             with suppress(FileNotFoundError):
                 handle = held.enter_context((folder / _LOCK).open("w"))
-                with suppress(OSError):  # a file system without locks: `clear_partial` cannot lock it, either
+                with suppress(OSError):  # a file system without locks: `clear_partial` cannot lock it either
                     fcntl.flock(handle, fcntl.LOCK_EX)
             if (folder / _LOCK).exists():  # else it was cleared before it was locked
                 break
@@ -71,7 +71,7 @@ def partial_folder(parent: Path) -> Iterator[Path]:
 
 
 def disk_error(error: BaseException, path: str | Path | None = None) -> StoppedError | None:
-    """``error`` as one of the toolkit's own where it says that the disk takes no more; else None.
+    """Converts an error about a full or read-only disk to a `StoppedError`; returns None for other errors.
 
     Writers in native code (safetensors, HDF5) raise exceptions of their own, which have no errno, only its text.
     """
@@ -89,16 +89,16 @@ def disk_error(error: BaseException, path: str | Path | None = None) -> StoppedE
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes ``content`` to ``path`` as a whole (see `written_whole`)."""
+    """Writes ``content`` to ``path`` atomically (see `written_whole`)."""
     with written_whole(path) as partial:
         partial.write_bytes(content)
 
 
 def read_input(path: Path, most_bytes: int = MOST_INPUT_BYTES) -> bytes:
-    """The content of a file that a user names. It is read again later, for its hash, so it has to be one.
+    """Reads a file that the user named. It must be a regular file, as it is read again later for its hash.
 
     Raises:
-        InputError: it is a pipe or a device, which might never end, or has more than ``most_bytes``.
+        InputError: it is a pipe or a device, which might never end, or is larger than ``most_bytes``.
         OSError: it cannot be read.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -119,27 +119,27 @@ def read_input(path: Path, most_bytes: int = MOST_INPUT_BYTES) -> bytes:
 
 
 def clear_partial(folder: Path, pattern: str = "") -> list[Path]:
-    """Removes incomplete files of killed commands in a folder; what a live one is writing is locked, and stays.
+    """Removes incomplete files of killed commands from a folder; those of running commands are locked, and stay.
 
     Args:
-        folder: where to look; it need not be there.
-        pattern: of folders below it to look in instead, such as ``*/*/``.
+        folder: the folder to search; it need not exist.
+        pattern: glob pattern of its subfolders to search instead, such as ``*/*/``.
 
     Returns:
-        What was removed.
+        The removed paths.
     """
     return [path for path in folder.glob(f"{pattern}{PARTIAL}*") if remove_partial(path)]
 
 
 def remove_partial(path: Path) -> bool:
-    """Removes one `PARTIAL` folder (or file, of an earlier version), unless a live process writes in it."""
+    """Removes one `PARTIAL` folder (or file, of an earlier version), unless a running process writes to it."""
     if path.is_symlink():
         return False
     with suppress(OSError):
         if not path.is_dir():
             path.unlink()
             return True
-        # In a workspace of others it may be a link to another file, or a pipe: neither is followed, both stay.
+        # In another user's workspace it may be a link to another file, or a pipe: neither is followed, both stay.
         with open(path / _LOCK, "a", opener=_plain_file) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path)
@@ -158,5 +158,5 @@ def sha256_of(path: Path) -> str:
 
 
 def slug(text: str) -> str:
-    """Letters, digits, dots and single hyphens: what a name can be in ids and in names of files."""
+    """Reduces a text to letters, digits, dots and single hyphens, for use in ids and file names."""
     return re.sub(r"[^\w.]+|_+", "-", text).strip("-.")

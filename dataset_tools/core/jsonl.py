@@ -1,7 +1,7 @@
 """JSONL files of validated rows: UTF-8, one object per line, sorted by id, with a ``schema`` field.
 
-Manifests, the ledger and every other JSONL file of a workspace are read and written here. Unknown majors are refused;
-unknown fields of a known major are ignored, so that a newer minor can be read.
+Manifests, the ledger and every other JSONL file of a workspace are read and written here. Unknown major versions are
+refused; unknown fields of a known major version are ignored, so that newer minor versions can be read.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
 
     Args:
         path: the file.
-        row_type: what every row is.
-        next_step: what an error advises to do about a line that cannot be read.
+        row_type: the type of every row.
+        next_step: the advice in the error for a line that cannot be read.
 
     Raises:
-        ManifestError: a line is not JSON, misses a field, has a field of the wrong type or an unknown major, or
-            repeats or disorders the ids; file, line and field are named.
+        ManifestError: a line is not JSON, lacks a field, has a field of the wrong type or an unknown major version, or
+            its id is a duplicate or out of order; file, line and field are named.
     """
     for row in read_lines(path, row_type, next_step=next_step):
         if isinstance(row, ManifestError):
@@ -49,7 +49,7 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
 
 
 def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> Iterator[RowType | ManifestError]:
-    """Yield, for each line, its row, or the error that `read_jsonl` raises, to collect all errors."""
+    """Yield, for each line, its row or the error that `read_jsonl` would raise, so that all errors can be collected."""
     schema = row_type.__struct_config__.tag
     decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None
@@ -57,7 +57,7 @@ def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> I
         for number, line in enumerate(lines, start=1):
             try:
                 row = decoder.decode(line)
-                if not line.startswith(b'{"schema"'):  # msgspec takes a missing tag for the right one
+                if not line.startswith(b'{"schema"'):  # msgspec accepts a missing tag
                     tagged.decode(line)
                 if previous_id is not None and row.id <= previous_id:
                     raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
@@ -76,10 +76,10 @@ def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> I
 
 
 def write_jsonl(path: Path, rows: Iterable[Row]) -> int:
-    """Write rows in the given order, which must be that of their ids; the file appears only when complete.
+    """Write rows in the given order, which must be sorted by id; the file appears only when complete.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
     """
     encoder = msgspec.json.Encoder()
     count = 0

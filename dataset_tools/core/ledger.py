@@ -1,9 +1,9 @@
 """The ledger: status of every sample (ok, failed, skipped), so that a rerun redoes only what is missing.
 
-``ledger.jsonl`` is a whole, sorted file of rows. While a command runs, each row goes at once to a journal, so that a
-killed command forgets nothing; when the ledger is opened or closed, the journal is merged. One command at a time
-holds the ledger of a workspace, and with it the right to write there. Not sqlite3: the ledger is a manifest like
-the others, to be read and compared as text, with the same bytes for the same inputs.
+``ledger.jsonl`` is a complete, sorted file of rows. While a command runs, each row is appended to a journal at once, so
+that nothing is lost if the command is killed; the journal is merged when the ledger is opened or closed. One command at
+a time holds the ledger of a workspace, and with it the right to write there. Not sqlite3: the ledger is a manifest like
+the others, which can be read and compared as text, with the same bytes for the same inputs.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _WORKER_DIED = "worker_died"
 
 
 class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
-    """What became of one sample.
+    """Outcome of one sample.
 
     Attributes:
         id: kind and id of the sample: ``clip/s13-d21_000194-000243``, ``utterance/…``.
-        status: ``ok``; ``failed``: it should be there and is not; ``skipped``: it was left out for a reason.
-        stage: what was done when this was decided: ``plan``, ``cut``, ``speak``, …
+        status: ``ok``; ``failed``: it should exist, but does not; ``skipped``: it was left out for a reason.
+        stage: the stage that decided it: ``plan``, ``cut``, ``speak``, …
         reason: why it failed or was skipped (the parts of the error), else None.
         key: hash of the inputs and options that it was made from.
         path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace.
-        values: what the manifest row needs again, so that a rerun writes the same row without opening the file.
+        values: values of the manifest row, so that a rerun writes the same row without opening the file.
     """
 
     status: Literal["ok", "failed", "skipped"]
@@ -51,20 +51,20 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
     values: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def value(self, name: str, kind: type[Value]) -> Value:
-        """One of `values`.
+        """Returns one of `values`.
 
         Raises:
-            ManifestError: the row does not have it, or it is of another type.
+            ManifestError: the row does not have it, or it has another type.
         """
         if name not in self.values:
             raise self._unusable(f"has no value `{name}`")
         return self._as(self.values[name], kind, f"the value `{name}`")
 
     def values_as(self, kind: type[Value]) -> Value:
-        """All of `values` that ``kind`` has.
+        """Converts `values` to ``kind``, ignoring those that it does not have.
 
         Raises:
-            ManifestError: some are missing, or of another type.
+            ManifestError: some are missing, or have another type.
         """
         return self._as(self.values, kind, "`values`")
 
@@ -98,18 +98,18 @@ def ok(row_id: str, stage: str, key: str, file: Path, root: Path, sha256: str, *
 
 
 def failed(row_id: str, stage: str, error: ToolkitError, key: str | None = None, **values: Any) -> LedgerRow:
-    """The row of a sample that could not be made; it says so when the sample kills its worker process."""
+    """The row of a sample that could not be made; it records whether the sample killed its worker process."""
     if isinstance(error, WorkerDiedError):
         values[_WORKER_DIED] = True
     return LedgerRow(id=row_id, status="failed", stage=stage, key=key, reason=error.as_dict(), values=values)
 
 
 class Ledger:
-    """The rows of a workspace, held for writing. Use it as a context manager.
+    """The rows of a workspace, locked for writing. Use as a context manager.
 
     Args:
         path: ``ledger.jsonl`` in the workspace's folder.
-        retry_died: samples that killed their worker process are to be tried again (see `died`).
+        retry_died: whether to retry samples that killed their worker process (see `died`).
 
     Raises:
         StoppedError: another command holds it (on entering), or the disk is full.
@@ -135,7 +135,7 @@ class Ledger:
                     self._changed |= row.values.pop(_WORKER_DIED, None) is not None
             if self._journal_path.exists():
                 self._compact()
-            self._journal_path.unlink(missing_ok=True)  # of a workspace of others it may be a link to another file
+            self._journal_path.unlink(missing_ok=True)  # in another user's workspace it may be a link to another file
             self._journal = self._journal_path.open("xb", buffering=0)
             self._held = entered.pop_all()
         return self
@@ -148,10 +148,10 @@ class Ledger:
             if self._changed or not self.path.exists():
                 self._compact()
             self._journal_path.unlink(missing_ok=True)
-            self._clear_partial()  # of workers that were killed, here or on a node that went away
+            self._clear_partial()  # of workers that were killed, here or on a lost node
 
     def finished(self, row_id: str, key: str) -> LedgerRow | None:
-        """The row of a sample that need not be made again: it is ok, of the same key, and its file is there."""
+        """The row of a sample that need not be made again: status ok, the same key, and its file exists; else None."""
         row = self.rows.get(row_id)
         if row is None or row.status != "ok" or row.key != key:
             return None
@@ -165,7 +165,7 @@ class Ledger:
         return row
 
     def died(self, row_id: str, key: str) -> WorkerDiedError | None:
-        """Why a sample is not to be tried again: made from the same inputs it killed its worker process last time."""
+        """The error of a sample that must not be retried: with the same inputs, it killed its worker process before."""
         row = self.rows.get(row_id)
         if row is None or row.status != "failed" or row.key != key:
             return None
@@ -175,7 +175,7 @@ class Ledger:
         return WorkerDiedError(row.reason.get("found", ""), **said, next_step=row.reason.get("next"))
 
     def record(self, row: LedgerRow) -> None:
-        """Notes what became of a sample; it is not forgotten when the command is killed.
+        """Records the outcome of a sample; it is kept even if the command is killed.
 
         Raises:
             StoppedError: the disk is full.
@@ -194,12 +194,12 @@ class Ledger:
         self._changed = True
 
     def forget(self, row_ids: Iterable[str]) -> None:
-        """Drops rows, of samples that nobody asks for any more; final when the ledger is closed."""
+        """Drops the rows of samples that are no longer needed; takes effect when the ledger is closed."""
         for row_id in row_ids:
             self._changed |= self.rows.pop(row_id, None) is not None
 
     def status(self, status: str, kind: str = "") -> list[LedgerRow]:
-        """The rows of a status, sorted by id; ``kind`` is the start of the id, such as ``clip/``."""
+        """The rows with a status, sorted by id; ``kind`` is a prefix of the id, such as ``clip/``."""
         return [row for _, row in sorted(self.rows.items()) if row.status == status and row.id.startswith(kind)]
 
     def _clear_partial(self) -> None:
@@ -215,7 +215,7 @@ class Ledger:
 
 
 def read_ledger(path: Path) -> dict[str, LedgerRow]:
-    """The rows of a ledger by id, with those that a command killed, or still running, left in its journal.
+    """The rows of a ledger by id, including those in the journal of a command that was killed or is still running.
 
     Raises:
         ManifestError: the file cannot be read.
@@ -229,7 +229,7 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
             try:
                 row = decoder.decode(line)
             except (ValueError, RecursionError):
-                continue  # the line that the kill tore
+                continue  # the line that was being written when the command was killed
             rows[row.id] = row
     return rows
 

@@ -1,4 +1,4 @@
-"""Tables on a terminal that is too narrow for them: in parts of fewer columns, instead of columns cut to nothing."""
+"""Tables that are too wide for the terminal: split into parts with fewer columns, instead of truncated columns."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.table import Table
 
 
 def parts_that_fit(table: Table, console: Console) -> Iterator[Table]:
-    """The table as it is, or as several below each other where it is too wide; each has the first column.
+    """Yields the table unchanged, or split into several if it is too wide; each part repeats the first column.
 
-    The title is that of the first part, the caption that of the last. No word of a cell is cut, unless the first column
-    and another one do not fit beside each other.
+    The first part has the title, the last one the caption. No word of a cell is broken, unless the first column and
+    another one do not fit side by side.
     """
     if _measured(table, console).maximum <= console.width:
         yield table
@@ -24,7 +24,7 @@ def parts_that_fit(table: Table, console: Console) -> Iterator[Table]:
     for column in table.columns:
         cells = measure_renderables(console, console.options, [*column.cells, ""])
         head = Measurement.get(console, console.options, column.header)
-        if cells.minimum == cells.maximum:  # nowhere to break but in the head
+        if cells.minimum == cells.maximum:  # only the header can wrap
             column.width = max(cells.maximum, head.minimum)
         heads.append(head.maximum)
     parts: list[list[int]] = [[0]]
@@ -44,7 +44,7 @@ def parts_that_fit(table: Table, console: Console) -> Iterator[Table]:
 
 
 def _measured(table: Table, console: Console) -> Measurement:
-    """The least and the greatest width that its columns ask for."""
+    """The minimum and the maximum width of a table's columns together."""
     unbounded = console.options.update(max_width=10_000)
     return Measurement.get(console, unbounded, table)
 

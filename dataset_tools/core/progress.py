@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with the stage's name, the samples done, the samples in all, and a short note."""
+    """Called with the stage's name, the number of samples done, the total, and a short note."""
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
 
 
 def silent(stage: str, done: int, total: int, note: str = "") -> None:
-    """Says nothing."""
+    """Reports nothing."""

@@ -1,8 +1,8 @@
 """Ray engine: `dataset_tools.core.execution.run_each` on a cluster.
 
-Every node has the toolkit, of the same version, and sees the workspace and the footage under the same paths. A task
-whose node dies is given to another; one whose worker dies is tried once more, alone. Ray itself retries nothing: it
-would start what ran out of memory again and again. Running one twice does no harm, as files appear only when whole.
+Every node must have the same version of the toolkit, and the workspace and the footage under the same paths. A task
+whose node dies is resubmitted; one whose worker dies is retried once, alone. Ray's own retries are disabled: they would
+repeat tasks that run out of memory over and over. Running a task twice is harmless: files appear only when complete.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataset_tools.core.execution import Outcome, outcome_of, running_elsewhere,
 from dataset_tools.core.extras import install_command
 
 RETRIES = 3
-"""How often a task is tried again whose node died."""
+"""Number of retries of a task whose node died."""
 
 KNOCK_S = 5.0
 
@@ -32,11 +32,11 @@ R = TypeVar("R")
 
 @contextmanager
 def on_ray(address: str | None, jobs: int) -> Iterator[None]:
-    """Within it, `run_each` works on a Ray cluster.
+    """Makes `run_each` run on a Ray cluster within this context.
 
     Args:
-        address: of the cluster's head, ``host:port``; None starts Ray on this machine.
-        jobs: processes of a Ray that is started here.
+        address: address of the cluster's head, ``host:port``; None starts Ray on this machine.
+        jobs: number of processes if Ray is started on this machine.
 
     Raises:
         InputError: Ray is not installed.
@@ -79,14 +79,14 @@ def on_ray(address: str | None, jobs: int) -> Iterator[None]:
 
 
 def _knock(address: str | None) -> None:
-    """Finds out at once, and not after Ray's minute, that nobody is there."""
+    """Fails at once if nothing listens at the address, instead of after Ray's timeout of a minute."""
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 def _ray() -> Any:
-    return importlib.import_module("ray")  # typed only in part
+    return importlib.import_module("ray")  # only partly typed
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _Try(Generic[T]):
 def _run_each(
     function: Callable[[T], R], items: Iterable[T], key: Callable[[T], str], parts: Callable[[T], Sequence[T]]
 ) -> Generator[Outcome[T, R], None, None]:
-    """`run_each` on the cluster that this process is connected to; what killed its worker comes last, one by one."""
+    """`run_each` on the cluster that this process is connected to; items that killed a worker run last, one by one."""
     ray = _ray()
     task = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_call)
     remaining = (_Try(item) for item in items)
@@ -107,7 +107,7 @@ def _run_each(
     pending: dict[Any, _Try[T]] = {}
     try:
         while True:
-            # Two items a processor: one at work, one waiting. Nodes may come and go, so it is asked each time.
+            # Two items per CPU: one running, one queued. Nodes may come and go, so CPUs are counted each time.
             room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
             tries = list(islice(remaining, max(0, room - len(pending))))
             if not tries and not pending:
@@ -142,7 +142,7 @@ def _run_each(
 
 
 def _call(function: Callable[[T], R], item: T) -> tuple[bytes | None, bytes]:
-    """Runs on a node: the pickled result, or the pickled exception with None before it."""
+    """Runs on a node; returns the pickled result and an empty string, or None and the pickled exception."""
     try:
         return pickle.dumps(function(item)), b""
     except BaseException as error:
@@ -154,7 +154,7 @@ def _call(function: Callable[[T], R], item: T) -> tuple[bytes | None, bytes]:
 
 
 def _answer(reference: Any) -> tuple[Any, BaseException | None]:
-    """What a task gave, or what it raised."""
+    """Returns the result of a task and None, or None and the exception that it raised."""
     result, error = _ray().get(reference)
     return (pickle.loads(result), None) if result is not None else (None, pickle.loads(error))
 

@@ -1,12 +1,12 @@
-"""Deprecated option names: an old name is read as the new one for one minor version, with a notice on stderr."""
+"""Deprecated option names: accepted in place of the new ones for one minor version, with a notice on stderr."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
 
-# Old → new; "OPTION VALUE" renames one value of an option. An entry counts in commands that have the new option and no
-# option of the old name.
+# Old → new; "OPTION VALUE" renames one value of an option. An entry applies to commands that have the new option and no
+# option with the old name.
 RENAMED = {
     "--classes": "--held-out-classes",
     "--clips": "--clip-manifest",
@@ -22,11 +22,11 @@ RENAMED = {
 
 
 def with_new_names(arguments: Sequence[str], options: Collection[str]) -> list[str]:
-    """The arguments of a command with new names in place of old ones; prints a notice for each on stderr.
+    """Replaces old names in the arguments of a command by new ones; prints a notice for each on stderr.
 
     Args:
-        arguments: as typed; what follows ``--`` is left alone.
-        options: every option name that the command has.
+        arguments: as typed; those after ``--`` are left unchanged.
+        options: all option names of the command.
     """
     result = list(arguments)
     end = result.index("--") if "--" in result else len(result)

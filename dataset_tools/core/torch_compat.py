@@ -1,8 +1,8 @@
 """Compatibility of torchaudio and pytorchvideo with a CPU build of torch.
 
-Their newest wheels are linked against CUDA, or against a torchvision that is: with a CPU torch the import fails,
-although what is used here is plain Python. The repairs below are applied only when the plain import failed, so
-that a machine with CUDA uses the libraries as they come.
+Their newest wheels are linked against CUDA, or against a torchvision that is: with a CPU build of torch the import
+fails, although only their pure-Python parts are used here. The workarounds below are applied only if the plain import
+fails, so that a machine with CUDA uses the unmodified libraries.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _OPERATORS: list[Any] = []
 
 
 def torchaudio() -> ModuleType:
-    """The module torchaudio: transforms, functional and compliance. Its load and save are not to be used.
+    """Imports torchaudio: transforms, functional and compliance. Its load and save must not be used.
 
     Raises:
-        InputError: it is not installed, or fails for another reason than its compiled extension.
+        InputError: it is not installed, or fails for a reason other than its compiled extension.
     """
     try:
         return importlib.import_module("torchaudio")
     except ImportError as error:
         raise _unusable("torchaudio", error) from error
-    except OSError:  # libc10_cuda.so and the like: the extension wants a CUDA torch
+    except OSError:  # libc10_cuda.so or another CUDA library is missing: the extension needs a CUDA build of torch
         pass
     for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
         del sys.modules[name]
@@ -43,10 +43,10 @@ def torchaudio() -> ModuleType:
 
 
 def torchvision() -> ModuleType:
-    """The module torchvision, which timm and transformers import: transforms, not operators such as ``nms``.
+    """Imports torchvision, which timm and transformers need: transforms, not operators such as ``nms``.
 
     Raises:
-        InputError: it is not installed, or fails for another reason than its compiled operators.
+        InputError: it is not installed, or fails for a reason other than its compiled operators.
     """
     for _ in range(_MOST_OPERATORS):
         try:
@@ -62,34 +62,34 @@ def torchvision() -> ModuleType:
 
 
 def pytorchvideo_resnet() -> ModuleType:
-    """The module pytorchvideo.models.hub.resnet (``i3d_r50`` and its kin).
+    """Imports pytorchvideo.models.hub.resnet (``i3d_r50`` and related networks).
 
     Raises:
-        InputError: it is not installed, or fails for another reason than torchvision.
+        InputError: it is not installed, or fails for a reason other than torchvision.
     """
     broken = _why_torchvision_fails()
     if broken is not None:
-        # pytorchvideo.models.head asks for one class of torchvision, which no network here uses.
+        # pytorchvideo.models.head imports one class of torchvision, which no network here uses.
         sys.modules["torchvision"], sys.modules["torchvision.ops"] = _torchvision_stand_in(broken)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # fvcore's torch.jit.script, which torch calls deprecated
+            warnings.simplefilter("ignore")  # fvcore uses torch.jit.script, which torch has deprecated
             return importlib.import_module("pytorchvideo.models.hub.resnet")
     except (ImportError, OSError) as error:
         raise _unusable("pytorchvideo", error) from error
     finally:
-        if broken is not None:  # others may look for torchvision and must find what is there: nothing
+        if broken is not None:  # other code may import torchvision and must not find the stand-in
             for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
                 del sys.modules[name]
 
 
 def _declare_operator(name: str) -> None:
-    """Tells torch that torchvision has this operator, as its compiled library would; calling it still fails."""
+    """Declares an operator of torchvision to torch, as its compiled library would; calling it still fails."""
     import torch
 
     library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _OPERATORS.append(library)  # a declaration ends with its library
+    _OPERATORS.append(library)  # a declaration lives as long as its library
 
 
 def _torchaudio_without_extension() -> ModuleType:

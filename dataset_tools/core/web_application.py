@@ -23,14 +23,14 @@ _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/
 
 
 def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_bytes: int) -> web.Application:
-    """An aiohttp application of which nothing is seen without the secret.
+    """Creates an aiohttp application that responds with 404 to requests without the secret.
 
-    The toolkit's errors become answers of status 409 without the place they name, which may be a path of this machine.
+    The toolkit's errors become responses with status 409, without ``where``, which may be a path of this machine.
 
     Args:
         token: the secret.
-        routes: all below ``/{token}/``; a handler finds the whole body read.
-        most_bytes: of a body.
+        routes: all below ``/{token}/``; the whole body has been read when a handler is called.
+        most_bytes: size limit of a request body.
     """
     app = web.Application(client_max_size=most_bytes, middlewares=[_guard(token, most_bytes)])
     app.add_routes(routes)
@@ -39,10 +39,10 @@ def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_byte
 
 
 def file_response(path: Path | None) -> web.StreamResponse:
-    """A file, in ranges where the browser asks so.
+    """Responds with a file, or with the byte range that the browser requests.
 
     Raises:
-        web.HTTPNotFound: there is none.
+        web.HTTPNotFound: there is no such file.
     """
     if path is None or not path.is_file():
         raise web.HTTPNotFound
@@ -50,7 +50,7 @@ def file_response(path: Path | None) -> web.StreamResponse:
 
 
 def page_routes(files: Mapping[str, Path]) -> list[web.RouteDef]:
-    """Routes of the files that a page is made of, by their names below ``/{token}/``; the page itself has none."""
+    """Routes of the files of a page, by their names below ``/{token}/``; the name of the page itself is empty."""
 
     def route(name: str, path: Path) -> web.RouteDef:
         async def answer(_: web.Request) -> web.StreamResponse:
@@ -63,7 +63,7 @@ def page_routes(files: Mapping[str, Path]) -> list[web.RouteDef]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or name is that of the machine itself, for itself."""
+    """Whether an address or name is a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -71,10 +71,10 @@ def is_loopback(host: str) -> bool:
 
 
 async def json_body(request: web.Request, kind: type[_T]) -> _T:
-    """The body as a msgspec type, strictly: a number is no string.
+    """Decodes the body to a msgspec type, strictly: a number is not accepted as a string.
 
     Raises:
-        web.HTTPBadRequest: it is something else.
+        web.HTTPBadRequest: the body is not of that type.
     """
     try:
         return msgspec.json.decode(await request.read(), type=kind)
@@ -104,7 +104,7 @@ def _guard(token: str, most_bytes: int) -> Any:
             return web.json_response(said, status=409)
         except web.HTTPException:
             raise
-        except Exception as error:  # not the speaker's doing: one line for the owner, none of it for the page
+        except Exception as error:  # a server error: one line for the owner, no details for the page
             print(f"An answer failed: {type(error).__name__}: {str(error)[:300]!r}", file=sys.stderr)
             return web.json_response({"found": "Something went wrong on the server"}, status=500)
 
@@ -112,17 +112,17 @@ def _guard(token: str, most_bytes: int) -> Any:
 
 
 def _is_asked_by_its_name(request: web.Request) -> bool:
-    """Whether a server of this machine alone is asked as such: a page elsewhere may let its own name lead here."""
+    """Whether the Host header is a loopback name if the server listens on loopback, against DNS rebinding."""
     local = request.transport.get_extra_info("sockname") if request.transport is not None else None
     host = urlsplit(f"//{request.host}").hostname or ""
     return not (local and is_loopback(local[0])) or is_loopback(host)
 
 
 async def _read(request: web.Request, most_bytes: int) -> None:
-    """Reads the body, for handlers to find it.
+    """Reads the body before the handler is called.
 
     Raises:
-        web.HTTPException: it is too large, compressed, in another encoding than UTF-8, or broken off.
+        web.HTTPException: it is too large, compressed, in an encoding other than UTF-8, or incomplete.
     """
     if (request.content_length or 0) > most_bytes:
         raise web.HTTPRequestEntityTooLarge(most_bytes, request.content_length or 0)

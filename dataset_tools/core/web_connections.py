@@ -1,7 +1,8 @@
 """Connection limits of the web server, against clients that block others.
 
-A connection waits for its first request with the secret for `WAIT_S` only, and of those that wait there are few: where
-one more comes, the oldest goes. So whoever knows the secret gets in, however many others hold connections open.
+A connection must begin a first request with the secret within `WAIT_S`, and the number of connections that have not
+done so is limited: a new one replaces the oldest. So clients that know the secret are served, however many connections
+others hold open.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import Any
 from aiohttp import web
 
 WAIT_S = 10.0
-"""From the connection to the end of the first header, TLS included."""
+"""Timeout from the connection to the end of the first request header, including TLS."""
 REQUEST_S = 120.0
-"""From the end of a header to that of the answer; an upload of 8 MiB in it needs 0.6 Mbit/s."""
+"""Timeout from the end of a request header to the end of the response; an upload of 8 MiB needs 0.6 Mbit/s."""
 IDLE_S = 20.0
-"""Between two requests."""
+"""Timeout between two requests (keep-alive)."""
 MOST_WAITING_PER_HOST = 32
 MOST_CONNECTIONS = 256
 
@@ -30,11 +31,11 @@ HEADERS = {
     "script-src 'self' blob:; worker-src 'self' blob:; frame-ancestors 'none'",
     "Permissions-Policy": "microphone=(self)",
     "Referrer-Policy": "no-referrer",
-    "Server": "fmn-toolkit",  # or aiohttp names its version
+    "Server": "fmn-toolkit",  # otherwise aiohttp names its version
     "X-Content-Type-Options": "nosniff",
 }
 
-QUIET = logging.getLogger("dataset_tools.web")  # strangers decide how much would be written to it
+QUIET = logging.getLogger("dataset_tools.web")  # strangers could fill a log
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
 
@@ -43,9 +44,9 @@ async def accept_connections(runner: web.AppRunner, listening: socket.socket, co
     """Accepts connections to an application until it is cancelled.
 
     Args:
-        runner: set up.
-        listening: a socket.
-        context: for TLS.
+        runner: runner of the application, already set up.
+        listening: a listening socket.
+        context: TLS context; None for plain HTTP.
     """
     listening.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -54,7 +55,7 @@ async def accept_connections(runner: web.AppRunner, listening: socket.socket, co
     while True:
         try:
             accepted, peer = await loop.sock_accept(listening)
-        except OSError:  # no file is free, or the peer has left
+        except OSError:  # no file descriptor is free, or the peer has disconnected
             await asyncio.sleep(0.1)
             continue
         if connections.room_for(peer[0]):
@@ -65,11 +66,11 @@ async def accept_connections(runner: web.AppRunner, listening: socket.socket, co
             task.add_done_callback(beginning.discard)
         else:
             accepted.close()
-        await asyncio.sleep(0)  # a flood must not keep the others from being answered
+        await asyncio.sleep(0)  # a flood of connections must not starve the others
 
 
 class Connection(web.RequestHandler):
-    """One connection, from its acceptance (before TLS) on."""
+    """One connection, from its acceptance (before TLS) to its end."""
 
     def __init__(self, connections: _Connections, accepted: socket.socket, host: str) -> None:
         loop = asyncio.get_running_loop()
@@ -90,22 +91,22 @@ class Connection(web.RequestHandler):
         self._deadline = loop.call_later(WAIT_S, self.drop)
 
     def admit(self) -> None:
-        """Notes that a request with the secret has begun."""
+        """Records that a request with the secret has begun, and sets its deadline."""
         self.waits = False
         self._deadline.cancel()
         self._deadline = asyncio.get_running_loop().call_later(REQUEST_S, self.drop)
 
     def drop(self) -> None:
-        """Ends it at once."""
+        """Aborts the connection."""
         self.release()
         if self.transport is not None:
             self.transport.abort()
-        else:  # amid the handshake, which ends by it
+        else:  # during the handshake, which this aborts
             with suppress(OSError):
                 self._accepted.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Counts it no more."""
+        """Stops counting the connection as open."""
         self._deadline.cancel()
         self._connections.open.pop(self, None)
 
@@ -116,7 +117,7 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP; aiohttp's own would quote it, and write a traceback."""
+        """Responds to malformed HTTP; aiohttp's own response would quote it, and log a traceback."""
         answer = web.Response(status=status, text=f"{status}\n", headers=HEADERS)
         answer.force_close()
         return answer
@@ -132,7 +133,7 @@ class _Connections:
         self._most = min(MOST_CONNECTIONS, _file_limit() // 4)
 
     def room_for(self, host: str) -> bool:
-        """Makes room for one more, if need be in the place of the oldest that waits."""
+        """Whether one more can be accepted; if necessary, drops the oldest one that has not sent the secret."""
         waiting = [one for one in self.open if one.waits]
         of_host = [one for one in waiting if one.host == host]
         if len(of_host) >= MOST_WAITING_PER_HOST:
@@ -150,7 +151,7 @@ async def _begin(connection: Connection, accepted: socket.socket, context: ssl.S
         await asyncio.get_running_loop().connect_accepted_socket(
             lambda: connection, accepted, ssl=context, ssl_handshake_timeout=timeout_s
         )
-    except OSError:  # TLS failed, or the peer has left
+    except OSError:  # TLS failed, or the peer has disconnected
         connection.release()
         accepted.close()
 

@@ -1,4 +1,4 @@
-"""Local web server: address, TLS, and the secret of its URL."""
+"""Local web server: address, TLS, and the secret in its URL."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from dataset_tools.core.web_connections import QUIET, accept_connections
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens.
+    """Address that a server listens on.
 
     Attributes:
-        host: a name or address of this machine. port: 0 takes a free one.
+        host: a name or address of this machine. port: 0 selects a free one.
         certificate, key: PEM files; without them only loopback is served.
     """
 
@@ -35,10 +35,10 @@ class Address:
     key: Path | None = None
 
     def context(self) -> ssl.SSLContext | None:
-        """For TLS; None without a certificate.
+        """TLS context; None without a certificate.
 
         Raises:
-            InputError: the host can be reached from elsewhere and there is no certificate, or it cannot be read.
+            InputError: other machines can reach the host and there is no certificate, or it cannot be read.
         """
         if self.certificate is None:
             if not is_loopback(self.host):
@@ -62,7 +62,7 @@ class Address:
         return context
 
     def listen(self, *, preferred_port: int = 0) -> socket.socket:
-        """A socket that listens there; where any port will do, at the preferred one if it is free.
+        """Opens a listening socket; if ``port`` is 0, on the preferred port if that is free.
 
         Raises:
             InputError: the address cannot be used.
@@ -82,7 +82,7 @@ class Address:
             ) from error
 
     def url(self, port: int, token: str) -> str:
-        """The page's address, as others reach it."""
+        """URL of the page, as clients reach it."""
         host = _reachable(self.host)
         host = f"[{host}]" if ":" in host else host
         return f"{'http' if self.certificate is None else 'https'}://{host}:{port}/{token}/"
@@ -94,11 +94,11 @@ def serve(
     """Serves an application until the process is interrupted.
 
     Args:
-        make_app: of a secret (see `web_application.guarded_application`).
-        address: where to listen.
-        kept: file in which secret and port stay, for the owner alone to read: pages that are open when the server
-            stops find it again when it is back. Without the file both are new.
-        announce: is told the page's address, with its secret.
+        make_app: creates the application for a secret (see `web_application.guarded_application`).
+        address: address to listen on.
+        kept: file that keeps secret and port, readable by its owner only, so that open pages reconnect when the server
+            is restarted. Without the file, both are new.
+        announce: called with the URL of the page, which contains the secret.
 
     Raises:
         InputError: the address cannot be used.
@@ -108,7 +108,7 @@ def serve(
     listening = address.listen(preferred_port=port)
     port = listening.getsockname()[1]
     kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.unlink(missing_ok=True)  # whatever its mode was
+    kept.unlink(missing_ok=True)  # so that it does not keep another mode
     kept.touch(mode=0o600, exist_ok=False)
     kept.write_text(f"{token} {port}\n", encoding="utf-8")
     asyncio.run(_serve(make_app(token), listening, context, lambda: announce(address.url(port, token))))
@@ -129,7 +129,7 @@ async def _serve(
     loop.set_exception_handler(lambda _, found: QUIET.debug("%s", found.get("message")))
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # on Windows; there asyncio.run ends by KeyboardInterrupt
+        with suppress(NotImplementedError):  # on Windows, where asyncio.run ends with KeyboardInterrupt
             loop.add_signal_handler(number, stopped.set)
     runner = web.AppRunner(app, shutdown_timeout=5)
     await runner.setup()
@@ -144,7 +144,7 @@ async def _serve(
 
 
 def _reachable(host: str) -> str:
-    """Where others find a server that listens at ``host``; 0.0.0.0 and :: are all addresses of this machine."""
+    """Host at which others reach a server that listens on ``host``; 0.0.0.0 and :: are all addresses of the machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -154,7 +154,7 @@ def _reachable(host: str) -> str:
     family, anywhere = (socket.AF_INET, "192.0.2.1") if address.version == 4 else (socket.AF_INET6, "2001:db8::1")
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
         try:
-            asking.connect((anywhere, 9))  # sends nothing: it only chooses the address that the machine would use
+            asking.connect((anywhere, 9))  # sends nothing, only selects the source address
             return str(asking.getsockname()[0])
         except OSError:
             return socket.gethostname()

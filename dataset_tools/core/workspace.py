@@ -46,5 +46,5 @@ class Workspace:
         return self.root / "ledger.jsonl"
 
     def relative(self, path: Path) -> str:
-        """``path`` as rows write it: POSIX, relative to the workspace."""
+        """``path`` as written in rows: POSIX, relative to the workspace."""
         return path.relative_to(self.root).as_posix()

@@ -13,7 +13,7 @@ from dataset_tools.core.errors import StoppedError
 
 @contextmanager
 def workspace_lock(root: Path) -> Iterator[None]:
-    """Hold the lock of the workspace in the folder ``root`` for the time of a ``with`` block.
+    """Hold the lock of the workspace in the folder ``root`` for the duration of a ``with`` block.
 
     Raises:
         StoppedError: another command holds it.

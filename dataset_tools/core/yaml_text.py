@@ -1,6 +1,6 @@
 """YAML reader that keeps every scalar as text, so that ``preposition: on`` is not read as ``true``.
 
-Not strictyaml or ruamel.yaml, but PyYAML's own loader with the checks that it lacks: no key twice, no alias, no depth.
+Not strictyaml or ruamel.yaml, but PyYAML's own loader, with checks that it lacks: duplicate keys, aliases, depth.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
 
 MOST_BYTES = 2**22
-"""Of a YAML file: it is read slowly. 20 classes and their words have 10 thousand."""
+"""Size limit of a YAML file, as reading is slow; 20 classes with their words have 10 thousand bytes."""
 _OPENING = (
     yaml.FlowSequenceStartToken,
     yaml.FlowMappingStartToken,
@@ -26,11 +26,11 @@ _CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndTo
 
 
 class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text, and refuses a mapping that has a key twice."""
+    """Reads every scalar as text, and refuses duplicate keys."""
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
         text = str(super().construct_scalar(node))
-        text.encode()  # an escape such as "\\uD800" is no sign, and no manifest could hold it
+        text.encode()  # a lone surrogate, from an escape such as "\\uD800", cannot be stored in a manifest
         return text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -45,19 +45,19 @@ class _TextLoader(yaml.BaseLoader):
 
 
 def read_yaml_text(path: Path, expected: str) -> object:
-    """The content of a YAML file: mappings, lists and texts.
+    """Reads a YAML file: mappings, lists and strings.
 
     Args:
         path: the file.
         expected: what the file should be, for the message.
 
     Raises:
-        InputError: there is no such file, or it is not YAML, or it has a key twice, or an alias.
+        InputError: there is no such file, it is not YAML, or it has a duplicate key, an alias or deep nesting.
     """
     try:
         content = read_input(path, MOST_BYTES)
         _refuse_bombs(content)
-        return yaml.load(content, Loader=_TextLoader)  # it makes texts, lists and dicts only
+        return yaml.load(content, Loader=_TextLoader)  # creates strings, lists and dicts only
     except OSError as error:
         raise InputError(
             f"The file cannot be read: {error.strerror}", where=path, expected=expected, next_step="check the path"
@@ -72,7 +72,7 @@ def read_yaml_text(path: Path, expected: str) -> object:
 
 
 def _refuse_bombs(content: bytes) -> None:
-    """Refuses aliases, a few of which can stand for gigabytes, and nesting so deep that it takes minutes to read."""
+    """Refuses aliases, a few of which can expand to gigabytes, and nesting so deep that it takes minutes to parse."""
     depth = 0
     for token in yaml.scan(content, Loader=yaml.BaseLoader):
         if isinstance(token, yaml.AliasToken):
