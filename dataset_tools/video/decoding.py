@@ -1,9 +1,9 @@
-"""Frame-exact decoding: frame n is the n-th picture of the decoder, regardless of the container's timestamps.
+"""Frame-exact decoding: frame n is the n-th frame that the decoder outputs, regardless of the container's timestamps.
 
-Seeking is used where frames have time stamps: every picture is then known by its stamp, and one with another stamp is
-refused. Without stamps, pictures are counted from the start of the file. So a wrong frame count in a header, a variable
-rate or an edit list cannot shift a clip. Not torchcodec: it needs torch, and numbers frames by the stamps of packets,
-which are wrong in AVI files with reordered H.264.
+Seeking is used if frames have timestamps: every frame is then identified by its timestamp, and one with an unknown
+timestamp is rejected. Without timestamps, frames are counted from the start of the file. So a wrong frame count in a
+header, a variable rate or an edit list cannot shift a clip. Not torchcodec: it needs torch, and numbers frames by the
+timestamps of packets, which are wrong in AVI files with reordered H.264.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from dataset_tools.video.orientation import upright_filters
 from dataset_tools.video.video_file import decoded_pictures, open_video, video_stream
 
 Numbered = Iterator[tuple[int, Any, bool]]
-"""Number, frame, and whether it is damaged."""
+"""Frame number, frame, and whether it is damaged."""
 
 SCALING_VERSION = 3
-"""Counts the ways in which frames were scaled: clips of an older one are cut again."""
+"""Version of the scaling method: clips of an older version are cut again."""
 
 SAME_ASPECT = 0.02
-"""By so little the aspect may change within a clip, as it does by rounding where a call's quality changes."""
+"""Largest relative change of the aspect ratio within a clip; rounding causes it when a call changes its resolution."""
 
 AREA_FROM = 3
-"""So many times larger than the clip, a frame is scaled by area averaging."""
+"""Area averaging is used if the frame is at least this many times as large as the clip."""
 
 FORMATS_WITHOUT_ASPECT = frozenset({"h264", "hevc", "m4v", "mpeg", "mpegts", "mpegvideo"})
-"""Formats, by FFmpeg's names, that leave the aspect of pixels to the coded stream."""
+"""Formats, by FFmpeg's names, that leave the pixel aspect ratio to the coded stream."""
 
 SEEK_BACK_S = Fraction(1, 2)
-"""How much earlier a seek is tried again that ended behind its key frame; doubled each time."""
+"""How much earlier to retry a seek that ended past its key frame; doubled each time."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ class Picture:
 class SourceVideo:
     """A video file, opened once for any number of spans. Use as a context manager.
 
-    Spans in order of time are decoded in one go where that is shorter than seeking. What a span gives, pictures or an
-    error, depends on the file alone, not on the spans before it.
+    Spans in chronological order are decoded in a single pass where that is shorter than seeking. The result of a span,
+    frames or an error, depends on the file alone, not on the spans before it.
 
     Args:
         path: the file.
-        index: its frames, if they are known from an earlier time.
+        index: its frame index, if known from an earlier call.
 
     Raises:
-        SampleError: the file is no video that can be opened.
+        SampleError: the file cannot be opened as a video.
     """
 
     def __init__(self, path: Path, index: FrameIndex | None = None) -> None:
@@ -74,8 +74,8 @@ class SourceVideo:
         self.index = index or read_frame_index(path)
         self._container: Any = None
         self._ahead: Numbered = iter(())
-        self._reached: int | None = None  # the number that `_ahead` gave last, if it may go on from there
-        self._back = 0  # ticks that a seek has to aim before its key frame to end there, as far as is known
+        self._reached: int | None = None  # the last number from `_ahead`, if decoding may continue there
+        self._back = 0  # ticks by which a seek must aim before a key frame to reach it, as far as is known
         self._estimated = frozenset(self.index.estimated)
 
     def __enter__(self) -> Self:
@@ -93,21 +93,21 @@ class SourceVideo:
     def pictures(self, start_frame: int, end_frame: int, short_side: int) -> Iterator[Picture]:
         """Yields the frames from ``start_frame`` to ``end_frame`` (1-based, both included), scaled.
 
-        Sides are even; the short one is ``short_side``, also of a smaller video, so that all clips are alike. Rotation,
-        mirroring and non-square pixels are applied.
+        Both sides are even; the short one is ``short_side``, even if the video is smaller, so that all clips have the
+        same. Rotation, mirroring and non-square pixels are applied.
 
         Raises:
-            SampleError: the video ends before ``end_frame``, or is damaged there or in what these frames refer to, or
-                the aspect of its pictures changes there.
+            SampleError: the video ends before ``end_frame``, these frames or their reference frames are damaged, or the
+                aspect ratio changes within the span.
         """
         scaler: Any = None
         aspect = Fraction(1)
         number = 0
         try:
-            # No use in decoding what comes before an end that is known not to be there.
+            # Nothing is decoded if the end frame is known not to exist.
             for found, frame, damaged in self._frames_from(start_frame) if end_frame <= self.index.frames else ():
                 if found < start_frame:
-                    number = number if damaged else found  # where the damage begins is said
+                    number = number if damaged else found  # the error names the last frame before the damage
                     continue
                 if damaged:
                     reason = "the decoder had to conceal errors in the next one, or could not read one before it"
@@ -157,7 +157,7 @@ class SourceVideo:
 
     @property
     def _copy(self) -> str:
-        """The command that makes a copy in which every packet is a picture."""
+        """The command that makes a copy in which every packet is one frame."""
         return f"ffmpeg -i {shlex.quote(self.path.name)} -c:v libx264 -crf 12 copy.mkv"
 
     @property
@@ -165,8 +165,8 @@ class SourceVideo:
         return video_stream(self._container)
 
     def _aspect_of(self, frame: Any) -> Fraction:
-        """Width by height of a frame as it is shown, but for its rotation."""
-        # Broadcasts change from 4:3 to 16:9. Where no container states an aspect, the decoder's is the one of now.
+        """Display aspect ratio (width / height) of a frame, before rotation."""
+        # Broadcasts change from 4:3 to 16:9. If the container states no pixel aspect ratio, the decoder's is current.
         states_none = self._container.format.name in FORMATS_WITHOUT_ASPECT
         of_pixels = (self._stream.codec_context if states_none else self._stream).sample_aspect_ratio
         return Fraction(frame.width, frame.height) * (of_pixels or 1)
@@ -181,7 +181,7 @@ class SourceVideo:
             self._container = None
 
     def _frames_from(self, first: int) -> Numbered:
-        """Yields (number, frame, damaged) from a frame at or before ``first`` on."""
+        """Yields (number, frame, damaged), starting at or before frame ``first``."""
         key_frame = self.index.key_frame_before(first)
         if self._reached is None or not key_frame - 1 <= self._reached < first:
             self._ahead = self._from_key_frame(key_frame)
@@ -190,7 +190,7 @@ class SourceVideo:
             yield number, frame, damaged
 
     def _from_key_frame(self, key_frame: int) -> Numbered:
-        """Yields (number, frame, damaged) from a key frame on; from the start of the file where no seek ends there."""
+        """Yields (number, frame, damaged) from a key frame on; from the start of the file if no seek reaches it."""
         stamps, back = self.index.stamps, self._back
         while key_frame > 1 and stamps[key_frame - 1] - back > stamps[0]:
             try:
@@ -198,7 +198,7 @@ class SourceVideo:
             except (av.error.FFmpegError, OSError):
                 break
             numbered = self._numbered(None)
-            # What is shown before the key frame may refer to frames that were not decoded.
+            # Frames shown before the key frame may refer to frames that were not decoded.
             at_key = next((one for one in numbered if one[0] >= key_frame), None)
             if at_key is not None and at_key[0] == key_frame and at_key[1].key_frame:
                 self._back = back
@@ -208,12 +208,12 @@ class SourceVideo:
         return self._numbered(0)
 
     def _numbered(self, number: int | None) -> Numbered:
-        """Decodes on from frame ``number`` (None: unknown) and numbers by stamps.
+        """Decodes the frames after ``number`` (None: unknown) and numbers them by their timestamps.
 
-        From the start of a file that was decoded for its index, the pictures are those of then: they are counted.
+        From the start of a file that was decoded for its index, the decoder outputs the same frames: they are counted.
 
         Raises:
-            SampleError: a picture has a stamp that no frame has.
+            SampleError: a decoded frame has a timestamp that no frame in the index has.
         """
         stamps = self.index.stamps
         counts = number == 0 and self.index.decoded
@@ -237,21 +237,21 @@ class SourceVideo:
 
 
 def decoder_version() -> str:
-    """The libraries that decode and scale, and the way it is done: ``libavcodec 62.28.100, …, scaling 2``."""
+    """Versions of the decoding and scaling libraries and of the method: ``libavcodec 62.28.100, …, scaling 2``."""
     libraries = ("libavcodec", "libavfilter", "libavformat", "libswscale")
     versions = [f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in libraries]
     return ", ".join([*versions, f"scaling {SCALING_VERSION}"])
 
 
 def _scaler(frame: Any, stream: Any, aspect: Fraction, short_side: int) -> Any:
-    """A filter graph: square pixels, short side, upright, yuv420p; bit-exact on every processor."""
+    """Creates a filter graph: square pixels, short side, upright, yuv420p; bit-exact on every CPU."""
     sides = float(frame.height * aspect), float(frame.height)
     scale = short_side / min(sides)
     width, height = (2 * round(side * scale / 2) for side in sides)
-    # Of many pixels that become one, their mean is as good as a cubic's weights and takes half the time.
+    # When many pixels become one, their mean is as good as bicubic weights and takes half the time.
     kind = "area" if scale * AREA_FROM <= 1 else "bicubic"
     graph = av.filter.Graph()
-    graph.threads = 1  # processes work side by side already
+    graph.threads = 1  # processes already run in parallel
     steps = [
         graph.add_buffer(template=stream, width=frame.width, height=frame.height, format=frame.format),
         graph.add("scale", f"{width}:{height}:flags={kind}+accurate_rnd+bitexact:out_range=tv"),

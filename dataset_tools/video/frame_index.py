@@ -1,7 +1,7 @@
 """Frame index of a video: packet and time of each frame, without trusting frame count and rate of the header.
 
-Frame n is the n-th picture that a decoder puts out. Where every packet is one picture with a time stamp of its own, the
-packets tell; else the whole video is decoded once. Times are those of the stamps; see `FrameIndex`.
+Frame n is the n-th frame that a decoder outputs. If every packet is one frame with a timestamp of its own, the packets
+suffice; otherwise the whole video is decoded once. Times are those of the timestamps; see `FrameIndex`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FALLBACK_RATE = Fraction(147, 5)
 """MPII Cooking 2's 29.4 frames per second, for a video of one frame that states no rate."""
 
 TRIAL_FRAMES = 48
-"""Frames that are decoded to see whether they come in the order of their stamps: several groups of B-frames."""
+"""Number of frames decoded to check that they come in the order of their timestamps: several groups of B-frames."""
 
 # fmt: off
 ONE_PICTURE_A_PACKET = frozenset({
@@ -34,33 +34,33 @@ ONE_PICTURE_A_PACKET = frozenset({
     "mpeg4", "msmpeg4v2", "msmpeg4v3", "png", "prores", "qtrle", "rawvideo", "vp9", "wmv1", "wmv2", "wmv3",
 })
 # fmt: on
-"""Codecs whose packets are pictures unless a sign says otherwise. Others are decoded (VP8 hides reference pictures)."""
+"""Codecs with one frame per packet, barring signs to the contrary. Others are decoded (VP8 has hidden frames)."""
 
 NOT_CODED_BYTES = 16
-"""An MPEG-4 packet that is not larger may say 'not coded': the last picture stays, and a decoder puts out none."""
+"""An MPEG-4 packet up to this size may be 'not coded': the previous frame stays, and decoders output none."""
 
 Clock = Literal["pts", "dts"]
 
 
 class FrameIndex(msgspec.Struct, frozen=True):
-    """The frames of a video in the order that they are shown in, numbered from 1, and their times.
+    """The frames of a video in display order, numbered from 1, and their times.
 
-    A frame is shown at its time stamp, until the next one's. One that has no stamp, or that of the frame before it, is
-    shown evenly between the nearest that have one (at either end: at the mean step). Where stamps go backward, or there
-    are none, the video has no times.
+    A frame is shown from its timestamp until the next one's. Frames without a timestamp, or with that of the frame
+    before, are spaced evenly between the nearest ones that have one (at either end: at the mean step). If timestamps go
+    backward, or there are none, the video has no times.
 
     Attributes:
-        frames: how many there are.
-        rate: frames per second, a fraction such as ``147/5``: of a variable rate the mean; of a video without times
-            what its header states.
-        stamps: when each is shown, in ticks, ascending; empty when the video has no times.
-        key_frames: numbers of the frames that decoding can start at, ascending.
-        tick_s: seconds that a tick is, a fraction.
-        estimated: numbers of the frames without a stamp of their own, ascending.
-        clock: whose stamps they are. AVI has no presentation stamps, only guesses; the decoding stamp of the packet
-            that made the decoder put out a picture is right, but for a constant.
-        decoded: whether the whole video was decoded for it.
-        no_times: why the video has no times, or an empty text.
+        frames: number of frames.
+        rate: frames per second, a fraction such as ``147/5``: the mean if the rate is variable; the header's if the
+            video has no times.
+        stamps: display time of each frame, in ticks, ascending; empty if the video has no times.
+        key_frames: numbers of the frames at which decoding can start, ascending.
+        tick_s: duration of a tick in seconds, a fraction.
+        estimated: numbers of the frames without a timestamp of their own, ascending.
+        clock: which timestamps these are. AVI has no presentation timestamps, only guesses; the decoding timestamp of
+            the packet that made the decoder output a frame is correct up to a constant.
+        decoded: whether the whole video was decoded to build the index.
+        no_times: why the video has no times, or an empty string.
         mirrored: whether a player shows it mirrored.
     """
 
@@ -76,15 +76,15 @@ class FrameIndex(msgspec.Struct, frozen=True):
     mirrored: bool = False
 
     def key_frame_before(self, frame: int) -> int:
-        """The last frame, ``frame`` itself included, that decoding can start at to reach it; 1 when none is known."""
+        """The last frame up to and including ``frame`` at which decoding can start; 1 if none is known."""
         return self.key_frames[bisect_right(self.key_frames, frame) - 1] if self.key_frames else 1
 
     def appears_s(self, frame: int) -> Fraction:
-        """Seconds from the first frame until ``frame`` is shown, of a video that has times."""
+        """Seconds from the first frame until ``frame`` is shown; the video must have times."""
         return (self.stamps[frame - 1] - self.stamps[0]) * Fraction(self.tick_s)
 
     def times_s(self, start_frame: int, end_frame: int) -> list[Fraction]:
-        """Seconds from frame ``start_frame`` until each to ``end_frame`` is shown, and last until that one's end.
+        """Seconds from ``start_frame`` until each frame to ``end_frame`` is shown, then until the end of ``end_frame``.
 
         Raises:
             ValueError: the video has no times.
@@ -106,12 +106,12 @@ class _Packet:
 
 
 def read_frame_index(path: Path) -> FrameIndex:
-    """Numbers and times the frames of a video, from its packets if they can tell, else by decoding all of it.
+    """Builds the frame index of a video, from its packets if they suffice, else by decoding all of it.
 
-    Packets that an edit list takes out are no frames, nor is a last one that the end of the file cuts short.
+    Packets that an edit list discards do not count as frames, nor does a last one that is truncated.
 
     Raises:
-        SampleError: the file is no video that can be opened.
+        SampleError: the file cannot be opened as a video.
     """
     try:
         with closing(open_video(path)) as container:
@@ -132,9 +132,9 @@ def read_frame_index(path: Path) -> FrameIndex:
 
 
 def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Packet]) -> FrameIndex | None:
-    """The index if every packet surely is one picture, shown at the packet's stamp; else None.
+    """The index if every packet certainly is one frame, shown at the packet's timestamp; else None.
 
-    In AVI, where presentation stamps are guesses, only those hold that follow each other at one step.
+    In AVI, where presentation timestamps are guesses, they are trusted only if they are evenly spaced.
     """
     codec = stream.codec_context.name
     stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
@@ -149,7 +149,7 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
     ):
         return None
     mirrored = False
-    with closing(open_video(path)) as trial, suppress(av.error.FFmpegError):  # damage shows when it is in a clip's way
+    with closing(open_video(path)) as trial, suppress(av.error.FFmpegError):  # damage is reported if a clip contains it
         for place, (frame, damaged) in enumerate(islice(decoded_pictures(trial), TRIAL_FRAMES)):
             if damaged:
                 break
@@ -169,9 +169,9 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
 
 
 def _may_be_fields(codec: str, stamps: Sequence[int]) -> bool:
-    """Whether packets may be single fields somewhere: interlaced codecs can change to two packets a picture anywhere.
+    """Whether some packets may be single fields: interlaced codecs can switch to two packets per frame anywhere.
 
-    Those of the trial are whole pictures, as it shows.
+    The trial has shown that its packets are whole frames.
     """
     steps = [following - stamp for stamp, following in pairwise(stamps)]
     interlaced = codec in ("h264", "hevc", "mpeg2video", "wmv3")
@@ -179,12 +179,12 @@ def _may_be_fields(codec: str, stamps: Sequence[int]) -> bool:
 
 
 def _from_pictures(path: Path) -> FrameIndex:
-    """The index by decoding everything: slow, and right whatever the packets are."""
+    """Builds the index by decoding everything: slow, but correct whatever the packets are."""
     pictures: list[tuple[int | None, int | None, bool]] = []
     mirrored = False
     with closing(open_video(path)) as container:
         stream = video_stream(container)
-        with suppress(av.error.FFmpegError):  # cut short: what comes before is there
+        with suppress(av.error.FFmpegError):  # truncated: the frames before are there
             for frame, _ in decoded_pictures(container):
                 pictures.append((frame.pts, frame.dts, frame.key_frame))
                 mirrored = mirrored or is_mirrored(frame)
@@ -216,12 +216,12 @@ def _from_pictures(path: Path) -> FrameIndex:
 
 
 def _seekable(container: Any, key_frames: set[int]) -> tuple[int, ...]:
-    """The key frames to seek: none of a program stream, whose missing stamps are guessed from where reading began."""
+    """The key frames to seek; none in a program stream, whose missing timestamps depend on where reading began."""
     return () if container.format.name == "mpeg" else tuple(sorted({1} | key_frames))
 
 
 def _in_order(stamps: Sequence[int | None]) -> list[int | None] | None:
-    """The stamps, with None for one that repeats the last; None if one goes backward, or less than two are left."""
+    """The timestamps, with None for repeated ones; None if one goes backward, or fewer than two are left."""
     last: int | None = None
     kept: list[int | None] = []
     for stamp in stamps:
@@ -234,7 +234,7 @@ def _in_order(stamps: Sequence[int | None]) -> list[int | None] | None:
 
 
 def _filled(stamps: Sequence[int | None]) -> list[int]:
-    """The stamps, with the missing ones evenly in between; before the first and after the last at the mean step."""
+    """The timestamps, with missing ones interpolated, and extrapolated at the mean step at either end."""
     known = [(place, stamp) for place, stamp in enumerate(stamps) if stamp is not None]
     (first, first_stamp), (last, last_stamp) = known[0], known[-1]
     step = Fraction(last_stamp - first_stamp, last - first) if last > first else Fraction(1)
@@ -246,7 +246,7 @@ def _filled(stamps: Sequence[int | None]) -> list[int]:
 
 
 def _rate(stamps: Sequence[int], stream: Any) -> Fraction:
-    """Frames per second: what the container states if the stamps bear it out, else what they say on average."""
+    """Frames per second: the rate in the container if the timestamps confirm it, else their mean rate."""
     tick_s = Fraction(stream.time_base)
     stated = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
     if len(stamps) < 2:
@@ -255,14 +255,14 @@ def _rate(stamps: Sequence[int], stream: Any) -> Fraction:
     if len(steps) == 1:
         return 1 / (steps.pop() * tick_s)
     for rate in stated:
-        # A container that counts in milliseconds rounds each stamp, by less than one tick up or down.
+        # A container with a resolution of milliseconds rounds each timestamp, by less than one tick up or down.
         if all(abs((stamp - stamps[0]) * tick_s - place / rate) <= tick_s for place, stamp in enumerate(stamps)):
             return rate
     return simple_rate((len(stamps) - 1) / ((stamps[-1] - stamps[0]) * tick_s))
 
 
 def simple_rate(rate: Fraction) -> Fraction:
-    """A rate (per second, more than 0) as a fraction of small numbers; that of a picture an hour is not 0 either."""
+    """A rate (per second, above 0) as a fraction of small integers; never 0, even for one frame per hour."""
     return rate.limit_denominator(1001) if rate > 1 else 1 / (1 / rate).limit_denominator(1001)
 
 

@@ -1,6 +1,6 @@
 """Video orientation: rotation and mirroring by the display matrix that cameras write.
 
-Not FFmpeg's own ``autorotate``: it is a part of the ffmpeg program, and no filter does it.
+Not FFmpeg's own ``autorotate``: it is part of the ffmpeg program, and not available as a filter.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def upright_filters(frame: Any) -> list[tuple[str, str]]:
-    """The filters, (name, arguments), that show a frame the way a player does: one of eight orientations.
+    """The filters, (name, arguments), that orient a frame as players do, in one of eight orientations.
 
-    The matrix (ISO/IEC 14496-12, 8.5.3) puts the point (x, y) of a picture at (a x + c y, b x + d y), up to where it
-    starts. Angles between are taken for the nearest quarter turn.
+    The matrix (ISO/IEC 14496-12, 8.5.3) maps the point (x, y) of a frame to (a x + c y, b x + d y), up to a
+    translation. Other angles are rounded to the nearest quarter turn.
     """
     a, b, c, d = _matrix(frame)
     swaps_sides = abs(b) + abs(c) > abs(a) + abs(d)
@@ -32,7 +32,7 @@ def is_mirrored(frame: Any) -> bool:
 
 
 def _matrix(frame: Any) -> tuple[int, int, int, int]:
-    """The upper left of the display matrix, as integers; that of an upright picture if there is none."""
+    """The upper left 2 × 2 entries of the display matrix, as integers; the identity if there is no valid matrix."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1

@@ -21,11 +21,11 @@ Marks = tuple[int, int, int, int]
 """Size in bytes, modification and status-change times in nanoseconds, inode."""
 
 READER = f"3, PyAV {av.__version__}"
-"""What read the frames: another form or decoder reads them again."""
+"""Version of the record and of its decoder: with another one, videos are read again."""
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A source video that was read: where it is, what told its state, its SHA-256, its frames."""
+    """A source video that was read: its path, its file attributes at that time, its SHA-256, its frames."""
 
     path: str
     marks: Marks
@@ -33,7 +33,7 @@ class Source(msgspec.Struct, frozen=True):
     index: FrameIndex
 
     def is_unchanged(self) -> bool:
-        """Whether the file still is what was read, as far as can be told without reading it again."""
+        """Whether the file is unchanged, as far as its attributes show; it is not read again."""
         try:
             return self.marks == _marks(Path(self.path))
         except (OSError, ValueError):
@@ -46,7 +46,7 @@ class _Remembered(msgspec.Struct, frozen=True):
 
 
 class _Died(msgspec.Struct, frozen=True):
-    """What became of a video that killed its worker process, and the state of the file then."""
+    """The error of a video that killed its worker process, and its file attributes at that time."""
 
     reader: str
     marks: Marks
@@ -78,9 +78,9 @@ def read_sources(
 ) -> tuple[dict[str, Source], dict[str, ToolkitError]]:
     """Reads the content hash and the frames of every video, by name.
 
-    A file that has the size, times and inode it had last time is not read again: the folder ``memory`` holds a note on
-    it. That is a memory only: without it, or with clocks set back, the same comes out, later. A file that killed the
-    worker process that read it is not read again either, except with ``retry_died``.
+    A file with the same size, times and inode as before is not read again: the folder ``memory`` holds a note on it.
+    This is only a cache: without it, or with clocks set back, the results are the same, but take longer. A file that
+    killed the worker process that read it is not read again either, unless ``retry_died`` is set.
 
     Returns:
         The sources, and the errors of the videos that cannot be read.
@@ -112,14 +112,14 @@ def read_sources(
 
 
 def remembered_sources(memory: Path) -> dict[str, Source]:
-    """The videos that were read at any time and still are what they were, by SHA-256; none is read again."""
+    """All videos in the cache that are unchanged, by SHA-256; none is read again."""
     notes = sorted(memory.glob("*.json")) if memory.is_dir() else []
     known = [source for note in notes if (source := _recall(note)) is not None and source.is_unchanged()]
     return {source.sha256: source for source in known}
 
 
 def _read(task: _Task) -> Source:
-    """Runs in a worker process; leaves a note at once, so that a killed command has not read in vain."""
+    """Runs in a worker process; writes its note at once, so that nothing is lost if the command is killed."""
     marks = _marks(task.path)  # before reading: a file that changes meanwhile is read again next time
     source = Source(str(task.path), marks, sha256_of(task.path), read_frame_index(task.path))
     write_bytes(task.note, msgspec.json.encode(_Remembered(READER, source)))

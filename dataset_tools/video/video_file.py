@@ -18,7 +18,7 @@ def open_video(path: Path) -> Any:
     """Opens a video file and returns its ``av`` container, whose `video_stream` is ready to decode, in one thread.
 
     Raises:
-        SampleError: it is no video that can be opened, or has no video stream.
+        SampleError: the file cannot be opened as a video, or has no video stream.
     """
     try:
         container = av.open(str(path), **OPENED_ALONE)
@@ -29,18 +29,18 @@ def open_video(path: Path) -> Any:
         container.close()
         raise cannot_open(path, "it has no video stream" if stream is None else "its codec is not known")
     context = stream.codec_context
-    context.thread_count = 1  # processes work side by side already
-    context.flags |= Flags.unaligned  # else what is cropped at the left stays
+    context.thread_count = 1  # processes already run in parallel
+    context.flags |= Flags.unaligned  # otherwise cropping at the left is not applied
     return container
 
 
 def video_stream(container: Any) -> Any:
-    """The video stream that the ffmpeg program and players show: the default one, no cover picture."""
+    """The video stream that the ffmpeg program and players show: the default one, not cover art."""
     return container.streams.best("video")
 
 
 def cannot_open(path: Path, error: object) -> SampleError:
-    """The error of a file that is no video, or one that is not there."""
+    """The error of a file that is not a video, or does not exist."""
     return SampleError(
         f"The video cannot be opened: {error}",
         where=path,
@@ -50,16 +50,16 @@ def cannot_open(path: Path, error: object) -> SampleError:
 
 
 def decoded_pictures(container: Any) -> Iterator[tuple[Any, bool]]:
-    """Yields (frame, damaged) from where the container stands, in the order that a player shows them in.
+    """Yields (frame, damaged) from the container's current position on, in display order.
 
-    A frame is damaged if the decoder had to patch it up, or could not decode one before it; so are those after it,
-    which may refer to it, until the next key frame. A packet that cannot be decoded at all is passed over.
+    A frame is damaged if the decoder had to conceal errors in it, or could not decode one before it; so are those after
+    it, which may refer to it, until the next key frame. A packet that cannot be decoded at all is skipped.
 
     Raises:
-        av.error.FFmpegError: the file cannot be read on.
+        av.error.FFmpegError: the rest of the file cannot be read.
     """
     damaged = False
-    lost_at: int | None = None  # where the last damage is, as far as its packet says
+    lost_at: int | None = None  # timestamp of the last damage, if its packet has one
     for packet in container.demux(video_stream(container)):
         frames: list[Any] = []
         try:
