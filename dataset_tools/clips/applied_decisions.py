@@ -1,7 +1,7 @@
 """Application of review decisions to clip selection: kept, moved and rejected clips, and their replacements.
 
-What was chosen without decisions stays where it is, so that a decision on one clip does not take another one, on which
-somebody may have worked, out of the data set. Clips that people keep go before clips without a decision.
+The selection made without decisions is kept, so that a decision on one clip does not remove another one, on which
+somebody may have worked, from the data set. Clips that people keep take precedence over clips without a decision.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ def apply_decisions(
     decisions: Mapping[str, Decision],
     per_class: int,
 ) -> tuple[dict[str, list[PlannedClip]], list[PlannedClip], list[Refusal]]:
-    """Applies decisions to a choice.
+    """Applies decisions to a selection.
 
-    A rejected clip leaves, and so does one of a class outside the set; one of another class moves there. Clips that
-    people kept take part even where the choice would pass over them now. Where a class has too many, those leave that
-    without a decision, the last chosen first. Free places are filled from ``samplers``.
+    Rejected clips are removed, and so are those assigned to a class outside the set; those assigned to another class
+    move there. Clips that people kept are included even if the selection would now skip them. If a class has too many,
+    those without a decision are removed first, the last chosen before others. Free places are filled from ``samplers``.
 
     Args:
-        chosen: the clips of every class as chosen without decisions, the first chosen first.
-        samplers: give further intervals of every class.
+        chosen: the clips of every class as chosen without decisions, in the order of choice.
+        samplers: iterators over further intervals of every class.
         decisions: by clip id; only those that still refer to their clip.
-        per_class: places of a class.
+        per_class: number of places in a class.
 
     Returns:
-        The clips of every class; those left out since people decided so; and a refusal for each of the latter.
+        The clips of every class; those left out because of decisions; and a refusal for each of the latter.
     """
     classes = _Classes(dict.fromkeys(chosen, ()), decisions, per_class)
     for clip in chain.from_iterable(chosen.values()):
@@ -50,7 +50,7 @@ def apply_decisions(
 
 
 class _Classes:
-    """The members of every class, as they come together."""
+    """The members of every class, as they are collected."""
 
     def __init__(self, class_ids: Mapping[str, object], decisions: Mapping[str, Decision], per_class: int) -> None:
         self.members: dict[str, list[PlannedClip]] = {class_id: [] for class_id in class_ids}
@@ -60,7 +60,7 @@ class _Classes:
         self._per_class = per_class
 
     def add(self, clip: PlannedClip) -> None:
-        """Puts a clip where people say that it belongs."""
+        """Adds a clip to the class that its decision assigns it to, or leaves it out."""
         decision = self._decisions.get(clip.id)
         if decision is None or _is_outdated(decision, self.members):
             self.members[clip.class_id].append(clip)
@@ -75,7 +75,7 @@ class _Classes:
             self.members[decision.class_id].append(replace(clip, class_id=decision.class_id))
 
     def make_room(self) -> None:
-        """Where a class has more members than places, lets the least wanted go."""
+        """Removes the lowest-priority members of classes that have more members than places."""
         for class_id, members in self.members.items():
             wanted = sorted(members, key=lambda clip: clip.decision is None)  # stable: the first chosen stay first
             self.members[class_id] = wanted[: self._per_class]
@@ -91,14 +91,14 @@ class _Classes:
 
 
 def _is_outdated(decision: Decision, class_ids: Collection[str]) -> bool:
-    """Whether a class was agreed to that the class file does not have any more."""
+    """Whether a decision confirms a class that the class file no longer has."""
     return decision.verdict != "reject" and not decision.corrected and decision.class_id not in class_ids
 
 
 def _passed_over(
     samplers: Mapping[str, IntervalSampler], decisions: Mapping[str, Decision], classes: _Classes
 ) -> Iterator[PlannedClip]:
-    """Intervals that people kept and that the choice did not come to, in order of id."""
+    """Intervals that people kept and that the selection did not reach, in order of id."""
     for clip_id, decision in sorted(decisions.items()):
         if decision.verdict == "reject" or decision.class_id not in classes.members:
             continue

@@ -19,8 +19,8 @@ class PlannedClip:
     """A clip to cut: ``start_frame`` to ``end_frame`` of the interval's video, 1-based, both included.
 
     Attributes:
-        class_id: its class: that of the interval, or the one that a person said.
-        decision: what people decided about it, when that still refers to it. A trim in it is what is cut.
+        class_id: its class: that of the interval, or the one that a person assigned.
+        decision: what people decided about it, if that still refers to it. If it has a trim, the trim is cut.
     """
 
     id: str
@@ -37,7 +37,7 @@ class PlannedClip:
 
     @property
     def trim(self) -> tuple[int, int] | None:
-        """First and last source frame to keep, where a person said so."""
+        """First and last source frame to keep, if a person trimmed the clip."""
         return None if self.decision is None else self.decision.trim
 
     def untrimmed(self) -> PlannedClip:
@@ -47,9 +47,9 @@ class PlannedClip:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An interval of one of the classes that cannot become a clip; ``clip_id`` where it is one window of it.
+    """An interval of one of the classes that cannot become a clip; ``clip_id`` if only one window of it cannot.
 
-    ``failed`` may go better another time (a missing video that is put there), ``skipped`` may not.
+    ``failed`` may succeed in a later run (once a missing video is there), ``skipped`` will not.
     """
 
     interval: Interval
@@ -59,18 +59,18 @@ class Refusal:
 
     @property
     def id(self) -> str:
-        # Spans can be annotated twice; the index in the annotation file tells the rows apart.
+        # Spans can be annotated twice; the index in the annotation file distinguishes the rows.
         return f"{self.clip_id or self.interval.id}#{self.interval.index}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to cut, and what not.
+    """The clips to cut, and the intervals refused.
 
     Attributes:
         clips: in order of id. refusals: what cannot become a clip, in order of the annotation file.
-        shortfalls: by how many clips a class falls short.
-        left_out: clips that are not in the data set as people decided so, in order of id; they are among the refusals.
+        shortfalls: number of clips that a class falls short by.
+        left_out: clips that decisions removed from the data set, in order of id; they are among the refusals.
     """
 
     clips: tuple[PlannedClip, ...]

@@ -1,4 +1,4 @@
-"""Audio of clips (``--keep-audio``): the sound of the source video during a clip, as a wav."""
+"""Audio of clips (``--keep-audio``): the audio of the source video during a clip, as a wav."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from dataset_tools.video.frame_index import FrameIndex
 from dataset_tools.video.video_file import open_video
 
 Block = tuple[int, NDArray[np.int16]]
-"""Samples [n, channels], and the place of the first of them, which may lie outside of the span."""
+"""Position of the first sample relative to the span, which it may lie outside of, and samples [n, channels]."""
 
 _SEEK_BEFORE_S = 1
-_MOST_OUT = 2  # channels: more are mixed to stereo
+_MOST_OUT = 2  # channels: more are downmixed to stereo
 
 
 def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration_s: Fraction, wav: Path) -> bool:
-    """Writes what is heard while a clip is seen, as 16-bit PCM of the source's rate, mono or stereo.
+    """Writes the audio that belongs to a clip, as 16-bit PCM at the source's rate, mono or stereo.
 
-    It has the clip's length; where the video's sound begins later, ends earlier or has a gap, there is silence.
+    It is as long as the clip; if the video's audio begins later, ends earlier or has a gap, it is padded with silence.
 
     Args:
         source: the video.
         index: its frames and their times.
         start_frame: the clip's first frame, 1-based.
         duration_s: of the clip.
-        wav: where to.
+        wav: the file to write.
 
     Returns:
-        Whether the video has sound; else nothing was written.
+        Whether the video has audio; if not, nothing is written.
 
     Raises:
-        SampleError: the sound cannot be decoded.
+        SampleError: the audio cannot be decoded.
     """
     try:
         with closing(open_video(source)) as container:
@@ -69,16 +69,16 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
 
 
 def _shown_at_s(index: FrameIndex, frame: int) -> Fraction:
-    """When a frame is shown, on the container's clock."""
+    """Time at which a frame is shown, on the container's clock."""
     if index.stamps:
         return index.stamps[frame - 1] * Fraction(index.tick_s)
     return (frame - 1) / Fraction(index.rate)
 
 
 def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:
-    """Blocks of the span, the first of which reach back to its beginning where the sound does.
+    """Blocks of the span, starting at or before its beginning if the audio does.
 
-    A seek may fail or end behind the span, as in FLV without a list of key frames: then all is read from the start.
+    A seek may fail or end past the span, as in FLV without a list of key frames: then the file is read from the start.
     """
     for seek in (start_s > _SEEK_BEFORE_S, False):
         with closing(open_video(source)) as container:
@@ -90,7 +90,7 @@ def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:
 
 
 def _placed(container: Any, start_s: Fraction, samples: int, *, seek: bool) -> Iterator[Block]:
-    """Blocks up to the end of the span; none where nothing says where a seek ended."""
+    """Blocks up to the end of the span; none if no timestamp shows where a seek ended."""
     stream = container.streams.audio[0]
     rate_hz = stream.codec_context.sample_rate
     layout = "mono" if stream.codec_context.channels == 1 else "stereo"
@@ -105,11 +105,11 @@ def _placed(container: Any, start_s: Fraction, samples: int, *, seek: bool) -> I
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
-            continue  # what is damaged is silent
+            continue  # damaged parts are silent
         for frame in frames:
             if frame.pts is not None:
                 stamped = round((frame.pts * Fraction(frame.time_base) - start_s) * rate_hz)
-                if place is None or abs(stamped - place) > rate_hz // 50:  # a gap; less is rounding of stamps
+                if place is None or abs(stamped - place) > rate_hz // 50:  # a gap; less is rounding of timestamps
                     place = stamped
             if place is None and seek:
                 return

@@ -16,10 +16,10 @@ class Span:
 
     Attributes:
         id: of the clip that it is, or shows.
-        kind: what it is; with the id it names the row in the ledger.
-        bright: frames that are shown as they are, the others darker; None: all of them.
+        kind: kind of the sample; with the id, it identifies the row in the ledger.
+        bright: frames that are shown unchanged, the others darkened; None: all of them.
         timing: how it plays; None: every frame once, at the video's mean rate.
-        keep_audio: whether the video's sound is put to it.
+        keep_audio: whether the video's audio is added to it.
     """
 
     id: str
@@ -55,7 +55,7 @@ class CutTask:
 
     @property
     def decoded_frames(self) -> int:
-        """How many frames have to be decoded for it."""
+        """Number of frames that have to be decoded for the task."""
         index = self.source.index
         return self.spans[-1].end_frame - index.key_frame_before(self.spans[0].start_frame) + 1
 
@@ -63,8 +63,8 @@ class CutTask:
 def divide_spans(source: Source, spans: Sequence[Span], short_side: int, large: float) -> Iterator[CutTask]:
     """Divides the spans of a source into tasks.
 
-    Spans stay together as long as decoding on is shorter than seeking, except that a task of ``large`` or more frames
-    ends where starting again costs little. Where frames must be counted from the start, there is nothing to divide.
+    Spans stay together as long as continuing to decode is shorter than seeking, except that a task of ``large`` or more
+    frames ends where starting again costs little. If frames must be counted from the start, spans are not divided.
     """
     index = source.index
     group: tuple[Span, ...] = ()

@@ -38,12 +38,12 @@ from dataset_tools.video.decoding import Picture, SourceVideo, decoder_version
 from dataset_tools.video.source_videos import Source
 
 TASKS_A_JOB = 4
-"""Into how many tasks the work of a process is divided if possible, so that all end at about the same time."""
+"""Number of tasks per process to aim for, so that all processes end at about the same time."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A clip that is there: its measures, its hash."""
+    """A clip that was cut: its properties, its hash."""
 
     encoded: Encoded
     sha256: str
@@ -60,20 +60,20 @@ def cut_clips(
     ledger: Ledger,
     progress: Progress = silent,
 ) -> tuple[list[ClipRow], dict[str, ToolkitError]]:
-    """Cuts what is not there yet to ``clips/<id>.mp4``.
+    """Cuts the clips that do not exist yet to ``clips/<id>.mp4``.
 
     Args:
-        clips: what to cut.
+        clips: the clips to cut.
         sources: the source of every video, by its name.
-        workspace: where to.
-        short_side: of the clips, pixels.
-        keep_audio: whether the video's sound is put to them.
-        jobs: processes at once.
-        ledger: knows what is there, and is told what becomes of every clip.
-        progress: is told how far it is.
+        workspace: the workspace to write to.
+        short_side: short side of the clips in pixels.
+        keep_audio: whether the video's audio is added to them.
+        jobs: number of worker processes.
+        ledger: records which clips exist, and the outcome of every clip.
+        progress: progress callback.
 
     Returns:
-        The rows of the clips that are there, in order of id, and the errors of the others, by id.
+        The rows of the clips that exist, in order of id, and the errors of the others, by id.
 
     Raises:
         StoppedError: the disk is full.
@@ -100,7 +100,7 @@ def untrimmed_contents(
 ) -> tuple[dict[str, str], dict[str, ToolkitError]]:
     """The SHA-256 of clips as annotated, without their trims: what decisions refer to.
 
-    The ledger remembers it (rows ``reviewed/<clip id>``, without a file), so that nothing is cut for it once it was.
+    The ledger keeps them (rows ``reviewed/<clip id>``, without a file), so that clips are cut for this only once.
 
     Returns:
         The hashes, and the errors of clips that cannot be cut, by clip id.
@@ -149,7 +149,7 @@ def cut_spans(
     """Cuts those spans that the ledger does not have yet.
 
     Returns:
-        The ledger's rows of those that are there, and the errors of the others, by clip id.
+        The ledger's rows of the spans that exist, and the errors of the others, by clip id.
 
     Raises:
         StoppedError: the disk is full.
@@ -170,8 +170,8 @@ def cut_spans(
     frames = sum(span.end_frame - span.start_frame + 1 for spans in missing.values() for span in spans)
     large = frames / (TASKS_A_JOB * jobs)
     tasks = [task for path in missing for task in divide_spans(sources[path], missing[path], short_side, large)]
-    tasks.sort(key=lambda task: task.decoded_frames, reverse=True)  # what takes longest first
-    # The decoder may crash on one span: the others of its task must not suffer from it.
+    tasks.sort(key=lambda task: task.decoded_frames, reverse=True)  # longest first
+    # The decoder may crash on one span, which must not affect the others of its task.
     with closing(run_each(cut_task, tasks, jobs=jobs, parts=CutTask.parts)) as outcomes:
         for outcome in outcomes:
             for span in outcome.item.spans:
@@ -204,7 +204,7 @@ def cut_task(task: CutTask) -> dict[str, Cut | ToolkitError]:
 
 
 def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut:
-    # A command that was killed may have finished it, and had no time to say so in the ledger.
+    # A command that was killed may have finished the file without recording it in the ledger.
     timing = span.timing or ClipTiming(video.rate)
     encoded = read_encoded(span.path, span.key, timing.rate)
     if encoded is None:
@@ -220,7 +220,7 @@ def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut
 
 
 def _sound(source: Source, span: Span, timing: ClipTiming, folder: Path) -> Path | None:
-    """The sound of a span as a wav; None where its video has none."""
+    """Writes the audio of a span as a wav; None if its video has none."""
     frames = span.end_frame - span.start_frame + 1 if timing.source_frames is None else len(timing.source_frames)
     wav = folder / "sound.wav"
     path, index = Path(source.path), source.index
@@ -228,7 +228,7 @@ def _sound(source: Source, span: Span, timing: ClipTiming, folder: Path) -> Path
 
 
 def _of_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
-    """The pictures; in the end, before the clip gets its name, the source must be what its hash was taken of."""
+    """Yields the frames; then, before the clip gets its name, checks that the source is still what was hashed."""
     yield from pictures
     if not source.is_unchanged():
         raise SampleError(
@@ -240,8 +240,8 @@ def _of_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
 
 
 def _with_dark_margin(pictures: Iterator[Picture], bright: tuple[int, int]) -> Iterator[Picture]:
-    """The pictures, those outside of ``bright`` with less than half their light: they are not of the clip."""
-    darker = bytes(16 + max(0, level - 16) * 2 // 5 for level in range(256))  # luma, of which 16 is black
+    """Darkens the frames outside of ``bright``, which are not part of the clip, to less than half their luma."""
+    darker = bytes(16 + max(0, level - 16) * 2 // 5 for level in range(256))  # luma 16 is black
     for picture in pictures:
         if bright[0] <= picture.number <= bright[1]:
             yield picture
@@ -275,7 +275,7 @@ def cut_key(
     timing: ClipTiming | None = None,
     keep_audio: bool = False,
 ) -> str:
-    """The identity of a cut's content: of contents and options, never of paths, times or the number of jobs."""
+    """Cache key of a cut: depends on contents and options, never on paths, times or the number of jobs."""
     inputs: dict[str, Any] = {
         "source": source.sha256,
         "frames": [start_frame, end_frame],
@@ -285,7 +285,7 @@ def cut_key(
         "encoder": encoder_version(),
         "options": ENCODER_OPTIONS,
         **({} if bright is None else {"bright": bright}),
-        # What was cut before these were known showed other frames, or them otherwise.
+        # Clips cut before these were supported showed other frames, or showed them differently.
         **({"resampled": timing.source_frames} if timing is not None and timing.source_frames is not None else {}),
         **({"decoded": True} if source.index.decoded else {}),
         **({"mirrored": True} if source.index.mirrored else {}),

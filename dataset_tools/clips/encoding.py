@@ -1,8 +1,8 @@
-"""Clip encoding: H.264 in mp4, constant frame rate, from time 0, reproducible to the byte.
+"""Clip encoding: H.264 in mp4, constant frame rate, starting at time 0, byte-for-byte reproducible.
 
-The encoder is the ffmpeg that imageio-ffmpeg brings, driven by ffmpeg-python. libx264's output differs by the number of
-threads and by processor features, so it gets one thread and ``cpu-independent``; its version is part of a clip's key.
-The key is written into the file, which so tells what it was made from, also where no ledger knows it.
+The encoder is the ffmpeg binary of imageio-ffmpeg, run through ffmpeg-python. libx264's output depends on the number of
+threads and on CPU features, so it gets one thread and ``cpu-independent``; its version is part of a clip's key. The key
+is written to the file, so that the file identifies what it was made from even without a ledger.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ENCODER_OPTIONS = {
     "vcodec": "libx264",
     "preset": "veryfast",
     "crf": 20,
-    "bf": 0,  # every frame's time is its place, from 0, without an edit list
-    "g": 30,  # a key frame a second: people scrub through clips
+    "bf": 0,  # timestamps follow the order of frames, from 0, without an edit list
+    "g": 30,  # about one key frame per second: people scrub through clips
     "pix_fmt": "yuv420p",
     "x264-params": "threads=1:cpu-independent=1",
     "movflags": "+faststart",
@@ -40,18 +40,18 @@ ENCODER_OPTIONS = {
 }
 
 PIPE_BYTES = 1 << 20
-"""The largest pipe that Linux gives everybody."""
+"""Largest pipe buffer that Linux allows without privileges."""
 
 
 SOUND_OPTIONS = {
     "acodec": "flac",
-    "lpc_type": "fixed",  # of integers only: the same bytes on every processor
+    "lpc_type": "fixed",  # integers only: the same bytes on every CPU
     "flags:a": "+bitexact",
 }
 
 
 class Encoded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A clip that was written: frames per second, frames, pixels of a frame, and whether it has sound."""
+    """A clip that was written: frames per second, number of frames, frame size in pixels, whether it has audio."""
 
     fps: float
     frames: int
@@ -62,10 +62,10 @@ class Encoded(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @functools.cache
 def encoder_version() -> str:
-    """First line of what the encoder says of itself: ``ffmpeg version n9.0.2``.
+    """First line of the encoder's version output: ``ffmpeg version n9.0.2``.
 
     Raises:
-        StoppedError: there is no ffmpeg that runs.
+        StoppedError: ffmpeg cannot be run.
     """
     try:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-version"]
@@ -81,17 +81,17 @@ def encoder_version() -> str:
 
 
 def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *, sound: Path | None = None) -> Encoded:
-    """Writes pictures, all of one size, as a clip of ``rate`` frames per second; it appears only when complete.
+    """Encodes frames, all of one size, as a clip of ``rate`` frames per second; it appears only when complete.
 
     Args:
-        pictures: one at least.
+        pictures: the frames, at least one.
         rate: frames per second.
         path: the mp4 to write.
-        key: names what the clip is made from; it is written into the file.
-        sound: a wav as long as the clip, which is put to it; None: the clip is silent.
+        key: identifies what the clip is made from; it is written to the file.
+        sound: a wav as long as the clip, added as its audio; None: the clip is silent.
 
     Raises:
-        SampleError: the pictures could not be had (their own error), or there is none, or the encoder refused them.
+        SampleError: the source of the frames raised it, there are no frames, or the encoder failed.
         StoppedError: the disk is full.
     """
     source = iter(pictures)
@@ -120,7 +120,7 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *,
                 frames += 1
             process.stdin.close()
         except BrokenPipeError:
-            pass  # it ended early; what it says of that is read below
+            pass  # ffmpeg ended early; its error output is read below
         except BaseException:
             process.kill()
             raise
@@ -136,7 +136,7 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *,
 
 
 def _widen(pipe: IO[bytes]) -> None:
-    """Lets a pipe hold several pictures, where the system can, so that nobody waits for the other at each of them."""
+    """Enlarges the pipe buffer to several frames, if supported, so that neither side blocks on every frame."""
     with suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -144,7 +144,7 @@ def _widen(pipe: IO[bytes]) -> None:
 
 
 def read_encoded(path: Path, key: str, rate: Fraction) -> Encoded | None:
-    """What `encode` gave when it wrote a clip file with this key and rate; None if it did not."""
+    """What `encode` returned when it wrote the file with this key and rate; None if it did not."""
     try:
         with av.open(str(path)) as container:
             if container.metadata.get("comment") != key:

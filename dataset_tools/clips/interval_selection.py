@@ -15,10 +15,10 @@ from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """What turned out about videos and intervals when they were opened.
+    """What is known about videos and intervals from opening them.
 
     Attributes:
-        frames: how many frames a video has, by name.
+        frames: number of frames of a video, by name.
         unreadable: why a video cannot be read, by name.
         failed: ids of intervals that could not be cut (their video is damaged there).
     """
@@ -30,11 +30,11 @@ class SourceStatus:
 
 NOTHING_KNOWN = SourceStatus()
 BOUNDARY_FRAMES = 1
-"""So many frames may two intervals share and both become clips: annotators end one action where the next one begins."""
+"""Number of frames that two selected intervals may share: annotators end one action where the next one begins."""
 
 
 def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> ToolkitError | None:
-    """Why an interval cannot become a clip now, if so."""
+    """Why an interval cannot become a clip at present; None if it can."""
     if interval.video not in corpus.videos:
         return SampleError(
             f"The video is missing: {interval.video_file}",
@@ -58,18 +58,18 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
 
 
 class IntervalSampler:
-    """Gives the intervals of one class, one by one, the least-used person and dish first.
+    """Iterator over the intervals of one class, the least-used person and dish first.
 
     Args:
         class_id: the class.
-        intervals: those that fit it.
-        taken: intervals that clips are cut from, by sequence; those given are added.
-        seed: decides between intervals of one person and dish.
-        corpus: has the videos.
-        known: what turned out about them.
+        intervals: the intervals of that class.
+        taken: selected intervals of all classes, by sequence; those that are yielded are added.
+        seed: breaks ties between intervals.
+        corpus: the corpus with the videos.
+        known: what is known about the videos.
 
     Attributes:
-        refusals: what was met on the way and cannot be a clip.
+        refusals: the intervals met so far that cannot become clips.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class IntervalSampler:
 
     def __next__(self) -> Interval:
         while self._left:
-            # min() takes the first of equals, so luck decides between them.
+            # min() returns the first of equals, so the random order breaks ties.
             interval = min(self._left, key=lambda one: (self._persons[one.person], self._dishes[one.dish]))
             if self._takes(interval):
                 return interval
         raise StopIteration
 
     def take(self, interval_id: str) -> Interval | None:
-        """The interval of that id, out of turn; None when it was given already, or cannot be a clip."""
+        """Takes the interval with that id out of turn; None if it was already taken, or cannot become a clip."""
         found = next((one for one in self._left if one.id == interval_id), None)
         return found if found is not None and self._takes(found) else None
 
@@ -131,6 +131,6 @@ class IntervalSampler:
 
 
 def _overlap(one: Interval, other: Interval) -> bool:
-    """Whether two intervals share more than a boundary: an interval that has no other frames shares all that it has."""
+    """Whether two intervals share more than a boundary frame, or all frames of one of them."""
     shared = min(one.end_frame, other.end_frame) - max(one.start_frame, other.start_frame) + 1
     return shared > BOUNDARY_FRAMES or 0 < shared >= min(one.frames, other.frames)

@@ -40,18 +40,19 @@ def plan_clips(
 ) -> Plan:
     """Chooses up to ``per_class`` intervals of each class.
 
-    Within a class the next interval is always one of the person, then the dish, chosen least often so far; which of
-    them is decided by ``seed``. An interval that overlaps a chosen one is refused, of the same class or another, unless
-    they share one boundary frame only, which the later one loses; classes with few intervals choose first. An interval
-    that would be chosen, but whose video is missing, cannot be read or is too short, is refused as failed, and the next
-    one takes its place. A class that falls short is accepted, filled with non-overlapping windows of its longest
-    intervals (at least two seconds each), or stops everything.
+    Within a class, the next interval is always one of the person, then the dish, chosen least often so far; ``seed``
+    breaks ties. An interval that overlaps a chosen one, of the same class or another, is refused, unless they share
+    only one boundary frame, which the later one loses; classes with few intervals choose first. An interval that would
+    be chosen, but whose video is missing, unreadable or too short, is refused as failed, and the next one takes its
+    place. A class that falls short is accepted, filled with non-overlapping windows of its longest intervals (at least
+    two seconds each), or raises an error, depending on ``shortfall``.
 
-    Then come annotators' ``decisions``, by clip id (`dataset_tools.clips.applied_decisions`): the selection without
-    them stays, except for clips that they reject or move; further intervals, selected in the same way, fill the places.
+    Annotators' ``decisions``, by clip id, are applied last (`dataset_tools.clips.applied_decisions`): the selection
+    without them stays, except for clips that they reject or move; further intervals, selected in the same way, take the
+    free places.
 
-    With more ``known`` about the videos of the clips that a plan has, the next plan differs; once all of them are
-    known, the plan is the same as if all videos had been known from the start.
+    More information (``known``) on the videos of a plan's clips changes the next plan; once all of them are known, the
+    plan is the same as if all videos had been known from the start.
 
     Raises:
         InputError: no interval belongs to a class; or ``shortfall`` is ``stop`` and a class falls short (every such
@@ -109,7 +110,7 @@ def plan_clips(
 
 
 def _without_shared_frames(clips: Sequence[PlannedClip]) -> list[PlannedClip]:
-    """Of two clips whose intervals touch, the later one loses the frame they share; the id says what was annotated."""
+    """Removes the frame that touching intervals share from the later clip; the id still has the annotated frames."""
     ends: dict[str, int] = {}
     first: dict[str, int] = {}
     for clip in sorted(clips, key=lambda clip: (clip.interval.sequence, clip.start_frame)):
@@ -119,7 +120,7 @@ def _without_shared_frames(clips: Sequence[PlannedClip]) -> list[PlannedClip]:
 
 
 def _unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_frames: int) -> SampleError | None:
-    """Why an interval of one of the classes can never become a clip, if so."""
+    """Why an interval of one of the classes can never become a clip; None if it may."""
     reason = why_unusable(interval, corpus, min_frames)
     if len(fitting) > 1:
         found, expected = f"The interval fits several classes: {', '.join(fitting)}", "attributes that fit one class"
@@ -129,12 +130,12 @@ def _unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_frame
     elif reason == "too_short":
         found, expected = f"The interval is too short: {interval.frames} frames", f"at least {min_frames} frames"
     else:
-        return None  # a video that is missing is told when the interval is chosen
+        return None  # a missing video is reported when the interval is chosen
     return SampleError(found, where=interval.id, expected=expected)
 
 
 def _with_windows(class_id: str, chosen: Sequence[Interval], per_class: int, frame_rate: float) -> list[PlannedClip]:
-    """Splits the longest intervals, always the one whose windows stay longest, until there are enough clips."""
+    """Splits the longest intervals, always the one whose windows remain longest, until there are enough clips."""
     shortest = round(MIN_WINDOW_S * frame_rate)
     windows = [1] * len(chosen)
     while sum(windows) < per_class:

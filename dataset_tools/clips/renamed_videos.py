@@ -1,4 +1,4 @@
-"""Renamed videos: decisions on clips with the same frames of the same content under another id."""
+"""Renamed videos: reuses decisions for clips with the same frames of the same content under another id."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _WINDOW = re.compile(r"_w(\d+)of(\d+)$")
 def rows_under_new_ids(
     reviews: Sequence[ReviewRow], corpus: Corpus, contents: Callable[[Collection[str]], Mapping[str, str]]
 ) -> list[ReviewRow]:
-    """The standing rows whose id is not that of what they were decided on any more, with the id that it has now.
+    """The standing rows whose item has another id now than when it was decided on, with the current id.
 
-    A row refers to frames of a video, which it names by its SHA-256. Where the clip of its id is of another video, or
-    there is none, the interval with these frames in a video of that content takes the row; where there is none either,
-    or the row does not say what the video was, the row stays as it is.
+    A row refers to frames of a video, which it identifies by SHA-256. If the clip with its id is of another video, or
+    there is none, the row is assigned to the interval with these frames in a video of that content; if there is none
+    either, or the row does not identify the video, the row is not changed.
 
     Args:
-        reviews: of reviews.jsonl.
-        corpus: the intervals and videos as they are called now.
-        contents: gives the SHA-256 of videos by name, as far as they can be read; asked for no more than is needed.
+        reviews: rows of reviews.jsonl.
+        corpus: the intervals and videos under their current names.
+        contents: returns the SHA-256 of videos by name, of those that can be read; called only for those needed.
     """
     standing = [row for row in live(reviews) if row.shown.source_sha256 is not None]
     clips = [row for row in standing if row.item == "clip"]
@@ -48,13 +48,13 @@ def rows_under_new_ids(
     renamed = []
     for row in standing:
         old, new = ids.get(row.source[:2], ("", ""))
-        if new and row.id.startswith(old):  # an utterance has the id of its clip, and what tells it from others
+        if new and row.id.startswith(old):  # the id of an utterance is that of its clip plus a suffix
             renamed.append(msgspec.structs.replace(row, id=new + row.id.removeprefix(old)))
     return renamed
 
 
 def _intervals_at(row: ReviewRow, intervals: Sequence[Interval]) -> list[Interval]:
-    """The intervals that would give a clip of the frames that a row was decided on."""
+    """The intervals whose clip would have the frames that a row was decided on."""
     shown = row.shown
     span = shown.interval or (shown.first_frame, shown.first_frame + shown.frames - 1)
     window = _WINDOW.search(row.id)

@@ -13,7 +13,7 @@ from dataset_tools.video.decoding import Picture
 from dataset_tools.video.frame_index import FrameIndex, simple_rate
 
 LONG_S = Fraction(1, 10)
-"""A first or last frame is shown in part only if more than this was not asked for: less is a frame of a usual rate."""
+"""A first or last frame is shortened only if more than this was not requested: less is one frame at usual rates."""
 
 MOST_RESAMPLED_FPS = 60
 """The highest rate that a clip is resampled to, unless its video's mean rate is higher."""
@@ -21,11 +21,11 @@ MOST_RESAMPLED_FPS = 60
 
 @dataclass(frozen=True)
 class ClipTiming:
-    """How a span of a video plays.
+    """Playback timing of a span of a video.
 
     Attributes:
         rate: frames per second.
-        source_frames: the source frame that each frame of the clip shows; None: every one of the span, once.
+        source_frames: the source frame that each frame of the clip shows; None: each frame of the span, once.
     """
 
     rate: Fraction
@@ -40,15 +40,15 @@ def clip_timing(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> ClipTiming:
-    """The timing of the frames from ``start_frame`` to ``end_frame`` (1-based, both included), by their time stamps.
+    """The timing of the frames from ``start_frame`` to ``end_frame`` (1-based, both included), by their timestamps.
 
-    The frames stay as they are where a constant rate, the video's or else their own mean, shows each within half a
-    frame of its time. Otherwise they are resampled, so that what happens at 0.4 s plays at 0.4 s: frame k of the clip,
-    from 0, shows what the source shows at (k + ½) / rate, at the rate of the first quartile of the steps between them,
-    so that quick parts keep their frames. Without time stamps, the header's rate is all there is.
+    The frames are unchanged if a constant rate, the video's or else their own mean, shows each within half a frame of
+    its time. Otherwise they are resampled, so that what happens at 0.4 s plays at 0.4 s: frame k of the clip, from 0,
+    shows what the source shows at (k + ½) / rate, where the rate is that of the first quartile of the frame durations,
+    so that fast parts keep their frames. Without timestamps, the header's rate is used.
 
-    Where seconds after the video's first frame were asked for, ``start_s`` and ``end_s``, a first or last frame that is
-    seen for long, as in a recording of a screen, is shown only as long as it was asked for.
+    If a span in seconds after the video's first frame was requested, ``start_s`` and ``end_s``, a long first or last
+    frame, as in a screen recording, is shown only for as long as requested.
     """
     video_rate = Fraction(index.rate)
     if not index.stamps or end_frame > index.frames:
@@ -68,7 +68,7 @@ def clip_timing(
 
 
 def _within(times_s: list[Fraction], first_s: Fraction, start_s: float | None, end_s: float | None) -> list[Fraction]:
-    """The times of a span whose first frame appears at ``first_s``, without what of its ends was not asked for."""
+    """The times of a span whose first frame appears at ``first_s``, without what was not requested at its ends."""
     skipped_s = Fraction(start_s) - first_s if start_s is not None else Fraction(0)
     skipped_s = skipped_s if LONG_S < skipped_s < times_s[1] else Fraction(0)
     beyond_s = first_s + times_s[-1] - Fraction(end_s) if end_s is not None else Fraction(0)
@@ -78,7 +78,7 @@ def _within(times_s: list[Fraction], first_s: Fraction, start_s: float | None, e
 
 
 def resampled(pictures: Iterator[Picture], source_frames: Sequence[int]) -> Iterator[Picture]:
-    """The pictures that ``source_frames`` (ascending) names, each as often as it does."""
+    """Yields each frame as often as ``source_frames`` (ascending) contains it."""
     counts = Counter(source_frames)
     for picture in pictures:
         for _ in range(counts[picture.number]):
@@ -86,5 +86,5 @@ def resampled(pictures: Iterator[Picture], source_frames: Sequence[int]) -> Iter
 
 
 def _is_even(times_s: Sequence[Fraction], rate: Fraction) -> bool:
-    """Whether frames at ``rate`` are never half a frame from when they are shown; the last time is the end."""
+    """Whether a constant ``rate`` shows each frame within half a frame of its time; the last time is the end."""
     return all(abs(time_s * rate - place) < Fraction(1, 2) for place, time_s in enumerate(times_s))
