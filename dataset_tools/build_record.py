@@ -34,17 +34,17 @@ _ANNOTATION_SUFFIXES = {".csv", ".eaf", ".json", ".txt", ".xml"}
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What a build may be told.
+    """Options of a build.
 
     Attributes:
         per_class: clips of each class, at most.
-        shortfall: what to do when a class has fewer (see `dataset_tools.clips.planning.plan_clips`).
-        short_side: of the clips, pixels.
-        keep_audio: whether clips have the sound of their video.
+        shortfall: what to do if a class has fewer (see `dataset_tools.clips.planning.plan_clips`).
+        short_side: short side of the clips in pixels.
+        keep_audio: whether clips have the audio of their video.
         min_frames: shorter intervals are refused.
         speech: whether descriptions are spoken.
-        voices: who speaks what, in which language.
-        seed: of everything random in choosing intervals.
+        voices: options of speech synthesis.
+        seed: seed of all random choices among intervals.
     """
 
     per_class: int = 50
@@ -59,22 +59,22 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuildSummary:
-    """What a build made, or (``dry_run``) would make.
+    """Result of a build, or (``dry_run``) what it would be.
 
     Attributes:
         clips, utterances: rows in the manifests (of a dry run: clips that would be cut, utterances 0).
         per_class: clips of every class.
-        shortfalls: by how many clips a class falls short.
+        shortfalls: number of clips that a class falls short by.
         refused: intervals that could not be used, counted by the reason's first words.
         failures: ids of the samples that failed.
-        reasons: why, as full sentences, the most frequent first; not all where they are many.
-        reviewed: clips that a decision of people was applied to, by verdict.
-        renamed: decisions recognized by their content where the video has another name now.
-        notes: what the reader of the annotations wants said.
-        without_times: the videos that have no times, as full sentences.
-        with_sound: clips that have the sound of their video; None unless it was to be kept.
+        reasons: why they failed, as full sentences, the most frequent first; only some if there are many.
+        reviewed: number of clips that a reviewers' decision was applied to, by verdict.
+        renamed: number of decisions that were matched by content, as their video was renamed.
+        notes: messages of the annotation reader.
+        without_times: full sentences about the videos that have no times.
+        with_sound: number of clips with the audio of their video; None unless it was to be kept.
         is_own: whether the footage is the user's own.
-        stand_in: what STANDIN.json says, when the footage is made up.
+        stand_in: content of STANDIN.json if the footage is synthetic.
     """
 
     clips: int
@@ -105,25 +105,25 @@ def write_build(
     summary: BuildSummary,
     sources: Mapping[str, str],
 ) -> None:
-    """Writes build.json: no times and no paths of the machine, so that the same inputs give the same bytes.
+    """Writes build.json, without times and paths of the machine, so that the same inputs result in the same bytes.
 
     Args:
-        workspace: where.
+        workspace: the workspace.
         corpus: the footage.
         classes: the class file.
-        options: of the build.
-        summary: what was made.
-        sources: SHA-256 of the videos of the clips, by the names that clips have them by.
+        options: options of the build.
+        summary: result of the build.
+        sources: SHA-256 of the videos of the clips, by the names in the clips' rows.
     """
     record = _record(corpus, classes, options, summary, sources)
     write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 
 
 def read_build(workspace: Workspace) -> dict[str, Any]:
-    """What manifests/build.json says, or nothing where there is none (manifests made elsewhere).
+    """Reads manifests/build.json; returns an empty dict if there is none (manifests made elsewhere).
 
     Raises:
-        InputError: the file is not a JSON object, or of another schema.
+        InputError: the file is not a JSON object, or has another schema.
     """
     path = workspace.manifests / "build.json"
     if not path.is_file():
@@ -132,7 +132,7 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
         record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         if record.get("schema", BUILD_SCHEMA) != BUILD_SCHEMA:
             raise msgspec.ValidationError(f"`schema`: found {record['schema']!r}, expected {BUILD_SCHEMA}")
-        msgspec.convert(record, _Record)  # what is there has to be of the type that its readers take for granted
+        msgspec.convert(record, _Record)  # present values must have the types that callers rely on
         return record
     except (ValueError, RecursionError) as error:
         raise InputError(
@@ -159,7 +159,7 @@ class _Options(TypedDict, total=False):
 
 
 class _Record(TypedDict, total=False):
-    """build.json, as far as it is read; a record of another version may lack some of it."""
+    """The parts of build.json that are read; a record of another version may lack some of them."""
 
     stand_in: dict[str, Any] | None
     own_footage: bool
@@ -176,13 +176,13 @@ class _Record(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class LastBuild:
-    """What build.json says of how the data set was built.
+    """How the data set was built, according to build.json.
 
     Attributes:
-        options: all but the sentence files, whose places are not recorded.
-        classes: how many classes were taken.
-        sentences: name by SHA-256 of each sentence file.
-        annotation_options: that the annotation file was read with (earlier versions did not record them).
+        options: all but the sentence files, whose paths are not recorded.
+        classes: number of classes used.
+        sentences: name of each sentence file, by SHA-256.
+        annotation_options: options that the annotation file was read with (earlier versions did not record them).
     """
 
     options: BuildOptions
@@ -191,10 +191,10 @@ class LastBuild:
     annotation_options: Mapping[str, Any]
 
     def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
-        """The options of that build; the sentence files that it used are looked for among ``sentences``.
+        """The options of that build; the sentence files that it used are searched for among ``sentences``.
 
         Raises:
-            InputError: one of them is not there, or its content is another now.
+            InputError: one of them is missing, or its content has changed.
         """
         found = {sha256_of(file): file for file in sentence_files(sentences) if file.is_file()}
         lacking = sorted(name for digest, name in self.sentences.items() if digest not in found)
@@ -210,7 +210,7 @@ class LastBuild:
 
 
 def read_last_build(workspace: Workspace) -> LastBuild:
-    """How the data set of a workspace was built.
+    """Reads how the data set of a workspace was built.
 
     Raises:
         InputError: nothing was built here, or the record is of another version.
@@ -233,7 +233,7 @@ def read_last_build(workspace: Workspace) -> LastBuild:
 
 
 def sha256_of_annotations(path: Path) -> str:
-    """SHA-256 of an annotation file; of a folder, of the annotation files and texts in it, and of names."""
+    """SHA-256 of an annotation file; for a folder, of all file names in it and of its annotation and text files."""
     if not path.is_dir():
         return sha256_of(path)
     digest = hashlib.sha256()

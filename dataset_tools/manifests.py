@@ -1,8 +1,9 @@
-"""The manifests: row types, reading, writing, validation.
+"""Manifests: row types, reading, writing, validation.
 
-A manifest is a JSONL file: UTF-8, one object a line, sorted by id, every row with ``"schema": "fmn.<kind>/<major>"``.
+A manifest is a JSONL file: UTF-8, one object per line, sorted by id, every row with ``"schema": "fmn.<kind>/<major>"``.
 Paths in rows are POSIX, relative to the workspace (the parent of the folder that holds the manifest), and never
-leave it. Unknown majors are refused; unknown fields of a known major are ignored, so that a newer minor can be read.
+leave it. Unknown major versions are refused; unknown fields of a known major version are ignored, so that newer minor
+versions can be read.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class ItemRow(Row, frozen=True, kw_only=True):
 
 
 class FileRow(ItemRow, frozen=True, kw_only=True):
-    """A row about a file that is named by its ``id``; names of further files are formed of it."""
+    """A row about a file that is named by its ``id``; names of further files are derived from it."""
 
     id: FileName
 
@@ -49,22 +50,22 @@ class ClipRow(FileRow, frozen=True, kw_only=True, tag="fmn.clip/1"):
     """manifests/clips.jsonl: a video file cut from an interval.
 
     Attributes:
-        id: ``s13-d21_000194-000243``: source and interval as annotated, for ever, also after a trim; a window
+        id: ``s13-d21_000194-000243``: source and interval as annotated, permanent, even after a trim; a window
             adds ``_w2of3``.
         class_id: id of the class ("class" in the file).
         person: ``sNN``, the human in the footage. dish: ``dNN``.
         video: name of the source video, without suffix.
         start_frame, end_frame: of the interval, or of the window, in the source, 1-based, both included.
-        trim: ``[start_frame, end_frame]`` in source frames when a person trimmed the clip, else None.
+        trim: ``[start_frame, end_frame]`` in source frames if a person trimmed the clip, else None.
         fps: frames per second of the clip (constant). frames: frames in the clip.
         width, height: pixels of the clip. duration_s: frames / fps.
         path: the mp4, relative to the workspace. sha256: of that file.
-        source_frames: of a clip of variable rate: the source frame that each frame of the clip shows; left out where
+        source_frames: the source frame that each frame of the clip shows, if the source has a variable rate; omitted if
             each frame of the span is shown once.
-        sound: true of a clip that has the sound of its video; else left out.
-        review: verdict of the decision that counts and that the clip follows, or None.
-        decided_sha256: the SHA-256 that the file had when it was decided on, which decisions refer to; left out where
-            it is the same: the clip was trimmed since, or encoded again from the same frames.
+        sound: true if the clip has the audio of its video; else omitted.
+        review: verdict of the decision that is in effect and applied to the clip, or None.
+        decided_sha256: SHA-256 of the file at the time of the decision, which decisions refer to; omitted if unchanged.
+            It differs if the clip was trimmed since, or encoded again from the same frames.
     """
 
     person: FileName
@@ -91,7 +92,7 @@ _LONGEST_FACT = 80  # characters
 
 
 class SpeakerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a speaker says of themselves; empty where it was not said.
+    """Self-reported facts about a speaker; empty if not stated.
 
     Attributes:
         accent: in their own words, ``Scottish``. device: what they record with, ``headset``.
@@ -116,16 +117,16 @@ class SpeakerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
                 )
 
     def filled_from(self, earlier: SpeakerFacts) -> SpeakerFacts:
-        """These facts, and of ``earlier`` ones what is not said here."""
+        """These facts, with empty ones filled from ``earlier``."""
         return SpeakerFacts(*(getattr(self, name) or getattr(earlier, name) for name in self.__struct_fields__))
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done to an utterance to make a copy of it.
+    """Augmentation that was applied to a copy of an utterance.
 
     Attributes:
-        original: id of the utterance. speed: of playing it. gain_db: how much louder it was made in the end.
-        room_s: reverberation time of the made-up room. snr_db: power of the speech to that of the noise put to it.
+        original: id of the utterance. speed: playback speed. gain_db: final change of level.
+        room_s: reverberation time of the simulated room. snr_db: ratio of speech power to that of the added noise.
     """
 
     original: FileName
@@ -148,9 +149,9 @@ class UtteranceRow(FileRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
         path: the wav (16 kHz mono PCM), relative to the workspace. sha256: of that file.
         duration_s: samples / sample_rate_hz.
         quality: measured values by name, and ``warnings``.
-        review: verdict of the decision that counts, or None.
-        speaker: of a recorded voice: what its speaker says of themselves; left out where nothing is known.
-        augmented: of a copy only: what it was copied from, and what was done to it.
+        review: verdict of the decision that is in effect, or None.
+        speaker: self-reported facts about the speaker of a recorded voice; omitted if nothing is known.
+        augmented: only for augmented copies: the original, and how it was changed.
     """
 
     clip: FileName | None
@@ -195,14 +196,14 @@ class ClassLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
-    """manifests/train.jsonl and test.jsonl: a pair with all that training needs.
+    """manifests/train.jsonl and test.jsonl: a pair with everything that training needs.
 
     Attributes:
         label: the class with its triplet ("class" in the file).
         clip, utterance: the whole rows. split: ``train`` or ``test``.
-        fold: 0-4 in training rows, None in test rows: the smaller of the folds of clip and utterance, which are dealt
-            the way the split is. So no item of fold 0, the validation part, appears in a row of another fold, and
-            the fold of an item is the largest among its rows.
+        fold: 0-4 in training rows, None in test rows: the smaller of the folds of clip and utterance, which are
+            assigned in the same way as the split. So no item of fold 0, the validation part, appears in a row of
+            another fold, and the fold of an item is the largest among its rows.
     """
 
     label: ClassLabel = msgspec.field(name="class")
@@ -213,13 +214,13 @@ class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
 
 
 class PredictionRow(ItemRow, frozen=True, kw_only=True, tag="fmn.prediction/1"):
-    """runs/NAME/predictions.jsonl: what a model takes a clip for; ``id`` is the clip's.
+    """runs/NAME/predictions.jsonl: the class that a model predicts for a clip; ``id`` is the clip's.
 
     Attributes:
-        class_id: the class that it takes the clip for ("class" in the file).
-        clip_sha256: of the file that it saw.
+        class_id: the predicted class ("class" in the file).
+        clip_sha256: of the file that the model was given.
         confidence, uncertainty: 0-1; the latter orders the clips for reviewers.
-        model: its name and version.
+        model: name and version of the model.
     """
 
     id: FileName
@@ -234,8 +235,8 @@ def read_rows(path: Path, row_type: type[RowType], *, missing_ok: bool = False) 
 
     Args:
         path: the JSONL file.
-        row_type: what its rows are.
-        missing_ok: whether a file that is not there has no rows.
+        row_type: the type of its rows.
+        missing_ok: whether a missing file is read as empty.
 
     Raises:
         InputError: there is no such file.
@@ -254,7 +255,7 @@ def read_rows(path: Path, row_type: type[RowType], *, missing_ok: bool = False) 
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    """Write a manifest: rows in the order of their ids. Returns how many; the file appears only when complete."""
+    """Write a manifest, whose rows must be sorted by id; returns their number. The file appears only when complete."""
     return write_jsonl(path, rows)
 
 
@@ -264,7 +265,7 @@ def workspace_of(manifest: Path, root: Path | None = None) -> Path:
 
 
 def resolve(workspace: Path, path: str) -> Path:
-    """The file that a row's ``path`` names, checked.
+    """Resolves and checks the file that a row's ``path`` names.
 
     Raises:
         ManifestError: the path is absolute, leaves the workspace, or names no file.
