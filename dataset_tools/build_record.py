@@ -200,10 +200,10 @@ class LastBuild:
         lacking = sorted(name for digest, name in self.sentences.items() if digest not in found)
         if lacking:
             raise InputError(
-                f"The last build used sentence files that are not at hand: {', '.join(lacking)}",
+                f"The last build used sentence files that are not available: {', '.join(lacking)}",
                 where="manifests/build.json",
-                expected="these files, with the content that they had",
-                next_step="give them with --sentences, or run fmn-data build: it tries just what failed, too",
+                expected="these files, with unchanged content",
+                next_step="give them with --sentences, or run fmn-data build: it also retries just what failed",
             )
         files = tuple(found[digest] for digest in self.sentences)
         return replace(self.options, voices=replace(self.options.voices, sentences=files))
@@ -228,7 +228,7 @@ def read_last_build(workspace: Workspace) -> LastBuild:
             "The options of the last build are not known",
             where=workspace.manifests / "build.json",
             expected="the record of a build in this workspace",
-            next_step="run fmn-data build with the same options: it tries just what failed, too",
+            next_step="run fmn-data build with the same options: it also retries just what failed",
         ) from error
 
 

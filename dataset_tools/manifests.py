@@ -174,7 +174,7 @@ class UtteranceRow(FileRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
         FileRow.__post_init__(self)
         warnings, loudness = self.quality.get("warnings", []), self.quality.get("loudness_lufs")
         if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
-            raise ValueError(f"`quality.warnings` is {warnings!r}, expected a list of texts")
+            raise ValueError(f"`quality.warnings` is {warnings!r}, expected a list of strings")
         if not isinstance(loudness, int | float | None):
             raise ValueError(f"`quality.loudness_lufs` is {loudness!r}, expected a number or null")
 

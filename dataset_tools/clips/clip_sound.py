@@ -56,7 +56,7 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
                     f"The video's sound has {channels} channels at {rate_hz} Hz",
                     where=source,
                     expected=f"1 to {MOST_CHANNELS} channels at {SAMPLE_RATES_HZ[0]} to {SAMPLE_RATES_HZ[1]} Hz",
-                    next_step="leave --keep-audio out, or give a copy of the video with another sound",
+                    next_step="leave --keep-audio out, or use a copy of the video with another audio track",
                 )
             start_s = _shown_at_s(index, start_frame)
             samples = round(duration_s * rate_hz)

@@ -215,7 +215,7 @@ def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut
             pictures = _with_dark_margin(pictures, span.bright)
         with TemporaryDirectory() as folder:
             sound = _sound(source, span, timing, Path(folder)) if span.keep_audio else None
-            encoded = encode(_of_unchanged(source, pictures), timing.rate, span.path, span.key, sound=sound)
+            encoded = encode(_checking_unchanged(source, pictures), timing.rate, span.path, span.key, sound=sound)
     return Cut(encoded, sha256_of(span.path))
 
 
@@ -227,14 +227,14 @@ def _sound(source: Source, span: Span, timing: ClipTiming, folder: Path) -> Path
     return wav if write_clip_sound(path, index, span.start_frame, frames / timing.rate, wav) else None
 
 
-def _of_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
+def _checking_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
     """Yields the frames; then, before the clip gets its name, checks that the source is still what was hashed."""
     yield from pictures
     if not source.is_unchanged():
         raise SampleError(
-            "The video changed, or went away, while clips were cut from it",
+            "The video was changed or removed while clips were cut from it",
             where=source.path,
-            expected="a file that no other process writes",
+            expected="a file that no other process writes to",
             next_step="wait until it is complete, then run: fmn-data retry",
         )
 
@@ -298,7 +298,7 @@ def _ledger_row(span: Span, source: Source, result: Cut | ToolkitError | None, w
     if isinstance(result, Cut):
         values = {**msgspec.to_builtins(result.encoded), "source_sha256": source.sha256}
         return ok(span.sample, "cut", span.key, span.path, workspace.root, result.sha256, **values)
-    return failed(span.sample, "cut", result or SampleError("Nothing said why", where=span.id), span.key)
+    return failed(span.sample, "cut", result or SampleError("No reason is known", where=span.id), span.key)
 
 
 def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:

@@ -69,15 +69,15 @@ def encoder_version() -> str:
     """
     try:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-version"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        version_text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError, RuntimeError) as error:
         raise StoppedError(
-            f"ffmpeg does not run: {error}",
+            f"ffmpeg cannot be run: {error}",
             where="imageio-ffmpeg",
-            expected="the ffmpeg that the package imageio-ffmpeg brings",
+            expected="the ffmpeg of the package imageio-ffmpeg",
             next_step="install it again: pip install --force-reinstall imageio-ffmpeg",
         ) from error
-    return said.splitlines()[0].split(" Copyright")[0]
+    return version_text.splitlines()[0].split(" Copyright")[0]
 
 
 def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *, sound: Path | None = None) -> Encoded:
@@ -97,7 +97,7 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *,
     source = iter(pictures)
     first = next(source, None)
     if first is None:
-        raise SampleError("There is no picture to encode", where=path, expected="at least one frame")
+        raise SampleError("There is no frame to encode", where=path, expected="at least one frame")
     with written_whole(path) as partial:
         size = f"{first.width}x{first.height}"
         streams = [ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(rate))]
@@ -111,7 +111,7 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *,
             .overwrite_output()
             .run_async(cmd=imageio_ffmpeg.get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True)
         )
-        _widen(process.stdin)
+        _enlarge(process.stdin)
         frames = 1
         try:
             process.stdin.write(first.yuv420p)
@@ -125,17 +125,17 @@ def encode(pictures: Iterable[Picture], rate: Fraction, path: Path, key: str, *,
             process.kill()
             raise
         finally:
-            said = process.stderr.read().decode(errors="replace").strip()
+            stderr_text = process.stderr.read().decode(errors="replace").strip()
             process.stderr.close()
             with suppress(BrokenPipeError):
                 process.stdin.close()
             process.wait()
         if process.returncode != 0:
-            raise _refusal(said, path)
+            raise _encoder_error(stderr_text, path)
     return Encoded(float(rate), frames, first.width, first.height, sound is not None)
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def _enlarge(pipe: IO[bytes]) -> None:
     """Enlarges the pipe buffer to several frames, if supported, so that neither side blocks on every frame."""
     with suppress(ImportError, AttributeError, OSError):
         import fcntl
@@ -155,11 +155,11 @@ def read_encoded(path: Path, key: str, rate: Fraction) -> Encoded | None:
         return None
 
 
-def _refusal(said: str, path: Path) -> SampleError | StoppedError:
-    if "No space left" in said:
+def _encoder_error(stderr_text: str, path: Path) -> SampleError | StoppedError:
+    if "No space left" in stderr_text:
         return StoppedError(
             "The disk is full",
             where=path,
             next_step="make room, then run the same command again to resume",
         )
-    return SampleError(f"The encoder failed: {said or 'it said nothing'}", where=path, expected="a clip")
+    return SampleError(f"The encoder failed: {stderr_text or 'no error output'}", where=path, expected="a clip")

@@ -81,12 +81,12 @@ class IntervalSampler:
         corpus: Corpus,
         known: SourceStatus,
     ) -> None:
-        luck = {
+        rank = {
             interval.index: seed_of(seed, "choose", class_id, interval.id, interval.index) for interval in intervals
         }
         self.class_id = class_id
         self.refusals: list[Refusal] = []
-        self._left = sorted(intervals, key=lambda interval: luck[interval.index])
+        self._left = sorted(intervals, key=lambda interval: rank[interval.index])
         self._taken = taken
         self._corpus = corpus
         self._known = known

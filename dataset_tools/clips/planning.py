@@ -61,14 +61,14 @@ def plan_clips(
     candidates: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
     refusals: list[Refusal] = []
     for interval in corpus.annotations.intervals:
-        found = classify(interval, classes)
-        if found.status == "none":
+        matches = classify(interval, classes)
+        if matches.status == "none":
             continue
-        reason = _unfit(interval, found.candidates, corpus, min_frames)
+        reason = _why_unfit(interval, matches.candidates, corpus, min_frames)
         if reason is not None:
             refusals.append(Refusal(interval, "skipped", reason))
         elif interval.id not in known.failed:
-            candidates[found.candidates[0]].append(interval)
+            candidates[matches.candidates[0]].append(interval)
     if not refusals and not known.failed and not any(candidates.values()):
         raise InputError(
             "No annotated interval belongs to any of the classes",
@@ -119,7 +119,7 @@ def _without_shared_frames(clips: Sequence[PlannedClip]) -> list[PlannedClip]:
     return [replace(clip, start_frame=first[clip.id]) for clip in clips]
 
 
-def _unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_frames: int) -> SampleError | None:
+def _why_unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_frames: int) -> SampleError | None:
     """Why an interval of one of the classes can never become a clip; None if it may."""
     reason = why_unusable(interval, corpus, min_frames)
     if len(fitting) > 1:

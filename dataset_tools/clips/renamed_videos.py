@@ -34,13 +34,13 @@ def rows_under_new_ids(
     video_of = {interval.id: interval.video for interval in corpus.annotations.intervals}
     own = {row.source: video_of.get(_WINDOW.sub("", row.id), "") for row in clips}
     found = dict(contents({video for video in own.values() if video in corpus.videos}))
-    strangers = [row for row in clips if found.get(own[row.source]) != row.shown.source_sha256]
-    places = {row.source: _intervals_at(row, corpus.annotations.intervals) for row in strangers}
-    asked = {interval.video for group in places.values() for interval in group if interval.video in corpus.videos}
-    found |= contents(asked - found.keys())
+    mismatched = [row for row in clips if found.get(own[row.source]) != row.shown.source_sha256]
+    places = {row.source: _intervals_at(row, corpus.annotations.intervals) for row in mismatched}
+    needed = {interval.video for group in places.values() for interval in group if interval.video in corpus.videos}
+    found |= contents(needed - found.keys())
 
     ids: dict[tuple[int, str], tuple[str, str]] = {}
-    for row in strangers:
+    for row in mismatched:
         same = [one.id for one in places[row.source] if found.get(one.video) == row.shown.source_sha256]
         if same:
             window = _WINDOW.search(row.id)

@@ -88,7 +88,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
             if not container.streams.audio:
                 raise _undecodable(path, "has no sound")
             stream = container.streams.audio[0]
-            promised_s = _promised_s(container, stream)
+            declared_s = _declared_s(container, stream)
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
@@ -100,7 +100,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise _undecodable(path, f"cannot be decoded: {reason}") from error
-    return decoded.sound(promised_s)
+    return decoded.sound(declared_s)
 
 
 class _Decoded:
@@ -128,7 +128,7 @@ class _Decoded:
         rate_hz, channels = frame.sample_rate, frame.layout.nb_channels
         if not self._blocks:
             self._rate_hz, self._channels = rate_hz, channels
-            self._refuse_unlikely()
+            self._check_plausible()
         if (rate_hz, channels) != (self._rate_hz, self._channels):
             raise _undecodable(self._path, "changes its sample rate or its channels midway")
         self._length += frame.samples
@@ -138,23 +138,23 @@ class _Decoded:
                 f"The sound is too long: more than {longest / rate_hz:.0f} s",
                 where=self._path,
                 expected=f"at most {longest / rate_hz:.0f} s at {rate_hz} Hz and {channels} channels",
-                next_step="cut it into sentences, a file each",
+                next_step="cut it into sentences, one file each",
             )
         block = frame.to_ndarray()
         self._blocks.append(block.T if frame.format.is_planar else block.reshape(-1, channels))
 
-    def _refuse_unlikely(self) -> None:
+    def _check_plausible(self) -> None:
         lowest, highest = SAMPLE_RATES_HZ
         if lowest <= self._rate_hz <= highest and 1 <= self._channels <= MOST_CHANNELS:
             return
         raise SampleError(
-            f"The file says that it has {self._channels} channels at {self._rate_hz} Hz",
+            f"The file declares {self._channels} channels at {self._rate_hz} Hz",
             where=self._path,
             expected=f"1 to {MOST_CHANNELS} channels at {lowest} to {highest} Hz",
             next_step="export it again, as mono at 48,000 Hz",
         )
 
-    def sound(self, promised_s: float) -> Sound:
+    def sound(self, declared_s: float) -> Sound:
         """Returns all of the decoded audio.
 
         Raises:
@@ -172,12 +172,12 @@ class _Decoded:
         if kind.kind != "f":
             samples /= 2.0 ** (8 * kind.itemsize - 1)
         duration_s = self._length / self._rate_hz
-        lacking_s = promised_s - duration_s if promised_s - duration_s > _TOLERANCE_S else 0.0
+        lacking_s = declared_s - duration_s if declared_s - duration_s > _TOLERANCE_S else 0.0
         missing_s = max(lacking_s, self._damaged_s, duration_s * _missing_of_wav(self._path))
         return Sound(samples, self._rate_hz, missing_s)
 
 
-def _promised_s(container: Any, stream: Any) -> float:
+def _declared_s(container: Any, stream: Any) -> float:
     """Duration of the audio as declared by the file; 0 if it declares none."""
     if container.format.name not in _STATES_LENGTH:
         return 0.0
@@ -188,16 +188,16 @@ def _promised_s(container: Any, stream: Any) -> float:
 
 def _missing_of_wav(path: Path) -> float:
     """Data that a wav's header declares beyond what is present, relative to what is present; 0 for other files."""
-    there = path.stat().st_size
+    file_bytes = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
         if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
             return 0.0
         while len(chunk := file.read(8)) == 8:
             name, size = struct.unpack("<4sI", chunk)
-            there_is = there - file.tell()
+            available = file_bytes - file.tell()
             if name == b"data":
-                return max(0, size - there_is) / there_is if there_is > 0 and size < _UNKNOWN_BYTES else 0.0
+                return max(0, size - available) / available if available > 0 and size < _UNKNOWN_BYTES else 0.0
             file.seek(size + size % 2, 1)
     return 0.0
 
@@ -207,5 +207,5 @@ def _undecodable(path: Path, found: str) -> SampleError:
         f"The file {found}",
         where=path,
         expected="a sound file that ffmpeg reads, such as wav, flac, mp3, m4a, ogg or webm",
-        next_step="play it once to see whether it is whole, and export it again",
+        next_step="play it to check that it is complete, and export it again",
     )

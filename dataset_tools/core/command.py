@@ -80,7 +80,7 @@ def engine_running(engine: str, address: str | None, jobs: int) -> AbstractConte
 
         return on_ray(address, jobs)
     if address is not None:
-        raise InputError("--address goes with --engine ray", where=address, next_step="add --engine ray")
+        raise InputError("--address requires --engine ray", where=address, next_step="add --engine ray")
     return nullcontext()
 
 

@@ -195,7 +195,7 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
     if isinstance(raised, ToolkitError):
         return raised
     if isinstance(raised, typer.Abort):  # a confirmation was declined, or Ctrl+C
-        return StoppedError("Not confirmed: nothing was changed", next_step="answer with y, or give --yes")
+        return StoppedError("Not confirmed: nothing was changed", next_step="answer y, or give --yes")
     if isinstance(raised, KeyboardInterrupt):
         return StoppedError("Interrupted", next_step="run the same command again: it resumes")
     stopped = disk_error(raised, getattr(raised, "filename", None))
@@ -211,19 +211,19 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
     if kinds & {"MemoryError", "OutOfMemoryError"} or "not enough memory" in str(raised):
         return StoppedError(
             f"There is not enough memory: {raised}" if str(raised) else "There is not enough memory",
-            next_step="ask for less at once (--jobs, batch size, smaller files), then run the same command again",
+            next_step="reduce memory use (--jobs, batch size, smaller files), then run the same command again",
         )
     if kinds & {"FloatingPointError", "LinAlgError"}:  # such as a singular matrix
         return InputError(
             f"A calculation failed on these inputs: {type(raised).__name__}: {raised}",
-            expected="values that can be calculated with",
-            next_step="check the inputs and the options; --debug shows where it was",
+            expected="values that the calculation is defined for",
+            next_step="check the inputs and the options; --debug shows where it failed",
         )
     if isinstance(raised, RecursionError):
         return InputError(
             "An input is nested too deeply",
             expected="a file as the toolkit writes it",
-            next_step="check the files that the command reads; --debug shows where it was",
+            next_step="check the files that the command reads; --debug shows where it failed",
         )
     return StoppedError(
         f"Unexpected error: {type(raised).__name__}: {raised}",

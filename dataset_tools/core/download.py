@@ -80,7 +80,7 @@ def fetch(
                     f"The file cannot be downloaded: {error}",
                     where=url,
                     expected="a connection to the internet",
-                    next_step=f"run {command} again to resume, or put {path} there by hand",
+                    next_step=f"run {command} again to resume, or download the file yourself and put it at {path}",
                 ) from error
             time.sleep(min(2.0**failed, _LONGEST_WAIT_S))
     part = _part_of(path)
@@ -122,7 +122,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
                 # Not the requested range, or another version of the file: start over.
                 if begin:
                     _forget(path)
-                    raise _BrokenError("the server sends another part than was asked for")
+                    raise _BrokenError("the server sent another range than requested")
                 have = 0
             _write_note(path, version)
             _need_room(part, have, total, command)
@@ -133,7 +133,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
             raise _BrokenError(f"the connection closed after {have} of {total} bytes")
         if total is not None and have > total:
             _forget(path)
-            raise _BrokenError(f"the server sent {have} bytes and had announced {total}")
+            raise _BrokenError(f"the server sent {have} bytes, but had announced {total}")
     except urllib.error.HTTPError as error:
         error.close()
         # 416: nothing follows the partial data, so it is complete, or it is another file, which the check detects.
@@ -141,12 +141,12 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
             size = error.headers.get("Content-Range", "").rpartition("/")[2]
             if size.isdigit() and int(size) != have:
                 _forget(path)
-                raise _BrokenError(f"the server has {size} bytes of the file, and {have} were here") from error
+                raise _BrokenError(f"the file has {size} bytes on the server, but {have} were downloaded") from error
             return
         if error.code in (408, 429) or error.code >= 500:
-            raise _BrokenError(f"the server answers {error.code} {error.reason}") from error
+            raise _BrokenError(f"the server answered {error.code} {error.reason}") from error
         raise InputError(
-            f"The server refuses the file: {error.code} {error.reason}",
+            f"The server refused the download: {error.code} {error.reason}",
             where=url,
             next_step=f"download it yourself from its project and put it at {path}",
         ) from error
@@ -182,7 +182,7 @@ def _refuse_web_page(response: Any, url: str, path: Path) -> None:
             "The server returned a web page instead of the file",
             where=url,
             expected=path.name,
-            next_step=f"open the address in a browser, and put the file at {path}",
+            next_step=f"open the address in a browser, download the file and put it at {path}",
         )
 
 

@@ -112,8 +112,8 @@ def read_input(path: Path, most_bytes: int = MOST_INPUT_BYTES) -> bytes:
         raise InputError(
             f"The file has {size_bytes:,} bytes",
             where=path,
-            expected=f"at most {most_bytes:,} bytes: what is made of it takes a multiple of that in memory",
-            next_step="check that it is the right file; if it is, divide it",
+            expected=f"at most {most_bytes:,} bytes: processing takes a multiple of that in memory",
+            next_step="check that it is the right file; if it is, split it",
         )
     return path.read_bytes()
 

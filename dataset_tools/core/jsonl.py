@@ -60,12 +60,12 @@ def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> I
                 if not line.startswith(b'{"schema"'):  # msgspec accepts a missing tag
                     tagged.decode(line)
                 if previous_id is not None and row.id <= previous_id:
-                    raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the line before")
+                    raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the previous line")
             except (ValueError, RecursionError) as error:
                 cannot_be_read = ManifestError(
                     f"The row cannot be read: {in_words(error)}",
                     where=f"{path}, line {number}",
-                    expected=f"one {schema} object a line, sorted by id, each id once",
+                    expected=f"one {schema} object per line, sorted by id, each id once",
                     next_step=next_step,
                 )
                 cannot_be_read.__cause__ = error

@@ -79,7 +79,7 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
             f"The row {self.id!r} {why}",
             where="ledger.jsonl",
             expected="the row as the toolkit wrote it",
-            next_step="remove that line from ledger.jsonl: its sample is made again",
+            next_step="remove that line from ledger.jsonl: its sample is then made again",
         )
 
 
@@ -171,8 +171,8 @@ class Ledger:
             return None
         if row.reason is None or not row.values.get(_WORKER_DIED):
             return None
-        said = {name: row.reason.get(name) for name in ("where", "expected")}
-        return WorkerDiedError(row.reason.get("found", ""), **said, next_step=row.reason.get("next"))
+        context = {name: row.reason.get(name) for name in ("where", "expected")}
+        return WorkerDiedError(row.reason.get("found", ""), **context, next_step=row.reason.get("next"))
 
     def record(self, row: LedgerRow) -> None:
         """Records the outcome of a sample; it is kept even if the command is killed.

@@ -29,16 +29,16 @@ Sha256 = Annotated[str, Meta(pattern=_SHA256)]
 _WORDS = {
     _NAME: "a name without / or \\ or control characters, and not . or ..",
     _PATH: "a POSIX path within the workspace: relative, without .. or \\ or control characters",
-    _SHA256: "a SHA-256: 64 hexadecimal digits, the letters small",
+    _SHA256: "a SHA-256: 64 lowercase hexadecimal digits",
 }
 
 
 def in_words(error: Exception) -> str:
     """The message of a msgspec error, with each pattern replaced by its meaning."""
-    said = str(error)
+    message = str(error)
     for pattern, words in _WORDS.items():
-        said = said.replace(f"`str` matching regex {pattern!r}", words)
-    return said
+        message = message.replace(f"`str` matching regex {pattern!r}", words)
+    return message
 
 
 def checked_length(name: str) -> None:
@@ -48,4 +48,4 @@ def checked_length(name: str) -> None:
         ValueError: it has more than `MOST_BYTES` bytes in UTF-8.
     """
     if len(name) * 4 > MOST_BYTES and len(name.encode("utf-8", "surrogatepass")) > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES} bytes as the name of a file: {name[:40]!r}…")
+        raise ValueError(f"it has more than {MOST_BYTES} bytes as a file name: {name[:40]!r}…")

@@ -24,7 +24,7 @@ from dataset_tools.core.extras import install_command
 RETRIES = 3
 """Number of retries of a task whose node died."""
 
-KNOCK_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def on_ray(address: str | None, jobs: int) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     here = {"num_cpus": jobs, "include_dashboard": False}
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(address=address or "local", **options, **({} if address else here))
     except (OSError, RuntimeError, ValueError) as error:
         raise StoppedError(
@@ -78,11 +78,11 @@ def on_ray(address: str | None, jobs: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def _knock(address: str | None) -> None:
+def _check_reachable(address: str | None) -> None:
     """Fails at once if nothing listens at the address, instead of after Ray's timeout of a minute."""
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
 def _ray() -> Any:
@@ -161,7 +161,7 @@ def _answer(reference: Any) -> tuple[Any, BaseException | None]:
 
 def _node_lost(lost: Exception) -> SampleError:
     return SampleError(
-        f"The node that worked on it was lost, {RETRIES + 1} times: {type(lost).__name__}",
+        f"The node that processed it was lost {RETRIES + 1} times: {type(lost).__name__}",
         expected="a node that lives until the sample is done",
-        next_step="see what ends the nodes, then run fmn-data retry",
+        next_step="find out why the nodes fail, then run fmn-data retry",
     )

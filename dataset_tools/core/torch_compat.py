@@ -107,7 +107,7 @@ def _why_torchvision_fails() -> str | None:
     except ImportError as error:
         return str(error)
     except (OSError, RuntimeError) as error:  # "operator torchvision::nms does not exist"
-        return f"it does not fit this build of torch ({error})"
+        return f"it does not match this build of torch ({error})"
     return None
 
 
@@ -126,6 +126,6 @@ def _unusable(library: str, error: Exception) -> InputError:
     return InputError(
         f"{library} cannot be imported: {error}",
         where=sys.executable,
-        expected=f"a {library} that fits the installed torch",
+        expected=f"a {library} that matches the installed torch",
         next_step=f"install a matching pair: pip install --force-reinstall torch {library}",
     )

@@ -92,7 +92,7 @@ def _guard(token: str, most_bytes: int) -> Any:
             answer = web.Response(status=404, text="404: Not Found")
             answer.force_close()
             return answer
-        if not _is_asked_by_its_name(request):
+        if not _has_trusted_host(request):
             return web.Response(status=421, text="421: open the page at the address that the command printed")
         if isinstance(request.protocol, Connection):
             request.protocol.admit()
@@ -100,8 +100,8 @@ def _guard(token: str, most_bytes: int) -> Any:
         try:
             return await handler(request)
         except ToolkitError as error:
-            said = {name: text for name, text in error.as_dict().items() if name != "where"}
-            return web.json_response(said, status=409)
+            fields = {name: text for name, text in error.as_dict().items() if name != "where"}
+            return web.json_response(fields, status=409)
         except web.HTTPException:
             raise
         except Exception as error:  # a server error: one line for the owner, no details for the page
@@ -111,7 +111,7 @@ def _guard(token: str, most_bytes: int) -> Any:
     return guard
 
 
-def _is_asked_by_its_name(request: web.Request) -> bool:
+def _has_trusted_host(request: web.Request) -> bool:
     """Whether the Host header is a loopback name if the server listens on loopback, against DNS rebinding."""
     local = request.transport.get_extra_info("sockname") if request.transport is not None else None
     host = urlsplit(f"//{request.host}").hostname or ""

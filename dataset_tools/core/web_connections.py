@@ -74,12 +74,12 @@ class Connection(web.RequestHandler):
 
     def __init__(self, connections: _Connections, accepted: socket.socket, host: str) -> None:
         loop = asyncio.get_running_loop()
-        nowhere: Any = None
+        no_log: Any = None
         super().__init__(
             connections.server,
             loop=loop,
             logger=QUIET,
-            access_log=nowhere,
+            access_log=no_log,
             keepalive_timeout=IDLE_S,
             lingering_time=2.0,
             auto_decompress=False,

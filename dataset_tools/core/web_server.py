@@ -43,9 +43,9 @@ class Address:
         if self.certificate is None:
             if not is_loopback(self.host):
                 raise InputError(
-                    f"The host {self.host} can be reached from other machines, and there is no certificate",
+                    f"The host {self.host} can be reached from other machines, but there is no certificate",
                     where="--host",
-                    expected="127.0.0.1, or a certificate: browsers give no microphone to pages without TLS",
+                    expected="127.0.0.1, or a certificate: browsers deny the microphone to pages without TLS",
                     next_step="give --cert FILE.pem --key FILE.pem, or leave out --host",
                 )
             return None
@@ -104,7 +104,7 @@ def serve(
         InputError: the address cannot be used.
     """
     context = address.context()
-    token, port = _kept(kept)
+    token, port = _read_kept(kept)
     listening = address.listen(preferred_port=port)
     port = listening.getsockname()[1]
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def serve(
     asyncio.run(_serve(make_app(token), listening, context, lambda: announce(address.url(port, token))))
 
 
-def _kept(path: Path) -> tuple[str, int]:
+def _read_kept(path: Path) -> tuple[str, int]:
     with suppress(OSError, ValueError):
         token, port = path.read_text(encoding="utf-8").split()
         if len(token) >= 32 and token.isascii() and 0 < int(port) < 2**16:
@@ -152,9 +152,9 @@ def _reachable(host: str) -> str:
     if not address.is_unspecified:
         return host
     family, anywhere = (socket.AF_INET, "192.0.2.1") if address.version == 4 else (socket.AF_INET6, "2001:db8::1")
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            asking.connect((anywhere, 9))  # sends nothing, only selects the source address
-            return str(asking.getsockname()[0])
+            probe.connect((anywhere, 9))  # sends nothing, only selects the source address
+            return str(probe.getsockname()[0])
         except OSError:
             return socket.gethostname()

@@ -37,9 +37,9 @@ class _TextLoader(yaml.BaseLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key is not a word", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem="a key is not a scalar", problem_mark=key.start_mark)
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -64,7 +64,7 @@ def read_yaml_text(path: Path, expected: str) -> object:
         ) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(
-            f"The file is not YAML that can be read: {' '.join(str(error).split())}",
+            f"The file cannot be read as YAML: {' '.join(str(error).split())}",
             where=path,
             expected=expected,
             next_step="correct the line named above",

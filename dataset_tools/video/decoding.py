@@ -110,10 +110,10 @@ class SourceVideo:
                     number = number if damaged else found  # the error names the last frame before the damage
                     continue
                 if damaged:
-                    reason = "the decoder had to conceal errors in the next one, or could not read one before it"
+                    reason = "the decoder had to conceal errors in the next one, or could not decode one before it"
                     break
                 if found != max(number + 1, start_frame):
-                    reason = "no picture comes for the next one"
+                    reason = "the decoder outputs no next frame"
                     break
                 number = found
                 now = self._aspect_of(frame)
@@ -121,11 +121,11 @@ class SourceVideo:
                     aspect, scaler = now, _scaler(frame, self._stream, now, short_side)
                 elif abs(now / aspect - 1) > SAME_ASPECT:
                     raise SampleError(
-                        f"The shape of the pictures changes at frame {number}: "
-                        f"{float(aspect):.2f} times as wide as high before, {float(now):.2f} from there",
+                        f"The aspect ratio changes at frame {number}: "
+                        f"{float(aspect):.2f} before, {float(now):.2f} after",
                         where=self.path,
-                        expected=f"frames {start_frame} to {end_frame} of one shape",
-                        next_step=f"let the interval end at frame {number - 1}, or begin at {number}",
+                        expected=f"frames {start_frame} to {end_frame} of one aspect ratio",
+                        next_step=f"end the interval at frame {number - 1}, or begin it at {number}",
                     )
                 scaler.push(frame)
                 scaled = scaler.pull()
@@ -133,7 +133,7 @@ class SourceVideo:
                 if number == end_frame:
                     return
             else:
-                reason = "no picture comes after it"
+                reason = "the decoder outputs no frame after it"
         except av.error.FFmpegError as error:
             reason = str(error)
         except SampleError:
@@ -150,8 +150,8 @@ class SourceVideo:
         raise SampleError(
             f"The video is damaged after frame {number}: {reason}",
             where=self.path,
-            expected=f"frames {start_frame} to {end_frame}, whole",
-            next_step="copy the file again from where it came, then run: fmn-data retry; "
+            expected=f"frames {start_frame} to {end_frame}, undamaged",
+            next_step="copy the file again from its source, then run: fmn-data retry; "
             f"if that fails, cut from a readable copy: {self._copy}",
         )
 
@@ -228,9 +228,9 @@ class SourceVideo:
                 continue  # before the key frame, or lost
             else:
                 raise SampleError(
-                    f"The picture after frame {number} has a time stamp that no packet of the video has",
+                    f"The frame after frame {number} has a timestamp that no packet of the video has",
                     where=self.path,
-                    expected="one picture a packet, shown at the packet's time stamp",
+                    expected="one frame per packet, shown at the packet's timestamp",
                     next_step=f"cut from a readable copy: {self._copy}",
                 )
             yield number, frame, damaged

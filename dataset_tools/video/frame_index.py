@@ -198,7 +198,7 @@ def _from_pictures(path: Path) -> FrameIndex:
         index = FrameIndex(len(pictures), str(Fraction(stated)), decoded=True, mirrored=mirrored)
         if not known:
             stamped = any(stamp is not None for stamps in by_clock.values() for stamp in stamps)
-            reason = "its time stamps go backward" if stamped else "it has no time stamps"
+            reason = "its timestamps go backward" if stamped else "it has no timestamps"
             return msgspec.structs.replace(index, no_times=reason)
         clock = next(iter(known))
         estimated = tuple(number for number, stamp in enumerate(known[clock], start=1) if stamp is None)

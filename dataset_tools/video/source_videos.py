@@ -45,7 +45,7 @@ class _Remembered(msgspec.Struct, frozen=True):
     source: Source
 
 
-class _Died(msgspec.Struct, frozen=True):
+class _Crash(msgspec.Struct, frozen=True):
     """The error of a video that killed its worker process, and its file attributes at that time."""
 
     reader: str
@@ -61,7 +61,7 @@ class _Task:
     note: Path
 
     @property
-    def death_note(self) -> Path:
+    def crash_note(self) -> Path:
         return self.note.with_suffix(".died")
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ def read_sources(
         known = _recall(task.note)
         if known is not None and known.is_unchanged():
             sources[name] = known
-        elif not retry_died and (died := _recall_death(task)) is not None:
+        elif not retry_died and (died := _recall_crash(task)) is not None:
             failures[name] = died
         else:
             unread[task] = name
@@ -106,7 +106,7 @@ def read_sources(
             elif outcome.error is not None:
                 failures[name] = outcome.error
                 if isinstance(outcome.error, WorkerDiedError):
-                    _note_death(outcome.item, outcome.error)
+                    _note_crash(outcome.item, outcome.error)
             progress("sources", done, len(unread), name)
     return sources, failures
 
@@ -134,14 +134,14 @@ def _recall(note: Path) -> Source | None:
     return remembered.source if remembered.reader == READER else None
 
 
-def _note_death(task: _Task, error: WorkerDiedError) -> None:
-    died = _Died(READER, _marks(task.path), error.found, error.expected, error.next_step)
-    write_bytes(task.death_note, msgspec.json.encode(died))
+def _note_crash(task: _Task, error: WorkerDiedError) -> None:
+    died = _Crash(READER, _marks(task.path), error.found, error.expected, error.next_step)
+    write_bytes(task.crash_note, msgspec.json.encode(died))
 
 
-def _recall_death(task: _Task) -> WorkerDiedError | None:
+def _recall_crash(task: _Task) -> WorkerDiedError | None:
     try:
-        died = msgspec.json.decode(task.death_note.read_bytes(), type=_Died)
+        died = msgspec.json.decode(task.crash_note.read_bytes(), type=_Crash)
         known = died.reader == READER and died.marks == _marks(task.path)
     except (OSError, ValueError, RecursionError):
         return None

@@ -44,8 +44,8 @@ def cannot_open(path: Path, error: object) -> SampleError:
     return SampleError(
         f"The video cannot be opened: {error}",
         where=path,
-        expected="a video file that FFmpeg reads; no playlist, no list of files",
-        next_step="copy the file again from where it came, then run: fmn-data retry",
+        expected="a video file that FFmpeg reads, not a playlist or a list of files",
+        next_step="copy the file again from its source, then run: fmn-data retry",
     )
 
 

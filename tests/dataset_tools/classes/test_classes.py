@@ -337,10 +337,10 @@ def test_all_problems_come_in_one_message(own_file):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("a: 1\na: 2", "the key 'a' is there twice"),
+        ("a: 1\na: 2", "duplicate key 'a'"),
         ("a: &x [1]\nb: *x", "an alias (*name) is not allowed"),
         ("a: [1", "not YAML"),
-        ("? [1]\n: 2", "a key is not a word"),
+        ("? [1]\n: 2", "a key is not a scalar"),
         ("", "`the file`: found nothing, expected keys"),
         ("- 1", "`the file`: found ['1'], expected keys"),
         ("[" * 1_000_000, "it is nested too deeply"),

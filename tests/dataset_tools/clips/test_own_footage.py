@@ -204,7 +204,7 @@ def raw_stream(write_video: Callable[..., Path], folder: Path) -> Path:
 
 def test_seconds_of_a_video_without_times_are_refused(write_video: Callable[..., Path], tmp_path: Path) -> None:
     raw_stream(write_video, tmp_path)
-    with pytest.raises(InputError, match=r"raw\.h264 \(it has no time stamps\)") as caught:
+    with pytest.raises(InputError, match=r"raw\.h264 \(it has no timestamps\)") as caught:
         listed(tmp_path, HEADER.replace("_frame", "_s") + "raw.h264,0,1,cut,carrot,knife\n")
     assert "-r RATE -i raw.h264" in str(caught.value.next_step)
 

@@ -172,7 +172,7 @@ def joined(write_video: Write, tmp_path: Path) -> Path:
 def test_a_clock_that_starts_anew_counts_frames_and_has_no_seconds(joined: Path, number_of: NumberOf) -> None:
     with SourceVideo(joined) as video:
         assert (video.index.frames, video.index.stamps) == (200, ())
-        assert video.index.no_times == "its time stamps go backward"
+        assert video.index.no_times == "its timestamps go backward"
         for start, end in ((171, 200), (90, 110), (1, 3)):
             assert numbers_of(video, start, end, number_of) == list(range(start, end + 1))
 
@@ -182,7 +182,7 @@ def test_a_raw_stream_counts_frames_and_has_no_seconds(write_video: Write, numbe
     plain = write_video(tmp_path / "plain.mp4", 90, rate=Fraction(30), bf=2, **H264)
     ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_mp4toannexb", path)
     with SourceVideo(path) as video:
-        assert (video.index.frames, video.index.no_times) == (90, "it has no time stamps")
+        assert (video.index.frames, video.index.no_times) == (90, "it has no timestamps")
         with pytest.raises(ValueError, match="no time stamps"):
             video.index.times_s(1, 2)
         assert numbers_of(video, 31, 60, number_of) == list(range(31, 61))
