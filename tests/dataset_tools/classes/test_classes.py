@@ -339,7 +339,7 @@ def test_all_problems_come_in_one_message(own_file):
     [
         ("a: 1\na: 2", "duplicate key 'a'"),
         ("a: &x [1]\nb: *x", "an alias (*name) is not allowed"),
-        ("a: [1", "not YAML"),
+        ("a: [1", "cannot be read as YAML"),
         ("? [1]\n: 2", "a key is not a scalar"),
         ("", "`the file`: found nothing, expected keys"),
         ("- 1", "`the file`: found ['1'], expected keys"),

@@ -219,7 +219,7 @@ def test_frames_of_a_video_without_times_are_cut_and_the_rate_is_said(
     (row,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
     assert read_numbers(place.root / row.path) == list(range(21, 51))
     assert row.fps == 30
-    assert any("no time stamps; its clips play at 30 frames per second" in said for said in summary.without_times)
+    assert any("no timestamps; its clips play at 30 frames per second" in said for said in summary.without_times)
 
 
 @pytest.mark.parametrize(

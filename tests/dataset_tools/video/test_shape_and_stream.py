@@ -69,7 +69,7 @@ def test_a_shape_that_changes_is_followed_between_clips_and_refused_within(
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     assert sizes(joined, 1, 30) == sizes(parts[0], 1, 30) == {(174, 120)}
     assert sizes(joined, 31, 60) == sizes(parts[1], 1, 30) != {(174, 120)}
-    with pytest.raises(SampleError, match=r"shape of the pictures changes at frame 31\b"):
+    with pytest.raises(SampleError, match=r"aspect ratio changes at frame 31\b"):
         sizes(joined, 25, 35)
 
 

@@ -183,7 +183,7 @@ def test_a_raw_stream_counts_frames_and_has_no_seconds(write_video: Write, numbe
     ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_mp4toannexb", path)
     with SourceVideo(path) as video:
         assert (video.index.frames, video.index.no_times) == (90, "it has no timestamps")
-        with pytest.raises(ValueError, match="no time stamps"):
+        with pytest.raises(ValueError, match="no timestamps"):
             video.index.times_s(1, 2)
         assert numbers_of(video, 31, 60, number_of) == list(range(31, 61))
 
