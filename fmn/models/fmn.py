@@ -1,6 +1,6 @@
 """The Feature Memory Network (paper, section 3): mapping, fusion to S1, two memories, the final score.
 
-The published forms of its equations are beside the standard ones; `ModelConfig` and `MemoryConfig` choose.
+The published and the standard forms of its equations are implemented; `ModelConfig` and `MemoryConfig` select them.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class FeatureMemoryNetwork(RetrievalModel):
     """FMN.
 
     Args:
-        config: ``config.model`` and ``config.memory`` choose sizes and forms, ``config.training`` the losses.
-        video_dim: Dv, numbers of a clip's feature.
-        audio_dim: F, numbers of an utterance's frame.
+        config: ``config.model`` and ``config.memory`` select sizes and forms, ``config.training`` the losses.
+        video_dim: Dv, size of a clip's feature vector.
+        audio_dim: F, size of an audio frame.
 
     Attributes:
-        new_classes: what classes learned after training are known by; None: there are none. Codes then have
-            ``new_shares`` [N, K]. Not in the state dict.
-        gives_vectors: whether codes hold the vectors that new classes are learned from, ``vector_0`` and so on.
+        new_classes: memory of the classes learned after training, or None. With it, codes contain ``new_shares``
+            [N, K]. Not in the state dict.
+        gives_vectors: whether codes contain the vectors that new classes are learned from, ``vector_0`` and so on.
     """
 
     video_mean: Tensor
@@ -79,22 +79,22 @@ class FeatureMemoryNetwork(RetrievalModel):
             novelty=memory.novelty,
             when_full=memory.when_full,
         )
-        # S = sigmoid(scale · x + shift) for the scores x that are not probabilities by themselves
-        self.scale = nn.Parameter(torch.tensor(0.0))  # its softplus counts, so the sign cannot turn
+        # S = sigmoid(scale · x + shift) for the scores x that are not probabilities themselves
+        self.scale = nn.Parameter(torch.tensor(0.0))  # used through softplus, so that its sign cannot flip
         self.shift = nn.Parameter(torch.tensor(0.0))
 
     # -- encoding ----------------------------------------------------------------------------------------------------
 
     def encode_clips(self, video: Tensor) -> Embeddings:
-        """[N, Dv] → the mapped vectors [N, D], and the raw ones where the memory keeps those.
+        """[N, Dv] → mapped vectors [N, D], and the raw ones if the memory stores those.
 
-        With attention of steps also ``log_shares`` [N, slots in use], of the slots as they are now: after writing,
-        items are encoded again.
+        With step attention, also ``log_shares`` [N, slots in use] over the current slots: items must be encoded again
+        after the memory is written.
         """
         return self.encode_windows(video, None)
 
     def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
-        """The same of clips whose windows are steps; without any a clip is one step."""
+        """The same for clips whose windows are steps; a clip without windows is a single step."""
         raw = self._standardized(video)
         codes = self._codes(raw, self.map_video)
         codes |= self._of_new_classes("video", lambda: clip_vectors(raw, codes["mapped"]))
@@ -104,9 +104,9 @@ class FeatureMemoryNetwork(RetrievalModel):
         return codes | self._attended("video", steps or Sequences.of_vectors(raw), self.map_video)
 
     def encode_utterances(self, audio: Sequences) -> Embeddings:
-        """M sequences → the mapped vectors [M, D], and the Bi-LSTM's [M, 2U] where the memory keeps those.
+        """M sequences → mapped vectors [M, D], and the Bi-LSTM's [M, 2U] if the memory stores those.
 
-        With attention of steps also ``log_shares``, as of `encode_clips`.
+        With step attention, also ``log_shares``, as in `encode_clips`.
         """
         states = None if self.attention is None else self.encoder.states(audio)
         pooled = self.encoder(audio) if states is None else self.encoder.pooled(states)
@@ -124,7 +124,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         return {"mapped": mapped} | ({"raw": raw} if self.config.memory.space == "raw" else {})
 
     def _of_new_classes(self, side: Side, vectors: Callable[[], tuple[Tensor, ...]]) -> Embeddings:
-        """What codes have beside, where classes were learned after training, or are about to be."""
+        """Additional entries of the codes if classes were learned after training, or are about to be."""
         if self.gives_vectors:
             return {f"vector_{number}": vector for number, vector in enumerate(vectors())}
         return {} if self.new_classes is None else {"new_shares": self.new_classes[side].shares(vectors())}
@@ -139,19 +139,19 @@ class FeatureMemoryNetwork(RetrievalModel):
         return {"log_shares": pooled_log_shares(steps._replace(frames=self._log_shares(side, rows)), self.attention)}
 
     def _log_shares(self, side: Side, rows: Tensor) -> Tensor:
-        """[..., D] → [..., slots in use]: logarithms of the softmax over slots."""
+        """[..., D] → [..., slots in use]: log-softmax over the slots."""
         return self.memory.log_shares(side, rows, temperature=self.config.memory.temperature)
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
     def s1(self, clips: Tensor, utterances: Tensor) -> Tensor:
         """Logit of S1 for mapped vectors [..., D] that broadcast against each other."""
-        unit = clips.shape[-1] ** 0.5  # so that each number of a vector is about 1
+        unit = clips.shape[-1] ** 0.5  # scales the components of a vector to about 1
         logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
 
     def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
-        """With the head's ``half`` [N, U] and, where the memory is read by shares, ``log_shares`` [N, slots in use]."""
+        """Adds the head's ``half`` [N, U] and, if the memory is read by shares, ``log_shares`` [N, slots in use]."""
         with eval_mode(self):
             mapped = codes["mapped"]
             codes = {**codes, "half": self.head.get_submodule(side)(mapped * mapped.shape[-1] ** 0.5)}
@@ -160,7 +160,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         return codes
 
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
-        """[N, M]: how far the two memories agree on a pair (Max of eq. 3, or the softmax read)."""
+        """[N, M]: agreement of the two memories on every pair (Max of eq. 3, or the softmax read)."""
         space, memory = self.config.memory.space, self.config.memory
         if "log_shares" in clips and reduce is None:
             return self.memory.same_slot(clips["log_shares"].exp(), utterances["log_shares"].exp())
@@ -173,7 +173,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         )
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
-        """[N, M]: the logit of S, or its logarithm for the forms that are products (see `final_score`)."""
+        """[N, M]: the logit of S, or log S for the forms that are products (see `final_score`)."""
         return self.final_score(clips, utterances, self.s1_matrix(clips, utterances))
 
     def s1_matrix(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
@@ -184,13 +184,13 @@ class FeatureMemoryNetwork(RetrievalModel):
 
     @property
     def score_is_product(self) -> bool:
-        """Whether `final_score` gives log S (eq. 3 and its inverse) and not the logit of S."""
+        """Whether `final_score` returns log S (eq. 3 and its inverse) instead of the logit of S."""
         return self.config.model.score in ("s1/max", "s1*max")
 
     def final_score(self, clips: Embeddings, utterances: Embeddings, s1: Tensor) -> Tensor:
-        """The final score of every pair.
+        """Computes the final score of every pair.
 
-        While the memories are empty their agreement is 1, and the score is S1 in all forms that contain S1.
+        While the memories are empty, their agreement is 1, and the score is S1 in all forms that contain S1.
 
         Args:
             clips: codes of N clips.
@@ -198,11 +198,12 @@ class FeatureMemoryNetwork(RetrievalModel):
             s1: [N, M] logits of S1.
 
         Returns:
-            [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that rise with them. ``combined``: a share of
-            the logit of S1 plus a learned multiple of the logarithm of the agreement. ``distance``: a learned multiple
-            of −log of (1 − S1) times the smallest product of distances to a slot. ``s1*max`` and ``s1/max``: log S; an
-            agreement below 1e-4 counts as 1e-4 there, and S may exceed 1, as published. With new classes, agreement
-            and S1 are those of `fmn.models.new_class_memory` in the forms that read the memories.
+            [N, M]. ``s1``: its logit. ``cosine`` and ``memory``: logits that increase with the cosine or agreement.
+            ``combined``: a fraction of the logit of S1 plus a learned multiple of the log of the agreement.
+            ``distance``: a learned multiple of −log of (1 − S1) times the smallest product of distances to a slot.
+            ``s1*max`` and ``s1/max``: log S; there, an agreement below 1e-4 counts as 1e-4, and S may exceed 1, as
+            published. With new classes, the forms that read the memories use the agreement and S1 of
+            `fmn.models.new_class_memory`.
         """
         form = self.config.model.score
         if form == "s1":
@@ -233,10 +234,10 @@ class FeatureMemoryNetwork(RetrievalModel):
     # -- training ----------------------------------------------------------------------------------------------------
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Triplet loss of the mapped cosines (eq. 1), BCE of S1 and of the final score (eq. 4), slot losses, weighted.
+        """Weighted triplet loss of the mapped cosines (eq. 1), BCE of S1 and the final score (eq. 4), slot losses.
 
-        The slot loss of either side is −log of the share that the slots of an item's own class get when the memory is
-        read (`fmn.models.memory.FeatureMemory.log_class_shares`).
+        The slot loss of each side is −log of the share that the slots of an item's own class receive when the memory
+        is read (`fmn.models.memory.FeatureMemory.log_class_shares`).
         """
         training = self.config.training
         clips, utterances = self.encode_windows(batch.video, batch.windows), self.encode_utterances(batch.audio)
@@ -272,7 +273,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         return -self.memory.log_class_shares(side, rows, classes, temperature=temperature).mean()
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Takes mean and standard deviation of the clips' features, which then enter normalized."""
+        """Stores the mean and standard deviation of the clips' features, used to standardize them."""
         video = data.video[data.on_device(clips)]
         self.video_mean.copy_(video.mean(0))
         self.video_scale.copy_(video.std(0, correction=0).clamp(min=1e-6))
@@ -280,7 +281,7 @@ class FeatureMemoryNetwork(RetrievalModel):
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
-        """Rewrites the memories with the mapping as it is now, each item at least once (``write: epoch``)."""
+        """Rewrites the memories with the current mapping, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
         pairs = data.pairs(clips, utterances, generator)
@@ -293,13 +294,13 @@ class FeatureMemoryNetwork(RetrievalModel):
         )
 
     def rewrite(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, classes: Tensor) -> None:
-        """Empties the memories and writes pairs in their order, those with S1 > T1.
+        """Clears the memories and writes the pairs with S1 > T1, in order.
 
         Args:
             clips: codes of clips.
             utterances: codes of utterances.
-            pairs: [P, 2], rows of the codes.
-            classes: [P], of the pairs.
+            pairs: [P, 2], row indices into the codes.
+            classes: [P], classes of the pairs.
         """
         clip_rows, utterance_rows = pairs.unbind(1)
         with eval_mode(self):
@@ -308,7 +309,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         self._write(clips, utterances, pairs, s1, classes)
 
     def _write(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
-        """Shows pairs, given by rows of their codes, with logits of their S1 and classes, to the memories, in order."""
+        """Writes pairs, given as row indices into the codes, to the memories in order; ``s1`` are logits."""
         space = self.config.memory.space
         clip_rows, utterance_rows = pairs.unbind(1)
         self.memory.write(
@@ -321,7 +322,7 @@ class FeatureMemoryNetwork(RetrievalModel):
 
 
 def grid(config: Config) -> tuple[Changes, ...]:
-    """What `fmn compare` tries: as it is; more than one slot for a class (T2); other learning rates."""
+    """Tuning grid of `fmn compare`: no change; more than one slot per class (T2); other learning rates."""
     rate = config.training.learning_rate
     return (
         {},
@@ -332,7 +333,7 @@ def grid(config: Config) -> tuple[Changes, ...]:
 
 
 def slot_cross_entropy(config: Config) -> ClassCrossEntropy:
-    """The slot loss is a cross-entropy of the class on either side, where slots have classes and are in the score."""
+    """The slot loss is a class cross-entropy on both sides if slots have classes and enter the score."""
     is_read = config.model.score not in ("s1", "cosine") and config.memory.class_slots
     return "both sides" if is_read and config.training.slot_weight else "no"
 

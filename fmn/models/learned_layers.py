@@ -12,7 +12,7 @@ class LearnedLayers(nn.Module):
     """The weighted mean of all layers; the weights are a softmax, equal before training.
 
     Args:
-        layers: how many there are.
+        layers: number of layers.
     """
 
     def __init__(self, layers: int) -> None:
@@ -21,7 +21,7 @@ class LearnedLayers(nn.Module):
 
     @property
     def weights(self) -> Tensor:
-        """[L], sum 1."""
+        """[L], summing to 1."""
         return self.logits.softmax(dim=0)
 
     def forward(self, sequences: Sequences) -> Sequences:

@@ -1,7 +1,7 @@
 """The losses of the paper, the triplet ranking loss (eq. 1) and binary cross-entropy (eq. 4), and a contrastive one.
 
-A pair of one class is a match and never a negative, whichever clip the utterance was made for. An anchor without a
-match or without a negative adds nothing; a batch of such anchors costs 0.
+A pair of the same class is a match and never a negative, whichever clip the utterance was made for. An anchor without
+a match or without a negative contributes nothing; a batch of such anchors has a loss of 0.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def triplet_loss(
 
     Args:
         cosines: [N, M] cosine similarity of every clip with every utterance of the batch.
-        match: [N, M] bool: of one class.
-        margin: how much better a match has to be than a negative.
+        match: [N, M] bool: of the same class.
+        margin: by how much the similarity of a match must exceed that of a negative.
         form: ``standard`` or ``as_published``.
-        negatives: of each anchor its ``hard`` one only (the most similar); of each anchor and positive the
-            ``semi-hard`` one (the most similar of those less similar than the positive; where there is none, the least
-            similar of all: Schroff et al., FaceNet, 2015); or the mean over ``all``.
+        negatives: ``hard``: only the most similar negative of each anchor; ``semi-hard``: for each anchor and
+            positive, the most similar negative that is less similar than the positive or, if there is none, the least
+            similar of all (Schroff et al., FaceNet, 2015); ``all``: the mean over all negatives.
 
     Returns:
-        The mean over all (anchor, positive) that have a negative, both directions together; 0 where there is none.
+        The mean over the (anchor, positive) pairs that have a negative, in both directions; 0 if there are none.
     """
     sign = 1.0 if form == "as_published" else -1.0
     total, count = cosines.new_zeros(()), cosines.new_zeros(())
@@ -63,22 +63,22 @@ def contrastive_loss(cosines: Tensor, match: Tensor, *, temperature: float = 0.0
     """InfoNCE with class positives: each match against all negatives of its anchor, in both directions.
 
     −log(exp(s_p) / (exp(s_p) + Σ over the negatives n of exp(s_n))), with s = cosine / temperature: InfoNCE (van den
-    Oord et al., 2018) for each positive by itself. Other positives are left out of the sum, or they would be pushed
+    Oord et al., 2018) for each positive separately. Other positives are excluded from the sum, which would push them
     away.
 
     Args:
         cosines: [N, M] cosine similarity of every clip with every utterance of the batch.
-        match: [N, M] bool: of one class.
-        temperature: of the softmax.
+        match: [N, M] bool: of the same class.
+        temperature: softmax temperature.
 
     Returns:
-        The mean over all (anchor, positive) that have a negative, both directions together; 0 where there is none.
+        The mean over the (anchor, positive) pairs that have a negative, in both directions; 0 if there are none.
     """
     total, count = cosines.new_zeros(()), cosines.new_zeros(())
     for similarity, positive in ((cosines / temperature, match), (cosines.T / temperature, match.T)):
         alone = positive.all(dim=1, keepdim=True)
         usable = positive & ~alone
-        # A sum over no negatives would be log 0: such an anchor is left unmasked, and is not counted.
+        # Without negatives the sum would be log 0: such an anchor is not masked, and does not count.
         against = similarity.masked_fill(usable, -torch.inf).logsumexp(dim=1, keepdim=True)
         total = total + (functional.softplus(against - similarity) * usable).sum()
         count = count + usable.sum()
@@ -86,18 +86,18 @@ def contrastive_loss(cosines: Tensor, match: Tensor, *, temperature: float = 0.0
 
 
 def balanced_bce(score: Tensor, match: Tensor, *, logarithms: bool = False) -> Tensor:
-    """Eq. 4, −(y log ŷ + (1 − y) log(1 − ŷ)): its mean over the matches and its mean over the others, averaged.
+    """Eq. 4, −(y log ŷ + (1 − y) log(1 − ŷ)): the average of its mean over matches and its mean over non-matches.
 
-    In a batch of N × M pairs of 20 classes only one in twenty matches; balanced, both kinds weigh the same.
+    In a batch of N × M pairs of 20 classes only one in twenty matches; balancing gives both kinds the same weight.
 
     Args:
         score: [N, M] logits of ŷ.
         match: [N, M] bool, y.
-        logarithms: the score is log ŷ, as of scores that are products. Eq. 3 as published gives scores above 1, for
-            which eq. 4 has no value: they count as 1 − 1e-6, without a gradient.
+        logarithms: whether the score is log ŷ, as for scores that are products. Eq. 3 as published yields scores
+            above 1, for which eq. 4 is undefined: they are clamped to 1 − 1e-6, without a gradient.
 
     Returns:
-        The loss; of one kind only where the other is missing.
+        The loss; if one kind is missing, the mean over the other.
     """
     if logarithms:
         log_match = score.clamp(max=float(torch.log1p(torch.tensor(-LEAST_PROBABILITY))))
@@ -110,12 +110,12 @@ def balanced_bce(score: Tensor, match: Tensor, *, logarithms: bool = False) -> T
 
 
 def _hard(similarity: Tensor, positive: Tensor) -> Tensor:
-    """[N, M]: of each anchor the most similar negative, M times."""
+    """[N, M]: index of each anchor's most similar negative, repeated M times."""
     return similarity.masked_fill(positive, -torch.inf).argmax(dim=1, keepdim=True).expand_as(similarity)
 
 
 def _semi_hard(similarity: Tensor, positive: Tensor) -> Tensor:
-    """[N, M]: of each anchor and positive the most similar negative behind the positive, or else the least similar."""
+    """[N, M]: for each anchor and positive, index of the most similar negative below the positive, or the least."""
     behind = ~positive[:, None, :] & (similarity[:, None, :] < similarity[:, :, None])  # [N, p, n]
     best_behind = similarity[:, None, :].masked_fill(~behind, -torch.inf).argmax(dim=2)
     least = similarity.masked_fill(positive, torch.inf).argmin(dim=1, keepdim=True)

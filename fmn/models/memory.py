@@ -1,20 +1,21 @@
-"""The two feature memories (paper, section 3.4): slot x of both was written by the same pairs.
+"""The two feature memories (paper, section 3.4): slot x of both is written by the same pairs.
 
-Decisions where the paper leaves room, or cannot be as published:
+Decisions where the paper is ambiguous, or cannot be implemented as published:
 
-- *m2* is one number for two memories, so it is judged on the pair: at each slot the smaller of the two cosines
-  (``novelty="min"``), and of those the largest over the slots.
+- *m2* is one number for two memories, so it is computed for the pair: the smaller of the two cosines at each slot
+  (``novelty="min"``), and the largest of these over the slots.
 - *Thresholds*: a pair is written when S1 > T1, is new when m2 < T2, and updates its nearest slot when m2 ≥ T2.
-- *Full and new*: with all slots in use a new pair goes to its nearest slot (``when_full="nearest"``): training shows
-  thousands of pairs to a few dozen slots, and dropping would leave the slots to whichever pairs came first.
-- *Equal candidates*: the slot with the lower number. Cosines within 1e-7 are equal, to each other and to T2: closer
-  ones differ by how they were summed up, and the order of writing must not.
-- *Empty*: there is nothing to agree about: a read gives 1, so that S1/Max and S1 × Max are S1.
-- *Negative cosines* count as 0 in the product, or two disagreements would pass for an agreement; as published they do.
+- *New pair, full memory*: if all slots are in use, a new pair goes to its nearest slot (``when_full="nearest"``):
+  training writes thousands of pairs to a few dozen slots, and dropping pairs would leave the slots to the first ones.
+- *Ties*: the slot with the lower index. Cosines within 1e-7 of each other, or of T2, are equal: smaller differences
+  stem from the order of summation, which must not affect what is written.
+- *Empty memories*: there is nothing to agree on: a read returns 1, so that S1/Max and S1 × Max equal S1.
+- *Negative cosines* count as 0 in the product: otherwise two disagreements would count as agreement, as in the
+  published form.
 - *Zero vectors* have cosine 0 with everything.
-- *Classes*: a pair that is written with its class goes to slots of that class only, or to a new one; slots of one class
-  are read as one: their shares of the softmax are added, and of their cosines the largest counts. Pairs without a class
-  may go to any slot, and a slot without a class stands for itself: so does every slot of the published form.
+- *Classes*: a pair written with its class goes only to slots of that class, or to a new one; the slots of a class are
+  read as one: their softmax shares are summed, and the largest of their cosines counts. Pairs without a class may go
+  to any slot, and a slot without a class is read by itself, as is every slot of the published form.
 """
 
 from __future__ import annotations
@@ -34,30 +35,29 @@ Reduce = Literal["max", "softmax", "distance"]
 Side = Literal["video", "audio"]
 
 ROWS_AT_ONCE = 256
-"""Rows whose mutual products are held at once while writing."""
+"""Rows written in one block, whose mutual inner products are held in memory."""
 
 TILE_PAIRS = 1_048_576
-"""Pairs read at once: bounds what is held beside the result."""
+"""Pairs read at once: bounds the memory used besides the result."""
 
 
 class FeatureMemory(nn.Module):
     """Two memories of up to ``capacity`` slots, [X, video_dim] and [X, audio_dim], zero at the start.
 
-    Buffers, which travel with the state dict and the module's device: ``video_slots``, ``audio_slots``, and ``counts``
-    [X], how many pairs were written to each slot, and ``slot_classes`` [X], the class of each (−1: none). Slots in use
-    are the first ones.
+    Buffers, in the state dict and on the module's device: ``video_slots``, ``audio_slots``, ``counts`` [X], the number
+    of pairs written to each slot, and ``slot_classes`` [X], the class of each (−1: none). The slots in use come first.
 
     Args:
-        capacity: X, the most slots.
-        video_dim: size of a clip's vector. audio_dim: of an utterance's.
-        space: what vectors it is handed: ``mapped`` or ``raw`` (a label for whoever hands them in).
-        update: ``mean``: a slot is the mean of all that was written to it; a number: it moves by that share.
+        capacity: X, maximum number of slots.
+        video_dim: size of a clip's vector. audio_dim: size of an utterance's vector.
+        space: kind of vectors that the caller passes, ``mapped`` or ``raw`` (a label for the caller only).
+        update: ``mean``: a slot is the mean of all vectors written to it; a number: the fraction by which it moves.
         novelty_threshold: T2.
-        novelty: how the two cosines with a slot become one: ``min``, ``mean`` or ``max``.
-        when_full: what happens to a new pair if all slots are in use: to the ``nearest`` slot, or nowhere (``drop``).
+        novelty: how the two cosines with a slot are combined: ``min``, ``mean`` or ``max``.
+        when_full: where a new pair goes if all slots are in use: to the ``nearest`` slot, or nowhere (``drop``).
 
     Raises:
-        InputError: an argument is out of its range.
+        InputError: an argument is out of range.
     """
 
     video_slots: Tensor
@@ -93,18 +93,18 @@ class FeatureMemory(nn.Module):
         self.register_buffer("audio_slots", torch.zeros(capacity, audio_dim))
         self.register_buffer("counts", torch.zeros(capacity, dtype=torch.int64))
         self.register_buffer("slot_classes", torch.full((capacity,), -1))
-        # what a read needs to know of `counts` and `classes`, found when they change: a read never waits for the device
+        # derived from `counts` and `slot_classes` when these change, so that a read never waits for the device
         self.register_buffer("group", torch.arange(capacity), persistent=False)
         self._size = self._groups = 0
         self.register_load_state_dict_post_hook(_look_over)  # type: ignore[no-untyped-call]
 
     @property
     def size(self) -> int:
-        """Slots in use: those that were written to."""
+        """Number of slots in use, that is, written to."""
         return self._size
 
     def clear(self) -> None:
-        """Empties the memories."""
+        """Clears the memories."""
         for buffer in (self.video_slots, self.audio_slots, self.counts):
             buffer.zero_()
         self.slot_classes.fill_(-1)
@@ -120,20 +120,20 @@ class FeatureMemory(nn.Module):
         score_threshold: float = 0.5,
         classes: Tensor | None = None,
     ) -> Tensor:
-        """Shows pairs to the memories, in the order of the rows, as if one at a time; decisions are in float64.
+        """Writes pairs to the memories in row order, as if one at a time; decisions are made in float64.
 
         Args:
             video: [B, video_dim].
             audio: [B, audio_dim].
             score: [B], S1.
             score_threshold: T1.
-            classes: [B] int64, the class of each pair, from 0; −1, or none at all: not known.
+            classes: [B] int64, class of each pair, from 0; −1, or None for all: unknown.
 
         Returns:
-            [B], on the CPU: the slot that each pair went to; −1: none.
+            [B], on the CPU: the slot that each pair was written to; −1: none.
 
         Raises:
-            InputError: the shapes do not fit, or a pair to be written has a number that is not finite.
+            InputError: the shapes do not match, or a pair to be written has non-finite values.
         """
         rows = len(score) if score.ndim else 0
         found = [tuple(part.shape) for part in (video, audio, score)]
@@ -170,7 +170,7 @@ class FeatureMemory(nn.Module):
         score_threshold: float = 0.5,
         classes: Tensor | None = None,
     ) -> Tensor:
-        """Clears the memories and rewrites them: slots drift out of place while the mapping trains (see `write`)."""
+        """Clears the memories and writes the pairs (see `write`): slots become stale while the mapping trains."""
         self.clear()
         return self.write(video, audio, score, score_threshold=score_threshold, classes=classes)
 
@@ -183,32 +183,31 @@ class FeatureMemory(nn.Module):
         temperature: float = 0.1,
         clamp: bool = True,
     ) -> Tensor:
-        """How far the two memories agree on every pair of a clip and an utterance.
+        """Returns the agreement of the two memories on every pair of a clip and an utterance.
 
-        With v_x = cos(video, video slot x) and a_x = cos(audio, audio slot x), x over the slots in use:
-
-        Slots of one class count as one slot: see the module.
+        Slots of one class count as one slot: see the module docstring. With v_x = cos(video, video slot x) and
+        a_x = cos(audio, audio slot x), x over the slots in use:
 
         - ``max``, eq. 3: max over x of max(v_x, 0) · max(a_x, 0); as published (``clamp=False``) of v_x · a_x.
         - ``softmax``: Σ over x of softmax(v/temperature)_x · softmax(a/temperature)_x, the probability that both choose
           the same slot.
-        - ``distance``, sections 3.3–3.4 read as they call it: min over x of (1 − v_x) · (1 − a_x); small is a match.
+        - ``distance``, sections 3.3–3.4 taken literally: min over x of (1 − v_x) · (1 − a_x); small is a match.
 
-        Beside the result only tiles are held, with gradients too: no tensor is N × M × X. Cosines are in float32 at
-        least, under autocast as well.
+        Besides the result only tiles are allocated, with gradients too: no tensor is N × M × X. Cosines are computed
+        in at least float32, under autocast as well.
 
         Args:
             video: [N, video_dim].
             audio: [M, audio_dim].
             reduce: ``max``, ``softmax`` or ``distance``.
-            temperature: of the softmax.
+            temperature: softmax temperature.
             clamp: whether negative cosines count as 0 in ``max``.
 
         Returns:
             [N, M], differentiable in video and audio; 1 while the memories are empty.
 
         Raises:
-            InputError: the shapes do not fit, there is no such ``reduce``, or the temperature is not above 0.
+            InputError: the shapes do not match, ``reduce`` is unknown, or the temperature is not positive.
         """
         found = [tuple(video.shape), tuple(audio.shape)]
         _check_shapes("read", found, [(len(part), held.shape[1]) for part, held in self._beside(video, audio)])
@@ -229,13 +228,13 @@ class FeatureMemory(nn.Module):
             return _largest_product(of_video, of_audio)
 
     def log_class_shares(self, side: Side, rows: Tensor, classes: Tensor, *, temperature: float) -> Tensor:
-        """Of each row, the logarithm of the share of the softmax over slots that the slots of its class get.
+        """Returns, for each row, the log of the share that the slots of its class have in the softmax over slots.
 
         Args:
-            side: which of the two memories is asked.
+            side: which of the two memories is read.
             rows: [N, Dv] or [N, Da].
             classes: [N] int64.
-            temperature: of the softmax.
+            temperature: softmax temperature.
 
         Returns:
             [N], differentiable in ``rows``; 0 for a row whose class has no slot.
@@ -243,13 +242,13 @@ class FeatureMemory(nn.Module):
         return self.of_own_class(self.log_shares(side, rows, temperature=temperature), classes)
 
     def log_shares(self, side: Side, rows: Tensor, *, temperature: float) -> Tensor:
-        """[..., Dv] or [..., Da] → [..., slots in use]: logarithms of the softmax over slots, in float32 at least."""
+        """[..., Dv] or [..., Da] → [..., slots in use]: log-softmax over the slots, in at least float32."""
         slots = self.video_slots if side == "video" else self.audio_slots
         with torch.autocast(rows.device.type, enabled=False):
             return (_cosines(rows, slots[: self.size]) / temperature).log_softmax(dim=-1)
 
     def of_own_class(self, log_shares: Tensor, classes: Tensor) -> Tensor:
-        """`log_class_shares` of rows whose logarithms of shares [N, slots in use] are known."""
+        """`log_class_shares` computed from the log shares [N, slots in use] of the rows."""
         if self.size == 0:
             return log_shares.new_zeros(len(log_shares))
         own = self.slot_classes[: self.size] == classes[:, None]
@@ -260,7 +259,7 @@ class FeatureMemory(nn.Module):
         """Shares [N, slots in use], [M, slots in use] → [N, M], the probability that both choose the same slot.
 
         Raises:
-            InputError: the shares are of the memories as they were before other slots were written.
+            InputError: the shares were computed before further slots were written.
         """
         both = (video, audio)
         _check_shapes("same_slot", [tuple(part.shape) for part in both], [(len(part), self.size) for part in both])
@@ -273,7 +272,7 @@ class FeatureMemory(nn.Module):
         return (video, self.video_slots), (audio, self.audio_slots)
 
     def _by_class(self, of_slots: Tensor, how: Literal["sum", "largest"]) -> Tensor:
-        """[N, slots in use] → [N, G]: the slots of a class as one; those without a class by themselves."""
+        """[N, slots in use] → [N, G]: combines the slots of each class; slots without a class stay separate."""
         if self._groups == self.size:
             return of_slots
         group = self.group[: self.size]
@@ -287,9 +286,9 @@ class FeatureMemory(nn.Module):
 
 
 def _look_over(memory: FeatureMemory, _: object = None) -> None:
-    """Counts the slots in use, and gives slots of one class one number, each of the others a number of its own."""
+    """Counts the slots in use and numbers the groups: one for each class, one for each slot without a class."""
     if memory.counts.is_meta:
-        return  # a model without values: only its shapes are asked for
+        return  # on the meta device there are only shapes
     memory._size = int((memory.counts > 0).sum())
     classes = memory.slot_classes[: memory._size].cpu()
     names = torch.where(classes < 0, -1 - torch.arange(len(classes)), classes)
@@ -299,7 +298,7 @@ def _look_over(memory: FeatureMemory, _: object = None) -> None:
 
 
 def _cosines(rows: Tensor, slots: Tensor) -> Tensor:
-    """[..., D], [X, D] → [..., X]; the rows, maybe a million, are not copied."""
+    """[..., D], [X, D] → [..., X]; the rows, possibly a million, are not copied."""
     rows = rows.float() if rows.element_size() < 4 else rows
     products = rows @ functional.normalize(slots.to(rows.dtype), dim=1).T
     norms: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
@@ -307,7 +306,7 @@ def _cosines(rows: Tensor, slots: Tensor) -> Tensor:
 
 
 def _largest_product(video: Tensor, audio: Tensor) -> Tensor:
-    """[N, X], [M, X] → [N, M]: max over x of video · audio, slot by slot; of equal ones the first has the gradient."""
+    """[N, X], [M, X] → [N, M]: max over x of video · audio, slot by slot; in a tie the first slot gets the gradient."""
     with_gradient = torch.is_grad_enabled() and (video.requires_grad or audio.requires_grad)
     with torch.no_grad():
         columns = audio.T.contiguous()

@@ -1,8 +1,8 @@
 """The write rule of the feature memories (paper, section 3.4), pair by pair, without the vectors.
 
-A slot is always a weighted sum of what it held and of rows of the batch. So the decisions need only the inner products
-of the rows with the slots and with each other: they are computed once, as matrix products, and corrected when a slot
-moves. What the slots become is one matrix product at the end.
+A slot is always a weighted sum of its previous value and of rows of the batch, so the decisions need only the inner
+products of the rows with the slots and with each other. These are computed once, as matrix products, and updated when
+a slot moves. The new slots are one matrix product at the end.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 SAME_COSINE = 1e-7
-"""Cosines that are this close are equal: of rows in float32, they differ only by how they were summed up."""
+"""Tolerance within which cosines are equal: for float32 rows, smaller differences are summation error."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How pairs enter the memories; the words are those of `fmn.models.memory.FeatureMemory`.
+    """Rules by which pairs are written, in the terms of `fmn.models.memory.FeatureMemory`.
 
     Attributes:
-        share: how far a slot moves towards a pair; None: as far as the mean of all its pairs does.
-        novelty_threshold: T2. novelty: how two cosines become one.
-        when_full: what happens to a new pair if all slots are in use.
+        share: fraction by which a slot moves toward a pair; None: the slot is the mean of its pairs.
+        novelty_threshold: T2. novelty: how the two cosines are combined.
+        when_full: where a new pair goes if all slots are in use.
     """
 
     share: float | None
@@ -48,18 +48,18 @@ def write_pairs(
     rows: tuple[Tensor, Tensor],
     classes: Tensor,
 ) -> Tensor:
-    """Writes pairs, in their order, to the slots, in place.
+    """Writes pairs to the slots in order, in place.
 
     Args:
-        rules: how.
+        rules: the write rules.
         slots: [X, Dv] and [X, Da].
-        counts: [X] int64: pairs that each slot has taken.
-        slot_classes: [X] int64: the class of each slot; −1: of none.
-        rows: [B, Dv] and [B, Da], those that are to be written (S1 > T1).
-        classes: [B] int64: their classes; −1: not known.
+        counts: [X] int64: number of pairs written to each slot.
+        slot_classes: [X] int64: class of each slot; −1: none.
+        rows: [B, Dv] and [B, Da], the pairs to write (S1 > T1).
+        classes: [B] int64: their classes; −1: unknown.
 
     Returns:
-        [B] int64 on the CPU: the slot that each pair went to; −1: dropped.
+        [B] int64 on the CPU: the slot that each pair was written to; −1: dropped.
     """
     held, shown = [part.double() for part in slots], [part.double() for part in rows]
     writing = _Writing(
@@ -89,13 +89,13 @@ class _Products:
         self.row_norms: Floats = np.sqrt(self.with_rows.diagonal())
 
     def cosines(self, row: int, size: int) -> Floats:
-        """[size]: of a row with the slots in use, as they are now."""
+        """[size]: cosines of a row with the current slots in use."""
         norms = self.row_norms[row] * np.sqrt(np.maximum(self.slot_squares[:size], 0))
         cosines: Floats = np.divide(self.with_slots[:size, row], norms, out=np.zeros(size), where=norms > 0)
         return cosines
 
     def move(self, slot: int, row: int, share: float) -> None:
-        """The slot becomes (1 − share) · slot + share · row."""
+        """Moves the slot to (1 − share) · slot + share · row."""
         rest, products = 1 - share, self.with_slots[slot]
         self.slot_squares[slot] = (
             rest**2 * self.slot_squares[slot] + 2 * share * rest * products[row] + share**2 * self.with_rows[row, row]
@@ -108,8 +108,8 @@ class _Writing:
     """The decisions of one call of `write_pairs`.
 
     Attributes:
-        counts, slot_classes: [X], as they become.
-        kept, added: [X], [X, B]: the slots become kept · slots + added @ rows.
+        counts, slot_classes: [X], updated.
+        kept, added: [X], [X, B]: the new slots are kept · slots + added @ rows.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class _Writing:
         self.added = np.zeros(products[0].with_slots.shape)
 
     def show(self, row: int) -> int:
-        """One pair: appended, averaged into its nearest slot, or dropped (−1)."""
+        """Appends one pair, averages it into its nearest slot, or drops it; returns the slot, or −1 if dropped."""
         slot, nearness = self._nearest(row)
         is_new = nearness < self.rules.novelty_threshold - SAME_COSINE
         has_room = self.size < len(self.counts)
@@ -146,10 +146,10 @@ class _Writing:
         return slot
 
     def _nearest(self, row: int) -> tuple[int, float]:
-        """The nearest slot in use that may take the pair (of equal ones the first), and m2.
+        """Returns the nearest slot in use that may take the pair (the first one in a tie), and m2.
 
-        A pair of a known class may go to slots of its class only. Where there is none it is new, whatever T2 is; with
-        no room left the nearest of all slots is the one.
+        A pair of a known class may go only to slots of its class. If there are none, it is new, whatever T2 is; if all
+        slots are in use, it goes to the nearest of them.
         """
         if self.size == 0:
             return 0, -np.inf

@@ -1,15 +1,16 @@
-"""Few-shot classes: a memory of unmapped features, written after training and read beside the mapped one.
+"""Few-shot classes: a memory of unmapped features, written after training and read alongside the mapped one.
 
-The mapped space is made for the classes of the training; what tells others apart is lost there. So classes that are
-learned later are kept by whitened features that no class loss shaped, and by the mapped ones where these help, too.
+The mapped space is trained for the training classes; features that distinguish other classes are lost in it. Classes
+that are learned later are therefore stored as whitened features that no class loss has shaped, and also as mapped ones
+where these help.
 
-An item is a few vectors (`clip_vectors`, `utterance_vectors`). Each is standardized and whitened by the covariance
-within the classes of the training, shrunk towards a multiple of the identity. A class is the mean of its items; the
-length of a mean of n items is taken without what chance adds to it (the spread within classes / n), or classes of few
-items would lose against those of many. An item's shares of the classes, old and new, are a softmax over its cosines
-with their means, averaged over its vectors. The shares of the new classes are taken from what the mapped memory
-says of the old ones (`gated_agreement`), and S1, which was trained on pairs of old classes only, is weighted by the
-probability that both items belong to those (`both_old`): without new classes nothing changes.
+An item is a few vectors (`clip_vectors`, `utterance_vectors`). Each is standardized and whitened by the within-class
+covariance of the training items, shrunk toward a multiple of the identity. A class is the mean of its items; the
+expected contribution of noise (within-class spread / n) is subtracted from the squared length of a mean of n items,
+otherwise classes of few items would lose against those of many. An item's shares of the classes, old and new, are a
+softmax over its cosines with the class means, averaged over its vectors. The agreement of the mapped memory, and S1,
+which was trained on pairs of old classes only, are weighted by the probability that both items belong to old classes
+(`gated_agreement`, `both_old`): without new classes nothing changes.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ from torch.nn import functional
 from fmn.data.sequences import Sequences
 from fmn.models.memory import Side
 
-SHRINKAGE = 0.1  # of the covariance; from 0.1 to 0.8 it made no difference on real development corpora
+SHRINKAGE = 0.1  # of the covariance; values from 0.1 to 0.8 made no difference on real development corpora
 TEMPERATURE = 0.05
 SEGMENTS = 4
-LEAST_LENGTH = 0.1  # of a mean, squared, as a share of what the means of the old classes have on average
+LEAST_LENGTH = 0.1  # minimum squared length of a mean, relative to the average of the old classes' means
 
 
 def clip_vectors(features: Tensor, mapped: Tensor) -> tuple[Tensor, ...]:
-    """Standardized features [N, Dv] and mapped vectors [N, D] of clips as `WhitenedMeans` take them."""
+    """Vectors of clips for `WhitenedMeans`: standardized features [N, Dv] and mapped vectors [N, D]."""
     return features, mapped
 
 
 def utterance_vectors(states: Tensor, audio: Sequences) -> tuple[Tensor, ...]:
-    """The Bi-LSTM's vectors [M, 2U], and the means of the quarters of the utterances, [M, 4F], in order."""
+    """Vectors of utterances: those of the Bi-LSTM [M, 2U], and the concatenated means of the quarters [M, 4F]."""
     return states, segment_means(audio)
 
 
 def segment_means(audio: Sequences) -> Tensor:
-    """[M, T, F] → [M, SEGMENTS · F]: means of consecutive parts; of one that is empty, the mean of the whole."""
+    """[M, T, F] → [M, SEGMENTS · F]: means of consecutive segments; the mean of the whole for an empty one."""
     steps = torch.arange(audio.frames.shape[1], device=audio.frames.device)
-    segment = steps * SEGMENTS // audio.lengths[:, None]  # [M, T]; behind the end it is SEGMENTS or more
+    segment = steps * SEGMENTS // audio.lengths[:, None]  # [M, T]; past the end it is SEGMENTS or more
     parts = torch.arange(SEGMENTS, device=steps.device)
     inside = (segment[:, None] == parts[:, None]).to(audio.frames.dtype)  # [M, SEGMENTS, T]
     whole = audio.inside[:, None].to(inside.dtype)
@@ -56,8 +57,8 @@ class WhitenedMeans:
     """Class means of one kind of vector.
 
     Attributes:
-        mean, scale: [D], of the items of the training. whitening: [D, D], applied to standardized vectors.
-        old: [C, D] means of the old classes, each divided by its length less chance.
+        mean, scale: [D], of the training items. whitening: [D, D], applied to standardized vectors.
+        old: [C, D] means of the old classes, each divided by its noise-corrected length (see `directed`).
         spread: [], mean squared distance of an item from the mean of its class. usual: [], mean squared length of the
             means of the old classes.
     """
@@ -71,7 +72,7 @@ class WhitenedMeans:
 
     @classmethod
     def fit(cls, vectors: Tensor, classes: Tensor) -> WhitenedMeans:
-        """From vectors [N, D] of the items of the training and their classes [N]."""
+        """Fits the means to vectors [N, D] of the training items and their classes [N]."""
         found, number = torch.unique(classes, return_inverse=True)
         mean, scale = vectors.mean(0), vectors.std(0, correction=0).clamp(min=1e-6)
         rows = ((vectors - mean) / scale).double()
@@ -91,7 +92,7 @@ class WhitenedMeans:
         return ((vectors - self.mean) / self.scale) @ self.whitening
 
     def directed(self, means: Tensor, counts: Tensor) -> Tensor:
-        """Means [K, D] of so many items [K], divided by their lengths less what chance adds."""
+        """Divides means [K, D] of ``counts`` [K] items by their lengths, corrected for noise: |mean|² − spread / n."""
         squares = means.square().sum(1) - self.spread / counts
         return means / torch.maximum(squares, LEAST_LENGTH * self.usual).sqrt()[:, None]
 
@@ -102,8 +103,8 @@ class NewClassSide:
 
     Attributes:
         parts: one for each vector of an item.
-        rows: of each part the whitened vectors [n, D] of the items that were written.
-        classes: [n], their classes, from 0 to the number of new classes.
+        rows: for each part, the whitened vectors [n, D] of the items written.
+        classes: [n], their classes, from 0 up to the number of new classes.
     """
 
     parts: tuple[WhitenedMeans, ...]
@@ -112,21 +113,21 @@ class NewClassSide:
 
     @classmethod
     def fit(cls, vectors: Sequence[Tensor], classes: Tensor) -> NewClassSide:
-        """A memory without new classes, from the vectors of the N items of the training and their classes [N]."""
+        """Returns a memory without new classes, fitted to the vectors of the N training items and their classes [N]."""
         parts = tuple(WhitenedMeans.fit(part.float(), classes) for part in vectors)
         return cls(parts, tuple(part.old[:0] for part in parts), classes[:0])
 
     def with_items(self, vectors: Sequence[Tensor], classes: Tensor) -> NewClassSide:
-        """The memory with n items of new classes, given by their vectors, and no others."""
+        """Returns the memory with n items of new classes, given by their vectors, replacing earlier ones."""
         rows = tuple(part.whitened(vector.float()) for part, vector in zip(self.parts, vectors, strict=True))
         return NewClassSide(self.parts, rows, classes)
 
     def shares(self, vectors: Sequence[Tensor]) -> Tensor:
-        """Of N items, given by their vectors, the shares [N, K] of the new classes."""
+        """Returns the shares [N, K] of the new classes for N items, given by their vectors."""
         return self.shares_of_all(vectors)[:, len(self.parts[0].old) :]
 
     def shares_of_all(self, vectors: Sequence[Tensor]) -> Tensor:
-        """Of N items, given by their vectors, the shares [N, C + K] of the old classes and the new ones."""
+        """Returns the shares [N, C + K] of the old and the new classes for N items, given by their vectors."""
         cosines = torch.stack([self._cosines(*each) for each in zip(self.parts, self.rows, vectors, strict=True)])
         return (cosines.mean(0) / TEMPERATURE).softmax(dim=1)
 
@@ -137,22 +138,22 @@ class NewClassSide:
 
 
 NewClassMemory = Mapping[Side, NewClassSide]
-"""What the classes that were learned after training are known by, on either side."""
+"""Memory of the classes learned after training, by side."""
 
 
 def gated_agreement(agreement: Tensor, of_clips: Tensor, of_utterances: Tensor) -> Tensor:
-    """[N, M]: the agreement of old classes, where both are of one, and of new classes.
+    """[N, M]: agreement on old classes, weighted by `both_old`, plus agreement on new classes.
 
     Args:
-        agreement: [N, M] of the mapped memory.
-        of_clips: [N, K] shares of the new classes.
-        of_utterances: [M, K], the same.
+        agreement: [N, M], agreement of the mapped memory.
+        of_clips: [N, K], shares of the new classes for the clips.
+        of_utterances: [M, K], the same for the utterances.
     """
     return both_old(of_clips, of_utterances) * agreement + of_clips @ of_utterances.T
 
 
 def both_old(of_clips: Tensor, of_utterances: Tensor) -> Tensor:
-    """[N, M]: the probability that both are of old classes, from the shares [N, K] and [M, K] of the new ones."""
+    """[N, M]: probability that both items belong to old classes, from shares [N, K] and [M, K] of the new ones."""
     return (1 - of_clips.sum(1))[:, None] * (1 - of_utterances.sum(1))
 
 

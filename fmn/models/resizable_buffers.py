@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class ResizableBuffers(nn.Module):
-    """A module whose own tensors take the sizes that a checkpoint gives them.
+    """Module whose own parameters and buffers are resized to the shapes in a checkpoint.
 
-    A model is built before its data is seen, so a head for C classes, or a projection to as many directions as there
-    turn out to be, begins empty. `RetrievalModel.prepare` and `fit_after_epoch` give it its size in training; from a
-    checkpoint it has the size that is stored there.
+    A model is built before its data is seen, so a head for C classes, or a projection whose rank depends on the data,
+    starts empty. In training, `RetrievalModel.prepare` and `fit_after_epoch` set its size; when a checkpoint is
+    loaded, it takes the size stored there.
     """
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *others: Any) -> None:
@@ -24,12 +24,12 @@ class ResizableBuffers(nn.Module):
         super()._load_from_state_dict(state, prefix, *others)
 
     def resize(self, name: str, shape: tuple[int, ...] | torch.Size) -> None:
-        """Gives the parameter or buffer ``name`` another shape; its values are zeros then."""
+        """Replaces the parameter or buffer ``name`` by zeros of another shape."""
         old = getattr(self, name)
         new = torch.zeros(shape, dtype=old.dtype, device=old.device)
         setattr(self, name, nn.Parameter(new) if isinstance(old, nn.Parameter) else new)
 
     def keep(self, name: str, values: Tensor) -> None:
-        """Gives the buffer ``name`` these values and their shape; its own type and device stay."""
+        """Sets the buffer ``name`` to these values and their shape; its dtype and device do not change."""
         old = getattr(self, name)
         setattr(self, name, values.detach().to(old.device, old.dtype))

@@ -16,20 +16,20 @@ from fmn.models.learned_layers import LearnedLayers
 from fmn.models.memory import Side
 
 Embeddings = dict[str, Tensor]
-"""What a model keeps of N items: tensors [N, …] by name."""
+"""Codes of N items: tensors [N, …] by name."""
 
-TILE = 256  # clips and utterances a tile of scores has at most
-LEAST_PAIRS = 16_384  # of a tile: with few utterances it has more clips, or there would be many small ones
-FRAMES_AT_ONCE = 32_768  # padded audio frames, or windows, that are encoded together
+TILE = 256  # maximum clips and maximum utterances of a tile of scores
+LEAST_PAIRS = 16_384  # minimum pairs of a tile: with few utterances it has more clips, to avoid many small tiles
+FRAMES_AT_ONCE = 32_768  # padded audio frames, or windows, encoded together
 
 
 class RetrievalModel(nn.Module, ABC):
-    """A system's network, or its closed form. Whatever it learns is in its state dict, buffers included.
+    """A system's network, or its closed-form solution. All learned state is in the state dict, buffers included.
 
     Attributes:
-        losses_use_fit: whether the next epoch's losses use what `fit_after_epoch` found. Where they do not, it is
-            called only after epochs that are validated.
-        layers: mixes the layers of a speech encoder in front of the model, where their weights are learned.
+        losses_use_fit: whether the next epoch's losses use the results of `fit_after_epoch`. If not, that is called
+            only after epochs that are validated.
+        layers: mixes the layers of a speech encoder before the model, if their weights are learned.
     """
 
     losses_use_fit = True
@@ -43,7 +43,7 @@ class RetrievalModel(nn.Module, ABC):
         """[N, Dv] → codes of N clips."""
 
     def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
-        """Codes of N clips whose windows may be kept, ``video`` [N, Dv] being their means; here the means are all."""
+        """Codes of N clips, from the means ``video`` [N, Dv] of their windows; the windows are ignored here."""
         return self.encode_clips(video)
 
     @abstractmethod
@@ -51,35 +51,35 @@ class RetrievalModel(nn.Module, ABC):
         """M sequences → codes of M utterances."""
 
     def mix_layers(self, audio: Sequences) -> Sequences:
-        """What `encode_utterances` and `losses` are given of utterances: one layer where ``audio`` has several."""
+        """Mixes several layers of ``audio`` into one, the input that `encode_utterances` and `losses` expect."""
         return audio if self.layers is None else self.layers(audio)
 
     @abstractmethod
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
-        """[N, M] scores; the higher, the better the two match."""
+        """[N, M] scores; higher means a better match."""
 
     def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
-        """Codes with whatever `scores` needs of this side alone: a gallery is asked again and again."""
+        """Adds what `scores` can compute from this side alone, since a gallery is searched repeatedly."""
         return codes
 
     def check(self, data: ItemTensors) -> None:
-        """Refuses features that the system cannot score, before it does (InputError)."""
+        """Raises InputError if the system cannot score the features; called before scoring."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted parts of the loss; their sum is minimized. Empty for a system without gradients."""
+        """Weighted terms of the loss; their sum is minimized. Empty for a system without gradients."""
         return {}
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Called before training, also before a resumed call, with the items to fit, such as for their means.
+        """Called before training, also when it resumes, with the items to fit, for instance to compute their means.
 
-        Parameters whose size the data decides get it here (`fmn.models.resizable_buffers`): the optimizer is made
-        afterwards.
+        Parameters whose size depends on the data are resized here (`fmn.models.resizable_buffers`): the optimizer is
+        created afterwards.
         """
 
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
-        """Called after an epoch, before scores are asked for, with the items to fit: memories, closed forms."""
+        """Called after an epoch, before scores are computed, with the items to fit: memories, closed forms."""
 
 
 def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -> Embeddings:
@@ -94,7 +94,7 @@ def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -
 
 
 def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: Indices) -> Embeddings:
-    """Embeddings of the utterances ``utterances``, in that order; those of like length are encoded together."""
+    """Embeddings of the utterances ``utterances``, in that order; those of similar length are encoded together."""
     order = np.argsort(-data.lengths[utterances], kind="stable")
     layers = 1 if model.layers is None else len(model.layers.logits)
     parts = []
@@ -112,7 +112,7 @@ def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: 
 def score_matrix(
     model: RetrievalModel, clips: Embeddings, utterances: Embeddings, *, done: Callable[[int, int], None] | None = None
 ) -> Tensor:
-    """[N, M] float32 scores on the CPU, computed tile by tile; ``done`` is told how many clips are through."""
+    """[N, M] float32 scores on the CPU, computed tile by tile; ``done`` is called with clips scored and total."""
     count, across = _size(clips), _size(utterances)
     result = torch.empty(count, across)
     width = max(1, min(TILE, across))
@@ -130,7 +130,7 @@ def score_matrix(
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, for the time of a ``with`` block."""
+    """Context manager for evaluation mode without gradients."""
     was_training = model.training
     model.eval()
     try:

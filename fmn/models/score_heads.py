@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class HiddenHead(nn.Module):
-    """S1 of the working form: the two mapped vectors side by side, a hidden layer, one output.
+    """S1 in the standard form: the two mapped vectors concatenated, a hidden layer, one output.
 
-    The first layer is split into its halves, so that N × M pairs cost N + M products with its matrix.
+    The first layer is split into its two halves, so that N × M pairs cost N + M products with its matrix.
     """
 
     def __init__(self, embed_dim: int, units: int, dropout: float) -> None:
@@ -30,9 +30,9 @@ class HiddenHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """S1 as published: the two mapped vectors side by side, one layer, softmax over "match" and "no match".
+    """S1 as published: the two mapped vectors concatenated, one layer, softmax over "match" and "no match".
 
-    Its logit is a term of the clip plus a term of the utterance: for one query the order of the gallery is fixed.
+    Its logit is a term of the clip plus a term of the utterance: the ranking of a gallery is the same for every query.
     """
 
     def __init__(self, embed_dim: int) -> None:
@@ -46,6 +46,6 @@ class LinearHead(nn.Module):
 
     @staticmethod
     def joined(video: Tensor, audio: Tensor) -> Tensor:
-        """The same from what the layer gives of either side [..., 2]."""
+        """The same from the layer's outputs [..., 2] for each side."""
         both = video + audio  # match, no match
         return both[..., 0] - both[..., 1]

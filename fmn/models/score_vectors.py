@@ -6,7 +6,7 @@ The score ``combined`` of an item v and a query a is (`fmn.models.fmn.FeatureMem
 
 with s1 the logit of S1, e its exponent, w the learned weight of the memories and p their agreement.
 
-*Agreement.* p is itself an inner product. With v_x the share of slot x that an item chooses, and a_x that of the query,
+*Agreement.* p is itself an inner product. With v_x the item's share of slot x, and a_x the query's share,
 p = Σ over x of v_x · c_x, where c_x is the sum of a over the slots of x's class. With classes learned after training,
 p = (1 − Σ n_v)(1 − Σ n_a) Σ v_x c_x + n_v · n_a, n the shares of the new classes: again one inner product, of
 [(1 − Σ n_v) v, n_v] with [(1 − Σ n_a) c, n_a]; and s1 is (1 − Σ n_v)(1 − Σ n_a) times the logit. The logarithm of p
@@ -14,17 +14,17 @@ lies below its tangent at any p0 > 0:
 
     log p ≤ p / p0 + log p0 − 1,
 
-with equality at p0. As p0 serves the highest agreement among a sample of the gallery: near the best items, which are to
-be found, the tangent is exact to second order, and everywhere it is a bound.
+with equality at p0. p0 is the highest agreement within a sample of the gallery: near the best items, which are to be
+found, the tangent is exact to second order, and everywhere it is a bound.
 
-*S1.* relu makes s1 no inner product, but as a function of v it is smooth, and its values for one query follow from its
-values for others. z(v) are the r leading principal components of s1(v, b) over J anchor queries b, mixtures of the
-slots of the query's memory; for a query a, least squares over the sample give s1(v, a) ≈ β(a) · z(v) + β0, each item of
-the sample with its agreement as weight, since that is where the approximation has to hold.
+*S1.* Because of the relu, s1 is not an inner product, but it is smooth in v, and its values for one query can be
+predicted from its values for others. z(v) are the r leading principal components of s1(v, b) over J anchor queries b,
+mixtures of the slots of the query's memory; for a query a, weighted least squares over the sample yields
+s1(v, a) ≈ β(a) · z(v) + β0. An item's weight is its agreement, since the approximation has to hold where that is high.
 
-Together S(v, a) ≈ [β(a), c / p0] · [e · z(v), w · v] + a constant of the query, which the order does not need. How good
-that is, is measured (docs/benchmarks.md): the best 25 of a million were all among the 1500 with the largest inner
-products, which are then ranked by the final score itself.
+Together S(v, a) ≈ [β(a), c / p0] · [e · z(v), w · v] + a constant per query, which does not affect the ranking.
+Measured accuracy (docs/benchmarks.md): the best 25 of a million were all among the 1500 with the largest inner
+products, which are then reranked by the final score itself.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from fmn.models.retrieval_model import Embeddings, RetrievalModel, eval_mode
 
 ANCHORS = 128
 COMPONENTS = 48
-MIXING = 0.1  # concentration of the Dirichlet distribution that anchors are mixed by: mostly one slot, often two
+MIXING = 0.1  # concentration of the Dirichlet distribution of the anchors' mixing weights: mostly one slot, often two
 EVERYWHERE = 1e-4  # weight of an item that does not agree with the query
-PAIRS_AT_ONCE = 4096  # of which the hidden layer of S1 stays in the cache
+PAIRS_AT_ONCE = 4096  # so many that the hidden layer of S1 stays in the CPU cache
 
 
 class ScoreVectors:
     """The vectors of the items of one side, and of queries from the other, for one trained FMN.
 
     Args:
-        model: trained; see `score_vectors` for which.
-        side: of the items.
-        axes: [J, r] of `fit`, where the vectors have been fitted before.
+        model: a trained model for which `score_vectors` returns vectors.
+        side: side of the items.
+        axes: [J, r] from an earlier `fit`, if there was one.
     """
 
     def __init__(self, model: FeatureMemoryNetwork, side: Side, axes: Tensor | None = None) -> None:
@@ -63,14 +63,14 @@ class ScoreVectors:
                 slots = (model.map_audio if other == "audio" else model.map_video)(slots)
             slots = functional.normalize(slots, dim=1)
             draws = torch.Generator().manual_seed(0)
-            # Exponentials to the power 1 / MIXING, normalized: near enough to Dirichlet, and seeded.
+            # Uniform numbers to the power 1 / MIXING, normalized: close enough to Dirichlet, and seeded.
             shares = torch.rand(ANCHORS, memory.size, generator=draws).pow(1 / MIXING)
             mixed = functional.normalize((shares / shares.sum(1, keepdim=True)).to(slots) @ slots, dim=1)
             self._anchors = {"half": model.for_search(other, {"mapped": mixed, memory.space: mixed})["half"]}
 
     @torch.no_grad()
     def fit(self, codes: Embeddings) -> None:
-        """Finds the principal components of s1 over the anchors, from codes of a sample of the items."""
+        """Computes the principal components of s1 over the anchors, from codes of a sample of the items."""
         values = self._s1(codes, self._anchors)
         self.axes = torch.linalg.eigh(values.T @ values)[1][:, -COMPONENTS:] / ANCHORS**0.5
 
@@ -86,9 +86,9 @@ class ScoreVectors:
         """The vector [r + slots in use + new classes] of one query, on the CPU.
 
         Args:
-            codes: of the query.
-            sample: codes of items of the gallery.
-            sample_vectors: `items` of them.
+            codes: codes of the query.
+            sample: codes of a sample of the gallery.
+            sample_vectors: their vectors, from `items`.
         """
         e, w = self._weights()
         coefficients = self._coefficients(codes)
@@ -113,7 +113,7 @@ class ScoreVectors:
         return shares if new is None else torch.cat([(1 - new.sum(1, keepdim=True)) * shares, new], 1)
 
     def _coefficients(self, codes: Embeddings) -> Tensor:
-        """[slots in use + new classes], on the CPU: what agreement an item has for each of its shares."""
+        """[slots in use + new classes], on the CPU: the factor of each share of an item in its agreement."""
         shares = codes["log_shares"].exp()
         found = self._model.memory.same_slot(torch.eye(shares.shape[1]).to(shares), shares)[:, 0]
         if "new_shares" in codes:
@@ -122,7 +122,7 @@ class ScoreVectors:
         return found.cpu()
 
     def _s1(self, items: Embeddings, queries: Embeddings) -> Tensor:
-        """[N, Q]: logits of S1, those of an item of new classes by its share of the old ones; likewise of a query."""
+        """[N, Q]: logits of S1, each weighted by the shares of the old classes of its item and its query."""
         with eval_mode(self._model):
             parts = []
             for rows in torch.split(items["half"], max(1, PAIRS_AT_ONCE // len(queries["half"]))):
@@ -133,13 +133,13 @@ class ScoreVectors:
 
 
 def _of_old(codes: Embeddings) -> Tensor:
-    """[N]: the share of the old classes, 1 where no new ones are known."""
+    """[N]: the share of the old classes; 1 without new classes."""
     new = codes.get("new_shares")
     return codes["half"].new_ones(len(codes["half"])) if new is None else 1 - new.sum(1)
 
 
 def score_vectors(model: RetrievalModel, side: Side, axes: Tensor | None = None) -> ScoreVectors | None:
-    """The vectors of a run whose score has the form above; None of every other: its galleries are scored whole."""
+    """Returns the vectors of a run whose score has the form above, else None: galleries are scored exhaustively."""
     if not isinstance(model, FeatureMemoryNetwork) or not model.memory.size:
         return None
     if model.config.model.score not in ("combined", "memory") or model.config.memory.read != "softmax":

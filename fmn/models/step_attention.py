@@ -1,7 +1,7 @@
 """Step attention: every step of an item attends to slots or classes, pooled to one distribution per item.
 
-A step is a window of a clip or a state of the Bi-LSTM. FMN's memories and classifiers pool alike, so that a comparison
-of the two is one of what they attend over.
+A step is a window of a clip or a state of the Bi-LSTM. FMN's memories and the classifiers use the same pooling, so that
+a comparison of the two differs only in what they attend to.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ StepPooling = Literal["mean", "max"]
 
 
 def pooled_log_shares(steps: Sequences, pooling: StepPooling) -> Tensor:
-    """The distribution of an item from those of its steps.
+    """Pools the distributions of an item's steps to one.
 
     Args:
-        steps: ``frames`` [B, T, X]: logarithms of shares, of which each step's sum to 1; padding is ignored.
-        pooling: ``mean`` of the shares over the steps; or of each share the ``max``, divided by the sum of these.
+        steps: ``frames`` [B, T, X]: logarithms of shares that sum to 1 at each step; padding is ignored.
+        pooling: ``mean`` of each share over the steps, or its ``max``, normalized to sum to 1.
 
     Returns:
         [B, X] logarithms of shares that sum to 1, differentiable.
@@ -37,10 +37,10 @@ def pooled_log_shares(steps: Sequences, pooling: StepPooling) -> Tensor:
 
 
 def attention_of(config: Config) -> StepPooling | None:
-    """How the attention of steps is pooled; None where there is none, or no slot is read.
+    """Returns how step attention is pooled; None if it is off, or no slots are read.
 
     Raises:
-        InputError: the read has no shares of slots to pool.
+        InputError: the configured read has no slot shares to pool.
     """
     pooling, score = config.model.step_attention, config.model.score
     if pooling == "off" or score in ("s1", "cosine"):

@@ -1,7 +1,7 @@
 """The interface of a retrieval system: construction, changes to a preset, tuning grid.
 
-A system encodes clips and utterances, each once, and gives a matrix of scores; one trainer, one evaluator and one
-search serve all. `fmn.systems` is the registry.
+A system encodes clips and utterances, each once, and computes a matrix of scores; all systems share one trainer, one
+evaluator and one search. `fmn.systems` is the registry.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
     from fmn.models.retrieval_model import RetrievalModel
 
 ClassCrossEntropy = Literal["both sides", "speech", "no"]
-"""Which sides are trained with a cross-entropy of the class."""
+"""Sides that are trained with a class cross-entropy."""
 Changes = Mapping[str, Any]
 """Values of a configuration by dotted name, as `fmn.config.with_values` takes them."""
 
 
 def unchanged(config: Config) -> Config:
-    """``config`` as it is."""
+    """Returns ``config`` unchanged."""
     return config
 
 
 def learning_rates(config: Config) -> Sequence[Changes]:
-    """As it is, and with a third, the triple and a tenth of the learning rate."""
+    """No change, and a third, three times and a tenth of the learning rate."""
     rate = config.training.learning_rate
     return ({}, *({"training.learning_rate": rate * factor} for factor in (1 / 3, 3, 1 / 10)))
 
 
 def as_it_is(config: Config) -> Sequence[Changes]:
-    """The configuration as it is, and nothing else: there is nothing to tune."""
+    """Only the unchanged configuration: there is nothing to tune."""
     return ({},)
 
 
 def no_cross_entropy(config: Config) -> ClassCrossEntropy:
-    """No side is trained to tell its class."""
+    """Neither side is trained with a class cross-entropy."""
     return "no"
 
 
 def of_both_sides(config: Config) -> ClassCrossEntropy:
-    """Either side is trained to tell its class, whatever the configuration."""
+    """Both sides are trained with a class cross-entropy, whatever the configuration."""
     return "both sides"
 
 
 def no_footnote(config: Config) -> str:
-    """Nothing has to be said."""
+    """No footnote."""
     return ""
 
 
@@ -64,17 +64,17 @@ class System:
     """A retrieval system.
 
     Attributes:
-        name: what ``--model`` calls it.
-        summary: one line on what it is.
-        build: makes the untrained model from a configuration and the sizes of a clip's vector and an audio frame.
-        adapt: changes what the system needs otherwise in a preset (its audio features, its epochs, …).
-        options: a frozen dataclass of what the system has of its own; ``--set options.NAME=VALUE`` sets a field.
-        grid: what `fmn compare` tries on fold 0, changes of the adapted configuration: first none, then the ones that
-            are most likely to help. As many as the budget says are tried.
-        class_cross_entropy: whether a configuration trains with a cross-entropy of the class.
+        name: its name for ``--model``.
+        summary: one-line description.
+        build: builds the untrained model from a configuration and the sizes of a clip's vector and an audio frame.
+        adapt: adapts a preset to the system (its audio features, its epochs, …).
+        options: a frozen dataclass of the system's own options; ``--set options.NAME=VALUE`` sets a field.
+        grid: tuning candidates of `fmn compare` on fold 0, as changes of the adapted configuration: first none, then
+            the most promising ones. The budget limits how many are tried.
+        class_cross_entropy: sides that a configuration trains with a class cross-entropy.
         footnote: caveat of a configuration, shown with its results; empty if there is none.
-        joint: whether it learns nothing, and compares the vectors of a joint encoder as they are. Where the features
-            are of no such encoder, `fmn compare` leaves it out, unless it is named.
+        joint: whether it learns nothing, and compares the vectors of a joint encoder directly. If the features are
+            not from such an encoder, `fmn compare` omits it unless it is named.
     """
 
     name: str
@@ -88,13 +88,13 @@ class System:
     joint: bool = False
 
     def model(self, config: Config, video_dim: int, audio_dim: int, audio_layers: int = 1) -> RetrievalModel:
-        """The untrained model, with weights over the layers in front of it where ``config.audio`` asks for that.
+        """Builds the untrained model, preceded by learned layer weights if ``config.audio`` requests them.
 
         Args:
-            config: complete.
-            video_dim: numbers of a clip's vector.
-            audio_dim: of an audio frame, all its layers.
-            audio_layers: how many layers an audio frame holds.
+            config: a complete configuration.
+            video_dim: size of a clip's vector.
+            audio_dim: size of an audio frame, over all its layers.
+            audio_layers: number of layers in an audio frame.
         """
         model = self.build(config, video_dim, audio_dim // audio_layers)
         if config.audio.learns_layers:
@@ -104,11 +104,11 @@ class System:
         return model
 
     def complete(self, config: Config) -> Config:
-        """``config`` with every option of the system, those left out at their defaults.
+        """Returns ``config`` with all options of the system, missing ones at their defaults.
 
         Raises:
-            InputError: an option is unknown or has a value that it cannot have; or the system needs a joint encoder,
-                and none is named.
+            InputError: an option is unknown or has an invalid value; or the system needs a joint encoder, and none is
+                named.
         """
         if self.joint and not may_be_joint(config):
             raise not_joint(config)
@@ -119,12 +119,12 @@ class System:
 
 
 def may_be_joint(config: Config) -> bool:
-    """Whether both kinds of features can be of one joint encoder; only the encoders know whether they are."""
+    """Whether both kinds of features could come from one joint encoder; only the encoders know whether they do."""
     return all(part.kind in ("encoder", "features") for part in (config.video, config.audio))
 
 
 def not_joint(config: Config) -> InputError:
-    """The refusal of features that are not of one joint encoder."""
+    """Returns the error for features that do not come from one joint encoder."""
     named = [part.encoder or part.features or part.kind for part in (config.video, config.audio)]
     named[0] += ", with video.pooling=max" if config.video.pooling == "max" else ""
     return InputError(

@@ -15,13 +15,13 @@ Pooling = Literal["last", "mean", "max"]
 class UtteranceEncoder(nn.Module):
     """Bi-LSTM: every utterance becomes one vector of 2U numbers, U from each direction.
 
-    The backward direction reads each sequence from its own last frame, so padding never changes a result. Two padded
-    LSTMs do this, because a packed one trains ten times slower on a CPU, and waits for the device on a GPU.
+    The backward direction reads each sequence from its own last frame, so padding never changes a result. This uses
+    two padded LSTMs, because a packed one trains ten times slower on a CPU, and waits for the device on a GPU.
 
     Args:
-        features: F, numbers a frame.
-        units: U of the paper, hidden units a direction.
-        stack: this many successive frames are read in one step, which shortens the sequences.
+        features: F, values per frame.
+        units: U of the paper, hidden units per direction.
+        stack: number of successive frames read in one step, which shortens the sequences.
         pooling: ``last`` takes the final hidden state of each direction (the paper's reading), ``mean`` the mean of
             all of a direction's hidden states, ``max`` the largest value of each hidden unit over time.
     """
@@ -39,13 +39,13 @@ class UtteranceEncoder(nn.Module):
         return self.pooled(self.states(sequences))
 
     def states(self, sequences: Sequences) -> Sequences:
-        """[B, T, F] → hidden states [B, ceil(T / stack), 2U]: of each direction in the order in which it reads."""
+        """[B, T, F] → hidden states [B, ceil(T / stack), 2U]: each direction's in its own reading order."""
         sequences = stacked(sequences, self.stack)
         backwards = self.backwards(_mirrored(sequences).frames)[0]
         return sequences._replace(frames=torch.cat([self.forwards(sequences.frames)[0], backwards], dim=2))
 
     def pooled(self, read: Sequences) -> Tensor:
-        """What `states` gives → [B, 2U]."""
+        """Output of `states` → [B, 2U]."""
         states, lengths = read
         if self.pooling == "last":
             last = (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2])
@@ -56,14 +56,14 @@ class UtteranceEncoder(nn.Module):
         return torch.where(inside, states, 0.0).sum(1) / lengths[:, None]
 
     def steps(self, read: Sequences) -> Sequences:
-        """What `states` gives → the same with both directions' states of one moment side by side."""
+        """Output of `states` → the same with the two directions aligned in time."""
         forwards, backwards = read.frames.chunk(2, dim=2)
         backwards = _mirrored(read._replace(frames=backwards)).frames
         return read._replace(frames=torch.cat([forwards, backwards], dim=2))
 
 
 def _mirrored(sequences: Sequences) -> Sequences:
-    """Each sequence from its own last frame to its first; padding stays where it is."""
+    """Reverses each sequence within its own length; padding stays in place."""
     frames, lengths = sequences
     steps = torch.arange(frames.shape[1], device=frames.device)  # [T]
     source = torch.where(sequences.inside, lengths[:, None] - 1 - steps, steps)
@@ -71,9 +71,9 @@ def _mirrored(sequences: Sequences) -> Sequences:
 
 
 def stacked(sequences: Sequences, count: int) -> Sequences:
-    """Puts ``count`` successive frames side by side: [B, T, F] → [B, ceil(T / count), count · F].
+    """Concatenates ``count`` successive frames: [B, T, F] → [B, ceil(T / count), count · F].
 
-    A last step that is not full is filled with zeros, whatever the padding held.
+    An incomplete last step is filled with zeros, whatever the padding held.
     """
     frames, lengths = sequences
     if count == 1:

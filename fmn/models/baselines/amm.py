@@ -1,13 +1,13 @@
 """Adaptive mean margin (Spoken Moments): two towers, as published and with class positives.
 
-Described: the softmax loss of `mms` whose margin adapts: a share α of how much more similar the positive is than the
-negatives are on average (Monfort et al. 2021). Our choices: α = .5; FMN's features, its Bi-LSTM trained end to end,
-FMN's sizes, batch and augmentation. Unspecified in the paper: whether the gradient flows through the margin; here it
-does not.
-As published every other pair of the batch is a negative, those of the same class included; only pairs with the very
-same clip or utterance are masked. In ``amm_classes`` every item of one class is a positive of the others and none a
-negative, which is what the task asks for and what FMN is told, too. ``amm_classes_ce`` is that with an auxiliary
-cross-entropy of the class on either side, as FMN has one.
+Described: the softmax loss of `mms` with an adaptive margin: a fraction α of the difference between the similarity of
+the positive and the mean similarity of the negatives (Monfort et al. 2021). Our choices: α = .5; FMN's features, its
+Bi-LSTM trained end to end, FMN's sizes, batch and augmentation. Unspecified in the paper: whether the gradient flows
+through the margin; here it does not.
+As published, every other pair of the batch is a negative, including those of the same class; only pairs with the same
+clip or utterance are masked. In ``amm_classes`` the items of a class are positives of each other and never negatives,
+which is what the task requires and the supervision that FMN has, too. ``amm_classes_ce`` adds an auxiliary class
+cross-entropy on both sides, as FMN has one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Options:
     """Options of two towers with the adaptive mean margin of Spoken Moments.
 
     Attributes:
-        share: α, of the mean distance between a positive and the negatives.
-        class_weight: of an auxiliary cross-entropy of the class.
+        share: α, fraction of the mean difference between a positive and the negatives.
+        class_weight: weight of an auxiliary class cross-entropy.
     """
 
     share: NotNegative = 0.5
@@ -36,7 +36,7 @@ class Options:
 
 
 def build(config: Config, video_dim: int, audio_dim: int, *, class_positives: bool = False) -> MarginTowers:
-    """The untrained towers."""
+    """Builds the untrained towers."""
     options = section_from(Options, config.options, expected="share, class_weight", path="options.")
     return MarginTowers(
         config,

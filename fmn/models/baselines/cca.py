@@ -1,12 +1,12 @@
 """CCA: linear canonical correlation analysis of clips and utterances (Hotelling 1936; Thompson 2000).
 
 Described: both views centered, T = Σ11^-½ Σ12 Σ22^-½, its singular vectors, the leading d directions, the cosine there.
-Our choices: the ridge, one mean variance (there are more dimensions than items; fold 0 of a development corpus: mAP 75
-%, 51 % with the ten-thousandth part of it); the pairs, all of one class, as everywhere here, so that the
-cross-covariance depends on class means only and there are at most one direction fewer than classes. CCA needs one
-vector per utterance: it is that of FMN's Bi-LSTM, trained end to end to tell the class in this same run, and CCA is
-fitted again to it whenever scores are computed.
-Unspecified in the paper: what the paper took for the utterance's vector, the number of directions, and the ridge.
+Our choices: the ridge, equal to the mean variance (there are more dimensions than items; fold 0 of a development
+corpus: mAP 75 %, 51 % with a ridge ten thousand times smaller); the pairs, all pairs of the same class, as everywhere
+here, so that the cross-covariance depends on class means only and the number of directions is at most the number of
+classes − 1. CCA needs one vector per utterance: that of FMN's Bi-LSTM, trained end to end as a classifier in the same
+run; CCA is refitted to it whenever scores are computed.
+Unspecified in the paper: which vector represents the utterance, the number of directions, and the ridge.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Options:
     """Options of CCA.
 
     Attributes:
-        ridge: added to both covariances, as a share of their mean variance.
-        dims: d, the most directions.
+        ridge: added to both covariances, as a fraction of their mean variance.
+        dims: d, maximum number of directions.
     """
 
     ridge: Positive = 1.0
@@ -60,7 +60,7 @@ class CanonicalCorrelation(ClassifierCorrelationModel):
 
 
 def grid(config: Config) -> tuple[Changes, ...]:
-    """Ridges: nothing else in it is free."""
+    """Ridges: there is no other free parameter."""
     return ({}, {"options.ridge": 0.1}, {"options.ridge": 10.0}, {"options.ridge": 1e-2})
 
 

@@ -4,11 +4,11 @@ With FMN's defaults a slot is the mean of the pairs of its class, and the agreem
 Σ over the classes c of P(c | clip) · P(c | utterance). Here the class vectors are learned instead.
 The same as in FMN, by inheritance: the clip's features and their normalization, the Bi-LSTM, both maps, S1 and its
 head, the final score (S1 and the logarithm of the agreement) with its learned scale and shift, the triplet loss, the
-BCE of S1 and of the final score, the cross-entropy of the class on either side (``training.slot_weight``), the
-temperature of the softmax (``memory.temperature``), batches, augmentation and the choice of the epoch.
-Different: each side has a vector a class, cut to length 1, which every loss that reads it improves by gradients, while
-FMN's slots are means that are written after every epoch, of the pairs with S1 > T1. So the classes are there from the
-first batch on, in FMN from the second epoch on. The memories stay empty and are read by nothing.
+BCE of S1 and of the final score, the class cross-entropy on both sides (``training.slot_weight``), the softmax
+temperature (``memory.temperature``), batches, augmentation and epoch selection.
+Different: each side has one vector per class, normalized to length 1 and trained by the gradients of every loss that
+reads it, while FMN's slots are means that are written after every epoch, of the pairs with S1 > T1. The classes are
+therefore available from the first batch, in FMN from the second epoch. The memories stay empty and are never read.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from fmn.models.system_interface import System
 
 
 class ClassTowers(FeatureMemoryNetwork):
-    """FMN that reads learned class vectors where FMN reads its memories.
+    """FMN with learned class vectors read in place of its memories.
 
     Raises:
-        InputError: the score or the read is one that only a memory has.
+        InputError: the score or the read requires a memory.
     """
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
@@ -54,13 +54,13 @@ class ClassTowers(FeatureMemoryNetwork):
         return of_clips @ self._of_classes("audio", utterances).exp().T
 
     def _of_classes(self, side: Side, codes: Embeddings) -> Tensor:
-        """[N, classes]: log P(c | item), pooled over its steps where they attend by themselves."""
+        """[N, classes]: log P(c | item), pooled over its steps if step attention is on."""
         if self.attention is not None:
             return codes["log_shares"]
         return self._log_shares(side, codes[self.config.memory.space])
 
     def _log_shares(self, side: Side, rows: Tensor) -> Tensor:
-        """[..., D] → [..., classes], of learned class vectors."""
+        """[..., D] → [..., classes], from the learned class vectors."""
         return self.class_vectors.log_shares(side, rows)
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:

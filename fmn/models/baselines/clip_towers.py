@@ -1,11 +1,11 @@
 """Two towers with CLIP's loss: symmetric InfoNCE over the pairs of a batch, with a learned temperature.
 
-Described: the mean of two cross-entropies, of the clips' softmax over the utterances of the batch and the other way
-round, of cosines times a learned scale that starts at 1 / 0.07 and never exceeds 100 (Radford et al., Learning
-Transferable Visual Models From Natural Language Supervision, 2021). Our choices: FMN's towers (features, Bi-LSTM, one
-linear map each, dropout), its batch and augmentation, so that the loss and the memory are what differs. As described
-every other pair of the batch is a negative, those of the same class included; only pairs with the very same clip or
-utterance are masked, of which CLIP's data have next to none.
+Described: the mean of two cross-entropies, of the clips' softmax over the utterances of the batch and vice versa, of
+cosines times a learned scale that starts at 1 / 0.07 and never exceeds 100 (Radford et al., Learning Transferable
+Visual Models From Natural Language Supervision, 2021). Our choices: FMN's towers (features, Bi-LSTM, one linear map
+each, dropout), its batch and augmentation, so that only the loss and the memory differ. As described, every other pair
+of the batch is a negative, including those of the same class; only pairs with the same clip or utterance are masked,
+of which CLIP's data have almost none.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Options:
     """Options of two towers with CLIP's loss.
 
     Attributes:
-        temperature: of the softmax, before it is learned.
+        temperature: initial value of the learned softmax temperature.
     """
 
     temperature: Positive = 0.07
 
 
 class ClipTowers(ScoreTrainedTowers):
-    """A clip and an utterance, each one linear map from the common space; the score is their cosine."""
+    """One linear map into the common space for clips and one for utterances; the score is the cosine."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         options = section_from(Options, config.options, expected="temperature", path="options.")

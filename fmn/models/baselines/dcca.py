@@ -1,15 +1,15 @@
 """DCCA: deep canonical correlation analysis (Andrew et al. 2013).
 
-Described: one network a view, trained to make the sum of the canonical correlations of their outputs large, the nuclear
+Described: one network per view, trained to maximize the sum of the canonical correlations of their outputs, the nuclear
 norm of T = Σ11^-½ Σ12 Σ22^-½ with a ridge on both covariances, over large batches; then linear CCA of the outputs.
 Several published ports compute another loss (element-wise square roots, the smallest singular values, squares): here it
 is the sum of the singular values, tested against linear CCA in closed form.
-Our choices: two layers per view, ReLU; before the audio view FMN's Bi-LSTM, trained end to end; 256 pairs per batch, at
-least four batches per epoch, whose correlation is that of all pairs of one class among their items, every clip with
-every utterance: with the drawn pairs alone, a batch of unrelated items has half the correlation that 20 classes can
-have, and nothing is learned (fold 0 of a development corpus: mAP 24 %, 66 % so). 10 outputs and the ridge come from
-there, too.
-Unspecified in the paper: sizes, ridge and batch of the paper.
+Our choices: two layers per view, ReLU; FMN's Bi-LSTM before the audio view, trained end to end; 256 pairs per batch, at
+least four batches per epoch. The correlation of a batch is that of all pairs of the same class among its items, every
+clip with every utterance: with the drawn pairs alone, a batch of unrelated items has half the correlation that 20
+classes can have, and nothing is learned (fold 0 of a development corpus: mAP 24 %, 66 % with all pairs). 10 outputs and
+the ridge were chosen there, too.
+Unspecified in the paper: sizes, ridge and batch size.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Options:
     """Options of DCCA.
 
     Attributes:
-        outputs: of each network; no more than a batch has pairs.
-        ridge: added to both covariances, as a share of their mean variance.
+        outputs: outputs of each network; at most the number of pairs in a batch.
+        ridge: added to both covariances, as a fraction of their mean variance.
     """
 
     outputs: Size = 10
@@ -49,7 +49,7 @@ class Options:
 
 
 class DeepCorrelation(CorrelationModel):
-    """Two networks whose outputs correlate, and linear CCA of these."""
+    """Two networks trained for correlated outputs, and linear CCA of these."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         options = section_from(Options, config.options, expected="outputs, ridge", path="options.")
@@ -71,7 +71,7 @@ class DeepCorrelation(CorrelationModel):
         return {"output": output, "vector": self.space.second(output)}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Less the total correlation of all pairs of one class in the batch."""
+        """The negative total correlation of all pairs of the same class in the batch."""
         clips, utterances = self.encode_clips(batch.video)["output"], self.encode_utterances(batch.audio)["output"]
         found = class_covariances(clips, utterances, batch.clip_classes, batch.utterance_classes)
         return {"correlation": -total_correlation(found, ridge=self.ridge)}
@@ -81,7 +81,7 @@ class DeepCorrelation(CorrelationModel):
 
 
 def adapt(config: Config) -> Config:
-    """Large batches, as the objective wants them."""
+    """Large batches, which the objective requires."""
     return replace(config, training=larger_batches(config.training, BATCH_PAIRS))
 
 

@@ -1,8 +1,8 @@
 """FMN without memories: S1 alone.
 
-The same encoders, mapping, head, losses (triplet and cross-entropy of S1) and training as FMN; what is missing is the
-memories, their part in the score, and with them the cross-entropy of the class (FMN's slot loss). So the difference to
-FMN is what memories and class labels are worth together; `class_towers` tells the two apart.
+The same encoders, mapping, head, losses (triplet and cross-entropy of S1) and training as FMN, without the memories,
+their part in the score, and therefore without the class cross-entropy (FMN's slot loss). The difference from FMN is the
+combined effect of memories and class labels; `class_towers` separates the two.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class WithoutMemories(FeatureMemoryNetwork):
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
-        """Writes nothing: nothing would read it."""
+        """Writes nothing, since nothing would read it."""
 
 
 def adapt(config: Config) -> Config:
-    """The final score is S1; what the memories hold is not asked for."""
+    """The final score is S1; the memories are not read."""
     return replace(config, model=replace(config.model, score="s1", step_attention="off"))
 
 

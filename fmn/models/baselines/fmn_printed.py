@@ -1,7 +1,7 @@
 """FMN as published: every equation as the paper prints it (docs/paper.md).
 
-The linear softmax head, S1/Max, memories of raw features with a fixed share of each update, written batch by batch, the
-maximum without a clamp, the triplet loss with the printed sign. The same network and training as FMN otherwise.
+The linear softmax head, S1/Max, memories of raw features updated at a fixed rate and written batch by batch, the
+maximum without a clamp, the triplet loss with the printed sign. Otherwise the same network and training as FMN.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fmn.models.system_interface import System
 
 
 def build(config: Config, video_dim: int, audio_dim: int) -> FeatureMemoryNetwork:
-    """The untrained network; items meet the printed memories as one vector, whatever the others do."""
+    """Builds the untrained network, without step attention: the printed memories take one vector per item."""
     return FeatureMemoryNetwork(
         replace(config, model=replace(config.model, step_attention="off")), video_dim, audio_dim
     )

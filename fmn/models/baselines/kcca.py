@@ -1,11 +1,11 @@
 """KCCA: kernel canonical correlation analysis (Hwang and Grauman 2012, after Hardoon et al. 2004).
 
 Described: centered kernels of both views, the regularized generalized eigenproblem, projections of new items through
-their kernels with the fitted ones. Solved here as linear CCA of the kernel principal components, which is the same.
-Our choices: Gaussian kernels whose bandwidth is the median distance (Hwang and Grauman took χ² kernels of visual words,
+their kernels with the fitted ones. Solved here as linear CCA of the kernel principal components, which is equivalent.
+Our choices: Gaussian kernels whose bandwidth is the median distance (Hwang and Grauman used χ² kernels of visual words,
 which these features are not); the ridge; fitted to distinct items and never to the 50,000 pairs, whose covariances
-follow from class means (see cca.py); the utterance's vector is that of CCA, trained in the same run.
-Unspecified in the paper: the paper's kernels, their widths, and the regularization.
+follow from class means (see cca.py); the utterance's vector is the same as in CCA, trained in the same run.
+Unspecified in the paper: the kernels, their bandwidths, and the regularization.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Options:
     """Options of KCCA.
 
     Attributes:
-        ridge: added to both covariances of the kernel principal components, as a share of their mean variance.
-        bandwidth: of the Gaussian kernels, in median distances.
-        dims: the most directions.
+        ridge: added to both covariances of the kernel principal components, as a fraction of their mean variance.
+        bandwidth: bandwidth of the Gaussian kernels, in median distances.
+        dims: maximum number of directions.
     """
 
     ridge: Positive = 1.0
@@ -43,10 +43,10 @@ class Options:
 
 
 class KernelComponents(ResizableBuffers):
-    """Kernel principal components: Gaussian kernel, centered, all components with a variance.
+    """Kernel principal components: Gaussian kernel, centered, all components of nonzero variance.
 
     Args:
-        dim: numbers of a vector.
+        dim: size of a vector.
     """
 
     items: Tensor
@@ -62,7 +62,7 @@ class KernelComponents(ResizableBuffers):
         self.register_buffer("components", torch.zeros(0, 0))
 
     def fit(self, vectors: Tensor, bandwidth: float) -> None:
-        """Takes [n, D]; ``bandwidth`` is in median distances between two of them."""
+        """Fits vectors [n, D]; ``bandwidth`` is in units of their median pairwise distance."""
         self.keep("items", vectors)
         distances = torch.cdist(vectors.double(), vectors.double())
         apart = distances[~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)]
@@ -108,7 +108,7 @@ class KernelCorrelation(ClassifierCorrelationModel):
         return {"raw": raw, "vector": self.space.second(self.utterance_components(raw).float())}
 
     def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
-        """Fits the kernels, too."""
+        """Fits the kernels and returns the kernel principal components of both views."""
         video = self.standardized(data.video[data.on_device(clips)])
         audio = encode_all_utterances(self, data, utterances)["raw"]
         self.clip_components.fit(video, self.bandwidth)

@@ -1,7 +1,7 @@
 """Sanity-check baselines without content: durations of clip and utterance, file sizes.
 
-How far they get is how far classes are given away by how long they take, or how many bytes. Class posteriors of either
-side by kernel density of the training items, their product as in `two_classifiers`; nothing is trained or tuned.
+They measure how far duration or file size alone reveals the class. Class posteriors of each side by kernel density
+estimation on the training items, their product as in `two_classifiers`; nothing is trained or tuned.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from fmn.models.system_interface import System, as_it_is
 
 
 def durations(config: Config) -> Config:
-    """One number a clip, one an utterance: its length."""
+    """One number per clip and per utterance: its duration."""
     return replace(config, video=replace(config.video, kind="duration"), audio=replace(config.audio, kind="duration"))
 
 
 def file_sizes(config: Config) -> Config:
-    """One number a clip, one an utterance: the bytes of its file."""
+    """One number per clip and per utterance: its file size in bytes."""
     return replace(config, video=replace(config.video, kind="file_size"), audio=replace(config.audio, kind="file_size"))
 
 

@@ -1,7 +1,7 @@
 """Mean color of a clip, against the full utterance: a sanity-check baseline.
 
-The clip is six numbers, mean and standard deviation of red, green and blue over all frames and pixels; the utterance is
-classified as in `two_classifiers`. How far this gets is how far the color of the footage gives its class away.
+A clip is six numbers, mean and standard deviation of red, green and blue over all frames and pixels; the utterance is
+classified as in `two_classifiers`. This measures how far the color of the footage alone reveals its class.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Masked margin softmax (AVLnet): two towers, as published and with class positives.
 
 Described: gated projections of video and audio features, dot products, softmax over the batch in both directions with a
-margin of .001 taken from the positive, items of the same video masked (Rouditchenko et al. 2021, after Ilharco et al.
-2019). Our choices: FMN's features, its Bi-LSTM trained end to end in place of AVLnet's audio network, FMN's sizes,
-batch and augmentation, so that the loss and the memory are what differs. A margin this small does next to nothing.
-As published every other pair of the batch is a negative, those of the same class included; only pairs with the very
-same clip or utterance are masked. In ``mms_classes`` every item of one class is a positive of the others and none a
-negative, which is what the task asks for and what FMN is told, too. ``mms_classes_ce`` is that with an auxiliary
-cross-entropy of the class on either side, as FMN has one.
+margin of .001 subtracted from the positive, items of the same video masked (Rouditchenko et al. 2021, after Ilharco et
+al. 2019). Our choices: FMN's features, its Bi-LSTM trained end to end in place of AVLnet's audio network, FMN's sizes,
+batch and augmentation, so that only the loss and the memory differ. A margin this small has almost no effect.
+As published, every other pair of the batch is a negative, including those of the same class; only pairs with the same
+clip or utterance are masked. In ``mms_classes`` the items of a class are positives of each other and never negatives,
+which is what the task requires and the supervision that FMN has, too. ``mms_classes_ce`` adds an auxiliary class
+cross-entropy on both sides, as FMN has one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Options:
     """Options of two towers with the masked margin softmax of AVLnet.
 
     Attributes:
-        margin: taken from the similarity of positives.
-        class_weight: of an auxiliary cross-entropy of the class.
+        margin: subtracted from the similarity of positives.
+        class_weight: weight of an auxiliary class cross-entropy.
     """
 
     margin: NotNegative = 0.001
@@ -36,7 +36,7 @@ class Options:
 
 
 def build(config: Config, video_dim: int, audio_dim: int, *, class_positives: bool = False) -> MarginTowers:
-    """The untrained towers."""
+    """Builds the untrained towers."""
     options = section_from(Options, config.options, expected="margin, class_weight", path="options.")
     return MarginTowers(
         config,

@@ -1,16 +1,16 @@
-"""MusiCNN (Pons and Serra 2019): a music tagger with musically motivated filters, as an encoder of speech.
+"""MusiCNN (Pons and Serra 2019): a music tagger with musically motivated filters, as a speech encoder.
 
 Described: 16 kHz, FFT 512, hop 256, 96 mel bands, log10(10,000 x + 1); batch norm; front-end with 204 timbral filters
 each of 7×38 and 7×67 (time × bands) and 51 temporal ones each of 128×1, 64×1 and 32×1, each convolution → ReLU → batch
 norm → maximum over bands, 561 channels; mid-end of three convolutions of width 7 with 64 filters, the second and third
-residual, all of it side by side, 753 channels; back-end of maximum and mean over time (1,506) → batch norm → dropout .5
+residual, all concatenated, 753 channels; back-end of maximum and mean over time (1,506) → batch norm → dropout .5
 → dense layer of 200 with ReLU → batch norm → dropout. 777,109 parameters up to there. Adam with 1e-3.
-Our choices: trained from scratch (its published weights are TensorFlow checkpoints of music tags); whole utterances in
-place of excerpts of 3 s (187 frames), with nothing behind their end looked at; in place of tags a linear layer to the
-common space, for clips a VM-Net-like branch of two layers, and FMN's triplet loss between them. In the preset ``demo``
-a quarter of the filters, 48 bands in place of 96 (timbral filters of 7×19 and 7×33) and half of the epochs, because it
-is by far the slowest: an epoch takes five times as long as one of FMN, with 96 bands thirteen times.
-Unspecified in the paper: how the paper of FMN made a tagger compare clips with speech; most likely as an audio
+Our choices: trained from scratch (the published weights are TensorFlow checkpoints for music tags); whole utterances,
+masked past their end, instead of excerpts of 3 s (187 frames); a linear layer to the common space instead of tags, a
+VM-Net-like branch of two layers for clips, and FMN's triplet loss between them. In the preset ``demo``, a quarter of
+the filters, 48 bands instead of 96 (timbral filters of 7×19 and 7×33) and half the epochs, because it is by far the
+slowest system: an epoch takes five times as long as one of FMN, with 96 bands thirteen times.
+Unspecified in the paper: how the paper of FMN used a tagger to compare clips with speech; most likely as an audio
 front-end under a VM-Net-like head (an inference from Prétet et al. 2021).
 """
 
@@ -46,7 +46,7 @@ class Options:
 
     Attributes:
         filters: factor on every number of filters and units; 1 is the published network.
-        dropout: of the back-end.
+        dropout: dropout of the back-end.
     """
 
     filters: Positive = 1.0
@@ -57,9 +57,9 @@ class Musicnn(nn.Module):
     """The published network up to its layer of 200; exact under padding when not training.
 
     Args:
-        bands: F, mel bands; 96 published.
+        bands: F, mel bands; 96 in the published network.
         filters: factor on every number of filters and units.
-        dropout: of the back-end.
+        dropout: dropout of the back-end.
     """
 
     def __init__(self, bands: int, *, filters: float = 1.0, dropout: float = 0.5) -> None:
@@ -94,7 +94,7 @@ class Musicnn(nn.Module):
         return output
 
     def states(self, sequences: Sequences) -> tuple[Tensor, Tensor]:
-        """[B, T, F] → front-end and mid-end side by side [B, 753, T], zero behind the end, and [B, 1, T] bool."""
+        """[B, T, F] → front-end and mid-end concatenated [B, 753, T], zero past the end, and the mask [B, 1, T]."""
         frames, lengths = sequences
         inside = (torch.arange(frames.shape[1], device=frames.device) < lengths[:, None])[:, None]
         maps = self.normalize(frames[:, None]) * inside[:, :, :, None]
@@ -106,11 +106,11 @@ class Musicnn(nn.Module):
 
 
 class _Front(nn.Module):
-    """Convolution → ReLU → batch norm → maximum over the bands, computed in an order that takes a third of the time."""
+    """Convolution → ReLU → batch norm → maximum over the bands, reordered to take a third of the time."""
 
     def __init__(self, filters: int, frames: int, bands: int) -> None:
         super().__init__()
-        self.padding = ((frames - 1) // 2, frames // 2)  # as many frames come out as went in
+        self.padding = ((frames - 1) // 2, frames // 2)  # keeps the number of frames
         self.convolution = nn.Conv2d(1, filters, (frames, bands))
         self.norm = nn.BatchNorm2d(filters)
 
@@ -131,12 +131,12 @@ def _along_time(bands: Tensor, convolution: nn.Conv2d) -> Tensor:
 def _across_bands(bands: Tensor, convolution: nn.Conv2d) -> list[Tensor]:
     """The convolution with filters many bands wide, as convolutions over time whose channels are bands.
 
-    A CPU runs those at twice the speed of a convolution with one channel, although each of `POSITIONS_AT_ONCE`
-    neighboring positions of a filter has the others' zeros in its weights.
+    On a CPU these run twice as fast as a convolution with one channel, although the weights for each of
+    `POSITIONS_AT_ONCE` neighboring positions of a filter are zero-padded to cover the others.
 
     Args:
         bands: [B, F, frames].
-        convolution: with weights [filters, 1, k, h].
+        convolution: has weights [filters, 1, k, h].
 
     Returns:
         [B, filters, positions, T] for groups of neighboring positions, F − h + 1 in all.
@@ -148,7 +148,7 @@ def _across_bands(bands: Tensor, convolution: nn.Conv2d) -> list[Tensor]:
     for start in range(0, positions, POSITIONS_AT_ONCE):
         count = min(POSITIONS_AT_ONCE, positions - start)
         width = height + count - 1
-        # Rows of h weights and `count` zeros, end to end, cut anew into rows one shorter: each is shifted by one.
+        # Rows of h weights and `count` zeros are flattened and split into rows one shorter: each is shifted by one.
         rows = functional.pad(weight, (0, 0, 0, count))[:, None].expand(-1, count, -1, -1)
         shifted = rows.reshape(filters, -1, frames)[:, : count * width].reshape(filters * count, width, frames)
         assert convolution.bias is not None
@@ -158,11 +158,11 @@ def _across_bands(bands: Tensor, convolution: nn.Conv2d) -> list[Tensor]:
 
 
 def normed_maxima(parts: list[Tensor], norm: nn.BatchNorm2d) -> Tensor:
-    """The maximum over all bands of ``norm`` of maps, of which only the maxima need be normed: it keeps their order.
+    """The maximum over all bands of the batch-normed maps; only maxima are normed, since the norm is monotonic.
 
     Args:
         parts: [B, C, bands, T], the bands in several parts.
-        norm: of C channels; where its factor is negative, the minimum becomes the maximum.
+        norm: batch norm of C channels; where its factor is negative, the minimum becomes the maximum.
 
     Returns:
         [B, C, T].
@@ -177,7 +177,7 @@ def normed_maxima(parts: list[Tensor], norm: nn.BatchNorm2d) -> Tensor:
 
 
 def _moments(parts: list[Tensor], norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] that ``norm`` has to use; in training those of the maps, which it also takes note of."""
+    """Mean and variance [C] for ``norm``; in training those of the maps, which also update its running statistics."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.momentum is not None
@@ -227,7 +227,7 @@ class MusicnnTowers(ScoreTrainedTowers):
 
 
 def adapt(config: Config) -> Config:
-    """The published input and learning rate; a smaller and shorter one in a small preset."""
+    """The published input and learning rate; a smaller network and fewer epochs in a small preset."""
     training, audio = replace(config.training, learning_rate=PUBLISHED_RATE), log_mel_audio(config.audio)
     options = dict(config.options)
     if training.pairs_per_epoch is not None:
@@ -249,7 +249,7 @@ def grid(config: Config) -> tuple[Changes, ...]:
 
 
 def footnote(config: Config) -> str:
-    """How far the network is cut down."""
+    """States how far the network is scaled down."""
     filters, bands = config.options.get("filters", 1.0), config.audio.n_mels
     if filters == 1 and bands == BANDS:
         return ""

@@ -1,15 +1,15 @@
 """MuSimNet (Prétet, Richard and Peeters 2020, "Learning to rank music tracks using triplet loss"): an approximation.
 
 Described: a convolutional network on mel spectra, an auto-pooling layer over time (McFee et al. 2018), a triplet loss.
-Our choices, because its layer table was not found: four blocks of 3×3 convolutions, batch norm, ReLU and 2×2 maxima
-with 16, 32, 64 and 64 filters, where the first convolution takes steps of two and the last block has no maxima; an
-embedding of 128 numbers; the margin; 96 mel bands as for MusiCNN. The paper picks triplets from lists of tracks ranked
-by a person's taste, which there are none of here: each pair of one class is set against its semi-hard negative in the
-batch (fold 0 of a development corpus: mAP 69 %, 32 % with the hard ones). The published network compares tracks with
-tracks. How the paper of FMN made it compare clips with speech is not said: most likely as an audio front-end under a
-VM-Net-like head (an inference from Prétet et al. 2021). Here the clip has such a branch, two layers to the same 128
-numbers, and the triplet loss stands between clips and utterances. All of it is trained end to end on the log-mel
-spectra of whole utterances.
+Our choices, because its layer table was not found: four blocks of 3×3 convolution, batch norm, ReLU and 2×2 max pooling
+with 16, 32, 64 and 64 filters, where the first convolution has a stride of two and the last block has no pooling; an
+embedding of size 128; the margin; 96 mel bands as for MusiCNN. The paper mines triplets from lists of tracks ranked by
+a person's taste, which do not exist here: each pair of the same class is contrasted with its semi-hard negative in the
+batch (fold 0 of a development corpus: mAP 69 %, 32 % with hard negatives). The published network compares tracks with
+tracks. The paper of FMN does not state how it compared clips with speech: most likely as an audio front-end under a
+VM-Net-like head (an inference from Prétet et al. 2021). Here the clip has such a branch, two layers to the same
+embedding, and the triplet loss is between clips and utterances. All of it is trained end to end on the log-mel spectra
+of whole utterances.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Options:
 
     Attributes:
         embedding: size of the common space.
-        margin: of the triplet loss.
-        class_weight: of an auxiliary cross-entropy of the class (``musimnet_ce``).
+        margin: margin of the triplet loss.
+        class_weight: weight of an auxiliary class cross-entropy (``musimnet_ce``).
     """
 
     embedding: Size = 128
@@ -53,7 +53,7 @@ class Options:
 
 
 class AutoPool(nn.Module):
-    """Auto-pooling (McFee, Salamon and Bello 2018): Σ_t softmax_t(α x) · x, with one learned α a number.
+    """Auto-pooling (McFee, Salamon and Bello 2018): Σ_t softmax_t(α x) · x, with one learned α per component.
 
     α = 0 is the mean over time, α → ∞ the maximum.
     """
@@ -63,7 +63,7 @@ class AutoPool(nn.Module):
         self.alpha = nn.Parameter(torch.ones(dim))
 
     def forward(self, states: Tensor, inside: Tensor) -> Tensor:
-        """[B, T, D] and [B, T] bool (false behind the end) → [B, D]."""
+        """[B, T, D] and [B, T] bool (false past the end) → [B, D]."""
         weights = (self.alpha * states).masked_fill(~inside[:, :, None], -torch.inf).softmax(dim=1)
         pooled: Tensor = (weights * states).sum(dim=1)
         return pooled
@@ -99,7 +99,7 @@ class MelNetwork(nn.Module):
             maps = norm(convolution(maps))
             if number == 0:
                 lengths, inside = _halved(lengths, maps)
-            maps = maps * inside[:, None, :, None]  # what is behind the end is 0: no maximum that ReLU lets through
+            maps = maps * inside[:, None, :, None]  # 0 past the end: no maximum that passes the ReLU
             if number < len(FILTERS) - 1:
                 maps = functional.max_pool2d(maps, 2, ceil_mode=True)
                 lengths, inside = _halved(lengths, maps)
@@ -127,12 +127,12 @@ class MusicSimilarityNetwork(ScoreTrainedTowers):
         self.margin = options.margin
 
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
-        """The triplet loss in the form that works, both directions."""
+        """The triplet loss in its standard form, both directions."""
         return triplet_loss(similarity, batch.match, margin=self.margin, negatives=self.config.training.negatives)
 
 
 def _halved(lengths: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Lengths [B] after a step of two, and which frames of the maps [B, C, T, F] they hold."""
+    """Lengths [B] after a stride of two, and the mask [B, T] of the maps' frames [B, C, T, F] within them."""
     lengths = (lengths + 1).div(2, rounding_mode="floor")
     return lengths, _inside(maps.shape[2], lengths)
 
@@ -142,13 +142,13 @@ def _inside(steps: int, lengths: Tensor) -> Tensor:
 
 
 def adapt(config: Config) -> Config:
-    """Log-mel spectra in place of MFCC, semi-hard negatives."""
+    """Log-mel spectra instead of MFCC, semi-hard negatives."""
     training = replace(config.training, negatives="semi-hard")
     return replace(config, audio=log_mel_audio(config.audio), training=training)
 
 
 def grid(config: Config) -> tuple[Changes, ...]:
-    """Learning rates, and the hard negatives."""
+    """Learning rates, and hard negatives."""
     rate = config.training.learning_rate
     return (
         {},

@@ -1,7 +1,7 @@
 """Single-frame FMN: the middle frame of a clip repeated over the window, without optical flow.
 
-A trivial baseline: the same network and training as FMN. How far it gets is how far a clip can be found without seeing
-what moves, by its scene and its things alone.
+A trivial baseline: the same network and training as FMN. It measures how far a clip can be retrieved without motion, by
+its scene and its objects alone.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Two independent classifiers: the product of the class posteriors of a clip and an utterance.
 
 Not in the paper, but a strong baseline: the classes are known in training, so a system that only classifies each side
-may use them, too. P(match) = Σ over the classes c of P(c | clip) · P(c | utterance). The clip's classifier has one
-hidden layer on the same features, the utterance's is FMN's Bi-LSTM and a linear layer, trained end to end;
-cross-entropy each. It cannot know anything within a class: the class-knowledge ceiling is its limit. With attention of
-steps (``model.step_attention``) every window and every state of the Bi-LSTM has a class posterior of its own, and these
+may use them, too. P(match) = Σ over the classes c of P(c | clip) · P(c | utterance). The clip classifier has one hidden
+layer on the same features, the utterance classifier is FMN's Bi-LSTM and a linear layer, trained end to end, each with
+a cross-entropy. It cannot distinguish items within a class: the class-knowledge ceiling is its limit. With step
+attention (``model.step_attention``), every window and every state of the Bi-LSTM has its own class posterior, and these
 are pooled as FMN pools the shares of slots.
 """
 
@@ -38,7 +38,7 @@ class TwoClassifiers(RetrievalModel):
         return self.encode_windows(video, None)
 
     def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
-        """The same; where steps attend, from the posteriors of the windows."""
+        """The same; with step attention, from the posteriors of the windows."""
         if windows is None or self.attention is None:
             return self._posterior(Sequences.of_vectors(self.clips(video)))
         return self._posterior(windows._replace(frames=self.clips(windows.frames)))
@@ -56,12 +56,12 @@ class TwoClassifiers(RetrievalModel):
         return {"log_posterior": pooled_log_shares(logits._replace(frames=of_steps), self.attention)}
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
-        """[N, M]: the logarithm of the probability that both are of one class."""
+        """[N, M]: log probability that both are of the same class."""
         both = clips["log_posterior"][:, None] + utterances["log_posterior"][None]
         return both.logsumexp(dim=2)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of either side."""
+        """Cross-entropy of each side."""
         clips, utterances = self.encode_windows(batch.video, batch.windows), self.encode_utterances(batch.audio)
         return {
             "clip_class": functional.nll_loss(clips["log_posterior"], batch.clip_classes),

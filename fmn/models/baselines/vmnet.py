@@ -5,11 +5,11 @@ norm and length 1 at the end; loss 3 · triplet(video → audio) + 1 · triplet(
 · structure(audio) with margin .1, the hardest positive and the 100 most similar negatives of each anchor; Adam 3e-4,
 batches of 1,000. A video has one positive there, its own music. Here it has a dozen in a batch, all of its class, and
 each of them counts (fold 0 of a development corpus: mAP 60 %, with the hardest alone 55 %).
-Our choices: what goes into the music branch is FMN's Bi-LSTM, trained end to end, and the structure to be kept on that
+Our choices: the input of the music branch is FMN's Bi-LSTM, trained end to end, and the structure to preserve on that
 side is that of its output; the structure term, from its description: sign of the difference of adjacent distances,
-before against after the mapping; means in place of sums, so that the batch size does not matter. In the preset ``demo``
+before versus after the mapping; means instead of sums, for independence of the batch size. In the preset ``demo``,
 batches have 256 pairs, and the learning rate is a third of the preset's.
-Unspecified in the paper: what the paper fed it. It is where the paper's protocol comes from.
+Unspecified in the paper: the input of this baseline. The paper's protocol comes from this work.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Options:
     """Options of VM-Net.
 
     Attributes:
-        margin: of the triplet terms.
-        negatives: of each anchor so many of the most similar ones.
-        hardest_positive: whether of its positives only the least similar one counts.
+        margin: margin of the triplet terms.
+        negatives: number of most similar negatives per anchor.
+        hardest_positive: whether only the least similar positive of each anchor counts.
         to_audio: weight of the triplet term whose anchors are clips. to_video: of that whose anchors are utterances.
-        structure: weight of the structure term of either side.
-        dropout: in the hidden layers.
-        class_weight: of an auxiliary cross-entropy of the class (``vmnet_ce``).
+        structure: weight of the structure term of each side.
+        dropout: dropout in the hidden layers.
+        class_weight: weight of an auxiliary class cross-entropy (``vmnet_ce``).
     """
 
     margin: NotNegative = 0.1
@@ -73,11 +73,11 @@ def ranking_term(
         similarity: [Q, G], anchors in rows.
         positive: [Q, G] bool.
         margin: see above.
-        negatives: how many of each anchor, at most.
-        hardest_positive: the least similar positive of each anchor only, not all.
+        negatives: maximum number per anchor.
+        hardest_positive: whether only the least similar positive of each anchor counts.
 
     Returns:
-        The mean over all (anchor, positive, negative); anchors without positives or negatives do not enter.
+        The mean over all (anchor, positive, negative); anchors without positives or negatives are ignored.
     """
     others, _ = similarity.masked_fill(positive, -torch.inf).topk(min(negatives, similarity.shape[1]), dim=1)
     if hardest_positive:
@@ -93,10 +93,10 @@ def ranking_term(
 
 
 def structure_term(before: Tensor, after: Tensor) -> Tensor:
-    """How far a mapping turns round which of two neighbors in the batch is closer to a third item.
+    """Penalizes a mapping for reversing which of two neighbors in the batch is closer to a third item.
 
     With d the cosine distances, Δ = d(i, j+1) − d(i, j), the mean over all i, j (neither j nor j+1 being i) of
-    (sign Δ_after − sign Δ_before) · Δ_after: zero where the order is kept, 2·|Δ_after| where it is turned round.
+    (sign Δ_after − sign Δ_before) · Δ_after: zero where the order is preserved, 2·|Δ_after| where it is reversed.
 
     Args:
         before: [n, D1], not trained by this term.
@@ -112,7 +112,7 @@ def structure_term(before: Tensor, after: Tensor) -> Tensor:
 
 
 class VideoMusicNetwork(TwoTowers):
-    """The two branches of VM-Net; FMN's Bi-LSTM stands before the music branch."""
+    """The two branches of VM-Net, with FMN's Bi-LSTM before the music branch."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         options = section_from(Options, config.options, expected="see fmn/models/baselines/vmnet.py", path="options.")
@@ -158,13 +158,13 @@ def _branch(sizes: tuple[int, ...], dropout: float) -> nn.Module:
 
 
 def _steps(vectors: Tensor) -> Tensor:
-    """[n, n − 1]: from each item's cosine distance to item j to that to item j + 1."""
+    """[n, n − 1]: for each item, the cosine distance to item j + 1 minus that to item j."""
     unit = functional.normalize(vectors, dim=1)
     return (1 - unit @ unit.T).diff(dim=1)
 
 
 def adapt(config: Config) -> Config:
-    """The published batch and learning rate in the paper's preset, a quarter of that batch in a small one."""
+    """The published batch size and learning rate in the paper's preset, a quarter of the batch size in a small one."""
     is_small = config.training.pairs_per_epoch is not None
     training = larger_batches(config.training, DEMO_BATCH if is_small else PUBLISHED_BATCH)
     rate = config.training.learning_rate / 3 if is_small else PUBLISHED_RATE

@@ -1,9 +1,8 @@
 """Zero-shot retrieval with a joint encoder: the cosine of its vectors of clip and utterance; nothing is trained.
 
-Both sides must be halves of one model that puts clips and speech into one space (PE-AV, EmbeddingGemma 2;
+Both sides must be halves of one model that embeds clips and speech in one space (PE-AV, EmbeddingGemma 2;
 docs/encoders.md): its name and a digest of its weights are compared (`fmn.features.encoders.interface.space_of`). The
-vectors are used as the model gives them, brought to length 1; a scale or an offset of the model's own would change no
-ranking.
+model's vectors are only normalized to length 1; a scale or offset of the model would not change the ranking.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from fmn.models.system_interface import System, as_it_is, not_joint
 
 
 class ZeroShot(RetrievalModel):
-    """The cosine of both vectors as they are."""
+    """The cosine of the two unmodified vectors."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         super().__init__()
         self.config = config
 
     def check(self, data: ItemTensors) -> None:
-        """Refuses what are not vectors of one space, one an utterance.
+        """Checks that the features are vectors of one space, one per utterance.
 
         Raises:
-            InputError: the features are not of one joint encoder.
+            InputError: the features do not come from one joint encoder.
         """
         if not data.space or data.video_dim != data.audio_dim or (data.lengths != 1).any():
             raise not_joint(self.config)

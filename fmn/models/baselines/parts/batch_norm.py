@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d`; one value a channel, which has no variance, is normalized by the running statistics.
+    """`torch.nn.BatchNorm1d`; a single value per channel, without a variance, uses the running statistics.
 
-    Small data sets have such batches: a batch encodes every distinct clip and utterance once, and may hold one only.
+    Small data sets have such batches: a batch encodes each distinct clip and utterance once, and may contain only one.
     """
 
     def forward(self, input: Tensor) -> Tensor:

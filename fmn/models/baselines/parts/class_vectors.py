@@ -14,12 +14,12 @@ from fmn.models.resizable_buffers import ResizableBuffers
 class ClassVectors(ResizableBuffers):
     """P(class | vector): the softmax over the classes of the cosine with each class's vector / temperature.
 
-    The vectors are parameters, learned by gradients; nothing is ever written to them. `open` makes them, a checkpoint
-    sizes them.
+    The vectors are parameters, learned by gradients; nothing is ever written to them. `open` creates them; loading a
+    checkpoint resizes them.
 
     Args:
-        video_dim: size of a clip's vector. audio_dim: of an utterance's.
-        temperature: of the softmax.
+        video_dim: size of a clip's vector. audio_dim: size of an utterance's vector.
+        temperature: softmax temperature.
     """
 
     def __init__(self, video_dim: int, audio_dim: int, *, temperature: float) -> None:
@@ -29,14 +29,14 @@ class ClassVectors(ResizableBuffers):
         self.audio = nn.Parameter(torch.empty(0, audio_dim))
 
     def open(self, classes: int) -> None:
-        """New random directions for ``classes`` classes on either side."""
+        """Creates random unit vectors for ``classes`` classes on both sides."""
         for side in ("video", "audio"):
             old = getattr(self, side)
             fresh = torch.randn(classes, old.shape[1])
             setattr(self, side, nn.Parameter(functional.normalize(fresh, dim=1).to(old.device)))
 
     def log_shares(self, side: Side, rows: Tensor) -> Tensor:
-        """[..., D] of one side → log P(class | row) [..., C], in float32 at least, under autocast as well."""
+        """[..., D] of one side → log P(class | row) [..., C], in at least float32, under autocast as well."""
         vectors = self.video if side == "video" else self.audio
         with torch.autocast(rows.device.type, enabled=False):
             rows = functional.normalize(rows.float(), dim=-1)
@@ -49,5 +49,5 @@ class ClassVectors(ResizableBuffers):
 
 
 def class_count(data: ItemTensors) -> int:
-    """How many classes the items are numbered with."""
+    """Number of classes of the items."""
     return 1 + int(max(data.clip_classes.max(), data.utterance_classes.max()))

@@ -13,7 +13,7 @@ from fmn.models.resizable_buffers import ResizableBuffers
 
 
 class ClassHead(ResizableBuffers):
-    """A linear layer to as many logits as there are classes; `open` makes it, a checkpoint sizes it."""
+    """Linear layer with one logit per class; `open` creates it, loading a checkpoint resizes it."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class ClassHead(ResizableBuffers):
         self.bias = nn.Parameter(torch.empty(0))
 
     def open(self, classes: int) -> None:
-        """New random weights for ``classes`` classes."""
+        """Creates random weights for ``classes`` classes."""
         fresh = nn.Linear(self.weight.shape[1], classes).to(self.weight.device)
         self.weight, self.bias = (nn.Parameter(value.detach()) for value in (fresh.weight, fresh.bias))
 
@@ -31,7 +31,7 @@ class ClassHead(ResizableBuffers):
 
 
 class ClipClassifier(nn.Module):
-    """A clip's features, standardized, through one hidden layer to class logits."""
+    """Standardized clip features, one hidden layer, class logits."""
 
     def __init__(self, config: Config, video_dim: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class ClipClassifier(nn.Module):
 
 
 class UtteranceClassifier(nn.Module):
-    """FMN's Bi-LSTM and one layer to class logits."""
+    """FMN's Bi-LSTM and a linear layer to class logits."""
 
     def __init__(self, config: Config, audio_dim: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class UtteranceClassifier(nn.Module):
         return self.logits(self.encoder(audio))
 
     def steps(self, audio: Sequences) -> Sequences:
-        """M sequences → logits [M, T, C] of every state of the Bi-LSTM."""
+        """M sequences → logits [M, T, C] for every state of the Bi-LSTM."""
         states = self.encoder.steps(self.encoder.states(audio))
         return states._replace(frames=self.logits(states.frames))
 

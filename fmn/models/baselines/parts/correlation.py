@@ -23,7 +23,7 @@ from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.system_interface import ClassCrossEntropy
 
-LEAST_CORRELATION = 1e-6  # relative to the largest; what is below is a direction of no meaning
+LEAST_CORRELATION = 1e-6  # relative to the largest; directions below are numerical noise
 
 
 class Covariances(NamedTuple):
@@ -42,7 +42,7 @@ class Covariances(NamedTuple):
 
 
 class Canonical(NamedTuple):
-    """Directions in order of their correlation.
+    """Canonical directions, sorted by correlation.
 
     Attributes:
         first: [D1, d]. second: [D2, d]. correlations: [d], descending.
@@ -54,9 +54,9 @@ class Canonical(NamedTuple):
 
 
 def class_covariances(first: Tensor, second: Tensor, first_classes: Tensor, second_classes: Tensor) -> Covariances:
-    """Covariances of all pairs of one class, every item of the first view with every one of the second.
+    """Covariances over all pairs of the same class, every item of the first view with every one of the second.
 
-    The pairs are never formed: Σ12 is a matter of class means alone.
+    The pairs are never formed: Σ12 depends on class means alone.
 
     Args:
         first: [N, D1].
@@ -69,7 +69,7 @@ def class_covariances(first: Tensor, second: Tensor, first_classes: Tensor, seco
     first_counts = torch.bincount(first_classes, minlength=size).double()
     second_counts = torch.bincount(second_classes, minlength=size).double()
     pairs = float((first_counts * second_counts).sum())
-    first_weights = second_counts[first_classes] / pairs  # an item is in as many pairs as its class has of the other
+    first_weights = second_counts[first_classes] / pairs  # an item is in one pair per item of its class in the other view
     second_weights = first_counts[second_classes] / pairs
     first_mean, second_mean = first_weights @ first, second_weights @ second
     first, second = first - first_mean, second - second_mean
@@ -85,12 +85,12 @@ def class_covariances(first: Tensor, second: Tensor, first_classes: Tensor, seco
 
 
 def canonical(covariances: Covariances, *, ridge: float, dims: int) -> Canonical:
-    """The directions of the largest canonical correlations.
+    """Returns the directions of the largest canonical correlations.
 
     Args:
         covariances: of the two views.
         ridge: added to both covariances' diagonals, times their mean variance.
-        dims: the most directions; those whose correlation is numerically zero are left out.
+        dims: maximum number of directions; those whose correlation is numerically zero are omitted.
     """
     first, second = _inverse_root(covariances.first, ridge), _inverse_root(covariances.second, ridge)
     left, values, right = torch.linalg.svd(first @ covariances.between @ second, full_matrices=False)
@@ -101,8 +101,8 @@ def canonical(covariances: Covariances, *, ridge: float, dims: int) -> Canonical
 def total_correlation(covariances: Covariances, *, ridge: float) -> Tensor:
     """The sum of the canonical correlations: the nuclear norm of T (Andrew et al. 2013), with gradients.
 
-    T is taken with Cholesky factors in place of the symmetric roots: it then differs by rotations, and its singular
-    values do not; and the gradient has no terms that explode where two eigenvalues are close.
+    T is computed with Cholesky factors instead of symmetric roots: it then differs by rotations, which leave its
+    singular values unchanged, and the gradient has no terms that explode where two eigenvalues are close.
 
     Args:
         covariances: of the two views.
@@ -135,7 +135,7 @@ class CanonicalSpace(ResizableBuffers):
             self.register_buffer(f"{name}_directions", torch.zeros(dim, 0))
 
     def fit(self, covariances: Covariances, *, ridge: float, dims: int) -> Tensor:
-        """Takes the directions of `canonical`; gives their correlations."""
+        """Stores the directions of `canonical` and returns their correlations."""
         found = canonical(covariances, ridge=ridge, dims=dims)
         self.keep("first_mean", covariances.first_mean)
         self.keep("second_mean", covariances.second_mean)
@@ -156,12 +156,12 @@ class CorrelationModel(RetrievalModel):
     """A system that scores by the cosine in the space of a canonical correlation analysis of its two views.
 
     Args:
-        video_dim: Dv, numbers of a clip's feature.
-        ridge: added to both covariances, as a share of their mean variance.
-        dims: the most directions.
+        video_dim: Dv, size of a clip's feature vector.
+        ridge: added to both covariances, as a fraction of their mean variance.
+        dims: maximum number of directions.
     """
 
-    losses_use_fit = False  # the analysis is no part of the loss
+    losses_use_fit = False  # the analysis is not part of the loss
     space: CanonicalSpace
 
     def __init__(self, video_dim: int, *, ridge: float, dims: int) -> None:
@@ -171,7 +171,7 @@ class CorrelationModel(RetrievalModel):
 
     @abstractmethod
     def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
-        """What the analysis is fitted to: [N, D1] of the clips, [M, D2] of the utterances."""
+        """Views that the analysis is fitted to: [N, D1] of the clips, [M, D2] of the utterances."""
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] cosines."""
@@ -183,7 +183,7 @@ class CorrelationModel(RetrievalModel):
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
-        """Fits the analysis to all pairs of one class, in closed form."""
+        """Fits the analysis to all pairs of the same class, in closed form."""
         clip_classes = data.clip_classes[data.on_device(clips)]
         utterance_classes = data.utterance_classes[data.on_device(utterances)]
         found = class_covariances(*self.fitted_views(data, clips, utterances), clip_classes, utterance_classes)
@@ -191,14 +191,14 @@ class CorrelationModel(RetrievalModel):
 
 
 class ClassifierCorrelationModel(CorrelationModel):
-    """One whose utterances are vectors of FMN's Bi-LSTM, trained to tell the class in the same run.
+    """`CorrelationModel` whose utterance vectors are from FMN's Bi-LSTM, trained as a classifier in the same run.
 
     Args:
-        config: of the Bi-LSTM.
-        video_dim: of a clip's feature.
-        audio_dim: of an audio frame.
-        ridge: of the analysis.
-        dims: of the analysis.
+        config: configuration of the Bi-LSTM.
+        video_dim: size of a clip's feature vector.
+        audio_dim: size of an audio frame.
+        ridge: see `CorrelationModel`.
+        dims: see `CorrelationModel`.
     """
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int, *, ridge: float, dims: int) -> None:
@@ -215,7 +215,7 @@ class ClassifierCorrelationModel(CorrelationModel):
 
 
 def of_speech(config: Config) -> ClassCrossEntropy:
-    """The utterances' Bi-LSTM is trained to tell the class; clips enter by the means of their classes alone."""
+    """The utterances' Bi-LSTM is trained with a class cross-entropy; clips enter only by their class means."""
     return "speech"
 
 

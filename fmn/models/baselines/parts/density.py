@@ -18,7 +18,7 @@ from fmn.models.retrieval_model import Embeddings, RetrievalModel
 class DensityClassifier(ResizableBuffers):
     """P(class | x), equal priors, each class the mean of Gaussians around its fitted items.
 
-    The bandwidth is Scott's, in standard deviations over all items: n^(−1/(d+4)) for n items a class and d numbers.
+    The bandwidth is Scott's, in standard deviations over all items: n^(−1/(d+4)) for n items per class in d dimensions.
 
     Args:
         dim: d.
@@ -32,12 +32,12 @@ class DensityClassifier(ResizableBuffers):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("items", torch.zeros(0, dim))
-        self.register_buffer("classes", torch.zeros(0, 0))  # one row an item, 1 in the column of its class
+        self.register_buffer("classes", torch.zeros(0, 0))  # one row per item, 1 in the column of its class
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
     def fit(self, vectors: Tensor, classes: Tensor, count: int) -> None:
-        """Takes the items [n, d] and their classes [n] out of ``count``."""
+        """Stores the items [n, d] and their classes [n], one of ``count`` classes each."""
         self.mean.copy_(vectors.mean(0))
         self.scale.copy_(vectors.std(0, correction=0).clamp(min=1e-6))
         self.keep("items", (vectors - self.mean) / self.scale)
@@ -56,7 +56,7 @@ class DensityClassifier(ResizableBuffers):
 
 
 class DensityModel(RetrievalModel):
-    """The probability that clip and utterance are of one class, each judged by its few numbers; nothing is trained."""
+    """Scores the probability that clip and utterance are of the same class, from a few numbers each, without training."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         super().__init__()
@@ -72,14 +72,14 @@ class DensityModel(RetrievalModel):
         return {"log_posterior": self.utterances(_means(audio))}
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
-        """[N, M]: the logarithm of the probability that both are of one class."""
+        """[N, M]: log probability that both are of the same class."""
         both = clips["log_posterior"][:, None] + utterances["log_posterior"][None]
         return both.logsumexp(dim=2)
 
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
-        """Takes the items."""
+        """Stores the training items."""
         clip_rows, utterance_rows = data.on_device(clips), data.on_device(utterances)
         count = class_count(data)
         self.clips.fit(data.video[clip_rows], data.clip_classes[clip_rows], count)

@@ -1,8 +1,8 @@
 """Margin softmax losses of AVLnet and Spoken Moments over a batch, for two towers.
 
-Each loss in two readings. *As published*, the positive of a pair is the pair itself, and every other item of the batch
-is a negative, those of its own class included. *With class positives*, every item of one's class is a positive and none
-of them a negative.
+Each loss has two variants. *As published*, the positive of a pair is the pair itself, and every other item of the batch
+is a negative, including those of its own class. *With class positives*, all items of the same class are positives, and
+none of them is a negative.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Margin = Literal["fixed", "adaptive"]
 def margin_softmax(similarity: Tensor, positive: Tensor, negative: Tensor, margin: Tensor | float) -> Tensor:
     """−log(e^(s_p − m) / (e^(s_p − m) + Σ over the negatives n of e^(s_n))), one direction.
 
-    Masked margin softmax (Ilharco et al. 2019; AVLnet: Rouditchenko et al. 2021) has a fixed m and one p a query.
+    Masked margin softmax (Ilharco et al. 2019; AVLnet: Rouditchenko et al. 2021) has a fixed m and one p per query.
 
     Args:
         similarity: [Q, G].
         positive: [Q, G] bool.
-        negative: [Q, G] bool; what is neither (masked) takes no part.
+        negative: [Q, G] bool; items that are neither positive nor negative are masked.
         margin: m, one number or [Q, G].
 
     Returns:
-        The mean over all (query, positive) that have a negative; 0 where there is none.
+        The mean over the (query, positive) pairs that have a negative; 0 if there are none.
     """
     usable = positive & negative.any(dim=1, keepdim=True)
     against = similarity.masked_fill(~negative & negative.any(dim=1, keepdim=True), -torch.inf)
@@ -44,8 +44,8 @@ def margin_softmax(similarity: Tensor, positive: Tensor, negative: Tensor, margi
 def adaptive_mean_margin(similarity: Tensor, negative: Tensor, share: float) -> Tensor:
     """[Q, G]: the margin of Spoken Moments (Monfort et al. 2021) for each positive.
 
-    A share of how much more similar it is than the query's negatives are on average: α · (s_p − mean over n of s_n).
-    It is a target, so no gradient flows through it.
+    A fraction of the difference between its similarity and the mean of the query's negatives: α · (s_p − mean over n of
+    s_n). It is a target, so no gradient flows through it.
     """
     count = negative.sum(dim=1, keepdim=True).clamp(min=1)
     mean = (similarity * negative).sum(dim=1, keepdim=True) / count
@@ -53,13 +53,13 @@ def adaptive_mean_margin(similarity: Tensor, negative: Tensor, share: float) -> 
 
 
 def margin_loss(similarity: Tensor, positive: Tensor, negative: Tensor, *, kind: Margin, amount: float) -> Tensor:
-    """`margin_softmax` of both directions, added up.
+    """`margin_softmax` summed over both directions.
 
     Args:
         similarity: [V, A].
         positive: [V, A] bool.
         negative: [V, A] bool.
-        kind: ``fixed``: the margin is ``amount``; ``adaptive``: it is `adaptive_mean_margin` with that share.
+        kind: ``fixed``: the margin is ``amount``; ``adaptive``: it is `adaptive_mean_margin` with that fraction.
         amount: see ``kind``.
     """
     total = similarity.new_zeros(())
@@ -116,7 +116,7 @@ class MarginTowers(ScoreTrainedTowers):
         self.class_positives = class_positives
 
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
-        """`margin_loss` of the batch's distinct items, or as published of its drawn pairs."""
+        """`margin_loss` over the batch's distinct items or, as published, over its drawn pairs."""
         if self.class_positives:
             positive, negative = batch.match, ~batch.match
         else:
@@ -129,11 +129,11 @@ def drawn_pairs(similarity: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tens
 
     Args:
         similarity: [V, A] of the batch's distinct items.
-        pairs: [B, 2], rows of these.
+        pairs: [B, 2], indices into these.
 
     Returns:
-        Similarities [B, B]; positives, the diagonal; negatives, all others but those masked because they hold the very
-        clip or the very utterance of the row's pair (AVLnet masks what comes from the same video).
+        Similarities [B, B]; positives, the diagonal; negatives, all others except those masked because they contain the
+        same clip or utterance as the row's pair (AVLnet masks items from the same video).
     """
     clips, utterances = pairs.unbind(1)
     same = (clips[:, None] == clips[None]) | (utterances[:, None] == utterances[None])

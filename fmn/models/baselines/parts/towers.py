@@ -20,7 +20,7 @@ from fmn.models.utterance_encoder import UtteranceEncoder
 
 
 class Standardized(nn.Module):
-    """Clip features less their mean, divided by their standard deviation over the fitted clips."""
+    """Standardizes clip features by the mean and standard deviation of the fitted clips."""
 
     mean: Tensor
     scale: Tensor
@@ -31,7 +31,7 @@ class Standardized(nn.Module):
         self.register_buffer("scale", torch.ones(dim))
 
     def fit(self, video: Tensor) -> None:
-        """Takes mean and deviation of [N, Dv]."""
+        """Stores mean and standard deviation of [N, Dv]."""
         self.mean.copy_(video.mean(0))
         self.scale.copy_(video.std(0, correction=0).clamp(min=1e-6))
 
@@ -41,7 +41,7 @@ class Standardized(nn.Module):
 
 
 def utterance_encoder(config: Config, audio_dim: int) -> UtteranceEncoder:
-    """The Bi-LSTM of FMN, of the same configuration."""
+    """FMN's Bi-LSTM, with the same configuration."""
     model = config.model
     return UtteranceEncoder(audio_dim, model.hidden_size, stack=model.frame_stack, pooling=model.pooling)
 
@@ -55,18 +55,18 @@ def two_layers(inputs: int, outputs: int, model: ModelConfig) -> nn.Module:
 
 
 def larger_batches(training: TrainingConfig, pairs: int) -> TrainingConfig:
-    """Batches of at least ``pairs``, and at least four of them an epoch."""
+    """Batches of at least ``pairs`` pairs, and at least four batches per epoch."""
     pairs_per_epoch = training.pairs_per_epoch and max(training.pairs_per_epoch, 4 * pairs)
     return replace(training, batch_size=max(training.batch_size, pairs), pairs_per_epoch=pairs_per_epoch)
 
 
 def fmn_triplet_loss(cosines: Tensor, match: Tensor, training: TrainingConfig) -> Tensor:
-    """FMN's triplet loss: its softmax form where the configuration asks for that, else the one with a margin.
+    """FMN's triplet loss: the softmax form if configured, else the margin form.
 
     Args:
         cosines: [V, A] of a batch's clips and utterances.
-        match: [V, A] bool: of one class.
-        training: which form, its margin and negatives or its temperature.
+        match: [V, A] bool: of the same class.
+        training: selects the form, its margin and negatives or its temperature.
     """
     if training.triplet == "softmax":
         return contrastive_loss(cosines, match, temperature=training.triplet_temperature)
@@ -74,17 +74,17 @@ def fmn_triplet_loss(cosines: Tensor, match: Tensor, training: TrainingConfig) -
 
 
 class TwoTowers(RetrievalModel):
-    """A clip is its standardized features through ``map_video``, an utterance ``encoder`` and ``map_audio``.
+    """Encodes clips by ``map_video`` of their standardized features, utterances by ``encoder`` and ``map_audio``.
 
     Args:
-        config: whose training section a subclass may read.
-        video_dim: Dv, numbers of a clip's feature.
+        config: configuration; a subclass may read its training section.
+        video_dim: Dv, size of a clip's feature vector.
         encoder: `Sequences` of M utterances → [M, E].
         map_video: [N, Dv] → [N, D].
         map_audio: [M, E] → [M, D].
-        unit: whether vectors are scaled to length 1, so that a score is a cosine.
-        dim: D, where there is a class loss.
-        class_weight: of `class_losses`; with 0 there are none.
+        unit: whether vectors are normalized to length 1, so that a score is a cosine.
+        dim: D, required for a class loss.
+        class_weight: weight of `class_losses`; 0 disables them.
     """
 
     def __init__(
@@ -119,17 +119,17 @@ class TwoTowers(RetrievalModel):
         return {"vector": self._vector(self.map_audio(self.encoder(audio)))}
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
-        """[N, M]: the product of the two vectors, a cosine where they have length 1."""
+        """[N, M]: dot products of the vectors, cosines if these have length 1."""
         return clips["vector"] @ utterances["vector"].T
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
-        """Takes mean and standard deviation of the clips' features."""
+        """Stores mean and standard deviation of the clips' features."""
         self.standardized.fit(data.video[data.on_device(clips)])
         if self.class_weight:
             self.class_vectors.open(class_count(data))
 
     def class_losses(self, clips: Embeddings, utterances: Embeddings, batch: Batch) -> dict[str, Tensor]:
-        """The auxiliary cross-entropy of the class on either side, by learned class vectors; no score reads these."""
+        """Auxiliary class cross-entropy on both sides, by learned class vectors; these do not enter the scores."""
         if not self.class_weight:
             return {}
         of = self.class_vectors.cross_entropy
@@ -143,7 +143,7 @@ class TwoTowers(RetrievalModel):
 
 
 class ScoreTrainedTowers(TwoTowers):
-    """Two towers that are trained by one loss of the scores of a batch, and by the class loss where there is one."""
+    """Two towers trained by one loss on the scores of a batch, plus the class loss if there is one."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of all combinations of the batch's clips and utterances."""
@@ -157,12 +157,12 @@ class ScoreTrainedTowers(TwoTowers):
 
 
 def class_weight_of(config: Config) -> ClassCrossEntropy:
-    """Both sides where ``options.class_weight`` is not 0."""
+    """Both sides if ``options.class_weight`` is not 0."""
     return "both sides" if config.options.get("class_weight") else "no"
 
 
 def with_class_cross_entropy(system: System) -> System:
-    """The system ``NAME_ce``: the same with an auxiliary cross-entropy of the class, ``options.class_weight`` = 1."""
+    """The system ``NAME_ce``: the same with an auxiliary class cross-entropy, ``options.class_weight`` = 1."""
 
     def adapt(config: Config) -> Config:
         adapted = system.adapt(config)
