@@ -1,8 +1,8 @@
 """Checkpoints: config.json, checkpoint.safetensors (the model), state.safetensors (the training state).
 
-``state.safetensors`` holds weights, optimizer and, in its header, everything else that going on needs, so that one
-atomic rename brings a run from one epoch to the next; state.json repeats that header for people. Randomness needs no
-state: the generators of an epoch are seeded from the run's seed and the number of the epoch.
+``state.safetensors`` holds weights, optimizer state and, in its header, everything else needed to resume, so that one
+atomic rename moves a run from one epoch to the next; state.json is a readable copy of that header. No random state is
+stored: the generators of an epoch are seeded from the run's seed and the epoch number.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ STATE_FORMAT = "fmn.state/1"
 
 @dataclass(frozen=True)
 class About:
-    """What a checkpoint says of itself, in the header of its file.
+    """Metadata of a checkpoint, stored in the header of its file.
 
     Attributes:
         system: the system's name.
         classes: the class table that it was trained on.
-        video_dim, audio_dim: sizes of a clip's vector and of an utterance's frame.
-        sources: digests of what decided the features it was trained on, video and audio.
-        epoch: after how many epochs its weights were taken.
-        audio_layers: how many layers of an encoder an utterance's frame holds, where weights over them are learned.
+        video_dim, audio_dim: sizes of a clip's vector and of an audio frame.
+        sources: digests that identify the features it was trained on, video and audio.
+        epoch: number of epochs after which its weights were saved.
+        audio_layers: number of encoder layers in an audio frame, if weights over them are learned.
     """
 
     system: str
@@ -60,9 +60,9 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A trained run: its configuration, its model in evaluation mode, and what the checkpoint says of itself.
+    """A trained run: its configuration, its model in evaluation mode, and the metadata of its checkpoint.
 
-    ``learned``: the classes that it learned after training, which the model then knows; None: none.
+    ``learned``: the classes learned after training, which the model then includes; None if there are none.
     """
 
     path: Path
@@ -112,7 +112,7 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     """Loads the model of a run.
 
     Raises:
-        InputError: there is no run, it is not trained yet, or its files do not fit together.
+        InputError: there is no run, it is not trained yet, or its files do not match.
     """
     config = load_config(run)
     path = run / CHECKPOINT_FILE
@@ -131,7 +131,7 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     system = find_system(config.system)
     sizes = (about.video_dim, about.audio_dim, about.audio_layers)
     try:
-        with torch.device("meta"):  # takes no memory, whatever sizes the configuration and the header claim
+        with torch.device("meta"):  # allocates no memory, whatever sizes the configuration and the header claim
             claimed = system.model(config, *sizes)
             claimed.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
         model = system.model(config, *sizes).to(device)
@@ -165,7 +165,7 @@ def save_state(
 
 
 def read_state(run: Path) -> dict[str, Any] | None:
-    """The values of `save_state`; None where the run has no state yet.
+    """Reads the values of `save_state`; None if the run has no state yet.
 
     Raises:
         InputError: the file cannot be read.
@@ -186,7 +186,7 @@ def read_state(run: Path) -> dict[str, Any] | None:
 def load_state(
     run: Path, model: RetrievalModel, optimizer: torch.optim.Optimizer | None, device: torch.device
 ) -> dict[str, Any]:
-    """Puts model and optimizer into the state that was saved, and gives its values.
+    """Restores model and optimizer from the saved state and returns its values.
 
     Raises:
         InputError: the file cannot be read.

@@ -1,10 +1,10 @@
 """Data-parallel training: one run by several processes, each on a GPU or a part of the cores (DDP, ``torchrun``).
 
-All processes have the same model and random numbers, and each computes the loss of the whole batch, so triplets,
-softmaxes, balanced means and batch normalization see every pair of it. Only the slowest part is divided: in each
-process the Bi-LSTM reads a part of the utterances, and its vectors are gathered with their gradients.
-The gradient of the loss by a gathered vector is summed over the processes, which had it once each, and parameters get
-the mean of all processes: together the gradient of one process that reads everything.
+All processes have the same model and random numbers, and each computes the loss of the whole batch, so that triplets,
+softmaxes, balanced means and batch normalization see all its pairs. Only the slowest part is divided: in each process
+the Bi-LSTM encodes a share of the utterances, and its vectors are gathered with their gradients.
+The gradient with respect to a gathered vector is summed over the processes, each of which computes it once, and
+parameter gradients are averaged over the processes: the result is the gradient of a single process with all data.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from fmn.training.process_launcher import end_with_launcher
 
 Values = TypeVar("Values")
 LONGEST_WAIT = timedelta(days=7)
-"""For another process, which may compute the features of a data set; that one has ended is noticed at once."""
+"""Timeout for another process, which may be computing features; one that has ended is noticed at once."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training.
+    """The processes of a training run.
 
     Attributes:
-        rank: of this one, from 0; the first alone writes files and messages. count: of all.
+        rank: rank of this process, from 0; only the first writes files and messages. count: number of processes.
     """
 
     rank: int = 0
@@ -45,7 +45,7 @@ class Processes:
         return self.rank == 0
 
     def device(self, device: torch.device) -> torch.device:
-        """The device of this process where all of them were given this one: of GPUs each has its own."""
+        """Returns the device of this process, given the common one: each process has its own GPU."""
         if self.count == 1 or device.type != "cuda":
             return device
         own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -53,7 +53,7 @@ class Processes:
         return own
 
     def divide(self, model: nn.Module) -> None:
-        """From now on utterance encoders read a share of what they are given in each process, and give all of it."""
+        """Adds hooks by which utterance encoders encode a share of their input and return the vectors of all of it."""
         if self.count > 1:
             for module in model.modules():
                 if isinstance(module, UtteranceEncoder):
@@ -62,7 +62,7 @@ class Processes:
                     module.register_forward_hook(divided.whole)
 
     def average_gradients(self, model: nn.Module) -> None:
-        """Each gradient becomes the mean over the processes."""
+        """Replaces each gradient by its mean over the processes."""
         if self.count > 1:
             gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
             flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -72,7 +72,7 @@ class Processes:
                 gradient.copy_(mean.view_as(gradient))
 
     def copy_first(self, model: nn.Module) -> None:
-        """Weights and memories become those of the first process, where rounding has made them differ."""
+        """Copies weights and memories from the first process, in case rounding has made them differ."""
         if self.count > 1:
             state = model.state_dict()
             for tensor in state.values():
@@ -80,7 +80,7 @@ class Processes:
             model.load_state_dict(state)
 
     def of_first(self, values: Values) -> Values:
-        """What the first process has; decisions that follow from it are the same everywhere."""
+        """Broadcasts the value of the first process, so that decisions based on it agree in all processes."""
         if self.count == 1:
             return values
         held: list[Any] = [values]
@@ -89,7 +89,7 @@ class Processes:
 
     @contextmanager
     def first_ahead(self) -> Iterator[None]:
-        """The block is run by the first process, then by the others, which find in a cache what that has made."""
+        """Runs the block in the first process, then in the others, which find its results in a cache."""
         if not self.is_first:
             self._meet()
         yield
@@ -113,7 +113,7 @@ class _Divided:
         self._total = 0
 
     def share(self, module: nn.Module, arguments: tuple[Sequences]) -> tuple[Sequences] | None:
-        """The sequences of this process: every so many-th, since those of like length lie together."""
+        """The sequences of this process: every ``count``-th, since sequences of similar length are adjacent."""
         frames, lengths = arguments[0]
         self._total, self._own = len(lengths), None
         if self._total < self._processes.count:
@@ -130,7 +130,7 @@ class _Divided:
 
 
 class _Gathered(torch.autograd.Function):
-    """Rows of all processes as one tensor [total, …]; backwards the gradients of all processes are summed."""
+    """Rows of all processes as one tensor [total, …]; the backward pass sums the gradients of all processes."""
 
     @staticmethod
     def forward(context: Any, rows: Tensor, own: Tensor, total: int) -> Tensor:
@@ -149,13 +149,13 @@ class _Gathered(torch.autograd.Function):
 
 
 def is_started_among_others() -> bool:
-    """Whether ``torchrun``, or ``--processes``, started this process as one of several."""
+    """Whether ``torchrun`` or ``--processes`` started this process as one of several."""
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys() and os.environ["WORLD_SIZE"] != "1"
 
 
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """The processes that this one was started among; one that was not is alone."""
+    """Joins the process group that this process was started in, if any; otherwise yields `ALONE`."""
     if not is_started_among_others():
         yield ALONE
         return

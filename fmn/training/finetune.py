@@ -1,6 +1,7 @@
 """Fine-tuning the video backbone on the actions of training clips (paper, section 3.1), both streams.
 
-Fold 0 is left out, so that it can still choose; the final refit takes it in. Clips to test on are never seen.
+Fold 0 is excluded, so that it can still be used for model selection; the final refit includes it. Test clips are never
+used.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ REFIT_NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class FineTuning:
-    """What `finetune` did.
+    """Result of `finetune`.
 
     Attributes:
-        weights: the file, for ``video.weights``.
-        actions: the labels. clips: trained on. validation: clips of fold 0, evaluated afterwards; 0 with a refit.
+        weights: the weights file, for ``video.weights``.
+        actions: the labels. clips: number trained on. validation: number of fold 0's clips, evaluated afterwards; 0
+            with a refit.
         losses: by stream, of every epoch.
-        accuracy: by stream, percent of fold 0's clips whose action came first; None with a refit.
+        accuracy: by stream, top-1 accuracy on the clips of fold 0 in percent; None with a refit.
         failures: clips that cannot be read, with the reason.
-        notes: its caveats.
+        notes: caveats.
     """
 
     weights: Path
@@ -65,23 +67,23 @@ def finetune(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> FineTuning:
-    """Trains every stream of a backbone on what is done in the clips, and writes both as one file.
+    """Trains every stream of a backbone to classify the actions of the clips, and writes both to one file.
 
     An interrupted run resumes after the last complete epoch.
 
     Args:
         manifest: train.jsonl.
-        config: the backbone, its windows, and the weights it starts from.
-        recipe: how each stream is trained.
-        folder: where backbone.safetensors and finetune.json go.
-        refit: train on fold 0, too: once everything is chosen.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: as torch names it.
+        config: the backbone, its windows, and its initial weights.
+        recipe: hyperparameters for each stream.
+        folder: output folder for backbone.safetensors and finetune.json.
+        refit: train on fold 0, too, after all choices have been made.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: torch device name.
         jobs: threads that decode and read.
-        progress: told after every clip and every epoch.
+        progress: called after every clip and every epoch.
 
     Raises:
-        InputError: the manifest is one to test on, fewer than two actions are left, or the weights cannot be used; or
+        InputError: the manifest is a test manifest, fewer than two actions are left, or the weights cannot be used; or
             the configuration has no backbone.
         StoppedError: interrupted, the disk is full, or the loss became NaN.
     """
@@ -97,9 +99,7 @@ def finetune(
         "manifest_sha256": sha256_of(manifest),
         "refit": refit,
         "clips": len(clips),
-        CONTENTS: sorted(
-            clip.media.sha256 for clip in clips
-        ),  # so that whoever uses the weights can tell what they saw
+        CONTENTS: sorted(clip.media.sha256 for clip in clips),  # records what the weights were trained on
     }
     weights = folder / BACKBONE_FILE
     trained = pretrain(
@@ -130,7 +130,7 @@ def finetune(
 
 
 def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path | None) -> Items:
-    """The items of a training manifest whose clips the backbone of a configuration can be trained on.
+    """Loads the items of a training manifest for training the backbone of a configuration.
 
     Raises:
         InputError: the manifest is a test manifest, or the configuration has no backbone.
@@ -146,9 +146,9 @@ def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path
 
 
 def labeled_parts(items: Items, *, refit: bool) -> tuple[list[LabeledClip], list[LabeledClip]]:
-    """The clips to train on and those of fold 0, each with its action as label; with ``refit`` all are trained on.
+    """Returns training clips and clips of fold 0, labeled with their actions; with ``refit`` all are training clips.
 
-    A clip of fold 0 whose action no other clip shows could only be wrong: it is left out.
+    Clips of fold 0 whose action is not among the training clips are omitted: they could not be classified correctly.
     """
     parts = train_val_split(items)
     media = items.clip_media()

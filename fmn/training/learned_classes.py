@@ -27,11 +27,11 @@ class LearnedClasses:
     """Classes that a run learned after training.
 
     Attributes:
-        checkpoint: SHA-256 of the checkpoint that their vectors are of.
-        classes: the new ones, in order of their ids.
-        items: by side, the ids of the items that were written, in the order of the memory's rows.
-        sha256s: of their contents, in the same order.
-        memory: what they are known by.
+        checkpoint: SHA-256 of the checkpoint that computed their vectors.
+        classes: the new classes, sorted by id.
+        items: by side, ids of the items written, in the order of the memory's rows.
+        sha256s: SHA-256 digests of their contents, in the same order.
+        memory: the memory that represents them.
     """
 
     checkpoint: str
@@ -70,10 +70,10 @@ def save_learned_classes(run: Path, learned: LearnedClasses) -> None:
 
 
 def load_learned_classes(run: Path, checkpoint: Path, device: torch.device) -> LearnedClasses | None:
-    """The classes that a run learned; None where it learned none.
+    """Loads the classes that a run learned after training; None if there are none.
 
     Raises:
-        InputError: the file cannot be read, or is of another checkpoint.
+        InputError: the file cannot be read, or belongs to another checkpoint.
     """
     path = run / NEW_CLASSES_FILE
     if not path.is_file():
@@ -111,7 +111,7 @@ def _side(tensors: Mapping[str, Tensor], side: str) -> NewClassSide:
 
 
 def _check(about: _Header, memory: NewClassMemory) -> None:
-    """Raises ValueError where header and tensors do not fit together."""
+    """Raises ValueError if header and tensors do not match."""
     for side in SIDES:
         held = memory[side]
         counts = {len(about.items[side]), len(about.sha256s[side]), len(held.classes), *map(len, held.rows)}

@@ -14,21 +14,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 INTERRUPTED = 3
-"""Exit code of a command that was interrupted, or ended by a signal."""
+"""Exit code of a command that was interrupted or killed by a signal."""
 GRACE_S = 20
-"""For the others to notice that one has ended, and to say so."""
+"""Time for the other processes to notice that one has ended, and to report it."""
 LIFELINE = "FMN_LIFELINE"
-"""Environment variable: the reading end of a pipe whose only writing end the launcher has."""
+"""Environment variable: read end of a pipe whose only write end the launcher holds."""
 
 
 def run_processes(count: int) -> int:
-    """Runs the command that this process was started with in ``count`` others, until all have ended.
+    """Reruns the current command in ``count`` child processes and waits for them.
 
-    The first process writes to this one's output. The output of the others is held back and shown only if they fail
-    with another exit code, because most errors are the same in all processes.
+    The first child inherits this process's output. The output of the others is captured and shown only if they fail
+    with a different exit code, because most errors are the same in all processes.
 
     Returns:
-        0, or the exit code of the command: of the first process, or of another where that did not fail.
+        0, or the first nonzero exit code in order of rank.
     """
     with ExitStack() as held:
         folder = Path(held.enter_context(TemporaryDirectory()))
@@ -52,7 +52,7 @@ def run_processes(count: int) -> int:
         except KeyboardInterrupt:
             _stop(children)
             if children[0].returncode not in (0, INTERRUPTED):
-                raise  # it was interrupted before it could report it
+                raise  # it was interrupted before it could report that
             codes = [children[0].returncode] * count
         finally:
             _stop(children)
@@ -65,19 +65,19 @@ def run_processes(count: int) -> int:
 
 
 def end_with_launcher() -> None:
-    """From now on this training process, if :func:`run_processes` started it, ends when the launcher is killed."""
-    lifeline = os.environ.pop(LIFELINE, None)  # it is no descriptor of the processes that this one starts
+    """Makes this training process, if `run_processes` started it, exit when the launcher is killed."""
+    lifeline = os.environ.pop(LIFELINE, None)  # child processes do not inherit this descriptor
     if lifeline is not None:
         threading.Thread(target=_wait_for_launcher, args=(int(lifeline),), daemon=True).start()
 
 
 def _wait_for_launcher(lifeline: int) -> None:
-    os.read(lifeline, 1)  # nothing is ever written: it returns when the launcher has ended
+    os.read(lifeline, 1)  # nothing is ever written: this returns when the launcher has ended
     os._exit(INTERRUPTED)
 
 
 def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ends those that run, by force where they do not end by themselves."""
+    """Terminates the running children, and kills those that do not exit."""
     for stop in (subprocess.Popen.terminate, subprocess.Popen.kill):
         for child in children:
             stop(child)

@@ -11,10 +11,10 @@ import torch
 
 @contextmanager
 def isolated_random_state(device: torch.device, *, deterministic: bool) -> Iterator[None]:
-    """Gives the caller's random state back afterwards; refuses kernels that are not reproducible, if asked to."""
+    """Restores the caller's random state on exit; ``deterministic`` disallows nondeterministic kernels."""
     before = torch.are_deterministic_algorithms_enabled()
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # must be set before cuBLAS is first used
     torch.use_deterministic_algorithms(deterministic or before)
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -1,4 +1,4 @@
-"""Run folders, and the default run."""
+"""Locations of runs: default folder, latest run, manifests of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def default_run(manifest: Path, root: Path | None, name: str) -> Path:
 
 
 def latest_run(workspace: Path) -> Path:
-    """The run in the workspace whose checkpoint is the newest.
+    """Returns the run in the workspace with the newest checkpoint.
 
     Raises:
         InputError: there is none.
@@ -33,10 +33,10 @@ def latest_run(workspace: Path) -> Path:
 
 
 def manifest_for(run: Path, name: str) -> Path:
-    """The manifest ``name`` (``test.jsonl``, ``train.jsonl``) beside the one that the run was trained on.
+    """Returns the manifest ``name`` (``test.jsonl``, ``train.jsonl``) next to the training manifest of the run.
 
     Raises:
-        InputError: there is no such run, or it is not known which that was, or it is not there any more.
+        InputError: there is no such run, its training manifest is unknown, or the manifest is missing.
     """
     load_config(run)
     state = read_run_state(run)

@@ -1,4 +1,4 @@
-"""Run lock: only one command at a time trains into a folder."""
+"""Run lock: only one command at a time can train into a folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dataset_tools.core.files import clear_partial
 
 @contextmanager
 def run_lock(run: Path) -> Iterator[None]:
-    """Makes the folder ``run``, and keeps other commands from training into it; what stays empty is removed again.
+    """Creates the folder ``run`` and locks it against other training commands; an empty folder is removed on exit.
 
     Raises:
-        StoppedError: another command does.
+        StoppedError: another command is training into it.
     """
     run.mkdir(parents=True, exist_ok=True)
     lock = run / ".lock"

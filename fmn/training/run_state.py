@@ -21,21 +21,20 @@ DIRECTIONS = ("audio_to_video", "video_to_audio")
 
 @dataclass(kw_only=True)
 class RunState:
-    """The state of a run after its last whole epoch, as state.json shows it.
+    """The state of a run after its last complete epoch, as in state.json.
 
     Attributes:
-        manifest: path of the training manifest, relative to the run where both are in one workspace
-            (`training_manifest` finds it). manifest_sha256: of its content.
+        manifest: path of the training manifest, relative to the run if both are in the same workspace
+            (`training_manifest` resolves it). manifest_sha256: SHA-256 of its content.
         fitted_clips, fitted_utterances: ids of the items that weights are fitted to.
-        pairs: how many pairs they form. classes: how many classes the manifest has.
-        parameters: numbers that are learned. processes: how many train together.
-        failures: items without features, with the reason. features: digests of what decided the features, video and
+        pairs: number of pairs they form. classes: number of classes in the manifest.
+        parameters: number of learned parameters. processes: number of training processes.
+        failures: items without features, with the reason. features: digests that identify the features, video and
             audio; empty in runs of earlier versions.
         notes: caveats to show with the run's results.
-        epoch: epochs trained. finished: whether training came to its end.
-        seconds: wall time. cpu_seconds: processor time of all cores, which does not grow so much where
-            other programs use them, too.
-        best: the figures of the epoch whose weights the checkpoint holds.
+        epoch: epochs trained. finished: whether training has ended.
+        seconds: wall time. cpu_seconds: CPU time of all cores, which other programs on the machine affect less.
+        best: the figures of the epoch whose weights are in the checkpoint.
         history: the figures of every epoch.
     """
 
@@ -62,7 +61,7 @@ class RunState:
         return int(self.best.get("epoch", 0))
 
     def add(self, figures: Figures, *, seconds: float, cpu_seconds: float) -> None:
-        """Notes the figures of one more epoch; the best is the best validated one, or the last where none is."""
+        """Records the figures of one more epoch; the best is the best validated one, or the last without validation."""
         self.epoch += 1
         self.seconds += seconds
         self.cpu_seconds += cpu_seconds
@@ -73,11 +72,11 @@ class RunState:
             self.best = entry
 
     def patience_is_over(self, patience: int | None) -> bool:
-        """Whether ``patience`` epochs went by without a better one."""
+        """Whether ``patience`` epochs have passed without an improvement."""
         return patience is not None and bool(self.history) and self.epoch - self.best_epoch >= patience
 
     def ended(self, config: Config) -> bool:
-        """Whether there is nothing left to do; a closed form, without parameters, is found in one epoch."""
+        """Whether training is complete; a closed-form system, without parameters, takes one epoch."""
         return self.finished and (
             self.parameters == 0
             or self.epoch >= config.training.epochs
@@ -98,16 +97,16 @@ class RunState:
 
 
 def validation_score(figures: Mapping[str, float]) -> float | None:
-    """What the best epoch has most of: the mean average precision of both directions; None where not validated.
+    """Score that selects the best epoch: mean average precision over both directions; None without validation.
 
-    Hit@1 of a few dozen queries moves in steps that are larger than what tells two epochs apart.
+    Hit@1 of a few dozen queries changes in steps that are larger than the differences between epochs.
     """
     found = [figures[name] for direction in DIRECTIONS if (name := f"{direction}_map") in figures]
     return sum(found) / len(found) if found else None
 
 
 def read_run_state(run: Path) -> RunState | None:
-    """The state of the run in the folder ``run``; None where it has none yet.
+    """Reads the state of the run in the folder ``run``; None if it has none yet.
 
     Raises:
         InputError: it cannot be read.
@@ -116,7 +115,7 @@ def read_run_state(run: Path) -> RunState | None:
     try:
         if values is None:
             return None
-        msgspec.convert(values, RunState)  # checks the types; what is shown stays as it was written
+        msgspec.convert(values, RunState)  # only checks the types; the values are used as they were written
         return RunState(**values)
     except (TypeError, ValueError) as error:
         raise InputError(
@@ -127,7 +126,7 @@ def read_run_state(run: Path) -> RunState | None:
 
 
 def written_manifest(run: Path, manifest: Path, workspace: Path) -> str:
-    """``manifest`` as state.json has it: relative to the run within a workspace, so that a copy of it uses its own."""
+    """Path of ``manifest`` for state.json: relative to the run within a workspace, so that a copied workspace works."""
     whole, folder = manifest.resolve(), run.resolve()
     if whole.is_relative_to(workspace.resolve()) and folder.is_relative_to(workspace.resolve()):
         return Path(os.path.relpath(whole, folder)).as_posix()
@@ -135,10 +134,10 @@ def written_manifest(run: Path, manifest: Path, workspace: Path) -> str:
 
 
 def training_manifest(run: Path, state: RunState) -> Path:
-    """Where the training manifest of a run is; it need not be there.
+    """Resolves the path of a run's training manifest; the file may be missing.
 
-    Version 0.1.0 wrote the place it had then. Of a workspace that was copied or moved since, the workspace's own is
-    meant: the one of the same content; any, where there is none at the old place.
+    Version 0.1.0 recorded an absolute path. If the workspace was copied or moved since, the manifest of that name in
+    the run's own workspace is used if it has the same content, or if there is no file at the recorded path.
     """
     recorded = Path(state.manifest)
     if not recorded.is_absolute():
@@ -152,11 +151,11 @@ def training_manifest(run: Path, state: RunState) -> Path:
 
 
 def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, processes: int = 1) -> RunState | None:
-    """The state of the run that is there already; None where training begins.
+    """Returns the state of an existing run to resume; None to start training.
 
     Raises:
-        InputError: the run has another configuration (but for the number of epochs), another manifest or another
-            number of processes; or there is none, and ``resume`` says that there has to be.
+        InputError: the run has another configuration (except for the number of epochs), another manifest or another
+            number of processes; or there is no run, and ``resume`` requires one.
     """
     state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
     if state is None:
@@ -196,7 +195,7 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> dict[str, tuple[Any, Any]]:
-    """Where two nested dictionaries differ, by dotted name."""
+    """Differing values of two nested dictionaries, by dotted name."""
     found: dict[str, tuple[Any, Any]] = {}
     for key in sorted(old.keys() | new.keys()):
         left, right = old.get(key), new.get(key)

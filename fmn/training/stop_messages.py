@@ -1,4 +1,4 @@
-"""Messages of training for an interrupt, exhausted memory, or a process that is lost."""
+"""Error messages of training for an interrupt, exhausted memory, or the loss of another process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ GO_ON = "run the same command again: it resumes after the last complete epoch"
 
 @contextmanager
 def translate_errors(run: Path) -> Iterator[None]:
-    """Turns an interrupt, exhausted memory and the end of another process into errors that say how to resume.
+    """Converts an interrupt, exhausted memory and the end of another process to errors that state how to resume.
 
     Raises:
-        StoppedError: one of them happened.
+        StoppedError: one of them occurred.
     """
     try:
         yield
@@ -42,6 +42,6 @@ def translate_errors(run: Path) -> Iterator[None]:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether memory was exhausted: CUDA has an error of its own, the CPU's allocator only its words."""
+    """Whether memory was exhausted: CUDA has its own exception type, the CPU allocator only a message."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

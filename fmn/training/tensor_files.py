@@ -17,14 +17,14 @@ from fmn.renamed_keys import new_tensor_name
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    """Writes a safetensors file: the same content gives the same bytes."""
+    """Writes a safetensors file; the same content yields the same bytes."""
     with written_whole(path) as partial:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial, header)
         _order_header(partial)
 
 
 def _order_header(path: Path) -> None:
-    """Sorts what the header says beside the tensors: safetensors writes it in any order, and one run is one file."""
+    """Sorts the metadata in the header: safetensors writes it in arbitrary order, and files must be reproducible."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
@@ -35,10 +35,10 @@ def _order_header(path: Path) -> None:
 
 
 def load_tensors(path: Path, wanted: str, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a file of the format ``wanted``, by name, and its header.
+    """Loads the tensors, by name, and the header of a file of the format ``wanted``.
 
     Raises:
-        InputError: it cannot be read, or is of another format.
+        InputError: the file cannot be read, or has another format.
     """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
@@ -51,7 +51,7 @@ def load_tensors(path: Path, wanted: str, device: torch.device) -> tuple[dict[st
 
 
 def wrong_format(path: Path, header: Mapping[str, str], wanted: str) -> InputError:
-    """The refusal of a file of another format."""
+    """Returns the error for a file of another format."""
     return InputError(
         f"The format is {header.get('format')!r}",
         where=path,
@@ -61,7 +61,7 @@ def wrong_format(path: Path, header: Mapping[str, str], wanted: str) -> InputErr
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
-    """The refusal of a file that is damaged, or lacks something in its header."""
+    """Returns the error for a file that is damaged, or whose header is incomplete."""
     return InputError(
         f"The header has no {error}" if isinstance(error, KeyError) else f"The file cannot be read: {error}",
         where=path,

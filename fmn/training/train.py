@@ -1,4 +1,4 @@
-"""Training of a system on a manifest; an interrupted run resumes."""
+"""Training of a system on a manifest, with resuming of interrupted runs."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What `train` did.
+    """Result of `train`.
 
     Attributes:
-        run: the folder.
+        run: the run's folder.
         system: the system's name.
-        epochs: epochs trained, in all.
-        best_epoch: the epoch whose weights the checkpoint holds.
+        epochs: epochs trained in total.
+        best_epoch: the epoch whose weights are in the checkpoint.
         validation: class hit@1 and mean average precision on fold 0 at that epoch, percent; empty without fold 0.
-        clips, utterances, pairs, classes: what it was fitted on.
-        parameters: numbers that were learned.
-        seconds: time of training, all calls together.
+        clips, utterances, pairs, classes: how many it was trained on.
+        parameters: number of learned parameters.
+        seconds: training time over all calls.
         already_finished: whether there was nothing left to do.
         failures: items without features, with the reason.
-        notes: caveats to show with its results.
+        notes: caveats to show with the run's results.
     """
 
     run: Path
@@ -86,25 +86,25 @@ def train(
 ) -> RunSummary:
     """Trains ``config.system`` on a manifest into the folder ``run``; resumes an interrupted run.
 
-    The checkpoint gets the weights of the epoch with the best mean average precision on fold 0, both directions
-    averaged. Fold 0 is not fitted; its items join the memories at the very end. With ``training.refit`` it is fitted
-    like the others, and the checkpoint gets the weights of the last epoch.
+    The checkpoint holds the weights of the epoch with the best mean average precision on fold 0, averaged over both
+    directions. Fold 0 is not trained on; its items are added to the memories at the very end. With ``training.refit``
+    it is trained on like the others, and the checkpoint holds the weights of the last epoch.
 
     Args:
         manifest: train.jsonl.
-        config: what to do; against a run that is there already it may differ in the number of epochs only.
-        run: folder of the run, made when missing.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        config: the configuration; to resume a run, it may differ only in the number of epochs.
+        run: folder of the run, created if missing.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        resume: refuse if there is no run to resume.
-        progress: told how far it is.
-        processes: those that train this run together, this one among them (`fmn.training.distributed`). The first
-            writes the run; the others read what it begins from, so they need the same folder or a copy.
+        resume: raise an error if there is no run to resume.
+        progress: progress callback.
+        processes: the processes that train this run, including this one (`fmn.training.distributed`). The first one
+            writes the run; the others read its initial state, so they need the same folder or a copy.
 
     Raises:
-        InputError: the manifest is wrong or of test items; or the run is of another configuration, manifest or number
-            of processes, or was begun with other items or features.
+        InputError: the manifest is invalid or a test manifest; or the run has another configuration, manifest or number
+            of processes, or was started with other items or features.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss became NaN.
     """
@@ -145,7 +145,7 @@ def _train(
     progress: Progress,
     processes: Processes,
 ) -> RunState:
-    """Trains to the end, from ``state`` or from nothing."""
+    """Trains to the end, from ``state`` or from scratch."""
     items, data = prepared.items, prepared.data
     parts = train_val_split(items)
     torch.manual_seed(training_seed(config.training.seed, "weights"))
@@ -187,7 +187,7 @@ def _train(
 
 
 def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter | None, progress: Progress) -> None:
-    """One more epoch: trains, validates when it is time, notes the figures in ``state`` and ``events``."""
+    """Trains one epoch, validates if due, and records the figures in ``state`` and ``events``."""
     started, cpu_started = time.perf_counter(), time.process_time()
     epoch, before, total = state.epoch + 1, state.epoch * loop.pairs_per_epoch, loop.epochs * loop.pairs_per_epoch
     note = state.line(loop.epochs)
@@ -249,10 +249,10 @@ def _summary(run: Path, config: Config, state: RunState, *, already_finished: bo
 
 
 def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -> None:
-    """Refuses to resume a run on other features than it began with.
+    """Checks that a resumed run has the features it was started with.
 
     Raises:
-        InputError: other items have features, or they were computed with something else.
+        InputError: other items have features, or the features were computed differently.
     """
     lost, gained = prepared.failures.keys() - state.failures.keys(), state.failures.keys() - prepared.failures.keys()
     if lost:
@@ -283,7 +283,7 @@ def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -
 
 @contextmanager
 def _events(run: Path, epoch: int) -> Iterator[SummaryWriter]:
-    """The TensorBoard writer of the run; what a stopped call wrote past ``epoch`` no longer counts."""
+    """TensorBoard writer of the run; purges events that an interrupted call wrote after ``epoch``."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(run, purge_step=epoch + 1)

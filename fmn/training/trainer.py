@@ -20,17 +20,17 @@ from fmn.training.distributed import ALONE, Processes
 
 
 class TrainingLoop:
-    """Trains ``model`` on the fitted part of ``data``.
+    """Trains ``model`` on the training part of ``data``.
 
-    Epochs are numbered from 1. What is random in an epoch is seeded by the run's seed and the epoch's number, so an
-    epoch depends on the weights it starts from and on nothing else that happened before.
+    Epochs are numbered from 1. All random numbers of an epoch are seeded by the run's seed and the epoch number, so
+    that an epoch depends only on its initial weights, not on anything that happened before.
 
     Args:
-        config: ``config.training`` says how.
-        model: what is trained, on the device of ``data``.
+        config: the configuration; ``config.training`` is used.
+        model: the model to train, on the device of ``data``.
         data: the features of all items.
-        parts: what is fitted and what validates.
-        processes: those that train together; a batch has ``batch_size`` pairs for each of them.
+        parts: training and validation items.
+        processes: the training processes; a batch has ``batch_size`` pairs for each of them.
     """
 
     def __init__(
@@ -50,28 +50,28 @@ class TrainingLoop:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _optimizer(parameters, training, fused=data.device.type == "cuda")
         self.parameters = sum(parameter.numel() for parameter in parameters)
-        self.epochs = training.epochs if self.optimizer else 1  # a closed form is found once
+        self.epochs = training.epochs if self.optimizer else 1  # a closed form is computed once
         self.pairs_per_epoch = training.pairs_per_epoch or len(parts.train_pairs)
         processes.divide(model)
 
     def run_epoch(self, number: int, report: Callable[[int], None]) -> dict[str, float]:
-        """Trains epoch ``number`` and settles the model, where what it settles is asked for before the next epoch.
+        """Trains epoch ``number`` and calls `fit_after_epoch` if its result is used before the next epoch.
 
         Args:
-            number: from 1.
-            report: told the pairs that are through, while the epoch goes on.
+            number: epoch number, from 1.
+            report: called with the number of pairs processed during the epoch.
 
         Returns:
-            The mean of each part of the loss, ``loss`` (their sum) and ``pairs_per_s``.
+            The mean of each term of the loss, ``loss`` (their sum) and ``pairs_per_s``.
 
         Raises:
-            ToolkitError: the loss is not a finite number any more.
+            ToolkitError: the loss is no longer finite.
         """
         seed = self.config.training.seed
         torch.manual_seed(training_seed(seed, "epoch", number))
         started = time.perf_counter()
         sums = self._run_batches(number, report) if self.optimizer else {}
-        figures = {name: float(value) for name, value in sums.items()}  # the one wait for the device in an epoch
+        figures = {name: float(value) for name, value in sums.items()}  # the only device synchronization in an epoch
         if not all(torch.isfinite(torch.tensor(value)) for value in figures.values()):
             raise ToolkitError(
                 f"The loss is NaN or infinite: {figures}",
@@ -92,7 +92,7 @@ class TrainingLoop:
         return figures | {"loss": sum(figures.values()), "pairs_per_s": self.pairs_per_epoch / seconds}
 
     def _run_batches(self, number: int, report: Callable[[int], None]) -> dict[str, Tensor]:
-        """Every batch of an epoch; nothing in it waits for the device."""
+        """Trains all batches of an epoch, without synchronizing with the device."""
         assert self.optimizer is not None
         training = self.config.training
         batches = epoch_batches(
@@ -123,7 +123,7 @@ class TrainingLoop:
         return sums
 
     def validates(self, number: int) -> bool:
-        """Whether fold 0 is evaluated after epoch ``number``; weights of other epochs are kept only where none is."""
+        """Whether fold 0 is evaluated after epoch ``number``; other epochs are saved only without validation."""
         every = self.config.training.validate_every
         return self.parts.validates and (number == self.epochs or number % every == 0)
 
@@ -142,7 +142,7 @@ class TrainingLoop:
             ("audio_to_video", scores.T, match.T),
             ("video_to_audio", scores, match),
         ):
-            asked = relevant.any(axis=1)  # a query without a single relevant item says nothing
+            asked = relevant.any(axis=1)  # a query without relevant items has no metrics
             found[f"{direction}_hit@1"] = recall_at_k(matrix[asked], relevant[asked], ks=(1,))[1]
             found[f"{direction}_map"] = mean_average_precision(matrix[asked], relevant[asked])
         return found
@@ -152,9 +152,9 @@ class TrainingLoop:
 
 
 def _optimizer(parameters: list[nn.Parameter], training: TrainingConfig, *, fused: bool) -> torch.optim.Adam | None:
-    """Adam at a constant rate: there is no learning-rate schedule. None where there are no parameters.
+    """Adam at a constant learning rate, without a schedule; None if there are no parameters.
 
-    The video backbone's own training has one (`fmn.features.backbone_training.learning_rate_schedule`).
+    The training of the video backbone has a schedule (`fmn.features.backbone_training.learning_rate_schedule`).
     """
     if not parameters:
         return None

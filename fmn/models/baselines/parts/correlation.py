@@ -54,7 +54,7 @@ class Canonical(NamedTuple):
 
 
 def class_covariances(first: Tensor, second: Tensor, first_classes: Tensor, second_classes: Tensor) -> Covariances:
-    """Covariances over all pairs of the same class, every item of the first view with every one of the second.
+    """Covariances over all pairs of the same class, each item of the first view with each of the second.
 
     The pairs are never formed: Σ12 depends on class means alone.
 
@@ -69,7 +69,7 @@ def class_covariances(first: Tensor, second: Tensor, first_classes: Tensor, seco
     first_counts = torch.bincount(first_classes, minlength=size).double()
     second_counts = torch.bincount(second_classes, minlength=size).double()
     pairs = float((first_counts * second_counts).sum())
-    first_weights = second_counts[first_classes] / pairs  # an item is in one pair per item of its class in the other view
+    first_weights = second_counts[first_classes] / pairs  # pairs of an item: items of its class in the other view
     second_weights = first_counts[second_classes] / pairs
     first_mean, second_mean = first_weights @ first, second_weights @ second
     first, second = first - first_mean, second - second_mean

@@ -56,7 +56,7 @@ class DensityClassifier(ResizableBuffers):
 
 
 class DensityModel(RetrievalModel):
-    """Scores the probability that clip and utterance are of the same class, from a few numbers each, without training."""
+    """Scores the probability that clip and utterance are of the same class, from a few numbers each; no training."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         super().__init__()
