@@ -1,4 +1,4 @@
-"""Class means of a comparison, which suffice to combine comparisons of several corpora."""
+"""Class means of a comparison, sufficient to combine comparisons of several corpora."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ def class_ids(items: Items) -> list[str]:
 
 
 def means_by_class(measured: PerQuery, items: Items) -> dict[str, dict[str, dict[str, list[float | None]]]]:
-    """The mean over the queries of each class, and over seeds.
+    """Computes means over the queries of each class, and over seeds.
 
     Args:
-        measured: of one system.
-        items: whose clips and utterances are the queries.
+        measured: metrics of one system.
+        items: the items whose clips and utterances are the queries.
 
     Returns:
-        By direction, metric and k, one value for each of `class_ids`, in percent; None if no query of it has one.
+        By direction, metric and k, one value for each of `class_ids`, in percent; None if no query of the class has
+        one.
     """
 
     def of(values: Floats, labels: NDArray[np.str_]) -> list[float | None]:
@@ -48,7 +49,7 @@ def means_by_class(measured: PerQuery, items: Items) -> dict[str, dict[str, dict
 def queries_by_class(measured: PerQuery, items: Items) -> dict[str, dict[str, list[int]]]:
     """The number of queries that `means_by_class` averages, by direction and metric, one for each of `class_ids`.
 
-    It is the same for all systems: a query is left out where it has no partner.
+    It is the same for all systems: only queries without a partner are excluded.
     """
 
     def of(values: Floats, labels: NDArray[np.str_]) -> list[int]:

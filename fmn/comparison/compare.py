@@ -1,9 +1,9 @@
 """Comparison of all systems on the same data with the same tuning budget: the paper's Table 2.
 
-For each system as many configurations of its grid as the budget says are trained with the first seed; the one with the
-best mean average precision on fold 0 is trained again with every seed, on all folds and for as many epochs as fold 0
-chose, and scored on the test manifest: every system gets fold 0 in the end, whether it is fitted by gradients or in
-closed form. Runs are under ``<folder>/<system>/<configuration>-<features>/<seed>``; what is finished is not done again,
+For each system, the first configurations of its grid, up to the budget, are trained with the first seed; the one with
+the best mean average precision on fold 0 is retrained with every seed, on all folds and for the number of epochs that
+fold 0 selected, and scored on the test manifest: every system is finally trained on fold 0, too, whether by gradients
+or in closed form. Runs are in ``<folder>/<system>/<configuration>-<features>/<seed>``; finished runs are not repeated
 unless the features have changed.
 """
 
@@ -30,15 +30,15 @@ from fmn.systems import find_system
 
 @encoders_loaded_once()
 def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silent) -> Results:
-    """Trains and tests what is not there yet, and summarizes everything; writes runs, and no tables.
+    """Trains and tests the missing runs and summarizes all of them; writes runs, but no tables.
 
     Args:
         comparison: from `fmn.comparison.comparison_plan.plan`.
-        jobs: runs that are trained side by side, and workers for features.
-        progress: told how far it is.
+        jobs: runs trained in parallel, and workers for features.
+        progress: progress callback.
 
     Raises:
-        InputError: a manifest is wrong, a file that it names is missing, or the device is.
+        InputError: a manifest is invalid, or a file that it names or the device is missing.
         ToolkitError: no system has features.
         StoppedError: interrupted, or the disk is full; the same call resumes.
     """
@@ -73,7 +73,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     tested: list[tuple[Entry, Task]] = []
     for entry in going:
         if any(outcome.error is None for outcome in entry.tried):
-            entry.error = None  # a configuration that failed is one that lost
+            entry.error = None  # a failed configuration only loses the selection
             entry.winner = max(range(len(entry.tried)), key=lambda number: entry.tried[number].validation_score)
             epochs = entry.tried[entry.winner].best_epoch
             winner = entry.candidates[entry.winner].refitted(epochs)
@@ -85,10 +85,10 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
 
 
 def load_both(comparison: Comparison) -> tuple[Items, Items]:
-    """The items of the training manifest and those of the test manifest.
+    """Loads the items of the training manifest and of the test manifest.
 
     Raises:
-        InputError: a manifest is wrong, or a file that it names is missing.
+        InputError: a manifest is invalid, or a file that it names is missing.
     """
     train, test = (load_items(manifest, comparison.root) for manifest in (comparison.train, comparison.test))
     for items in (train.required_to_train(), test):
@@ -103,7 +103,7 @@ def _extract(
     jobs: int,
     progress: Progress,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Fills the feature cache, each kind of feature once; a kind that cannot be had fails the systems that need it.
+    """Fills the feature cache, once per kind of feature; systems whose kind cannot be computed get its error.
 
     Returns:
         Notes, and the items without features, with the reasons.
@@ -143,13 +143,13 @@ def _extract(
             if entry.system.joint and not spaces[key]:
                 entry.error = not_joint(config)
     errors = [error for error in known.values() if error is not None]
-    if len(errors) == len(known):  # no system has features, as if a file is missing: earlier results are not replaced
+    if len(errors) == len(known):  # no system has features (for instance, a file is missing): keep earlier results
         raise errors[0]
     return tuple(notes), left_out
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:
-    """A caveat where some items to test on are trained on."""
+    """Returns a caveat if some test items are also in the training manifest."""
     clips, utterances = len(train.ids.clips & test.ids.clips), len(train.ids.utterances & test.ids.utterances)
     if not clips and not utterances:
         return ()

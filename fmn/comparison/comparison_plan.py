@@ -18,7 +18,7 @@ from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
 
 ORDER = (
-    # those of the paper's Table 2, in its order, and what is made of them
+    # the systems of the paper's Table 2, in its order, and their variants
     *("cca", "kcca", "dcca", "musimnet", "musimnet_ce", "musicnn", "vmnet", "vmnet_ce"),
     *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce"),
     *("clip_towers", "two_classifiers", "zero_shot"),
@@ -32,12 +32,12 @@ DEFAULT_SEEDS = 5
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration of a system that is tried on fold 0.
+    """A configuration of a system to be tried on fold 0.
 
     Attributes:
-        changes: of the system's adapted configuration, by dotted name.
-        config: the whole, with the first seed.
-        folder: of its runs, one for each seed.
+        changes: changes of the system's adapted configuration, by dotted name.
+        config: the complete configuration, with the first seed.
+        folder: folder of its runs, one for each seed.
         trained_on, tested_on: digests of the features of both manifests, once they are known.
     """
 
@@ -48,16 +48,16 @@ class Candidate:
     tested_on: str = ""
 
     def refitted(self, epochs: int) -> Candidate:
-        """The same trained on all folds, for as many epochs as fold 0 has chosen: what is tested."""
+        """The candidate to be tested: trained on all folds, for the number of epochs that fold 0 selected."""
         training = replace(self.config.training, refit=True, epochs=epochs)
         folder = self.folder.with_name(f"{self.folder.name}-refit{epochs}")
         return replace(self, config=replace(self.config, training=training), folder=folder)
 
     def on_features(self, trained_on: str, tested_on: str) -> Candidate:
-        """The same on features with these digests (`fmn.data.loading.FeatureDataset.digest`).
+        """The candidate with feature digests set (`fmn.data.loading.FeatureDataset.digest`).
 
-        The folder's name holds the digest of the training features, so that rewritten features and repaired items are
-        trained with; the scores of a run hold that of the test features.
+        The folder's name includes the digest of the training features, so that rewritten features or repaired items
+        lead to new runs; the scores of a run record the digest of the test features.
         """
         name = f"{self.folder.name}-{trained_on}"
         return replace(self, folder=self.folder.with_name(name), trained_on=trained_on, tested_on=tested_on)
@@ -81,17 +81,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared with what.
+    """Plan of a comparison.
 
     Attributes:
-        train, test: the manifests. train_sha256, test_sha256: of their contents.
-        folder: where runs and tables go.
+        train, test: the manifests. train_sha256, test_sha256: SHA-256 of their contents.
+        folder: output folder for runs and tables.
         preset: the preset that every system starts from. changes: values changed in all of them.
-        candidates: by system, the configurations that are tried.
-        are_named: whether the user chose the systems: one that does not suit the features fails then, else it is left
-            out.
+        candidates: by system, the configurations to try.
+        are_named: whether the user named the systems: then a system that does not suit the features fails, otherwise
+            it is skipped.
         seeds: the seeds.
-        root: the workspace, or None for the usual one. device: as torch names it.
+        root: the workspace, or None for the default. device: torch device name.
     """
 
     train: Path
@@ -109,20 +109,20 @@ class Comparison:
 
     @property
     def runs(self) -> int:
-        """How many runs there are, at most: those tried on fold 0, and the winners, refitted, with every seed."""
+        """Maximum number of runs: candidates on fold 0, plus the refitted winners with every seed."""
         return sum(len(tried) + len(self.seeds) for tried in self.candidates.values())
 
 
 @dataclass
 class Entry:
-    """What became of a system.
+    """State and outcome of a system in a comparison.
 
     Attributes:
         system: the system.
-        candidates: what was tried. tried: what came out of it, in the same order.
-        winner: number of the one that fold 0 chose.
-        tested: outcomes of the winner, trained on all folds, by seed.
-        error: why there are no results; None when there are.
+        candidates: the configurations to try. tried: their results, in the same order.
+        winner: index of the candidate that fold 0 selected.
+        tested: results of the winner, trained on all folds, by seed.
+        error: why there are no results; None if there are.
     """
 
     system: System
@@ -146,23 +146,23 @@ def plan(
     root: Path | None = None,
     device: str = "auto",
 ) -> Comparison:
-    """What `fmn.comparison.compare.compare` will do; nothing is written.
+    """Plans the work of `fmn.comparison.compare.compare`; writes nothing.
 
     Args:
         train: the training manifest.
         test: the test manifest.
-        folder: where runs and tables go.
+        folder: output folder for runs and tables.
         models: names of systems; None: all of them.
         preset_name: the preset that every system adapts.
         changes: values changed in every system's adapted configuration, by dotted name.
-        budget: the most configurations tried for each system on fold 0, the unchanged one included; no more than the
-            shortest grid has, so that every system with something to tune gets as many.
-        seeds: how many.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it; it need not be here.
+        budget: maximum number of configurations tried for each system on fold 0, including the unchanged one; limited
+            by the shortest grid, so that every system with something to tune gets the same number.
+        seeds: number of seeds.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name; the device need not exist on this machine.
 
     Raises:
-        InputError: a manifest is missing, a system is unknown, or the changes do not fit a system.
+        InputError: a manifest is missing, a system is unknown, or the changes are invalid for a system.
     """
     for path in (train, test):
         if not path.is_file():
@@ -193,7 +193,7 @@ def plan(
             continue
         base = system.complete(base)
         grids[name] = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
-    # The same number for all that have something to tune, also where one's grid is longer or shorter than the others'.
+    # The same number for all systems with something to tune, even if their grids differ in length.
     trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
     candidates = {
         name: tuple(
@@ -220,20 +220,20 @@ def plan(
 
 
 def _digest(config: Config, train_sha256: str) -> str:
-    """Eight digits that name what a run depends on but its seed."""
+    """Digest, eight hexadecimal digits, of everything a run depends on except its seed."""
     values = decisive_values(replace(config, training=replace(config.training, seed=0)))
     text = json.dumps([values, train_sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """``names``, each once: the paper's, the modern ones, a user's own, the trivial ones; unknown ones keep theirs."""
+    """Sorts ``names``, without duplicates: paper's systems, modern ones, others in the given order, trivial ones."""
     order = {name: place for place, name in enumerate(ORDER)} | {name: 1000 + n for n, name in enumerate(TRIVIAL)}
     return sorted(dict.fromkeys(names), key=lambda name: order.get(name, 500))
 
 
 def describe(changes: Changes) -> str:
-    """Changes of a configuration for people: ``learning_rate=0.001``, or ``as it is``."""
+    """Formats changes of a configuration: ``learning_rate=0.001``, or ``as it is``."""
     shown = (f"{name.rpartition('.')[2]}={_short(value)}" for name, value in changes.items())
     return ", ".join(shown) or "as it is"
 

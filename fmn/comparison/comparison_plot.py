@@ -16,10 +16,10 @@ MARKS = ("o", "s", "D")
 
 
 def write_plot(values: Mapping[str, Any], path: Path) -> None:
-    """Writes recall at each k, mean and standard deviation, a line a system, chance and ceiling marked.
+    """Plots mean and standard deviation of recall at each k, one line per system, with chance and ceiling.
 
     Args:
-        values: what compare.json holds.
+        values: contents of compare.json.
         path: a .png file.
 
     Raises:

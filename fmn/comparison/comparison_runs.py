@@ -40,14 +40,14 @@ SCORES_FORMAT = "fmn.scores/1"
 
 @dataclass(frozen=True)
 class Task:
-    """A run.
+    """A run to train and test.
 
     Attributes:
-        system: the system's name. config: what to train. run: its folder.
-        train: the training manifest. test: the test manifest, or None where nothing is tested.
-        test_sha256: of its content. trained_on, tested_on: digests of the features of both
+        system: the system's name. config: its configuration. run: folder of the run.
+        train: the training manifest. test: the test manifest, or None to skip testing.
+        test_sha256: SHA-256 of the test manifest. trained_on, tested_on: digests of the features of both
             (`fmn.data.loading.features_digest`). root: the workspace, or None.
-        device: as torch names it.
+        device: torch device name.
     """
 
     system: str
@@ -63,20 +63,20 @@ class Task:
 
     @property
     def test_digest(self) -> str:
-        """What scores of test items depend on beside the run."""
+        """Identifies the test data that scores depend on, besides the run."""
         return f"{self.test_sha256}-{self.tested_on}"
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What became of a run.
+    """Outcome of a run.
 
     Attributes:
         task: the run.
-        validation_score: mean average precision on fold 0, percent; −1 where there is none.
-        parameters: numbers learned by gradients. seconds: of training. cpu_seconds: of all
-            cores together. epochs: trained. best_epoch: whose weights.
-        error: why it failed; None when it did not.
+        validation_score: mean average precision on fold 0, percent; −1 if there is none.
+        parameters: parameters learned by gradients. seconds: wall time of training. cpu_seconds: CPU time of all
+            cores. epochs: epochs trained. best_epoch: epoch of the saved weights.
+        error: why it failed; None if it succeeded.
     """
 
     task: Task
@@ -103,7 +103,7 @@ class Scores:
 
 
 def run_task(task: Task) -> RunResult:
-    """Trains a run and scores the test manifest with it; what is there already is not done again.
+    """Trains a run and scores the test manifest with it, skipping steps that are already done.
 
     Raises:
         StoppedError: interrupted.
@@ -134,7 +134,7 @@ def run_task(task: Task) -> RunResult:
     except StoppedError as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             raise
-        return RunResult(task, error=error)  # a memory that is full concerns this system
+        return RunResult(task, error=error)  # exhausted memory concerns only this system
     except ToolkitError as error:
         return RunResult(task, error=error)
     except Exception as error:  # one failing system never stops the others
@@ -144,9 +144,9 @@ def run_task(task: Task) -> RunResult:
 
 
 def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
-    """The outcomes of all tasks as they finish; with one job in this process, with more in processes of their own.
+    """Yields the results of tasks as they finish; one job runs in this process, several in worker processes.
 
-    A process that dies (killed, out of memory) takes others' runs with it: each of them is tried again alone.
+    A worker that dies (killed, out of memory) breaks the pool and loses other runs, too: each of them is retried alone.
     """
     if jobs == 1:
         yield from map(run_task, tasks)
@@ -172,7 +172,7 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
 
 
 def read_scores(run: Path, test_digest: str) -> Scores | None:
-    """The scores of a run on the test manifest of this content (`Task.test_digest`); None when there are none."""
+    """Reads the scores of a run on the test data with this digest (`Task.test_digest`); None if there are none."""
     try:
         with safe_open(run / SCORES_FILE, framework="np") as file:
             header = file.metadata() or {}
@@ -181,7 +181,7 @@ def read_scores(run: Path, test_digest: str) -> Scores | None:
             clips, utterances = (msgspec.json.decode(header[name], type=list[str]) for name in ("clips", "utterances"))
             values = file.get_tensor("scores")
             return Scores(values, clips, utterances) if values.shape == (len(clips), len(utterances)) else None
-    except (SafetensorError, OSError, KeyError, ValueError, RecursionError):  # not one that `_score` wrote
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError):  # not written by `_score`
         return None
 
 
@@ -206,7 +206,7 @@ def _features_changed(task: Task) -> InputError:
 
 
 def _score(task: Task, test: Path) -> None:
-    """Writes the scores of the test items, and metrics.json beside them."""
+    """Writes the scores of the test items and, next to them, metrics.json."""
     device = find_device(task.device)
     loaded = load_run(task.run, device)
     prepared = load_features(load_items(test, task.root), loaded.config, device=device, jobs=1)
@@ -214,7 +214,7 @@ def _score(task: Task, test: Path) -> None:
         raise _features_changed(task)
     with threads(loaded.config.training.threads):
         scores = all_scores(loaded, prepared)
-    metrics = measure(scores, prepared.items)  # refuses NaN
+    metrics = measure(scores, prepared.items)  # raises an error for NaN
     clear_partial(task.run)
     write_bytes(task.run / METRICS_FILE, json.dumps(metrics, indent=2).encode() + b"\n")
     header = {
@@ -241,13 +241,13 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 
 
 def _begin(known: KnownEncoders) -> None:
-    """What a worker begins with: it ends with its parent, and loads no encoder that the parent knows."""
+    """Worker initializer: makes it exit with its parent, and reuse what the parent knows about encoders."""
     _end_with_parent()
     know_encoders(known)
 
 
 def _end_with_parent() -> None:
-    """Ends this worker when the command is killed: else it would train on, and keep its run from being resumed."""
+    """Ends this worker when the command is killed; otherwise it would keep training and block resuming its run."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()

@@ -1,8 +1,8 @@
 """Aggregation over corpora: several comparisons of the same systems, with intervals over corpora.
 
-Corpora with other people, kitchens and voices, on each of which every system was trained again, are independent draws;
-the classes are the same in all of them. So the deviation is that over corpora, and the interval of a difference knows
-both: what differs from corpus to corpus, and from class to class in all corpora alike.
+Corpora with different people, kitchens and voices, on each of which every system was retrained, are independent draws;
+the classes are the same in all of them. The deviation is therefore over corpora, and the interval of a difference
+accounts for both sources of variation: between corpora, and between classes across all corpora.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from fmn.comparison.results import FIGURES
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.bootstrap import ConfidenceInterval
 
-SAME = ("preset", "changes", "stand_in", "budget", "seeds")  # what comparisons that are put together have to agree in
+SAME = ("preset", "changes", "stand_in", "budget", "seeds")  # must agree in the comparisons to combine
 
 
 def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None) -> dict[str, Any]:
-    """The comparisons in ``folders`` as one, in the form of compare.json, which all tables and the plot take.
+    """Combines the comparisons in ``folders`` into one, in the form of compare.json, for all tables and the plot.
 
-    A figure is the mean over corpora of what the seeds have on average there, its deviation that over corpora.
+    A figure is the mean over corpora of the mean over seeds; its deviation is over corpora.
 
     Args:
-        folders: of finished comparisons; two at least. Only compare.json is read, not the runs or manifests.
+        folders: folders of at least two finished comparisons. Only compare.json is read, not the runs or manifests.
         models: names of systems; None: all of them, which must be the same in every comparison.
 
     Raises:
@@ -82,16 +82,16 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
 
 
 class _Corpus:
-    """One comparison's sums and numbers of queries by class."""
+    """Per-class sums and query counts of one comparison."""
 
     def __init__(self, values: Mapping[str, Any], names: Sequence[str]) -> None:
-        """``names``: of the classes of all corpora, sorted."""
+        """``names``: sorted class ids of all corpora."""
         self._values = values
         self._columns = np.searchsorted(names, values["classes"])
         self._width = len(names)
 
     def sums(self, name: str, direction: str, metric: str, k: str, *, less: str | None = None) -> Floats:
-        """[classes]: over the queries of each, less that of another system."""
+        """[classes]: sums over the queries of each class, minus those of the system ``less``, if given."""
         counts = self._values["class_queries"][direction][metric]
         systems = self._values["systems"]
         found = np.zeros(self._width)
@@ -106,38 +106,38 @@ class _Corpus:
         return found
 
     def counts(self, direction: str, metric: str) -> Floats:
-        """[classes]."""
+        """[classes]: number of queries."""
         found = np.zeros(self._width)
         found[self._columns] = self._values["class_queries"][direction][metric]
         return found
 
     def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
-        """Over seeds and queries; None where nothing is asked."""
+        """Mean over seeds and queries; None without queries."""
         asked = self.counts(direction, metric).sum()
         return float(self.sums(name, direction, metric, k).sum() / asked) if asked else None
 
 
 def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) -> ConfidenceInterval:
-    """The interval of a mean over corpora, of which each is a draw, while the classes are drawn once for all.
+    """Confidence interval of a mean over corpora, each of which is a draw, while the classes are drawn once for all.
 
-    The variance is that of two crossed factors: of corpora, plus of classes, less of their combinations, which are in
-    both (Cameron, Gelbach and Miller, Robust Inference With Multiway Clustering, 2011), each by the jackknife, leaving
-    out one corpus, one class in all corpora, or one class of one corpus at a time; never less than that of corpora
-    alone. Student's t with one degree of freedom fewer than the rarer factor has levels. Of classes that differ in
-    nothing but chance this is the interval of Student's t over the corpora's means. People, voices and training seeds
+    The variance is that of two crossed factors: corpora plus classes minus their combinations, which are counted in
+    both (Cameron, Gelbach and Miller, Robust Inference With Multiway Clustering, 2011), each by the jackknife, omitting
+    one corpus, one class in all corpora, or one class of one corpus at a time; never less than that of corpora alone.
+    The interval uses Student's t with one degree of freedom fewer than the levels of the rarer factor. If classes
+    differ only by chance, it equals Student's t interval over the corpora's means. People, voices and training seeds
     belong to a corpus and are drawn with it.
 
     Args:
-        sums: [corpora, classes], over the queries of each class in each corpus.
-        counts: [corpora, classes], of these queries; 0 where a corpus has none of a class.
-        level: share of such intervals that hold the true mean.
+        sums: [corpora, classes], sums over the queries of each class in each corpus.
+        counts: [corpora, classes], number of these queries; 0 if a corpus has none of a class.
+        level: confidence level.
 
     Raises:
-        InputError: there are fewer than two corpora, or one without a query.
+        InputError: there are fewer than two corpora, or one has no queries.
     """
     from scipy.stats import t
 
-    asked = counts.any(0)  # a class that nothing is asked of is no level
+    asked = counts.any(0)  # a class without queries is not a level
     sums, counts = sums[:, asked], counts[:, asked]
     if len(counts) < 2 or not (counts.sum(1) > 0).all():
         raise InputError(
@@ -148,14 +148,14 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
     mean = means.mean()
 
     def variance(left: Floats) -> float:
-        """The jackknife's, from the means with one of n left out."""
+        """Jackknife variance, from the n means with one level omitted."""
         return float((len(left) - 1) / len(left) * np.square(left - mean).sum())
 
     corpora = len(means)
     of_corpora = variance((means.sum() - means) / (corpora - 1))
     total, fewest = of_corpora, corpora
     rest = counts.sum(1, keepdims=True) - counts
-    if (rest > 0).all():  # a class that is all of a corpus cannot be left out
+    if (rest > 0).all():  # a corpus with a single class cannot omit it
         without = (sums.sum(1, keepdims=True) - sums) / rest  # [corpora, classes] the corpus's mean without the class
         cells = (means.sum() - means[:, None] + without) / corpora
         total = max(total, of_corpora + variance(without.mean(0)) - variance(cells[counts > 0]))
@@ -169,7 +169,7 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
 def _interval(
     corpora: Sequence[_Corpus], name: str, direction: str, metric: str, k: str, less: str | None = None
 ) -> dict[str, Any] | None:
-    """`interval_over_corpora` of a system, or of its difference to another; None where nothing is asked."""
+    """`interval_over_corpora` of a system, or of its difference to another; None without queries."""
     counts = np.stack([one.counts(direction, metric) for one in corpora])
     if not counts.sum(1).all():
         return None
@@ -197,7 +197,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What was tried and what it cost, in a corpus on average; what fold 0 chose in each of them."""
+    """Configurations tried, mean costs over corpora, and the selection of fold 0 in each corpus."""
     first = several[0]
     costs = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
     return {
@@ -219,7 +219,7 @@ class _Configuration(TypedDict):
 
 
 class _System(TypedDict):
-    """What is read of a system in compare.json."""
+    """The fields of a system in compare.json that are read."""
 
     summary: str
     class_cross_entropy: str
@@ -242,7 +242,7 @@ class _Sizes(TypedDict):
 
 
 class _Compared(TypedDict):
-    """What is read of a compare.json."""
+    """The fields of compare.json that are read."""
 
     test_sha256: str
     preset: Any
@@ -264,7 +264,7 @@ def _read(folder: Path, models: Sequence[str] | None) -> dict[str, Any]:
     path = folder / "compare.json"
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
-        msgspec.convert(values, _Compared)  # checks the types; what is shown stays as it was written
+        msgspec.convert(values, _Compared)  # only checks the types; the values are used as they were written
         for figures in values["references"].values():
             _each_metric(lambda direction, metric, k, figures=figures: figures[direction][metric][k])
         if models is not None:

@@ -16,12 +16,12 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
     """Writes everything but the runs into ``folder``.
 
     Args:
-        values: what compare.json holds.
-        folder: made when missing.
-        latex: compare.tex, too.
+        values: contents of compare.json.
+        folder: output folder, created if missing.
+        latex: also write compare.tex.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
         StoppedError: the disk is full.

@@ -20,7 +20,7 @@ SYSTEM_NAMES = ("configurations", "seeds", "parameters", *COST_NAMES, "class_cro
 
 
 def rich_tables(values: Mapping[str, Any]) -> list[RichTable]:
-    """`blocks` for a terminal; a note that stands below several of them is said once, below the last."""
+    """`blocks` for a terminal; a note of several tables is shown once, below the last."""
     tables: list[RichTable] = []
     said: set[str] = set()
     for block in reversed(blocks(values)):
@@ -31,19 +31,19 @@ def rich_tables(values: Mapping[str, Any]) -> list[RichTable]:
 
 
 def markdown(values: Mapping[str, Any]) -> str:
-    """compare.md."""
+    """Text of compare.md."""
     notes = "\n".join(f"- {note}" for note in values["notes"])
     return "\n\n".join([_heading(values), *map(to_markdown, blocks(values)), notes]).rstrip() + "\n"
 
 
 def latex_text(values: Mapping[str, Any]) -> str:
-    """compare.tex: one tabular a table, for booktabs."""
+    """Text of compare.tex: one tabular per table, for booktabs."""
     parts = [f"% {_heading(values)}\n% \\usepackage{{booktabs}}", *map(to_latex, blocks(values))]
     return "\n".join(["\n\n".join(parts), *(f"% {note}" for note in values["notes"])]) + "\n"
 
 
 def csv_text(values: Mapping[str, Any]) -> str:
-    """compare.csv: a line for each system, direction, metric and k."""
+    """Text of compare.csv: one row per system, direction, metric and k."""
     return to_csv((*FIGURE_NAMES, *SYSTEM_NAMES, "other_data"), _csv_rows(values))
 
 
@@ -67,7 +67,7 @@ def _csv_rows(values: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
 
 
 def _leaves(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
-    """Direction, metric, k, and what stands there."""
+    """Yields direction, metric, k and the value."""
     for direction, by_metric in metrics.items():
         for metric, by_k in by_metric.items():
             for k, found in by_k.items():

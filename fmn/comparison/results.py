@@ -1,4 +1,4 @@
-"""Aggregated results: means and deviations over seeds, differences to FMN with intervals."""
+"""Aggregated results: means and standard deviations over seeds, differences from FMN with intervals."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ FIGURES: Mapping[str, Sequence[str]] = {
     "class_map": ["all"],
     "partner_rank": ["all"],
 }
-"""metric → k; of those that look at every item of the class there is one for all k."""
+"""metric → k; metrics that consider every item of the class have a single value, ``all``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a comparison found.
+    """Results of a comparison.
 
     Attributes:
-        values: what compare.json holds (docs/comparing.md).
+        values: contents of compare.json (docs/comparing.md).
         failed: systems without results, with the reason.
         left_out: items of both manifests without features, with the reason.
     """
@@ -44,9 +44,9 @@ class Results:
 
 
 def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Items, notes: tuple[str, ...]) -> Results:
-    """The figures of all systems.
+    """Summarizes the figures of all systems.
 
-    Systems are measured on the items that all of them have features of.
+    Systems are measured on the items for which all of them have features.
     """
     scores: dict[str, list[Scores]] = {}
     for name, entry in entries.items():
@@ -112,8 +112,8 @@ def common_items(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
     """The items that every system scored.
 
     Args:
-        items: of the test manifest.
-        scores: by system, those of its seeds.
+        items: the items of the test manifest.
+        scores: by system, the scores of its seeds.
     """
     every = [each for several in scores.values() for each in several]
     clips = set.intersection(*(set(each.clips) for each in every)) if every else set()
@@ -125,11 +125,11 @@ def common_items(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
 
 
 def measured_queries(several: list[Scores], items: Items) -> PerQuery:
-    """The metrics of every query and seed; a query without a partner is NaN in the instance hits and its rank.
+    """Computes the metrics of every query and seed; instance hits and rank are NaN for a query without a partner.
 
     Args:
-        several: scores of the seeds, of all ``items`` at least.
-        items: whose clips and utterances are asked for, and ranked.
+        several: scores of the seeds, covering at least all ``items``.
+        items: the items whose clips and utterances are the queries and the gallery.
     """
     rows: dict[str, list[dict[str, dict[str, Floats]]]] = {direction: [] for direction in DIRECTIONS}
     for each in several:
@@ -185,7 +185,7 @@ def _figures(measured: PerQuery) -> dict[str, Any]:
 
 
 def _rank(measured: PerQuery, items: Items) -> dict[str, Any]:
-    """The interval of the partner's rank within its class, by direction: whether it differs from chance, 50."""
+    """Interval of the partner's rank within its class, by direction, to be compared with chance, 50."""
     factors = factors_of(items)
     return {
         "partner_rank": {
@@ -196,7 +196,7 @@ def _rank(measured: PerQuery, items: Items) -> dict[str, Any]:
 
 
 def _differences(one: PerQuery, other: PerQuery, items: Items) -> dict[str, Any]:
-    """Query by query and seed by seed, with the interval from resampling classes, people and seeds together."""
+    """Paired differences by query and seed, with intervals from resampling classes, people and seeds together."""
     factors = factors_of(items)
     return {
         direction: {
@@ -210,7 +210,7 @@ def _differences(one: PerQuery, other: PerQuery, items: Items) -> dict[str, Any]
 
 
 def _interval(values: Floats, factors: Factors) -> dict[str, Any] | None:
-    """Of the mean of [seeds, queries]; None where nothing is asked."""
+    """Interval of the mean of [seeds, queries]; None without queries."""
     asked = ~np.isnan(values[0])
     if not asked.any():
         return None
@@ -221,7 +221,7 @@ def _interval(values: Floats, factors: Factors) -> dict[str, Any] | None:
 
 
 def _described(entry: Entry) -> dict[str, Any]:
-    """What was tried, what won, what it cost."""
+    """Configurations tried, the selected one, and costs."""
     winner = entry.candidates[entry.winner]
     return {
         "summary": entry.system.summary,
@@ -263,7 +263,7 @@ def _references(items: Items) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"chance": {}, "ceiling": {}}
     for direction, (relevant, partners) in sides.items():
-        no_order = mean_average_precision(np.zeros(relevant.shape), relevant)  # of equal scores: that of random orders
+        no_order = mean_average_precision(np.zeros(relevant.shape), relevant)  # equal scores: mean over random orders
         ranked = ~np.isnan(partner_rank(np.zeros(relevant.shape), relevant, partners))
         by_chance = {"partner_rank": {"all": 50.0 if ranked.any() else None}}
         found["chance"][direction] = chance(relevant, partners, KS) | {"class_map": {"all": no_order}} | by_chance

@@ -49,7 +49,7 @@ QUOTED_NOTE = (
 
 
 def blocks(values: Mapping[str, Any]) -> list[Table]:
-    """The tables of compare.json: figures and differences to fmn, one a direction, one of costs, the paper's."""
+    """Tables of compare.json: figures and differences from fmn for each direction, costs, the paper's table."""
     made = [_direction(values, direction, name) for direction, name in DIRECTIONS.items()]
     if any(system.get("difference") for system in values["systems"].values()):
         made += [_differences(values, direction, name) for direction, name in DIRECTIONS.items()]
@@ -57,11 +57,11 @@ def blocks(values: Mapping[str, Any]) -> list[Table]:
 
 
 def significantly_best(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
-    """The system with the best mean, where its difference lies beyond the interval (`BOLD`); else None."""
+    """Returns the system with the best mean if its difference is significant (`BOLD`), else None."""
     means = {
         name: system["metrics"][direction][metric][k]["mean"]
         for name, system in values["systems"].items()
-        if "metrics" in system and metric != "partner_rank"  # where less is better, and only chance is of interest
+        if "metrics" in system and metric != "partner_rank"  # lower is better there, and only chance matters
     }
     means = {name: mean for name, mean in means.items() if mean is not None}
     if REFERENCE not in means or len(means) < 2:
@@ -108,7 +108,7 @@ def _direction(values: Mapping[str, Any], direction: str, name: str) -> Table:
 
 
 def labeled(name: str, system: Mapping[str, Any]) -> str:
-    """The name of a system, with a star where `footnotes` says something of it."""
+    """The name of a system, with a star if it has a footnote (`footnotes`)."""
     return name + (" *" if system["footnote"] else "")
 
 
@@ -118,7 +118,7 @@ def footnotes(values: Mapping[str, Any]) -> list[str]:
 
 
 def _ranks_beyond_chance(values: Mapping[str, Any], direction: str) -> str:
-    """Which systems find a query's own partner better, or worse, than another item of its class."""
+    """Lists the systems that rank a query's own partner better, or worse, than other items of its class."""
     ranked = {
         name: interval
         for name, system in values["systems"].items()
@@ -158,7 +158,7 @@ def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
 
 
 def sizes(values: Mapping[str, Any], direction: str) -> str:
-    """How many queries a direction has, and how large a gallery; of several corpora, of each."""
+    """Number of queries and gallery size of a direction; of each corpus, if there are several."""
     queries, gallery = values["queries"][direction], values["gallery"][direction]
     if isinstance(queries, int):
         return f"{queries:,} queries, gallery {gallery:,}"
@@ -203,7 +203,7 @@ def _whole(value: float | None) -> str:
 
 
 def _interval(apart: Mapping[str, Any] | None) -> str:
-    """A difference with its interval, bold where zero lies outside."""
+    """A difference with its interval, bold if that excludes zero."""
     if apart is None:
         return ""
     text = f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
