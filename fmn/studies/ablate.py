@@ -1,7 +1,7 @@
-"""Ablation study: every choice beside its alternatives, on the same data, retrained only where necessary.
+"""Ablation study: every design choice and its alternatives on the same data, retrained only where necessary.
 
-A variant that only changes how memories are written and read, or the form of the score, is given to the network that
-was trained with the defaults. All figures are of fold 0, which also chose each training's epoch.
+A variant that only changes how memories are written and read, or the form of the score, is evaluated with the network
+trained with the defaults. All figures are from fold 0, which also selected the epoch of each training run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from fmn.training.train import train
 
 FORMAT = "fmn.ablation/1"
 AT_HAND = 4
-"""Trained networks that are kept in memory."""
+"""Maximum number of trained networks kept in memory."""
 NOTES = (
     "Measured on the validation split (fold 0), which also selected each run's epoch, so all values are optimistic. "
     "Mean ± sd over training seeds; difference: in mean average precision (both directions averaged) from the default "
@@ -50,12 +50,12 @@ NOTES = (
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """What `ablate` found.
+    """Results of `ablate`.
 
     Attributes:
-        values: what ablation.json holds.
-        folder: where ablation.json and ablation.md are.
-        trainings: networks trained for the table. reused: how many of them existed already.
+        values: contents of ablation.json.
+        folder: folder of ablation.json and ablation.md.
+        trainings: number of networks trained for the table. reused: how many of them existed already.
         failures: items without features, with the reason.
     """
 
@@ -87,23 +87,23 @@ def ablate(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Ablation:
-    """Trains and scores every variant in several seeds, and writes ablation.json and ablation.md.
+    """Trains and scores every variant with several seeds, and writes ablation.json and ablation.md.
 
     An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
     Args:
         manifest: train.jsonl, with a fold 0 whose items are in no other fold.
-        config: the defaults, of the system fmn; its seed is the first one.
-        folder: where tables and runs go.
-        only: groups of variants (`fmn.studies.variants.GROUPS`); none: all.
-        seeds: training runs of each kind.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        config: the defaults, for the system fmn; its seed is the first one.
+        folder: output folder for tables and runs.
+        only: groups of variants (`fmn.studies.variants.GROUPS`); empty: all.
+        seeds: number of training runs per variant.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
-        InputError: the manifest has no fold 0, or there is no such group, or the system is another.
+        InputError: the manifest has no fold 0, a group is unknown, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     config = config_from_dict(as_dict(config))
@@ -111,7 +111,7 @@ def ablate(
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
     default = Variant("", "default")
-    ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # first all of one network
+    ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # variants of the same network first
     found: dict[Variant, list[ValidationResult]] = {variant: [] for variant in (default, *variants)}
     total = seeds * len(ordered)
     for number in range(seeds):
@@ -143,10 +143,10 @@ def ablate(
 def harness_of(
     manifest: Path, config: Config, *, root: Path | None, device: str, jobs: int | None, progress: Progress
 ) -> tuple[ValidationHarness, dict[str, str]]:
-    """The bench of a manifest, and the items without features.
+    """Returns the validation harness of a manifest, and the items without features.
 
     Raises:
-        InputError: as of `ablate`.
+        InputError: as in `ablate`.
     """
     items, _ = check_study(manifest, config, root, device)
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
@@ -154,10 +154,10 @@ def harness_of(
 
 
 def check_study(manifest: Path, config: Config, root: Path | None, device: str) -> tuple[Items, TrainValSplit]:
-    """The items of a manifest and their parts, before anything is extracted or trained.
+    """Returns the items of a manifest and their split, before anything is extracted or trained.
 
     Raises:
-        InputError: as of `ablate`; or no device has this name.
+        InputError: as in `ablate`; or no device has this name.
     """
     device_named(device)
     if config.system != "fmn":
@@ -185,16 +185,16 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
 
 
 class Trainer:
-    """Trains what is asked for, once; a training that is there already is taken.
+    """Trains each configuration once, and reuses existing runs.
 
     Args:
         manifest: train.jsonl.
-        folder: holds the runs, under ``trained``.
+        folder: folder of the runs, in its subfolder ``trained``.
         bench: the items, with features.
-        root: this and what follows as of `fmn.training.train.train`.
-        device: where it trains.
-        jobs: workers of the feature extraction.
-        progress: is told how far it is.
+        root: this and the following arguments are those of `fmn.training.train.train`.
+        device: training device.
+        jobs: workers for feature extraction.
+        progress: progress callback.
     """
 
     def __init__(
@@ -210,17 +210,17 @@ class Trainer:
     ) -> None:
         self._manifest, self._folder, self._bench = manifest, folder, bench
         self._options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
-        self._networks: dict[Path, TrainedHarness] = {}  # the latest few
+        self._networks: dict[Path, TrainedHarness] = {}  # the most recent ones
         self._known: set[Path] = set()
         self.reused = 0
 
     @property
     def trainings(self) -> int:
-        """How many networks were asked for."""
+        """Number of networks requested."""
         return len(self._known)
 
     def trained(self, config: Config) -> TrainedHarness:
-        """The network of a configuration, trained now or earlier; a few are kept at hand."""
+        """Returns the network of a configuration, trained now or earlier; the most recent ones stay in memory."""
         run = self._folder / "trained" / run_name(config, self._bench.prepared.digest)
         if run not in self._networks:
             remove_stale(run, self._bench)
@@ -235,14 +235,14 @@ class Trainer:
 
 
 def run_name(config: Config, features: str = "") -> str:
-    """A name of its own for each configuration and for each digest of features: rewritten features train again."""
+    """Run name, unique for each configuration and feature digest: rewritten features lead to new runs."""
     values = decisive_values(config)
     text = json.dumps([values, features] if features else values, sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
 
 
 def trainings_of(config: Config, variants: Sequence[Variant]) -> int:
-    """How many networks the table of one seed rests on."""
+    """Number of networks to train for one seed of the table."""
     return len({run_name(config)} | {run_name(variant.applied(config)) for variant in variants if variant.retrained})
 
 

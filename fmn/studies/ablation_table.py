@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def ablation_table(values: Mapping[str, Any], *, title: str) -> RichTable:
-    """Class hit@k and the mean average precision (of both directions) for a terminal of 120 columns.
+    """Table of class hit@k and mean average precision (over both directions) for a terminal of 120 columns.
 
     Args:
-        values: what ablation.json holds.
-        title: what was trained on.
+        values: contents of ablation.json.
+        title: title, naming the training data.
     """
     first = values["rows"][0]
     ks = tuple(first["audio_to_video"]["class_hit"])
@@ -41,14 +41,14 @@ def ablation_table(values: Mapping[str, Any], *, title: str) -> RichTable:
         for name in ("chance", "ceiling")
     ]
     table = Table(title, ("class hit@k, percent", *head), (*sections, references), values["notes"])
-    return to_rich(table, no_wrap=range(1, len(table.head)))  # figures stay whole, long names are broken
+    return to_rich(table, no_wrap=range(1, len(table.head)))  # wrap long names, not figures
 
 
 def ablation_text(values: Mapping[str, Any]) -> str:
     """All three metrics as Markdown.
 
     Args:
-        values: what ablation.json holds.
+        values: contents of ablation.json.
     """
     used = {row["group"] for row in values["rows"]}
     parts = [
@@ -63,7 +63,7 @@ def ablation_text(values: Mapping[str, Any]) -> str:
 
 
 def _of_metric(values: Mapping[str, Any], metric: str, title: str) -> Table:
-    """One metric of every variant, chance and the ceiling; ``*`` marks a variant that nothing was trained for."""
+    """One metric of every variant, chance and the ceiling; ``*`` marks a variant without its own training run."""
     rows = values["rows"]
     tried = [Row((row["group"], _name(row), _slots(row), _difference(row), *figures(row, metric))) for row in rows]
     known = [Row(("", name, "", "", *reference_figures(rows[0], name, metric))) for name in ("chance", "ceiling")]

@@ -1,9 +1,10 @@
 """Nearest class mean: baselines for FMN's memory of new classes.
 
 Clips and utterances are each compared with the means of all classes, old and new, by a softmax over cosines; a pair's
-score is the probability that both are of one class. Plain means are of standardized vectors, under the temperature with
-which the old classes of fold 0 are the likeliest, of either side. Whitened means are given what FMN's memory has
-(`fmn.models.new_class_memory`): a second kind of vector for each item, the whitening and its temperature.
+score is the probability that both are of the same class. Plain means are of standardized vectors, with the temperature
+that maximizes the likelihood of the old classes of fold 0, separately for each side. Whitened means have the same
+advantages as FMN's memory (`fmn.models.new_class_memory`): a second kind of vector per item, the whitening and its
+temperature.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all_cl
 
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 Vectors = tuple[Callable[[Tensor], tuple[Tensor, ...]], Callable[[Sequences], tuple[Tensor, ...]]]
-"""What makes the vectors of clips, each [N, D], and of utterances."""
+"""Functions that compute the vectors of clips, each [N, D], and of utterances."""
 
 
 class ClassMeans(RetrievalModel):
-    """Nearest class mean on either side.
+    """Nearest class mean on both sides.
 
     Args:
-        vectors: `hidden_layers` of a trained network, or `RAW`; of whitened means `hidden_and_raw`, or `SEGMENTS`.
-        whitened: whether the means are those of FMN's memory. Else items have one vector each.
+        vectors: `hidden_layers` of a trained network, or `RAW`; for whitened means `hidden_and_raw`, or `SEGMENTS`.
+        whitened: whether to use the whitened means of FMN's memory. Otherwise items have one vector each.
     """
 
     def __init__(self, vectors: Vectors, *, whitened: bool = False) -> None:
@@ -58,13 +59,13 @@ class ClassMeans(RetrievalModel):
         new: tuple[Indices, Indices],
         asked: tuple[Indices, Indices],
     ) -> tuple[Embeddings, Embeddings]:
-        """Codes with ``shares`` [N, C] of the clips and of the utterances asked for.
+        """Returns codes with ``shares`` [N, C] for the requested clips and utterances.
 
         Args:
             data: features of all items.
-            old: clips and utterances of the training.
-            new: of the new classes.
-            asked: those to give.
+            old: training clips and utterances.
+            new: clips and utterances of the new classes.
+            asked: the clips and utterances requested.
         """
         found = []
         for encode, classes, *indices in (
@@ -77,12 +78,12 @@ class ClassMeans(RetrievalModel):
 
 
 def hidden_layers(model: TwoClassifiers) -> Vectors:
-    """The last hidden vectors of the two classifiers."""
+    """Last hidden layers of the two classifiers."""
     return lambda video: (_clip_layer(model, video),), lambda audio: (model.utterances.encoder(audio),)
 
 
 def hidden_and_raw(model: TwoClassifiers) -> Vectors:
-    """The same, beside the clip's features and the means of the quarters of the utterance."""
+    """The same, plus the clip's features and the means of the quarters of the utterance."""
     return (
         lambda video: (video, _clip_layer(model, video)),
         lambda audio: (model.utterances.encoder(audio), segment_means(audio)),
@@ -91,7 +92,7 @@ def hidden_and_raw(model: TwoClassifiers) -> Vectors:
 
 RAW: Vectors = (lambda video: (video,), lambda audio: (_time_mean(audio),))
 SEGMENTS: Vectors = (lambda video: (video,), lambda audio: (segment_means(audio),))
-"""The clip's features, and the means of the quarters of the utterance: what FMN's memory has without a network."""
+"""The clip's features and the means of the utterance's quarters: the inputs of FMN's memory that need no network."""
 
 
 def _clip_layer(model: TwoClassifiers, video: Tensor) -> Tensor:
@@ -109,14 +110,14 @@ def _time_mean(audio: Sequences) -> Tensor:
 
 
 def _whitened_shares(vectors: list[list[Tensor]], classes: list[Tensor]) -> Tensor:
-    """As `_plain_shares`, by the memory of new classes."""
+    """Like `_plain_shares`, with the memory of new classes."""
     old, new, asked = vectors
     numbers = torch.unique(classes[1], return_inverse=True)[1]
     return NewClassSide.fit(old, classes[0]).with_items(new, numbers).shares_of_all(asked)
 
 
 def _plain_shares(vectors: Sequence[Sequence[Tensor]], classes: list[Tensor]) -> Tensor:
-    """Of the vectors asked for, the last of (old, new, asked), shares of all classes: the old ones come first."""
+    """Shares of all classes, old ones first, for the last of the vectors (old, new, asked)."""
     rows = [part for (part,) in vectors]
     mean, scale = rows[0].mean(0), rows[0].std(0, correction=0).clamp(min=1e-6)
     rows = [(part - mean) / scale for part in rows]

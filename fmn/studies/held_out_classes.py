@@ -14,7 +14,7 @@ from fmn.data.items import Items, TrainValSplit
 
 
 def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Path:
-    """Writes the training manifest less the pairs of some classes into ``folder``; its name tells which."""
+    """Writes the training manifest without the pairs of some classes into ``folder``, named by a digest of these."""
     digest = hashlib.sha256("\n".join([sha256_of(manifest), *sorted(classes)]).encode()).hexdigest()[:12]
     path = folder / "manifests" / f"without-{digest}.jsonl"
     if not path.is_file():
@@ -25,10 +25,10 @@ def manifest_without(manifest: Path, classes: Sequence[str], folder: Path) -> Pa
 def held_out_classes(
     items: Items, parts: TrainValSplit, count: int, classes: Sequence[str], seed: int
 ) -> tuple[str, ...]:
-    """Ids of the classes to hold out: those named, or some drawn that have items on either side of fold 0.
+    """Returns ids of the classes to hold out: the named ones, or a draw of those with items in fold 0 and outside it.
 
     Raises:
-        InputError: one that is named has no such items, or fewer than two classes would remain.
+        InputError: a named class lacks such items, or fewer than two classes would remain.
     """
     complete = [
         label.id

@@ -1,7 +1,7 @@
 """Few-shot study of new classes: tests the paper's claim that the memories learn them (section 5).
 
-Some classes are held out of training. Later a few of their pairs are written to the memories, and nothing else changes.
-Retrieval of those classes, and of the others, is measured on fold 0 before and after.
+Some classes are held out of training. Afterwards, a few of their pairs are written to the memories; nothing else
+changes. Retrieval of these classes, and of the others, is measured on fold 0 before and after.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ NOTES = (
 
 @dataclass(frozen=True, eq=False)
 class NewClasses:
-    """What `learn_new_classes` found: the values of newclasses.json, its folder, items without features."""
+    """Results of `learn_new_classes`: contents of newclasses.json, its folder, items without features."""
 
     values: dict[str, Any]
     folder: Path
@@ -95,25 +95,25 @@ def learn_new_classes(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> NewClasses:
-    """Trains without some classes, writes a few of their pairs, and writes newclasses.json, .md and .png.
+    """Trains without some classes, adds a few of their pairs to the memories, and writes newclasses.json, .md, .png.
 
     An interrupted study resumes: runs that are complete in ``folder`` are reused.
 
     Args:
         manifest: train.jsonl, with a fold 0 whose items are in no other fold.
-        config: of the system fmn; its seed is the first one.
-        folder: where results and runs go.
-        held_out: how many classes are held out, drawn again for each seed.
-        classes: their ids instead, the same for all seeds.
-        pairs: how many pairs of each new class are written; one row of the table for each number.
-        seeds: draws, each with a training run of fmn and of two_classifiers.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        config: configuration of the system fmn; its seed is the first one.
+        folder: output folder for results and runs.
+        held_out: number of classes to hold out, drawn anew for each seed.
+        classes: class ids to hold out instead, the same for all seeds.
+        pairs: numbers of pairs to write per new class; one row of the table for each number.
+        seeds: number of draws, each with a training run of fmn and of two_classifiers.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
-        InputError: the manifest has no fold 0, or not enough classes, or there is no such class.
+        InputError: the manifest has no fold 0 or too few classes, or a class is unknown.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     config, pairs = config_from_dict(as_dict(config)), list(dict.fromkeys(pairs))
@@ -159,7 +159,7 @@ def learn_new_classes(
 
 
 class _Trial:
-    """One trained network, and the classes that it never saw."""
+    """A trained network and the classes held out of its training."""
 
     def __init__(self, run: Path, bench: ValidationHarness, held_out: Sequence[str]) -> None:
         parts, items = bench.parts, bench.prepared.items
@@ -181,7 +181,7 @@ class _Trial:
             self._settle()
 
     def rows(self, pairs: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
-        """Name and figures of every row."""
+        """Returns name and figures of every row."""
         config = self.loaded.config
         forms = list(dict.fromkeys([config.model.score, "memory"]))
         found = [("S1 alone (memory off)", self._figures(self._in_form(self.model, "s1"), None, None))]
@@ -197,10 +197,10 @@ class _Trial:
         return found
 
     def rows_of_baselines(self, pairs: Sequence[int], baseline: Path) -> list[tuple[str, dict[str, Any]]]:
-        """FMN with the memory of unmapped features (`fmn learn`), and its baselines (`fmn.studies.class_means`).
+        """Returns rows of FMN with the memory of unmapped features (`fmn learn`) and of its baselines.
 
         Args:
-            pairs: numbers of pairs of each new class.
+            pairs: numbers of pairs per new class.
             baseline: a run of two_classifiers without the new classes.
         """
         data, parts, model = self.bench.prepared.data, self.bench.parts, self.model
@@ -231,7 +231,7 @@ class _Trial:
         return found
 
     def _settle(self) -> None:
-        """Memories from the fitted items of the old classes alone."""
+        """Rewrites the memories from the training items of the old classes alone."""
         pairs = matched_once(
             self.old_clips,
             self.old_utterances,
@@ -242,7 +242,7 @@ class _Trial:
         self.model.rewrite(*self._codes(pairs), self._in_order(len(pairs)), self._classes(pairs))
 
     def _pairs(self, count: int) -> Indices:
-        """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; more hold the fewer."""
+        """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; larger sets contain smaller ones."""
         found = []
         for label in self.new_classes:
             clips = self.new_clips[self.clip_classes[self.new_clips] == label]
@@ -253,7 +253,7 @@ class _Trial:
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
     def _with_pairs(self, pairs: Indices, threshold: float) -> tuple[FeatureMemoryNetwork, int]:
-        """The network with memories that pairs were added to, and how many went in."""
+        """Returns the network with the pairs added to its memories, and the number of pairs written."""
         model, config = self.model, self.loaded.config
         capacity = model.memory.capacity + len(pairs)
         grown = reformed(self.loaded, with_values(config, {"memory.capacity": capacity}))
@@ -278,7 +278,7 @@ class _Trial:
         return grown, int((slots >= 0).sum())
 
     def _in_form(self, model: FeatureMemoryNetwork, form: Any) -> FeatureMemoryNetwork:
-        """The network with another final score, memories as they are."""
+        """Returns the network with another final score and the same memories."""
         capacity = {"memory.capacity": model.memory.capacity}
         other = reformed(self.loaded, with_values(self.loaded.config, {"model.score": form, **capacity}))
         other.memory.load_state_dict(model.memory.state_dict())
@@ -291,7 +291,7 @@ class _Trial:
         shown: int | None,
         asked: tuple[Embeddings, Embeddings] | None = None,
     ) -> dict[str, Any]:
-        if asked is None:  # where steps attend, codes are of the slots as they are
+        if asked is None:  # with step attention, codes depend on the slots
             asked = encoded_fold_0(model, self.bench) if self.model.attention else self.asked
         scores = score_matrix(model, *asked).numpy()
         held = self.bench.held
@@ -318,7 +318,7 @@ class _Trial:
         return data.clip_classes[data.on_device(pairs[:, 0])]
 
     def _in_order(self, count: int) -> torch.Tensor:
-        """[count, 2]: row i of both codes."""
+        """[count, 2]: pairs of row i with row i."""
         rows = np.arange(count)
         return self.bench.prepared.data.on_device(np.stack([rows, rows], axis=1))
 
@@ -330,7 +330,7 @@ def _block(
     partners: NDArray[np.bool_],
     asking: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    """The block of metrics.json of some of the queries."""
+    """The block of metrics.json for some of the queries."""
     chosen = [name for name, asks in zip(queries, asking.tolist(), strict=True) if asks]
     return retrieval_metrics(scores[asking], chosen, gallery, partners[asking])
 

@@ -1,7 +1,7 @@
 """Leads of the memory of `fmn learn` over each baseline on new classes, with confidence intervals.
 
-Of one data set the intervals are over draws of classes; of several, over data sets, each the mean of its draws, because
-draws of one data set share their persons and voices.
+For one data set, the intervals are over draws of classes; for several, over data sets, each the mean of its draws,
+because the draws of a data set share its persons and voices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fmn.metrics.t_interval import t_interval
 from fmn.studies.new_classes_table import BASELINES, HIDDEN, KINDS, RAW_MEANS, UNMAPPED, WHITENED_HIDDEN, WHITENED_RAW
 
 Draws = Mapping[str, Mapping[str, Sequence[float]]]
-"""Of a row, class mAP of the queries of the new and of the other classes, mean of both directions, for every draw."""
+"""row → kind of queries (new or other classes) → class mAP of every draw, averaged over both directions."""
 SLOTS = "all written"
 COLORS = {
     UNMAPPED: "#c0392b",
@@ -31,7 +31,7 @@ COLORS = {
 
 
 def draws_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, list[float]]]:
-    """The figures of newclasses.json that leads are computed from.
+    """Extracts the figures that leads are computed from.
 
     Args:
         rows: by name, the figures of every draw, in the same order.
@@ -46,7 +46,7 @@ def draws_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[
 
 
 def leads(corpora: Sequence[Draws], pairs: Sequence[int]) -> list[str]:
-    """How far the unmapped memory is ahead of each baseline on the new classes, and what it costs the others.
+    """Describes the leads of the unmapped memory over each baseline on new classes, and its cost to the others.
 
     Args:
         corpora: ``draws`` of the newclasses.json of every data set.
@@ -66,24 +66,24 @@ def leads(corpora: Sequence[Draws], pairs: Sequence[int]) -> list[str]:
 
 
 def name_of(count: int, what: str) -> str:
-    """Name of the row of a number of pairs."""
+    """Name of the row for a number of pairs."""
     return f"{count} pair{'s' * (count > 1)}, {what}"
 
 
 def differences(corpora: Sequence[Draws], name: str, other: str, kind: str) -> NDArray[np.float64]:
-    """A row less another: of one data set [draws], of several [data sets]."""
+    """Differences of two rows: [draws] for one data set, [data sets] for several."""
     found = [np.subtract(draws[name][kind], draws[other][kind]) for draws in corpora]
     return found[0] if len(found) == 1 else np.array([of_draws.mean() for of_draws in found])
 
 
 def shown(values: NDArray[np.float64]) -> str:
-    """``+3.1 [−0.2, +6.4]``: mean and 95 % interval; of one value the mean."""
+    """``+3.1 [−0.2, +6.4]``: mean and 95 % interval; for a single value only the mean."""
     mean, half = t_interval(values)
     return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]" if len(values) > 1 else f"{mean:+.1f}"
 
 
 def write_leads_plot(corpora: Sequence[Draws], pairs: Sequence[int], path: Path) -> None:
-    """Draws class mAP of the new classes over the number of pairs, and the leads of the unmapped memory.
+    """Plots class mAP of the new classes over the number of pairs, and the leads of the unmapped memory.
 
     Args:
         corpora: ``draws`` of the newclasses.json of every data set.

@@ -18,15 +18,15 @@ KINDS = {"new": "queries of the new classes", "old": "queries of the other class
 
 
 def new_classes_table(values: Mapping[str, Any], *, title: str) -> RichTable:
-    """Class hit@k of both kinds of queries for a terminal.
+    """Table of class hit@k for both kinds of queries, for a terminal.
 
     Args:
-        values: what newclasses.json holds.
-        title: what was trained on.
+        values: contents of newclasses.json.
+        title: title, naming the training data.
     """
     head = _head(values)
-    count = (len(head) - 2) // 2  # figures of a direction
-    spread = {0, count - 1, count, 2 * count - 1}  # those whose deviation has room: at the first k, and the last one
+    count = (len(head) - 2) // 2  # figures per direction
+    spread = {0, count - 1, count, 2 * count - 1}  # columns wide enough for a deviation: the first and last k
     sections = []
     for kind, what in KINDS.items():
         section = [Row((Bold(what),))]
@@ -35,14 +35,14 @@ def new_classes_table(values: Mapping[str, Any], *, title: str) -> RichTable:
             section.append(Row((f"  {name}", written, *narrow), style))
         sections.append(section)
     table = Table(title, [name.replace(" ", "\n") for name in head], sections, values["notes"])
-    return to_rich(table, no_wrap=range(1, len(head)))  # figures stay whole, long names are broken
+    return to_rich(table, no_wrap=range(1, len(head)))  # wrap long names, not figures
 
 
 def new_classes_text(values: Mapping[str, Any]) -> str:
     """All three metrics of both kinds of queries as Markdown.
 
     Args:
-        values: what newclasses.json holds.
+        values: contents of newclasses.json.
     """
     held = "; ".join(
         f"seed {seed}: {', '.join(names)}" for seed, names in zip(values["seeds"], values["held_out"], strict=True)
@@ -61,7 +61,7 @@ def _head(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _rows(values: Mapping[str, Any], kind: str, metric: str) -> list[Row]:
-    """What it is, pairs written, the figures of one metric; chance and the ceiling come last."""
+    """Rows of name, pairs written, and figures of one metric; chance and the ceiling come last."""
     rows = []
     for row in values["rows"]:
         written = "" if row["written"] is None else f"{row['written']['mean']:.1f}/{row['shown']}"
@@ -71,6 +71,6 @@ def _rows(values: Mapping[str, Any], kind: str, metric: str) -> list[Row]:
 
 
 def _whole(cell: str) -> str:
-    """``83.3 ± 2.1`` as ``83``."""
+    """Shortens ``83.3 ± 2.1`` to ``83``."""
     number = cell.split(" ")[0]
     return f"{float(number):.0f}" if number not in ("", "–") else number

@@ -1,9 +1,9 @@
 """Label noise study: every system trained with some wrong pairs, evaluated on the unchanged test manifest.
 
-At each share of wrong pairs (`fmn.studies.wrong_pairs`) the systems are trained and tested like those of
-`fmn.comparison.compare`: fold 0, as noisy as the rest, chooses, and the test manifest is what it was. With
-``training.labels=pairs`` (`fmn.data.pseudo_labels`) the pairs are all that training knows, and FMN's memories are
-written with these very pairs, wrong ones included. With ``class`` a wrong utterance has the class of its wrong clip.
+At each rate of wrong pairs (`fmn.studies.wrong_pairs`), the systems are trained and tested as in
+`fmn.comparison.compare`: fold 0, as noisy as the rest, selects configurations, and the test manifest is unchanged. With
+``training.labels=pairs`` (`fmn.data.pseudo_labels`), the pairs are the only supervision, and FMN's memories are written
+with these pairs, including wrong ones. With ``class``, a wrong utterance has the class of its wrong clip.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ FORMAT = "fmn.noise/1"
 
 @dataclass(frozen=True, eq=False)
 class NoiseStudy:
-    """What `study_noise` found.
+    """Results of `study_noise`.
 
     Attributes:
-        values: what noise.json holds. failed: systems without results at some share, with the reason.
+        values: contents of noise.json. failed: systems without results at some rate, with the reason.
         left_out: items without features, with the reason.
     """
 
@@ -48,20 +48,20 @@ class NoiseStudy:
 def study_noise(
     comparison: Comparison, rates: Sequence[int], *, jobs: int = 1, progress: Progress = silent
 ) -> NoiseStudy:
-    """Trains and tests the systems of a comparison at every share of wrong pairs.
+    """Trains and tests the systems of a comparison at every rate of wrong pairs.
 
-    Writes noise.json, noise.md and noise.png into the comparison's folder; its folder ``20`` is a comparison of what
-    was trained with 20 % of the pairs wrong. Stopped and started again, it goes on: finished runs are used again.
+    Writes noise.json, noise.md and noise.png into the comparison's folder; its subfolder ``20`` is the comparison with
+    20 % wrong pairs. An interrupted study resumes: finished runs are reused.
 
     Args:
         comparison: from `fmn.comparison.comparison_plan.plan`; its first seed also draws the wrong pairs.
-        rates: shares of wrong pairs, percent.
-        jobs: runs that are trained side by side.
-        progress: told how far it is.
+        rates: rates of wrong pairs, percent.
+        jobs: runs trained in parallel.
+        progress: progress callback.
 
     Raises:
-        InputError: a manifest is wrong, the device or fold 0 is missing, or there are too few pairs for a share.
-        StoppedError: interrupted, or the disk is full; the same call goes on.
+        InputError: a manifest is invalid, the device or fold 0 is missing, or there are too few pairs for a rate.
+        StoppedError: interrupted, or the disk is full; the same call resumes.
     """
     rates = sorted(set(rates))
     find_device(comparison.device)
@@ -96,16 +96,16 @@ def study_noise(
 
 
 def check_rates(manifest: Path, rates: Sequence[float], seed: int, root: Path | None = None) -> Items:
-    """The items of a training manifest, if it can be made wrong at all these rates.
+    """Loads the items of a training manifest and checks that wrong pairs can be drawn at all rates.
 
     Args:
         manifest: train.jsonl.
-        rates: percent.
+        rates: rates of wrong pairs, percent.
         seed: draws the wrong pairs.
-        root: the workspace, when it is not the parent of the manifest's folder.
+        root: the workspace, if it is not the parent of the manifest's folder.
 
     Raises:
-        InputError: it is wrong, there is no fold 0, or there are too few pairs for one of the rates.
+        InputError: the manifest is invalid, there is no fold 0, or there are too few pairs for one of the rates.
     """
     items = load_items(manifest, root)
     spoken = spoken_pairs(items)
@@ -116,7 +116,7 @@ def check_rates(manifest: Path, rates: Sequence[float], seed: int, root: Path | 
 
 
 def _planned(comparison: Comparison, folder: Path, workspace: Path) -> Comparison:
-    """The same comparison with the noisy manifest in ``folder``, into ``folder``."""
+    """The same comparison on the noisy manifest in ``folder``, with output to ``folder``."""
     return plan(
         folder / "train.jsonl",
         comparison.test,
@@ -132,7 +132,7 @@ def _planned(comparison: Comparison, folder: Path, workspace: Path) -> Compariso
 
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What noise.json keeps of a compare.json."""
+    """The parts of compare.json that noise.json contains."""
     systems = {
         name: {key: system[key] for key in ("metrics", "difference", "error") if key in system}
         for name, system in values["systems"].items()
@@ -146,7 +146,7 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _part(progress: Progress, number: int, count: int, percent: int) -> Progress:
-    """``progress`` of one of ``count`` comparisons."""
+    """Progress callback for one of ``count`` comparisons."""
 
     def tell(stage: str, done: int, total: int, note: str = "") -> None:
         if stage == "compare":

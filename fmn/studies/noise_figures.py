@@ -1,4 +1,4 @@
-"""Table and curves of fmn noise: class mAP at each noise rate, and the differences to FMN."""
+"""Tables and plot of fmn noise: class mAP at each noise rate, and the differences from FMN."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ INTERVALS = (
 
 
 def noise_tables(values: Mapping[str, Any]) -> list[Table]:
-    """A table for each direction: a row a system and a column a share; below, the differences to fmn.
+    """One table per direction: one row per system, one column per rate; below, the differences from fmn.
 
     Args:
-        values: what noise.json holds.
+        values: contents of noise.json.
     """
     return [_table(values, direction, name) for direction, name in DIRECTIONS.items()]
 
@@ -50,10 +50,10 @@ def noise_text(values: Mapping[str, Any]) -> str:
 
 
 def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
-    """Draws class mAP over the share of wrong pairs, a line a system, mean and standard deviation over seeds.
+    """Plots class mAP over the rate of wrong pairs, one line per system, mean and standard deviation over seeds.
 
     Args:
-        values: what noise.json holds.
+        values: contents of noise.json.
         path: a .png file.
 
     Raises:
@@ -70,7 +70,7 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
         for shift, name in enumerate(_systems(values)):
             known = [(rate["percent"], found) for rate in rates if (found := _class_map(rate, name, direction))]
             axis.errorbar(
-                [percent + 0.3 * (shift - 2) for percent, _ in known],  # bars that do not hide each other
+                [percent + 0.3 * (shift - 2) for percent, _ in known],  # so that bars do not overlap
                 [found["mean"] for _, found in known],
                 yerr=[found["sd"] or 0.0 for _, found in known],
                 marker="o",
@@ -83,7 +83,7 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("training pairs that are wrong, percent")
         axis.grid(color="#eeeeee")
-    axes[0].set_ylim(bottom=0)  # of both, once all is drawn: it ends the choice of the top
+    axes[0].set_ylim(bottom=0)  # shared axis; set last, since it stops autoscaling of the top
     axes[0].set_ylabel("class mAP, percent")
     axes[1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     known_labels = LABELS[values["changes"].get("training.labels", "class")]
@@ -120,7 +120,7 @@ def _systems(values: Mapping[str, Any]) -> list[str]:
 
 
 def _class_map(rate: Mapping[str, Any], name: str, direction: str) -> Mapping[str, Any] | None:
-    """Mean and deviation over seeds; None where the system failed."""
+    """Mean and standard deviation over seeds; None if the system failed."""
     metrics = rate["systems"][name].get("metrics")
     found: Mapping[str, Any] | None = metrics and metrics[direction]["class_map"]["all"]
     return found

@@ -1,9 +1,9 @@
 """Hyperparameter tuning on the validation split (fold 0): T1, T2, margin, capacity and temperature.
 
-The paper found them "by experiments". For each margin (with the softmax triplet loss: for each of its temperatures) a
-network is trained; the values of its memories, which need no training, are improved one after the other until none gets
-better. At the end a network is trained with the best values; they are taken only if it beats the defaults on the
-validation split. Test items are never used.
+The paper found them "by experiments". One network is trained for each margin (with the softmax triplet loss, for each
+temperature); its memory settings, which need no retraining, are optimized by coordinate search until none improves.
+Finally a network is trained with the best values; they are adopted only if it beats the defaults on the validation
+split. Test items are never used.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ TRIPLET_VALUES: Mapping[str, tuple[float, ...]] = {
     "training.margin": (0.1, 0.2, 0.3, 0.5),
     "training.triplet_temperature": (0.05, 0.1, 0.2, 0.4),
 }
-"""What a network has to be trained for: the margin, or of the softmax triplet loss its temperature."""
+"""Values that require training a network: the margin or, for the softmax triplet loss, its temperature."""
 MEMORY_VALUES: Mapping[str, tuple[float, ...]] = {
     "memory.novelty_threshold": (-1.0, 0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "memory.temperature": (0.02, 0.05, 0.1, 0.2, 0.4),
     "memory.capacity": (20, 50, 100, 200),
     "memory.score_threshold": (0.0, 0.3, 0.5, 0.7, 0.9),
 }
-"""In the order in which they are improved: the ones that count first."""
+"""In the order in which they are optimized: the most influential first."""
 
 Values = dict[str, Any]
 
 
 def triplet_values(config: Config) -> tuple[str, tuple[float, ...]]:
-    """Name and values of what networks are trained for: of ``config``'s triplet loss, its own value first."""
+    """Name and values of the setting that networks are trained for, by ``config``'s triplet loss; its value first."""
     name = "training.triplet_temperature" if config.training.triplet == "softmax" else "training.margin"
     first: float = flattened(as_dict(config))[name]
     return name, (first, *(value for value in TRIPLET_VALUES[name] if value != first))
@@ -51,12 +51,12 @@ def triplet_values(config: Config) -> tuple[str, tuple[float, ...]]:
 
 @dataclass(frozen=True)
 class Trial:
-    """Values that were tried.
+    """One set of values and its results.
 
     Attributes:
-        values: by dotted name, all five.
-        map: mean average precision on fold 0, percent, mean of both directions and of all seeds.
-        audio_to_video, video_to_audio: class hit@1, percent, mean of all seeds.
+        values: all five values, by dotted name.
+        map: mean average precision on fold 0, percent, averaged over both directions and all seeds.
+        audio_to_video, video_to_audio: class hit@1, percent, averaged over all seeds.
         retrained: whether networks were trained with all of these values, not with the margin (or temperature) alone.
     """
 
@@ -69,15 +69,15 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """What `tune` found.
+    """Results of `tune`.
 
     Attributes:
-        values: the best values, by dotted name: what ``fmn train --config`` takes.
-        default: the trial of the defaults. best: the best one given afterwards. final: that one, trained with.
+        values: the best values, by dotted name, for ``fmn train --config``.
+        default: the trial of the defaults. best: the best trial of the search. final: its values, retrained.
         is_default: whether the defaults are kept.
-        trials: all, in order.
-        path: tuned.json. trainings: networks trained for it.
-        notes: its caveats. failures: items without features, with the reason.
+        trials: all trials, in order.
+        path: path of tuned.json. trainings: number of networks trained.
+        notes: caveats. failures: items without features, with the reason.
     """
 
     values: Values
@@ -128,17 +128,17 @@ def tune(
 
     Args:
         manifest: train.jsonl, with a fold 0 whose items are in no other fold.
-        config: what everything else is as, and the values to start from; of the system fmn.
-        folder: where tuned.json and the runs go.
-        budget: the most trials, shared out evenly over the margins.
-        seeds: training runs of each kind, over which trials are averaged.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        config: initial values and all other settings, for the system fmn.
+        folder: output folder for tuned.json and the runs.
+        budget: maximum number of trials, divided evenly among the margins.
+        seeds: number of training runs to average each trial over.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
-        InputError: the manifest has no fold 0, or the system is another.
+        InputError: the manifest has no fold 0, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     config = config_from_dict(as_dict(config))
@@ -177,7 +177,7 @@ def tune(
 
 
 class _Search:
-    """The trials so far; the first is of the defaults."""
+    """The trials so far; the first one has the default values."""
 
     def __init__(self, config: Config, trainer: Trainer, seeds: int, budget: int, progress: Progress) -> None:
         self._config, self._trainer, self._seeds = config, trainer, seeds
@@ -188,7 +188,7 @@ class _Search:
         self.trials: list[Trial] = []
 
     def improve(self, of_triplet: float, *, until: int) -> None:
-        """Improves the memories' values for a margin or temperature, one by one, till ``until`` trials were made."""
+        """Optimizes the memory settings for a margin or temperature, one at a time, until ``until`` trials are done."""
         best = self._once(self._start | {self._of_triplet: of_triplet})
         better = True
         while better:
@@ -203,7 +203,7 @@ class _Search:
                         best, better = trial, True
 
     def tried(self, values: Values, *, retrained: bool = False) -> Trial:
-        """One more trial."""
+        """Runs and records one more trial."""
         outcomes = [self._outcome(values, number, retrained) for number in range(self._seeds)]
         hits = {
             direction: float(np.mean([outcome.metrics[direction]["class_hit"]["1"] for outcome in outcomes]))

@@ -31,10 +31,10 @@ from fmn.training.run_state import read_run_state
 
 @dataclass(frozen=True, eq=False)
 class ValidationHarness:
-    """The training items with their features, in what is fitted and fold 0.
+    """The training items with their features, split into fold 0 and the rest.
 
     Attributes:
-        prepared: items and features. parts: fitted and held out.
+        prepared: items and features. parts: training and validation part.
         held: the items of fold 0, in the order of ``parts``.
     """
 
@@ -44,7 +44,7 @@ class ValidationHarness:
 
     @classmethod
     def of(cls, prepared: FeatureDataset) -> ValidationHarness:
-        """Sets fold 0 apart.
+        """Splits off fold 0.
 
         Raises:
             InputError: see `check_fold_0`.
@@ -54,10 +54,10 @@ class ValidationHarness:
 
 
 def check_fold_0(items: Items) -> TrainValSplit:
-    """The parts of training items that can be chosen by.
+    """Returns the training and validation split, if fold 0 can be used for model selection.
 
     Raises:
-        InputError: they are test items, or fold 0 has no items that no other fold has.
+        InputError: the items are test items, or fold 0 is missing or shares items with other folds.
     """
     parts = train_val_split(items.required_to_train())
     if not parts.validates or parts.leaks:
@@ -72,11 +72,11 @@ def check_fold_0(items: Items) -> TrainValSplit:
 
 @dataclass(frozen=True, eq=False)
 class ValidationResult:
-    """What a form of a trained network gives on fold 0.
+    """Results of one form of a trained network on fold 0.
 
     Attributes:
-        metrics: by direction, as of `fmn.evaluation.evaluate.measure`.
-        slots: slots in use; None for a score that reads none.
+        metrics: by direction, as returned by `fmn.evaluation.evaluate.measure`.
+        slots: slots in use; None if the score does not read slots.
     """
 
     metrics: Metrics
@@ -84,14 +84,14 @@ class ValidationResult:
 
     @property
     def validation_score(self) -> float:
-        """The mean of both directions' class mean average precision, percent: what choices are made by."""
+        """Selection criterion: class mean average precision over both directions, percent."""
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 
 
 def remove_stale(run: Path, bench: ValidationHarness) -> None:
-    """Removes a run of a study that got other features than those of the bench, so that it is trained again.
+    """Removes a run of a study whose features differ from those of the harness, so that it is retrained.
 
-    That happens where features changed while the study ran. The folder belongs to the study.
+    This happens if features changed while the study ran. The folder belongs to the study.
     """
     state = read_run_state(run)
     if state is not None and tuple(state.features) != bench.prepared.sources:
@@ -99,7 +99,7 @@ def remove_stale(run: Path, bench: ValidationHarness) -> None:
 
 
 def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
-    """A run that was trained on the features of the bench.
+    """Loads a run that was trained on the features of the harness.
 
     Raises:
         InputError: there is no such run, or it was trained on other features.
@@ -116,9 +116,9 @@ def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
 
 
 class TrainedHarness:
-    """A trained network on the bench: encoded once, scored in as many forms as are asked for.
+    """A trained network whose items are encoded once and scored in any number of forms.
 
-    Fold 0 never enters the memories here: they are written from the fitted items alone.
+    Fold 0 never enters the memories here: they are written from the training items alone.
 
     Args:
         run: folder of a run of fmn.
@@ -128,7 +128,7 @@ class TrainedHarness:
     def __init__(self, run: Path, bench: ValidationHarness) -> None:
         self.loaded = load_trained(run, bench)
         self.bench = bench
-        both = reformed(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # gives both codes
+        both = reformed(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # yields both codes
         data, parts = bench.prepared.data, bench.parts
         self._fit = (
             encode_all_clips(both, data, parts.train_clips),
@@ -139,17 +139,17 @@ class TrainedHarness:
         self._classes = data.clip_classes[data.on_device(parts.train_clips)][self._pairs[:, 0]]
 
     def outcome(self, config: Config) -> ValidationResult:
-        """Fold 0 scored in the form that ``config`` names; what it says of the network's weights is ignored."""
+        """Scores fold 0 in the form given by ``config``; its settings for network weights are ignored."""
         model = reformed(self.loaded, config)
         if config.memory.write == "epoch":
             model.rewrite(*self._fit, self._pairs, self._classes)
-        held = self._held if model.attention is None else encoded_fold_0(model, self.bench)  # of the slots as they are
+        held = self._held if model.attention is None else encoded_fold_0(model, self.bench)  # depend on slots
         scores = score_matrix(model, *held).numpy()
         reads = config.model.score not in ("s1", "cosine")
         return ValidationResult(measure(scores, self.bench.held), model.memory.size if reads else None)
 
     def _pairs_to_write(self) -> Indices:
-        """[P, 2]: rows of the fitted codes."""
+        """[P, 2]: row indices into the codes of training items."""
         data, parts = self.bench.prepared.data, self.bench.parts
         pairs = matched_once(
             parts.train_clips,
@@ -177,7 +177,7 @@ def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
     """The network of a run with memories and score of another configuration; memories of another shape are empty.
 
     Raises:
-        InputError: the run is not of fmn.
+        InputError: the run is not a run of fmn.
     """
     if not isinstance(loaded.model, FeatureMemoryNetwork):
         raise InputError(
@@ -201,7 +201,7 @@ def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
 
 
 def part_of(items: Items, clips: Indices, utterances: Indices) -> Items:
-    """Only some of the items, and the pairs between them."""
+    """Returns a subset of the items, and the pairs between them."""
     marks = [np.zeros(len(rows), dtype=bool) for rows in (items.clips, items.utterances)]
     marks[0][clips] = True
     marks[1][utterances] = True

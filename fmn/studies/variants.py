@@ -1,4 +1,4 @@
-"""Ablation variants: the choices that the paper leaves open or that cannot work as published, in groups."""
+"""Ablation variants, in groups: choices that the paper leaves open or that cannot work as published."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fmn.config import Config, as_dict, as_published, flattened, with_values
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """One choice.
+    """One variant.
 
     Attributes:
-        group: what it is a choice of. name: what it is called in the table.
-        changes: the values of the configuration that it stands for, by dotted name.
-        retrained: whether a network is trained with it; else a trained one is given it.
+        group: its group, a design choice. name: its name in the table.
+        changes: changes of the configuration, by dotted name.
+        retrained: whether a network is trained with it; otherwise it is applied to an already trained one.
     """
 
     group: str
@@ -26,7 +26,7 @@ class Variant:
     retrained: bool = False
 
     def applied(self, config: Config) -> Config:
-        """``config`` with this choice."""
+        """``config`` with this variant."""
         return with_values(config, self.changes)
 
 
@@ -56,14 +56,14 @@ GROUPS: Mapping[str, str] = {
 
 
 def variants_of(config: Config, only: Sequence[str] = ()) -> tuple[Variant, ...]:
-    """The choices to compare, in order of their groups.
+    """Returns the variants to compare, in the order of their groups.
 
     Args:
-        config: what everything else is as.
-        only: names of groups; none: all.
+        config: the default configuration.
+        only: names of groups; empty: all.
 
     Raises:
-        InputError: there is no such group.
+        InputError: a group is unknown.
     """
     unknown = [name for name in only if name not in GROUPS]
     if unknown:
@@ -135,7 +135,7 @@ def _all(config: Config) -> list[Variant]:
         found.append(Variant("triplet", form, {"training.triplet": form}, True))
     with_margin = (
         {"training.triplet": "standard"} if config.training.triplet == "softmax" else {}
-    )  # that takes all anyway
+    )  # softmax always uses all negatives
     found += [
         Variant("negatives", kind, {"training.negatives": kind, **with_margin}, True)
         for kind in ("hard", "semi-hard", "all")
@@ -146,14 +146,14 @@ def _all(config: Config) -> list[Variant]:
 
 
 def _without_steps(variant: Variant) -> Variant:
-    """A read that has no shares of slots has none of steps either."""
+    """Turns step attention off for reads without slot shares."""
     if variant.changes.get("memory.read") == "max" or variant.changes.get("model.score") == "distance":
         return replace(variant, changes={**variant.changes, "model.step_attention": "off"})
     return variant
 
 
 def _near(novelty_threshold: float, capacity: int) -> dict[str, Any]:
-    """Slots that know no classes."""
+    """Slots without classes."""
     return {
         "memory.class_slots": False,
         "memory.novelty_threshold": novelty_threshold,
@@ -162,6 +162,6 @@ def _near(novelty_threshold: float, capacity: int) -> dict[str, Any]:
 
 
 def _as_published(config: Config) -> dict[str, Any]:
-    """What turns ``config`` into its printed form."""
+    """Changes that turn ``config`` into its published form."""
     before, after = flattened(as_dict(config)), flattened(as_dict(as_published(config)))
     return {name: value for name, value in after.items() if before[name] != value}

@@ -1,10 +1,10 @@
 """Label noise: a training manifest in which an exact fraction of the utterances has the wrong clip.
 
-Recordings may be filed under the wrong clip, and speech recognition makes errors. A noisy manifest has a pair for each
-utterance that was spoken for a clip. A fraction of the training pairs, and the same fraction of fold 0, is drawn evenly
-over the classes, and the clips of the drawn pairs are permuted so that each utterance gets a clip of another class. So
-every clip keeps its number of utterances, fold 0 stays disjoint and is as noisy as the rest, and a wrong pair is also
-wrong for its class. A wrong utterance has the class of its new clip, as it would in a data set with that error. Pairs
+Recordings may be assigned to the wrong clip, and speech recognition makes errors. A noisy manifest has one pair for
+each utterance that was spoken for a clip. A fraction of the training pairs, and the same fraction of fold 0, is drawn
+evenly over the classes, and the clips of the drawn pairs are permuted so that each utterance gets a clip of another
+class. Every clip keeps its number of utterances, fold 0 stays disjoint and is as noisy as the rest, and a wrong pair is
+also wrong for its class. A wrong utterance has the class of its new clip, as in a real data set with this error. Pairs
 that are wrong at a lower rate are also wrong at a higher one. Test items are unchanged.
 """
 
@@ -24,16 +24,16 @@ from fmn.data.pseudo_labels import spoken_pairs
 
 
 def write_noisy_manifest(items: Items, percent: float, seed: int, path: Path) -> tuple[int, int]:
-    """Writes the spoken pairs of training items with some of them wrong; the same arguments give the same bytes.
+    """Writes the spoken pairs of training items with some of them wrong; deterministic for the same arguments.
 
     Args:
-        items: of train.jsonl.
-        percent: of the pairs that are made wrong, 0 to 100; rounded to whole pairs, in fold 0 and in the rest.
-        seed: draws them.
+        items: the items of train.jsonl.
+        percent: rate of wrong pairs, 0 to 100; rounded to whole pairs, in fold 0 and in the rest.
+        seed: draws the wrong pairs.
         path: the manifest to write.
 
     Returns:
-        How many pairs it holds, and how many of them are wrong.
+        The number of pairs, and the number of wrong pairs among them.
 
     Raises:
         InputError: no utterance was spoken for a clip, or a part has too few pairs or classes.
@@ -62,10 +62,10 @@ def write_noisy_manifest(items: Items, percent: float, seed: int, path: Path) ->
 
 
 def wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
-    """[P]: of each spoken pair the number of the pair whose clip it gets; its own number where it stays right.
+    """[P]: for each spoken pair, the index of the pair whose clip it gets; its own index if it stays correct.
 
     Raises:
-        InputError: a part has too few pairs or classes for this share.
+        InputError: a part has too few pairs or classes for this rate.
     """
     classes = spoken.clip_classes[spoken.pairs[:, 0]]
     source = np.arange(len(classes))
@@ -86,7 +86,7 @@ def wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
 
 
 def _evenly(rows: Indices, classes: Indices, drawing: np.random.Generator) -> Indices:
-    """``rows`` in an order in which every class comes once before any comes twice, and so on, random but for that."""
+    """Shuffles ``rows`` in rounds: every class occurs once before any occurs twice, and so on."""
     shuffled = drawing.permutation(rows)
     rounds = np.zeros(len(shuffled), dtype=np.int64)
     for label in np.unique(classes[shuffled]):
@@ -96,11 +96,11 @@ def _evenly(rows: Indices, classes: Indices, drawing: np.random.Generator) -> In
 
 
 def _dealt_anew(rows: Indices, classes: Indices, dealing: np.random.Generator) -> Indices:
-    """``rows`` in a random order in which each stands where one of another class was; no class has more than half."""
+    """Permutes ``rows`` randomly so that each replaces one of another class; requires no class to exceed half."""
     dealt = dealing.permutation(rows)
     for place in range(len(rows)):
         if classes[dealt[place]] == classes[rows[place]]:
             fits = (classes[dealt] != classes[rows[place]]) & (classes[rows] != classes[dealt[place]])
-            other = dealing.choice(np.flatnonzero(fits))  # of n pairs at least n + 1 - 2 · the largest class fit
+            other = dealing.choice(np.flatnonzero(fits))  # at least n + 1 - 2 · largest class of n pairs fit
             dealt[place], dealt[other] = dealt[other], dealt[place]
     return dealt
