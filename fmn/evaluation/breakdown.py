@@ -20,7 +20,7 @@ Factors = Mapping[str, Sequence[str]]
 
 
 def factors_of(items: Items) -> dict[str, dict[str, list[str]]]:
-    """By direction, what the queries have in common: their class, and their voice (utterances) or person (clips)."""
+    """Grouping factors of the queries, by direction: class, and voice (utterances) or person (clips)."""
     return {
         "audio_to_video": {
             "class": [row.class_id for row in items.utterances],
@@ -34,18 +34,18 @@ def factors_of(items: Items) -> dict[str, dict[str, list[str]]]:
 
 
 def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Factors) -> dict[str, Any]:
-    """Intervals and per-class means of one direction's block of metrics.json.
+    """Computes intervals and per-class means of one direction's block of metrics.json.
 
     Args:
         scores: [Q, G].
-        classes: [Q, G] bool: of one class.
-        partners: [Q, G] bool: the query's own.
-        factors: by name, Q labels; ``class`` among them.
+        classes: [Q, G] bool: of the same class.
+        partners: [Q, G] bool: the query's own partner.
+        factors: by name, Q labels; must include ``class``.
 
     Returns:
-        ``intervals``: by metric and k, and of ``partner_rank``, ``[low, high]`` of 95 % (percent; None where nothing is
-        asked), with ``level``
-        and the number of ``levels`` of each factor; the factors are resampled together (`fmn.metrics.bootstrap`).
+        ``intervals``: 95 % intervals ``[low, high]`` by metric and k, and of ``partner_rank`` (percent; None without
+        queries), with ``level`` and the number of ``levels`` of each factor; the factors are resampled together
+        (`fmn.metrics.bootstrap`).
         ``by_class``: by class id, its ``queries``, ``class_hit`` and ``class_recall`` by k and ``class_map``, percent.
     """
     of_class = query_metrics(scores, classes)
@@ -89,7 +89,7 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
 
 
 def summarized(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Blocks of metrics.json as one: means of metrics, chance and ceiling, and ``sd`` of metrics (n − 1; 0 of one)."""
+    """Averages blocks of metrics.json: means of metrics, chance and ceiling, and ``sd`` of metrics (see `sd_of`)."""
     found = _means(blocks, METRICS)
     for name in ("class_map", "median_rank", "partner_rank"):
         column = [block[name] for block in blocks]
@@ -101,7 +101,7 @@ def summarized(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _means(blocks: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
-    """The first block with the means of those metrics, which have a value by k or by name, and their ``sd``."""
+    """The first block with ``metrics``, which have values by k or by name, replaced by means, and with their ``sd``."""
     means: dict[str, Any] = {}
     spreads: dict[str, Any] = {}
     for metric in metrics:
@@ -113,7 +113,7 @@ def _means(blocks: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[
 
 
 def _mean_of(values: Sequence[Any]) -> Any:
-    """The mean of numbers, or of dictionaries of them key by key; None where one is None."""
+    """Mean of numbers, or of dictionaries of numbers, key by key; None if one of the values is None."""
     if isinstance(values[0], Mapping):
         return {key: _mean_of([each[key] for each in values]) for key in values[0]}
     if None in values:
@@ -122,5 +122,5 @@ def _mean_of(values: Sequence[Any]) -> Any:
 
 
 def sd_of(values: Sequence[float]) -> float:
-    """The sample standard deviation (n − 1); 0 of a single value."""
+    """Sample standard deviation (n − 1); 0 for a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -35,18 +35,18 @@ UPDATED = "updated_memory"
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` found.
+    """Results of `evaluate`.
 
     Attributes:
-        run: the folder. system: the system's name.
-        manifest: what it was evaluated on.
-        metrics: what metrics.json holds, by direction (query → gallery); under ``updated_memory`` the same with
-            memories that were updated while testing, if that was asked for.
-        path: the file that holds them.
-        trec_files: run and qrels files that were asked for.
-        clips, utterances, classes: how many there are.
-        is_standin: whether the footage is a stand-in.
-        failures: items without features, with the reason; they take no part.
+        run: the run's folder. system: the system's name.
+        manifest: the manifest it was evaluated on.
+        metrics: contents of metrics.json, by direction (query → gallery); under ``updated_memory`` the same with
+            memories that were updated while testing, if requested.
+        path: path of metrics.json.
+        trec_files: run and qrels files, if requested.
+        clips, utterances, classes: their numbers.
+        is_standin: whether the corpus is a stand-in.
+        failures: items without features, with the reason; they are excluded.
         notes: caveats to show with the metrics.
     """
 
@@ -93,25 +93,25 @@ def evaluate(
     trec_top: int = TREC_TOP,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Scores every clip of a manifest against every utterance of it, and measures both directions.
+    """Scores every clip of a manifest against every utterance, and measures both directions.
 
-    The galleries are the manifest's distinct clips and distinct utterances. Metrics go to metrics.json in the run, or
-    to metrics-train.json when the manifest is the training one. The memories of the run stay as they are.
+    The galleries are the manifest's distinct clips and distinct utterances. Metrics are written to metrics.json in the
+    run's folder, or to metrics-train.json for a training manifest. The memories of the run are not changed.
 
     Args:
         run: folder of a trained run.
-        manifest: test.jsonl, as a rule.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        manifest: usually test.jsonl.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        update_orders: measure also with memories that are updated while testing, in so many orders of the queries.
-        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
-        trec: folder for run and qrels files (`fmn.evaluation.trec_files`); None: none are written.
-        trec_top: the best items of each query that they hold.
-        progress: told how far it is.
+        update_orders: also measure with memories updated while testing, in this number of orders of the queries.
+        metric_names: additional metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        trec: folder for run and qrels files (`fmn.evaluation.trec_files`); None: do not write them.
+        trec_top: number of best items per query in the run files.
+        progress: progress callback.
 
     Raises:
-        InputError: there is no such run, the manifest is wrong, or the two do not fit; or its memories are to be
+        InputError: there is no such run, the manifest is invalid, or the two do not match; or its memories are to be
             updated, and it has none.
     """
     chosen = find_device(device)
@@ -176,13 +176,13 @@ def _scores(loaded: LoadedRun, clips: Embeddings, utterances: Embeddings, progre
 def measure(
     scores: NDArray[np.float32], items: Items, *, detailed: bool = False, metric_names: Sequence[str] = ()
 ) -> Metrics:
-    """The metrics of both directions from the scores [N, M] of clips and utterances.
+    """Computes the metrics of both directions from the scores [N, M] of clips and utterances.
 
     Args:
-        scores: the higher, the better.
+        scores: higher is better.
         items: the clips and utterances.
-        detailed: with intervals and the means of every class (`fmn.evaluation.breakdown`).
-        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics`).
+        detailed: include intervals and per-class means (`fmn.evaluation.breakdown`).
+        metric_names: additional metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics`).
     """
     clips = [row.class_id for row in items.clips]
     utterances = [row.class_id for row in items.utterances]
@@ -205,10 +205,10 @@ def measure(
 
 
 def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
-    """Checks that the features have the sizes that the run was trained with, and are what its system needs.
+    """Checks that the features have the sizes that the run was trained with, and that its system can score them.
 
     Raises:
-        InputError: they have not, or are not.
+        InputError: they do not match.
     """
     found = (data.video_dim, data.audio_dim)
     wanted = (loaded.about.video_dim, loaded.about.audio_dim)
@@ -225,13 +225,13 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
 def notes_of(
     loaded: LoadedRun, standin: Any, ids: ItemIds, sources: tuple[str, str], feature_notes: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Caveats of results of the run on these items.
+    """Returns the caveats of the run's results on these items.
 
     Args:
         loaded: the run.
-        standin: what build.json says of a stand-in corpus, or None.
-        ids: of the items that it is used on.
-        sources: digests of what decided their features.
+        standin: description of a stand-in corpus in build.json, or None.
+        ids: ids of the items that it is used on.
+        sources: digests that identify their features.
         feature_notes: caveats of the features.
     """
     notes = list(feature_notes)

@@ -1,7 +1,7 @@
 """Few-shot learning of new classes after training, without changing trained weights.
 
-The pairs go to the memory of unmapped features (`fmn.models.new_class_memory`), which `fmn eval`, `fmn search` and
-`fmn predict` read beside the run's own.
+The pairs are written to the memory of unmapped features (`fmn.models.new_class_memory`), which `fmn eval`, `fmn search`
+and `fmn predict` read alongside the run's own memories.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from fmn.training.run_state import read_run_state, training_manifest
 
 @dataclass(frozen=True)
 class LearnSummary:
-    """What `learn_classes` did.
+    """Result of `learn_classes`.
 
     Attributes:
-        run: the folder that knows the new classes. classes: their ids.
-        clips, utterances: distinct items that they are known by. added: those of them that were not known before.
+        run: folder of the run with the new classes. classes: their ids.
+        clips, utterances: number of distinct items stored for them. added: how many of these are new.
     """
 
     run: Path
@@ -69,21 +69,21 @@ def learn_classes(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> LearnSummary:
-    """Writes the classes of some pairs into a trained run; pairs that are written already change nothing.
+    """Adds the classes of some pairs to a trained run; idempotent for pairs that are already stored.
 
     Args:
         run: folder of a trained run of fmn.
-        pairs: rows as of train.jsonl or test.jsonl, of classes that the run was not trained on.
-        out: a copy of the run that learns them instead, in the same folder as ``run``.
-        skip_known: leave out the pairs of classes that the run was trained on, which are refused otherwise.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        pairs: a file with rows like those of train.jsonl or test.jsonl, of classes that the run was not trained on.
+        out: folder, next to ``run``, for a copy of the run that learns the classes instead.
+        skip_known: ignore pairs of classes that the run was trained on; otherwise they are an error.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
-        InputError: the run has no memories that its score reads; a class is known; a pair has no features, or other
-            ones than the run was trained with; or what the run was trained on is not there any more.
+        InputError: the score of the run reads no memories; a class is known; a pair has no features, or other features
+            than the run was trained with; or the training data of the run is missing.
         StoppedError: another command uses the folder, or the disk is full; the same call resumes.
     """
     chosen = find_device(device)
@@ -110,7 +110,7 @@ def learn_classes(
 
 @contextmanager
 def giving_vectors(model: FeatureMemoryNetwork) -> Iterator[None]:
-    """Codes hold the vectors that new classes are learned from, for the time of a ``with`` block."""
+    """Context manager in which codes contain the vectors that new classes are learned from."""
     model.gives_vectors = True
     try:
         yield
@@ -121,7 +121,7 @@ def giving_vectors(model: FeatureMemoryNetwork) -> Iterator[None]:
 def item_vectors(
     model: FeatureMemoryNetwork, data: ItemTensors, clips: Indices, utterances: Indices
 ) -> dict[Side, list[torch.Tensor]]:
-    """The vectors of clips and of utterances that `fmn.models.new_class_memory` keeps."""
+    """Computes the vectors of clips and utterances for `fmn.models.new_class_memory`."""
     with giving_vectors(model):
         codes = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
     return dict(zip(SIDES, map(_vectors, codes), strict=True))
@@ -130,7 +130,7 @@ def item_vectors(
 def fitted_memory(
     model: FeatureMemoryNetwork, data: ItemTensors, clips: Indices, utterances: Indices
 ) -> dict[Side, NewClassSide]:
-    """The memory without new classes: statistics and class means of the items that the run was fitted to."""
+    """Returns a memory without new classes: statistics and class means of the training items."""
     found = item_vectors(model, data, clips, utterances)
     classes = data.clip_classes[data.on_device(clips)], data.utterance_classes[data.on_device(utterances)]
     return {side: NewClassSide.fit(found[side], of_side) for side, of_side in zip(SIDES, classes, strict=True)}
@@ -139,7 +139,7 @@ def fitted_memory(
 def written_memory(
     model: FeatureMemoryNetwork, data: ItemTensors, old: tuple[Indices, Indices], new: tuple[Indices, Indices]
 ) -> NewClassMemory:
-    """The memory of new classes by the clips and utterances of the old ones and of the new ones, which may repeat."""
+    """Returns the memory of new classes, from clips and utterances of old and new classes; the new may repeat."""
     memory, memorized = fitted_memory(model, data, *old), {}
     new = np.unique(new[0]), np.unique(new[1])
     vectors = item_vectors(model, data, *new)
@@ -169,7 +169,7 @@ def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
 
 
 def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
-    """The items of classes that the run was not trained on."""
+    """Selects the items of classes that the run was not trained on."""
     known = {label.id for label in loaded.about.classes}
     found = [label.id for label in items.classes if label.id in known]
     if found and (not skip_known or len(found) == len(items.classes)):
@@ -210,7 +210,7 @@ def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
 
 
 def _copy_run(run: Path, out: Path) -> None:
-    """Copies what a run is into a folder beside it; the checkpoint comes last, so that half a copy is no run."""
+    """Copies a run to a sibling folder; the checkpoint comes last, so that a partial copy does not count as a run."""
     if out.resolve().parent != run.resolve().parent:
         raise InputError(
             "A run says where its training manifest is relative to its own folder",
@@ -233,7 +233,7 @@ def _copy_run(run: Path, out: Path) -> None:
 def _fitted(
     loaded: LoadedRun, root: Path | None, device: torch.device, jobs: int | None, progress: Progress
 ) -> NewClassMemory:
-    """Of the run's own training items, from the manifest that it was trained on."""
+    """Fits the memory to the run's own training items, from the manifest that it was trained on."""
     state = read_run_state(loaded.path)
     manifest = None if state is None else training_manifest(loaded.path, state)
     if state is None or manifest is None or not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
@@ -251,7 +251,7 @@ def _fitted(
 
 
 def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureDataset) -> LearnedClasses:
-    """What the run knows of new classes, with the items of ``prepared``; contents that a class has already are left."""
+    """Adds the items of ``prepared`` to the run's new classes, skipping contents that a class already has."""
     items, data, model = prepared.items, prepared.data, _network(loaded)
     before = loaded.learned
     numbers = np.arange(len(items.clips)), np.arange(len(items.utterances))
@@ -278,9 +278,7 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
         old_index = [index[before.classes[number].id] for number in held.classes.tolist()] if before else []
         known = {(sha256, number) for (sha256, _), number in zip(old, old_index, strict=True)}
         found = {(row.sha256, index[row.class_id]): number for number, row in reversed(list(enumerate(rows)))}
-        fresh = sorted(
-            number for key, number in found.items() if key not in known
-        )  # a content once, under its first id
+        fresh = sorted(number for key, number in found.items() if key not in known)  # first id of each content
         every = [*old, *((rows[number].sha256, rows[number].id) for number in fresh)]
         of = torch.tensor([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=torch.int64)
         order = sorted(range(len(every)), key=lambda at: every[at][0])

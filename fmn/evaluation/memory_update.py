@@ -1,6 +1,6 @@
 """Memory updates at test time (paper, section 3.4: "updated in training and testing").
 
-The result then depends on the order of the queries, so several orders are measured and none is the result.
+The result then depends on the order of the queries, so it is averaged over several orders.
 """
 
 from __future__ import annotations
@@ -40,26 +40,27 @@ def measure_while_updating(
     metric_names: Sequence[str] = (),
     done: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Both directions with memories that each query adds to, in several orders.
+    """Measures both directions while each query is written to the memories, in several orders.
 
-    Every order starts from the memories of the run, which are as before afterwards. Classes are not used: a query
-    is written with the item that it found first, right or wrong.
+    Every order starts from the memories of the run, which are restored afterwards. Class labels are not used: a query
+    is written with its top result, whether correct or not.
 
     Args:
         loaded: the run.
         clips: codes of N clips.
         utterances: codes of M utterances.
         items: these clips and utterances.
-        orders: how many orders of the queries.
-        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
-        done: told the orders that are through, of both directions.
+        orders: number of orders of the queries.
+        metric_names: additional metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        done: called with the number of orders done and their total, over both directions.
 
     Returns:
-        By direction a block as of `fmn.metrics.retrieval_metrics.retrieval_metrics`, whose metrics are means over the
-        orders, with ``sd``; beside them ``orders`` and ``how``.
+        By direction, a block like that of `fmn.metrics.retrieval_metrics.retrieval_metrics`, with means over the orders
+        and ``sd``; in addition ``orders`` and ``how``.
 
     Raises:
-        InputError: the system has no memories that are read, or reads them when it encodes (``model.step_attention``).
+        InputError: the score reads no memories, or reads them during encoding (``model.step_attention``); or the run
+            has learned new classes.
     """
     model = loaded.model
     if not isinstance(model, FeatureMemoryNetwork) or model.config.model.score in ("s1", "cosine"):
@@ -122,18 +123,18 @@ def scores_while_updating(
     *,
     asks_for_clips: bool,
 ) -> NDArray[np.float32]:
-    """Scores of queries that each leave a trace in the memories.
+    """Scores queries one by one, writing each to the memories before the next.
 
     Args:
-        model: its memories are written to.
+        model: the model whose memories are written.
         clips: codes of N clips.
         utterances: codes of M utterances.
         s1: [N, M] logits of S1.
-        order: the order in which the queries come.
+        order: the order of the queries.
         asks_for_clips: whether utterances are the queries, and clips the gallery.
 
     Returns:
-        [queries, gallery], in the order of the items, whatever ``order`` is.
+        [queries, gallery], in the order of the items, regardless of ``order``.
     """
     space, threshold = model.config.memory.space, model.config.memory.score_threshold
     rows: dict[int, Tensor] = {}

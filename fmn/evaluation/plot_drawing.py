@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
-MOST_NAMED_SLOTS = 64  # more names than that would not be read
-COLORS = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}  # of Okabe and Ito, for every kind of eyes
+MOST_NAMED_SLOTS = 64  # more labels would be illegible
+COLORS = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}  # Okabe and Ito's palette, safe for color blindness
 LOSSES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
 def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int, title: str) -> Path:
-    """Loss and its parts, hit@1 and mean average precision on fold 0, by epoch.
+    """Plots the loss and its terms, hit@1 and mean average precision on fold 0, by epoch.
 
     Args:
-        path: the PNG.
-        history: of each epoch, as in state.json.
-        best_epoch: whose weights the checkpoint holds.
-        title: of the figure.
+        path: the PNG file to write.
+        history: figures of each epoch, as in state.json.
+        best_epoch: epoch whose weights are in the checkpoint.
+        title: figure title.
     """
     figure = _figure(11, 4.2, title)
     left, right = figure.subplots(1, 2)
@@ -60,13 +60,13 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
 def curves(
     path: Path, found: Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]], system: str, title: str
 ) -> Path:
-    """Each metric over k, both ways, between chance and the ceiling of class knowledge.
+    """Plots each metric over k, in both directions, between chance and the class-knowledge ceiling.
 
     Args:
-        path: the PNG.
-        found: of `fmn.evaluation.plots.recall_curves`.
-        system: its name.
-        title: of the figure.
+        path: the PNG file to write.
+        found: result of `fmn.evaluation.plots.recall_curves`.
+        system: the system's name.
+        title: figure title.
     """
     figure = _figure(12, 6.6, title)
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
@@ -100,13 +100,13 @@ def curves(
 
 
 def confusion(path: Path, found: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
-    """Which class is found first, by the class of the query, both ways.
+    """Plots confusion matrices, the class of the top result by class of the query, in both directions.
 
     Args:
-        path: the PNG.
-        found: of `fmn.evaluation.plots.confusions`.
-        classes: ids, in order of their numbers.
-        title: of the figure.
+        path: the PNG file to write.
+        found: result of `fmn.evaluation.plots.confusions`.
+        classes: class ids, in order of their indices.
+        title: figure title.
     """
     side = max(4.0, 0.27 * len(classes))
     figure = _figure(2 * side + 4.2, side + 2.4, title)
@@ -135,16 +135,16 @@ def slots(
     classes: Sequence[str],
     title: str,
 ) -> Path:
-    """What each slot holds, and how often it is chosen; slots that hold the same class stand together.
+    """Plots contents and use of the slots, grouped by class.
 
     Args:
-        path: the PNG.
-        held: [slots, C] of `fmn.evaluation.plots.slot_contents`.
-        counts: [X], how many pairs were written to each slot.
-        slot_classes: [X], the class that each slot is kept for; −1: any.
-        used: of `fmn.evaluation.plots.slot_uses`.
-        classes: ids, in order of their numbers.
-        title: of the figure.
+        path: the PNG file to write.
+        held: [slots, C], result of `fmn.evaluation.plots.slot_contents`.
+        counts: [X], number of pairs written to each slot.
+        slot_classes: [X], the class of each slot; −1: any.
+        used: result of `fmn.evaluation.plots.slot_uses`.
+        classes: class ids, in order of their indices.
+        title: figure title.
     """
     import matplotlib as mpl
 
@@ -189,7 +189,7 @@ def slots(
 
 
 def _figure(width: float, height: float, title: str) -> Figure:
-    """An empty figure, in inches."""
+    """Creates an empty figure; sizes are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

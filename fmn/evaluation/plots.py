@@ -1,6 +1,6 @@
 """Plots of a run: training curves, recall, confusion matrix, memory contents.
 
-Functions that compute what is shown stand beside those that draw it (fmn/evaluation/plot_drawing.py).
+This module computes the contents; fmn/evaluation/plot_drawing.py draws them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FOLDER = "plots"
 
 @dataclass(frozen=True)
 class Pictures:
-    """What `plot_run` drew: the files, their caveats, and items without features."""
+    """Result of `plot_run`: the files written, their caveats, and items without features."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -66,18 +66,18 @@ def plot_run(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Pictures:
-    """Draws training.png, recall.png, confusion.png and, for fmn with class labels, slots.png into RUN/plots.
+    """Writes training.png, recall.png, confusion.png and, for fmn with class labels, slots.png to RUN/plots.
 
     Args:
         run: folder of a trained run.
-        manifest: test.jsonl, as a rule: what is retrieved.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        manifest: manifest of the items to retrieve, usually test.jsonl.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
-        InputError: there is no such run, the manifest is wrong, or the two do not fit.
+        InputError: there is no such run, the manifest is invalid, or the two do not match.
     """
     chosen = find_device(device)
     loaded = load_run(run, chosen)
@@ -98,12 +98,12 @@ def plot_run(
         files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{made_up}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
-    of_classes = loaded.config.training.labels == "class"  # slots of clusters have no names to be drawn by
+    of_classes = loaded.config.training.labels == "class"  # slots of clusters have no class names
     if state and of_classes and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
         path = folder / "slots.png"
         try:
             learned = load_features(_trained_on(run, state, root), loaded.config, **options)
-        except InputError as error:  # the other pictures need no training data
+        except InputError as error:  # the other plots need no training data
             path.unlink(missing_ok=True)
             of_slots.append(f"No slots.png: {error.found}.")
         else:
@@ -121,7 +121,7 @@ def plot_run(
 
 
 def _trained_on(run: Path, state: RunState, root: Path | None) -> Items:
-    """The training data; of another manifest, numbers of classes would get the names of others."""
+    """Loads the training data; with another manifest, class indices would be mapped to wrong names."""
     manifest = training_manifest(run, state)
     if not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
         raise InputError(f"{manifest}, which the run was trained on, is missing or has changed")
@@ -129,16 +129,16 @@ def _trained_on(run: Path, state: RunState, root: Path | None) -> Items:
 
 
 def class_ids(items: Items) -> list[str]:
-    """The ids of the classes, in order of their numbers."""
+    """The ids of the classes, in order of their indices."""
     return [label.id for label in items.classes]
 
 
 def recall_curves(scores: NDArray[Any], items: Items) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
-    """By direction and metric the percentage at every k from 1 to 100, of the system, by chance, at the ceiling.
+    """Percentages at every k from 1 to 100 of the system, chance and the ceiling, by direction and metric.
 
     Args:
-        scores: [N, M] of clips and utterances.
-        items: these.
+        scores: [N, M], scores of clips and utterances.
+        items: these clips and utterances.
     """
     found: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {}
     for direction, matrix, classes, partners in (
@@ -164,9 +164,9 @@ def recall_curves(scores: NDArray[Any], items: Items) -> dict[str, dict[str, dic
 
 
 def confusions(scores: NDArray[Any], items: Items) -> dict[str, NDArray[np.float64]]:
-    """By direction [C, C]: how many percent of a class's queries find an item of each class first.
+    """By direction [C, C]: percentage of a class's queries whose top result is of each class.
 
-    Of equal scores every one counts with its share. A class without queries has zeros.
+    Ties are split evenly. A class without queries has zeros.
     """
     count = len(items.classes)
     found: dict[str, NDArray[np.float64]] = {}
@@ -182,10 +182,10 @@ def confusions(scores: NDArray[Any], items: Items) -> dict[str, NDArray[np.float
 
 
 def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: FeatureDataset) -> NDArray[np.int64]:
-    """[slots in use, C]: the training pairs, each item once, that are nearest to each slot, by class.
+    """[slots in use, C]: number of training pairs, each item once, that are nearest to each slot, by class.
 
-    Nearest as in writing: by the two cosines made one (`MemoryConfig.novelty`), among the slots that are open to the
-    pair's class.
+    The nearest slot is determined as in writing: by the combined cosines (`MemoryConfig.novelty`), among the slots that
+    are open to the pair's class.
     """
     items = learned.items
     clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
@@ -207,7 +207,7 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     classes = torch.from_numpy(items.clip_classes[pairs[:, 0]]).to(nearness.device)
     slot_classes = model.memory.slot_classes[: model.memory.size]
     open_to = (slot_classes == classes[:, None]) | (slot_classes < 0)
-    open_to |= ~open_to.any(1, keepdim=True)  # a class without a slot: all of its pairs were turned away
+    open_to |= ~open_to.any(1, keepdim=True)  # a class without a slot: none of its pairs were written
     nearest = nearness.where(open_to, -torch.inf).argmax(1).cpu().numpy()
     table = np.zeros((model.memory.size, len(items.classes)), dtype=np.int64)
     np.add.at(table, (nearest, items.clip_classes[pairs[:, 0]]), 1)
@@ -217,7 +217,7 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
 def slot_uses(
     model: FeatureMemoryNetwork, clips: Embeddings, utterances: Embeddings
 ) -> Mapping[str, NDArray[np.float64]]:
-    """By modality [slots in use]: the percentage of the items that choose each slot, the most similar one."""
+    """By modality [slots in use]: percentage of the items whose most similar slot is each slot."""
     space, size = model.config.memory.space, model.memory.size
     found: dict[str, NDArray[np.float64]] = {}
     for name, codes, slots in (

@@ -33,7 +33,7 @@ OWN_ONLY = "The training manifest has no utterance but its own"
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """What `predict` wrote: the file, its rows, how many agree with the class of the clip, what was left out."""
+    """Result of `predict`: the file, number of rows, number that agree with the clip's class, clips left out."""
 
     path: Path
     clips: int
@@ -54,21 +54,21 @@ def predict(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> PredictSummary:
-    """Guesses the class of every clip and writes predictions.jsonl in the run, which ``annotate push`` reads.
+    """Predicts the class of every clip and writes predictions.jsonl to the run's folder, for ``annotate push``.
 
-    A clip is scored against the utterances of the training manifest, without those that describe the clip itself. The
-    class's share among the 25 best of them is the confidence; one less the distance to the second is the uncertainty.
-    A clip that all of the utterances describe has nothing to be scored against, and is left out like one without
-    features.
+    A clip is scored against the utterances of the training manifest, except those that describe the clip itself. The
+    confidence is the share of the predicted class among the 25 best utterances; the uncertainty is 1 minus the margin
+    over the second class. A clip whose own utterances are the only ones cannot be scored, and is left out like a clip
+    without features.
 
     Args:
         run: folder of a trained run.
         manifest: the training manifest, whose utterances are the reference.
-        clips: a clips.jsonl; None: the one beside the manifest.
-        root: the workspace, when it is not the parent of the manifest's folder.
-        device: ``auto``, or as torch names it.
+        clips: a clips.jsonl; None: the one next to the manifest.
+        root: the workspace, if it is not the parent of the manifest's folder.
+        device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
-        progress: told how far it is.
+        progress: progress callback.
 
     Raises:
         InputError: there is no such run or manifest, or no clip has features and an utterance to be scored against.
@@ -130,7 +130,7 @@ def predict(
 def _own_utterances(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where clips and utterances that describe them meet: rows and columns."""
+    """Row and column indices of clips and the utterances that describe them."""
     at = {row.id: number for number, row in enumerate(clips)}
     cells = [(at[row.clip], number) for number, row in enumerate(utterances) if row.clip in at]
     rows, columns = np.array(cells, dtype=np.int64).reshape(-1, 2).T
@@ -140,13 +140,13 @@ def _own_utterances(
 def class_shares(
     scores: NDArray[np.float32], utterance_classes: NDArray[np.int64], classes: int, neighbors: int = NEIGHBORS
 ) -> NDArray[np.float64]:
-    """Of every clip's best utterances, the share of each class, weighed so that classes of all sizes count alike.
+    """Shares of the classes among every clip's best utterances, weighted to compensate for class sizes.
 
     Args:
-        scores: [N, M]; -inf where an utterance must not count, but not in all of a row.
+        scores: [N, M]; -inf excludes an utterance, but must not fill a whole row.
         utterance_classes: [M].
-        classes: how many there are.
-        neighbors: how many of the best count.
+        classes: number of classes.
+        neighbors: number of best utterances that count.
 
     Returns:
         [N, classes], rows that sum to 1.
@@ -164,9 +164,9 @@ def class_shares(
 def with_new_classes(
     shares: NDArray[np.float64], classes: list[str], of_new: NDArray[np.float32], learned: LearnedClasses
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Shares [N, C] of classes, and those with the classes learned after training, which take theirs [N, K] first.
+    """Combines shares [N, C] of classes with those [N, K] of the classes learned after training, which take precedence.
 
-    Utterances of a new class that are in the manifest have had their votes; these and its share are added.
+    If the manifest has utterances of a new class, their votes are added to its share.
     """
     names = [label.id for label in learned.classes]
     every = classes + [name for name in names if name not in classes]

@@ -1,4 +1,4 @@
-"""Results table: three metrics in both directions, each with chance and the ceiling of class knowledge."""
+"""Results table: three metrics in both directions, each with chance and the class-knowledge ceiling."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ WHAT_INTERVALS_ARE = (
 
 
 def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes: Sequence[str] = ()) -> RichTable:
-    """The table of an evaluation, for a terminal.
+    """Table of an evaluation, for a terminal.
 
     Args:
-        results: what metrics.json holds, by name of the system; all measured on the same items.
-        title: what was evaluated on what.
+        results: contents of metrics.json, by system name; all measured on the same items.
+        title: title, naming the run and the manifest.
         notes: caveats, shown below the table.
     """
     first = next(iter(results.values()))
@@ -47,9 +47,9 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
 
 
 def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:
-    """The table of the metrics that were chosen by name, of both notions of relevance.
+    """Table of the additional metrics chosen by name, for both notions of relevance.
 
-    Arguments are those of `results_table`; every result has them under ``chosen``.
+    The arguments are those of `results_table`; every result has these metrics under ``chosen``.
     """
     chosen = {
         name: {direction: {**result[direction], **result[direction]["chosen"]} for direction in DIRECTIONS}
@@ -63,14 +63,14 @@ def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> Ric
 
 
 def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> list[list[Row]]:
-    """Of each direction a section: of each metric a row for every system, chance and the ceiling."""
+    """One section per direction, with rows for each metric: every system, chance and the ceiling."""
     first = next(iter(results.values()))
     sections = []
     for direction, direction_name in DIRECTIONS.items():
         block = first[direction]
         heads = iter(
             (direction_name, f"{block['queries']:,} queries", f"{block['gallery']:,} in gallery")
-        )  # a line each
+        )  # one per line
         rows = []
         for metric, metric_name in metrics.items():
             entries = [(name, result[direction], "bold") for name, result in results.items()]
@@ -80,13 +80,13 @@ def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, st
                 if metric == "instance_hit":
                     figures.append(_rank_in_class(found, block))
                 rows.append(Row((next(heads, ""), metric_name, name, *figures), style))
-                metric_name = ""  # said once
+                metric_name = ""  # shown once
         sections.append(rows)
     return sections
 
 
 def class_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:
-    """Each class's share, worst first: class hit@1 and mean average precision of its queries, both ways."""
+    """Table by class, worst first: class hit@1 and mean average precision of its queries, in both directions."""
     blocks = [metrics[direction]["by_class"] for direction in DIRECTIONS]
     names = sorted(
         {name for block in blocks for name in block},
@@ -98,7 +98,7 @@ def class_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> Rich
 
 
 def figure_names(block: Mapping[str, Any]) -> tuple[str, ...]:
-    """The heads of the columns that `figures` fills.
+    """Names of the columns that `figures` fills.
 
     Args:
         block: by direction, the metrics.
@@ -108,7 +108,7 @@ def figure_names(block: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def figures(block: Mapping[str, Any], metric: str) -> list[str]:
-    """For each direction the metric at each k and the class mean average precision, each with its deviation.
+    """For each direction, the metric at each k and the class mean average precision, with standard deviations.
 
     Args:
         block: by direction, the metrics and their standard deviations (``sd``), which may be None.
@@ -123,13 +123,13 @@ def figures(block: Mapping[str, Any], metric: str) -> list[str]:
 
 
 def reference_figures(block: Mapping[str, Any], reference: str, metric: str) -> list[str]:
-    """`figures` of ``chance`` or the ``ceiling``, which have no mean average precision."""
+    """Like `figures`, for ``chance`` or the ``ceiling``, which have no mean average precision."""
     of = [block[direction][reference][metric] for direction in DIRECTIONS]
     return [cell for by_k in of for cell in (*map(number, by_k.values()), "")]
 
 
 def _rank_in_class(found: Mapping[str, Any], block: Mapping[str, Any]) -> str:
-    """Of a system with its interval or deviation; of chance and the ceiling 50, where there is one at all."""
+    """Rank in class of a system, with its interval or deviation; for chance and the ceiling, 50 if it is defined."""
     if "partner_rank" not in found:
         return number(None if block["partner_rank"] is None else 50.0)
     text = number(found["partner_rank"], found.get("sd", {}).get("partner_rank"))
@@ -138,7 +138,7 @@ def _rank_in_class(found: Mapping[str, Any], block: Mapping[str, Any]) -> str:
 
 
 def _no_evidence(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Where a system's rank in class is not to be told from chance."""
+    """Notes on systems whose rank in class does not differ significantly from chance."""
     return [
         f"{system}, {direction_name}: the rank in class does not differ significantly from chance, so its instance hit "
         "measures only the class."
@@ -156,7 +156,7 @@ def _of_class(found: Mapping[str, Any] | None) -> list[str]:
 
 
 def _spread(found: Mapping[str, Any], metric: str, k: str) -> str:
-    """Of a system's block: its standard deviation or its interval at ``k``, if it has one."""
+    """Standard deviation or interval of a metric at ``k``, if the block has one."""
     if deviation := found.get("sd", {}).get(metric, {}).get(k):
         return f" ± {deviation:.1f}"
     if interval := found.get("intervals", {}).get(metric, {}).get(k):

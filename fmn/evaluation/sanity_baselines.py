@@ -31,18 +31,18 @@ def trivial_rows(
     metric_names: Sequence[str] = (),
     progress: Progress = silent,
 ) -> dict[str, Metrics]:
-    """The metrics of the trivial baselines that need no training, fitted to the items that a run was trained on.
+    """Measures the trivial baselines that need no training, fitted to the training items of a run.
 
     Args:
-        run: folder of the run that they stand beside.
-        manifest: what it is evaluated on.
-        root: the workspace, when it is not the parent of the manifest's folder.
+        run: folder of the run to compare them with.
+        manifest: the manifest it is evaluated on.
+        root: the workspace, if it is not the parent of the manifest's folder.
         jobs: workers for features; None: one per core.
-        metric_names: of further metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
-        progress: told how far it is.
+        metric_names: additional metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
+        progress: progress callback.
 
     Returns:
-        By name; empty where the run's training manifest is not there any more, or its files are not.
+        Metrics by baseline name; empty if the run's training manifest or its files are missing.
     """
     state = read_run_state(run)
     if state is None or not training_manifest(run, state).is_file():
@@ -51,7 +51,7 @@ def trivial_rows(
         parts = [load_items(training_manifest(run, state), root), load_items(manifest, root)]
         return {name: _measured(name, run, parts, jobs, metric_names, progress) for name in CHEAP}
     except ToolkitError:
-        return {}  # a row of comparison is worth no failure of the evaluation
+        return {}  # a missing reference row must not fail the evaluation
 
 
 def _measured(

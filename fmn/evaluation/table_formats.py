@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Bold(str):
-    """The text of a cell that is set bold."""
+    """Text of a bold cell."""
 
     __slots__ = ()
 
 
 class Row(NamedTuple):
-    """A row of a table; cells that are missing at its end are empty.
+    """A row of a table; missing cells at its end are empty.
 
     Attributes:
-        cells: their texts.
-        style: of the whole row in a terminal: ``bold``, ``dim`` or nothing.
+        cells: texts of the cells.
+        style: style of the row in a terminal: ``bold``, ``dim`` or empty.
     """
 
     cells: Sequence[str]
@@ -38,9 +38,9 @@ class Table:
     Attributes:
         title: shown above.
         head: column names.
-        sections: rows; a rule separates two sections, except in Markdown, which has none.
+        sections: rows; a rule separates sections, except in Markdown, which has none.
         notes: shown below.
-        left: columns, counted from 0, that are set to the left.
+        left: indices of left-aligned columns.
     """
 
     title: str
@@ -51,12 +51,12 @@ class Table:
 
 
 def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> RichTable:
-    """The table for a terminal.
+    """Renders the table for a terminal.
 
     Args:
-        table: its title may hold rich's markup, its other texts are taken as they are.
-        no_wrap: columns, counted from 0, whose texts are never broken.
-        look: arguments of `rich.table.Table` in place of those that all tables have.
+        table: its title may contain rich markup; its other texts are literal.
+        no_wrap: indices of columns that are never wrapped.
+        look: arguments of `rich.table.Table` that override the defaults.
     """
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
@@ -67,7 +67,7 @@ def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> Ri
     look = {"box": SIMPLE_HEAD, "pad_edge": False, **look}
     made = RichTable(title=table.title, title_justify="left", caption=caption, caption_justify="left", **look)
     for column, name in enumerate(table.head):
-        whole = column in no_wrap  # and if it is too long all the same, that shows
+        whole = column in no_wrap  # an ellipsis shows that it is too long
         justify: Literal["left", "right"] = "left" if column in table.left else "right"
         made.add_column(name, justify=justify, no_wrap=whole, overflow="ellipsis" if whole else "fold")
     for section in table.sections:
@@ -79,7 +79,7 @@ def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> Ri
 
 
 def to_markdown(table: Table) -> str:
-    """The table with its title as a heading and its notes as paragraphs; no line break at the end."""
+    """Renders the table with its title as a heading and its notes as paragraphs; no trailing newline."""
     rule = "|" + "|".join("---" if column in table.left else "---:" for column in range(len(table.head))) + "|"
     rows = [_whole_row(table, row) for section in table.sections for row in section]
     texts = [[f"**{cell}**" if isinstance(cell, Bold) else cell for cell in cells] for cells in (table.head, *rows)]
@@ -88,7 +88,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """The table as a tabular for booktabs, its title and notes as comments; no line break at the end."""
+    """Renders the table as a tabular for booktabs, title and notes as comments; no trailing newline."""
     columns = "".join("l" if column in table.left else "r" for column in range(len(table.head)))
     lines = [f"% {table.title}", f"\\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(table.head)]
     for section in table.sections:
@@ -97,20 +97,20 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Values under their column names; None is an empty field."""
+    """Renders a header and rows as CSV; None becomes an empty field."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([head, *rows])
     return out.getvalue()
 
 
 def number(value: float | None, sd: float | None = None, *, between: str = " ± ", sign: str = "") -> str:
-    """A number of a table with its standard deviation, if it has one: ``82.3 ± 1.4``; None is a dash.
+    """Formats a number with its standard deviation, if given: ``82.3 ± 1.4``; None becomes a dash.
 
     Args:
         value: the number.
         sd: the standard deviation, or None.
         between: text between the two.
-        sign: ``+`` gives positive numbers a sign, too.
+        sign: ``+`` shows the sign of positive numbers, too.
     """
     if value is None:
         return "–"

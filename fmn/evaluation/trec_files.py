@@ -1,7 +1,7 @@
 """TREC run and qrels files of an evaluation, for trec_eval, pytrec_eval, ranx and others.
 
-``run.DIRECTION.txt`` has lines ``query Q0 item rank score tag``, the best items of each query;
-``qrels.DIRECTION.RELEVANCE.txt`` has lines ``query 0 item relevance``, once for each notion of relevance: ``class``
+``run.DIRECTION.txt`` has lines ``query Q0 item rank score tag`` for the best items of each query;
+``qrels.DIRECTION.RELEVANCE.txt`` has lines ``query 0 item relevance``, one file for each notion of relevance: ``class``
 (of the query's class) and ``instance`` (the query's own partner).
 """
 
@@ -19,27 +19,27 @@ from dataset_tools.core.files import clear_partial, written_whole
 from fmn.data.items import Items
 
 TREC_TOP = 1000
-"""The items of a query that trec_eval's users expect at most."""
+"""Default number of items per query, the customary maximum for trec_eval."""
 
 
 def write_trec_files(
     folder: Path, scores: NDArray[np.float32], items: Items, *, tag: str, top: int = TREC_TOP
 ) -> tuple[Path, ...]:
-    """Writes the six files, query by query: beside the scores, memory holds no more than one query's gallery.
+    """Writes the six files, query by query: besides the scores, only one query's gallery is held in memory.
 
-    The tools' figures are those of `fmn eval`, where no scores tie (trec_eval orders ties by id, fmn takes the
-    expectation over their orders) and where metrics look no further than ``top``. A query without an item of its class
-    has one line of relevance 0, so that it counts 0; one without a partner has no line, so that it does not enter.
+    The tools' figures equal those of `fmn eval` if no scores tie (trec_eval orders ties by id, fmn takes the
+    expectation over their orders) and metrics look no further than ``top``. A query without an item of its class has
+    one line of relevance 0, so that it counts 0; one without a partner has no line, so that it is excluded.
 
     Args:
-        folder: made where it is missing; files of these names are replaced.
-        scores: [N, M] of clips and utterances.
-        items: these clips and utterances. In their ids, ``%`` and white space are percent-encoded.
+        folder: output folder, created if missing; existing files of these names are replaced.
+        scores: [N, M], scores of clips and utterances.
+        items: these clips and utterances. ``%`` and whitespace in their ids are percent-encoded.
         tag: name of the run.
-        top: the best items of each query; of those that tie, the first by id.
+        top: number of best items per query; ties are cut off by id.
 
     Returns:
-        The files.
+        The files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     clear_partial(folder)
@@ -68,7 +68,7 @@ def write_trec_files(
 
 
 def encoded(name: str) -> str:
-    """An id without white space: that and ``%`` are percent-encoded, so that no two ids become one."""
+    """Percent-encodes whitespace and ``%`` in an id, so that distinct ids stay distinct."""
     return re.sub(r"[\s%]", lambda found: quote(found[0]), name)
 
 
@@ -77,7 +77,7 @@ def _run_lines(
 ) -> Iterable[str]:
     for query, row in zip(queries, scores, strict=True):
         for rank, index in enumerate(np.argsort(-row, kind="stable")[:top].tolist(), start=1):
-            yield f"{query} Q0 {gallery[index]} {rank} {row[index]:.9g} {tag}\n"  # 9 digits: every float32 is itself
+            yield f"{query} Q0 {gallery[index]} {rank} {row[index]:.9g} {tag}\n"  # 9 digits: float32 round-trips
 
 
 def _qrels_lines(
