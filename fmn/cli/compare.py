@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComparisonOptions(TrainingOptions):
-    """The options of training, with one worker by default: each trains a network of its own."""
+    """The options of training, with one worker by default, since each worker trains its own network."""
 
     jobs: JobsOption = 1
 

@@ -1,4 +1,4 @@
-"""``fmn eval``: metrics of a run in both directions, and the files that other tools evaluate."""
+"""``fmn eval``: metrics of a run in both directions, and TREC files for other tools."""
 
 from __future__ import annotations
 

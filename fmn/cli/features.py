@@ -20,7 +20,7 @@ app = CommandLine(help="Extract features ahead of training, or export them to fi
 
 @dataclass(frozen=True)
 class ExportOptions(TrainingOptions):
-    """The options of training: they decide the features, where a manifest is named and no run."""
+    """The options of training: they select the features if a manifest is given instead of a run."""
 
     train: Annotated[
         Path | None,
@@ -33,7 +33,7 @@ class ExportOptions(TrainingOptions):
 
 @dataclass(frozen=True)
 class ExtractOptions(ExportOptions):
-    """What is extracted, and where."""
+    """Features to extract, and the engine that extracts them."""
 
     engine: EngineOption = "local"
     address: AddressOption = None
@@ -91,7 +91,7 @@ def export(
 
 
 def _run(run: Path) -> tuple[Config, list[Path]]:
-    """The configuration of a run, its training manifest, and the test manifest beside it where there is one."""
+    """Returns the configuration of a run, its training manifest and, if it exists, the test manifest next to it."""
     from fmn.training.checkpoint import load_config
     from fmn.training.run_folder import manifest_for
 
@@ -99,6 +99,6 @@ def _run(run: Path) -> tuple[Config, list[Path]]:
 
 
 def _with_test(train: Path) -> list[Path]:
-    """A training manifest, and the test manifest beside it where there is one."""
+    """Returns a training manifest and, if it exists, the test manifest next to it."""
     test = train.with_name("test.jsonl")
     return [train, test] if train.name == "train.jsonl" and test.is_file() else [train]

@@ -16,7 +16,7 @@ EPOCHS = 12
 
 @dataclass(frozen=True)
 class FinetuningOptions(TrainingOptions):
-    """The options of training; the preset says nothing about how long a backbone is fine-tuned."""
+    """The options of training, with their own default for epochs, since presets do not set those of fine-tuning."""
 
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Number of epochs.")] = EPOCHS
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from fmn.search.search_results import SearchResult
     from fmn.training.train import RunSummary
 
-# While they wait for each other, torch's threads spin; on a machine that is busy with something else, too, a step of
-# training then takes a hundred times as long. This counts only when torch has not been loaded yet.
+# By default, torch's threads spin while waiting for each other; on a busy machine a training step then takes a hundred
+# times as long. This has an effect only if torch is not imported yet.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = CommandLine(
@@ -49,7 +49,7 @@ app = CommandLine(
     no_args_is_help=True,
 )
 weights_app = CommandLine(help="Download pretrained weights of the video backbones.", no_args_is_help=True)
-TRAIN, USE = "1. Train and evaluate", "2. Search and predict"  # panels of the help
+TRAIN, USE = "1. Train and evaluate", "2. Search and predict"  # help panels
 STUDY, BACKBONE = "3. Compare and study", "4. Features and backbones"
 app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
 app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
@@ -242,7 +242,7 @@ def main() -> None:
 
 
 def _check_resumed(run: Path, system: str, model: str | None) -> None:
-    """Refuses to resume a run with another ``--model`` than its own."""
+    """Raises InputError if a run is to be resumed with a ``--model`` other than its own."""
     from dataset_tools.core.errors import InputError
 
     if model not in (None, system):
@@ -281,7 +281,7 @@ def _show_plan(
             f"{len(parts.train_utterances)} utterances, "
             + (f"and validate on {clips} and {utterances} of fold 0" if clips and utterances else "without validation")
         )
-    else:  # it was killed after its last epoch, or after more than are wanted now
+    else:  # it was killed after its last epoch, or has more epochs than requested now
         plan, pairs = f"would only finish {config.system}, which has {count_of(trained, 'epoch')} already", 0
     terminal.closing("dry run", plan, run)
     terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": pairs})

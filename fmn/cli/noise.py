@@ -87,7 +87,7 @@ def noise(
 
 
 def _percents(text: str) -> list[int]:
-    """Numbers from 0 to 99 with commas between them."""
+    """Parses comma-separated whole numbers from 0 to 99."""
     from dataset_tools.core.errors import InputError
 
     parts = listed(text, "--rates")

@@ -49,7 +49,7 @@ class Compute(TypedDict):
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """Where features and networks are computed, and in which workspace."""
+    """Device, number of workers and workspace."""
 
     device: Annotated[
         str, typer.Option("--device", help="Torch device: auto (a GPU if there is one), cpu, cuda, cuda:1, …")
@@ -76,13 +76,13 @@ class RunOptions(ComputeOptions):
     ] = None
 
     def folder(self) -> Path:
-        """The run given, else the newest."""
+        """The given run, else the newest one."""
         from fmn.training.run_folder import latest_run
 
         return self.run or latest_run(self.root or Path())
 
     def manifest_or(self, name: str) -> Path:
-        """The manifest given, else ``name`` beside the run's training manifest."""
+        """The given manifest, else ``name`` next to the run's training manifest."""
         from fmn.training.run_folder import manifest_for
 
         return self.manifest or manifest_for(self.folder(), name)
@@ -90,7 +90,7 @@ class RunOptions(ComputeOptions):
 
 @dataclass(frozen=True)
 class TrainingOptions(ComputeOptions):
-    """What is trained on which manifest."""
+    """Training manifest and configuration."""
 
     train: Annotated[
         Path | None,
@@ -155,7 +155,7 @@ class TrainingOptions(ComputeOptions):
         return default_run(self.manifest, self.root, name)
 
     def changes(self) -> dict[str, Any]:
-        """What ``--config``, then ``--set``, then the options of single values change in a preset."""
+        """Changes of the preset by ``--config``, ``--set`` and the options of single values; later ones override."""
         from fmn.config import values_in
 
         changes = values_in(self.config_file) if self.config_file else {}
@@ -172,7 +172,7 @@ class TrainingOptions(ComputeOptions):
         return changes | {name: value for name, value in own.items() if value is not None}
 
     def repeated(self, beside: Mapping[str, Any]) -> list[str]:
-        """These options as they are typed, but for ``--config``, for the next command, where ``beside`` is set too."""
+        """These options, except ``--config``, as arguments of the next command, which also sets ``beside``."""
         given: dict[str, Any] = {
             "--preset": None if self.preset == TrainingOptions.preset else self.preset,
             "--video-encoder": self.video_encoder,
@@ -189,13 +189,13 @@ class TrainingOptions(ComputeOptions):
     def config(
         self, model: str | None = None, form: Literal["standard", "as-published"] = "standard", **changes: Any
     ) -> Config:
-        """The preset as the system ``model`` adapts it, with `changes` and with those given here.
+        """Returns the preset adapted by the system ``model``, with `changes` and the changes given here applied.
 
-        Without ``model`` the system is the one that the changes name, else fmn.
+        Without ``model``, the system is that of the changes, else fmn.
 
         Raises:
-            InputError: the changes name another system than ``model``, or they do not fit it; or ``--config`` is a
-                whole configuration of another preset or form.
+            InputError: the changes name a system other than ``model``, or are invalid for it; or ``--config`` is a
+                complete configuration of another preset or form.
         """
         from dataset_tools.core.errors import InputError
         from fmn.cli.whole_configuration import check_agreement
@@ -220,7 +220,7 @@ class TrainingOptions(ComputeOptions):
 
 
 def features_in(folder: Path) -> dict[str, Any]:
-    """What ``--features`` changes: ``video.features`` and ``audio.features``, in place of the preset's encoder.
+    """Changes made by ``--features``: ``video.features`` and ``audio.features`` replace the preset's encoders.
 
     One of the two may be missing.
     """
@@ -242,9 +242,9 @@ def features_in(folder: Path) -> dict[str, Any]:
 
 
 def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
-    """``KEY=VALUE`` texts by new key, the last of a key counts; values are JSON where they can be, else text.
+    """Parses ``KEY=VALUE`` settings, renaming old keys; the last setting of a key counts, values are JSON or else text.
 
-    ``notice``: whether to tell of old keys on stderr.
+    ``notice``: whether to report old keys on stderr.
     """
     from dataset_tools.core.errors import InputError
     from fmn.renamed_keys import with_new_keys
@@ -268,12 +268,12 @@ def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
 
 
 def _without_undoing(setting: str, values: Mapping[str, Any]) -> str | None:
-    """A ``--set`` that leaves ``values`` as they are: None for one of a value, a section with the values in it."""
+    """Adapts a ``--set`` so that it does not override ``values``: None if it sets one of them, sections include them."""
     ((name, held),) = settings_of([setting], notice=False).items()
     of_section = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
     if name in values or not of_section or not isinstance(held, dict):
         return None if name in values else setting
-    for key, value in of_section.items():  # in it, since a section that is set replaces what was set before
+    for key, value in of_section.items():  # setting a section replaces earlier values
         *sections, last = key.removeprefix(f"{name}.").split(".")
         place = held
         for section in sections:
@@ -283,23 +283,23 @@ def _without_undoing(setting: str, values: Mapping[str, Any]) -> str | None:
 
 
 def short(path: Path) -> Path:
-    """``path`` as seen from the current folder, when it lies in it."""
+    """``path`` relative to the current folder, if it is inside it."""
     here = Path.cwd()
     return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
 
 
 def titled(path: Path) -> str:
-    """``path`` as in `short`, for the title of a table: brackets in it are no markup."""
+    """`short` for the title of a table, with rich markup escaped."""
     from rich.markup import escape
 
     return escape(str(short(path)))
 
 
 def listed(text: str, option: str) -> list[str]:
-    """The parts of a text between commas, each once.
+    """Splits a comma-separated list, without duplicates.
 
     Raises:
-        InputError: there is none.
+        InputError: the list is empty.
     """
     from dataset_tools.core.errors import InputError
 
@@ -315,7 +315,7 @@ def listed(text: str, option: str) -> list[str]:
 
 
 def show_failures(terminal: Terminal, failures: Mapping[str, str], lacking: str = "features") -> None:
-    """Items that were left out, for they are ``lacking`` something: exit code 1."""
+    """Reports items that were left out because they have no ``lacking``, and sets exit code 1."""
     if failures:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])

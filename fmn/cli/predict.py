@@ -15,7 +15,7 @@ from fmn.cli.options import RunOptions, short, show_failures
 
 @dataclass(frozen=True)
 class PredictionOptions(RunOptions):
-    """A run, and the training manifest whose utterances its predictions are made with."""
+    """A run, and the training manifest whose utterances are used for its predictions."""
 
     manifest: Annotated[
         Path | None, typer.Option("--manifest", help="Training manifest of the utterances (default: the run's own).")

@@ -1,4 +1,4 @@
-"""The commands that train more than one network: fmn ablate, tune, newclasses."""
+"""Commands of studies that train several networks: ``fmn ablate``, ``fmn tune``, ``fmn newclasses``."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ def tune(
 
 
 def training_with(found: Tuning, options: TrainingOptions) -> str:
-    """The command that trains with what was tuned, and with the options that it was tuned with."""
+    """The command that trains with the tuned values and the options used for tuning."""
     typed = ["fmn", "train", str(short(options.manifest))]
     if options.config_file is None:
         typed += ["--config", str(short(found.path))]
-    else:  # which the tuned values change
+    else:  # the tuned values override the file
         values = (part for name, value in found.values.items() for part in ("--set", f"{name}={value}"))
         typed += ["--config", str(options.config_file), *values]
     return shlex.join(typed + options.repeated(beside=found.values))
@@ -231,7 +231,7 @@ def newclasses(
 
 
 def _counts(text: str) -> list[int]:
-    """Numbers above 0 with commas between them."""
+    """Parses comma-separated whole numbers above 0."""
     from dataset_tools.core.errors import InputError
 
     parts = listed(text, "--pairs") if text.strip() else [text]

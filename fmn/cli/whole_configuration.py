@@ -1,4 +1,4 @@
-"""Check of ``--preset`` and ``--form`` beside a whole configuration, which leaves nothing of them."""
+"""Check of ``--preset`` and ``--form`` against a complete configuration, which overrides them entirely."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from dataset_tools.core.errors import InputError
 from fmn.config import LATER, Form, PresetName, as_dict, flattened, preset
 from fmn.models.system_interface import System
 
-_OF_PRESET = ("video.", "audio.")  # its features tell a preset; sizes and epochs are often changed in one
+_OF_PRESET = ("video.", "audio.")  # features identify a preset; sizes and epochs are often changed
 
 
 def check_agreement(
     file: Path, values: Mapping[str, Any], system: System, preset_name: PresetName, form: Form, *, default: PresetName
 ) -> None:
-    """Refuses a preset or form that a whole configuration replaces by another: the run would be named after it.
+    """Rejects a preset or form that a complete configuration contradicts: the run would be named after it.
 
     Args:
-        file: the configuration.
-        values: what it holds, by dotted name; a configuration that is partial is not checked.
-        system: whose configuration it is.
-        preset_name: the preset that was chosen.
-        form: the form that was chosen.
-        default: the preset that counts where none is chosen, and is not checked therefore.
+        file: the configuration file.
+        values: its values, by dotted name; a partial configuration is not checked.
+        system: the system that it configures.
+        preset_name: the selected preset.
+        form: the selected form.
+        default: the default preset, which is not checked since it may not have been selected.
 
     Raises:
-        InputError: the configuration has the features of another preset, or equations of another form.
+        InputError: the configuration has the features of another preset, or the equations of another form.
     """
     plain, chosen = (flattened(as_dict(system.adapt(preset(preset_name, one)))) for one in ("standard", form))
     later = {f"{section}.{key}" for section, keys in LATER.items() for key in keys}
