@@ -242,7 +242,7 @@ def features_in(folder: Path) -> dict[str, Any]:
 
 
 def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
-    """Parses ``KEY=VALUE`` settings, renaming old keys; the last setting of a key counts, values are JSON or else text.
+    """Parses ``KEY=VALUE`` settings, renaming old keys; the last one of a key counts, values are JSON, else text.
 
     ``notice``: whether to report old keys on stderr.
     """

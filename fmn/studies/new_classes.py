@@ -242,7 +242,7 @@ class _Trial:
         self.model.rewrite(*self._codes(pairs), self._in_order(len(pairs)), self._classes(pairs))
 
     def _pairs(self, count: int) -> Indices:
-        """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; smaller sets are subsets."""
+        """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; sets are nested."""
         found = []
         for label in self.new_classes:
             clips = self.new_clips[self.clip_classes[self.new_clips] == label]
