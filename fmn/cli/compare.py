@@ -28,25 +28,28 @@ def compare(
     terminal: Terminal,
     options: ComparisonOptions,
     test: Annotated[
-        Path | None, typer.Argument(help="Test manifest (default: test.jsonl beside TRAIN).", metavar="TEST")
+        Path | None, typer.Argument(help="Test manifest (default: test.jsonl next to TRAIN).", metavar="TEST")
     ] = None,
     models: Annotated[
-        str | None, typer.Option("--models", metavar="A,B,…", help="Systems to compare (default: all; see --dry-run).")
+        str | None,
+        typer.Option("--models", metavar="A,B,…", help="Systems to compare (default: all; list: --dry-run)."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Training runs per system, each with its own seed.")] = 5,
     budget: Annotated[
         int,
         typer.Option(
-            "--budget", min=1, help="Maximum configurations per system in the search on the validation split (fold 0)."
+            "--budget",
+            min=1,
+            help="Maximum number of configurations per system to try on the validation split (fold 0).",
         ),
     ] = 4,
     out: OutOption = None,
     latex: Annotated[bool, typer.Option("--latex", help="Also write a LaTeX table, compare.tex.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Train and test FMN and its baselines on the same data: the paper's Table 2 for your data.
+    """Compare FMN with its baselines on your data, like Table 2 of the paper.
 
-    An interrupted comparison resumes; finished runs are not trained again. docs/comparing.md explains every row.
+    An interrupted comparison resumes; finished runs are reused. docs/comparing.md explains the systems and the tables.
 
     Example: fmn compare manifests/train.jsonl manifests/test.jsonl --models fmn,cca,two_classifiers --seeds 3
     """
@@ -86,7 +89,7 @@ def compare(
     if results.failed:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
-        terminal.warn(f"Failed systems, which the same command tries again:{reasons}")
+        terminal.warn(f"Failed systems (run the same command again to retry):{reasons}")
     terminal.result(results.values | {"files": [str(path) for path in written], "left_out": results.left_out})
 
 
@@ -97,14 +100,14 @@ def _show_plan(terminal: Terminal, planned: Comparison) -> None:
     from fmn.systems import find_system
 
     table = Table(title="systems", title_justify="left")
-    for name in ("system", "what it is", "tried on fold 0"):
+    for name in ("system", "description", "tried on fold 0"):
         table.add_column(name, overflow="fold")
     for name, tried in planned.candidates.items():
         table.add_row(name, find_system(name).summary, "; ".join(describe(each.changes) for each in tried))
     terminal.say(table)
     terminal.closing(
         "dry run",
-        f"would make up to {count_of(planned.runs, 'run')} of {count_of(len(planned.candidates), 'system')} "
+        f"would do up to {count_of(planned.runs, 'run')} of {count_of(len(planned.candidates), 'system')} "
         f"with {count_of(len(planned.seeds), 'seed')} on {planned.device}",
         short(planned.folder),
     )

@@ -15,7 +15,7 @@ def evaluate(
     terminal: Terminal,
     options: RunOptions,
     update_memory: Annotated[
-        bool, typer.Option("--update-memory", help="Also evaluate with memories that are updated by every query.")
+        bool, typer.Option("--update-memory", help="Also evaluate with memories updated by every query.")
     ] = False,
     orders: Annotated[
         int, typer.Option("--orders", min=1, help="Random query orders to average over with --update-memory.")
@@ -24,7 +24,7 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(
-            "--metrics", metavar="NAMES", help="Further metrics, e.g. ndcg@10,mrr,map,recall@5,hit@5 (any k)."
+            "--metrics", metavar="NAMES", help="Additional metrics, e.g. ndcg@10,mrr,map,recall@5,hit@5 (any k)."
         ),
     ] = None,
     trec: Annotated[
@@ -32,10 +32,10 @@ def evaluate(
         typer.Option("--trec", metavar="DIR", help="Also write TREC run and qrels files to DIR.", file_okay=False),
     ] = None,
     trec_top: Annotated[
-        int, typer.Option("--trec-top", min=1, help="Best items of each query in the run files of --trec.")
+        int, typer.Option("--trec-top", min=1, help="Number of best items per query in the run files of --trec.")
     ] = 1000,
 ) -> None:
-    """Evaluate retrieval in both directions: utterance to clips, and clip to utterances.
+    """Evaluate retrieval in both directions: clips for an utterance, and utterances for a clip.
 
     Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
     """

@@ -15,7 +15,7 @@ from fmn.cli.options import TrainingOptions, short, show_failures
 if TYPE_CHECKING:
     from fmn.config import Config
 
-app = CommandLine(help="Extract features ahead of training, or export them to files.", no_args_is_help=True)
+app = CommandLine(help="Extract features before training, or export them to files.", no_args_is_help=True)
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class ExtractOptions(ExportOptions):
 
 @app.command()
 def extract(terminal: Terminal, options: ExtractOptions) -> None:
-    """Extract all features into the cache of the workspace, where training and every other command finds them.
+    """Extract all features into the workspace's cache, which training and all other commands use.
 
-    On a Ray cluster every node has the toolkit and sees the workspace under the same path.
+    On a Ray cluster, every node needs the toolkit installed and the workspace mounted at the same path.
 
     Example: fmn features extract manifests/train.jsonl --engine ray --address 10.0.0.1:6379
     """
@@ -69,13 +69,13 @@ def export(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Folder for the features: new, empty, or an earlier export of the same items.",
+            help="Output folder: new, empty, or an earlier export of the same items.",
             metavar="DIR",
             file_okay=False,
         ),
     ],
 ) -> None:
-    """Write the features of all clips and utterances as .npy files, the form that --features reads.
+    """Export the features of all clips and utterances as .npy files, the format that --features reads.
 
     Example: fmn features export runs/fmn-demo features
     """

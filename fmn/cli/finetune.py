@@ -73,9 +73,9 @@ def finetune(
     for note in found.notes:
         terminal.warn(note)
     for stream, losses in found.losses.items():
-        right = found.accuracy[stream]
-        judged = "" if right is None else f", the action of {right:.1f} % of {found.validation} clips of fold 0 right"
-        terminal.say(f"  {stream}: loss {losses[0]:.3f} → {losses[-1]:.3f}{judged}")
+        percent = found.accuracy[stream]
+        accuracy = "" if percent is None else f", accuracy {percent:.1f} % on {found.validation} clips of fold 0"
+        terminal.say(f"  {stream}: loss {losses[0]:.3f} → {losses[-1]:.3f}{accuracy}")
     terminal.closing("finetune", f"{found.clips} clips of {len(found.actions)} actions", short(found.weights))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())

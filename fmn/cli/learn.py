@@ -21,7 +21,7 @@ def learn(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Write the new classes to a copy of the run, beside it (default: RUN).", file_okay=False
+            "--out", "-o", help="Folder for a copy of the run, next to it, that learns (default: RUN).", file_okay=False
         ),
     ] = None,
     skip_known: Annotated[
@@ -30,7 +30,7 @@ def learn(
     *,
     options: ComputeOptions,
 ) -> None:
-    """Learn new classes from a few of their pairs, without training; eval, search and predict then know them.
+    """Learn new classes from a few pairs, without training; eval, search and predict then include them.
 
     Example: fmn learn runs/fmn-demo manifests/new.jsonl --out runs/fmn-more
     """

@@ -70,7 +70,7 @@ def train(
     form: Annotated[
         Literal["standard", "as-published"],
         typer.Option(
-            "--form", help="Equations in the standard form, which trains, or exactly as the paper publishes them."
+            "--form", help="Equations in their standard form (recommended), or exactly as published in the paper."
         ),
     ] = "standard",
     run: Annotated[
@@ -78,7 +78,8 @@ def train(
         typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).", file_okay=False),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume a run with its own configuration; --epochs can extend it.")
+        bool,
+        typer.Option("--resume", help="Resume an existing run with its own configuration; --epochs can extend it."),
     ] = False,
     refit: RefitOption = False,
     labels: LabelsOption = None,
@@ -151,22 +152,22 @@ def search(
     terminal: Terminal,
     options: RunOptions,
     speech: Annotated[
-        Path | None, typer.Option("--speech", help="Query audio file: find clips.", dir_okay=False)
+        Path | None, typer.Option("--speech", help="Find clips for this audio file.", dir_okay=False)
     ] = None,
     clip: Annotated[
-        Path | None, typer.Option("--clip", help="Query video file: find utterances.", dir_okay=False)
+        Path | None, typer.Option("--clip", help="Find utterances for this video file.", dir_okay=False)
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Query text: synthesized, then searched like --speech.")
+        str | None, typer.Option("--text", help="Find clips for this text, which is synthesized as speech.")
     ] = None,
     by_words: Annotated[
-        bool, typer.Option("--by-words", help="Compare --text with the words of the clips' sentences instead.")
+        bool, typer.Option("--by-words", help="Match the words of --text with the clips' sentences instead.")
     ] = False,
     voices: VoicesOption = "espeak",
     everything: AllOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
 ) -> None:
-    """Search for the clips that match a spoken or typed description, or the utterances that match a clip.
+    """Find the clips that match a spoken or typed description, or the utterances that match a clip.
 
     Example: fmn search runs/fmn-demo --speech question.wav --top 10
     """
@@ -178,9 +179,9 @@ def search(
     queries = [query for query in (speech, clip, text) if query is not None]
     if len(queries) != 1 or (by_words and text is None):
         raise InputError(
-            "--by-words goes with --text" if by_words else "There are several queries" if queries else "No query",
+            "--by-words requires --text" if by_words else "There is more than one query" if queries else "No query",
             expected="one of --speech FILE, --clip FILE and --text TEXT",
-            next_step="give one of them: fmn search RUN --speech q.wav",
+            next_step="specify one of them, such as fmn search RUN --speech q.wav",
         )
     manifest = options.manifest_or("test.jsonl")
     if text is not None and by_words:
@@ -193,8 +194,8 @@ def search(
         if text is not None:
             from fmn.search.text_query import speak_query
 
-            query, said = speak_query(text, Path(folder), engine=voices)
-            notes = (said,)
+            query, note = speak_query(text, Path(folder), engine=voices)
+            notes = (note,)
         elif speech is not None and speech.is_file():
             from fmn.search.text_query import query_doubts
 
@@ -247,9 +248,9 @@ def _check_resumed(run: Path, system: str, model: str | None) -> None:
 
     if model not in (None, system):
         raise InputError(
-            f"The run is of {system}, and the model is {model}",
+            f"The run is a run of {system}, but --model is {model}",
             where=run,
-            expected="one system: a run resumes with its own",
+            expected="the same system: a run resumes with its own",
             next_step="leave out --model, or leave out --resume and name another folder with --run",
         )
 
@@ -268,7 +269,7 @@ def _show_plan(
     state = earlier_state(run, complete, options.manifest, resume=resume, processes=processes)
     trained = 0 if state is None else state.epoch
     if state is not None and state.ended(complete):
-        terminal.closing("dry run", f"{config.system} was finished already, after {count_of(trained, 'epoch')}", run)
+        terminal.closing("dry run", f"{config.system} is already finished, after {count_of(trained, 'epoch')}", run)
         terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": 0})
         return
     parts = train_val_split(items.without_fold_0() if config.training.refit else items)
@@ -282,7 +283,7 @@ def _show_plan(
             + (f"and validate on {clips} and {utterances} of fold 0" if clips and utterances else "without validation")
         )
     else:  # it was killed after its last epoch, or has more epochs than requested now
-        plan, pairs = f"would only finish {config.system}, which has {count_of(trained, 'epoch')} already", 0
+        plan, pairs = f"would only finalize {config.system}, already trained for {count_of(trained, 'epoch')}", 0
     terminal.closing("dry run", plan, run)
     terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": pairs})
 
@@ -292,7 +293,7 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
         terminal.warn(note)
     hits = [f"{value:.1f}" for name, value in summary.validation.items() if name.endswith("hit@1")]
     validated = f", best epoch {summary.best_epoch}: validation hit@1 {' / '.join(hits)} %" if hits else ""
-    how = "was finished already" if summary.already_finished else "trained"
+    how = "is already finished" if summary.already_finished else "trained"
     terminal.closing(
         "train",
         f"{summary.system} {how}: {summary.epochs} epochs, {summary.pairs:,} pairs of {summary.classes} classes, "
@@ -301,14 +302,14 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
     )
     show_failures(terminal, summary.failures)
     if summary.already_finished and summary.failures:
-        terminal.warn("To use items that were repaired since the run was trained, train into another --run")
+        terminal.warn("To use items repaired since the run was trained, train into another --run")
     terminal.result(summary.as_dict())
     terminal.next("fmn eval", short(summary.run))
 
 
 def _show_search(terminal: Terminal, result: SearchResult) -> None:
     found, who = ("utterances", "voice") if result.kind == "clip" else ("clips", "person")
-    terminal.say(f"{found} for {short(Path(result.query))}, the best {len(result.hits)} of {result.gallery:,}")
+    terminal.say(f"{found} for {short(Path(result.query))}, best {len(result.hits)} of {result.gallery:,}")
     width = max((len(hit.class_id) for hit in result.hits), default=0)
     for hit in result.hits:
         terminal.say(f"{hit.rank:>4}  {hit.score:>7.3f}  {hit.class_id:<{width}}  {who} {hit.person}")
@@ -321,5 +322,5 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
     terminal.result(result.as_dict())
 
 
-_OF_MODEL = "similarity by the run's model, higher is better, of any sign"
+_OF_MODEL = "similarity by the run's model, higher is better, may be negative"
 _MEANING = {"speech": _OF_MODEL, "clip": _OF_MODEL, "words": "cosine of the words, 0 to 1 (the same words)"}

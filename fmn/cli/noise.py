@@ -17,13 +17,11 @@ def noise(
     terminal: Terminal,
     options: ComparisonOptions,
     test: Annotated[
-        Path | None, typer.Argument(help="Test manifest (default: test.jsonl beside TRAIN).", metavar="TEST")
+        Path | None, typer.Argument(help="Test manifest (default: test.jsonl next to TRAIN).", metavar="TEST")
     ] = None,
     rates: Annotated[
         str,
-        typer.Option(
-            "--rates", metavar="P,P,…", help="Percent of the training pairs that are wrong, whole numbers below 100."
-        ),
+        typer.Option("--rates", metavar="P,P,…", help="Percentages of wrong training pairs, whole numbers below 100."),
     ] = "0,10,20,30,40",
     models: Annotated[
         str, typer.Option("--models", metavar="A,B,…", help="Systems to train.")
@@ -33,14 +31,14 @@ def noise(
         int, typer.Option("--seeds", min=1, help="Training runs per system and rate, each with its own seed.")
     ] = 3,
     budget: Annotated[
-        int, typer.Option("--budget", min=1, help="Maximum configurations per system in the search on fold 0.")
+        int, typer.Option("--budget", min=1, help="Maximum number of configurations per system to try on fold 0.")
     ] = 1,
     out: OutOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Measure the cost of label noise: train FMN and its rivals with some of the training pairs wrong.
+    """Measure the effect of label noise: train FMN and baselines with some of the training pairs wrong.
 
-    Training knows no class labels, only the pairs; unless --labels class.
+    By default, training uses no class labels, only the pairs (see --labels).
 
     Example: fmn noise manifests/train.jsonl --rates 0,20,40
     """
@@ -67,7 +65,7 @@ def noise(
         load_both(planned)
         runs = planned.runs * len(percents)
         systems = ", ".join(planned.candidates)
-        terminal.closing("dry run", f"would make up to {runs} runs of {systems}", short(planned.folder))
+        terminal.closing("dry run", f"would do up to {runs} runs of {systems}", short(planned.folder))
         terminal.result({"dry_run": True, "runs": runs, "rates": percents, "systems": list(planned.candidates)})
         return
     found = study_noise(planned, percents, jobs=options.jobs, progress=terminal.progress)
@@ -82,7 +80,7 @@ def noise(
     if found.failed:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())
-        terminal.warn(f"Failed systems, which the same command tries again:{reasons}")
+        terminal.warn(f"Failed systems (run the same command again to retry):{reasons}")
     terminal.result(found.values | {"left_out": found.left_out})
 
 
@@ -97,6 +95,6 @@ def _percents(text: str) -> list[int]:
             f"{wrong[0]!r} is not a rate",
             where="--rates",
             expected="whole percent from 0 to 99, separated by commas",
-            next_step="give some, such as --rates 0,20,40",
+            next_step="specify rates, such as --rates 0,20,40",
         )
     return sorted({int(part) for part in parts})

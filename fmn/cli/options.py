@@ -21,22 +21,20 @@ if TYPE_CHECKING:
 FORMS: Final[Mapping[str, Form]] = {"standard": "standard", "as-published": "as_published"}
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", "-o", help="Folder for results (default: one under runs/ in the workspace).", file_okay=False
-    ),
+    typer.Option("--out", "-o", help="Output folder (default: one under runs/ in the workspace).", file_okay=False),
 ]
 
 RefitOption = Annotated[
     bool,
-    typer.Option("--refit", help="Also train on the validation split (fold 0), once every other choice is made."),
+    typer.Option("--refit", help="Also train on the validation split (fold 0), after all other choices are made."),
 ]
 
 LabelsOption = Annotated[
     Literal["class", "pairs"] | None,
-    typer.Option("--labels", help="Known in training: classes, or only which clip an utterance was spoken for."),
+    typer.Option("--labels", help="Supervision: class labels, or only which clip each utterance was spoken for."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="Search all of the data set, not only the test manifest.")]
-VoicesOption = Annotated[str, typer.Option("--voices", help="Speech engine that speaks typed text.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Search the whole data set, not only the test manifest.")]
+VoicesOption = Annotated[str, typer.Option("--voices", help="Speech engine that synthesizes typed queries.")]
 
 
 class Compute(TypedDict):
@@ -72,7 +70,7 @@ class RunOptions(ComputeOptions):
     ] = None
     manifest: Annotated[
         Path | None,
-        typer.Option("--manifest", help="Test manifest (default: test.jsonl beside the run's training manifest)."),
+        typer.Option("--manifest", help="Test manifest (default: test.jsonl next to the run's training manifest)."),
     ] = None
 
     def folder(self) -> Path:
@@ -100,8 +98,8 @@ class TrainingOptions(ComputeOptions):
         Literal["demo", "light", "paper"],
         typer.Option(
             "--preset",
-            help="Base configuration: demo (for two CPU cores), light (the same, with small pretrained encoders of the "
-            "extra light) or paper (the paper's, for a GPU).",
+            help="Base configuration: demo (for two CPU cores), light (demo with small pretrained encoders; requires "
+            "the extra light) or paper (as in the paper, for a GPU).",
         ),
     ] = "demo"
     config_file: Annotated[
@@ -119,28 +117,28 @@ class TrainingOptions(ComputeOptions):
     video_encoder: Annotated[
         str | None,
         typer.Option(
-            "--video-encoder", metavar="NAME", help="Pretrained encoder of clips: timm:NAME, transformers:NAME, …"
+            "--video-encoder", metavar="NAME", help="Pretrained video encoder: timm:NAME, transformers:NAME, …"
         ),
     ] = None
     speech_encoder: Annotated[
         str | None,
         typer.Option(
-            "--speech-encoder", metavar="NAME", help="Pretrained encoder of speech: hubert_base, whisper:tiny, …"
+            "--speech-encoder", metavar="NAME", help="Pretrained speech encoder: hubert_base, whisper:tiny, …"
         ),
     ] = None
     features: Annotated[
         Path | None,
-        typer.Option("--features", metavar="DIR", help="Read features from DIR/video and DIR/audio instead."),
+        typer.Option("--features", metavar="DIR", help="Read features from DIR/video and DIR/audio; extract none."),
     ] = None
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Maximum number of epochs (default: the preset's).")
     ] = None
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Random seed; the first one of several runs (default: 0).")
+        int | None, typer.Option("--seed", min=0, help="Random seed; of several runs, that of the first (default: 0).")
     ] = None
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, max=MOST_THREADS, help="Torch threads on the CPU (default: the preset's)."),
+        typer.Option("--threads", min=1, max=MOST_THREADS, help="Number of torch threads (default: the preset's)."),
     ] = None
 
     @property
@@ -207,10 +205,10 @@ class TrainingOptions(ComputeOptions):
         system = find_system(named)
         if model not in (None, named):
             raise InputError(
-                f"The configuration is of {named}, and the model is {model}",
+                f"The configuration is for {named}, but --model is {model}",
                 where=self.config_file or "--set",
-                expected="one system",
-                next_step=f"give --model {named}, or leave `system` out of the configuration",
+                expected="the same system",
+                next_step=f"use --model {named}, or remove `system` from the configuration",
             )
         if self.config_file is not None and (self.preset, form) != (TrainingOptions.preset, "standard"):
             held, usual = values_in(self.config_file, notice=False), TrainingOptions.preset
@@ -257,7 +255,7 @@ def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
                 f"There is no value in {text!r}",
                 where="--set",
                 expected="KEY=VALUE, such as memory.capacity=100",
-                next_step="see the keys in config.json of a run",
+                next_step="see the config.json of a run for all keys",
             )
         try:
             held = json.loads(value)
@@ -268,7 +266,7 @@ def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
 
 
 def _without_undoing(setting: str, values: Mapping[str, Any]) -> str | None:
-    """Adapts a ``--set`` so that it does not override ``values``: None if it sets one of them, sections include them."""
+    """Adapts a ``--set`` not to override ``values``: None if it sets one; a section is given those within it."""
     ((name, held),) = settings_of([setting], notice=False).items()
     of_section = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
     if name in values or not of_section or not isinstance(held, dict):
@@ -306,10 +304,10 @@ def listed(text: str, option: str) -> list[str]:
     parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not parts:
         raise InputError(
-            f"{text!r} names nothing",
+            f"{text!r} is an empty list",
             where=option,
             expected="names or numbers, separated by commas",
-            next_step=f"list some after {option}",
+            next_step=f"list at least one after {option}",
         )
     return parts
 

@@ -18,7 +18,8 @@ class PredictionOptions(RunOptions):
     """A run, and the training manifest whose utterances are used for its predictions."""
 
     manifest: Annotated[
-        Path | None, typer.Option("--manifest", help="Training manifest of the utterances (default: the run's own).")
+        Path | None,
+        typer.Option("--manifest", help="Training manifest whose utterances are used (default: the run's)."),
     ] = None
 
 
@@ -28,11 +29,11 @@ def predict(
     clips: Annotated[
         Path | None,
         typer.Option(
-            "--clip-manifest", help="Manifest of the clips to classify (default: clips.jsonl beside the manifest)."
+            "--clip-manifest", help="Manifest of the clips to classify (default: clips.jsonl next to the manifest)."
         ),
     ] = None,
 ) -> None:
-    """Predict the class of every clip, with its uncertainty, for `fmn-data annotate push --from-run`.
+    """Predict the class of every clip, with an uncertainty, for `fmn-data annotate push --from-run`.
 
     Example: fmn predict runs/fmn-demo
     """

@@ -14,7 +14,7 @@ def serve(
     everything: AllOption = False,
     voices: VoicesOption = "espeak",
 ) -> None:
-    """Open a page in the browser: search by voice, a clip or a sentence, and look at what goes wrong.
+    """Open a page in the browser to search by voice, clip or sentence, and to analyze retrieval errors.
 
     Example: fmn serve runs/fmn-demo
     """

@@ -46,7 +46,7 @@ def ablate(
         check_study(options.manifest, config, options.root, options.device)
         each = trainings_of(config, variants)
         terminal.closing(
-            "dry run", f"would train {seeds} × {each} networks, and score {len(variants)} variants of each", folder
+            "dry run", f"would train {seeds} × {each} networks and evaluate {len(variants)} variants per seed", folder
         )
         terminal.result({"dry_run": True, "trainings": seeds * each, "variants": len(variants)})
         return
@@ -94,7 +94,9 @@ def tune(
 
         check_study(options.manifest, config, options.root, options.device)
         most = seeds * (len(triplet_values(config)[1]) + 1)
-        terminal.closing("dry run", f"would try at most {budget} values with at most {most} training runs", folder)
+        terminal.closing(
+            "dry run", f"would try at most {budget} configurations with at most {most} training runs", folder
+        )
         terminal.result({"dry_run": True, "trainings": most, "trials": budget})
         return
     from fmn.studies.tune import tune as run_tuning
@@ -145,7 +147,7 @@ def _show_tuning(terminal: Terminal, found: Tuning) -> None:
             for text, is_meant in (
                 ("default", trial is found.default),
                 ("best", trial is found.best),
-                ("trained with", trial.retrained),
+                ("retrained", trial.retrained),
             )
             if is_meant
         ]
@@ -158,10 +160,10 @@ def _show_tuning(terminal: Terminal, found: Tuning) -> None:
             style="bold" if remarks else None,
         )
     terminal.say(table)
-    outcome = "the defaults are kept" if found.is_default else "better than the defaults, also in training"
+    outcome = "the defaults are kept" if found.is_default else "better than the defaults, also when retrained"
     terminal.closing(
         "tune",
-        f"{count_of(len(found.trials), 'value')} from {count_of(found.trainings, 'training run')}: {outcome}",
+        f"{count_of(len(found.trials), 'configuration')} from {count_of(found.trainings, 'training run')}: {outcome}",
         short(found.path),
     )
     show_failures(terminal, found.failures)
@@ -175,12 +177,12 @@ def newclasses(
         str, typer.Option("--held-out-classes", help="Class ids to hold out, comma-separated (instead of --held-out).")
     ] = "",
     pairs: Annotated[
-        str, typer.Option("--pairs", help="Pairs of each held-out class to write to the memories, comma-separated.")
+        str, typer.Option("--pairs", help="Numbers of pairs per held-out class to write, comma-separated.")
     ] = "1,5",
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", min=1, help="Draws of held-out classes, each with a training run of fmn and of two_classifiers."
+            "--seeds", min=1, help="Draws of held-out classes, each with one training run of fmn and two_classifiers."
         ),
     ] = 3,
     out: OutOption = None,
@@ -188,7 +190,7 @@ def newclasses(
     *,
     options: TrainingOptions,
 ) -> None:
-    """Measure few-shot learning of held-out classes by writing some of their pairs to the memories.
+    """Measure few-shot learning of held-out classes: write some of their pairs to the memories of a trained network.
 
     Example: fmn newclasses manifests/train.jsonl --held-out 4 --pairs 1,5
     """
@@ -241,7 +243,7 @@ def _counts(text: str) -> list[int]:
             f"{wrong[0]!r} is not a number of pairs",
             where="--pairs",
             expected="whole numbers above 0, separated by commas",
-            next_step="give some, such as --pairs 1,5",
+            next_step="specify numbers, such as --pairs 1,5",
         )
     return [int(part) for part in parts]
 

@@ -40,9 +40,9 @@ def check_agreement(
         other = [name for name in names if name in values and values[name] != chosen[name]]
         if other:
             raise InputError(
-                f"The configuration is whole, and is not that of {option}: {other[0]} is {values[other[0]]!r}, not "
+                f"The configuration is complete and contradicts {option}: {other[0]} is {values[other[0]]!r}, not "
                 f"{chosen[other[0]]!r}",
                 where=file,
-                expected="one of the two",
+                expected=f"a complete configuration, or {option}",
                 next_step=f"leave out {option}, or --config",
             )

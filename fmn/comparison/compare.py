@@ -54,7 +54,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     comparison = replace(comparison, candidates={name: entry.candidates for name, entry in entries.items()})
     done = 0
 
-    def ran(tasks: Sequence[Task]) -> list[RunResult]:
+    def run_all(tasks: Sequence[Task]) -> list[RunResult]:
         nonlocal done
         found: dict[Path, RunResult] = {}
         for outcome in run_tasks(tasks, jobs=jobs):
@@ -66,19 +66,19 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
         return [found[task.run] for task in tasks]
 
     first = comparison.seeds[0]
-    going = [entry for entry in entries.values() if entry.error is None]
-    tasks = [(entry, each.task(comparison, first, is_tested=False)) for entry in going for each in entry.candidates]
-    for (entry, _), outcome in zip(tasks, ran([task for _, task in tasks]), strict=True):
+    active = [entry for entry in entries.values() if entry.error is None]
+    tasks = [(entry, each.task(comparison, first, is_tested=False)) for entry in active for each in entry.candidates]
+    for (entry, _), outcome in zip(tasks, run_all([task for _, task in tasks]), strict=True):
         entry.tried.append(outcome)
     tested: list[tuple[Entry, Task]] = []
-    for entry in going:
+    for entry in active:
         if any(outcome.error is None for outcome in entry.tried):
             entry.error = None  # a failed configuration only loses the selection
             entry.winner = max(range(len(entry.tried)), key=lambda number: entry.tried[number].validation_score)
             epochs = entry.tried[entry.winner].best_epoch
             winner = entry.candidates[entry.winner].refitted(epochs)
             tested += [(entry, winner.task(comparison, seed, is_tested=True)) for seed in comparison.seeds]
-    for (entry, _), outcome in zip(tested, ran([task for _, task in tested]), strict=True):
+    for (entry, _), outcome in zip(tested, run_all([task for _, task in tested]), strict=True):
         entry.tested.append(outcome)
     progress("compare", comparison.runs, comparison.runs)
     return replace(summarized(comparison, entries, test_items, notes), left_out=left_out)

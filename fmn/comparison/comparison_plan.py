@@ -180,9 +180,9 @@ def plan(
     only = (changes or {}).get("system")
     if only is not None and {*(models or system_names())} != {str(only)}:
         raise InputError(
-            f"The configuration is of one system, {only}, and would replace those of all others",
+            f"The configuration is for one system, {only}, and would replace those of all others",
             expected="values that all systems share, such as the tuned.json of fmn tune",
-            next_step=f"leave `system` out, and the values that only this system should have; or give --models {only}",
+            next_step=f"leave out `system` and the values meant for this system only; or use --models {only}",
         )
     train_sha256 = sha256_of(train)
     grids: dict[str, list[tuple[Changes, Config]]] = {}

@@ -64,9 +64,9 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
             axis.tick_params(labelsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower right", ncols=len(ks), fontsize=8, frameon=False)
-    said = "dotted: chance, dashed: ceiling of perfect class knowledge; percent; "
-    said += values.get("spread", SPREAD).replace("± is", "bars:").rstrip(".")
-    lines = [*footnotes(values), said + ("; stand-in corpus" if values["stand_in"] else "")]
+    legend = "dotted: chance, dashed: ceiling of perfect class knowledge; percent; "
+    legend += values.get("spread", SPREAD).replace("± is", "bars:").rstrip(".")
+    lines = [*footnotes(values), legend + ("; stand-in corpus" if values["stand_in"] else "")]
     figure.text(0.01, 0.012, "\n".join(lines), fontsize=8)
     figure.tight_layout(rect=(0, 0.03 + 0.17 * (len(lines) - 1) / (2 * height), 1, 1))
     with written_whole(path) as partial:

@@ -138,7 +138,7 @@ def run_task(task: Task) -> RunResult:
     except ToolkitError as error:
         return RunResult(task, error=error)
     except Exception as error:  # one failing system never stops the others
-        return RunResult(task, error=_explained(task, f"{type(error).__name__}: {error}"))
+        return RunResult(task, error=_failure(task, f"{type(error).__name__}: {error}"))
     finally:
         give_back_freed_memory()
 
@@ -168,7 +168,7 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
             try:
                 yield alone.submit(run_task, task).result()
             except BrokenProcessPool:
-                yield RunResult(task, error=_explained(task, "The process that trained it died, twice"))
+                yield RunResult(task, error=_failure(task, "Its training process died twice"))
 
 
 def read_scores(run: Path, test_digest: str) -> Scores | None:
@@ -198,10 +198,10 @@ def _has_its_features(state: RunState, task: Task) -> bool:
 
 def _features_changed(task: Task) -> InputError:
     return InputError(
-        f"The features changed while the systems were trained: {task.system} got others than were found at the start",
+        f"The features changed while the systems were trained: those of {task.system} differ from those at the start",
         where=task.run,
         expected="the same features for all systems, from the first to the last run",
-        next_step="run the same command again: it trains the system again",
+        next_step="run the same command again: it retrains the system",
     )
 
 
@@ -230,7 +230,7 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     methods = multiprocessing.get_all_start_methods()
     # Progress bars run threads, and a process with threads must not be forked.
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(known_encoders(),))
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=(known_encoders(),))
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -240,7 +240,7 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         process.terminate()
 
 
-def _begin(known: KnownEncoders) -> None:
+def _initialize_worker(known: KnownEncoders) -> None:
     """Worker initializer: makes it exit with its parent, and reuse what the parent knows about encoders."""
     _end_with_parent()
     know_encoders(known)
@@ -258,7 +258,7 @@ def _exit_after(sentinel: int) -> None:
     os._exit(1)
 
 
-def _explained(task: Task, found: str) -> SampleError:
+def _failure(task: Task, found: str) -> SampleError:
     return SampleError(
         found,
         where=task.run,

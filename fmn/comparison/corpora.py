@@ -291,13 +291,13 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
         raise InputError(
             f"Comparisons to combine: {len(folders)}",
             expected="two or more, each of a different corpus",
-            next_step="name the folders of two comparisons",
+            next_step="specify the folders of at least two comparisons",
         )
     of_test: dict[str, Path] = {}
     for folder, values in zip(folders, found, strict=True):
         if values["test_sha256"] in of_test:
             raise InputError(
-                f"The test manifest is that of {of_test[values['test_sha256']]}: these are not two corpora",
+                f"The test manifest is the same as in {of_test[values['test_sha256']]}: these are not two corpora",
                 where=folder,
                 expected="one comparison for each corpus",
                 next_step="leave one of them out",

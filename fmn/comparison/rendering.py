@@ -22,10 +22,10 @@ SYSTEM_NAMES = ("configurations", "seeds", "parameters", *COST_NAMES, "class_cro
 def rich_tables(values: Mapping[str, Any]) -> list[RichTable]:
     """`blocks` for a terminal; a note of several tables is shown once, below the last."""
     tables: list[RichTable] = []
-    said: set[str] = set()
+    shown: set[str] = set()
     for block in reversed(blocks(values)):
-        new = replace(block, notes=[note for note in block.notes if note not in said])
-        said.update(new.notes)
+        new = replace(block, notes=[note for note in block.notes if note not in shown])
+        shown.update(new.notes)
         tables.append(to_rich(new, padding=(0, 0)))
     return tables[::-1]
 

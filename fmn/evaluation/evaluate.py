@@ -214,7 +214,7 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
     wanted = (loaded.about.video_dim, loaded.about.audio_dim)
     if found != wanted:
         raise InputError(
-            f"The features have {found[0]} and {found[1]} numbers, in training they had {wanted[0]} and {wanted[1]}",
+            f"The features have sizes {found[0]} and {found[1]}; in training they had {wanted[0]} and {wanted[1]}",
             where=loaded.path,
             expected="the configuration that the run was trained with",
             next_step="restore its config.json, or train again",

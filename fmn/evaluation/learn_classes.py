@@ -153,14 +153,14 @@ def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
     model, score = loaded.model, loaded.config.model.score
     if loaded.config.training.labels != "class":
         raise InputError(
-            "The run was trained without class labels: its slots are of clusters, beside which no class can stand",
+            "The run was trained without class labels: its slots are clusters, which cannot be combined with classes",
             where=loaded.path,
             expected="a run with training.labels=class",
             next_step="train one, then learn the new classes",
         )
     if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
         raise InputError(
-            f"The run is of {loaded.config.system} with model.score={score}, which reads no agreement of memories",
+            f"The run is {loaded.config.system} with model.score={score}, which reads no agreement of the memories",
             where=loaded.path,
             expected="a run of fmn with the score combined, memory, s1*max or s1/max",
             next_step="train one: fmn train --model fmn",
@@ -174,12 +174,12 @@ def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
     found = [label.id for label in items.classes if label.id in known]
     if found and (not skip_known or len(found) == len(items.classes)):
         raise InputError(
-            f"The run was trained on {', '.join(found)} already",
+            f"The run was already trained on {', '.join(found)}",
             where=items.manifest,
             expected="pairs of new classes",
             next_step="leave these pairs out, or skip them with --skip-known"
             if len(found) < len(items.classes)
-            else "name pairs of other classes",
+            else "use pairs of other classes",
         )
     rows: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
     return items.kept(*(np.array([row.class_id not in known for row in part], dtype=bool) for part in rows))
@@ -192,8 +192,8 @@ def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
         raise InputError(
             f"{files} no features; the first, {name}: {error.found}",
             where=prepared.items.manifest,
-            expected="pairs that can all be learned",
-            next_step="take their pairs out of the file, or replace the files",
+            expected="features for all pairs",
+            next_step="remove their pairs from the manifest, or replace the files",
         )
     check_fit(loaded, prepared.data)
     _check_sources(loaded, prepared)
@@ -213,16 +213,19 @@ def _copy_run(run: Path, out: Path) -> None:
     """Copies a run to a sibling folder; the checkpoint comes last, so that a partial copy does not count as a run."""
     if out.resolve().parent != run.resolve().parent:
         raise InputError(
-            "A run says where its training manifest is relative to its own folder",
+            "A run records its training manifest relative to its own folder",
             where=out,
-            expected=f"a folder beside {run}",
-            next_step=f"name one: --out {shlex.quote(str(run.resolve().parent / out.name))}",
+            expected=f"a folder next to {run}",
+            next_step=f"use such a folder: --out {shlex.quote(str(run.resolve().parent / out.name))}",
         )
     if (out / CHECKPOINT_FILE).is_file():
         if sha256_of(out / CHECKPOINT_FILE) == sha256_of(run / CHECKPOINT_FILE):
             return
         raise InputError(
-            "There is another run already", where=out, expected=f"a copy of {run}, or nothing", next_step="name another"
+            "The folder contains another run",
+            where=out,
+            expected=f"a copy of {run}, or no run",
+            next_step="specify another folder",
         )
     for name in (CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, NEW_CLASSES_FILE, CHECKPOINT_FILE):
         if (run / name).is_file():
@@ -261,7 +264,7 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
     for label in items.classes:
         if label.id in ids and labels.setdefault(label.id, label) != label:
             raise InputError(
-                f"The class {label.id!r} differs from the one of this name that was learned before",
+                f"The class {label.id!r} differs from the class of this name that was learned before",
                 where=items.manifest,
                 expected="the same action, subject and object",
                 next_step="give it another name, or learn into a fresh copy of the run",

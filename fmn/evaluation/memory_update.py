@@ -65,14 +65,14 @@ def measure_while_updating(
     model = loaded.model
     if not isinstance(model, FeatureMemoryNetwork) or model.config.model.score in ("s1", "cosine"):
         raise InputError(
-            "There is no memory to update: the system's score reads none",
+            "There is no memory to update: the system's score does not read memories",
             where=loaded.path,
             expected="a run of fmn whose model.score reads the memories",
             next_step="leave out --update-memory",
         )
     if model.attention is not None:
         raise InputError(
-            "Steps attend to slots when an item is encoded, and every query that is written would move the slots",
+            "With step attention, items are encoded with the slots, and every query written would change the slots",
             where=f"model.step_attention={model.config.model.step_attention} of {loaded.path}",
             expected="a run without step attention",
             next_step="leave out --update-memory, or train with model.step_attention=off",
@@ -82,7 +82,7 @@ def measure_while_updating(
             "The run has learned new classes, whose memory only fmn learn writes",
             where=loaded.path,
             expected="a run without classes learned after training",
-            next_step="leave out --update-memory, or name the run as it was before",
+            next_step="leave out --update-memory, or use a run without new classes",
         )
     clip_classes = [row.class_id for row in items.clips]
     utterance_classes = [row.class_id for row in items.utterances]

@@ -87,15 +87,15 @@ def plot_run(
     items = prepared.items
     state = read_run_state(run)
     folder = run / FOLDER
-    made_up = "  (stand-in corpus)" if items.standin is not None else ""
+    corpus = "  (stand-in corpus)" if items.standin is not None else ""
     with threads(loaded.config.training.threads):
         clips, utterances = all_codes(loaded, prepared)
         scores = score_matrix(loaded.model, clips, utterances).numpy()
-    title = f"{run.name} on {manifest.name}{made_up}"
+    title = f"{run.name} on {manifest.name}{corpus}"
     files: list[Path] = []
     of_slots: list[str] = []
     if state is not None and state.history:
-        files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{made_up}"))
+        files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{corpus}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
     of_classes = loaded.config.training.labels == "class"  # slots of clusters have no class names
@@ -189,8 +189,8 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     """
     items = learned.items
     clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
-    random = training_generator(loaded.config.training.seed, "settle", "all")
-    pairs = matched_once(clips, utterances, items.clip_classes, items.utterance_classes, random)
+    rng = training_generator(loaded.config.training.seed, "settle", "all")
+    pairs = matched_once(clips, utterances, items.clip_classes, items.utterance_classes, rng)
     of_clips, of_utterances = all_codes(loaded, learned)
     space = model.config.memory.space
     both = torch.stack(

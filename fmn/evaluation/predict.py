@@ -28,7 +28,7 @@ from fmn.training.learned_classes import LearnedClasses
 
 PREDICTIONS_FILE = "predictions.jsonl"
 NEIGHBORS = 25
-OWN_ONLY = "The training manifest has no utterance but its own"
+OWN_ONLY = "The training manifest has no utterances other than its own"
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ def predict(
     is_scored = torch.isfinite(scores).any(dim=1).numpy()
     if not is_scored.any():
         raise InputError(
-            "Nothing can be predicted: the clips have no utterance but their own",
+            "Nothing can be predicted: the clips have no utterances other than their own",
             where=manifest,
             expected="utterances of other clips, or recordings of classes",
-            next_step="name a training manifest with more of them: --manifest FILE",
+            next_step="use a training manifest with more utterances: --manifest FILE",
         )
     scored = np.flatnonzero(is_scored)
     own_only = {row.id: OWN_ONLY for row, known in zip(rows, is_scored, strict=True) if not known}

@@ -42,8 +42,8 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
     first = next(iter(results.values()))
     ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])
     columns = ("query → gallery", "metric", "system", *ks, "rank in class")
-    said = (WHAT_THEY_ARE, RANK_IN_CLASS, *_no_evidence(results), *notes)
-    return to_rich(Table(title, columns, _sections(results, METRICS), said, left=range(3)), padding=(0, 0))
+    below = (WHAT_THEY_ARE, RANK_IN_CLASS, *_no_evidence(results), *notes)
+    return to_rich(Table(title, columns, _sections(results, METRICS), below, left=range(3)), padding=(0, 0))
 
 
 def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:

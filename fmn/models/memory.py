@@ -81,8 +81,8 @@ class FeatureMemory(nn.Module):
         super().__init__()
         if min(capacity, video_dim, audio_dim) < 1:
             raise InputError(
-                f"A memory of {capacity} slots for vectors of {video_dim} and {audio_dim} numbers holds nothing",
-                expected="at least one of each",
+                f"Invalid memory size: {capacity} slots for vectors of sizes {video_dim} and {audio_dim}",
+                expected="at least 1 for each",
             )
         for value, kind in ((space, Space), (novelty, Novelty), (when_full, WhenFull)):
             _check_choice(value, kind)
@@ -96,7 +96,7 @@ class FeatureMemory(nn.Module):
         # derived from `counts` and `slot_classes` when these change, so that a read never waits for the device
         self.register_buffer("group", torch.arange(capacity), persistent=False)
         self._size = self._groups = 0
-        self.register_load_state_dict_post_hook(_look_over)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_update_groups)  # type: ignore[no-untyped-call]
 
     @property
     def size(self) -> int:
@@ -108,7 +108,7 @@ class FeatureMemory(nn.Module):
         for buffer in (self.video_slots, self.audio_slots, self.counts):
             buffer.zero_()
         self.slot_classes.fill_(-1)
-        _look_over(self)
+        _update_groups(self)
 
     @torch.no_grad()
     def write(
@@ -144,9 +144,9 @@ class FeatureMemory(nn.Module):
         shown = (score > score_threshold).nonzero()[:, 0]
         if not (torch.isfinite(video[shown]).all() and torch.isfinite(audio[shown]).all()):
             raise InputError(
-                "A pair to be written to the memory has numbers that are not finite",
+                "A pair to be written to the memory has values that are not finite",
                 expected="finite features",
-                next_step="a model that gives NaN has diverged: train with a smaller learning rate",
+                next_step="a model that outputs NaN has diverged: train with a smaller learning rate",
             )
         slots = torch.full((rows,), -1)
         for part in torch.split(shown, ROWS_AT_ONCE):
@@ -158,7 +158,7 @@ class FeatureMemory(nn.Module):
                 (video[part], audio[part]),
                 classes[part],
             )
-        _look_over(self)
+        _update_groups(self)
         return slots
 
     def rewrite(
@@ -210,12 +210,12 @@ class FeatureMemory(nn.Module):
             InputError: the shapes do not match, ``reduce`` is unknown, or the temperature is not positive.
         """
         found = [tuple(video.shape), tuple(audio.shape)]
-        _check_shapes("read", found, [(len(part), held.shape[1]) for part, held in self._beside(video, audio)])
+        _check_shapes("read", found, [(len(part), held.shape[1]) for part, held in self._with_slots(video, audio)])
         _check_choice(reduce, Reduce)
         if not temperature > 0:
             raise InputError(f"The temperature of a read is {temperature}", expected="a number above 0")
         with torch.autocast(video.device.type, enabled=False):
-            of_video, of_audio = (_cosines(part, held[: self.size]) for part, held in self._beside(video, audio))
+            of_video, of_audio = (_cosines(part, held[: self.size]) for part, held in self._with_slots(video, audio))
             if self.size == 0:
                 return of_video.new_ones(len(video), len(audio))
             if reduce == "softmax":
@@ -268,7 +268,7 @@ class FeatureMemory(nn.Module):
         of_video, of_audio = (self._by_class(share, "sum") for share in both)
         return of_video @ of_audio.T
 
-    def _beside(self, video: Tensor, audio: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+    def _with_slots(self, video: Tensor, audio: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         return (video, self.video_slots), (audio, self.audio_slots)
 
     def _by_class(self, of_slots: Tensor, how: Literal["sum", "largest"]) -> Tensor:
@@ -285,7 +285,7 @@ class FeatureMemory(nn.Module):
         return f"capacity={self.capacity}, space={self.space}, {self.rules}"
 
 
-def _look_over(memory: FeatureMemory, _: object = None) -> None:
+def _update_groups(memory: FeatureMemory, _: object = None) -> None:
     """Counts the slots in use and numbers the groups: one for each class, one for each slot without a class."""
     if memory.counts.is_meta:
         return  # on the meta device there are only shapes
@@ -335,7 +335,7 @@ def _share_of(update: Any) -> float | None:
 def _check_shapes(where: str, found: list[Any], expected: list[Any]) -> None:
     if found != expected:
         raise InputError(
-            f"The shapes {', '.join(map(str, found))} do not fit",
+            f"The shapes {', '.join(map(str, found))} do not match",
             where=f"FeatureMemory.{where}",
             expected=", ".join(map(str, expected)),
         )
@@ -343,4 +343,4 @@ def _check_shapes(where: str, found: list[Any], expected: list[Any]) -> None:
 
 def _check_choice(value: str, kind: Any) -> None:
     if value not in get_args(kind):
-        raise InputError(f"There is no {value!r} in a memory", expected=f"one of {', '.join(get_args(kind))}")
+        raise InputError(f"Unknown memory option {value!r}", expected=f"one of {', '.join(get_args(kind))}")

@@ -69,7 +69,7 @@ def write_pairs(
         slot_classes.cpu().numpy().copy(),
         classes.cpu().numpy(),
     )
-    went_to = [writing.show(row) for row in range(len(rows[0]))]
+    went_to = [writing.write(row) for row in range(len(rows[0]))]
     kept = torch.from_numpy(writing.kept).to(counts.device)
     added = torch.from_numpy(writing.added).to(counts.device)
     for buffer, before, new in zip(slots, held, shown, strict=True):
@@ -124,7 +124,7 @@ class _Writing:
         self.kept = np.ones(len(counts))
         self.added = np.zeros(products[0].with_slots.shape)
 
-    def show(self, row: int) -> int:
+    def write(self, row: int) -> int:
         """Appends one pair, averages it into its nearest slot, or drops it; returns the slot, or −1 if dropped."""
         slot, nearness = self._nearest(row)
         is_new = nearness < self.rules.novelty_threshold - SAME_COSINE

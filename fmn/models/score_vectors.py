@@ -62,9 +62,9 @@ class ScoreVectors:
             if memory.space == "raw":
                 slots = (model.map_audio if other == "audio" else model.map_video)(slots)
             slots = functional.normalize(slots, dim=1)
-            draws = torch.Generator().manual_seed(0)
+            generator = torch.Generator().manual_seed(0)
             # Uniform numbers to the power 1 / MIXING, normalized: close enough to Dirichlet, and seeded.
-            shares = torch.rand(ANCHORS, memory.size, generator=draws).pow(1 / MIXING)
+            shares = torch.rand(ANCHORS, memory.size, generator=generator).pow(1 / MIXING)
             mixed = functional.normalize((shares / shares.sum(1, keepdim=True)).to(slots) @ slots, dim=1)
             self._anchors = {"half": model.for_search(other, {"mapped": mixed, memory.space: mixed})["half"]}
 

@@ -47,9 +47,9 @@ def attention_of(config: Config) -> StepPooling | None:
         return None
     if config.memory.read != "softmax" or score == "distance":
         raise InputError(
-            f"Steps attend to slots by a softmax, and memory.read is {config.memory.read}, model.score is {score}",
+            f"Step attention needs a softmax over slots: memory.read is {config.memory.read}, model.score is {score}",
             where=f"model.step_attention={pooling}",
-            expected="memory.read=softmax, and another score than distance",
+            expected="memory.read=softmax, and a score other than distance",
             next_step="set memory.read=softmax, or leave out model.step_attention",
         )
     return pooling

@@ -128,8 +128,8 @@ def not_joint(config: Config) -> InputError:
     named = [part.encoder or part.features or part.kind for part in (config.video, config.audio)]
     named[0] += ", with video.pooling=max" if config.video.pooling == "max" else ""
     return InputError(
-        f"There is no space that both the video features ({named[0]}) and the audio features ({named[1]}) lie in",
+        f"The video features ({named[0]}) and the audio features ({named[1]}) do not share an embedding space",
         where=f"the system {config.system}",
         expected="the two halves of one joint encoder, with the same weights, and video.pooling mean or none",
-        next_step="name one with --video-encoder and --speech-encoder, such as pe_av:FOLDER; see docs/encoders.md",
+        next_step="specify it with --video-encoder and --speech-encoder, such as pe_av:FOLDER; see docs/encoders.md",
     )

@@ -163,8 +163,8 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
     if config.system != "fmn":
         raise InputError(
             f"The system is {config.system!r}",
-            expected="fmn, whose choices these are",
-            next_step="leave out `system`, which --config or --set names",
+            expected="fmn, whose design choices are studied",
+            next_step="leave `system` out of --config and --set",
         )
     if config.training.refit:
         raise InputError(
@@ -176,7 +176,7 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
         raise InputError(
             "The configuration trains without class labels (training.labels), and memories are written by class here",
             expected="training.labels=class",
-            next_step="leave training.labels out; fmn train, compare and noise take it",
+            next_step="leave training.labels out; fmn train, compare and noise support it",
         )
     find_system(config.system).complete(config)
     items = load_items(manifest, root)

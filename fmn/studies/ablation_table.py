@@ -37,7 +37,7 @@ def ablation_table(values: Mapping[str, Any], *, title: str) -> RichTable:
         named = [Row((Bold(group),))] if group else []
         sections.append(named + [_terminal_row(row, ks) for row in rows])
     references = [
-        Row((name, "", "", "", *(f"{first[way][name]['class_hit'][k]:.0f}" for way in DIRECTIONS for k in ks)), "dim")
+        Row((name, "", "", "", *(f"{first[side][name]['class_hit'][k]:.0f}" for side in DIRECTIONS for k in ks)), "dim")
         for name in ("chance", "ceiling")
     ]
     table = Table(title, ("class hit@k, percent", *head), (*sections, references), values["notes"])

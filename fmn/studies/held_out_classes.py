@@ -52,7 +52,7 @@ def held_out_classes(
             else f"{wanted} of {len(complete)} classes with items on both sides of fold 0 cannot be held out",
             where=items.manifest,
             expected=f"some of: {', '.join(complete)}; at least two must remain for training",
-            next_step="name others with --held-out-classes, or hold out fewer with --held-out",
+            next_step="choose others with --held-out-classes, or hold out fewer with --held-out",
         )
     if classes:
         return tuple(sorted(classes))

@@ -247,8 +247,8 @@ class _Trial:
         for label in self.new_classes:
             clips = self.new_clips[self.clip_classes[self.new_clips] == label]
             utterances = self.new_utterances[self.utterance_classes[self.new_utterances] == label]
-            random = training_generator(self.seed, "new pairs", int(label))
-            clips, utterances = random.permutation(clips)[:count], random.permutation(utterances)[:count]
+            rng = training_generator(self.seed, "new pairs", int(label))
+            clips, utterances = rng.permutation(clips)[:count], rng.permutation(utterances)[:count]
             found += list(zip(clips.tolist(), utterances.tolist(), strict=False))
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 

@@ -148,10 +148,10 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
 def _part(progress: Progress, number: int, count: int, percent: int) -> Progress:
     """Progress callback for one of ``count`` comparisons."""
 
-    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
         if stage == "compare":
             progress("noise", number * total + done, count * total, f"{percent} % wrong, {note}" if note else "")
         else:
             progress(stage, done, total, note)
 
-    return tell
+    return report

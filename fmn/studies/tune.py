@@ -168,11 +168,11 @@ def tune(
         ),
         failures=failures,
     )
-    told = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": sha256_of(manifest), "config": as_dict(config)}
-    told["seeds"] = [config.training.seed + number for number in range(seeds)]
-    del told["path"]
+    report = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": sha256_of(manifest), "config": as_dict(config)}
+    report["seeds"] = [config.training.seed + number for number in range(seeds)]
+    del report["path"]
     clear_partial(folder)
-    write_bytes(tuning.path, json.dumps(told, indent=2).encode() + b"\n")
+    write_bytes(tuning.path, json.dumps(report, indent=2).encode() + b"\n")
     return tuning
 
 

@@ -107,10 +107,10 @@ def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
     loaded = load_run(run, bench.prepared.data.device)
     if loaded.about.sources != bench.prepared.sources:
         raise InputError(
-            "The features changed while the networks were trained: this one got others than were found at the start",
+            "The features changed while the networks were trained: those of this one differ from those at the start",
             where=run,
             expected="the same features for all networks, from the first to the last",
-            next_step="run the same command again: it trains this one again",
+            next_step="run the same command again: it retrains this one",
         )
     return loaded
 
@@ -181,7 +181,7 @@ def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
     """
     if not isinstance(loaded.model, FeatureMemoryNetwork):
         raise InputError(
-            f"The run is of {loaded.config.system}, which has no memories",
+            f"The run is a run of {loaded.config.system}, which has no memories",
             where=loaded.path,
             expected="a run of fmn",
             next_step="train one: fmn train --model fmn",

@@ -71,7 +71,7 @@ def variants_of(config: Config, only: Sequence[str] = ()) -> tuple[Variant, ...]
             f"There is no group {', '.join(map(repr, unknown))}",
             where="--only",
             expected=f"some of: {', '.join(GROUPS)}",
-            next_step="name these, separated by commas",
+            next_step="list some of these, separated by commas",
         )
     return tuple(variant for variant in _all(config) if not only or variant.group in only)
 

@@ -45,14 +45,16 @@ def write_noisy_manifest(items: Items, percent: float, seed: int, path: Path) ->
     labels = items.classes
     rows = []
     for clip, utterance, fold in zip(clips[source], utterances, folds.tolist(), strict=True):
-        shown = items.clips[clip]
-        said = msgspec.structs.replace(items.utterances[utterance], clip=shown.id, class_id=shown.class_id)
+        clip_row = items.clips[clip]
+        utterance_row = msgspec.structs.replace(
+            items.utterances[utterance], clip=clip_row.id, class_id=clip_row.class_id
+        )
         rows.append(
             SplitPairRow(
-                id=f"{shown.id}__{said.id}",
+                id=f"{clip_row.id}__{utterance_row.id}",
                 label=labels[items.clip_classes[clip]],
-                clip=shown,
-                utterance=said,
+                clip=clip_row,
+                utterance=utterance_row,
                 split="train",
                 fold=fold if fold >= 0 else None,
             )
@@ -71,8 +73,7 @@ def wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
     source = np.arange(len(classes))
     held = spoken.folds == VALIDATION_FOLD
     for name, part in (("fitted", np.flatnonzero(~held)), ("fold 0", np.flatnonzero(held))):
-        drawing = generator(seed, "wrong pairs", name)
-        drawn = _evenly(part, classes, drawing)[: round(len(part) * percent / 100)]
+        drawn = _evenly(part, classes, generator(seed, "wrong pairs", name))[: round(len(part) * percent / 100)]
         if len(drawn) and 2 * np.bincount(classes[drawn]).max() > len(drawn):
             raise InputError(
                 f"At {percent:g} %, {len(drawn)} of {len(part)} pairs ({name}) would be wrong, too few of different "
@@ -81,13 +82,13 @@ def wrong_sources(spoken: Items, percent: float, seed: int) -> Indices:
                 expected="two wrong pairs or more, none of whose classes has more than half of them",
                 next_step="choose a higher rate with --rates, or build more clips and utterances",
             )
-        source[drawn] = _dealt_anew(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))
+        source[drawn] = _permuted_across_classes(drawn, classes, generator(seed, "wrong clips", name, f"{percent:g}"))
     return source
 
 
-def _evenly(rows: Indices, classes: Indices, drawing: np.random.Generator) -> Indices:
+def _evenly(rows: Indices, classes: Indices, rng: np.random.Generator) -> Indices:
     """Shuffles ``rows`` in rounds: every class occurs once before any occurs twice, and so on."""
-    shuffled = drawing.permutation(rows)
+    shuffled = rng.permutation(rows)
     rounds = np.zeros(len(shuffled), dtype=np.int64)
     for label in np.unique(classes[shuffled]):
         of_class = classes[shuffled] == label
@@ -95,12 +96,12 @@ def _evenly(rows: Indices, classes: Indices, drawing: np.random.Generator) -> In
     return shuffled[np.argsort(rounds, kind="stable")]
 
 
-def _dealt_anew(rows: Indices, classes: Indices, dealing: np.random.Generator) -> Indices:
+def _permuted_across_classes(rows: Indices, classes: Indices, rng: np.random.Generator) -> Indices:
     """Permutes ``rows`` randomly so that each replaces one of another class; requires no class to exceed half."""
-    dealt = dealing.permutation(rows)
+    permuted = rng.permutation(rows)
     for place in range(len(rows)):
-        if classes[dealt[place]] == classes[rows[place]]:
-            fits = (classes[dealt] != classes[rows[place]]) & (classes[rows] != classes[dealt[place]])
-            other = dealing.choice(np.flatnonzero(fits))  # at least n + 1 - 2 · largest class of n pairs fit
-            dealt[place], dealt[other] = dealt[other], dealt[place]
-    return dealt
+        if classes[permuted[place]] == classes[rows[place]]:
+            fits = (classes[permuted] != classes[rows[place]]) & (classes[rows] != classes[permuted[place]])
+            other = rng.choice(np.flatnonzero(fits))  # at least n + 1 - 2 · largest class of n pairs fit
+            permuted[place], permuted[other] = permuted[other], permuted[place]
+    return permuted

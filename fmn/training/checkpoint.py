@@ -97,7 +97,9 @@ def load_config(run: Path) -> Config:
         find_system(config.system)
         return config
     except (ValueError, RecursionError) as error:
-        raise InputError(f"It is not JSON: {error}", where=path, next_step="train again with --run") from error
+        raise InputError(
+            f"The file is not valid JSON: {error}", where=path, next_step="train again with --run"
+        ) from error
     except InputError as error:
         raise InputError(error.found, where=path, expected=error.expected, next_step=error.next_step) from error
 
@@ -137,16 +139,16 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
         model = system.model(config, *sizes).to(device)
         model.load_state_dict(tensors)
     except (RuntimeError, OverflowError, ValueError) as error:
-        raise _unfitting(path, str(error)) from error
+        raise _mismatch(path, str(error)) from error
     learned = load_learned_classes(run, path, device)
     if learned is not None and isinstance(model, FeatureMemoryNetwork):
         model.new_classes = learned.memory
     return LoadedRun(run, config, model.eval(), about, learned)
 
 
-def _unfitting(path: Path, found: str) -> InputError:
+def _mismatch(path: Path, found: str) -> InputError:
     return InputError(
-        f"The checkpoint does not fit {CONFIG_FILE} beside it: {found}",
+        f"The checkpoint does not match the {CONFIG_FILE} next to it: {found}",
         where=path,
         expected="the checkpoint and the configuration of the same run",
         next_step="train again with another --run",
@@ -203,7 +205,7 @@ def load_state(
                     state.setdefault(int(index), {})[entry] = tensor
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError, KeyError) as error:
-        raise unreadable(run / STATE_FILE, ValueError(f"its tensors do not fit the run: {error}")) from error
+        raise unreadable(run / STATE_FILE, ValueError(f"its tensors do not match the run: {error}")) from error
     return _values(run / STATE_FILE, header)
 
 
@@ -211,7 +213,7 @@ def _values(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     try:
         values = json.loads(header["state"])
         if not isinstance(values, dict):
-            raise ValueError("`state` is no object")
+            raise ValueError("`state` is not an object")
     except (KeyError, ValueError, RecursionError) as error:
         raise unreadable(path, error) from error
     return values

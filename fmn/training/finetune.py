@@ -23,8 +23,8 @@ from fmn.features.sample_store import SampleStore
 
 BACKBONE_FILE = "backbone.safetensors"
 REFIT_NOTE = (
-    "Fold 0 was trained on, too: what fmn train validates and fmn tune or ablate measure on it with these weights is "
-    "too high. Choose everything first, with weights that left it out."
+    "Fold 0 was trained on, too: with these weights, results of fmn train, tune and ablate on it are too high. Make "
+    "all choices first, with weights trained without it."
 )
 
 
@@ -124,8 +124,8 @@ def finetune(
         failures=failures,
         notes=(REFIT_NOTE,) if refit else (),
     )
-    told = found.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
-    write_bytes(folder / "finetune.json", json.dumps(told, indent=2).encode() + b"\n")
+    report = found.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
+    write_bytes(folder / "finetune.json", json.dumps(report, indent=2).encode() + b"\n")
     return found
 
 
@@ -140,7 +140,7 @@ def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path
             f"There is no backbone to fine-tune: the video features are of kind {config.kind!r}",
             where="video.kind",
             expected="backbone",
-            next_step="leave out the encoder (--video-encoder, video.encoder)",
+            next_step="leave out the video encoder (--video-encoder, video.encoder)",
         )
     return load_items(manifest, root).required_to_train()
 

@@ -118,4 +118,4 @@ def _check(about: _Header, memory: NewClassMemory) -> None:
         if len(counts) != 1 or not held.parts:
             raise ValueError(f"the {side} memory has rows of {sorted(counts)} items")
         if sorted(set(held.classes.tolist())) != list(range(len(about.classes))):
-            raise ValueError(f"the {side} memory has not each of the {len(about.classes)} classes")
+            raise ValueError(f"the {side} memory does not contain all of the {len(about.classes)} classes")

@@ -30,18 +30,22 @@ def run_processes(count: int) -> int:
     Returns:
         0, or the first nonzero exit code in order of rank.
     """
-    with ExitStack() as held:
-        folder = Path(held.enter_context(TemporaryDirectory()))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
         children = []
         lifeline, own_end = os.pipe()
-        held.callback(os.close, lifeline)
-        held.callback(os.close, own_end)
-        place = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+        stack.callback(os.close, lifeline)
+        stack.callback(os.close, own_end)
+        rendezvous = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
         for rank in range(count):
-            own = os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank), LIFELINE: str(lifeline)}
-            said = held.enter_context((folder / str(rank)).open("w")) if rank else None
+            environment = (
+                os.environ | rendezvous | {"RANK": str(rank), "LOCAL_RANK": str(rank), LIFELINE: str(lifeline)}
+            )
+            output = stack.enter_context((folder / str(rank)).open("w")) if rank else None
             command = [sys.executable, "-m", "fmn", *sys.argv[1:]]
-            children.append(subprocess.Popen(command, env=own, stdout=said, stderr=said, pass_fds=(lifeline,)))
+            children.append(
+                subprocess.Popen(command, env=environment, stdout=output, stderr=output, pass_fds=(lifeline,))
+            )
         try:
             while not any(child.poll() for child in children) and any(child.poll() is None for child in children):
                 time.sleep(0.1)

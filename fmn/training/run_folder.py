@@ -27,7 +27,7 @@ def latest_run(workspace: Path) -> Path:
             "There is no trained run",
             where=workspace / "runs",
             expected=f"a folder with a {CHECKPOINT_FILE}",
-            next_step="train first: fmn train manifests/train.jsonl; or name the run's folder",
+            next_step="train first: fmn train manifests/train.jsonl; or specify the run's folder",
         )
     return found[-1].parent
 
@@ -42,17 +42,17 @@ def manifest_for(run: Path, name: str) -> Path:
     state = read_run_state(run)
     if state is None:
         raise InputError(
-            "The run does not say what it was trained on",
+            "The run has no record of its training manifest",
             where=run,
             expected="a run written by fmn train",
-            next_step="name the manifest with --manifest",
+            next_step="specify the manifest with --manifest",
         )
     manifest = training_manifest(run, state).with_name(name)
     if not manifest.is_file():
         raise InputError(
-            "The manifest beside the run's training manifest is missing",
+            "The manifest next to the run's training manifest is missing",
             where=manifest,
-            expected=f"{name} beside the training manifest",
-            next_step="name the manifest with --manifest",
+            expected=f"{name} next to the training manifest",
+            next_step="specify the manifest with --manifest",
         )
     return manifest

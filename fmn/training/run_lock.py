@@ -34,5 +34,5 @@ def run_lock(run: Path) -> Iterator[None]:
         raise StoppedError(
             "Another command is training into this folder",
             where=run,
-            next_step="wait until it ends, or name another folder with --run",
+            next_step="wait until it ends, or specify another folder with --run",
         ) from error

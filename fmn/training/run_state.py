@@ -164,7 +164,7 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
                 "There is no run to resume",
                 where=run,
                 expected="an interrupted run",
-                next_step="leave out --resume to start a new run, or name another folder with --run",
+                next_step="leave out --resume to start a new run, or specify another folder with --run",
             )
         return None
     differences = _differences(as_dict(load_config(run)), as_dict(config))
@@ -175,21 +175,21 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             f"The run was started with another configuration: {listed}",
             where=run,
             expected="the same configuration (the number of epochs may change)",
-            next_step="name another folder with --run, or give the same options",
+            next_step="specify another folder with --run, or use the same options",
         )
     if state.processes != processes:
         raise InputError(
-            f"The run was begun by {state.processes} processes, and its batches are that many times the batch size",
+            f"The run was started with {state.processes} processes, which multiply the batch size by their number",
             where=run,
             expected=f"{state.processes} processes, not {processes}",
-            next_step=f"give --processes {state.processes}, or name another folder with --run",
+            next_step=f"use --processes {state.processes}, or specify another folder with --run",
         )
     if state.manifest_sha256 != sha256_of(manifest):
         raise InputError(
-            f"The run was started on another manifest, or on another content of it: {state.manifest}",
+            f"The run was started on another manifest, or the manifest has changed since: {state.manifest}",
             where=manifest,
             expected="the manifest that the run was started on",
-            next_step="name another folder with --run",
+            next_step="specify another folder with --run",
         )
     return state
 

@@ -258,17 +258,17 @@ def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -
     if lost:
         name = min(lost)
         raise InputError(
-            f"Items that the run began with have no features now ({len(lost)}); the first, {name}: "
+            f"Items that the run was started with no longer have features ({len(lost)}); the first, {name}: "
             f"{prepared.failures[name].found}",
             where=run,
-            expected="the items that the run began with",
+            expected="the items that the run was started with",
             next_step="restore the files (fmn-data verify names them), or train without them into another --run",
         )
     if gained:
         raise InputError(
-            f"Items have features now that had none when the run began ({len(gained)}), such as {min(gained)}",
+            f"Items that had no features when the run was started have some now ({len(gained)}), such as {min(gained)}",
             where=run,
-            expected="the items that the run began with",
+            expected="the items that the run was started with",
             next_step="train into another --run to use them, or remove this run",
         )
     known = tuple(state.features) or load_run(run, prepared.data.device).about.sources  # runs of earlier versions

@@ -38,8 +38,8 @@ class ClassTowers(FeatureMemoryNetwork):
         super().__init__(config, video_dim, audio_dim)
         if config.memory.read != "softmax" or config.model.score == "distance":
             raise InputError(
-                f"class_towers cannot have memory.read={config.memory.read}, model.score={config.model.score}",
-                expected="the softmax read, and a score other than distance: learned class vectors have no other",
+                f"class_towers does not support memory.read={config.memory.read}, model.score={config.model.score}",
+                expected="memory.read=softmax and a score other than distance, as learned class vectors require",
                 next_step="leave these values out",
             )
         self.class_vectors = ClassVectors(

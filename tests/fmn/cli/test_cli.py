@@ -57,7 +57,7 @@ def test_train_eval_and_search_on_files_that_play(files: Path, monkeypatch: pyte
 
     again = run("train", "manifests/train.jsonl", "--epochs", "2", *SETTINGS)
     assert again.exit_code == 0, again.output
-    assert "was finished already" in again.output
+    assert "is already finished" in again.output
 
     planned = json_of(run("train", "--epochs", "2", *SETTINGS, "--dry-run", "--json"))
     assert (planned["epochs"], planned["pairs"]) == (2, 0)  # there, and to come
@@ -144,7 +144,7 @@ def test_a_dry_run_of_a_run_that_was_killed_plans_what_is_left(
     for epochs in ("3", "5"):
         planned = run("train", "--epochs", epochs, *SETTINGS, "--dry-run")
         assert planned.exit_code == 0, planned.output
-        assert "would only finish fmn, which has 5 epochs already" in planned.output
+        assert "would only finalize fmn, already trained for 5 epochs" in planned.output
         as_json = json_of(run("train", "--epochs", epochs, *SETTINGS, "--dry-run", "--json"))
         assert (as_json["epochs"], as_json["pairs"]) == (5, 0)
     planned = run("train", "--epochs", "7", *SETTINGS, "--dry-run")
@@ -176,7 +176,7 @@ def test_a_dry_run_of_a_refit_is_without_validation(workspace: Path, monkeypatch
         (["eval"], 2, "There is no trained run"),
         (["eval", "runs/none"], 2, "There is no run"),
         (["search", "runs/none"], 2, "No query"),
-        (["search", "--speech", "a.wav", "--clip", "a.mp4"], 2, "There are several queries"),
+        (["search", "--speech", "a.wav", "--clip", "a.mp4"], 2, "There is more than one query"),
     ],
 )
 def test_wrong_use_is_told_in_one_message(
@@ -253,7 +253,7 @@ def test_a_configuration_is_of_the_system_that_is_trained(workspace: Path, monke
     for model in ([], ["--model", "fmn"], ["--model", "cca"]):
         other = run("train", *model, "--config", "config.json", "--dry-run")
         assert other.exit_code == 2
-        assert f"The configuration is of kcca, and the model is {(model or ['', 'fmn'])[1]}" in other.output
+        assert f"The configuration is for kcca, but --model is {(model or ['', 'fmn'])[1]}" in other.output
         assert "give --model kcca" in other.output
 
 
@@ -281,7 +281,7 @@ def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(
         refused = planned("--config", f"{config}.json", *option.split())
         assert refused.exit_code == 2, refused.output
         error = json_of(refused)["error"]
-        assert f"The configuration is whole, and is not that of {option}: {key}" in error["found"]
+        assert f"The configuration is complete and contradicts {option}: {key}" in error["found"]
         assert error["next"] == f"leave out {option}, or --config"
     assert not (workspace / "runs").exists()
 
@@ -304,7 +304,7 @@ def test_a_run_resumes_with_its_own_system(workspace: Path, monkeypatch: pytest.
     resume = ("train", "--resume", "--run", "runs/mine", "--dry-run")
     other = run(*resume, "--model", "kcca")
     assert other.exit_code == 2
-    assert "The run is of fmn, and the model is kcca" in other.output
+    assert "The run is a run of fmn, but --model is kcca" in other.output
     for model in ((), ("--model", "fmn")):  # there is nothing to resume in it, which is told next
         assert "There is no run to resume" in run(*resume, *model).output
 

@@ -67,7 +67,7 @@ def test_windows_and_learned_layers_through_every_command(
     assert len(done("search", whole, "--clip", clip, "--top", 3)["hits"]) == 3
     refused = run("eval", whole, "--update-memory")
     assert refused.exit_code == 2
-    assert "Steps attend to slots when an item is encoded" in " ".join(refused.output.split())
+    assert "With step attention, items are encoded with the slots" in " ".join(refused.output.split())
 
     done("features", "export", whole, "exported")
     clips = [np.load(path) for path in sorted(Path("exported", VIDEO_FOLDER).glob("*.npy"))]

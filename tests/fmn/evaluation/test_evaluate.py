@@ -93,5 +93,5 @@ def test_features_of_another_size_are_refused(workspace: Path, run: Path, monkey
         return FeatureSet(dim=13, values={item.sha256: np.zeros(13, np.float32) for item in items})  # type: ignore[attr-defined]
 
     monkeypatch.setattr(fmn.data.loading, "extract_video", wider)
-    with pytest.raises(InputError, match="The features have 13 and 8 numbers, in training they had 12 and 8"):
+    with pytest.raises(InputError, match="The features have sizes 13 and 8; in training they had 12 and 8"):
         evaluate(run, workspace / "manifests" / "test.jsonl")

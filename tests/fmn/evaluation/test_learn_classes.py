@@ -177,7 +177,7 @@ def test_shares_of_learned_classes_come_first() -> None:
 
 def test_pairs_of_known_classes_are_refused_or_passed_over(workspace: Path, run: Path) -> None:
     mixed = workspace / "manifests" / "train.jsonl"
-    with pytest.raises(InputError, match="trained on wash_thing0, wash_thing1, wash_thing3 already"):
+    with pytest.raises(InputError, match="already trained on wash_thing0, wash_thing1, wash_thing3"):
         learn_classes(run, mixed)
     with pytest.raises(InputError, match="already"):
         learn_classes(run, workspace / "manifests" / "fewer.jsonl", skip_known=True)
@@ -194,7 +194,7 @@ def test_what_cannot_be_learned_right_is_refused(
     train(workspace / "manifests" / "fewer.jsonl", with_values(small, {"model.score": "cosine"}), cosine)
     with pytest.raises(InputError, match="reads no agreement"):
         learn_classes(cosine, pairs)
-    with pytest.raises(InputError, match="another run already"):
+    with pytest.raises(InputError, match="contains another run"):
         learn_classes(run, pairs, out=cosine)
     manifest = workspace / "manifests" / "fewer.jsonl"
     content = manifest.read_bytes()

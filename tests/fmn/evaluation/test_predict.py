@@ -58,12 +58,12 @@ def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(
     assert result.exit_code == 1, result.output
     assert "1 clip, 1 of them classified correctly" in result.output
     assert "1 file has no prediction, left out:" in result.output
-    assert f"{described.clip.id}: The training manifest has no utterance but its own" in result.output
+    assert f"{described.clip.id}: The training manifest has no utterances other than its own" in result.output
     assert f"next: fmn-data annotate push --from-run '{run}'" in result.output
     (guess,) = read_rows(run / "predictions.jsonl", PredictionRow)
     assert (guess.id, guess.class_id, guess.confidence) == (other.id, described.label.id, 1)
 
     write_rows(clips, [described.clip])
-    with pytest.raises(InputError, match="the clips have no utterance but their own"):
+    with pytest.raises(InputError, match="the clips have no utterances other than their own"):
         predict(run, alone)
     assert [row.id for row in read_rows(run / "predictions.jsonl", PredictionRow)] == [other.id]  # as it was

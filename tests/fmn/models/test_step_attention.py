@@ -236,7 +236,7 @@ def test_shares_stay_in_float32_under_autocast(small: Config) -> None:
 
 def test_a_read_without_shares_is_refused_and_a_score_without_memory_has_no_steps(small: Config) -> None:
     for changes in ({"memory__read": "max"}, {"model__score": "distance"}):
-        with pytest.raises(InputError, match="Steps attend to slots by a softmax"):
+        with pytest.raises(InputError, match="Step attention needs a softmax over slots"):
             network(small, **changes)
     assert network(small, model__score="cosine", memory__read="max").attention is None
 
@@ -248,7 +248,7 @@ def test_codes_of_other_slots_are_refused(small: Config) -> None:
     state = model.memory.state_dict()
     state["counts"][CLASSES] = 1
     model.memory.load_state_dict(state)
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         model.scores(clips, utterances)
 
 

@@ -224,7 +224,7 @@ def test_the_command_plans_and_refuses(workspace: Path, monkeypatch: pytest.Monk
     planned = CliRunner().invoke(app, ["noise", "--rates", "0, 50", "--models", "fmn,kcca", "--dry-run", "--json"])
     assert planned.exit_code == 0, planned.output
     assert json.loads(planned.stdout)["runs"] == 2 * 2 * (1 + 3)  # rates, systems, tried and seeds
-    for rates, found in (("0,x", "'x' is not a rate"), ("100", "'100' is not a rate"), ("", "'' names nothing")):
+    for rates, found in (("0,x", "'x' is not a rate"), ("100", "'100' is not a rate"), ("", "'' is an empty list")):
         refused = CliRunner().invoke(app, ["noise", "--rates", rates])
         assert refused.exit_code == 2
         assert found in refused.output

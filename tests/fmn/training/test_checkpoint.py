@@ -135,7 +135,7 @@ def test_files_that_are_broken_are_named(tmp_path: Path, small: Config) -> None:
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, small: Config) -> None:
     saved(tmp_path, small)
     save_config(tmp_path, with_values(small, {"model.embed_dim": 9}))
-    with pytest.raises(InputError, match=r"does not fit config\.json beside it"):
+    with pytest.raises(InputError, match=r"does not match the config\.json next to it"):
         load_run(tmp_path, CPU)
 
 
@@ -158,8 +158,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.parametrize(
     ("values", "video_dim", "found"),
     [
-        ({"model.hidden_size": 8192}, 12, "does not fit config.json"),  # two gigabytes of weights
-        ({}, 1_000_000, "does not fit config.json"),
+        ({"model.hidden_size": 8192}, 12, "does not match the config.json"),  # two gigabytes of weights
+        ({}, 1_000_000, "does not match the config.json"),
         ({}, 2**33, "video_dim"),
     ],
 )

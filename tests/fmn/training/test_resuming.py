@@ -148,7 +148,9 @@ def test_items_without_features_take_no_part_and_are_named(
         train(manifest_of(workspace), more, workspace / "runs" / "one")
     train(manifest_of(workspace), small, workspace / "runs" / "two")
     monkeypatch.setattr(fmn.data.loading, "extract_video", failing)
-    with pytest.raises(InputError, match=r"have no features now \(1\); the first, s03-d01_000001-000010: It is torn"):
+    with pytest.raises(
+        InputError, match=r"no longer have features \(1\); the first, s03-d01_000001-000010: It is torn"
+    ):
         train(manifest_of(workspace), more, workspace / "runs" / "two")
 
 

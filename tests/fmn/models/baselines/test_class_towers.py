@@ -141,5 +141,5 @@ def test_the_cross_entropy_is_of_the_own_class() -> None:
 
 @pytest.mark.parametrize("change", [{"memory.read": "max"}, {"model.score": "distance"}])
 def test_what_only_a_memory_has_is_refused(config: Config, change: dict[str, str]) -> None:
-    with pytest.raises(InputError, match="class_towers cannot have"):
+    with pytest.raises(InputError, match="class_towers does not support"):
         ClassTowers(with_values(config, change), 12, 8)
