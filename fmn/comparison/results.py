@@ -77,8 +77,8 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         notes += (f"{missing[0]} clips and {missing[1]} utterances without features were left out.",)
     if of_memories := [name for name in comparison.changes if name.startswith("memory.")]:
         notes += (
-            f"{', '.join(of_memories)}: only systems that read memories or class vectors use these; trials that found "
-            "them (fmn tune) are more than any other system had.",
+            f"{', '.join(of_memories)}: only systems that read memories or class vectors use these; the trials that "
+            "found them (fmn tune) are more than any other system had.",
         )
     values = {
         "schema": "fmn.compare/1",

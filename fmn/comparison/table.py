@@ -20,15 +20,15 @@ SHOWN = {
 DIFFERENCES = (("class_map", "all"), ("class_hit", "1"), ("class_hit", "10"), ("class_recall", "10"))  # in the tables
 MEAN_AVERAGE_PRECISION = "class mAP: mean average precision, every item of the query's class counts."
 CLASS_CROSS_ENTROPY = (
-    "class CE: whether the system is trained with a cross-entropy of the class, on both sides, on that of speech, or "
-    "not. What else each knows of classes: docs/comparing.md."
+    "class CE: whether the system is trained with a class cross-entropy: on both sides, on speech only, or not. Other "
+    "uses of class labels: docs/comparing.md."
 )
 COST_NAMES = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
 SPREAD = "± is the standard deviation over seeds."
 INTERVAL = "from resampling classes, persons or voices, and seeds together"
 BOLD = (
-    "Bold: the best of its column, and its difference to fmn (of fmn: the differences of all others) lies beyond the "
-    "95 % interval {}."
+    "Bold: the best of its column, if the 95 % interval of its difference to fmn (for fmn: of the differences of all "
+    "others) excludes zero; intervals {}."
 )
 
 # Table 2 of Li et al. (2022) as printed: R@1, R@10, R@25 of audio → video, then of video → audio.
@@ -152,7 +152,7 @@ def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
     head = ("system", *(_column(*column) for column in DIFFERENCES))
     note = (
         f"In points, with the 95 % interval {values.get('interval', INTERVAL)}; bold if it excludes zero. "
-        "compare.json and compare.csv have it for every metric and k."
+        "compare.json and compare.csv contain it for every metric and k."
     )
     return Table(f"Difference to fmn, {name}", head, (rows,), (*footnotes(values), note))
 
@@ -176,8 +176,8 @@ def _costs(values: Mapping[str, Any]) -> Table:
         rows.append(Row((labeled(name, system), *counts, *costs, _chosen(system["chosen"]))))
     notes.append(
         "tried: configurations on fold 0, the same budget for every system with something to tune. parameters: learned "
-        "by gradients. seconds: wall clock of one training run, CPU s: of all cores; features are computed once for "
-        "all. tuning: all configurations that were tried, including the winner."
+        "by gradients. seconds: wall time of one training run, CPU s: CPU time of all cores; features are computed "
+        "once for all. tuning: all configurations tried, including the selected one."
     )
     return Table("Cost", head, (rows,), notes, left=(0, 7))
 

@@ -25,8 +25,8 @@ from fmn.training.checkpoint import LoadedRun
 
 Metrics = dict[str, dict[str, Any]]
 HOW = (
-    "Memories updated at test time: each query is scored, then written with its first hit, if S1 > T1, and the next "
-    "query meets the memories as they are then. Mean ± sd over orders of the queries; no order is the right one."
+    "Memories updated at test time: each query is scored and then written with its top result, if S1 > T1, before the "
+    "next query is scored. Mean ± sd over random orders of the queries."
 )
 
 

@@ -16,11 +16,11 @@ METRICS = {"instance_hit": "instance hit", "class_hit": "class hit", "class_reca
 RELEVANCE = {"instance": "own partner", "class": "its class"}
 WHAT_CHOSEN_ARE = (
     "percent; binary relevance, ties by expectation. recall: fraction of the relevant items in the top k; hit: any "
-    "relevant item in the top k. A query without an item of its class counts 0, one without a partner is left out."
+    "relevant item in the top k. A query without an item of its class counts 0, one without a partner is excluded."
 )
 WHAT_THEY_ARE = (
     "instance hit: the query's own partner is in the top k; class hit: any item of its class is; class recall (eq. 5): "
-    "fraction of the items of its class that are; percent. ceiling: perfect class knowledge and nothing else."
+    "fraction of the items of its class that are; percent. ceiling: perfect knowledge of the class, and no other."
 )
 RANK_IN_CLASS = (
     "rank in class: rank of the query's own partner among the items of its class, percent: 0 first, 100 last, 50 "

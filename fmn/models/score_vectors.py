@@ -41,7 +41,7 @@ ANCHORS = 128
 COMPONENTS = 48
 MIXING = 0.1  # concentration of the Dirichlet distribution of the anchors' mixing weights: mostly one slot, often two
 EVERYWHERE = 1e-4  # weight of an item that does not agree with the query
-PAIRS_AT_ONCE = 4096  # so many that the hidden layer of S1 stays in the CPU cache
+PAIRS_AT_ONCE = 4096  # few enough for the hidden layer of S1 to stay in the CPU cache
 
 
 class ScoreVectors:

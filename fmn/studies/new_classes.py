@@ -57,14 +57,14 @@ from fmn.training.train import train
 
 FORMAT = "fmn.newclasses/1"
 NOTES = (
-    "Figures of fold 0: the held-out classes took no part in training; of the other classes fold 0 chose the epoch. "
-    "Queries of either kind search the whole gallery, all classes together. Mean ± sd over training seeds.",
-    "Pairs are of each new class. written: how many of those shown passed S1 > T1, as the paper's rule has it; 'all "
-    "written' leaves the rule out. The memories got room for them. memory alone: the score is their agreement.",
-    "unmapped memory: what fmn learn writes. class means: of all classes, in the hidden layers of two_classifiers that "
-    "were trained on the same pairs, or of the features themselves. Leads: 95 % intervals over draws of classes.",
-    "whitened: class means, given what the unmapped memory has: the whitening and its temperature, the features beside "
-    "the hidden layers, the quarters of the utterance. The lead of the memory over these is what the network adds.",
+    "Measured on fold 0: the held-out classes were not trained on; fold 0 selected the epoch by the other classes. "
+    "Queries of both kinds search the whole gallery of all classes. Mean ± sd over training seeds.",
+    "Numbers of pairs are per new class. written: pairs that passed S1 > T1, the paper's rule; 'all written' ignores "
+    "the rule. The memories were enlarged for them. memory alone: the score is the agreement of the memories.",
+    "unmapped memory: written by fmn learn. class means: of all classes, in the hidden layers of two_classifiers "
+    "trained on the same pairs, or in the raw features. Leads: 95 % intervals over draws of classes.",
+    "whitened: class means with the whitening and temperature of the unmapped memory, the features in addition to "
+    "the hidden layers, and the quarters of the utterance. The lead of the memory over these is due to the network.",
 )
 
 

@@ -59,7 +59,7 @@ def leads(corpora: Sequence[Draws], pairs: Sequence[int]) -> list[str]:
             continue
         against = (f"{name} {shown(differences(corpora, own, name_of(count, name), 'new'))}" for name in BASELINES)
         prefix = own.removesuffix(UNMAPPED)
-        found.append(f"{prefix}class mAP of new classes, both ways, {UNMAPPED} less: {'; '.join(against)}.")
+        found.append(f"{prefix}class mAP of new classes, both directions, {UNMAPPED} less: {'; '.join(against)}.")
         change = differences(corpora, own, "before", "old")
         found.append(f"{prefix}class mAP of the other classes, {UNMAPPED} less before: {shown(change)}.")
     return found

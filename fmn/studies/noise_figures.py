@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 WHAT_IS_WRONG = (
-    "Wrong pairs: training utterances attached to a clip of another class, in fold 0 as in the rest; test items are "
-    "untouched. "
+    "Wrong pairs: training utterances assigned to a clip of another class, in fold 0 as in the rest; test items are "
+    "unchanged. "
 )
 LABELS = {
     "pairs": "No class label is known in training.",
-    "class": "Class labels are known in training; a wrong utterance has that of its wrong clip.",
+    "class": "Class labels are known in training; a wrong utterance has the label of its wrong clip.",
 }
 SPREAD = "Class mAP, percent: mean ± sd over training seeds."
 INTERVALS = (
-    "Less fmn: the difference, with its 95 % interval from resampling classes, persons or voices, and seeds together; "
-    "bold where zero lies outside: ahead of fmn (+) or behind (−), else equal as far as this data set tells."
+    "less fmn: difference from fmn, with its 95 % interval from resampling classes, persons or voices, and seeds "
+    "together; bold if it excludes zero: better (+) or worse (−) than fmn, otherwise no significant difference."
 )
 
 

@@ -1,4 +1,4 @@
-"""New classes of a run: new_classes.safetensors, beside its checkpoint."""
+"""New classes of a run: new_classes.safetensors, next to its checkpoint."""
 
 from __future__ import annotations
 

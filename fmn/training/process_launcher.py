@@ -28,7 +28,7 @@ def run_processes(count: int) -> int:
     with a different exit code, because most errors are the same in all processes.
 
     Returns:
-        0, or the first nonzero exit code in order of rank.
+        0, or the first nonzero exit code in order of rank (`INTERRUPTED` for a signal).
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))

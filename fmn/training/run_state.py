@@ -84,7 +84,7 @@ class RunState:
         )
 
     def line(self, epochs: int) -> str:
-        """The note beside a progress bar."""
+        """Text next to a progress bar."""
         if not self.history:
             return f"epoch 1/{epochs}"
         last = self.history[-1]

@@ -169,7 +169,7 @@ def test_a_dry_run_of_a_refit_is_without_validation(workspace: Path, monkeypatch
         (["train", "manifests/train.jsonl", "--model", "gpt"], 2, "There is no system 'gpt'"),
         (["train", "manifests/train.jsonl", "--set", "memory.size=3"], 2, "memory.size is unknown"),
         (["train", "manifests/train.jsonl", "--set", "system="], 2, "There is no system ''"),
-        (["tune", "--set", "system=kcca"], 2, "leave out `system`, which --config or --set names"),
+        (["tune", "--set", "system=kcca"], 2, "leave `system` out of --config and --set"),
         (["train", "manifests/train.jsonl", "--set", "memory.size"], 2, "There is no value in 'memory.size'"),
         (["train", "manifests/train.jsonl", "--resume"], 2, "There is no run"),
         (["train", "manifests/train.jsonl", "--device", "abacus"], 2, "The device 'abacus' cannot be used"),
@@ -254,7 +254,7 @@ def test_a_configuration_is_of_the_system_that_is_trained(workspace: Path, monke
         other = run("train", *model, "--config", "config.json", "--dry-run")
         assert other.exit_code == 2
         assert f"The configuration is for kcca, but --model is {(model or ['', 'fmn'])[1]}" in other.output
-        assert "give --model kcca" in other.output
+        assert "use --model kcca" in other.output
 
 
 def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(

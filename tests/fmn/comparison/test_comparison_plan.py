@@ -118,14 +118,14 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
             workspace / "runs",
             changes={"training.refit": True},
         )
-    with pytest.raises(InputError, match="is of one system, fmn"):
+    with pytest.raises(InputError, match="is for one system, fmn"):
         plan(
             workspace / "manifests" / "train.jsonl",
             workspace / "manifests" / "test.jsonl",
             workspace / "runs",
             changes=flattened(as_dict(preset("demo"))),  # a whole config.json
         )
-    with pytest.raises(InputError, match="is of one system, fmn") as several:
+    with pytest.raises(InputError, match="is for one system, fmn") as several:
         plan(
             workspace / "manifests" / "train.jsonl",
             workspace / "manifests" / "test.jsonl",
@@ -133,7 +133,7 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
             models=["fmn", "cca"],
             changes={"system": "fmn"},
         )
-    assert "or give --models fmn" in (several.value.next_step or "")
+    assert "or use --models fmn" in (several.value.next_step or "")
     assert not (workspace / "runs").exists()
 
 

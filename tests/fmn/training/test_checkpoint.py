@@ -195,7 +195,7 @@ def test_sizes_have_upper_bounds(key: str, value: int, small: Config) -> None:
 def test_a_configuration_that_cannot_be_read_names_its_file(tmp_path: Path, small: Config) -> None:
     path = tmp_path / "config.json"
     path.write_text("{")
-    with pytest.raises(InputError, match="not JSON") as raised:
+    with pytest.raises(InputError, match="not valid JSON") as raised:
         load_config(tmp_path)
     assert raised.value.where == str(path)
     path.write_text('{"modle": 1}')

@@ -122,7 +122,7 @@ def test_a_run_of_two_processes_resumes_with_two_and_with_no_other_number(worksp
     train_together(workspace, of_epochs[1], whole)
     train_together(workspace, of_epochs[0], stopped)
     manifest = workspace / "manifests" / "train.jsonl"
-    with pytest.raises(InputError, match="begun by 2 processes"):
+    with pytest.raises(InputError, match="started with 2 processes"):
         train(manifest, of_epochs[1], stopped)
     resumed = train_together(workspace, of_epochs[1], stopped, resume=True)
     assert [(code, summary["epochs"]) for code, summary in resumed] == [(0, 2), (0, 2)]

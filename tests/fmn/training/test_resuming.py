@@ -144,7 +144,7 @@ def test_items_without_features_take_no_part_and_are_named(
     assert train(manifest_of(workspace), small, workspace / "runs" / "one").already_finished
     monkeypatch.setattr(fmn.data.loading, "extract_video", real)
     more = with_values(small, {"training.epochs": small.training.epochs + 1})
-    with pytest.raises(InputError, match=r"now that had none .* such as s03-d01_000001-000010"):
+    with pytest.raises(InputError, match=r"that had no features .* such as s03-d01_000001-000010"):
         train(manifest_of(workspace), more, workspace / "runs" / "one")
     train(manifest_of(workspace), small, workspace / "runs" / "two")
     monkeypatch.setattr(fmn.data.loading, "extract_video", failing)

@@ -197,7 +197,7 @@ def test_a_model_and_other_weights_of_it_are_not_one_joint_encoder(
     assert re.search(r"✓ compare +1 system ", said), said
     named = run("compare", TRAIN, TEST, "--seeds", 1, "--models", "lengths,zero_shot", "--json", *sides)
     assert named.exit_code == 1
-    assert "There is no space" in json.loads(named.stdout)["systems"]["zero_shot"]["error"]["found"]
+    assert "do not share an embedding space" in json.loads(named.stdout)["systems"]["zero_shot"]["error"]["found"]
 
 
 def test_without_encoders_there_is_neither_a_row_nor_a_note(here: Path) -> None:
@@ -207,7 +207,7 @@ def test_without_encoders_there_is_neither_a_row_nor_a_note(here: Path) -> None:
     for command in (("train", TRAIN, "--model", "zero_shot"), ("compare", TRAIN, TEST, "--models", "zero_shot")):
         result = run(*command)
         assert result.exit_code == 2
-        assert "the video features (backbone) and the audio features (mfcc)" in " ".join(result.output.split())
+        assert "The video features (backbone) and the audio features (mfcc)" in " ".join(result.output.split())
 
 
 @pytest.mark.usefixtures("their_package")
@@ -224,8 +224,8 @@ def test_a_joint_encoder_of_a_package(here: Path) -> None:
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
 
     for sides, message in (
-        (("color:theirs", "energy:others"), "There is no space"),
-        (("color", "energy"), "There is no space"),
+        (("color:theirs", "energy:others"), "do not share an embedding space"),
+        (("color", "energy"), "do not share an embedding space"),
         (("color:theirs", "energy:theirs,2"), "returned 2 vectors for an utterance, although it has a joint space"),
     ):
         result = run("train", TRAIN, "--model", "zero_shot", "--run", here / "other", *encoders(*sides))
