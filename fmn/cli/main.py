@@ -109,7 +109,7 @@ def train(
         from fmn.training.checkpoint import load_config
 
         held = load_config(folder)
-        _check_resumed(folder, held.system, model)
+        _check_resumed(folder, held, model, form)
         config = with_values(held, options.changes() | changes)
     else:
         config = options.config(model or "fmn", form, **changes)
@@ -242,16 +242,19 @@ def main() -> None:
     app()
 
 
-def _check_resumed(run: Path, system: str, model: str | None) -> None:
-    """Raises InputError if a run is to be resumed with a ``--model`` other than its own."""
+def _check_resumed(run: Path, held: Config, model: str | None, form: str) -> None:
+    """Raises InputError if ``--model`` or ``--form`` contradicts the configuration of the run to resume."""
     from dataset_tools.core.errors import InputError
 
-    if model not in (None, system):
+    own, other = held.system, f"--model is {model}" if model not in (None, held.system) else ""
+    if not other and form == "as-published" and held.training.triplet != "as_published":
+        own, other = f"{own} in the standard form", "--form is as-published"
+    if other:
         raise InputError(
-            f"The run is a run of {system}, but --model is {model}",
+            f"The run is a run of {own}, but {other}",
             where=run,
-            expected="the same system: a run resumes with its own",
-            next_step="leave out --model, or leave out --resume and name another folder with --run",
+            expected="the same system and form: a run resumes with its own configuration",
+            next_step=f"leave out {other.split()[0]}, or leave out --resume and choose another folder with --run",
         )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -296,17 +297,25 @@ def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(
         assert Path(json_of(agreed)["run"]).name == folder
 
 
-def test_a_run_resumes_with_its_own_system(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_resumes_with_its_own_system_and_form(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
     folder = workspace / "runs" / "mine"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(as_dict(PRESETS["demo"])))
     resume = ("train", "--resume", "--run", "runs/mine", "--dry-run")
-    other = run(*resume, "--model", "kcca")
-    assert other.exit_code == 2
-    assert "The run is a run of fmn, but --model is kcca" in other.output
-    for model in ((), ("--model", "fmn")):  # there is nothing to resume in it, which is told next
-        assert "There is no run to resume" in run(*resume, *model).output
+    published = ("--form", "as-published")
+    of_paper = as_published(PRESETS["demo"])  # with one value changed, it is still a run of that form
+    of_paper = replace(of_paper, memory=replace(of_paper.memory, update=0.3))
+    for config, other, agreeing in (
+        (PRESETS["demo"], {("--model", "kcca"): "fmn", published: "fmn in the standard form"}, ["--model", "fmn"]),
+        (of_paper, {("--model", "kcca"): "fmn"}, published),
+    ):
+        (folder / "config.json").write_text(json.dumps(as_dict(config)))
+        for arguments, own in other.items():
+            refused = run(*resume, *arguments)
+            assert refused.exit_code == 2
+            assert f"The run is a run of {own}, but {arguments[0]} is {arguments[1]}" in refused.output
+        for arguments in ((), agreeing):  # there is nothing to resume in it, which is reported next
+            assert "There is no run to resume" in run(*resume, *arguments).output
 
 
 def test_a_broken_line_is_named(workspace: Path) -> None:
