@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClassSupport:
-    """What one class has in an annotation file.
+    """Number of annotated intervals of one class, by usability.
 
     Attributes:
         class_id: the class.
         intervals: intervals that belong to it.
-        seconds, median_s: their length in all, and the median one; of the valid ones.
-        persons, dishes: how many different ones they show.
-        usable: those that are valid, long enough, and within their video (if the corpus has any).
-        invalid: their end comes before their start, or their start before frame 1.
-        too_short: valid, but with fewer frames than asked for.
-        without_video: valid and long enough, but their video is missing or cannot be read.
-        past_end: valid and long enough, but they end past the end of their video.
-        ambiguous: intervals that fit this class and others too, and belong to none.
-        shortfall: how many usable ones are lacking to the number asked for.
-        notes: words of the class that the annotation file does not have, as full sentences.
+        seconds, median_s: total and median length of the valid intervals.
+        persons, dishes: number of distinct persons and dishes in the valid intervals.
+        usable: valid, long enough, and within their video (if the corpus has any).
+        invalid: the end precedes the start, or the start precedes frame 1.
+        too_short: valid, but with fewer frames than the minimum.
+        without_video: valid and long enough, but the video is missing or cannot be read.
+        past_end: valid and long enough, but they end after the end of their video.
+        ambiguous: intervals that also match other classes, and therefore belong to none.
+        shortfall: number of usable intervals missing to the requested number.
+        notes: words of the class that the annotation file lacks, as full sentences.
     """
 
     class_id: str
@@ -54,20 +54,20 @@ class ClassSupport:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The attributes by name (for ``--json``)."""
+        """Returns the attributes by name (for ``--json``)."""
         return asdict(self)
 
 
 def audit(
     corpus: Corpus, classes: ClassFile, *, per_class: int = 50, min_frames: int = MIN_FRAMES
 ) -> tuple[ClassSupport, ...]:
-    """Counts what each class has in a corpus, in the class file's order.
+    """Counts the intervals of each class in a corpus, in the class file's order.
 
     Args:
         corpus: the annotation file, and which videos there are.
         classes: the classes.
-        per_class: intervals that a class should have.
-        min_frames: frames that an interval needs at least to count as usable.
+        per_class: number of intervals that a class should have.
+        min_frames: minimum length of a usable interval, in frames.
     """
     members: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
     ambiguous = dict.fromkeys(members, 0)
@@ -116,7 +116,10 @@ def _support(
 
 
 def _missing_words(one: ActionClass, classes: ClassFile, annotations: Annotations) -> tuple[str, ...]:
-    """A class of which the annotation file has no verb, or no attribute of a thing, can have no intervals."""
+    """Returns which words of a class the annotation file lacks (all its verbs, all attributes of a thing), if any.
+
+    Such a class can have no intervals.
+    """
     notes = []
     activities = {interval.verb for interval in annotations.intervals}
     activities.update(name[:-1] for name in annotations.attribute_names if name.endswith("V"))
@@ -131,7 +134,7 @@ def _missing_words(one: ActionClass, classes: ClassFile, annotations: Annotation
 
 
 def support_table(support: Sequence[ClassSupport]) -> Table:
-    """The support of all classes as a table for the terminal, with the sums below it."""
+    """Returns the support of all classes as a table for the terminal, with totals in the footer."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -160,13 +163,13 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
     for row, *cells in zip(support, *(columns[name] for name in shown), strict=True):
         table.add_row(row.class_id, *cells)
     remarks = "\n".join(_remarks(support))
-    table.caption = Text(remarks) if remarks else None  # the class file's words are no markup
+    table.caption = Text(remarks) if remarks else None  # the class file's words must not be parsed as markup
     table.caption_justify = "left"
     return table
 
 
 def _remarks(support: Sequence[ClassSupport]) -> list[str]:
-    """Why intervals are not usable, and what the annotation file lacks."""
+    """Returns why intervals are not usable, and what the annotation file lacks."""
     reasons = {
         "end before they start, or start before frame 1": sum(row.invalid for row in support),
         "are too short": sum(row.too_short for row in support),

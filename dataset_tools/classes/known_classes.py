@@ -10,7 +10,7 @@ from dataset_tools.core.errors import InputError
 
 
 def check_known(class_ids: Iterable[str], classes: ClassFile, where: Path) -> None:
-    """Makes sure that a class file has every class that rows name.
+    """Checks that a class file has every class that rows name.
 
     Args:
         class_ids: classes of clips or utterances.
@@ -18,7 +18,7 @@ def check_known(class_ids: Iterable[str], classes: ClassFile, where: Path) -> No
         where: the file or folder of these rows, for the message.
 
     Raises:
-        InputError: it lacks some; all are named.
+        InputError: classes are missing; the message names all of them.
     """
     unknown = sorted(set(class_ids) - {one.id for one in classes.classes})
     if unknown:

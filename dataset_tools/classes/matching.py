@@ -1,9 +1,9 @@
 """Matching of annotated intervals to classes.
 
-iaMat, attribute × interval, does not tell who plays which part: {take out, knife, plate} may be a knife on a plate, or
-a plate and a knife. The annotation file's tool, ingredients and containers tell it, where they can be read. What the
-action is done to stands among the ingredients, also when it is no food: the file's class names are verb, tool,
-ingredients and containers in a row, as in ``take outVhandbottlefridge``.
+iaMat, attribute × interval, does not record roles: {take out, knife, plate} may be a knife on a plate, or a plate and a
+knife. The tool, ingredients and containers fields of the annotation file record them, where they can be read. The thing
+acted on is listed among the ingredients even if it is not food: the file's class names concatenate verb, tool,
+ingredients and containers, as in ``take outVhandbottlefridge``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 
-if TYPE_CHECKING:  # it needs h5py, and only the name is used here
+if TYPE_CHECKING:  # this module needs h5py, and only the type is used here
     from dataset_tools.corpora.mpii.annotations import Interval
 
 PARTS = ("tools", "ingredients", "containers")
@@ -21,13 +21,13 @@ PARTS = ("tools", "ingredients", "containers")
 
 @dataclass(frozen=True)
 class Classification:
-    """What an interval was found to be.
+    """Class of an interval.
 
     Attributes:
-        status: ``class``: it belongs to one class. ``ambiguous``: it fits several and belongs to none.
-            ``none``: it fits no class.
+        status: ``class``: it belongs to one class. ``ambiguous``: it matches several and belongs to none.
+            ``none``: it matches no class.
         class_id: the class it belongs to, else None.
-        candidates: ids of all the classes that it fits, in the class file's order.
+        candidates: ids of all the classes that it matches, in the class file's order.
     """
 
     status: Literal["class", "ambiguous", "none"]
@@ -36,10 +36,10 @@ class Classification:
 
 
 def classify(interval: Interval, classes: ClassFile) -> Classification:
-    """The class of an interval: one whose verb, subject and (if it has one) object are annotated for it.
+    """Returns the class of an interval: the one whose verb, subject and (if it has one) object are annotated for it.
 
-    Other things may be annotated too, but for a class without an object none of the file's objects beside its subject.
-    Where the file tells who plays which part, a thing must not be annotated as another part than the class gives it.
+    Other things may be annotated too, but for a class without an object, none of the file's objects except its subject.
+    Where the file records roles, a thing must not be annotated in a different role than in the class.
     """
     candidates = tuple(one.id for one in classes.classes if fits(interval, one, classes))
     if len(candidates) == 1:
@@ -48,7 +48,7 @@ def classify(interval: Interval, classes: ClassFile) -> Classification:
 
 
 def fits(interval: Interval, one: ActionClass, classes: ClassFile) -> bool:
-    """Whether an interval could belong to a class, looked at alone."""
+    """Whether an interval matches a class, regardless of other classes."""
     if interval.verb not in one.verbs and interval.verbs.isdisjoint(one.verbs):
         return False
     subject = _attributes(one.subject, interval, classes)
@@ -63,14 +63,14 @@ def fits(interval: Interval, one: ActionClass, classes: ClassFile) -> bool:
 
 
 def _attributes(thing: str, interval: Interval, classes: ClassFile) -> frozenset[str]:
-    """The attributes of an interval that count as a thing of the class file."""
+    """Returns the attributes of an interval that count as a thing of the class file."""
     return interval.things.intersection(classes.things[thing].attributes)
 
 
 def _plays_another_part(attributes: frozenset[str], part: str, interval: Interval) -> bool:
-    """Whether somebody else is annotated for ``part``, and the attributes for other parts only.
+    """Whether something else is annotated for ``part``, and the attributes for other parts only.
 
-    A part that is empty or cannot be read excludes nobody: the annotators filled in what they could.
+    A part that is empty or cannot be read excludes nothing: the annotations are incomplete.
     """
     parts = {name: getattr(interval, name) or frozenset[str]() for name in PARTS}
     if not parts[part] or attributes & parts[part]:

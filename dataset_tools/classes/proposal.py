@@ -1,9 +1,9 @@
 """Proposal of a class file: the best supported triplets under coverage constraints, by integer programming.
 
-The cover is that of a class file: its actions, the subjects and the objects of its classes. Every triplet of them that
-is annotated is a candidate c; x_c in {0, 1} chooses it, n_c is what it brings, s_k says that action, subject or object
-k is left out. The w_g intervals of group g fit the candidates P_g and no other; they belong to c, which z_gc counts,
-if c is the only one of P_g that is chosen:
+The items to cover are those of a class file: its actions, and the subjects and objects of its classes. Every annotated
+triplet of them is a candidate c; x_c in {0, 1} selects it, n_c is its number of intervals, and s_k indicates that
+action, subject or object k is left out. The w_g intervals of group g match the candidates P_g and no others; they
+belong to c, counted by z_gc, if c is the only selected candidate of P_g:
 
     maximize    sum_c n_c - penalty * sum_k s_k
     subject to  sum_c x_c <= count
@@ -40,9 +40,9 @@ class Proposal:
 
     Attributes:
         classes: the class file that it was made from, with the proposed classes, the best supported first.
-        support: of each, in that order.
+        support: support of each class, in that order.
         uncovered: the actions, subjects and objects that no proposed class has, as full sentences with the reason.
-        proven: whether the solver proved that no set is better; else it ran out of time.
+        proven: whether the solver proved optimality; else it reached the time limit.
     """
 
     classes: ClassFile
@@ -61,18 +61,18 @@ def propose(
     penalty: float | None = None,
     time_limit_s: float = 60.0,
 ) -> Proposal:
-    """Finds the best supported set of classes under the cover of a class file.
+    """Finds the best supported set of classes that covers the actions, subjects and objects of a class file.
 
     Args:
         corpus: the annotations.
-        base: the class file whose words, and whose classes' actions, subjects and objects are to be covered; load it
-            with all its classes.
-        count: how many classes.
-        per_class: more intervals than that add nothing to a class's support.
-        min_frames: frames that an interval needs at least to count.
-        penalty: what it costs to leave one action, subject or object out, in intervals; ``per_class`` unless given,
-            so that a poorly supported class that covers something is chosen before a well supported one that does not.
-        time_limit_s: after that the best set found is taken.
+        base: the class file that supplies the words and the actions, subjects and objects to cover; load it with all
+            its classes.
+        count: maximum number of classes.
+        per_class: number of intervals above which a class's support does not increase.
+        min_frames: minimum length of a usable interval, in frames.
+        penalty: cost of leaving out one action, subject or object, in intervals; defaults to ``per_class``, so that a
+            poorly supported class that covers something is preferred to a well supported one that does not.
+        time_limit_s: time limit of the solver, after which the best set found so far is used.
 
     Raises:
         InputError: no triplet of these words is annotated.
@@ -103,10 +103,10 @@ def propose(
 
 
 def _candidates(corpus: Corpus, base: ClassFile, min_frames: int) -> dict[ActionClass, frozenset[int]]:
-    """Every triplet that is annotated, with the indices of the usable intervals that it fits."""
+    """Returns every annotated triplet, with the indices of the usable intervals that match it."""
     members: dict[ActionClass, set[int]] = defaultdict(set)
     subjects = {one.subject for one in base.classes}
-    own = {one.id: one for one in base.classes}  # a row of the file may say of its object what the words do not
+    own = {one.id: one for one in base.classes}  # a row of the file may override the role and phrase of its object
     for interval in corpus.annotations.intervals:
         if why_unusable(interval, corpus, min_frames) is None:
             for made in _triplets(interval, base, subjects):
@@ -117,7 +117,7 @@ def _candidates(corpus: Corpus, base: ClassFile, min_frames: int) -> dict[Action
 
 
 def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterator[ActionClass]:
-    """The triplets whose words an interval has."""
+    """Yields the triplets whose words an interval has."""
     verbs = interval.verbs | {interval.verb}
     present = [key for key, word in base.things.items() if not interval.things.isdisjoint(word.attributes)]
     for action, word in base.actions.items():
@@ -135,8 +135,8 @@ def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterat
 def _is_only_a_means(base: ClassFile, action: str, subject: str) -> bool:
     """Whether a thing is what the action is done with or in, and not what it is done to.
 
-    Without roles, {peel, orange, knife} looks like a knife that is peeled. What is a tool or a container as an object
-    is a subject only of actions that treat an object like the subject, such as taking out and washing.
+    Without roles, {peel, orange, knife} could be a knife that is peeled. A thing that is a tool or a container as an
+    object is a subject only of actions that treat the object like the subject, such as taking out and washing.
     """
     usual, with_object = base.things[subject].as_object, base.actions[action].with_object
     treated_alike = with_object is not None and with_object.role == "companion"
@@ -144,7 +144,7 @@ def _is_only_a_means(base: ClassFile, action: str, subject: str) -> bool:
 
 
 def _groups(candidates: list[ActionClass], members: dict[ActionClass, frozenset[int]]) -> Counter[tuple[int, ...]]:
-    """How many intervals fit just these candidates, by their positions."""
+    """Counts the intervals that match exactly these candidates, by the candidates' positions."""
     fitting: dict[int, list[int]] = defaultdict(list)
     for position, one in enumerate(candidates):
         for index in members[one]:
@@ -153,7 +153,7 @@ def _groups(candidates: list[ActionClass], members: dict[ActionClass, frozenset[
 
 
 def _cover(base: ClassFile) -> list[Item]:
-    """What is to be covered."""
+    """Returns the items to cover."""
     return [
         *(("action", action) for action in base.actions),
         *(("subject", subject) for subject in dict.fromkeys(one.subject for one in base.classes)),
@@ -162,7 +162,7 @@ def _cover(base: ClassFile) -> list[Item]:
 
 
 def _items(one: ActionClass) -> set[Item]:
-    """What a class covers."""
+    """Returns the items that a class covers."""
     return {("action", one.action), ("subject", one.subject)} | ({("object", one.object)} if one.object else set())
 
 
@@ -176,7 +176,7 @@ def _solve(
     penalty: float,
     time_limit_s: float,
 ) -> tuple[list[ActionClass], bool]:
-    """The integer program of the module's docstring; its variables are x [C], n [C], s [K], z, in that order."""
+    """Solves the integer program of the module docstring; its variables are x [C], n [C], s [K], z, in that order."""
     import numpy as np
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import coo_array
@@ -217,7 +217,7 @@ def _solve(
 
 
 class _Rows:
-    """Rows of a sparse matrix A, with the b of A x <= b."""
+    """Rows of a sparse matrix A and of b in A x <= b."""
 
     def __init__(self) -> None:
         self.most: list[float] = []
@@ -226,7 +226,7 @@ class _Rows:
 
     @property
     def entries(self) -> tuple[list[float], tuple[list[int], list[int]]]:
-        """Values, and the rows and columns they stand in."""
+        """Nonzero values, and their row and column indices."""
         return self._values, self._places
 
     def add(self, coefficients: Mapping[int, float], *, most: float) -> None:
@@ -239,7 +239,7 @@ class _Rows:
 def _uncovered(
     base: ClassFile, chosen: list[ActionClass], members: dict[ActionClass, frozenset[int]]
 ) -> tuple[str, ...]:
-    """What no chosen class has, and why."""
+    """Returns sentences on the items that no selected class covers, with the reason."""
     covered = {item for one in chosen for item in _items(one)}
     sentences = []
     for kind, key in _cover(base):

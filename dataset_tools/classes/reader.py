@@ -1,7 +1,7 @@
 """Class file reader: YAML of schema ``fmn.classes/1``, such as the shipped ``annotations/classes.yaml``.
 
-Users write their own, so the reader takes nothing for granted, and reports every problem at once: the key, what was
-found, what was expected.
+Users write their own class files, so the reader validates everything and reports all problems at once: the key, what
+was found, what was expected.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
     """Reads a class file and takes its first ``count`` classes.
 
     Args:
-        path: the class file; None is the shipped one.
-        count: how many classes to take, from the first; None takes all.
+        path: the class file; None: the shipped one.
+        count: number of classes to take, from the first; None: all.
 
     Raises:
-        InputError: there is no such file, or it is not a class file (all problems in one message), or it has fewer
+        InputError: the file does not exist, is not a valid class file (all problems in one message), or has fewer
             classes than ``count``.
     """
     path = shipped_file("classes.yaml") if path is None else path
@@ -68,7 +68,7 @@ def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
 
 
 class _Problems(list[str]):
-    """What is wrong with a class file, one sentence each."""
+    """Problems of a class file, one sentence each."""
 
     def note(self, key: str, found: object, expected: str) -> None:
         shown = "nothing" if found is None else repr(found)
@@ -76,7 +76,7 @@ class _Problems(list[str]):
 
 
 def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
-    """Builds the class file as far as it is right; what is wrong goes into ``problems``."""
+    """Builds the class file from its valid parts; the invalid ones are added to ``problems``."""
     top = _mapping(content, "the file", problems)
     if problems:
         return ClassFile(path, (), {}, {}, frozenset())
@@ -154,7 +154,7 @@ def _thing(key: str, row: dict[str, Any], place: str, problems: _Problems) -> Th
 def _completed(
     row: dict[str, Any], fields: tuple[str, ...], usual: Callable[[str, str | None], ActionWord | ThingWord], key: str
 ) -> dict[str, Any]:
-    """The row of a word with the usual forms where it leaves a field out."""
+    """Returns the row of a word, with missing fields filled with the default forms."""
     if not set(fields) - row.keys():
         return row
     name = row.get("name")
@@ -193,7 +193,7 @@ def _class(
     things: dict[str, ThingWord],
     problems: _Problems,
 ) -> ActionClass | None:
-    """The class that a row names, or None if there is none of its action, subject or object."""
+    """Returns the class of a row, or None if its action, subject or object is not defined."""
     _known_keys(row, ("action", "subject", "object", *_PHRASE_FIELDS), place, problems)
     action = _reference(row, "action", actions, place, problems)
     subject = _reference(row, "subject", things, place, problems)
@@ -220,16 +220,16 @@ def _mapping(value: object, place: str, problems: _Problems) -> dict[str, Any]:
 
 
 def _row(value: object, place: str, problems: _Problems) -> dict[str, Any]:
-    """The keys and values of a word or a class, which has some."""
+    """Returns the keys and values of a class, which must not be empty."""
     if value == {}:
         problems.note(place, value, "keys with values")
     return _mapping(value, place, problems)
 
 
 def _words(top: dict[str, Any], name: str, problems: _Problems, *fields: str) -> dict[str, object]:
-    """The rows of ``actions`` or ``things``, of which each needs a key that can stand in a class id.
+    """Returns the rows of ``actions`` or ``things``; each key must be valid in a class id.
 
-    Where the file has no such rows, the words that the ``fields`` of its classes name, in their usual forms.
+    If the file has no such section, returns the words named by the ``fields`` of its classes, with default forms.
     """
     if name in top:
         rows = _mapping(top[name], name, problems)
@@ -254,7 +254,7 @@ def _text(row: dict[str, Any], field: str, place: str, problems: _Problems) -> s
     value = row.get(field)
     if isinstance(value, str) and value.strip():
         return value
-    if row:  # of a row that is no mapping, or empty, that was said
+    if row:  # a row that is not a mapping, or is empty, was already reported
         problems.note(f"{place}.{field}", value, "a text")
     return ""
 
@@ -271,7 +271,7 @@ def _texts(row: dict[str, Any], field: str, place: str, problems: _Problems) -> 
 
 
 def _reference(row: dict[str, Any], field: str, words: Iterable[str], place: str, problems: _Problems) -> str:
-    """A key of ``actions`` or ``things`` that a class names, or an empty text."""
+    """Returns the key of ``actions`` or ``things`` in a field of a class, or an empty string if it is invalid."""
     key = _text(row, field, place, problems)
     if not key or key in words:
         return key

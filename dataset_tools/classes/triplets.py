@@ -14,12 +14,12 @@ Role = Literal["tool", "source", "target", "place", "companion"]
 
 @dataclass(frozen=True)
 class ObjectPhrase:
-    """What an object is to an action, and how a sentence says so.
+    """Role of an object in an action, and its wording in sentences.
 
     Attributes:
-        role: its part in the action; None: the file does not say.
-        preposition: the English one (with a knife).
-        phrase_zh: the object in a Chinese sentence, with ``{object}`` for its word.
+        role: its role in the action; None: not specified in the file.
+        preposition: the English preposition (with a knife).
+        phrase_zh: the object in a Chinese sentence, with ``{object}`` as the placeholder for its word.
     """
 
     role: Role | None
@@ -29,14 +29,14 @@ class ObjectPhrase:
 
 @dataclass(frozen=True)
 class ActionWord:
-    """An action of the paper, in words and in MPII Cooking 2's verbs.
+    """An action of the paper: its words, and its verbs in MPII Cooking 2.
 
     Attributes:
-        name, zh: the English and the Chinese word; the Chinese one is empty where the file has none.
+        name, zh: the English and the Chinese word; the Chinese one is empty if the file has none.
         verbs: activities of MPII Cooking 2, without their final V, that count as the action; the usual one first.
         third_person, past, participle, gerund: forms of the English verb (takes out, took out, taken out, taking out).
-        also_verbs: further verbs, each with the things that it counts for when they are the subject.
-        with_object: what any object is to this action, where that differs from what the thing says of itself.
+        also_verbs: further verbs, each with the subjects for which it counts as the action.
+        with_object: role and wording of any object of this action, if they differ from the thing's ``as_object``.
     """
 
     name: str
@@ -52,15 +52,15 @@ class ActionWord:
 
 @dataclass(frozen=True)
 class ThingWord:
-    """A subject or object of the paper, in words and in MPII Cooking 2's attributes.
+    """A subject or object of the paper: its words, and its attributes in MPII Cooking 2.
 
     Attributes:
-        name, zh: the English and the Chinese word; the Chinese one is empty where the file has none.
+        name, zh: the English and the Chinese word; the Chinese one is empty if the file has none.
         attributes: attributes of MPII Cooking 2 that count as the thing; the usual one first.
-        mass: whether it is not counted (some oil); None: the file does not say, so it is always "the" thing.
-        plural: None of a thing that is not counted.
+        mass: whether it is a mass noun (some oil); None: not specified in the file, so its article is always "the".
+        plural: None for a mass noun.
         measure_zh: the Chinese measure word.
-        as_object: what the thing is to an action as its object, unless the action says otherwise.
+        as_object: role and wording of the thing as an object, unless the action overrides them.
     """
 
     name: str
@@ -79,9 +79,10 @@ class ActionClass:
     Attributes:
         id: the keys joined by ``_``: ``cut_carrot_knife``, ``take-out_frying-pan_plate``, ``wash_apple``.
         action: key of the class file's actions. subject, object: keys of its things.
-        role: what the object is to the action. None without an object, or where the file does not say.
-        preposition: of the object in an English sentence (with a knife). None without an object.
-        phrase_zh: the object in a Chinese sentence, with ``{object}`` for its word. None without an object.
+        role: role of the object in the action. None without an object, or if not specified in the file.
+        preposition: preposition of the object in an English sentence (with a knife). None without an object.
+        phrase_zh: the object in a Chinese sentence, with ``{object}`` as the placeholder for its word. None without an
+            object.
         verbs: all verbs that count as the action for this subject.
     """
 
@@ -95,20 +96,20 @@ class ActionClass:
     verbs: tuple[str, ...]
 
     def label(self) -> ClassLabel:
-        """The triplet as manifests hold it."""
+        """Returns the triplet in the format of manifests."""
         return ClassLabel(id=self.id, action=self.action, subject=self.subject, object=self.object)
 
 
 @dataclass(frozen=True)
 class ClassFile:
-    """A class file that was read and checked.
+    """A validated class file.
 
     Attributes:
         path: the file.
-        classes: the classes that are asked for: the first of the file, in its order.
-        actions, things: the words by key, as the file has them.
-        objects: keys of the things that an interval of a class without an object must not have beside its subject:
-            the objects of all classes in the file, however many are asked for, and those it names besides.
+        classes: the requested classes: the first of the file, in its order.
+        actions, things: the words by key, in the order of the file.
+        objects: keys of the things that an interval of a class without an object must not have besides its subject:
+            the objects of all classes in the file, not only the requested ones, and those listed under ``objects``.
     """
 
     path: Path
@@ -119,7 +120,7 @@ class ClassFile:
 
 
 def usual_phrase(action: ActionWord, thing: ThingWord) -> ObjectPhrase | None:
-    """What a thing is to an action as its object, as far as the words tell: the action's word goes first."""
+    """Returns role and wording of a thing as the object of an action, if specified; the action takes precedence."""
     return action.with_object or thing.as_object
 
 
@@ -131,10 +132,10 @@ def make_class(
     object_: str | None = None,
     phrase: ObjectPhrase | None = None,
 ) -> ActionClass:
-    """The class of a triplet of keys; ``phrase`` is what the object is to it, if the words' own is not meant.
+    """Returns the class of a triplet of keys; ``phrase`` overrides the role and wording that the words specify.
 
     Raises:
-        ValueError: there is an object, and neither ``phrase`` nor the words tell what it is to the action.
+        ValueError: there is an object, and neither ``phrase`` nor the words specify its role and wording.
     """
     word = actions[action]
     if object_ is not None and phrase is None:

@@ -14,15 +14,15 @@ MIN_FRAMES = 15  # half a second: shorter intervals show no action
 def why_unusable(
     interval: Interval, corpus: Corpus, min_frames: int = MIN_FRAMES
 ) -> Literal["invalid", "too_short", "without_video", "past_end"] | None:
-    """The first reason why an interval cannot become a clip, or None where it can.
+    """Returns the first reason why an interval cannot become a clip, or None if it can.
 
-    Without any videos of MPII Cooking 2 none is missing: before they are there, the annotation file alone is worth a
-    look. What ends past the end of its video is known once the videos were opened (`Corpus.frames`).
+    If there are no videos of MPII Cooking 2 at all, none counts as missing, so that the annotation file can be examined
+    before the videos are downloaded. ``past_end`` requires opened videos (`Corpus.frames`).
 
     Args:
         interval: 1-based, both ends included.
         corpus: which videos there are.
-        min_frames: frames that an interval needs at least.
+        min_frames: minimum length of an interval, in frames.
     """
     if interval.start_frame < 1 or interval.end_frame < interval.start_frame:
         return "invalid"

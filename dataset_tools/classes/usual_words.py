@@ -21,11 +21,11 @@ _MEASURE_ZH = "个"  # the general measure word
 
 
 def usual_action(key: str, name: str | None = None) -> ActionWord:
-    """The action of a key of a class file, in the forms of its English verb: ``take-out``, "takes out", "took out".
+    """Returns the action of a key (``take-out``), with the forms of its English verb ("takes out", "took out").
 
     Args:
         key: a key of ``actions``.
-        name: the verb where it is not the key, its particle behind it.
+        name: the verb, followed by its particle, if it differs from the key.
     """
     name = name or key.replace("-", " ")
     verb, _, particle = name.partition(" ")
@@ -36,11 +36,11 @@ def usual_action(key: str, name: str | None = None) -> ActionWord:
 
 
 def usual_thing(key: str, name: str | None = None) -> ThingWord:
-    """The thing of a key of a class file; whether it is counted is not known.
+    """Returns the thing of a key of a class file; whether it is a mass noun is not known.
 
     Args:
         key: a key of ``things``.
-        name: the noun where it is not the key.
+        name: the noun, if it differs from the key.
     """
     name = name or key.replace("-", " ")
     before, space, noun = name.rpartition(" ")
@@ -49,18 +49,18 @@ def usual_thing(key: str, name: str | None = None) -> ThingWord:
 
 
 def usual_phrase_of(role: Role | None) -> ObjectPhrase:
-    """What an object in a role is called with, where neither its class nor its words tell."""
+    """Returns the default wording of an object in a role, used if neither its class nor its words specify one."""
     return ObjectPhrase(role, *_PHRASES[role])
 
 
 def verb_lemma(text: str) -> str:
-    """The base form of a verb, in lower case: ``Playing`` is ``play``, ``took out`` ``take out``."""
+    """Returns the base form of a verb, in lower case: ``play`` for ``Playing``, ``take out`` for ``took out``."""
     verb, _, particle = _plain(text).partition(" ")
     return f"{_lemma(verb, 'VERB')} {particle}".strip()
 
 
 def noun_lemma(text: str) -> str:
-    """The singular of a noun, in lower case: ``Red Peppers`` is ``red pepper``."""
+    """Returns the singular of a noun, in lower case: ``red pepper`` for ``Red Peppers``."""
     before, space, noun = _plain(text).rpartition(" ")
     return before + space + _lemma(noun, "NOUN")
 
@@ -76,7 +76,7 @@ def _lemma(word: str, part_of_speech: str) -> str:
 def _inflected(word: str, tag: str) -> str:
     from lemminflect import getInflection
 
-    forms = getInflection(word, tag) if word else ()  # there is none where a key begins or ends with a hyphen
+    forms = getInflection(word, tag) if word else ()  # the word is empty if a key begins or ends with a hyphen
     return str(forms[0]) if forms else word
 
 

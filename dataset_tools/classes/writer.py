@@ -18,10 +18,10 @@ def write_classes(
     """Writes the classes, their words, and what counts as an object.
 
     Args:
-        path: where to; the file appears only when complete.
-        classes: what to write; the classes it has, in its order.
+        path: the output file, written atomically.
+        classes: the content to write; its classes, in their order.
         heading: a comment at the top, one or several lines.
-        remarks: a comment, one line, for the row of a class, by id.
+        remarks: one-line comments on the rows of classes, by class id.
     """
     import yaml
 
@@ -35,7 +35,7 @@ def write_classes(
     lines = [f"# {line}".rstrip() for line in heading.splitlines()]
     lines += [f"schema: {SCHEMA}", ""]
     for name, words, named in (("actions", actions, of_actions), ("things", things, of_things)):
-        if any(words.values()) or words.keys() - named:  # else the classes alone tell it
+        if any(words.values()) or words.keys() - named:  # else the section follows from the classes
             lines.append(dumped(name, words))
     lines += [f"objects: [{', '.join(sorted(classes.objects))}]", ""] if classes.objects else []
     lines += ["classes:"]
@@ -59,7 +59,7 @@ def _row(one: ActionClass, classes: ClassFile) -> dict[str, str]:
 
 
 def _said(key: str, word: ActionWord | ThingWord, usual: ActionWord | ThingWord) -> dict[str, Any]:
-    """The fields of a word that do not follow from its key, tuples as lists."""
+    """Returns the fields of a word that differ from the defaults of its key, tuples as lists."""
     usually = asdict(usual) | {"name": key.replace("-", " ")}
     return {name: _plain(value) for name, value in asdict(word).items() if value is not None and value != usually[name]}
 
