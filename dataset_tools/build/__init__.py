@@ -1,1 +1,1 @@
-"""Build of a data set from footage to manifests, verification, garbage collection."""
+"""Data set build from footage to manifests, verification, garbage collection."""

@@ -38,7 +38,7 @@ _SHOWN_REASONS = 5
 
 @dataclass
 class _Failures:
-    """Samples that failed so far, by id."""
+    """Errors of the samples that failed so far, by id."""
 
     clips: dict[str, ToolkitError] = field(default_factory=dict)
     utterances: dict[str, ToolkitError] = field(default_factory=dict)
@@ -56,18 +56,18 @@ def build_dataset(
     retry_died: bool = False,
     progress: Progress = silent,
 ) -> BuildSummary:
-    """Cuts the clips of the classes, speaks their descriptions, writes clips.jsonl, utterances.jsonl and build.json.
+    """Cuts the clips of the classes, synthesizes their utterances, writes clips.jsonl, utterances.jsonl and build.json.
 
-    What is done from the same inputs is not done again. What people decided in annotations/reviews.jsonl is applied, as
-    long as it refers to the clip as it is: trims, other classes and sentences, rejections. A clip that cannot be cut is
-    replaced by another interval of its class where there is one; it keeps its row in the ledger, as failed. Files of
-    clips that are no longer in the data set are left where they are: another build may want them. A data set of other
-    footage is replaced only with ``replace_footage``. What killed its worker process the last time is tried again only
+    Results of earlier builds from the same inputs are reused. The decisions in annotations/reviews.jsonl (trims,
+    changed classes and sentences, rejections) are applied if they refer to the current content of the clip. A clip that
+    cannot be cut is replaced by another interval of its class, if there is one; its ledger row stays, as failed. Files
+    of clips that are no longer in the data set are kept: another build may need them. A data set of other footage is
+    replaced only with ``replace_footage``. Samples that crashed their worker process in the last build are retried only
     with ``retry_died``.
 
     Raises:
-        InputError: an input is wrong; nothing was written.
-        StoppedError: something outside stopped it (a full disk, another build in the workspace).
+        InputError: an input is invalid; nothing was written.
+        StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
     if not replace_footage:
         check_same_footage(workspace, corpus)
@@ -107,7 +107,7 @@ def build_dataset(
         _check_speech(options.voices, classes)
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
-            remember_inputs(workspace, corpus, classes)  # a first build that is stopped is of this footage, too
+            remember_inputs(workspace, corpus, classes)  # recorded now, in case the first build is interrupted
         if renamed:
             with reviews_lock(workspace):
                 append_reviews(reviews_path(workspace), renamed)
@@ -139,7 +139,7 @@ def build_dataset(
 def _contents(
     workspace: Workspace, corpus: Corpus, names: Collection[str], jobs: int, *, dry_run: bool, progress: Progress
 ) -> dict[str, str]:
-    """SHA-256 of videos by name, of those that can be read; a dry run leaves no note of it."""
+    """Returns the SHA-256 of the readable videos, by name; a dry run does not cache it."""
     videos = {name: corpus.videos[name] for name in names}
     if dry_run:
         return {name: sha256_of(path) for name, path in videos.items() if path.is_file()}
@@ -148,11 +148,11 @@ def _contents(
 
 
 def _check_speech(options: SpeechOptions, classes: ClassFile) -> None:
-    """Finds out before the clips are cut, which takes long, that they could not be spoken afterwards.
+    """Checks the speech options before the clips are cut, which takes long.
 
     Raises:
-        InputError: there is no such engine, the class file lacks words of the language, or a file of sentences cannot
-            be read.
+        InputError: the engine does not exist, the class file lacks words of the language, or a sentence file cannot be
+            read.
     """
     check_words(classes, options.language)
     open_engine(options.engine)
@@ -169,9 +169,9 @@ def _cut(
     ledger: Ledger,
     failures: _Failures,
 ) -> tuple[Plan, list[ClipRow]]:
-    """Plans on the opened videos, cuts; and plans again with what turned out, until the plan holds.
+    """Plans on the opened videos and cuts the clips; repeats both until no clip fails and no decision is stale.
 
-    Decisions take part until it turns out that their clip is not what it was when they were made.
+    Decisions are dropped once the content of their clip turns out to differ from what was reviewed.
     """
     sources, jobs, progress = opened.read, opened.jobs, opened.progress
     failed: set[str] = set()
@@ -181,7 +181,7 @@ def _cut(
         decided = [clip for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
         for clip in decided:
             if clip.decision and clip.decision.row.shown.source_sha256 == sources[clip.interval.video].sha256:
-                contents[clip.id] = clip.decision.content_sha256  # the same frames, whatever they are encoded with
+                contents[clip.id] = clip.decision.content_sha256  # the same frames, whatever their encoding
         unknown = [clip for clip in decided if clip.id not in contents]
         found, failures_now = untrimmed_contents(
             unknown,
@@ -214,7 +214,7 @@ def _cut(
 
 
 def _no_clip(plan: Plan, failures: Mapping[str, ToolkitError], corpus: Corpus) -> InputError:
-    """The error of a build without a single clip: why, the most frequent reasons first."""
+    """Returns the error of a build without a single clip, with the most frequent reasons first."""
     reasons = group_reasons([*failures.values(), *(refusal.reason for refusal in plan.refusals)])
     return InputError(
         "No clip can be cut" + "".join(f"\n  - {reason.text()}" for reason in reasons[:_SHOWN_REASONS]),
@@ -237,7 +237,7 @@ def _note_refusals(plan: Plan, ledger: Ledger) -> None:
 
 
 def _forget_others(ledger: Ledger, plan: Plan, clips: Sequence[ClipRow], failures: _Failures) -> None:
-    """Drops the rows of clips and intervals that only an earlier build, with other options, knew."""
+    """Removes the ledger rows of clips and intervals that only an earlier build, with other options, had."""
     known = {f"clip/{row.id}" for row in clips} | {f"clip/{clip_id}" for clip_id in failures.clips}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
     known |= {f"reviewed/{clip.id}" for clip in (*plan.clips, *plan.left_out) if clip.decision is not None}

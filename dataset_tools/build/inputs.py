@@ -1,7 +1,7 @@
 """Remembered build inputs, cache/inputs.json: the footage and class file of a workspace.
 
-The record says where they lie: relative to the workspace where they lie in it, so that a copy uses its own. What they
-were is in build.json, which has no path; without the record, a build that is not told its footage is refused.
+The record holds their paths, relative to the workspace if they lie in it, so that a copy of the workspace uses its own.
+Their content is recorded in build.json, which has no paths; without this record, a build must name its footage.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ _NAMES: dict[Kind, str] = {
 
 
 class Footage(msgspec.Struct, frozen=True):
-    """Where footage is: ``path`` is the annotation file of the user's own footage, else the folder of the corpus.
+    """Location of footage.
 
     Attributes:
-        read_with: how the annotation file is read.
+        path: the annotation file of the user's own footage, else the folder of the corpus.
+        read_with: options for reading the annotation file.
     """
 
     kind: Kind
@@ -45,7 +46,7 @@ class Footage(msgspec.Struct, frozen=True):
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What a workspace is built from; ``class_file`` is None where it is the workspace's own or the shipped one."""
+    """Inputs of a workspace's build; ``class_file`` is None if it is the workspace's own or the shipped one."""
 
     schema: str
     footage: Footage
@@ -53,12 +54,12 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 def drawn_standin(workspace: Workspace) -> Path:
-    """The folder of the stand-in that is drawn where no footage is named."""
+    """Returns the folder of the synthetic corpus that is generated if no footage is named."""
     return workspace.cache / "standin"
 
 
 def own_class_file(workspace: Workspace) -> Path:
-    """The workspace's own class file, if it has one."""
+    """Returns the path of the workspace's own class file, which need not exist."""
     return workspace.annotations / "classes.yaml"
 
 
@@ -74,7 +75,7 @@ def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile) ->
 
 
 def read_inputs(workspace: Workspace) -> Inputs | None:
-    """What the workspace is built from, with paths that can be opened; None where nothing is recorded.
+    """Returns the inputs of the workspace's last build, with resolved paths; None if nothing is recorded.
 
     Raises:
         InputError: the record cannot be read.
@@ -101,9 +102,9 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
 
 
 def with_remembered_options(workspace: Workspace, named: Footage) -> Footage:
-    """Annotations that are named again, with the options of the last build that are not given now.
+    """Returns the named footage; if it is that of the last build, with the last build's values for missing options.
 
-    They are known by their place or, where they or the workspace were moved, by their content.
+    It is recognized by its path or, if it or the workspace was moved, by the content of its annotation file.
 
     Raises:
         InputError: a record cannot be read.
@@ -120,16 +121,16 @@ def with_remembered_options(workspace: Workspace, named: Footage) -> Footage:
 
 
 def completed(given: ListOptions, others: ListOptions) -> ListOptions:
-    """The options that are given, and the others where none is given."""
+    """Returns the given options, with unset ones taken from the others."""
     values = {name: value for name, value in msgspec.structs.asdict(given).items() if value is not None}
     return msgspec.structs.replace(others, **values)
 
 
 def recorded_options(recorded: Mapping[str, Any]) -> ListOptions:
-    """The options that build.json records of the annotation file.
+    """Returns the options of the annotation file that build.json records.
 
     Raises:
-        InputError: what is recorded are no such options.
+        InputError: the recorded values are not valid options.
     """
     try:
         return msgspec.convert(dict(recorded), ListOptions)
@@ -143,7 +144,7 @@ def recorded_options(recorded: Mapping[str, Any]) -> ListOptions:
 
 
 def _videos_of(last: Footage, named: Footage) -> str | None:
-    """The folder of the videos of the last build, as it lies to the annotations that are named now, if it is there."""
+    """Returns the last build's video folder: where it would be if moved with the annotations, if that exists."""
     if last.videos is None:
         return None
     is_folder = Path(named.path).is_dir()
@@ -154,9 +155,9 @@ def _videos_of(last: Footage, named: Footage) -> str | None:
 
 
 def _is_of_build(workspace: Workspace, kind: Kind, place: Path, annotations: Path) -> bool:
-    """Whether footage is what the data set was built from: at the same place, or with the same annotation file.
+    """Whether the data set was built from this footage: the same path, or the same annotation file.
 
-    A file is the same by its content or, where no place is recorded, by its name.
+    Annotation files are compared by content or, if no path is recorded, by name.
     """
     if built_from(workspace) != kind:
         return False
@@ -173,13 +174,13 @@ def _same_path(one: str, other: str) -> bool:
 
 
 def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | None:
-    """The footage of a build that is told none: that of the last build, else ``corpus_root``.
+    """Returns the footage of a build that names none: that of the last build, else ``corpus_root``.
 
     Returns:
-        The footage; None: the stand-in is to be drawn in the workspace (`drawn_standin`), which holds no other data.
+        The footage; None: generate the synthetic corpus in the workspace (`drawn_standin`), which holds no other data.
 
     Raises:
-        InputError: the footage of the last build is not there, or it is not known where it was.
+        InputError: the footage of the last build does not exist, or its path is not known.
     """
     inputs = read_inputs(workspace)
     footage = None if inputs is None else inputs.footage
@@ -205,7 +206,7 @@ def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | N
 
 
 def built_from(workspace: Workspace) -> Kind | None:
-    """The footage that build.json tells of; None where nothing was built."""
+    """Returns the kind of footage that build.json records; None if nothing was built."""
     record = read_build(workspace)
     if not record:
         return None
@@ -213,13 +214,13 @@ def built_from(workspace: Workspace) -> Kind | None:
 
 
 def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
-    """Makes sure that a build replaces no data set by one of other footage; the stand-in's may be replaced.
+    """Checks that a build does not replace a data set of other footage; one of the synthetic corpus may be replaced.
 
-    The same footage is the same place, or the same content of the annotation file: it may be edited, or moved. Where no
-    place is recorded, the file's name stands for it.
+    Footage is the same if its path or the content of its annotation file is: it may be edited, or moved. If no path is
+    recorded, the file name is compared instead.
 
     Raises:
-        InputError: the data set in the workspace is of other footage.
+        InputError: the data set in the workspace was built from other footage.
     """
     built = built_from(workspace)
     if built is None or built == "standin":
@@ -238,10 +239,10 @@ def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
 
 
 def known_class_file(workspace: Workspace) -> Path | None:
-    """The class file of a command that is told none: that of the last build, else the workspace's; None: the shipped.
+    """Returns the default class file of a command: that of the last build, else the workspace's; None: the shipped one.
 
     Raises:
-        InputError: the class file of the last build is not there any more.
+        InputError: the class file of the last build no longer exists, or its path is not recorded.
     """
     own = own_class_file(workspace)
     usual = own if own.is_file() else None
@@ -265,7 +266,7 @@ def known_class_file(workspace: Workspace) -> Path | None:
 
 
 def is_class_file_of_build(workspace: Workspace, classes: ClassFile) -> bool:
-    """Whether a class file has the content that the data set was built with, as far as that is recorded."""
+    """Whether a class file has the content that the data set was built with; True if that is not recorded."""
     recorded = read_build(workspace).get("class_file") or {}
     return recorded.get("sha256") in (None, sha256_of(classes.path))
 

@@ -13,10 +13,10 @@ from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
 
 def needed_videos(root: Path, classes: ClassFile, options: BuildOptions) -> tuple[str, ...]:
-    """Names of the videos (``s07-d72-cam-002``) that a build with these options cuts, sorted.
+    """Returns the sorted names of the videos (``s07-d72-cam-002``) that a build with these options cuts.
 
-    Videos that are not there yet are taken to be readable and as long as their intervals say. One that turns out
-    shorter makes a build choose another interval, perhaps of a video that was not needed before.
+    Videos that do not exist yet are assumed to be readable and to contain all their intervals. If one turns out to be
+    shorter, the build chooses another interval, possibly of a video that was not needed before.
 
     Raises:
         InputError: there is no annotation file, or no interval belongs to any of the classes.

@@ -15,13 +15,13 @@ _SHOWN = 3
 
 
 def with_opened_videos(corpus: Corpus, memory: Path, *, jobs: int, progress: Progress = silent) -> Corpus:
-    """Opens the videos that intervals are of; those that cannot be read are left out, and named in the notes.
+    """Opens the videos that have intervals; unreadable ones are left out, and named in the notes.
 
     Args:
-        corpus: its videos are found, not opened.
-        memory: where is remembered what was read from videos (`dataset_tools.video.source_videos.read_sources`).
-        jobs: processes at once.
-        progress: is told how far it is.
+        corpus: a corpus whose videos were located but not opened.
+        memory: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
+        jobs: number of parallel processes.
+        progress: progress callback.
     """
     named = {interval.video: interval.video_file for interval in corpus.annotations.intervals}
     sources, failures = read_sources(

@@ -1,4 +1,4 @@
-"""Clip planning that opens the source videos, and plans again when they differ from the annotations."""
+"""Clip planning that opens the source videos, and plans again if they differ from the annotations."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SHOWN_VIDEOS = 5
 def plan_with(
     corpus: Corpus, classes: ClassFile, options: BuildOptions, known: SourceStatus, decisions: Mapping[str, Decision]
 ) -> Plan:
-    """The plan of a build's options, with what is ``known`` of the videos.
+    """Returns the clip plan for a build's options, given what is ``known`` about the videos.
 
     Raises:
-        InputError: as of `plan_clips`.
+        InputError: see `plan_clips`.
     """
     return plan_clips(
         corpus,
@@ -43,7 +43,7 @@ def plan_with(
 
 @dataclass
 class OpenedSources:
-    """The videos of a corpus, opened as plans need them."""
+    """The videos of a corpus, opened when plans need them."""
 
     corpus: Corpus
     memory: Path
@@ -62,7 +62,7 @@ class OpenedSources:
         self.unreadable |= unreadable
 
     def without_times(self) -> tuple[str, ...]:
-        """The videos that have no times, as full sentences; not all where they are many."""
+        """Returns one sentence per video without timestamps; after `_SHOWN_VIDEOS`, only the number of the others."""
         said = [
             f"{name}: {source.index.no_times}; its clips play at {float(Fraction(source.index.rate)):.3g} frames per "
             "second, which is what its header says."
@@ -84,7 +84,7 @@ def plan_on_sources(
     decisions: Mapping[str, Decision],
     failed: Collection[str],
 ) -> Plan:
-    """Plans, opens the videos of the plan, and plans again with what turned out, until all of them are known."""
+    """Plans, opens the videos of the plan, and plans again with their frame counts, until all of them are opened."""
     while True:
         plan = plan_with(opened.corpus, classes, options, opened.status(failed), decisions)
         unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - opened.read.keys()

@@ -1,9 +1,8 @@
-"""Garbage collection of a workspace: which of the toolkit's files no manifest names, and their removal.
+"""Garbage collection of a workspace: finds and removes the toolkit's files that no manifest names.
 
-A file is listed only where the toolkit puts it, under a name as the toolkit gives, and as a plain file of the workspace
-itself: what lies behind a link, and what is unknown, stays. What manifests, runs, recordings and unfinished builds name
-stays, too. Nothing below annotations/, recordings/, manifests/ and runs/ is ever listed, but what killed commands left
-half written there.
+Only regular files of the workspace itself are listed, in the folders and with the names that the toolkit uses: files
+behind symbolic links and unknown files are kept. Files named by manifests, runs, recordings and unfinished builds are
+kept, too. Below annotations/, recordings/, manifests/ and runs/, only partial files of killed commands are listed.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ KINDS: Mapping[str, str] = {
     "partial": "incomplete files of killed commands",
 }
 
-_ID = r".+_\d{6,}-\d{6,}(_w\d+of\d+)?"  # of a clip: its interval, and which window of it
+_ID = r".+_\d{6,}-\d{6,}(_w\d+of\d+)?"  # clip id: interval, and number of the window in it
 _CLIP = re.compile(rf"{_ID}\.mp4")
 _UTTERANCE = re.compile(rf"{_ID}_.+\.wav")
 _FEATURE = re.compile(r"([0-9a-f]{64})(\.\w+)?\.npy")
-_SHOWN = ("in-context", "with-margin")  # the second of versions before 1.0
+_SHOWN = ("in-context", "with-margin")  # the second is from versions before 1.0
 _STANDIN = ("STANDIN.json", "videos/*.avi", "annos/*.mat", "experimentalSetup/*.txt", "tacos/*.json")
 
 
 @dataclass(frozen=True)
 class UnnamedFile:
-    """A file (or a folder of a file that is half written) that can go. ``size_bytes``: of its content."""
+    """A file (or the folder of a partially written file) that can be removed. ``size_bytes``: size of its content."""
 
     kind: str
     path: Path
@@ -53,7 +52,7 @@ class UnnamedFile:
 
 @dataclass(frozen=True)
 class _Named:
-    """What is in use: ``paths`` relative to the workspace, ``sha256`` of contents, ``clips`` by id."""
+    """References in use: ``paths`` relative to the workspace, ``sha256`` of contents, ids of ``clips``."""
 
     paths: set[str]
     sha256: set[str]
@@ -61,14 +60,14 @@ class _Named:
 
 
 def unnamed_files(workspace: Workspace, kinds: Sequence[str] = ()) -> list[UnnamedFile]:
-    """The files of a workspace that no manifest names, by kind and path; nothing is written.
+    """Returns the files of a workspace that no manifest names, sorted by kind and path; nothing is written.
 
     Args:
-        workspace: a data set's.
-        kinds: which; none: all.
+        workspace: the workspace of a data set.
+        kinds: kinds of files to list; empty: all.
 
     Raises:
-        InputError: there is no such kind, or no data set: nothing says what is in use.
+        InputError: a kind is unknown, or there is no data set, so that the files in use are unknown.
         ManifestError: a manifest cannot be read.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
@@ -107,13 +106,13 @@ def remove_unnamed(
     """Removes `unnamed_files`, listed again under the lock of the workspace; if killed, the next call resumes.
 
     Returns:
-        What was removed.
+        The removed files.
 
     Raises:
-        InputError, ManifestError: as of `unnamed_files`; nothing was removed.
-        StoppedError: another command is working in the workspace, or the system refuses.
+        InputError, ManifestError: see `unnamed_files`; nothing was removed.
+        StoppedError: another command holds the lock of the workspace, or a system call failed.
     """
-    listed = unnamed_files(workspace, kinds)  # refuses before the ledger is touched, which clears partial files itself
+    listed = unnamed_files(workspace, kinds)  # raises before the ledger is opened, which removes partial files itself
     with Ledger(workspace.ledger) as ledger:
         found = unnamed_files(workspace, kinds)
         for done, file in enumerate(found, start=1):
@@ -132,14 +131,14 @@ def remove_unnamed(
 
 
 def _remove_empty(folder: Path, cache: Path) -> None:
-    """Removes folders of the cache that nothing is left in."""
+    """Removes a folder of the cache and its parents if they are empty."""
     while folder != cache and folder.is_relative_to(cache) and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
 
 
 def _named(workspace: Workspace) -> _Named:
-    """What the rows of every JSONL file name: of the data set, of splits, of recordings, of runs; wherever they are."""
+    """Collects the references in the rows of all JSONL files: data set, splits, recordings, runs, and any others."""
     named = _Named(set(), set(), set())
     for path in _jsonl_files(workspace):
         is_manifest = path.is_relative_to(workspace.manifests) or path.is_relative_to(workspace.recordings)
@@ -156,7 +155,7 @@ def _named(workspace: Workspace) -> _Named:
                             expected="one JSON object a line",
                             next_step="correct the line, or move the file out of the workspace",
                         ) from error
-    for row in read_ledger(workspace.ledger).values():  # of a build that was killed: the next one goes on with them
+    for row in read_ledger(workspace.ledger).values():  # from a killed build, which the next one resumes
         if row.status == "ok" and row.path is not None and Path(row.path).parent.name not in _SHOWN:
             named.paths.add(row.path)
             named.sha256.add(row.sha256 or "")
@@ -164,7 +163,7 @@ def _named(workspace: Workspace) -> _Named:
 
 
 def _jsonl_files(workspace: Workspace) -> Iterator[Path]:
-    """Links are followed: what is named behind them is in use."""
+    """Yields the JSONL files of a workspace. Symbolic links are followed: files named behind them are in use."""
     apart = {workspace.cache, workspace.annotations, workspace.clips, workspace.speech}
     seen: set[Path] = set()
     for name, folders, files in os.walk(workspace.root, followlinks=True):
@@ -212,7 +211,7 @@ def _standin(workspace: Workspace) -> Iterator[Path]:
     folder = drawn_standin(workspace)
     inputs = read_inputs(workspace)
     if inputs is None or not (folder / _STANDIN[0]).is_file():
-        return  # where nothing is recorded, the next build may take it
+        return  # if nothing is recorded, the next build may use it
     used = [Path(each).resolve() for each in (inputs.footage.path, inputs.footage.videos) if each is not None]
     if any(each.is_relative_to(folder.resolve()) for each in used):
         return
@@ -236,7 +235,7 @@ def _partial(workspace: Workspace) -> Iterator[Path]:
 
 
 def _is_own(workspace: Workspace, path: Path) -> bool:
-    """Whether it lies in the workspace itself: neither is it a link, nor does one lead to it."""
+    """Whether a path lies in the workspace itself: neither it nor any of its parents is a symbolic link."""
     inner = [path, *path.parents]
     return not any(each.is_symlink() for each in inner[: inner.index(workspace.root)])
 

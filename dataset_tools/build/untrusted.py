@@ -1,4 +1,4 @@
-"""Safety check of a data set from elsewhere: files in the folder, manifest rows, media contents."""
+"""Safety check of a third-party data set: files in the folder, manifest rows, media contents."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from dataset_tools.speech.transcripts import TranscriptRow
 
 MIB = 2**20
 MOST_LISTED = 100
-"""Problems of one manifest that are listed."""
+"""Maximum number of listed problems per manifest."""
 LONGEST_LINE = MIB
-"""Bytes of a row: a reader holds one row at a time."""
+"""Maximum bytes of a row: a reader holds one row in memory at a time."""
 
-KNOWN: Mapping[str, int] = {  # a pattern of paths (* also stands for /), and the most bytes of such a file
+KNOWN: Mapping[str, int] = {  # path pattern (* also matches /), and maximum bytes of such a file
     "manifests/*.jsonl": 4096 * MIB,
     "manifests/*.json": 64 * MIB,
     "clips/*.mp4": 1024 * MIB,
@@ -74,12 +74,12 @@ ROWS: tuple[tuple[str, type[Row]], ...] = (
 
 @dataclass(frozen=True)
 class UntrustedReport:
-    """What was checked of a data set from elsewhere, and every problem, a sentence each.
+    """Counts of what was checked in a third-party data set, and every problem found.
 
     Attributes:
-        files: that lie in the folder. rows: of manifests and the like.
-        media: files that were compared with their rows and decoded; 0 where a problem came before.
-        problems: what is wrong; none: the data set is safe to use.
+        files: number of files in the folder. rows: number of rows of manifests, ledger, recordings and predictions.
+        media: number of media files that were compared with their rows and decoded; 0 if an earlier check failed.
+        problems: one sentence each; empty: the data set is safe to use.
     """
 
     files: int
@@ -92,13 +92,13 @@ class UntrustedReport:
 
 
 def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -> UntrustedReport:
-    """Checks a data set that somebody else made, before anything else is done with it; writes nothing.
+    """Checks a third-party data set before its first use; writes nothing.
 
-    First what lies there: nothing but files of a data set, of bounded sizes; no links, no pickles. Then the rows. Then,
-    unless something was wrong before, the media: hash, format, size and length are what the rows say.
+    First the folder: only files of a data set, of bounded sizes; no links, no pickles. Then the rows. Then, unless an
+    earlier check failed, the media: hash, format, size and length must match the rows.
 
     Raises:
-        InputError: there is no such folder, or no data set in it.
+        InputError: the folder does not exist, or holds no data set.
     """
     if not (root / "manifests" / "clips.jsonl").is_file():
         raise InputError(
@@ -134,14 +134,14 @@ def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -
 
 
 def _entries(root: Path) -> Iterator[Path]:
-    """Every file below a folder, and every link; links are not followed."""
+    """Yields every file and symbolic link below a folder; links are not followed."""
     for folder, folders, files in os.walk(root, followlinks=False):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         yield from (Path(folder) / name for name in sorted([*links, *files]))
 
 
 def _problem_of(path: Path, root: Path) -> str | None:
-    """Why a file has no place in a data set from elsewhere; None: it may lie there."""
+    """Returns why a file is not allowed in a third-party data set; None: it is allowed."""
     name = path.relative_to(root).as_posix()
     for folder, reason in NOT_FROM_OTHERS.items():
         if name.startswith(f"{folder}/"):
@@ -165,7 +165,7 @@ def _problem_of(path: Path, root: Path) -> str | None:
 
 
 def _longest_line(path: Path) -> int:
-    """Bytes of the longest line, or a number above `LONGEST_LINE` as soon as there is one."""
+    """Returns the bytes of the longest line, or, as soon as a line exceeds it, a number above `LONGEST_LINE`."""
     longest = length = 0
     with path.open("rb") as file:
         while longest <= LONGEST_LINE and (part := file.readline(MIB)):
@@ -177,7 +177,7 @@ def _longest_line(path: Path) -> int:
 
 
 def _rows(path: Path, row_type: type[Row], problems: list[str]) -> Iterator[Row]:
-    """The rows that can be read; the others become problems, up to `MOST_LISTED`."""
+    """Yields the rows that can be read; the others are added to ``problems``, up to `MOST_LISTED`."""
     errors = 0
     for row in read_lines(path, row_type):
         if not isinstance(row, ManifestError):
@@ -191,7 +191,7 @@ def _rows(path: Path, row_type: type[Row], problems: list[str]) -> Iterator[Row]
 
 
 def _unreadable(workspace: Workspace) -> Iterator[str]:
-    """Problems of the files that are no lists of rows."""
+    """Yields the problems of files that are not JSONL manifests, such as build.json and classes.yaml."""
     readers: list[Callable[[], object]] = [
         lambda: read_build(workspace),
         lambda: read_split(workspace),

@@ -28,17 +28,17 @@ from dataset_tools.pairs.split_record import SplitRecord, read_split
 
 LENGTH_TOLERANCE_S = 1e-6
 MOST_PIXELS = 2**24
-"""Of a picture that is decoded: a small file can claim a large one."""
+"""Maximum pixels of a frame to decode: the header of a small file can claim a large frame."""
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was checked, and every problem, a sentence each.
+    """Counts of what was checked, and every problem found.
 
     Attributes:
-        rows: rows of manifests. checked: media files.
-        split: which split it is; None where there is none, or nothing says which.
-        problems: what is wrong.
+        rows: number of manifest rows. checked: number of media files.
+        split: name of the split; None if there is no split, or its name is not recorded.
+        problems: one sentence each.
     """
 
     rows: int
@@ -52,7 +52,7 @@ class VerifyReport:
 
 @dataclass(frozen=True)
 class _Check:
-    """A media file to check against its row; a worker process gets it."""
+    """A media file to check against its row in a worker process."""
 
     row: ClipRow | UtteranceRow
     workspace: Path
@@ -62,7 +62,7 @@ class _Check:
 
 
 def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = silent) -> VerifyReport:
-    """Checks everything that the manifests of a workspace say.
+    """Checks the manifests of a workspace, and that its files match them.
 
     Raises:
         InputError: there is no data set in the workspace.
@@ -89,7 +89,7 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
 def check_files(
     rows: Sequence[ClipRow | UtteranceRow], root: Path, *, jobs: int = 1, progress: Progress = silent
 ) -> list[str]:
-    """Checks that the files of a workspace are what their rows say: hash, format, size, length. Returns what is not."""
+    """Checks that the files of a workspace match their rows: hash, format, size, length. Returns the problems."""
     problems = []
     checks = [_Check(row, root) for row in rows]
     for done, outcome in enumerate(run_each(_check, checks, jobs=jobs), start=1):
@@ -100,22 +100,22 @@ def check_files(
 
 
 def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[str]) -> tuple[str | None, int]:
-    """Looks for what is on both sides of the split but should not be; memory grows with the items, not with the pairs.
+    """Checks the split for train/test leaks; memory grows with the number of items, not of pairs.
 
     Args:
-        workspace: has train.jsonl and test.jsonl, perhaps.
+        workspace: train.jsonl and test.jsonl are optional.
         hashes: SHA-256 of every clip and utterance of the data set, by id; empty: not known.
-        problems: gets what is found.
+        problems: list to which problems are appended.
 
     Returns:
-        The name of the split, and how many rows it has.
+        The name of the split, and its number of rows.
     """
     record = None
     try:
         record = read_split(workspace)
     except ManifestError as error:
         problems.append(f"{error.where}: {error.found}")
-    seen: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # of each side the first item
+    seen: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # the first item of each side
     clips: dict[str, ClipRow] = {}
     utterances: dict[str, UtteranceRow] = {}
     sides: dict[str, set[str]] = defaultdict(set)
@@ -163,7 +163,7 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
 def _content(
     workspace: Workspace, clips: list[ClipRow], utterances: list[UtteranceRow], problems: list[str]
 ) -> Content:
-    """Which items are one content; by their rows alone where what they were made from cannot be read."""
+    """Returns which items have the same content; from the rows alone if the records of their origin cannot be read."""
     try:
         return content_of(clips, utterances, read_origins(workspace))
     except ManifestError as error:
@@ -172,7 +172,7 @@ def _content(
 
 
 def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str, str, str]]:
-    """What must not be on both sides of the split: kind, name, and the id of the item that has it."""
+    """Yields what must not be on both sides of the split: kind, name, and the id of the item."""
     clip, utterance = pair.clip, pair.utterance
     yield "clip", clip.id, clip.id
     yield "utterance", utterance.id, utterance.id
@@ -187,7 +187,7 @@ def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str
 
 
 def _rows(workspace: Workspace, name: str, row_type: type[RowType], problems: list[str]) -> Iterator[RowType]:
-    """Yields the rows of a manifest; up to the first that cannot be read, which becomes a problem."""
+    """Yields the rows of a manifest up to the first unreadable one, which is added to ``problems``."""
     path = workspace.manifests / f"{name}.jsonl"
     if path.is_file():
         try:
@@ -197,11 +197,11 @@ def _rows(workspace: Workspace, name: str, row_type: type[RowType], problems: li
 
 
 def _check(check: _Check) -> None:
-    """Runs in a worker process.
+    """Checks a file against its row; runs in a worker process.
 
     Raises:
-        SampleError: the file is not what its row says.
-        ManifestError: it is missing.
+        SampleError: the file does not match its row.
+        ManifestError: the file is missing.
     """
     path = resolve(check.workspace, check.row.path)
     found = sha256_of(path)
@@ -221,7 +221,7 @@ def _check_clip(row: ClipRow, path: Path) -> None:
     with open_video(path) as container:
         kinds = sorted(stream.type for stream in container.streams)
         if kinds != ["audio"] * (row.sound is True) + ["video"]:
-            raise SampleError(  # other commands may take another stream than the one that is checked here
+            raise SampleError(  # other commands may use a different stream than the one checked here
                 f"It has the streams {', '.join(kinds)}, expected one video{' and its sound' * (row.sound is True)}"
             )
         stream = container.streams.video[0]
