@@ -1,6 +1,6 @@
-"""ActivityNet 1.3 (labels), ActivityNet Captions and YouCook2 (sentences): reads their JSON as published.
+"""Reader of ActivityNet 1.3 (labels), ActivityNet Captions and YouCook2 (sentences) JSON files, as published.
 
-A video is named by its id, ``v_QOlSCBRmfWY`` or without ``v_``; its file may have ``v_``, too, and any known suffix.
+A video is named by its id, with or without ``v_`` (``v_QOlSCBRmfWY``); so is its file, with any known suffix.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ class _Captions(msgspec.Struct):
 
 
 def read_activitynet(path: Path) -> IntervalList:
-    """ActivityNet 1.3: the label of each segment. YouCook2: its sentence, whose words the class is guessed from.
+    """Reads ActivityNet 1.3 (a label per segment) or YouCook2 (a sentence, from whose words the class is guessed).
+
+    Unusable segments (an end before the start, no word) are left out.
 
     Raises:
-        InputError: it cannot be read, or a segment is wrong. Segments that cannot be used (an end before the
-            start, no word) are left out.
+        InputError: the file cannot be read, or a segment is malformed.
     """
     rows = _Segments(path, _EXPECTED)
     for video, entry in read_json(path, _EXPECTED, _Database).database.items():
@@ -60,11 +61,11 @@ def read_activitynet(path: Path) -> IntervalList:
 
 
 def read_activitynet_captions(path: Path) -> IntervalList:
-    """ActivityNet Captions: sentences, whose words the class is guessed from.
+    """Reads ActivityNet Captions: sentences, from whose words the class is guessed. Unusable segments are left out.
 
     Raises:
-        InputError: it cannot be read, or is TACoS, whose times are frames, or a video has another number of sentences
-            than of times. Segments that cannot be used are left out.
+        InputError: the file cannot be read, is TACoS, whose times are frames, or has a video with different numbers of
+            sentences and timestamps.
     """
     rows = _Segments(path, _EXPECTED_CAPTIONS)
     for video, entry in read_json(path, _EXPECTED_CAPTIONS, dict[str, Any]).items():
@@ -81,7 +82,7 @@ def read_activitynet_captions(path: Path) -> IntervalList:
 
 
 class _Segments(IntervalRows):
-    """Rows of published files, whose few unusable segments are left out and named: they are not the user's."""
+    """Rows of published files; their few unusable segments, which the user cannot correct, are left out and listed."""
 
     def __init__(self, path: Path, expected: str) -> None:
         super().__init__(path, expected)

@@ -1,8 +1,8 @@
 """Class file draft from an annotation file: its (action, subject, object) triplets, most frequent first.
 
-Words are clustered by lemma (``cuts`` and ``cutting``, ``red pepper`` and ``red peppers``). A cluster of verbs is
-named by the lemma, one of nouns by its most frequent spelling; all its spellings count as the word. Videos are not
-opened: what can become a clip is counted by `dataset_tools.classes.interval_counts` once the class file is there.
+Words are clustered by lemma (``cuts`` and ``cutting``, ``red pepper`` and ``red peppers``). A cluster of verbs is named
+by the lemma, a cluster of nouns by its most frequent spelling; all its spellings count as the word. Videos are not
+opened: usable intervals are counted by `dataset_tools.classes.interval_counts` once the class file exists.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TripletCount:
-    """How often a triplet is annotated.
+    """Frequency of a triplet in the annotations.
 
     Attributes:
-        class_id: of the class that it becomes.
-        intervals, videos, persons: how many; persons as far as the file names them.
-        with_sentence: how many of the intervals have a sentence of their own.
+        class_id: id of the class that it becomes.
+        intervals, videos, persons: number of each; only persons that the file names are counted.
+        with_sentence: number of intervals that have their own sentence.
     """
 
     class_id: str
@@ -41,19 +41,19 @@ class TripletCount:
     with_sentence: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The attributes by name (for ``--json``)."""
+        """Returns the attributes by name (for ``--json``)."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class ClassDraft:
-    """A class file that was made from annotations.
+    """A class file drafted from annotations.
 
     Attributes:
-        classes: the triplets, the most frequent first.
-        counts: of each, in that order.
-        clusters: words of several spellings, as full sentences.
-        left_out: intervals of triplets beyond the number asked for.
+        classes: the triplets, most frequent first.
+        counts: frequency of each, in that order.
+        clusters: words with several spellings, one line each.
+        left_out: number of intervals of triplets beyond the requested number of classes.
     """
 
     classes: ClassFile
@@ -63,12 +63,12 @@ class ClassDraft:
 
 
 def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = None) -> ClassDraft:
-    """Makes classes of the triplets that an annotation file names.
+    """Drafts classes from the triplets that an annotation file names.
 
     Args:
-        listed: what it has.
-        listing: the file.
-        count: how many classes at most; None takes every triplet.
+        listed: content of the annotation file.
+        listing: path of the annotation file.
+        count: maximum number of classes; None: every triplet.
     """
     rows = listed.rows
     verbs = _Clusters((row.action for row in rows), verb_lemma, "action", by_lemma=True)
@@ -108,7 +108,7 @@ def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = No
 
 
 def draft_table(draft: ClassDraft, *, most: int = 50) -> Table:
-    """What a draft has, the first ``most`` classes."""
+    """Returns a table of the first ``most`` classes of a draft."""
     from rich.table import Table
 
     table = Table("class")
@@ -133,10 +133,10 @@ def _count(one: ActionClass, rows: Sequence[ListedInterval]) -> TripletCount:
 
 
 class _Clusters:
-    """Texts that are one word.
+    """Clusters of texts that count as the same word.
 
     Attributes:
-        spellings: of each key of the class file, in lower case, with their counts, the most frequent first.
+        spellings: spellings of each key of the class file, in lower case, with their counts, most frequent first.
     """
 
     def __init__(self, texts: Iterable[str], lemma: Callable[[str], str], kind: str, *, by_lemma: bool = False) -> None:
@@ -153,18 +153,18 @@ class _Clusters:
             self._keys |= dict.fromkeys(ranked, key)
 
     def key(self, text: str) -> str:
-        """The key of the class file for a text."""
+        """Returns the key of the class file for a text."""
         return self._keys[_plain(text)]
 
     def _free(self, key: str, kind: str) -> str:
-        """A key that no other cluster has: ``thing-2`` of a word without a letter from a to z."""
+        """Returns a key that no other cluster has, such as ``thing-2`` for a word without letters from a to z."""
         if key and key not in self.spellings:
             return key
         number = next(n for n in range(1, len(self.spellings) + 2) if f"{key or kind}-{n}" not in self.spellings)
         return f"{key or kind}-{number}"
 
     def sentences(self, keys: set[str]) -> Iterable[str]:
-        """What was clustered."""
+        """Yields the spellings of each cluster that has several, with their counts."""
         for key, spellings in self.spellings.items():
             if key in keys and len(spellings) > 1:
                 yield f"{key}: " + ", ".join(f"{text!r} ({count})" for text, count in spellings.items())
@@ -184,7 +184,7 @@ def _thing(key: str, spellings: Iterable[str]) -> ThingWord:
 
 
 def _plain(text: str) -> str:
-    """A text as the words of a class file are compared."""
+    """Normalizes a text for comparison with the words of a class file."""
     return text.lower().replace("-", " ")
 
 

@@ -1,6 +1,6 @@
 """Class folders, ``DIR/<label>/*.mp4``: every video is one clip of its folder's class.
 
-Sentences of a video may be beside it, in a ``.txt`` of its name, a sentence a line.
+Sentences of a video may be in a ``.txt`` file of the same name next to it, one sentence per line.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _MOST_TEXT_BYTES = 2**20
 
 
 def read_class_folders(path: Path) -> IntervalList:
-    """Every video of every class folder, as a whole. Hidden files count as not there; others are counted in the notes.
+    """Reads every video of every class folder, as a whole. Hidden files are ignored; other files are noted.
 
     Raises:
-        InputError: there is no class folder, a folder lies in one, or a text cannot be used.
+        InputError: there is no class folder, a class folder has a subfolder, or a text file cannot be used.
     """
     folders, others = _entries(path)
     rows = IntervalRows(path, _EXPECTED)
@@ -56,7 +56,7 @@ def read_class_folders(path: Path) -> IntervalList:
 
 
 def _entries(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files in a folder, sorted; hidden ones are left out."""
+    """Returns the sorted names of the folders and of the files in a folder, without hidden ones."""
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
     except OSError as error:
@@ -70,10 +70,10 @@ def _suffix(name: str) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """The sentences in a text beside a video.
+    """Returns the sentences in the text file next to a video.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: the file cannot be read.
     """
     try:
         if not path.is_file() or path.stat().st_size > _MOST_TEXT_BYTES:

@@ -12,7 +12,7 @@ Word = TypeVar("Word", ActionWord, ThingWord)
 
 
 class ClassWords:
-    """What the words of a list are in MPII's terms, and which of them the class file does not know."""
+    """Maps the words of an annotation file to MPII's, and counts those that the class file lacks."""
 
     def __init__(self, classes: ClassFile) -> None:
         self._actions = _by_any_name(classes.actions, {key: word.verbs for key, word in classes.actions.items()})
@@ -33,7 +33,7 @@ class ClassWords:
 
 
 def _by_any_name(words: Mapping[str, Word], mpii: Mapping[str, Sequence[str]]) -> dict[str, Word]:
-    """The words by MPII's names for them, by their own, and by key; what comes later counts."""
+    """Returns the words by MPII's names for them, by their own names, and by key; later ones take precedence."""
     known: dict[str, Word] = {}
     for key, word in words.items():
         for name in mpii[key]:

@@ -1,4 +1,4 @@
-"""CVAT for video 1.1 (XML): every visible stretch of a track is an interval of the track's label."""
+"""Reader of CVAT for video 1.1 (XML): every visible range of a track is an interval of the track's label."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _EXPECTED = "an export of a task as CVAT for video 1.1 (XML), with tracks"
 
 
 def read_cvat(path: Path, *, frame_base: int = 0) -> IntervalList:
-    """Tracks: from the first frame in which one is not ``outside`` to the last before it is.
+    """Reads tracks; an interval goes from the first frame that is not ``outside`` to the last one before it is.
 
     Args:
-        path: the XML.
-        frame_base: the number of the first frame; CVAT counts from 0.
+        path: the XML file.
+        frame_base: number of the first frame; CVAT counts from 0.
 
     Raises:
-        InputError: it cannot be read, is of several tasks or of images, names no video, or a track is wrong.
+        InputError: the file cannot be read, is of several tasks or of images, names no video, or has an invalid track.
     """
     document = read_xml(path, _EXPECTED, "annotations")
     tracks = document.findall("track")
@@ -44,7 +44,7 @@ def read_cvat(path: Path, *, frame_base: int = 0) -> IntervalList:
 
 
 def _seen(track: Element) -> Iterator[tuple[int, int]]:
-    """First and last frame of each stretch in which the track is seen."""
+    """Yields the first and last frame of each range in which the track is visible."""
     shapes = sorted((_frame(shape), attribute(shape, "outside") == "1") for shape in track if "frame" in shape.attrib)
     if len({frame for frame, _ in shapes}) < len(shapes):
         raise ValueError("it has a frame twice")
@@ -67,7 +67,7 @@ def _frame(shape: Element) -> int:
 
 
 def _video(document: Element, path: Path) -> str:
-    """What ``<source>`` says; an export of a job has none: the XML's own name, unless it is CVAT's ``annotations``."""
+    """Returns the video of ``<source>`` or, as job exports have none, of the file name if it is not ``annotations``."""
     sources = {(source.text or "").strip() for source in document.iterfind("meta//source")} - {""}
     if len(sources) > 1 or len(document.findall("meta//task")) > 1:
         raise refusal(path, "is of several tasks", _EXPECTED, "export each task for itself")

@@ -1,6 +1,6 @@
-"""ELAN (``.eaf``): annotations of one tier are intervals; those of other tiers may be their sentences.
+"""Reader of ELAN files (``.eaf``): annotations of one tier are intervals; those of other tiers may be their sentences.
 
-Without a library: pympi-ling 1.71 reads tiers, in 1,800 lines, but answers wrong content with whatever exception comes.
+No library is used: pympi-ling 1.71 reads tiers, in 1,800 lines, but raises arbitrary exceptions on invalid content.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST_CHAIN = 20
 
 @dataclass(frozen=True)
 class _Annotation:
-    """An annotation as written: with time slots of its own, or the annotation that it refers to."""
+    """An annotation as stored in the file: with its own time slots, or a reference to another annotation."""
 
     tier: str
     text: str
@@ -31,14 +31,14 @@ class _Annotation:
 
 
 def read_elan(path: Path, *, tier: str | None = None) -> IntervalList:
-    """The annotations of a tier, in seconds of the first video that the file describes.
+    """Reads the annotations of a tier, in seconds of the first video that the file describes.
 
-    An annotation that refers to another has its times. Texts of several words in other tiers, with exactly the times of
-    a label, are its sentences.
+    An annotation that refers to another one inherits its times. Texts of several words in other tiers, with exactly the
+    times of a label, are its sentences.
 
     Raises:
-        InputError: it cannot be read, describes no video, or has several tiers and ``tier`` names none of them; or an
-            annotation of the tier has no times.
+        InputError: the file cannot be read, describes no video, or has several tiers and ``tier`` names none of them;
+            or an annotation of the tier has no times.
     """
     document = read_xml(path, _EXPECTED, "ANNOTATION_DOCUMENT")
     rows = IntervalRows(path, _EXPECTED)
@@ -71,7 +71,7 @@ def read_elan(path: Path, *, tier: str | None = None) -> IntervalList:
 
 
 def _video(document: Element, rows: IntervalRows) -> tuple[str, float]:
-    """The first video that is described, and how much later it begins than the timeline, in milliseconds."""
+    """Returns the first described video, and the offset of its start from that of the timeline, in milliseconds."""
     header = document.find("HEADER")
     units = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
     if units != "milliseconds":
@@ -90,7 +90,7 @@ def _video(document: Element, rows: IntervalRows) -> tuple[str, float]:
 
 
 def _annotations(document: Element) -> dict[str, _Annotation]:
-    """The annotations of all tiers by their id."""
+    """Returns the annotations of all tiers by id."""
     found: dict[str, _Annotation] = {}
     for tier in document.iter("TIER"):
         name = attribute(tier, "TIER_ID")
@@ -112,7 +112,7 @@ def _annotations(document: Element) -> dict[str, _Annotation]:
 def _span(
     annotation: _Annotation, annotations: Mapping[str, _Annotation], times: Mapping[str, float]
 ) -> tuple[float, float] | None:
-    """Start and end in milliseconds; None where a time slot has no value, or what is referred to is not there."""
+    """Returns start and end in milliseconds; None if a time slot has no value, or a reference cannot be resolved."""
     for _ in range(_LONGEST_CHAIN):
         if annotation.slots is not None:
             start, end = (times.get(slot) for slot in annotation.slots)

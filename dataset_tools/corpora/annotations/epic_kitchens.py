@@ -1,6 +1,6 @@
-"""EPIC-KITCHENS-100 CSV files as published: ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``.
+"""Reader of the EPIC-KITCHENS-100 CSV files, as published: ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``.
 
-Their frames are of re-encoded copies of the videos, so the timestamps count.
+Timestamps are used, as the frame numbers refer to re-encoded copies of the videos.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _EXPECTED = f"the columns of EPIC-KITCHENS-100: {', '.join(_NEEDED)}; all_nouns,
 
 
 def read_epic_kitchens(path: Path) -> IntervalList:
-    """Verb, noun and second noun become action, subject and object; the narration is the sentence.
+    """Reads verb, noun and second noun as action, subject and object, and the narration as the sentence.
 
     Raises:
-        InputError: it cannot be read, or lacks columns (the test set has no verbs), or has wrong rows.
+        InputError: the file cannot be read, lacks columns (the test set has no verbs), or has invalid rows.
     """
     table = read_table(path, _EXPECTED)
     missing = [name for name in _NEEDED if name not in table.columns]
@@ -55,5 +55,5 @@ def _second_noun(values: Mapping[str, str]) -> str:
 
 
 def _word(text: str) -> str:
-    """``board:chopping`` is a chopping board, ``put-down`` is ``put down``."""
+    """Converts ``board:chopping`` to ``chopping board``, and ``put-down`` to ``put down``."""
     return " ".join(reversed(text.split(":"))).replace("-", " ")

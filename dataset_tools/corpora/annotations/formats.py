@@ -24,7 +24,7 @@ from dataset_tools.corpora.annotations.xml_content import root_tag
 
 
 class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The options of `read_annotations`, as a workspace remembers them."""
+    """The options of `read_annotations`, as recorded in a workspace."""
 
     format: str | None = None
     tier: str | None = None
@@ -35,7 +35,7 @@ class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how a file is read, what its name usually ends with, and what its frames count from, if it has some."""
+    """An annotation format: its reader, its usual suffix, and the number of the first frame, if it has frames."""
 
     read: Callable[[Path, ListOptions], IntervalList]
     suffix: str = ".json"
@@ -72,22 +72,22 @@ def read_annotations(
     fps: float | None = None,
     person: str | None = None,
 ) -> IntervalList:
-    """Reads an annotation file, a folder of such files of one format, or a folder a class.
+    """Reads an annotation file, a folder of such files of one format, or class folders.
 
     Args:
-        path: the file, or the folder.
-        format: its name in `FORMATS`, where it is not to be told by the content.
-        tier: which of several tiers holds the label.
-        frame_base: the number of a video's first frame, 0 or 1, where it is not as usual in the format.
-        fps: frames per second of the copies that frames are of.
-        person: a regular expression whose first group, in the name of a video, is the person that is seen; it counts
-            where the file does not say who.
+        path: the file or folder.
+        format: name of the format in `FORMATS`; None: detected from the content.
+        tier: name of the tier that holds the labels, if there are several.
+        frame_base: number of a video's first frame, 0 or 1; None: the default of the format.
+        fps: frame rate of the re-encoded copies that the frame numbers refer to.
+        person: a regular expression whose first group, matched in the name of a video, is the person shown; used for
+            intervals whose person the file does not name.
 
     Returns:
-        The intervals. With ``fps``, frames have become seconds: frame *n* of the copy begins at (n − base) / fps.
+        The intervals. With ``fps``, frames are converted to seconds: frame *n* of the copy begins at (n − base) / fps.
 
     Raises:
-        InputError: the format cannot be told, an option does not go with it, or the content is wrong.
+        InputError: the format cannot be detected, an option does not apply to it, or the content is invalid.
     """
     options = ListOptions(format, tier, frame_base, fps, person)
     name = format or format_of(path)
@@ -117,10 +117,10 @@ def read_annotations(
 
 
 def format_of(path: Path) -> str:
-    """The name of the format that a file or folder has, by its content; a suffix can be wrong.
+    """Detects the format of a file or folder by its content, as suffixes can be wrong; returns its name.
 
     Raises:
-        InputError: it is none, or cannot be told.
+        InputError: the content is of no known format, or cannot be read.
     """
     if path.is_dir():
         return "elan" if _files_in(path, FORMATS["elan"]) else "folder"
@@ -163,7 +163,7 @@ def _files_in(folder: Path, kind: Format) -> list[Path]:
 
 
 def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList:
-    """The intervals of all files of a format in a folder, as those of one list."""
+    """Reads all files of a format in a folder as a single list of intervals."""
     files = _files_in(folder, kind)
     if not files:
         found = f"There are no files {kind.suffix} in the folder"

@@ -1,7 +1,7 @@
-"""Interval CSV: which span of which video shows which class.
+"""Interval CSV: video intervals and their classes.
 
-``video,start_frame,end_frame,action,subject,object``, or ``start_s,end_s`` for the times, or ``label`` for the words;
-and ``person``, ``dish``, ``sentence``, ``sentence_2`` … at will.
+Columns ``video,start_frame,end_frame,action,subject,object``, or ``start_s,end_s`` for the times, or ``label`` for the
+words; and optionally ``person``, ``dish``, ``sentence``, ``sentence_2`` ….
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV: its columns in small letters, and its rows with the line that each ends on."""
+    """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[int, Mapping[str, str | None]], ...]
 
 
 def read_table(path: Path, expected: str = _EXPECTED) -> Table:
-    """Reads a CSV (UTF-8; commas, semicolons or tabs); fields without a column come under an empty name.
+    """Reads a CSV file (UTF-8; commas, semicolons or tabs); fields without a column get an empty name.
 
     Raises:
-        InputError: it cannot be read, or is no CSV.
+        InputError: the file cannot be read, or is not valid CSV.
     """
     try:
         text = read_content(path, expected).decode("utf-8-sig")
@@ -66,14 +66,14 @@ def read_table(path: Path, expected: str = _EXPECTED) -> Table:
 
 
 def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
-    """Reads a CSV of intervals. Columns that are not known are ignored, and named in the notes.
+    """Reads a CSV file of intervals. Unknown columns are ignored, and named in the notes.
 
     Args:
-        path: the CSV.
-        frame_base: the number of the first frame of a video.
+        path: the CSV file.
+        frame_base: number of the first frame of a video.
 
     Raises:
-        InputError: it cannot be read, or lacks columns, or has wrong rows (all of them in one message).
+        InputError: the file cannot be read, lacks columns, or has invalid rows (all of them in one message).
     """
     table = read_table(path)
     times = _check_columns(table.columns, path)
@@ -91,10 +91,10 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
 
 
 def checked_fields(fields: Mapping[str, str | None]) -> dict[str, str]:
-    """The fields of a row, with single spaces.
+    """Returns the fields of a row, with normalized whitespace.
 
     Raises:
-        ValueError: there are more than columns.
+        ValueError: there are more fields than columns.
     """
     if "" in fields:
         raise ValueError("it has more fields than there are columns")
@@ -102,10 +102,10 @@ def checked_fields(fields: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def needed_fields(values: Mapping[str, str], names: Sequence[str]) -> None:
-    """Makes sure that fields are there.
+    """Checks that required fields are not empty.
 
     Raises:
-        ValueError: one is empty.
+        ValueError: a field is empty.
     """
     for name in names:
         if not values[name]:
@@ -113,10 +113,10 @@ def needed_fields(values: Mapping[str, str], names: Sequence[str]) -> None:
 
 
 def seconds_of(text: str, name: str) -> float:
-    """A time: ``83.5``, ``83,5``, ``1:23.5``, ``00:01:23.500``.
+    """Parses a time: ``83.5``, ``83,5``, ``1:23.5``, ``00:01:23.500``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a time.
     """
     plain = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
     clock = _CLOCK.fullmatch(plain)
@@ -135,10 +135,10 @@ def _needed(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_columns(columns: Sequence[str], path: Path) -> tuple[str, str] | None:
-    """The two columns of times; None where there are none: whole videos.
+    """Returns the two columns of times; None if there are none: whole videos.
 
     Raises:
-        InputError: columns are missing, there twice, or do not say what the times are.
+        InputError: columns are missing or duplicated, or do not specify the unit of the times.
     """
     of_times = [name for name in (*FRAMES, *SECONDS) if name in columns]
     needed = _needed(columns)
@@ -182,7 +182,7 @@ def _add(
 def _times(
     values: Mapping[str, str], times: tuple[str, str] | None, frame_base: int
 ) -> tuple[float, float] | tuple[None, None]:
-    """Start and end as numbers, frames from 1; none where both are empty: the whole video."""
+    """Returns start and end as numbers, frames from 1; (None, None) if both are empty: the whole video."""
     if times is None or not (values[times[0]] or values[times[1]]):
         return None, None
     for name in times:

@@ -1,4 +1,4 @@
-"""Interval list, the common form of all annotation formats: spans of videos with labels and sentences."""
+"""Interval list, the common representation of all annotation formats: video intervals with labels and sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataset_tools.core.files import read_input, slug
 from dataset_tools.corpora.annotations.labels import parse_label
 
 MOST_FRAMES = 10**8
-"""Frames, or seconds, that a time may have."""
+"""Upper bound of a time, in frames or seconds."""
 SHOWN_PROBLEMS = 20
 _LONGEST_NAME = 150
 _LONGEST_LABEL = 200
@@ -22,12 +22,12 @@ _MOST_SENTENCES = 100
 
 @dataclass(frozen=True)
 class ListedInterval:
-    """An interval as an annotation file has it: words with single spaces, person and dish as slugs.
+    """An interval of an annotation file: words with normalized whitespace, person and dish as slugs.
 
     Attributes:
-        place: its position in the file: ``line 7``.
+        place: its position in the file, such as ``line 7``.
         start, end: seconds, or frames from 1 (both included); None: the whole video.
-        sentences: what people said of it, in any language.
+        sentences: descriptions of the interval, in any language.
     """
 
     place: str
@@ -47,11 +47,11 @@ class IntervalList:
     """The intervals of an annotation file.
 
     Attributes:
-        rows: one interval or more, in the file's order.
-        in_seconds: whether times are seconds, with the end not included; else frames.
-        notes: what is to be said of the file, as full sentences.
-        guessed: action, subject and object by label, of the labels that were taken apart.
-        file_prefix: what the name of a video's file may have before the name in the list: ``v_`` of ActivityNet.
+        rows: at least one interval, in the file's order.
+        in_seconds: whether times are seconds, with the end excluded; else frames.
+        notes: remarks on the file for the user, as full sentences.
+        guessed: action, subject and object of each parsed label.
+        file_prefix: optional prefix of video file names before the name in the list, such as ``v_`` in ActivityNet.
         is_folder: whether the names of videos are relative to the annotated folder itself.
     """
 
@@ -64,11 +64,11 @@ class IntervalList:
 
 
 class IntervalRows:
-    """Collects the intervals of a file, and what is wrong in it; each reader fills one.
+    """Collects the intervals of a file and its problems; every reader fills one instance.
 
     Attributes:
-        path: the annotation file. expected: what it should have been, for messages.
-        notes: what is to be said of the file, as full sentences.
+        path: the annotation file. expected: description of the expected content, for error messages.
+        notes: remarks on the file for the user, as full sentences.
     """
 
     def __init__(self, path: Path, expected: str) -> None:
@@ -80,7 +80,7 @@ class IntervalRows:
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:
-        """Takes ValueError for a problem at ``place``, and goes on; a list with problems is refused as a whole."""
+        """Records a ValueError as a problem at ``place`` and continues; a list with problems is rejected as a whole."""
         try:
             yield
         except ValueError as error:
@@ -98,10 +98,10 @@ class IntervalRows:
         person: str = "",
         dish: str = "",
     ) -> None:
-        """Adds an interval; ``words`` are action, subject, and object or an empty text.
+        """Adds an interval; ``words`` are action, subject, and object or an empty string.
 
         Raises:
-            ValueError: something of it is wrong.
+            ValueError: a value is invalid.
         """
         video, person, dish = (" ".join(text.split()) for text in (video, person, dish))
         action, subject, object_ = (" ".join(word.split()) for word in words)
@@ -123,10 +123,10 @@ class IntervalRows:
         self._rows.append(row)
 
     def words_of(self, label: str, *, is_sentence: bool = False) -> tuple[str, str, str]:
-        """Action, subject and object of a label (see `dataset_tools.corpora.annotations.labels.parse_label`).
+        """Returns action, subject and object of a label (see `dataset_tools.corpora.annotations.labels.parse_label`).
 
         Raises:
-            ValueError: there is no word in it.
+            ValueError: the label has no words, or is too long.
         """
         label = " ".join(label.split())
         if not is_sentence and len(label) > _LONGEST_LABEL:
@@ -136,7 +136,7 @@ class IntervalRows:
         return words
 
     def finished(self, *, in_seconds: bool, file_prefix: str = "", is_folder: bool = False) -> IntervalList:
-        """The list.
+        """Returns the list.
 
         Raises:
             InputError: there were problems, or there is no interval.
@@ -152,10 +152,10 @@ class IntervalRows:
         return IntervalList(tuple(self._rows), in_seconds, tuple(self.notes), self._parsed, file_prefix, is_folder)
 
     def check(self) -> None:
-        """Refuses the list if there were problems.
+        """Raises an error if there were problems.
 
         Raises:
-            InputError: it names them all, or the first `SHOWN_PROBLEMS`.
+            InputError: there were problems; the message lists the first `SHOWN_PROBLEMS`.
         """
         if self._problems:
             raise InputError(
@@ -167,16 +167,16 @@ class IntervalRows:
 
 
 def refusal(path: Path, found: str, expected: str, next_step: str, *, line: int | None = None) -> InputError:
-    """The error of an annotation file that cannot be read at all, perhaps for what is in one line."""
+    """Returns the error of an annotation file that cannot be read at all, optionally because of one line."""
     where = path if line is None else f"{path}, line {line}"
     return InputError(f"The annotation file {found}", where=where, expected=expected, next_step=next_step)
 
 
 def read_content(path: Path, expected: str) -> bytes:
-    """The bytes of an annotation file.
+    """Returns the bytes of an annotation file.
 
     Raises:
-        InputError: it cannot be read, or is too large.
+        InputError: the file cannot be read, or is too large.
     """
     try:
         return read_input(path)
@@ -186,7 +186,7 @@ def read_content(path: Path, expected: str) -> bytes:
 
 
 def shown_of(problems: Sequence[str]) -> list[str]:
-    """The first `SHOWN_PROBLEMS` of them, and how many more there are."""
+    """Returns the first `SHOWN_PROBLEMS` problems, and the number of the others."""
     more = len(problems) - SHOWN_PROBLEMS
     return [*problems[:SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
 

@@ -13,10 +13,10 @@ Part = TypeVar("Part")
 
 
 def read_json(path: Path, expected: str, type_: type[Part]) -> Part:
-    """The content of a JSON file.
+    """Returns the content of a JSON file.
 
     Raises:
-        InputError: it cannot be read, or is not of the type.
+        InputError: the file cannot be read, or does not match the type.
     """
     try:
         return msgspec.json.decode(read_content(path, expected).removeprefix(b"\xef\xbb\xbf"), type=type_)
@@ -28,10 +28,10 @@ def read_json(path: Path, expected: str, type_: type[Part]) -> Part:
 
 
 def part(value: Any, type_: type[Part]) -> Part:
-    """A part of it; what the type does not name is ignored.
+    """Converts a part of the content to a type; fields that the type lacks are ignored.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the part does not match the type.
     """
     try:
         return msgspec.convert(value, type_)

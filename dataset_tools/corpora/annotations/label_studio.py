@@ -1,6 +1,6 @@
-"""Label Studio exports (JSON): ``timelinelabels`` of videos as intervals.
+"""Reader of Label Studio exports (JSON): ``timelinelabels`` of videos as intervals.
 
-Not to be mixed up with `dataset_tools.label_studio.export_file`, which reads what people decided of a data set's clips.
+Not to be confused with `dataset_tools.label_studio.export_file`, which reads decisions on the clips of a data set.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ class _Task(msgspec.Struct):
 
 
 def read_label_studio(path: Path, *, tier: str | None = None, frame_base: int = 1) -> IntervalList:
-    """The ranges of timeline labels, in frames, both ends included; ``tier`` is the name of the control that made them.
+    """Reads the ranges of timeline labels, in frames, both ends included.
 
-    Of several annotations of a task, the one marked as ground truth counts, else the latest; skipped ones do not. What
-    was written for a region (``perRegion``) is its sentence.
+    Of several annotations of a task, the one marked as ground truth is used, else the latest; skipped ones are ignored.
+    Text entered for a region (``perRegion``) is its sentence.
 
     Args:
-        path: the JSON.
-        tier: the control that holds the label, where there are several.
-        frame_base: the number of the first frame; Label Studio counts from 1.
+        path: the JSON file.
+        tier: name of the control that holds the labels, if there are several.
+        frame_base: number of the first frame; Label Studio counts from 1.
 
     Raises:
-        InputError: it cannot be read, a task names no video or several, or a range is wrong.
+        InputError: the file cannot be read, a task names no video or several, or a range is invalid.
     """
     rows = IntervalRows(path, _EXPECTED)
     tasks: list[tuple[str, str, list[tuple[_Result, _Value]]]] = []
@@ -105,7 +105,7 @@ def read_label_studio(path: Path, *, tier: str | None = None, frame_base: int = 
 
 
 def _answer(task: _Task, rows: IntervalRows) -> Sequence[Any]:
-    """The results that count of a task's annotations."""
+    """Returns the results of the annotation of a task that is used."""
     answers = [annotation for annotation in task.annotations if not annotation.was_cancelled and annotation.result]
     if not answers:
         return []
@@ -115,7 +115,7 @@ def _answer(task: _Task, rows: IntervalRows) -> Sequence[Any]:
 
 
 def _video(task: _Task) -> str:
-    """The one field of the task's data that names a video."""
+    """Returns the video named by a task's data, in exactly one field."""
     found = {name: value for name, value in task.data.items() if isinstance(value, str) and is_video(value)}
     if len(found) != 1:
         raise ValueError(f"its data name {len(found)} videos, not one: {', '.join(found)[:80] or 'none'}")

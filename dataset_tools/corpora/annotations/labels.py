@@ -1,7 +1,7 @@
 """Label parsing: action, subject and object from the words of a label or sentence, without a dictionary.
 
-``cut_carrot_knife``, ``CutCarrot``, ``take out milk``, ``Pour the milk into a glass.``; docs/own-footage.md has the
-rules as a table.
+Examples: ``cut_carrot_knife``, ``CutCarrot``, ``take out milk``, ``Pour the milk into a glass.``; the rules are in a
+table in docs/own-footage.md.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 ONE_WORD_ACTION = "show"
-"""The action of a label that is one word, which is its subject."""
+"""The action of a one-word label, whose word is the subject."""
 _ARTICLES = frozenset({"the", "a", "an", "some"})
 _PARTICLES = frozenset({"out", "up", "off", "on", "in", "down", "apart", "away", "over", "together"})
 _PREPOSITIONS = frozenset(
@@ -28,14 +28,14 @@ _CLAUSE_END = re.compile(r"[,;:.!?()，。；！？]+(?=\s|$)|[，。；！？]"
 
 
 def parse_label(text: str, *, is_sentence: bool = False) -> tuple[str, str, str]:
-    """Action, subject and object (an empty text where there is none), in small letters, with single spaces.
+    """Returns action, subject and object (an empty string if there is none), in lower case, with single spaces.
 
     Args:
-        text: a label, or a sentence of which the first clause counts, and of a thing its last word.
-        is_sentence: which of them.
+        text: a label, or a sentence; of a sentence, only the first clause is used, and the last word of each thing.
+        is_sentence: whether it is a sentence.
 
     Raises:
-        ValueError: there is no word in it.
+        ValueError: the text has no words.
     """
     if not is_sentence and (parts := _underscored(text)):
         return parts
@@ -61,11 +61,11 @@ def parse_label(text: str, *, is_sentence: bool = False) -> tuple[str, str, str]
 
 
 def preposition_of(label: str, object_: str) -> str:
-    """What stands before the object in a label, ``into`` in "pour milk into a glass"; an empty text if no preposition.
+    """Returns the preposition before the object in a label (``into`` in "pour milk into a glass"), or an empty string.
 
     Args:
-        label: the text that `parse_label` took apart.
-        object_: the object that it found.
+        label: the text that was passed to `parse_label`.
+        object_: the object that it returned.
     """
     words, thing = _words(label), object_.split()
     for place in range(1, len(words)):
@@ -75,7 +75,7 @@ def preposition_of(label: str, object_: str) -> str:
 
 
 def _underscored(text: str) -> tuple[str, str, str] | None:
-    """Two or three parts with ``_`` between them, ``cut_bell-pepper_knife``; unless they are a verb of two words."""
+    """Parses two or three parts separated by ``_``, as in ``cut_bell-pepper_knife``; None if the verb is phrasal."""
     text = text.strip()
     parts = [" ".join(_words(part, keep_articles=True)) for part in text.split("_")]
     if " " in text or len(parts) not in (2, 3) or not all(parts) or parts[1] in _PARTICLES:
@@ -90,7 +90,7 @@ def _words(text: str, *, keep_articles: bool = False) -> list[str]:
 
 
 def _without_person(words: list[str]) -> list[str]:
-    """What is said of a person: ``a young man is cutting wood`` without its first four words."""
+    """Removes the person and auxiliary verbs: ``a young man is cutting wood`` becomes ``cutting wood``."""
     person = next((place for place, word in enumerate(words[:_PERSON_WITHIN]) if word in _PERSONS), None)
     if person is None or person + 1 == len(words):
         return words
@@ -101,12 +101,12 @@ def _without_person(words: list[str]) -> list[str]:
 
 
 def _verb(words: list[str]) -> tuple[str, list[str]]:
-    """The verb with its particle or preposition, ``take out``, ``listen to``, and the words after it."""
+    """Returns the verb with its particle or preposition (``take out``, ``listen to``), and the words after it."""
     count = 2 if words[1] in _BETWEEN and len(words) > 2 else 1
     rest = words[count:]
     return " ".join(words[:count]), rest[1:] if rest[0] == "of" else rest
 
 
 def _first(words: list[str], of: frozenset[str]) -> int:
-    """Place of the first word that is one of them, else how many words there are."""
+    """Returns the index of the first word in the set, or the number of words if there is none."""
     return next((place for place, word in enumerate(words) if word in of), len(words))

@@ -1,7 +1,7 @@
 """Your own footage: an annotation file or class folders in place of MPII Cooking 2's annotations.
 
-Whatever its format, it becomes a list of intervals. Frames count from 1, both ends included; seconds count from the
-first frame, and the end is not included. Words are those of the class file (its keys, names, or MPII's own).
+All formats are converted to a list of intervals. Frames count from 1, both ends included; seconds count from the first
+frame, and the end is excluded. Words are those of the class file (its keys, names, or MPII's own).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from dataset_tools.video.source_videos import read_sources
 from dataset_tools.video.video_file import open_video, video_stream
 
 _TOLERANCE_S = Fraction(1, 1000)
-"""Times are written with a few decimals: a frame that begins a millisecond later is still the one that is meant."""
+"""Times are rounded to a few decimals, so a frame that begins up to a millisecond later still matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class OwnInterval(Interval):
     """An interval of the user's own footage, whose video may have any name.
 
     Attributes:
-        footage: names the video in the interval's id. who, what: person and dish.
-        start_s, end_s: of a list whose times are seconds.
-        listed_as: the video as the list names it, with the suffix that a row left out.
+        footage: name of the video in the interval's id. who, what: person and dish.
+        start_s, end_s: times of a list in seconds; else None.
+        listed_as: the video's name in the list, with the suffix even if a row omits it.
     """
 
     footage: str = ""
@@ -78,7 +78,7 @@ class OwnInterval(Interval):
 
 @dataclass(frozen=True)
 class OwnCorpus(Corpus):
-    """The user's own footage, and the options that its annotation file was read with."""
+    """The user's own footage, with the options that its annotation file was read with."""
 
     read_with: ListOptions = field(default_factory=ListOptions)
 
@@ -97,22 +97,22 @@ def open_own_footage(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> OwnCorpus:
-    """Reads an annotation file of any format, or a folder a class; what comes out is used like MPII Cooking 2.
+    """Reads an annotation file of any format, or class folders; the result is used like MPII Cooking 2.
 
-    Where times are seconds, the videos are read to find the frames: a variable rate is followed, not averaged.
+    If times are seconds, the videos are read to find the frames: a variable frame rate is followed, not averaged.
 
     Args:
-        listing: the annotation file, or the folder.
-        classes: whose words the actions, subjects and objects are.
-        read_with: how it is read (`dataset_tools.corpora.annotations.formats.read_annotations`).
-        videos: folder that the names of videos are relative to; that of the annotation file by default.
-        memory: where is remembered what was read from videos (`dataset_tools.video.source_videos.read_sources`).
-        jobs: processes at once.
-        progress: is told how far it is.
+        listing: the annotation file or folder.
+        classes: class file that defines the words for actions, subjects and objects.
+        read_with: options of the reader (`dataset_tools.corpora.annotations.formats.read_annotations`).
+        videos: folder that the names of videos are relative to; by default that of the annotation file.
+        memory: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
+        jobs: number of parallel processes.
+        progress: progress callback.
 
     Raises:
-        InputError: the annotation file cannot be read, or has wrong rows (all of them in one message); or times are
-            seconds and a video has none.
+        InputError: the annotation file cannot be read, or has invalid rows (all of them in one message); or times are
+            seconds and a video has no timestamps.
     """
     read_with = read_with or ListOptions()
     listed = read_annotations(listing, **msgspec.structs.asdict(read_with))
@@ -161,10 +161,10 @@ def open_own_footage(
 
 
 def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
-    """The folder that the names of videos are relative to.
+    """Returns the folder that the names of videos are relative to.
 
     Raises:
-        InputError: there is none, or it is another than the folder that is the list.
+        InputError: the folder does not exist, or differs from the annotated folder.
     """
     root = listing if listing.is_dir() else listing.parent
     if videos is None or (listed.is_folder and videos.resolve() == listing.resolve()):
@@ -182,13 +182,13 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
 
 
 def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
-    """The frames that are seen from ``start_s`` until just before ``end_s``, one at least; 1-based, both included.
+    """Returns the first and last frame displayed in [``start_s``, ``end_s``), at least one; 1-based, both included.
 
     Args:
-        start_s: seconds after the first frame appears.
+        start_s: seconds after the first frame is displayed.
         end_s: likewise.
-        index: the video's frames, with their times; None where the video cannot be read.
-        rate: frames per second where there is no index.
+        index: the video's frame index, with timestamps; None if the video cannot be read.
+        rate: frames per second, used if there is no index.
     """
     if index is not None:
         tick_s = Fraction(index.tick_s)
@@ -197,7 +197,7 @@ def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate:
         end_frame = bisect_left(index.stamps, first + (Fraction(end_s) - _TOLERANCE_S) / tick_s)
         past_s = Fraction(end_s) - (index.stamps[-1] - first) * tick_s - 1 / rate
         if past_s > _TOLERANCE_S:
-            end_frame = index.frames + math.ceil(past_s * rate)  # planning will refuse it, and say why
+            end_frame = index.frames + math.ceil(past_s * rate)  # planning will reject it, with the reason
     else:
         start_frame = math.floor((Fraction(start_s) + _TOLERANCE_S) * rate) + 1
         end_frame = math.ceil((Fraction(end_s) - _TOLERANCE_S) * rate)
@@ -207,10 +207,10 @@ def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate:
 
 
 def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], listing: Path) -> None:
-    """Refuses seconds in videos whose pictures have no times: the rate in a header is no clock.
+    """Rejects seconds in videos whose frames have no timestamps: the frame rate in a header is not reliable.
 
     Raises:
-        InputError: it names all such videos.
+        InputError: there are such videos; the message names them.
     """
     without = [name for name, index in indices.items() if not index.stamps]
     if without:
@@ -226,16 +226,16 @@ def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], l
 
 
 def _span(row: ListedInterval, in_seconds: bool, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
-    """First and last frame of a row; of a whole video that cannot be read, its first frame only."""
+    """Returns the first and last frame of a row; only the first frame if it is a whole video that cannot be read."""
     if row.start is None or row.end is None:
         return 1, 1 if index is None else index.frames
     return frames_between(row.start, row.end, index, rate) if in_seconds else (int(row.start), int(row.end))
 
 
 def _write_sentences(rows: Sequence[ListedInterval], intervals: Sequence[OwnInterval], folder: Path) -> Path | None:
-    """Writes the list's own sentences in TACoS' form, which is what sentences are read from; None where there are none.
+    """Writes the sentences of the list in TACoS format, the input format of sentences; returns None if there are none.
 
-    The file is named by its content, so that a list that changes does not change what an earlier build used.
+    The file is named by the hash of its content, so that a changed list does not alter the sentences of earlier builds.
     """
     videos: dict[str, dict[str, Any]] = {}
     for row, interval in zip(rows, intervals, strict=True):
@@ -256,7 +256,7 @@ def _usual_rate(indices: Iterable[FrameIndex]) -> Fraction:
 
 
 def _stated_rate(files: Iterable[Path]) -> Fraction:
-    """The rate that most videos state; good enough for lengths that are only shown."""
+    """Returns the most frequent frame rate in the videos' headers; used only for lengths that are displayed."""
     import av.error
 
     rates: Counter[Fraction] = Counter()
@@ -288,7 +288,7 @@ def _interval(
         verb=verb,
         things=frozenset(things),
         verbs=frozenset([verb]),
-        ingredients=frozenset([subject]),  # what the action is done to stands there, see class_matching
+        ingredients=frozenset([subject]),  # the thing acted on, see dataset_tools.classes.matching
         footage=footage,
         listed_as=listed_as,
         who=row.person or person,
@@ -297,7 +297,7 @@ def _interval(
 
 
 def _attribute_names(intervals: Iterable[Interval]) -> tuple[str, ...]:
-    """What MPII's file would list: things as they are, verbs with a V."""
+    """Returns the attribute names in the style of MPII's file: things unchanged, verbs with a trailing V."""
     names = {thing for interval in intervals for thing in interval.things}
     return tuple(sorted(names | {f"{interval.verb}V" for interval in intervals}))
 

@@ -1,4 +1,4 @@
-"""Persons from video names by a regular expression, which may come from elsewhere: it is matched under a time limit."""
+"""Persons from video names by a regular expression, matched under a time limit since it may come from others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataset_tools.core.files import slug
 from dataset_tools.corpora.annotations.interval_list import IntervalList, shown_of
 
 MOST_S = 20.0
-"""Seconds for all names; a usual expression takes microseconds for each."""
+"""Time limit in seconds for all names; typical expressions take microseconds per name."""
 
 _PROGRAM = """
 import json, re, sys
@@ -32,15 +32,15 @@ else:
 
 
 def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList:
-    """The list with the persons that the names of its videos tell, where it does not tell them itself.
+    """Returns the list with missing persons filled in from the names of its videos.
 
     Args:
-        path: of the annotation file.
-        listed: what it lists.
+        path: the annotation file.
+        listed: its content.
         pattern: a regular expression whose first group is the person.
 
     Raises:
-        InputError: it is no such expression, takes too long, or finds no person in a name.
+        InputError: the expression is invalid, has no group, takes too long, or finds no person in a name.
     """
     names = {row.video: posixpath.basename(row.video.replace("\\", "/")) for row in listed.rows}
     said = dict(zip(names, _first_groups(path, pattern, list(names.values())), strict=True))
@@ -56,9 +56,9 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
 
 
 def _first_groups(path: Path, pattern: str, names: Sequence[str]) -> list[str]:
-    """What the first group of the expression is in each name; empty where nothing matches.
+    """Returns the match of the expression's first group in each name; empty if there is none.
 
-    A process of its own matches: within this one, nothing could end a search that takes years.
+    Matching runs in a separate process, as a catastrophic search cannot be interrupted within this one.
     """
     command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
     try:

@@ -11,15 +11,15 @@ from dataset_tools.corpora.annotations.interval_list import shown_of
 
 
 def label_tier(path: Path, counts: Mapping[str, int], tier: str | None) -> str:
-    """The tier that is named, else the only one with annotations.
+    """Returns the named tier, else the only one with annotations.
 
     Args:
         path: the annotation file, for messages.
-        counts: annotations by tier.
-        tier: the name that was given, or None.
+        counts: number of annotations by tier.
+        tier: the requested name, or None.
 
     Raises:
-        InputError: there is none of this name, or there are several and none is named.
+        InputError: there is no tier of this name, or none is named and there is not exactly one.
     """
     if tier is not None and tier in counts:
         return tier
@@ -35,5 +35,5 @@ def label_tier(path: Path, counts: Mapping[str, int], tier: str | None) -> str:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a text beside a label is taken for a sentence: several words, or Chinese characters."""
+    """Whether a text in another tier counts as a sentence: several words, or Chinese characters."""
     return len(text.split()) > 1 or re.search("[\u3400-\u9fff]", text) is not None

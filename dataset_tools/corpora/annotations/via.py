@@ -1,4 +1,4 @@
-"""VIA 3, the VGG Image Annotator for video: temporal segments and their labels."""
+"""Reader of projects of VIA 3, the VGG Image Annotator for video: temporal segments and their labels."""
 
 from __future__ import annotations
 
@@ -46,18 +46,19 @@ class _Metadata(msgspec.Struct):
 
     @property
     def span(self) -> tuple[str, tuple[float, ...]]:
-        """Which part of which video it is."""
+        """The view (video), and the times in it."""
         return str(self.vid), tuple(self.z)
 
 
 def read_via(path: Path, *, tier: str | None = None) -> IntervalList:
-    """The temporal segments, two times ``z`` in seconds each; ``tier`` is the attribute that holds the label.
+    """Reads the temporal segments, two times ``z`` in seconds each; ``tier`` is the attribute that holds the label.
 
     Texts of several words in other attributes, with exactly the times of a label, are its sentences. Regions and points
-    of time are left out and counted.
+    in time are left out and counted.
 
     Raises:
-        InputError: it cannot be read, or has several attributes and ``tier`` names none of them, or segments are wrong.
+        InputError: the file cannot be read, has several attributes and ``tier`` names none of them, or has invalid
+            segments.
     """
     project = read_json(path, _EXPECTED, _Project)
     rows = IntervalRows(path, _EXPECTED)
@@ -98,7 +99,7 @@ def read_via(path: Path, *, tier: str | None = None) -> IntervalList:
 
 
 def _label(attribute: _Attribute, chosen: str) -> str:
-    """The text of what was chosen, or was written."""
+    """Returns the label: the text of the selected option, or the entered text."""
     if attribute.type == _CHECKBOX and "," in chosen:
         raise ValueError(f"it has several labels: {chosen[:40]!r}")
     return attribute.options.get(chosen, chosen)

@@ -1,4 +1,4 @@
-"""Video URLs and paths of annotation tools, as names below the video folder."""
+"""Conversion of the video URLs and paths of annotation tools to names below the video folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _DRIVE = re.compile(r"/?[A-Za-z]:/")
 
 
 def video_of_address(address: str) -> str:
-    """The name of a video: a relative path as it is; of a URL or an absolute path, of another machine, the file name.
+    """Returns the name of a video: a relative path unchanged, of a URL or an absolute path only the file name.
 
-    ``/data/local-files/?d=clips/a.mp4`` of Label Studio is ``clips/a.mp4``; its uploads lose the eight digits that it
-    put before their names.
+    Absolute paths are of another machine. ``/data/local-files/?d=clips/a.mp4`` of Label Studio becomes
+    ``clips/a.mp4``; the eight-digit prefix that it adds to the names of uploads is removed.
 
     Raises:
-        ValueError: it names no file.
+        ValueError: the address names no file.
     """
     address = address.strip().replace("\\", "/")
     parts = urlsplit(address)
@@ -35,7 +35,7 @@ def video_of_address(address: str) -> str:
 
 
 def is_video(address: str) -> bool:
-    """Whether an address ends like a video's file."""
+    """Whether an address has the suffix of a video file."""
     try:
         return posixpath.splitext(video_of_address(address))[1].lower() in SUFFIXES
     except ValueError:

@@ -21,17 +21,17 @@ SUFFIXES = {
     *(".3gp", ".asf", ".dv", ".f4v", ".flv", ".m2ts", ".m4v", ".mov", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv"),
     *(".ts", ".vob", ".webm", ".wmv"),
 }
-"""What a file is known for a video by in a folder, and what may be missing where a video is named."""
+"""Suffixes that identify video files in a folder, and that the names of videos in a list may omit."""
 
 
 @dataclass(frozen=True)
 class ListedVideo:
-    """A video as rows write it.
+    """A video named in an annotation file.
 
     Attributes:
-        place: where it is first named. path: POSIX, with the suffix that a row left out.
-        file: None where there is no such file.
-        same: equal for two ways to write one file, absolute or relative, with or without suffix.
+        place: position of its first occurrence. path: POSIX path, with the suffix even if a row omits it.
+        file: None if the file does not exist.
+        same: equal for all spellings of one file's path, absolute or relative, with or without suffix.
     """
 
     place: str
@@ -41,17 +41,17 @@ class ListedVideo:
 
     @property
     def parts(self) -> tuple[str, str]:
-        """The slug of the path without a known suffix, and the suffix; an absolute path counts by its last part."""
+        """The slug of the path without a known suffix, and the suffix; of an absolute path, only the file name counts."""
         path = posixpath.basename(self.path) if posixpath.isabs(self.path) else self.path
         stem, suffix = posixpath.splitext(path)
         return (slug(stem), suffix) if suffix.lower() in SUFFIXES else (slug(path), "")
 
 
 def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefix: str = "") -> dict[str, ListedVideo]:
-    """The video that each name in the list stands for; ``prefix`` may be left out there, or stand there in vain.
+    """Returns the video of each name in the list; names may omit ``prefix``, or have it where the file lacks it.
 
     Raises:
-        InputError: a suffix is left out, and several files would fit.
+        InputError: a suffix is omitted, and several files match.
     """
     folders: dict[str, list[str]] = {}
     videos: dict[str, ListedVideo] = {}
@@ -79,10 +79,10 @@ def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefi
 
 
 def name_videos(videos: Iterable[ListedVideo], listing: Path) -> dict[ListedVideo, str]:
-    """A name for every video: its path as a slug, without suffix unless that is all that tells two files apart.
+    """Returns a name for every video: the slug of its path, with the suffix only if it is needed to be unique.
 
     Raises:
-        InputError: two files get one name.
+        InputError: two files would get the same name.
     """
     videos = list(videos)
     files = defaultdict(set)
@@ -106,7 +106,7 @@ def name_videos(videos: Iterable[ListedVideo], listing: Path) -> dict[ListedVide
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """What stands for a video in ids: of a name like MPII's its sequence, ``s07-d72``, if no other video has it."""
+    """Returns the part of each video's name used in ids: of MPII-like names the sequence (``s07-d72``), if unique."""
     distinct = sorted(set(names))
     matched = {name: match.group(1) for name in distinct if (match := MPII_NAME.fullmatch(name))}
     counts = Counter(matched.values())
@@ -119,7 +119,7 @@ def _is_named(file: str, names: Collection[str]) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 - unlike Path.is_file, it takes any name
+    return os.path.isfile(path)  # noqa: PTH113 - unlike Path.is_file, it accepts any name
 
 
 def _files_in(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""XML of annotation files; document types and entities are refused, since they can name other files."""
+"""XML parsing of annotation files; document types and entities are rejected, as they can refer to other files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DEEPEST = 100
 
 
 def read_xml(path: Path, expected: str, root: str) -> Element:
-    """The root element of an XML file.
+    """Returns the root element of an XML file.
 
     Raises:
-        InputError: it cannot be read, has a document type or another root.
+        InputError: the file cannot be read, has a document type, or a different root.
     """
     found = _parse(path, expected)
     if found.tag != root:
@@ -24,19 +24,19 @@ def read_xml(path: Path, expected: str, root: str) -> Element:
 
 
 def root_tag(path: Path, expected: str) -> str:
-    """The name of the root element.
+    """Returns the name of the root element.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     return _parse(path, expected).tag
 
 
 def attribute(element: Element, name: str) -> str:
-    """An attribute that has to be there.
+    """Returns a required attribute.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the attribute is missing.
     """
     value = element.get(name)
     if value is None:
