@@ -41,7 +41,7 @@ class ListedVideo:
 
     @property
     def parts(self) -> tuple[str, str]:
-        """The slug of the path without a known suffix, and the suffix; of an absolute path, only the file name counts."""
+        """Slug of the path without a known suffix, and the suffix; of an absolute path, only the file name is used."""
         path = posixpath.basename(self.path) if posixpath.isabs(self.path) else self.path
         stem, suffix = posixpath.splitext(path)
         return (slug(stem), suffix) if suffix.lower() in SUFFIXES else (slug(path), "")

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An annotated span of a source video.
+    """An annotated interval of a source video.
 
     Attributes:
-        index: place in the annotation file, from 0.
+        index: position in the annotation file, from 0.
         video: name of the source video, without suffix: ``s07-d72-cam-002``.
-        start_frame, end_frame: 1-based, both included, as annotated (the end may come before the start).
+        start_frame, end_frame: 1-based, both included, as annotated (the end may precede the start).
         verb: the activity, without its final V: ``cut apart``.
         things: attributes of the interval that are not verbs: ``frying-pan``.
         verbs: attributes of the interval that are verbs, without their V.
-        tools, ingredients, containers: the things by role, where the file says it readably, else None.
+        tools, ingredients, containers: the things by role; None if the file has no readable roles.
     """
 
     index: int
@@ -42,7 +42,7 @@ class Interval:
 
     @property
     def seconds(self) -> tuple[float, float] | None:
-        """Start and end in seconds after the first frame appears, where they were annotated so."""
+        """Start and end in seconds after the first frame is displayed, if they were annotated in seconds."""
         return None
 
     @property
@@ -52,22 +52,22 @@ class Interval:
 
     @property
     def video_file(self) -> str:
-        """The file that the source video usually is: ``s07-d72-cam-002.avi``."""
+        """The usual file name of the source video: ``s07-d72-cam-002.avi``."""
         return f"{self.video}.avi"
 
     @property
     def person(self) -> str:
-        """The human in the footage: ``s07``."""
+        """The person in the footage: ``s07``."""
         return self.video.split("-", 1)[0]
 
     @property
     def dish(self) -> str:
-        """The dish that is prepared: ``d72``."""
+        """The dish being prepared: ``d72``."""
         return self.video.split("-", 2)[1]
 
     @property
     def frames(self) -> int:
-        """How many frames it has; none or fewer if the end comes before the start."""
+        """Number of frames; zero or negative if the end precedes the start."""
         return self.end_frame - self.start_frame + 1
 
     @property
@@ -78,15 +78,15 @@ class Interval:
 
 @dataclass(frozen=True)
 class Annotations:
-    """An annotation file that was read and checked.
+    """A validated annotation file.
 
     Attributes:
         path: the file.
         intervals: all intervals, in the file's order.
         frame_rate: frames per second of the videos (29.4).
-        attribute_names: the names of iaMat's rows, as the file has them, verbs with their V.
+        attribute_names: names of the rows of iaMat, as in the file, verbs with their V.
         dataset: the file's name for the data set.
-        notes: what was found where the format leaves room, as full sentences.
+        notes: findings on points that the format leaves open, as full sentences.
     """
 
     path: Path
@@ -100,14 +100,14 @@ class Annotations:
 def read_annotations(path: Path) -> Annotations:
     """Reads ``attributesAnnotations_MPII-Cooking-2.mat``.
 
-    Frames count from 1 and both ends are included. The seconds that the file has beside them are compared, and what
-    they say goes into ``notes``; a file whose frames evidently count from 0 is shifted by one, and a note says so.
+    Frames count from 1 and both ends are included. They are compared with the file's own times in seconds, with the
+    result in ``notes``; if a file's frames evidently count from 0, they are shifted by one, with a note.
 
     Raises:
-        InputError: there is no such file, it is not a MATLAB v7.3 file, it is damaged, or something that is needed is
-            missing or wrong in it (all of it in one message).
+        InputError: the file does not exist, is not a MATLAB v7.3 file, or is damaged, or required data is missing or
+            invalid (all problems in one message).
     """
-    # Only who reads the file needs h5py; workers that know intervals start sooner without.
+    # h5py is needed only for reading the file; workers that only use intervals start faster without it.
     from dataset_tools.corpora.mpii.columns import read_columns
     from dataset_tools.corpora.mpii.frame_numbers import judge_frame_numbers
 
@@ -142,7 +142,7 @@ def read_annotations(path: Path) -> Annotations:
 
 
 class _Once(dict[Any, Any]):
-    """A function's values, each computed once: thousands of intervals share a few hundred."""
+    """Memoized values of a function: thousands of intervals share a few hundred values."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class _Once(dict[Any, Any]):
 
 
 def _things_and_verbs(row: NDArray[np.bool_], names: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """The attributes [A] of one interval, the things and the verbs apart."""
+    """Splits the attributes [A] of one interval into things and verbs."""
     present = [names[index] for index in np.flatnonzero(row)]
     things = frozenset(name for name in present if not name.endswith("V"))
     return things, frozenset(name[:-1] for name in present if name.endswith("V"))

@@ -1,4 +1,4 @@
-"""The columns of the annotation file, read from HDF5 and checked: one value per interval, N intervals."""
+"""The columns of the annotation file, read from HDF5 and validated: one value per interval, N intervals."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _ROLES = {
 
 @dataclass(frozen=True)
 class Columns:
-    """What the group ``annos`` holds, as far as it is used; A attributes, N intervals.
+    """The used content of the group ``annos``; A attributes, N intervals.
 
     Attributes:
         attribute_names: [A], verbs with their V.
         attributes: [A, N], whether the interval has the attribute (iaMat).
         activities: [N], with their V. videos: [N], names without suffix.
-        start_frames, end_frames: [N], as the file counts them.
-        start_s, end_s: [N] seconds, or None where the file has none that can be used.
-        roles: for ``tools``, ``ingredients``, ``containers``: [N] names, None where they cannot be read.
-        frame_rate: frames per second. dataset: the file's name for the data set, or an empty text.
+        start_frames, end_frames: [N], as numbered in the file.
+        start_s, end_s: [N] seconds, or None if the file has no usable ones.
+        roles: for ``tools``, ``ingredients``, ``containers``: [N] names, None if they cannot be read.
+        frame_rate: frames per second. dataset: the file's name for the data set, or an empty string.
     """
 
     attribute_names: list[str]
@@ -52,11 +52,11 @@ class Columns:
 
 
 def read_columns(path: Path) -> Columns:
-    """Reads the columns; strict on the keys that are needed, tolerant of all the others.
+    """Reads the columns; strict about required keys, tolerant of all others.
 
     Raises:
-        InputError: there is no such file, it is no MATLAB v7.3 file, it is damaged, or something that is needed is
-            missing or wrong in it (all of it in one message).
+        InputError: the file does not exist, is not a MATLAB v7.3 file, or is damaged, or required data is missing or
+            invalid (all problems in one message).
     """
     problems: list[str] = []
     columns = cause = None
@@ -81,7 +81,7 @@ def read_columns(path: Path) -> Columns:
 
 
 class _Reader:
-    """Reads the columns of one file; what is wrong goes into ``problems``, and an empty column stands for it."""
+    """Reads the columns of one file; problems are added to ``problems``, and invalid columns are returned empty."""
 
     def __init__(self, annos: h5py.Group, cells: CellReader, problems: list[str]) -> None:
         self._annos = annos
@@ -133,7 +133,7 @@ class _Reader:
         return None
 
     def _strings(self, key: str) -> list[str]:
-        """[N] strings of a cell array that is needed."""
+        """Returns the [N] strings of a required cell array."""
         cells = self._dataset(key)
         try:
             strings = [] if cells is None else self._cells.strings(cells)
@@ -145,7 +145,7 @@ class _Reader:
         return strings
 
     def _numbers(self, key: str) -> NDArray[np.float64]:
-        """[N] numbers that are needed."""
+        """Returns the [N] numbers of a required column."""
         values = self._dataset(key)
         if values is None:
             return np.empty(0)
@@ -155,7 +155,7 @@ class _Reader:
         return np.ravel(values[()]).astype(np.float64)
 
     def _matrix(self, key: str, names: int, count: int) -> NDArray[np.bool_]:
-        """[A, N] of 0 and 1; the file may hold it transposed."""
+        """Returns a required matrix [A, N] of 0 and 1, which the file may hold transposed."""
         values = self._dataset(key)
         if values is None or not names or not count:
             return np.empty((0, 0), bool)
@@ -171,7 +171,7 @@ class _Reader:
         return np.asarray(matrix == 1)
 
     def _seconds(self, key: str, count: int) -> NDArray[np.float64] | None:
-        """[N] seconds, which are not needed."""
+        """Returns the [N] seconds of an optional column."""
         values = self._annos.get(key)
         if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "iuf" or values.size != count:
             return None
@@ -179,7 +179,7 @@ class _Reader:
         return seconds if np.isfinite(seconds).all() else None
 
     def _role(self, keys: Sequence[str], count: int) -> list[frozenset[str] | None]:
-        """[N] names in one or several cell arrays, None where they cannot be read; they are not needed."""
+        """Returns the [N] sets of names in optional cell arrays; None where they cannot be read."""
         united: list[frozenset[str] | None] = [None] * count
         for key in keys:
             cells = self._annos.get(key)
@@ -196,7 +196,7 @@ class _Reader:
         return united
 
     def _text(self, key: str) -> str:
-        """A string that is not needed."""
+        """Returns an optional string."""
         values = self._annos.get(key)
         if isinstance(values, h5py.Dataset) and values.dtype == np.uint16 and values.size < 1000:
             return str(np.ravel(values[()]).astype("<u2").tobytes(), "utf-16-le", "replace")
@@ -205,7 +205,7 @@ class _Reader:
     def _each(
         self, key: str, values: Sequence[Any] | NDArray[Any], right: Callable[[Any], bool], expected: str
     ) -> None:
-        """Notes the values that are not right: how many, and the first few."""
+        """Adds a problem that lists the first invalid values, and the number of the others."""
         wrong = [(number, value) for number, value in enumerate(values, start=1) if not right(value)]
         if wrong:
             some = ", ".join(f"{value!r} (interval {number})" for number, value in wrong[:3])

@@ -1,4 +1,4 @@
-"""Frame numbering of an annotation file: from 1 or 0, end inclusive or not; verified, not assumed."""
+"""Frame numbering of an annotation file: 0-based or 1-based, end inclusive or not; verified, not assumed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataset_tools.corpora.mpii.columns import Columns
 
 
 def judge_frame_numbers(columns: Columns) -> tuple[int, tuple[str, ...]]:
-    """Compares the frames with the seconds beside them, and neighboring intervals with each other.
+    """Compares the frame numbers with the file's times in seconds, and neighboring intervals with each other.
 
-    At f frames a second, frame n of a video lasts from (n - first) / f to (n + 1 - first) / f, with first the number
-    of a video's first frame. So f × startTimeSeconds - startFrame is -first, and f × endTimeSeconds - endFrame is
-    1 - first if the end is included. Both are 0 where somebody just divided by f, which leaves first open.
+    At f frames per second, frame n of a video lasts from (n - first) / f to (n + 1 - first) / f, where first is the
+    number of a video's first frame. So f × startTimeSeconds - startFrame is -first, and f × endTimeSeconds - endFrame
+    is 1 - first if the end is included. Both are 0 if the seconds are just frame / f, which leaves first undetermined.
 
     Returns:
-        The number of the first frame of a video, and what was found, as full sentences.
+        The number of the first frame of a video, and the findings, as full sentences.
     """
     start_offset = _median_offset(columns.start_s, columns.start_frames, columns.frame_rate)
     end_offset = _median_offset(columns.end_s, columns.end_frames, columns.frame_rate)
@@ -54,12 +54,12 @@ def judge_frame_numbers(columns: Columns) -> tuple[int, tuple[str, ...]]:
 
 
 def _median_offset(seconds: NDArray[np.float64] | None, frames: NDArray[np.int64], frame_rate: float) -> int | None:
-    """The median of f × seconds - frames [N], rounded to whole frames."""
+    """Returns the median of f × seconds - frames [N], rounded to whole frames."""
     return None if seconds is None else round(float(np.median(seconds * frame_rate - frames)))
 
 
 def _neighbors(columns: Columns) -> tuple[int, int]:
-    """How many intervals start on the frame that another of their video ends on, and how many on the next one."""
+    """Counts intervals that start on the last frame of another one in their video, and those on the frame after it."""
     starts = set(zip(columns.videos, columns.start_frames.tolist(), strict=True))
     ends = list(zip(columns.videos, columns.end_frames.tolist(), strict=True))
     return sum(end in starts for end in ends), sum((video, end + 1) in starts for video, end in ends)

@@ -1,8 +1,8 @@
-"""MATLAB v7.3 files as HDF5: opening them, and reading cells of strings.
+"""Reader of MATLAB v7.3 files (HDF5), in particular of cell arrays of strings.
 
-A cell array is a data set of object references, each to a data set: uint16 characters for a string, references again
-for a nested cell. What MATLAB calls empty is a data set with the attribute ``MATLAB_empty``. Not mat73 or pymatreader:
-they load the whole file, and neither names the cell that is wrong nor bounds what a damaged file can claim.
+A cell array is an HDF5 dataset of object references to datasets: uint16 characters for a string, references again for a
+nested cell. An empty MATLAB value is a dataset with the attribute ``MATLAB_empty``. mat73 and pymatreader are not used:
+they load the whole file, do not name the invalid cell, and do not limit the sizes that a damaged file can claim.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from h5py import h5a, h5d, h5r, h5s, h5t
 from dataset_tools.core.errors import InputError
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# What h5py and numpy raise on a damaged file, whichever part of it is damaged.
+# Exceptions that h5py and numpy raise on a damaged file, depending on the damaged part.
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, SystemError)
 
 _MANY_VALUES = 100_000
@@ -28,7 +28,7 @@ _Content = str | tuple[str, ...] | None
 
 
 class UnreadableError(ValueError):
-    """A part of the file is not what it should be; the text says what it is."""
+    """A part of the file has unexpected content, described by the message."""
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def open_mat(path: Path) -> Iterator[h5py.File]:
     """Opens a MATLAB v7.3 file for reading.
 
     Raises:
-        InputError: there is no such file, or it is no MATLAB file, one of an older version, or a damaged one.
+        InputError: the file does not exist, is not a MATLAB file, is of an older version, or is damaged.
     """
     expected = "the annotation file of MPII Cooking 2, a MATLAB v7.3 file (HDF5)"
     try:
@@ -79,19 +79,19 @@ def open_mat(path: Path) -> Iterator[h5py.File]:
 class CellReader:
     """Reads the cell arrays of one open file.
 
-    Opening each of more than a hundred thousand tiny data sets takes seconds: h5py's low-level interface needs half the
-    time of its objects, and what several cells share is read once.
+    Opening more than a hundred thousand tiny datasets takes seconds. h5py's low-level interface takes half the time of
+    its objects, and datasets shared by several cells are read once.
     """
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self._known: dict[int, _Content] = {}  # by the address of the data set
+        self._known: dict[int, _Content] = {}  # by the address of the dataset
 
     def strings(self, cells: h5py.Dataset) -> list[str]:
-        """The strings of a cell array of strings, flattened: [N].
+        """Returns the strings of a cell array of strings, flattened: [N].
 
         Raises:
-            UnreadableError: it is not a cell array of strings.
+            UnreadableError: the dataset is not a cell array of strings.
         """
         contents = self._contents(cells)
         for number, content in enumerate(contents, start=1):
@@ -100,10 +100,10 @@ class CellReader:
         return cast(list[str], contents)
 
     def string_sets(self, cells: h5py.Dataset) -> list[frozenset[str] | None]:
-        """For each cell, the strings in it, alone or in a nested cell; None where it holds something else: [N].
+        """Returns the strings of each cell, single or in a nested cell; None if it holds something else: [N].
 
         Raises:
-            UnreadableError: it is not a cell array.
+            UnreadableError: the dataset is not a cell array.
         """
         sets: list[frozenset[str] | None] = []
         for content in self._contents(cells):
@@ -112,11 +112,11 @@ class CellReader:
         return sets
 
     def _contents(self, cells: h5py.Dataset) -> list[_Content]:
-        """What every cell holds, flattened."""
+        """Returns the contents of all cells, flattened."""
         if h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
             raise UnreadableError(f"it is no cell array: it holds {cells.dtype}")
         addresses = np.empty(cells.shape, "<u8")
-        cells.id.read(h5s.ALL, h5s.ALL, addresses, mtype=h5t.STD_REF_OBJ)  # as the file has them
+        cells.id.read(h5s.ALL, h5s.ALL, addresses, mtype=h5t.STD_REF_OBJ)  # raw, as in the file
         contents: list[_Content] = []
         for address, reference in zip(np.ravel(addresses).tolist(), np.ravel(cells[()]), strict=True):
             if address not in self._known:
@@ -125,7 +125,7 @@ class CellReader:
         return contents
 
     def _content(self, reference: h5py.Reference, depth: int = 0) -> _Content:
-        """A string, or the strings of a nested cell, or None for anything else."""
+        """Returns a string, or the strings of a nested cell, or None for anything else."""
         if not reference:
             return ""
         target = h5r.dereference(reference, self._file.id)

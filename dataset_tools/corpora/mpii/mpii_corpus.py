@@ -19,19 +19,19 @@ _LAYOUT = "a folder with attributesAnnotations_MPII-Cooking-2.mat, videos/ and e
 
 @dataclass(frozen=True)
 class Corpus:
-    """A copy of MPII Cooking 2, or of a stand-in that is laid out like it.
+    """A copy of MPII Cooking 2, or a synthetic (stand-in) corpus with the same layout.
 
     Attributes:
         root: its folder.
         annotations: the annotation file.
         videos: video file by name without suffix.
-        splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, as in experimentalSetup, else as in the lists
-            that ship; empty of a stand-in without.
-        standin: content of STANDIN.json if this is a stand-in corpus, else None.
-        sentences: a file, or folder of files, of sentences in TACoS' form, if there is one.
-        notes: what was found where the data leave room, as full sentences.
+        splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, from experimentalSetup, else from the shipped
+            lists; empty for a synthetic corpus without experimentalSetup.
+        standin: content of STANDIN.json if this is a synthetic corpus, else None.
+        sentences: a file, or folder of files, of sentences in TACoS format, if there is one.
+        notes: findings on points that the data leaves open, as full sentences.
         is_own: whether it is the user's own footage, with a list of intervals.
-        frames: how many frames each video has, by name; of those that were opened.
+        frames: number of frames of each opened video, by name.
     """
 
     root: Path
@@ -51,10 +51,10 @@ class Corpus:
 
 
 def open_corpus(root: Path) -> Corpus:
-    """Finds and reads what lies in a folder in MPII Cooking 2's layout; videos are found, not opened.
+    """Reads a folder in MPII Cooking 2's layout; videos are located, not opened.
 
     Raises:
-        InputError: there is no such folder or no annotation file in it, or the annotation file, a split list or
+        InputError: the folder does not exist or has no annotation file, or the annotation file, a split list or
             STANDIN.json cannot be used.
     """
     annotations = read_annotations(find_mat(root))
@@ -76,10 +76,10 @@ def open_corpus(root: Path) -> Corpus:
 
 
 def find_mat(root: Path) -> Path:
-    """The annotation file in a folder: by its name, else the only .mat there is, in the folder or one below.
+    """Returns the annotation file of a folder: by its name, else the only .mat file in the folder or one level below.
 
     Raises:
-        InputError: there is no such folder, or no annotation file in it, or several that could be it.
+        InputError: the folder does not exist, or has no annotation file, or several candidates.
     """
     if not root.is_dir():
         raise InputError(
@@ -108,7 +108,7 @@ def find_mat(root: Path) -> Path:
 
 
 def _find_videos(root: Path) -> dict[str, Path]:
-    """Video files by stem, in ``videos/`` before the folder itself, AVI before the others."""
+    """Returns video files by stem; ``videos/`` takes precedence over the folder itself, AVI over other formats."""
     videos: dict[str, Path] = {}
     for folder in (root / "videos", root / "videos" / "videos", root):
         files = [path for path in folder.glob("[!.]*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]

@@ -1,9 +1,9 @@
-"""Download of MPII Cooking 2 from its publisher, once the licence is accepted, into the expected layout.
+"""Download of MPII Cooking 2 from its publisher, once the license is accepted, into the expected layout.
 
-The publisher names no sizes and no hashes. So a file is checked against the size that the server announces and the
-format that its name promises, its archive's own checksums decide when it is unpacked, and the SHA-256 that was found is
-noted in DOWNLOADS.json: from then on a file must be that one. Of a few files somebody published what they had: a
-difference from that is told, and refuses nothing.
+The publisher states no sizes and no hashes. A file is therefore checked against the size that the server announces and
+the format of its suffix; archives are verified by their own checksums when unpacked. The SHA-256 of the first download
+is recorded in DOWNLOADS.json, and later downloads must match it. Hashes of a few files were published by others: a
+difference from those is reported, but is not an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Part = Literal["annotations", "videos", "sentences"]
 
 @dataclass(frozen=True)
 class Published:
-    """A file of the data set: its address below the home, its name here, and how its content begins."""
+    """A file of the data set: its address relative to the base URL, its local name, and its magic bytes."""
 
     part: Part
     address: str
@@ -59,11 +59,11 @@ KNOWN = {
     "videos/s07-d72-cam-002.avi": (*(19_839_824, "2d56fe960f1fcf78a970aefb53b9cf51b43064d47ff15dbb1019da852a597134"),),
     "videos/s22-d23-cam-002.avi": (*(39_468_178, "53c201e259a09f51b60f8aa5fa7c02c7b769ae6c90cfe29e793112c6494f5bec"),),
 }
-"""Bytes and SHA-256 of files as somebody else had them in September 2026 (github.com/Team-Cyan/material-agent)."""
+"""Sizes in bytes and SHA-256 of files, published by others in September 2026 (github.com/Team-Cyan/material-agent)."""
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What DOWNLOADS.json holds of a file."""
+    """Entry of a file in DOWNLOADS.json."""
 
     url: str
     sha256: str
@@ -73,13 +73,14 @@ class _Record(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class DownloadSummary:
-    """What is there now.
+    """State of the corpus folder after a download.
 
     Attributes:
-        files: SHA-256 by name. fetched: names of those that came now. unpacked: files taken out of archives, in all.
-        unchecked: names that no published hash vouches for: they were trusted on first use.
-        differing: what differs from the files that somebody else had, as full sentences.
-        refused: names of single videos that the server does not give.
+        files: SHA-256 by name. fetched: names of files downloaded by this call. unpacked: total number of files
+            extracted from archives.
+        unchecked: names of files without a matching published hash: they were trusted on first use.
+        differing: differences from the published hashes, as full sentences.
+        refused: names of single videos that the server does not provide.
     """
 
     root: str
@@ -106,23 +107,23 @@ def download_corpus(
     timeout_s: float = TIMEOUT_S,
     progress: Progress = silent,
 ) -> DownloadSummary:
-    """Downloads and unpacks the parts into ``root``; resumes, and keeps what is there.
+    """Downloads and unpacks the parts into ``root``; resumes interrupted downloads, and keeps existing files.
 
     Args:
-        root: the corpus' folder, for ``--mpii``.
-        accept_licence: whether the user accepts the licence; nothing is fetched otherwise.
-        parts: what to fetch.
-        videos: names of single videos (``s07-d72-cam-002``), fetched one by one in place of the archive of all.
-        home: address of the data set, or of a mirror.
-        hash_again: read files that are there again, and compare their hash; otherwise their size is compared.
-        attempts: in a row without anything coming, before it gives up.
-        timeout_s: longest silence of the server.
-        progress: is told the bytes of downloads and of archives.
+        root: the folder of the corpus, for ``--mpii``.
+        accept_licence: whether the user accepts the license; otherwise nothing is downloaded.
+        parts: the parts to download.
+        videos: names of single videos (``s07-d72-cam-002``), downloaded one by one instead of the archive of all.
+        home: base URL of the data set, or of a mirror.
+        hash_again: whether to compare the hashes of existing files; otherwise only their sizes are compared.
+        attempts: number of consecutive attempts without data before giving up.
+        timeout_s: timeout in seconds for the server to send data.
+        progress: progress callback, in bytes of downloads and archives.
 
     Raises:
-        InputError: the licence is not accepted; or the address holds a password; or the server refuses or sends
-            something else; or an archive is damaged (it is removed); or a file is another than at first.
-        StoppedError: no connection, or it broke, or the disk is full.
+        InputError: the license is not accepted; the address holds a password; the server refuses the request or sends
+            something else; an archive is damaged (it is removed); or a file differs from its first download.
+        StoppedError: the connection failed or broke, or the disk is full.
     """
     if not accept_licence:
         raise InputError(
@@ -148,14 +149,14 @@ def download_corpus(
             path.parent.mkdir(exist_ok=True)
             record = records.get(file.name)
             if record is not None and record.unpacked is not None and not path.exists():
-                continue  # unpacked, and the archive was removed since: there is nothing to do
+                continue  # unpacked, and the archive was removed since: nothing to do
             if record is None or not path.is_file() or _is_changed(path, record, hash_again):
                 try:
                     _fetch(file, path, record, home, attempts, timeout_s, progress)
                 except InputError:
                     if videos is None:
                         raise
-                    refused.append(file.name)  # one video that is not there keeps none of the others back
+                    refused.append(file.name)  # a missing video must not prevent the download of the others
                     continue
                 fetched.append(file.name)
                 if record is None:
@@ -166,7 +167,7 @@ def download_corpus(
                 try:
                     count = unpack_archive(path, file.part, root, record.url, COMMAND, progress)
                 except InputError:
-                    del records[file.name]  # what is damaged is not what later downloads must match
+                    del records[file.name]  # later downloads need not match a damaged file
                     _write_records(root, records)
                     raise
                 records[file.name] = msgspec.structs.replace(record, unpacked=count)

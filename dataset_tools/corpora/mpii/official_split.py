@@ -1,4 +1,4 @@
-"""The official split of MPII Cooking 2: experimentalSetup/, or the lists that are shipped."""
+"""The official split of MPII Cooking 2: experimentalSetup/, or the lists shipped with the toolkit."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Split = dict[str, frozenset[str]]
 
 
 def read_official_split(root: Path, sequences: Iterable[str]) -> tuple[Split, tuple[str, ...]]:
-    """The sequences of ``train``, ``val`` and ``test``, and what is to be said of them, as full sentences.
+    """Returns the sequences of ``train``, ``val`` and ``test``, and remarks on them, as full sentences.
 
-    A sequence in two lists of experimentalSetup/ stays in the later of train, val, test. Where there is no
-    experimentalSetup/, the shipped lists count, and every sequence of a person in neither of them trains.
+    A sequence in two lists of experimentalSetup/ is kept in the later of train, val, test. If there is no
+    experimentalSetup/, the shipped lists are used, and all sequences of persons in neither of them are for training.
 
     Args:
-        root: the corpus' folder.
-        sequences: those that the annotation file has (``s07-d72``); none: there is no shipped split for them.
+        root: the folder of the corpus.
+        sequences: the sequences of the annotation file (``s07-d72``); empty: the shipped split is not used.
 
     Raises:
-        InputError: a list has lines that are no sequence.
+        InputError: a list has lines that are not a sequence.
     """
     setup = root / "experimentalSetup"
-    if (setup / setup.name).is_dir():  # some archives have it nested
+    if (setup / setup.name).is_dir():  # nested in some archives
         setup = setup / setup.name
     splits = {name: _read_sequences(setup / file) for name, file in _FILES.items() if (setup / file).is_file()}
     if not splits:
@@ -64,7 +64,7 @@ def _shipped(sequences: frozenset[str]) -> tuple[Split, tuple[str, ...]]:
 
 
 def _read_sequences(path: Path) -> frozenset[str]:
-    """The sequences of a list: one ``sNN-dNN`` a line, ``#`` starts a comment."""
+    """Reads the sequences of a list: one ``sNN-dNN`` per line, ``#`` starts a comment."""
     sequences = set()
     wrong = []
     for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):

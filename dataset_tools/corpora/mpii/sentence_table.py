@@ -1,8 +1,8 @@
 """Sentence table, ``.tsv``: video, first frame, last frame, sentence.
 
-Columns are told by a header (``video``, ``start_frame``, ``end_frame``, ``sentence``, and usual other names), else by
-what is in them: one that names videos, two of frames, one of sentences. Where several would do, the table is refused.
-The columns of TACoS Multi-Level's files are not documented, and no file of it was at hand: this is what can be told.
+Columns are detected by a header (``video``, ``start_frame``, ``end_frame``, ``sentence``, and common synonyms), else by
+their content: one of video names, two of frames, one of sentences. Ambiguous tables are rejected. The columns of TACoS
+Multi-Level are not documented, and none of its files was available, so its exact format is unknown.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ TableRow = tuple[str, int, int, str]
 
 
 def read_sentence_table(path: Path) -> list[TableRow]:
-    """Video, first frame, last frame and sentence of every row.
+    """Returns the video, first frame, last frame and sentence of every row.
 
     Raises:
-        InputError: it cannot be read, or its columns cannot be told, or a row is wrong (its line is named).
+        InputError: the file cannot be read, its columns cannot be detected, or a row is invalid (the message names its
+            line).
     """
     try:
         text = read_input(path).decode("utf-8-sig")
@@ -49,7 +50,7 @@ def read_sentence_table(path: Path) -> list[TableRow]:
 
 
 def _of_header(cells: Sequence[str]) -> dict[str, int]:
-    """The places of the columns that a header names; nothing where it is none."""
+    """Returns the indices of the columns that a header names; empty if the row is not a header."""
     places = {
         kind: place for place, cell in enumerate(cells) for kind, names in _NAMES.items() if cell.lower() in names
     }

@@ -1,7 +1,7 @@
-"""TACoS: sentences for spans of the videos of MPII Cooking 2, or of other videos in the same format.
+"""TACoS: sentences for intervals of the videos of MPII Cooking 2, or of other videos in the same format.
 
 A file is a JSON object: ``{"s17-d69.avi": {"timestamps": [[start_frame, end_frame], …], "sentences": […],
-"fps": 29.4, "num_frames": n}}``. A video may be called as in a list of intervals, ``clips/a_01.mp4``, or in ids.
+"fps": 29.4, "num_frames": n}}``. Videos may be named as in a list of intervals (``clips/a_01.mp4``) or as in ids.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class SentenceSpans:
     """Sentences by video.
 
     Attributes:
-        spans: for a video (see `video_key`) its (start_frame, end_frame, sentence), sorted by frames.
-        invalid: how many were left out: the end is not after the start, or past the video's last frame.
-        listed: videos whose sentences stand in a list of intervals, one for each, and so tell just that.
+        spans: for each video (see `video_key`) its (start_frame, end_frame, sentence) tuples, sorted by frames.
+        invalid: number of spans left out: the end is not after the start, or after the video's last frame.
+        listed: videos whose sentences are from a list of intervals; each describes exactly its interval.
     """
 
     spans: dict[str, list[Span]]
@@ -37,17 +37,17 @@ class SentenceSpans:
     listed: frozenset[str] = frozenset()
 
     def covering(self, video: str, start_frame: int, end_frame: int) -> list[Span]:
-        """The spans of a video that have all the frames from ``start_frame`` to ``end_frame``."""
+        """Returns the spans of a video that contain all the frames from ``start_frame`` to ``end_frame``."""
         spans = self.spans.get(video_key(video), [])
         return [span for span in spans if span[0] <= start_frame and end_frame <= span[1]]
 
     def is_list(self, video: str) -> bool:
-        """Whether the sentences of a video stand in a list of intervals."""
+        """Whether the sentences of a video are from a list of intervals."""
         return video_key(video) in self.listed
 
 
 def video_key(video: str) -> str:
-    """What sentences know a video by: of a name like MPII's its sequence, ``s07-d72``, else its path as in ids."""
+    """Returns the key of a video: of an MPII-like name the sequence (``s07-d72``), else its path as in ids."""
     name = _VIDEO.fullmatch(video)
     if name is not None:
         return name.group(1)
@@ -57,10 +57,10 @@ def video_key(video: str) -> str:
 
 
 def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
-    """Reads one or several files: JSON in TACoS' form, or tables (`read_sentence_table`); or all of a folder.
+    """Reads one or several files, JSON in TACoS format or tables (`read_sentence_table`), or all files of a folder.
 
     Raises:
-        InputError: there is no such file, or it is in neither form.
+        InputError: a file does not exist, or is in neither format.
     """
     spans: dict[str, list[Span]] = {}
     invalid = 0
@@ -76,7 +76,7 @@ def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
 
 
 def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
-    """The files that ``paths`` name: of a folder, all its ``*.json``, else its ``*.tsv``, below it, too."""
+    """Returns the files that ``paths`` name; for a folder, the ``*.json`` files in it, else all ``*.tsv`` below it."""
     given = [paths] if isinstance(paths, Path) else list(paths)
     return tuple(file for path in given for file in (_files_of(path) if path.is_dir() else [path]))
 
@@ -86,7 +86,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> list[tuple[str, list[Span], float, bool]]:
-    """Of each video: its key, all its spans, its number of frames, whether they are of a list of intervals."""
+    """Returns, for each video, its key, spans and number of frames, and whether they are from an interval list."""
     if path.suffix.lower() == ".tsv":
         return [
             (video_key(video), [(start, end, _sentence(text))], float("inf"), False)
@@ -134,7 +134,7 @@ def _frame(value: Any) -> int:
 def _sentence(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no sentence")
-    value.encode()  # half of a surrogate pair is no sign
+    value.encode()  # raises on a lone surrogate
     return " ".join(value.split())
 
 

@@ -1,4 +1,4 @@
-"""Unpacking of MPII Cooking 2's archives: files get their place only after the whole archive is verified."""
+"""Unpacking of MPII Cooking 2's archives: files are moved to their place only after the whole archive is verified."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from dataset_tools.core.progress import Progress
 from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES
 
 _WRONG_NAMES = {None, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EINVAL}
-"""Errors of files whose names an archive gives: too long, or one a file and a folder."""
+"""Errors due to the names in an archive: too long, or the same name for a file and a folder."""
 
 
 _MOST_UNPACKED = 2**30
-"""Bytes of all sentences, which have some megabytes: a small archive can hold terabytes of nothing."""
+"""Maximum bytes of all sentences, which have a few megabytes: a small archive can expand to terabytes (zip bomb)."""
 
 
 def unpack_archive(path: Path, part: str, root: Path, url: str, command: str, progress: Progress) -> int:
-    """Unpacks the archive of a part into ``root``; how many files it had.
+    """Unpacks the archive of a part into ``root``; returns its number of files.
 
-    They come to a place of their own first: only the end of an archive tells whether all of it was whole.
+    Files are first unpacked to a staging folder: an archive is only verified once its end is read.
 
     Raises:
         InputError: the archive is damaged; it is removed.
     """
     name, unpack = UNPACKED[part]
     staging, final = root / ".unpacking" / path.name, root / name
-    clear_partial(staging, "**/")  # else what a killed command left would pass for a file of the archive
+    clear_partial(staging, "**/")  # else partial files of a killed command would count as files of the archive
     try:
         count = unpack(path, staging, final, progress)
         if not count:
@@ -54,7 +54,7 @@ def unpack_archive(path: Path, part: str, root: Path, url: str, command: str, pr
         OSError,
     ) as error:
         if isinstance(error, OSError) and error.errno not in _WRONG_NAMES:
-            raise  # of the disk, not of the archive
+            raise  # an error of the disk, not of the archive
 
         path.unlink()
         shutil.rmtree(staging, ignore_errors=True)
@@ -73,7 +73,7 @@ def unpack_archive(path: Path, part: str, root: Path, url: str, command: str, pr
 
 
 def _unpack_videos(path: Path, staging: Path, final: Path, progress: Progress) -> int:
-    """Takes the videos out of a tar, whatever folders they are in there; those that are there stay."""
+    """Extracts the videos of a tar archive, regardless of their folders in it; existing ones are kept."""
     total = path.stat().st_size
     count = 0
     with path.open("rb") as raw, gzip.open(raw) as content, tarfile.open(fileobj=content, mode="r|") as archive:
@@ -88,12 +88,12 @@ def _unpack_videos(path: Path, staging: Path, final: Path, progress: Progress) -
                 _write(staging / name, video)
             progress("unpack", min(raw.tell(), total), total, name)
         while content.read(1 << 20):
-            pass  # to the end, where the checksum of the whole is
+            pass  # read to the end, where the checksum of the whole archive is
     return count
 
 
 def _unpack_folder(path: Path, staging: Path, final: Path, progress: Progress) -> int:
-    """Takes everything out of a zip; a folder around it that has its name is left out."""
+    """Extracts all files of a zip archive; an enclosing folder with the archive's name is omitted."""
     count = 0
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
