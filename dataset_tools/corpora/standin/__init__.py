@@ -1,5 +1,6 @@
 """The synthetic corpus (stand-in): rendered kitchen scenes in MPII Cooking 2's layout.
 
-From plan to picture: `corpus` writes it; `cast` says who cooks what, `agenda` what happens in each video, `director`
-what each hand does when, `tracks` where it is in every frame, `render` how that looks. How hard it is: `difficulty`.
+`standin_corpus` writes the corpus. `cast` assigns persons to dishes, `agenda` plans the intervals of each video,
+`director` schedules the hands' actions, `tracks` computes their positions in every frame, and `render` draws the
+frames. `difficulty` defines the difficulty levels.
 """

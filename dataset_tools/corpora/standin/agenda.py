@@ -1,7 +1,7 @@
 """Agenda of a synthetic video: its intervals, their classes, durations and attributes.
 
-The habits of MPII Cooking 2 are kept: several tools in one interval, intervals that fit two classes, intervals that
-fit none, classes with too few intervals, one activity verb out of several that mean the action.
+It reproduces properties of MPII Cooking 2: several tools in one interval, intervals that match two classes, intervals
+that match none, classes with too few intervals, one activity verb out of several synonyms of the action.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.motions import MOTIONS
 from dataset_tools.corpora.standin.things import CLUTTER, SUBJECTS, THINGS, TOOLS
 
-# Lengths of intervals: the logarithm is normal, with these limits. The median comes to 1.7 s; it is 12 s in TACoS.
+# Lengths of intervals: log-normal, truncated to these limits. The resulting median is 1.7 s; it is 12 s in TACoS.
 SCALE_S, SPREAD = 1.43, 0.62
 LIMITS_S = (0.9, 7.5)
 GAP_S = (0.8, 1.35)
 AMBIGUOUS_SHARE = 0.06
 OTHER_SHARE = 0.12
 
-# The tool in the acting hand, where the class does not name one. The others act with the bare hand, or with the
+# The tool in the acting hand if the class does not name one. Other actions are done with the bare hand, or with the
 # subject itself in it.
 _USUAL_TOOLS = {"cut": "knife", "peel": "knife", "stir": "spatula"}
-# What people do in kitchens that no class wants; kept where the class file agrees.
+# Kitchen activities outside all classes; used if they match no class of the class file.
 _OTHER_SUBJECTS = {
     "cut": ("apple", "cucumber", "lemon", "lime", "onion", "orange"),
     "peel": ("apple", "carrot", "cucumber", "onion"),
@@ -42,7 +42,7 @@ _OTHER_SUBJECTS = {
     "stir": ("bowl", "frying-pan"),
     "grate": ("carrot", "apple", "lemon"),
 }
-# Seen beside almost everything in MPII Cooking 2; no class wants or refuses them.
+# Attributes of almost all intervals in MPII Cooking 2; no class requires or excludes them.
 _BYSTANDERS = ("hand", "counter", "cutting-board", "drawer", "cupboard", "side-peeler", "sink", "water", "peel")
 _CONTAINERS = frozenset(
     ["bowl", "plate", "frying-pan", "cutting-board", "counter", "drawer", "cupboard", "sink", "jar", "tin"]
@@ -57,7 +57,7 @@ class AgendaItem:
     """An interval to be performed and annotated.
 
     Attributes:
-        class_id: the class it shows; None if it fits none, or several.
+        class_id: the class it shows; None if it matches none, or several.
         action: key of the motion. subject: thing acted on. tool: thing in the acting hand, or None.
         verb: MPII activity, without its V.
         tools, ingredients, containers: MPII attributes by role; together they are the interval's things.
@@ -82,14 +82,14 @@ class AgendaItem:
 
 @dataclass(frozen=True)
 class Agenda:
-    """One video's part.
+    """The plan of one video.
 
     Attributes:
-        sequence: who cooks what.
-        things: kinds that lie on the worktop, subjects first.
-        items: what happens, in order.
-        gaps: frames before the first item, between items, and after the last: one more than there are items.
-        tools: by subject, the tool that acts on it in its class, None for the bare hand; idle hands keep to it.
+        sequence: person and dish.
+        things: kinds of things on the worktop, subjects first.
+        items: the intervals, in order.
+        gaps: frames before the first item, between items, and after the last: one more than items.
+        tools: the tool that acts on each subject in its class, None for the bare hand; idle hands use it, too.
     """
 
     sequence: Sequence
@@ -102,10 +102,10 @@ class Agenda:
 def plan_agendas(
     classes: ClassFile, level: Difficulty, cast: Many[Sequence], *, seed: int, per_class: int
 ) -> tuple[Agenda, ...]:
-    """Deals the intervals of all classes to the videos, and adds what else happens there.
+    """Distributes the intervals of all classes over the videos, and adds intervals outside the classes.
 
     Raises:
-        InputError: a class needs a motion or a thing that the stand-in cannot draw.
+        InputError: a class needs a motion or a thing that the synthetic corpus cannot draw.
     """
     _refuse_unknown(classes)
     hands = deal(classes, level, len(cast), seed, per_class)
@@ -150,12 +150,12 @@ def _agenda(classes: ClassFile, level: Difficulty, sequence: Sequence, hand: lis
 
 
 def _acting_tool(one: ActionClass) -> str | None:
-    """What the acting hand holds, beside the subject itself."""
+    """Returns what the acting hand holds, besides the subject itself."""
     return one.object if one.role == "tool" and one.object in TOOLS else _USUAL_TOOLS.get(one.action)
 
 
 def _shown(classes: ClassFile, level: Difficulty, hand: Many[ActionClass], rng: np.random.Generator) -> set[str]:
-    """What the classes need, and further subjects with what their classes need: any of them could be acted on."""
+    """Returns the things that the classes need, and further subjects with theirs: each could be the one acted on."""
     kinds: set[str] = set().union(*(needs(one) for one in hand))
     others = {one.subject: needs(one) for one in classes.classes}
     for key in rng.permutation(sorted(SUBJECTS.keys() - kinds)):
@@ -166,12 +166,12 @@ def _shown(classes: ClassFile, level: Difficulty, hand: Many[ActionClass], rng: 
 
 
 def _share(share: float, of: int, rng: np.random.Generator) -> int:
-    """``share · of``, rounded up or down at random so that it comes right on average."""
+    """Returns ``share · of``, stochastically rounded, so that it is correct on average."""
     return int(share * of + rng.random())
 
 
 def _frames(rng: np.random.Generator) -> int:
-    """The length of an interval: the same distribution for every class."""
+    """Samples the length of an interval, from the same distribution for every class."""
     while True:
         seconds = SCALE_S * float(np.exp(SPREAD * rng.standard_normal()))
         if LIMITS_S[0] <= seconds <= LIMITS_S[1]:
@@ -179,7 +179,7 @@ def _frames(rng: np.random.Generator) -> int:
 
 
 def _attribute(thing: str, classes: ClassFile, rng: np.random.Generator) -> str:
-    """An MPII attribute for a thing, the usual one mostly."""
+    """Samples an MPII attribute for a thing, mostly the usual one."""
     if thing not in classes.things:
         return thing
     names = classes.things[thing].attributes
@@ -187,7 +187,7 @@ def _attribute(thing: str, classes: ClassFile, rng: np.random.Generator) -> str:
 
 
 def _roles(things: Many[str], acted_on: Many[str]) -> Roles:
-    """Attributes by role, roughly as MPII Cooking 2 sorts them: what is acted on is an ingredient, even a pan."""
+    """Returns attributes by role, roughly as in MPII Cooking 2: the thing acted on is an ingredient, even a pan."""
     rest = [thing for thing in things if thing not in acted_on]
     containers = tuple(thing for thing in rest if thing in _CONTAINERS)
     tools = tuple(thing for thing in rest if thing in _TOOLS)
@@ -196,7 +196,7 @@ def _roles(things: Many[str], acted_on: Many[str]) -> Roles:
 
 
 def _candidates(verb: str, roles: Roles, classes: ClassFile) -> tuple[str, ...]:
-    """The classes that an interval with these attributes fits."""
+    """Returns the classes that an interval with these attributes matches."""
     things = frozenset(thing for part in roles.values() for thing in part)
     parts = {part: frozenset(names) for part, names in roles.items()}
     return classify(Interval(0, "s00-d00-cam-002", 1, 2, verb, things, frozenset((verb,)), **parts), classes).candidates
@@ -205,7 +205,7 @@ def _candidates(verb: str, roles: Roles, classes: ClassFile) -> tuple[str, ...]:
 def _with_bystanders(
     verb: str, things: Many[str], acted_on: Many[str], classes: ClassFile, rng: np.random.Generator, extra: Many[str]
 ) -> Roles:
-    """The roles of these things and of more that change nothing: up to three usual ones, and tools that lie about."""
+    """Returns the roles of these things and of others that keep the class: up to three usual ones, and ``extra``."""
     wanted = _candidates(verb, _roles(things, acted_on), classes)
     usual = [str(name) for name in rng.permutation(_BYSTANDERS)[: int(rng.integers(1, 4))]]
     for one in (*usual, *extra):
@@ -234,7 +234,7 @@ def _class_item(one: ActionClass, classes: ClassFile, rng: np.random.Generator) 
 
 
 def _ambiguous_item(classes: ClassFile, subjects: Many[str], rng: np.random.Generator) -> AgendaItem:
-    """An interval whose attributes fit two classes of one action; one that fits none where there is no such pair."""
+    """Returns an interval that matches two classes of one action; one that matches none if there is no such pair."""
     pairs = [
         (one, other)
         for one in classes.classes
@@ -252,7 +252,7 @@ def _ambiguous_item(classes: ClassFile, subjects: Many[str], rng: np.random.Gene
 
 
 def _other_item(classes: ClassFile, subjects: Many[str], rng: np.random.Generator) -> AgendaItem:
-    """An interval that fits no class: another thing for an action, or something moved or put away."""
+    """Returns an interval that matches no class: an action on another thing, or a thing that is moved."""
     choices = [(action, key) for action, keys in _OTHER_SUBJECTS.items() for key in keys if key in subjects]
     for place in rng.permutation(len(choices)):
         action, subject = choices[int(place)]

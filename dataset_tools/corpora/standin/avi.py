@@ -12,11 +12,11 @@ from dataset_tools.core.files import written_whole
 from dataset_tools.corpora.standin.painter import Image
 
 FRAME_RATE = Fraction(147, 5)  # 29.4
-BIT_RATE = 1_000_000  # about 8 MB a minute
+BIT_RATE = 1_000_000  # about 8 MB per minute
 
 
 def write_avi(path: Path, frames: Iterable[Image], *, width_px: int, height_px: int) -> int:
-    """Writes frames, planar YUV 4:2:0 [height · 3 / 2, width], and gives their number. One thread: the same bytes."""
+    """Writes frames, planar YUV 4:2:0 [height · 3 / 2, width]; returns their number. Single-threaded: reproducible."""
     count = 0
     with (
         written_whole(path) as partial,

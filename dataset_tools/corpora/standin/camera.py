@@ -15,7 +15,7 @@ _NOISE_TILES = 12
 
 
 class Camera:
-    """Turns drawn pictures, with their margin, into frames of a video."""
+    """Converts drawn images, with their margin, to video frames."""
 
     def __init__(self, frames: int, level: Difficulty, seed: int, name: str) -> None:
         rng = generator(seed, "standin", "camera", name)
@@ -34,7 +34,7 @@ class Camera:
         self._flip = rng.integers(-1, 3, frames)
 
     def take(self, picture: Image, frame: int) -> Image:
-        """A frame as YUV 4:2:0, planar: uint8 [`HEIGHT_PX` · 3 / 2, `WIDTH_PX`]."""
+        """Returns a frame as planar YUV 4:2:0: uint8 [`HEIGHT_PX` · 3 / 2, `WIDTH_PX`]."""
         x, y = self._shift[frame] - MARGIN_PX
         matrix = np.array([[1, 0, x], [0, 1, y]])
         seen = cv2.warpAffine(picture, matrix, (WIDTH_PX, HEIGHT_PX), borderMode=cv2.BORDER_REPLICATE)
@@ -43,7 +43,7 @@ class Camera:
         luma = planes[:HEIGHT_PX]
         tile, flip = int(self._tile[frame]), int(self._flip[frame])
         brighter, darker = self._brighter[tile], self._darker[tile]
-        if flip < 2:  # mirrored tiles, lest the eye finds the same noise again
+        if flip < 2:  # flipped tiles, so that repeated noise is not visible
             brighter, darker = cv2.flip(brighter, flip), cv2.flip(darker, flip)
         cv2.subtract(cv2.add(luma, brighter), darker, dst=luma)
         return planes

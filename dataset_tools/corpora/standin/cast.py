@@ -21,7 +21,7 @@ class Sequence:
 
     @property
     def id(self) -> str:
-        """As the official lists have it: ``s07-d72``."""
+        """The id in the official lists: ``s07-d72``."""
         return f"{self.person}-{self.dish}"
 
     @property
@@ -31,17 +31,17 @@ class Sequence:
 
 
 def sequences(seed: int, count: int) -> tuple[Sequence, ...]:
-    """``count`` different sequences, sorted; persons and dishes take turns, so that each comes as often as others."""
+    """Returns ``count`` distinct sequences, sorted; persons and dishes alternate, so that all are equally frequent."""
     rng = generator(seed, "standin", "sequences")
     persons = rng.permutation(PERSONS)
     dishes = rng.permutation(DISHES)
-    # 30 and 59 have no common divisor: the pair repeats after 1,770.
+    # 30 and 59 are coprime: pairs repeat only after 1,770.
     pairs = {(str(persons[i % len(persons)]), str(dishes[i % len(dishes)])) for i in range(count)}
     return tuple(Sequence(person, dish) for person, dish in sorted(pairs))
 
 
 def split_of_persons(seed: int, persons: list[str]) -> dict[str, str]:
-    """``train``, ``val`` or ``test`` for each person: about 60, 10 and 30 percent, at least one in train and test."""
+    """Assigns persons to ``train``, ``val``, ``test``: about 60, 10 and 30 percent, at least one in train and test."""
     order = [str(person) for person in generator(seed, "standin", "split").permutation(sorted(persons))]
     tests = max(1, round(0.3 * len(order))) if len(order) > 1 else 0
     vals = round(0.1 * len(order))

@@ -7,12 +7,12 @@ from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.things import SUBJECTS
 
-RARE_CLASSES = 3  # the last classes of the file have too few intervals, the first ones more than enough
+RARE_CLASSES = 3  # the last classes of the file get too few intervals, the first ones more than enough
 RARE_SHARE = 0.7
 
 
 def interval_counts(classes: ClassFile, per_class: int) -> dict[str, int]:
-    """How many intervals each class gets: the last few too few, the first ones more than asked for."""
+    """Returns the number of intervals of each class: too few for the last classes, more than enough for the first."""
     counts = dict.fromkeys((one.id for one in classes.classes), per_class)
     rare = [one.id for one in classes.classes[-RARE_CLASSES:]] if len(classes.classes) > 2 * RARE_CLASSES else []
     missing = 0
@@ -25,12 +25,12 @@ def interval_counts(classes: ClassFile, per_class: int) -> dict[str, int]:
 
 
 def needs(one: ActionClass) -> set[str]:
-    """The things that a class cannot do without."""
+    """Returns the things that a class requires."""
     return {one.subject} | ({one.object} if one.object else set())
 
 
 def deal(classes: ClassFile, level: Difficulty, videos: int, seed: int, per_class: int) -> list[list[ActionClass]]:
-    """The classes that each video shows, with repeats: as many in each, no more kinds of things than fit."""
+    """Returns the classes shown in each video, with repeats: equally many, within the level's number of subjects."""
     rng = generator(seed, "standin", "deal")
     counts = interval_counts(classes, per_class)
     deck = [one for one in classes.classes for _ in range(counts[one.id])]
@@ -51,7 +51,7 @@ def deal(classes: ClassFile, level: Difficulty, videos: int, seed: int, per_clas
 
 
 def _levelled(hands: list[list[ActionClass]]) -> list[list[ActionClass]]:
-    """Moves classes from the longest hands to the shortest ones that know them, until none is two longer."""
+    """Moves classes from the longest hand to shorter ones that have them too, while lengths differ by two or more."""
     while True:
         hands.sort(key=len)
         for poor in hands:

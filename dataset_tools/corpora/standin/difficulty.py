@@ -1,6 +1,6 @@
 """Difficulty levels of the synthetic corpus, all parameters in one place.
 
-The levels are fixed: figures name them. A change takes a new name.
+The levels are fixed, as published results refer to them. A change requires a new name.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from dataset_tools.core.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Difficulty:
-    """One level. Shares and chances are between 0 and 1; lengths are in pixels of a 320×240 frame.
+    """One level. Shares and probabilities are between 0 and 1; lengths are in pixels of a 320×240 frame.
 
     Attributes:
-        name: how the command line names it.
-        subjects: how many of the 20 subjects lie on the worktop of one video.
-        clutter: how many other things lie there.
-        acting_share: share of an interval in which the thing is acted on; the rest goes to other things.
-        other_hand: chance that the other hand is busy with another thing, too.
-        other_tool: chance that an idle hand fetches a tool as acting ones do (which may be none) rather than none.
-        carried_decoys: share of the touches of other things in which they are shifted and turned.
-        main_hand: chance that the person acts with the hand of their handedness.
+        name: name on the command line.
+        subjects: number of the 20 subjects that are on the worktop of one video.
+        clutter: number of other things there.
+        acting_share: share of an interval in which the thing is acted on; in the rest, others are touched.
+        other_hand: probability that the other hand is busy with another thing, too.
+        other_tool: probability that an idle hand fetches a tool like acting ones (possibly none) rather than none.
+        carried_decoys: share of the touches of other things in which these are shifted and turned.
+        main_hand: probability that the person acts with the dominant hand.
         amplitude: smallest and largest factor on the size of a motion, by person and interval.
         tempo: smallest and largest factor on the speed of a motion, by person and interval.
         rhythm_noise: relative irregularity of a motion's speed.
-        path_noise_px: standard deviation of the hands' wandering.
+        path_noise_px: standard deviation of random hand displacement.
         jitter_px: standard deviation of the camera's jitter.
-        light: relative standard deviation of brightness and color, by video.
-        flicker: relative standard deviation of brightness, within a video.
-        occlusions_per_minute: how often the person's head comes into the picture.
-        noise: standard deviation of the sensor's noise, in gray levels, smallest and largest.
+        light: relative standard deviation of brightness and color between videos.
+        flicker: relative standard deviation of brightness within a video.
+        occlusions_per_minute: how often the person's head enters the frame.
+        noise: smallest and largest standard deviation of the sensor noise, in gray levels.
     """
 
     name: str
@@ -114,10 +114,10 @@ LEVELS = {level.name: level for level in (EASY, STANDARD, HARD)}
 
 
 def difficulty_named(name: str) -> Difficulty:
-    """The level of that name.
+    """Returns the level of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such level.
     """
     if name not in LEVELS:
         raise InputError(

@@ -1,8 +1,8 @@
 """Scripts of synthetic videos, written from their agendas.
 
-In an interval one hand acts on the subject, in bouts, and touches other things before, between or after them; the other
-hand is busy elsewhere with the same poses and tools. So a frame shows hands on several things, and only their motion
-tells which one is acted on, and how.
+In an interval, one hand acts on the subject, in bouts, and touches other things before, between or after them; the
+other hand is busy elsewhere with the same poses and tools. A single frame thus shows hands on several things, and only
+their motion reveals which one is acted on, and how.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ SHOULDER_PX = 54.0  # from the middle of the person
 _SHOULDER_Y_PX = HEIGHT_PX + 34.0
 _AWAY_Y_PX = HEIGHT_PX + 48.0
 _HANDS_PX_PER_S = 420.0
-_FETCH_FRAMES = 14  # out of the picture for another tool
-_CARRY_PX = (75.0, 140.0)  # how far things are taken
-_UNFITTING = 0.03  # weight of a thing that the hand's tool is not for
-_REACH_PX = 6.0  # how far from the middle of a thing a hand takes it
-_IDLE_TOOL_REACH_PX = 16.0  # idle tools are as far beside things as acting ones get
-_LEAD_FRAMES = 11  # before an interval, the hand sets out for it
-_TOUCH_FRAMES = 10  # a touch takes as many at least, with the way to it
+_FETCH_FRAMES = 14  # out of the frame, for another tool
+_CARRY_PX = (75.0, 140.0)  # distance that things are carried
+_UNFITTING = 0.03  # weight of a thing that does not match the hand's tool
+_REACH_PX = 6.0  # maximum distance of a hand from the center of the thing it takes
+_IDLE_TOOL_REACH_PX = 16.0  # idle tools are as far from things as acting ones get
+_LEAD_FRAMES = 11  # the hand starts to move this long before an interval
+_TOUCH_FRAMES = 10  # minimum length of a touch, including the way to it
 _WAY_FRAMES = 8  # back to the subject
-_BOUT = 1.1 * FRAME_RATE  # about one bout of acting in so many frames
+_BOUT = 1.1 * FRAME_RATE  # approximate number of frames per bout of acting
 
 
 def write_script(agenda: Agenda, person: Person, level: Difficulty, seed: int) -> Script:
-    """The script of an agenda: the same for the same arguments."""
+    """Returns the script of an agenda; deterministic for the same arguments."""
     rng = generator(seed, "standin", "script", agenda.sequence.id)
     things = lay_out(agenda.things, rng)
     frames, intervals = timed(agenda)
@@ -61,7 +61,7 @@ def write_script(agenda: Agenda, person: Person, level: Difficulty, seed: int) -
 
 
 def lay_out(kinds: tuple[str, ...], rng: np.random.Generator) -> tuple[Thing, ...]:
-    """Places for all things, large ones first, flat ones below the others."""
+    """Places all things, flat ones first, below the others, then large ones first."""
     taken: list[tuple[str, Place]] = []
     things = []
     for kind in sorted(kinds, key=lambda kind: (not THINGS[kind].flat, -THINGS[kind].reach_px, kind)):
@@ -72,7 +72,7 @@ def lay_out(kinds: tuple[str, ...], rng: np.random.Generator) -> tuple[Thing, ..
 
 
 def timed(agenda: Agenda) -> tuple[int, tuple[ScriptedInterval, ...]]:
-    """The frames of a video, and when its intervals are."""
+    """Returns the number of frames of a video, and its timed intervals."""
     frame = agenda.gaps[0]
     intervals = []
     for item, gap in zip(agenda.items, agenda.gaps[1:], strict=True):
@@ -82,27 +82,27 @@ def timed(agenda: Agenda) -> tuple[int, tuple[ScriptedInterval, ...]]:
 
 
 def _touch_frames(kinds: list[str]) -> int:
-    """The least that the touches among the bouts need; at the start of an interval the hand is there already."""
+    """Returns the minimum time for the touches; at the start of an interval, the hand has already arrived."""
     needed = _TOUCH_FRAMES * kinds.count("touch") - (_TOUCH_FRAMES // 2 if kinds[0] == "touch" else 0)
     return needed + _WAY_FRAMES * sum(pair == ("touch", "act") for pair in itertools.pairwise(kinds))
 
 
 @dataclass
 class _Director:
-    """Writes the stays: first those of the acting hands, then what fills the rest."""
+    """Writes the stays: first those of the acting hands, then those that fill the gaps."""
 
     things: tuple[Thing, ...]
-    tools: dict[str, str | None]  # by subject: what acts on it
+    tools: dict[str, str | None]  # by subject: the tool that acts on it
     person: Person
     level: Difficulty
     rng: np.random.Generator
     shoulders: dict[Side, Place]
     stays: dict[Side, list[Stay]] = field(default_factory=lambda: {"left": [], "right": []})
-    moves: list[tuple[int, int, Place]] = field(default_factory=list)  # from this frame on, this thing lies there
+    moves: list[tuple[int, int, Place]] = field(default_factory=list)  # (frame, thing, its place from this frame on)
     spans: list[tuple[int, int]] = field(default_factory=list)  # of the intervals
 
     def act(self, interval: ScriptedInterval) -> None:
-        """An interval's acting hand: bouts on the subject, touches of other things around them."""
+        """Adds the stays of an interval's acting hand: bouts on the subject, and touches of other things around it."""
         item = interval.item
         self.spans.append((interval.start, interval.end))
         subject = next(number for number, thing in enumerate(self.things) if thing.kind == item.subject)
@@ -122,13 +122,13 @@ class _Director:
                     self.moves.append((end, subject, stay.leaves))
             else:
                 stay = self._touch(side, cursor, end, item.tool, near=place, but_not=subject)
-            if cursor == interval.start:  # the hand is there when the interval begins
+            if cursor == interval.start:  # the hand has arrived when the interval begins
                 stay = replace(stay, start=max(0, cursor - _LEAD_FRAMES), arrive=cursor)
             self.stays[side].append(stay)
             cursor = end
 
     def fill(self, side: Side, frames: int) -> None:
-        """What a hand does when it does not act: it stays with other things, fetches tools, waits."""
+        """Adds the stays of a hand that does not act: it stays with other things, fetches tools, waits."""
         acting = self.stays[side]
         self.stays[side] = []
         tool: str | None = None
@@ -139,9 +139,9 @@ class _Director:
         self._fill_hole(side, frames, tool, tool)
 
     def _fill_hole(self, side: Side, end: int, tool: str | None, wanted: str | None) -> None:
-        """Stays from the last one to ``end``, with ``tool`` in the hand first and ``wanted`` at last.
+        """Fills the time from the last stay to ``end``, with ``tool`` in the hand at first and ``wanted`` at the end.
 
-        Hands leave the picture for tools between intervals only: the one that stays would be known to act.
+        Hands leave the frame for tools only between intervals: otherwise the one that stays would be known to act.
         """
         cursor = self.stays[side][-1].end if self.stays[side] else 0
         fetch = _FETCH_FRAMES if cursor < end - 2 * _FETCH_FRAMES else max(0, end - cursor)
@@ -166,20 +166,20 @@ class _Director:
             cursor = stay.end
 
     def _idle_tool(self) -> str | None:
-        """The tool that some subject in the picture would be acted on with."""
+        """Samples the tool of a random subject in the video, or None."""
         kinds = sorted(self.tools)
         if not kinds or self.rng.random() >= self.level.other_tool:
             return None
         return self.tools[kinds[int(self.rng.integers(len(kinds)))]]
 
     def _idle_frames(self, frame: int) -> int:
-        """How long it is from this frame to the next interval; 0 within one."""
+        """Returns the number of frames until the next interval; 0 within one."""
         if any(start <= frame < end for start, end in self.spans):
             return 0
         return min([start - frame for start, _ in self.spans if start > frame], default=10**6)
 
     def _acting_side(self, place: Place) -> Side:
-        """The main hand mostly; the other one more often for what lies on its side."""
+        """Chooses the acting hand: mostly the dominant one; the other one more often for things on its side."""
         other: Side = "left" if self.person.main_hand == "right" else "right"
         side = self.person.main_hand if self.rng.random() < self.level.main_hand else other
         beyond = (place[0] - self._middle) * (1 if side == "left" else -1)
@@ -188,9 +188,9 @@ class _Director:
         return side
 
     def _bouts(self, start: int, end: int) -> list[tuple[str, int]]:
-        """``act`` and ``touch`` in turn, with the frame that each ends at.
+        """Returns alternating ``act`` and ``touch``, with the end frame of each.
 
-        The time for touches pays for the way back to the subject, too: acting gets its share of the interval.
+        The time for touches includes the way back to the subject, so that acting gets its full share of the interval.
         """
         length = end - start
         spare = (1 - self.level.acting_share) * length
@@ -224,7 +224,7 @@ class _Director:
         near: Place | None = None,
         but_not: int | None = None,
     ) -> Stay:
-        """The hand stays with a thing that the other hand does not need; it moves it a little, or does nothing."""
+        """Returns a stay with a thing that the other hand does not use; the hand moves it slightly, or does nothing."""
         others = self._others(side, start, end)
         used = {stay.thing for stay in others}
         sign = 1 if side == "left" else -1
@@ -266,7 +266,7 @@ class _Director:
         return Stay(start, arrive, end, motion, thing, place, place, tool, pose, slant, offset, **looks)
 
     def _away(self, side: Side, start: int, end: int, tool: str | None) -> Stay:
-        """Out of the picture; what the hand holds changes there."""
+        """Returns a stay out of the frame, where the hand changes its tool."""
         place = (self.shoulders[side][0] + float(self.rng.uniform(-25, 25)), _AWAY_Y_PX)
         arrive = start + max(1, int(0.85 * min(end - start, _FETCH_FRAMES)))
         return Stay(start, min(arrive, end), end, "away", None, place, place, tool, "fist" if tool else "open", 0.0)
@@ -277,7 +277,7 @@ class _Director:
         return int(np.clip((0.12 + distance / _HANDS_PX_PER_S) * FRAME_RATE, 5, 14))
 
     def _others(self, side: Side, start: int, end: int) -> list[Stay]:
-        """Stays of the other hand that share time with the span, and this hand's own ones that follow closely."""
+        """Returns the stays of the other hand that overlap the span, extended by 8 frames at both ends."""
         other: Side = "left" if side == "right" else "right"
         return [stay for stay in self.stays[other] if stay.start < end + 8 and stay.end > start - 8]
 
@@ -298,5 +298,5 @@ class _Director:
         return WIDTH_PX / 2 + self.person.stands_px
 
     def _factor(self, limits: tuple[float, float]) -> float:
-        """The square root of a factor within limits; the person's own factor makes up the rest."""
+        """Samples the square root of a factor within the limits; the person's own factor is the other half."""
         return float(np.sqrt(np.exp(self.rng.uniform(np.log(limits[0]), np.log(limits[1])))))

@@ -1,7 +1,7 @@
 """Food sprites of the synthetic kitchen, and some clutter.
 
-Each takes a generator and paints its own thing: the same kind, another size, shade and texture every time. Long
-things are painted upright.
+Each function takes a random generator and paints one thing, with random size, shade and texture. Long things are
+painted upright.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataset_tools.corpora.standin.painter import Color, Sprite
 
 
 def shade(rng: Generator, color: Color, spread: float = 0.1) -> Color:
-    """The color, a little lighter or darker and of a slightly different hue."""
+    """Returns the color with slightly randomized brightness and hue."""
     factors = (1 + spread * rng.uniform(-1, 1)) * (1 + 0.4 * spread * rng.uniform(-1, 1, 3))
     blue, green, red = np.clip(np.array(color) * factors, 0, 255)
     return float(blue), float(green), float(red)

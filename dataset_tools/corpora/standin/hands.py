@@ -1,4 +1,4 @@
-"""Sprites of hands, arms and heads, seen from above. A hand points up; its center is where the fingers work."""
+"""Sprites of hands, arms and heads, seen from above. Hands point up, centered on the working point of the fingers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WRIST_BELOW_PX = 34.0  # from the middle of a hand to its wrist
 
 
 def paint_hand(person: Person, pose: str, rng: np.random.Generator) -> Sprite:
-    """A right hand in one of `POSES`: palm down, as cameras above see it."""
+    """Paints a right hand in one of `POSES`: palm down, seen from above."""
     p = Painter(60, 84, rng)
     skin = person.skin
     nail: Color = tuple(min(255.0, 1.12 * channel + 12) for channel in skin)  # type: ignore[assignment]
@@ -38,12 +38,12 @@ def paint_hand(person: Person, pose: str, rng: np.random.Generator) -> Sprite:
 
 
 def mirrored(sprite: Sprite) -> Sprite:
-    """The left hand to a right hand."""
+    """Returns the left hand for a right hand."""
     return Sprite(np.ascontiguousarray(sprite.color[:, ::-1]), np.ascontiguousarray(sprite.alpha[:, ::-1]))
 
 
 def paint_head(person: Person, rng: np.random.Generator) -> Sprite:
-    """A head from above, with hair."""
+    """Paints a head from above, with hair."""
     p = Painter(104, 104, rng)
     p.ellipse((0, -40), (7, 9), person.skin, round_px=6)
     for x in (-39, 39):
@@ -57,14 +57,14 @@ def paint_head(person: Person, rng: np.random.Generator) -> Sprite:
 
 
 def wrist_of(hand: Point, arm_deg: float, scale: float) -> Point:
-    """Where the wrist of a hand is whose middle is at ``hand`` and that points to ``arm_deg`` (0 is up, clockwise)."""
+    """Returns the wrist of a hand that is centered at ``hand`` and points to ``arm_deg`` (0 is up, clockwise)."""
     angle = np.radians(arm_deg)
     below = WRIST_BELOW_PX * scale
     return float(hand[0] - below * np.sin(angle)), float(hand[1] + below * np.cos(angle))
 
 
 def elbow_between(shoulder: Point, wrist: Point, *, left: bool) -> Point:
-    """The elbow, bent outwards. From above, arms look the shorter the nearer the hand is: the bend stays the same."""
+    """Returns the elbow, bent outward. Seen from above, nearer hands have shorter arms, with the same bend."""
     start, end = np.array(shoulder), np.array(wrist)
     way = end - start
     outward = np.array([way[1], -way[0]]) * (1 if left else -1)
@@ -86,7 +86,7 @@ def draw_arm(image: Image, shoulder: Point, elbow: Point, wrist: Point, person: 
 
 
 def _limb(image: Image, start: Point, end: Point, color: Color, start_px: float, end_px: float) -> None:
-    """A tapering limb in three tones: outline, body, light."""
+    """Draws a tapering limb in three tones: outline, body, highlight."""
     a, b = np.array(start), np.array(end)
     length = float(np.linalg.norm(b - a))
     if length < 1:
@@ -118,7 +118,7 @@ def _stripes(image: Image, start: Values, end: Values, color: Color) -> None:
 
 
 def _fixed(points: Values) -> Values:
-    """Coordinates with four binary places, as OpenCV's ``shift=4`` takes them."""
+    """Returns fixed-point coordinates with four fractional bits, for OpenCV's ``shift=4``."""
     return np.round(points * 16).astype(np.int32)
 
 

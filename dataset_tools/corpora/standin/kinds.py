@@ -10,7 +10,7 @@ import numpy as np
 from dataset_tools.corpora.standin.painter import Painter, Sprite
 
 Generator = np.random.Generator
-ZOOM = 1.15  # things are shown larger than they are painted
+ZOOM = 1.15  # things are displayed larger than they are painted
 
 
 class ThingPainter(Painter):
@@ -24,10 +24,10 @@ class ThingKind:
     """A kind of thing; lengths are as painted, before `ZOOM`.
 
     Attributes:
-        paint: paints one of the kind.
-        reach_px: distance that neighbors keep from its middle.
+        paint: paints a thing of this kind.
+        reach_px: distance of neighbors from its center.
         flat: whether other things may lie on it.
-        height_px: how far its shadow falls.
+        height_px: offset of its shadow.
     """
 
     paint: Callable[[Generator], Sprite]

@@ -25,7 +25,7 @@ _WORKTOPS: tuple[tuple[str, Color], ...] = (
 
 
 def paint_kitchen(rng: Generator) -> Image:
-    """The empty kitchen: BGR uint8 [`HEIGHT_PX` + 2 · `MARGIN_PX`, `WIDTH_PX` + 2 · `MARGIN_PX`, 3]."""
+    """Paints the empty kitchen: BGR uint8 [`HEIGHT_PX` + 2 · `MARGIN_PX`, `WIDTH_PX` + 2 · `MARGIN_PX`, 3]."""
     height, width = HEIGHT_PX + 2 * MARGIN_PX, WIDTH_PX + 2 * MARGIN_PX
     image = _worktop(rng, height, width)
     _wall(image, rng)
@@ -65,7 +65,7 @@ def _wall(image: Image, rng: Generator) -> None:
 
 
 def _front(image: Image, rng: Generator) -> None:
-    """The edge of the worktop and the drawers below it."""
+    """Paints the edge of the worktop and the drawers below it."""
     top = HEIGHT_PX + 2 * MARGIN_PX - int(rng.integers(18, 24))
     color = np.array([110, 120, 130]) * rng.uniform(0.6, 1.4) * rng.uniform(0.9, 1.1, 3)
     image[top:] = np.clip(color, 0, 255).astype(np.uint8)
@@ -103,7 +103,7 @@ def _sink(image: Image, center: tuple[float, float], rng: Generator) -> None:
 
 
 def _lit(image: Image, rng: Generator) -> Image:
-    """One lamp, off the middle: brighter here, darker there."""
+    """Applies the light of one off-center lamp."""
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
     x, y = rng.uniform(0.2, 0.8) * image.shape[1], rng.uniform(0.2, 0.8) * image.shape[0]
     far = np.hypot(columns - x, rows - y) / image.shape[1]
@@ -118,13 +118,13 @@ def free_place(
     near: tuple[float, float] | None = None,
     distance_px: tuple[float, float] = (0.0, 1e9),
 ) -> tuple[float, float]:
-    """A place for a thing, as free as can be found; things may lie on flat ones.
+    """Returns a place for a thing, the freest one of random candidates; things may lie on flat ones.
 
     Args:
         kind: key of `THINGS`.
-        taken: kinds and places of the things that lie there.
-        rng: generator.
-        near: if given, the place is sought at a distance within ``distance_px`` of it.
+        taken: kinds and places of the things already placed.
+        rng: random generator.
+        near: if given, the place should be at a distance within ``distance_px`` of it.
         distance_px: smallest and largest distance.
     """
     left, top, right, bottom = WORK_AREA
@@ -138,7 +138,7 @@ def free_place(
         far = np.linalg.norm(candidates - near, axis=1)
         misfit = np.maximum(distance_px[0] - far, 0) + np.maximum(far - distance_px[1], 0)
         room = np.minimum(room, 0) - 2 * misfit  # distance first, then room
-    # Among the free ones any will do: the emptiest would make a grid.
+    # Any free candidate is used: choosing the emptiest would result in a grid.
     best = np.argsort(-np.minimum(room, 2.0), kind="stable")[0]
     x, y = candidates[best]
     return float(x), float(y)

@@ -1,6 +1,6 @@
-"""MATLAB v7.3 writer for the synthetic annotation file: HDF5 behind a header of 512 bytes.
+"""MATLAB v7.3 writer for the synthetic annotation file: HDF5 after a header of 512 bytes.
 
-Group ``annos`` holds numbers per interval and cells, arrays of references to what lies in ``#refs#``.
+Group ``annos`` holds numbers per interval and cells, that is arrays of references to datasets in ``#refs#``.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class AnnotatedInterval:
 
     @property
     def things(self) -> tuple[str, ...]:
-        """All that are not verbs, each once."""
+        """All attributes that are not verbs, without duplicates."""
         return tuple(dict.fromkeys((*self.tools, *self.ingredients, *self.containers)))
 
     @property
     def class_name(self) -> str:
-        """Verb and things run together, spaces for hyphens: ``take outVhandbottlefridge``."""
+        """Verb and things concatenated, with spaces for hyphens: ``take outVhandbottlefridge``."""
         return f"{self.verb}V" + "".join(thing.replace("-", " ") for thing in self.things)
 
 
@@ -62,8 +62,8 @@ def write_mat(path: Path, intervals: Sequence[AnnotatedInterval], videos: Sequen
     """Writes the annotation file.
 
     Args:
-        path: where to.
-        intervals: in the order of the file: by video, then by time.
+        path: the output file.
+        intervals: intervals in the order of the file: by video, then by time.
         videos: names of all videos, sorted.
     """
     with written_whole(path) as partial:
@@ -79,13 +79,13 @@ def write_mat(path: Path, intervals: Sequence[AnnotatedInterval], videos: Sequen
 
 
 def _content(intervals: Sequence[AnnotatedInterval], videos: Sequence[str]) -> dict[str, Any]:
-    """All of ``annos``: texts, lists (cells) and numbers."""
+    """Returns the content of ``annos``: strings, lists (cells) and numbers."""
     count = len(intervals)
     ids = {video: number for number, video in enumerate(videos, start=1)}
     attributes = np.zeros((len(ATTRIBUTE_MAP), count))
     for column, one in enumerate(intervals):
         for name in (f"{one.verb}V", *one.things):
-            if name in _INDEX:  # some activities are no attribute
+            if name in _INDEX:  # some activities are not attributes
                 attributes[_INDEX[name], column] = 1
     number_in_file: dict[str, int] = {}
     in_file = []
@@ -141,14 +141,14 @@ def _content(intervals: Sequence[AnnotatedInterval], videos: Sequence[str]) -> d
 
 
 class _Cells:
-    """Writes values in MATLAB's forms; equal texts and lists share one place in ``#refs#``."""
+    """Writes values in MATLAB's representation; equal strings and lists share one dataset in ``#refs#``."""
 
     def __init__(self, file: h5py.File) -> None:
         self._refs = file.create_group("#refs#")
         self._known: dict[Any, h5py.Reference] = {}
 
     def write(self, group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
-        """Writes a text, a number, an array of numbers ([N] as a row, [A, N] as it is) or a list (a cell)."""
+        """Writes a string, a number, an array of numbers ([N] as a row, [A, N] unchanged) or a list (a cell)."""
         if isinstance(value, str):
             data = np.frombuffer(value.encode("utf-16-le"), "<u2").reshape(-1, 1)
             return self._dataset(group, name, data, "char", MATLAB_int_decode=np.int32(2))
@@ -159,7 +159,7 @@ class _Cells:
         return self._dataset(group, name, numbers if numbers.ndim == 2 else numbers.reshape(-1, 1), "double")
 
     def _dataset(self, group: h5py.Group, name: str, data: Any, kind: str, **attributes: Any) -> h5py.Dataset:
-        if not data.size:  # MATLAB writes the shape of what is empty instead of nothing
+        if not data.size:  # for an empty value, MATLAB writes its shape
             attributes["MATLAB_empty"] = np.uint8(1)
             data = np.zeros(2, np.uint64)
         dtype = h5py.ref_dtype if kind == "cell" and "MATLAB_empty" not in attributes else None
@@ -172,6 +172,6 @@ class _Cells:
     def _reference(self, value: Any) -> h5py.Reference:
         key = (type(value), tuple(value) if isinstance(value, list) else value)
         if key not in self._known:
-            self._known[key] = None  # takes the number before parts of a list take theirs
+            self._known[key] = None  # reserves the number before the elements of a list get theirs
             self._known[key] = self.write(self._refs, f"r{len(self._known):06d}", value).ref
         return self._known[key]

@@ -1,19 +1,19 @@
 """The nine motions as hand trajectories: pure functions, equal for all persons up to `MotionStyle`.
 
-A path is in the hand's own frame: *along* points away from the person (the axis of the forearm and of a tool),
-*across* to the right of it. No motion has a color, a place or a tool of its own: they differ in path and rhythm.
+A path is in the hand's own coordinate system: *along* points away from the person (the axis of the forearm and of a
+tool), *across* to the right of it. No motion has its own color, place or tool: they differ in path and rhythm.
 
 | motion | path | rhythm |
 |---|---|---|
-| cut | straight strokes along, the line moving on across | quick, even |
-| peel | a loop shaped like a D: a pull, a lifted way back | slow, with a rest after each pull |
+| cut | straight strokes along, on a line that moves across | quick, even |
+| peel | a D-shaped loop: a pull, and a lifted return | slow, with a rest after each pull |
 | grate | long straight strokes along | fast pull, slow push |
 | stir | a circle | even |
-| wash | a lying figure of eight | even |
+| wash | a horizontal figure of eight | even |
 | sprinkle | shaking across, on a slow arc | very quick |
-| squeeze | on the spot: the hand twists and closes | slow pulses |
+| squeeze | in place: the hand twists and closes | slow pulses |
 | pour | to the side and back, turning over and back | once |
-| take out | a long way to another place | once |
+| take out | a long path to another place | once |
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FRAME_WIDTH_PX = 320
 
 @dataclass(frozen=True)
 class MotionStyle:
-    """What differs between two performances of one motion.
+    """Variation between performances of one motion.
 
     Attributes:
         amplitude: factor on the size of the path.
-        mirrored: whether across points to the left (left hands, and circles the other way round).
+        mirrored: whether across points to the left (left hands, and circles in the opposite direction).
     """
 
     amplitude: float = 1.0
@@ -42,13 +42,13 @@ class MotionStyle:
 
 @dataclass(frozen=True)
 class Path:
-    """A hand's way, one value a moment; all arrays [N].
+    """Path of a hand, sampled over time; all arrays [N].
 
     Attributes:
-        along, across: pixels from the thing (or, for one-way motions, from the way's start).
-        turn_deg: how far the hand is turned about its working point, clockwise.
-        grip: size of the hand, 1 open, smaller when it closes.
-        way: share of the way to the new place that is done; 0 but for motions that end elsewhere.
+        along, across: pixels from the thing (or, for one-way motions, from the start of the path).
+        turn_deg: rotation of the hand about its working point, clockwise.
+        grip: size of the hand, 1 if open, smaller when it closes.
+        way: completed share of the path to the new place; 0 except for motions that end elsewhere.
     """
 
     along: Values
@@ -59,13 +59,13 @@ class Path:
 
 
 def motion_path(motion: str, phase_s: Values, share: Values, style: MotionStyle = MotionStyle()) -> Path:
-    """The path of a motion.
+    """Returns the path of a motion.
 
     Args:
         motion: key of `MOTIONS` (the nine actions of the paper) or of `IDLE`.
-        phase_s: time since the motion began, in seconds of a person of usual tempo, not falling: [N].
-        share: share of the motion's whole time that has passed, from 0 to 1: [N].
-        style: of the performance.
+        phase_s: time since the start of the motion, in seconds at normal tempo, non-decreasing: [N].
+        share: elapsed share of the motion's duration, from 0 to 1: [N].
+        style: style of the performance.
 
     Raises:
         KeyError: there is no such motion.
@@ -93,7 +93,7 @@ def _shape(
 
 
 def ease(share: Values) -> Values:
-    """Minimum-jerk course from 0 to 1 (Flash and Hogan, 1985): how hands go from place to place."""
+    """Minimum-jerk trajectory from 0 to 1 (Flash and Hogan, 1985), which models how hands move between places."""
     share = np.clip(share, 0.0, 1.0)
     return share**3 * (10 - 15 * share + 6 * share**2)
 
@@ -174,7 +174,7 @@ MOTIONS = {
 }
 IDLE = {"rest": _rest, "hover": _hover, "shift": _shift}
 
-# How much of the hand's way and turn a thing goes along with: what is carried all of it, what a tool works on a little.
+# Share of the hand's movement and rotation that a thing follows: all for carried things, little for things worked on.
 CARRIED = {
     "pour": 1.0,
     "sprinkle": 1.0,

@@ -1,6 +1,6 @@
-"""Sprite painter: small RGBA pictures composed of parts with color, grain, roundness and gloss.
+"""Sprite painter: small RGBA images composed of parts with color, grain, roundness and gloss.
 
-Colors are BGR, 0 to 255, as OpenCV has them. Coordinates are pixels of the frame, from the middle of the picture.
+Colors are BGR, 0 to 255, as in OpenCV. Coordinates are pixels of the frame, relative to the center of the sprite.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[Any]  # uint8; OpenCV does not say so
+Image = NDArray[Any]  # uint8; not specified by OpenCV's type hints
 Plane = NDArray[Any]  # float32
 Color = tuple[float, float, float]
 Point = tuple[float, float]
@@ -24,11 +24,11 @@ _LIGHT = np.array([-0.45, -0.55, 0.70], np.float32)  # from the upper left
 
 @dataclass(frozen=True)
 class Sprite:
-    """A picture that can be laid over another: color times alpha, and alpha.
+    """An image with premultiplied alpha that can be laid over another one, positioned by its center.
 
     Attributes:
-        color: BGR, already multiplied by alpha: uint8 [H, W, 3].
-        alpha: 0 to 255: uint8 [H, W]. The middle of the picture is the point it is placed by.
+        color: BGR, premultiplied by alpha: uint8 [H, W, 3].
+        alpha: 0 to 255: uint8 [H, W].
     """
 
     color: Image
@@ -36,7 +36,7 @@ class Sprite:
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], grain_px: float) -> Plane:
-    """Smooth noise of mean 0 and standard deviation 1: float32 [H, W]; ``grain_px`` is the size of its spots."""
+    """Returns smooth noise of mean 0 and standard deviation 1: float32 [H, W]; ``grain_px`` is its spot size."""
     coarse = (max(2, int(shape[0] / grain_px) + 2), max(2, int(shape[1] / grain_px) + 2))
     field: Plane = rng.standard_normal(coarse).astype(np.float32)
     field = np.asarray(cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC))
@@ -48,7 +48,7 @@ class Painter:
     """Paints a sprite of at most ``width_px`` × ``height_px``, part over part.
 
     Attributes:
-        zoom: how many pixels of the frame one pixel of the coordinates becomes.
+        zoom: pixels of the frame per unit of the coordinates.
     """
 
     zoom = 1.0
@@ -74,7 +74,7 @@ class Painter:
         self.part(mask, color, **look)
 
     def polygon(self, points: Sequence[Point], color: Color, *, corner_px: float = 0.0, **look: Any) -> None:
-        """A filled polygon; ``corner_px`` rounds its corners (and makes it that much larger)."""
+        """Paints a filled polygon; ``corner_px`` rounds its corners (and enlarges it by as much)."""
         mask = np.zeros(self._alpha.shape, np.uint8)
         corners = np.array([self._point(point) for point in points], np.int32)
         cv2.fillPoly(mask, [corners], 255)
@@ -83,7 +83,7 @@ class Painter:
         self.part(mask, color, **look)
 
     def stroke(self, points: Sequence[Point], width_px: float, color: Color, **look: Any) -> None:
-        """A line with round ends."""
+        """Paints a line with round ends."""
         mask = np.zeros(self._alpha.shape, np.uint8)
         line = np.array([self._point(point) for point in points], np.int32)
         cv2.polylines(mask, [line], False, 255, max(1, round(width_px * SUPERSAMPLING)))
@@ -108,7 +108,7 @@ class Painter:
             color: BGR.
             grain: standard deviation of the texture, relative to the color.
             grain_px: size of its spots.
-            round_px: how far from its edge the part curves away; 0 is flat.
+            round_px: distance from the edge over which the part is curved; 0 is flat.
             gloss: strength of the highlight on a curved part.
             opacity: 0 to 1.
             edge: how much darker the outline is.
@@ -139,7 +139,7 @@ class Painter:
         self._alpha[here] = self._alpha[here] * (1 - cover[..., 0]) + cover[..., 0]
 
     def sprite(self) -> Sprite:
-        """The picture so far."""
+        """Returns the painted sprite."""
         size = tuple(np.round(2 * self._half * self.zoom).astype(int))
         color = cv2.resize(self._color, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(self._alpha, size, interpolation=cv2.INTER_AREA)
@@ -151,7 +151,7 @@ class Painter:
 
 
 def turned(sprite: Sprite, angle_deg: float, scale: float = 1.0) -> Sprite:
-    """The sprite turned clockwise by ``angle_deg`` about its middle."""
+    """Returns the sprite rotated clockwise by ``angle_deg`` about its center, and scaled."""
     height, width = sprite.alpha.shape
     cosine, sine = abs(np.cos(np.radians(angle_deg))), abs(np.sin(np.radians(angle_deg)))
     size = 2 * np.ceil(scale * np.array([width * cosine + height * sine, width * sine + height * cosine]) / 2)
@@ -162,7 +162,7 @@ def turned(sprite: Sprite, angle_deg: float, scale: float = 1.0) -> Sprite:
 
 
 def lay(image: Image, sprite: Sprite, center: Point) -> None:
-    """Lays a sprite over ``image`` (BGR uint8 [H, W, 3], changed in place) with its middle at ``center``."""
+    """Lays a sprite over ``image`` (BGR uint8 [H, W, 3], modified in place), centered at ``center``."""
     place = _overlap(image, sprite.alpha.shape, center)
     if place is None:
         return
@@ -175,7 +175,7 @@ def lay(image: Image, sprite: Sprite, center: Point) -> None:
 
 
 def lay_shadow(image: Image, alpha: Image, center: Point, *, strength: float, blur_px: int = 5) -> None:
-    """Darkens ``image`` where something with that ``alpha`` keeps the light away."""
+    """Darkens ``image`` in place with the shadow of something with that ``alpha``."""
     alpha = cv2.blur(
         cv2.copyMakeBorder(alpha, blur_px, blur_px, blur_px, blur_px, cv2.BORDER_CONSTANT), (blur_px, blur_px)
     )
@@ -190,7 +190,7 @@ def lay_shadow(image: Image, alpha: Image, center: Point, *, strength: float, bl
 def _overlap(
     image: Image, shape: tuple[int, ...], center: Point
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-    """Where a picture of that shape falls on ``image``, and which part of it; None when it is outside."""
+    """Returns the region of ``image`` covered by an image of this shape, and its visible part; None if outside."""
     top = round(center[1] - shape[0] / 2)
     left = round(center[0] - shape[1] / 2)
     first_row, last_row = max(0, top), min(image.shape[0], top + shape[0])

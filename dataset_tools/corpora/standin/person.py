@@ -24,18 +24,18 @@ _HAIRS: tuple[Color, ...] = ((25, 25, 30), (35, 45, 65), (50, 75, 110), (95, 140
 
 @dataclass(frozen=True)
 class Person:
-    """How one person looks and moves.
+    """Appearance and movement style of one person.
 
     Attributes:
         name: ``s07``.
-        main_hand: the hand they mostly act with. Left is as usual as right here, lest the side tell the actor.
+        main_hand: the dominant hand; left is as likely as right, so that the side does not reveal the acting hand.
         tempo: factor on the speed of motions. amplitude: factor on their size. (Each interval varies them further.)
-        slant_deg: how far strokes and tools lean from the line of the forearm.
+        slant_deg: angle of strokes and tools to the forearm.
         skin, cloth, cloth_stripe, hair: BGR.
-        sleeve: how far the sleeve covers the forearm, 0 (bare) to 1 (to the wrist).
+        sleeve: how far the sleeve covers the forearm, from 0 (bare) to 1 (to the wrist).
         stripes: whether the cloth is striped.
         hand_scale: size of the hands.
-        stands_px: how far to the right of the middle they stand.
+        stands_px: horizontal position, to the right of the center.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Person:
 
 
 def person_named(name: str, seed: int, level: Difficulty) -> Person:
-    """The person of that name: the same in every video of one corpus."""
+    """Returns the person of that name, the same in every video of one corpus."""
     rng = generator(seed, "standin", "person", name)
 
     def one_of(colors: tuple[Color, ...], spread: float) -> Color:
@@ -80,5 +80,5 @@ def person_named(name: str, seed: int, level: Difficulty) -> Person:
 
 
 def _between(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    """A factor between the limits' square roots: an interval's own factor makes up the rest."""
+    """Samples a factor between the square roots of the limits; the interval's own factor is the other half."""
     return float(np.sqrt(np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1])))))

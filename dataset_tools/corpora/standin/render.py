@@ -30,7 +30,7 @@ _SCALE_STEP = 0.03
 
 @dataclass(frozen=True)
 class VideoTask:
-    """What a worker needs to draw one video."""
+    """Input of a worker process to draw one video."""
 
     path: Path
     agenda: Agenda
@@ -39,7 +39,7 @@ class VideoTask:
 
 
 def draw_video(task: VideoTask) -> int:
-    """Draws and writes one video; gives the number of its frames."""
+    """Draws and writes one video; returns its number of frames."""
     cv2.setNumThreads(1)
     name = task.agenda.sequence.id
     person = person_named(task.agenda.sequence.person, task.seed, task.level)
@@ -51,7 +51,7 @@ def draw_video(task: VideoTask) -> int:
 
 
 class Stage:
-    """Everything that is painted for one video, and the pictures made of it."""
+    """The background and sprites of one video, composed to frames."""
 
     def __init__(self, script: Script, person: Person, level: Difficulty, seed: int, name: str) -> None:
         rng = generator(seed, "standin", "paint", name)
@@ -74,7 +74,7 @@ class Stage:
         self._places = thing_places(script)
 
     def picture(self, frame: int, *, with_person: bool = True) -> Image:
-        """One picture, with its margin: BGR uint8 [`HEIGHT_PX` + 2 · `MARGIN_PX`, `WIDTH_PX` + 2 · `MARGIN_PX`, 3]."""
+        """Draws a frame with its margin: BGR uint8 [`HEIGHT_PX` + 2 · `MARGIN_PX`, `WIDTH_PX` + 2 · `MARGIN_PX`, 3]."""
         carried = {}
         for side in SIDES:
             track = self.tracks[side]
@@ -90,7 +90,7 @@ class Stage:
         return image
 
     def _lying(self, frame: int, carried: frozenset[int]) -> Image:
-        """The kitchen with all things that lie still."""
+        """Draws the kitchen with all resting things, cached until they change."""
         places = tuple(next(place for start, place in reversed(places) if start <= frame) for places in self._places)
         key = (carried, places)
         if self._still is None or self._still[0] != key:
@@ -139,7 +139,7 @@ class Stage:
                 lay(image, self._head, _margin((middle + 14 * np.sin(start), HEIGHT_PX + 50 - 42 * inside)))
 
     def _sprite(self, name: str, angle_deg: float, scale: float = 1.0) -> Sprite:
-        """A sprite, turned and sized; angles and sizes are rounded, so that few different ones are made."""
+        """Returns a sprite, rotated and scaled; angles and scales are quantized, so that the cache stays small."""
         key = (name, round(angle_deg % 360 / _ANGLE_STEP_DEG), round(scale / _SCALE_STEP))
         if key not in self._turned:
             exact = key[2] * _SCALE_STEP if scale != 1.0 else 1.0
@@ -148,7 +148,7 @@ class Stage:
 
 
 def thing_places(script: Script) -> list[list[tuple[int, Point]]]:
-    """For each thing, from which frame on it lies where, in order."""
+    """Returns, for each thing, its places with the frame from which it lies there, in order."""
     places: list[list[tuple[int, Point]]] = [[(0, thing.place)] for thing in script.things]
     for side in SIDES:
         for stay in script.stays[side]:
@@ -158,7 +158,7 @@ def thing_places(script: Script) -> list[list[tuple[int, Point]]]:
 
 
 def _behind(place: Point, angle_deg: float, distance_px: float) -> Point:
-    """The point at that distance towards the person, for a hand that points to ``angle_deg``."""
+    """Returns the point at that distance toward the person, for a hand that points to ``angle_deg``."""
     angle = np.radians(angle_deg)
     return float(place[0] - distance_px * np.sin(angle)), float(place[1] + distance_px * np.cos(angle))
 

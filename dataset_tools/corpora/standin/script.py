@@ -1,4 +1,4 @@
-"""Video script, as plain data: what each hand does when. `director` writes it, `tracks` plays it."""
+"""Video script, as plain data: the actions of each hand over time. `director` writes it, `tracks` plays it back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIDES: tuple[Side, Side] = ("left", "right")
 
 @dataclass(frozen=True)
 class ScriptedInterval:
-    """An annotated span: frames from ``start`` up to, not including, ``end``, from 0."""
+    """An annotated interval: frames from ``start`` to ``end`` (excluded), 0-based."""
 
     start: int
     end: int
@@ -26,12 +26,12 @@ class Stay:
     """What one hand does between two changes of place.
 
     Attributes:
-        start, arrive, end: frames, from 0: it sets out, is there, and leaves (not included).
-        motion: key of `motions.MOTIONS` or `motions.IDLE`, or ``away``: out of the picture.
+        start, arrive, end: frames, 0-based: the hand starts to move, arrives, and leaves (excluded).
+        motion: key of `motions.MOTIONS` or `motions.IDLE`, or ``away``: out of the frame.
         thing: number of the thing, or None. place: where the thing lies. leaves: where it lies afterwards.
-        offset: how far from its middle the hand works.
+        offset: position of the hand's working point relative to the center of the thing.
         tool: kind of the tool in the hand, or None.
-        pose: of the hand. slant_deg: how far the hand leans from the arm's usual direction.
+        pose: pose of the hand. slant_deg: angle of the hand to the arm's usual direction.
         tempo, amplitude: factors. mirrored: see `motions.MotionStyle`.
     """
 
@@ -53,7 +53,7 @@ class Stay:
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing on the worktop: its kind, where it lies at first, and how it is turned (clockwise, 0 upright)."""
+    """A thing on the worktop: its kind, initial place, and rotation (clockwise, 0 is upright)."""
 
     kind: str
     place: Place
@@ -66,11 +66,11 @@ class Script:
 
     Attributes:
         frames: length.
-        things: what lies there; other parts of the script name them by number.
-        intervals: annotated spans, in order.
-        stays: by hand, in order, from the first frame to the last without a hole.
+        things: things on the worktop; other parts of the script refer to them by number.
+        intervals: annotated intervals, in order.
+        stays: stays by hand, in order, from the first frame to the last without gaps.
         shoulders: places of the shoulders, by hand.
-        heads: spans of frames in which the head comes into the picture: first frame, and the one after the last.
+        heads: frame ranges in which the head is in the frame: first frame, and the one after the last.
     """
 
     frames: int

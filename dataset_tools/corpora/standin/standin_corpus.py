@@ -1,8 +1,8 @@
 """Synthetic corpus writer: videos, annotations, sentences and splits in MPII Cooking 2's formats.
 
-``DIR/STANDIN.json`` says what it is and from which options; ``videos/``, ``annos/``, ``experimentalSetup/`` and
-``tacos/`` are as the real ones. The videos are drawn one by one, by all cores; those that are there are kept, so a run
-that was stopped goes on.
+``DIR/STANDIN.json`` marks it as synthetic and records the options; ``videos/``, ``annos/``, ``experimentalSetup/`` and
+``tacos/`` are laid out like the real ones. Videos are drawn in parallel; existing ones are kept, so that interrupted
+runs resume.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataset_tools.corpora.standin.difficulty import difficulty_named
 if TYPE_CHECKING:
     from dataset_tools.corpora.standin.render import VideoTask
 
-GENERATOR = "dataset_tools.standin"  # an identifier in STANDIN.json and build.json, whatever the package is called
+GENERATOR = "dataset_tools.standin"  # an identifier in STANDIN.json and build.json, independent of the package name
 VERSION = "6"
 NOTICE = (
     "This is a stand-in: drawn by a program, in the layout of MPII Cooking 2. It is not MPII Cooking 2, and figures "
@@ -36,15 +36,15 @@ _MAT = "annos/attributesAnnotations_MPII-Cooking-2.mat"
 
 @dataclass(frozen=True)
 class StandinSummary:
-    """What was written.
+    """Summary of a written corpus.
 
     Attributes:
         root: the folder.
         seed, difficulty, per_class: the options.
-        videos: how many there are; drawn: how many of them this run drew.
-        intervals: annotated ones; class_intervals: those of one of the classes.
-        persons, dishes: how many different ones.
-        duration_s: of all videos. seconds: that this run took.
+        videos: number of videos; drawn: how many of them this run drew.
+        intervals: number of annotated intervals; class_intervals: how many of them belong to a class.
+        persons, dishes: number of distinct persons and dishes.
+        duration_s: total duration of the videos. seconds: run time of this call.
     """
 
     root: Path
@@ -61,7 +61,7 @@ class StandinSummary:
     seconds: float
 
     def text(self) -> str:
-        """One line for people."""
+        """Returns a human-readable line."""
         kept = "" if self.drawn == self.videos else f", {self.videos - self.drawn} of them reused"
         return (
             f"a stand-in, not MPII Cooking 2: {self.videos} videos ({self.duration_s / 60:.0f} minutes{kept}), "
@@ -70,7 +70,7 @@ class StandinSummary:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Returns the attributes by name (for ``--json``)."""
         return {**asdict(self), "root": str(self.root)}
 
 
@@ -84,20 +84,20 @@ def write_standin(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> StandinSummary:
-    """Writes a stand-in corpus; the same options give the same bytes, whatever ``jobs`` is.
+    """Writes a synthetic corpus; the same options produce the same bytes, regardless of ``jobs``.
 
     Args:
-        root: folder to write to: new, empty, or one with a stand-in of the same options, which is completed.
-        seed: of everything random.
-        per_class: intervals of a class (the last classes get fewer, the first ones more).
-        videos: how many; None is 60 at 50 intervals a class, and in proportion, but 4 at least.
+        root: output folder: new, empty, or with a synthetic corpus of the same options, which is completed.
+        seed: random seed.
+        per_class: number of intervals per class (the last classes get fewer, the first ones more).
+        videos: number of videos; None: proportional to ``per_class``, 60 for 50 intervals per class, and at least 4.
         difficulty: ``easy``, ``standard`` or ``hard``.
-        jobs: processes at once.
-        progress: told after every video.
+        jobs: number of parallel processes.
+        progress: progress callback, called after every video.
 
     Raises:
-        InputError: an option is wrong, or the folder holds something else.
-        StoppedError: a video could not be written; the others are there.
+        InputError: an option is invalid, or the folder holds something else.
+        StoppedError: a video could not be written; the others are complete.
     """
     from dataset_tools.corpora.standin.agenda import plan_agendas
     from dataset_tools.corpora.standin.render import VideoTask
@@ -141,7 +141,7 @@ def write_standin(
 
 
 def _claim(root: Path, description: dict[str, Any]) -> None:
-    """Writes STANDIN.json first, so that the folder is never taken for the real one; refuses one of other content."""
+    """Writes STANDIN.json first, so that the folder is never mistaken for the real corpus; rejects other content."""
     path = root / "STANDIN.json"
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     if path.is_file():
@@ -166,7 +166,7 @@ def _claim(root: Path, description: dict[str, Any]) -> None:
 
 
 def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
-    """Draws the videos that are not there; gives their number."""
+    """Draws the missing videos; returns their number."""
     from dataset_tools.core.execution import run_each
     from dataset_tools.corpora.standin.render import draw_video
 
@@ -191,7 +191,7 @@ def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
 
 
 def _write_annotations(root: Path, tasks: Iterable[VideoTask], seed: int) -> tuple[int, int]:
-    """Everything but the videos; gives the numbers of intervals and of frames."""
+    """Writes everything but the videos; returns the numbers of intervals and of frames."""
     from dataset_tools.corpora.standin.director import timed
     from dataset_tools.corpora.standin.mat import AnnotatedInterval, write_mat
     from dataset_tools.corpora.standin.tacos_sentences import Narrator, as_text

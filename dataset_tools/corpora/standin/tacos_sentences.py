@@ -1,4 +1,4 @@
-"""Synthetic TACoS sentences: one for each interval."""
+"""Synthetic TACoS sentences: one to three for each interval."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataset_tools.corpora.standin.cast import FRAME_RATE
 from dataset_tools.corpora.standin.script import ScriptedInterval
 from dataset_tools.speech.sentences import describe
 
-_KNOWN = 30  # different sentences of a class that come up
-_MOST = 3  # sentences for one interval
+_KNOWN = 30  # distinct sentences of a class
+_MOST = 3  # maximum number of sentences per interval
 _OTHERS = (
     "The person {verb} the {thing}.",
     "He {verb} the {thing}.",
@@ -23,7 +23,7 @@ _OTHERS = (
 
 
 class Narrator:
-    """Writes sentences about intervals, each class described in many ways."""
+    """Writes sentences about intervals, with many different sentences per class."""
 
     def __init__(self, classes: ClassFile, seed: int) -> None:
         self._classes = classes
@@ -31,7 +31,7 @@ class Narrator:
         self._sentences = {one.id: describe(one, classes, count=_KNOWN, seed=seed) for one in classes.classes}
 
     def video(self, sequence: str, frames: int, intervals: Sequence[ScriptedInterval]) -> dict[str, Any]:
-        """One video's entry: ``timestamps`` (1-based, both included), ``sentences``, ``fps``, ``num_frames``."""
+        """Returns the entry of a video: ``timestamps`` (1-based, inclusive), ``sentences``, ``fps``, ``num_frames``."""
         timestamps, sentences = [], []
         rng = generator(self._seed, "standin", "sentences", sequence)
         for interval in intervals:
@@ -51,5 +51,5 @@ class Narrator:
 
 
 def as_text(videos: dict[str, dict[str, Any]]) -> str:
-    """The content of a file: ``{"s17-d69.avi": {...}}``."""
+    """Returns the content of a file: ``{"s17-d69.avi": {...}}``."""
     return json.dumps(videos, ensure_ascii=False, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""Objects of the synthetic kitchen: how each is painted and placed.
+"""Objects of the synthetic kitchen, and how they are painted and placed.
 
 The keys are those of the class file (``annotations/classes.yaml``); clutter has MPII Cooking 2's attribute names.
 """
@@ -18,11 +18,11 @@ SUBJECTS = {key: THINGS[key] for key in sorted(THINGS.keys() - CLUTTER.keys())}
 
 @dataclass(frozen=True)
 class Grip:
-    """How a tool lies in the hand: distances in the frame from the place it works on, towards the person.
+    """Position of a tool in the hand: distances in the frame from the working point, toward the person.
 
     Attributes:
-        middle_px: to the middle of the tool's picture.
-        hand_px: to the hand.
+        middle_px: distance to the center of the tool's sprite.
+        hand_px: distance to the hand.
     """
 
     middle_px: float

@@ -14,9 +14,9 @@ from dataset_tools.corpora.standin.motions import CARRIED, ONCE, MotionStyle, Va
 from dataset_tools.corpora.standin.script import SIDES, Script, Side, Stay
 
 NOTHING = -1
-_SOFT_S = 0.15  # motions grow from nothing and shrink to nothing, so that things end where they lay
-_TURNING_DEG, _CLOSING = 14.0, 0.07  # how much every hand turns and closes of itself, slowly
-_TURN_LIMIT_DEG = 60.0  # a wrist turns no further; what it holds does
+_SOFT_S = 0.15  # motions fade in and out, so that things end where they started
+_TURNING_DEG, _CLOSING = 14.0, 0.07  # standard deviations of every hand's slow random rotation and closing
+_TURN_LIMIT_DEG = 60.0  # limit for the wrist, not for what it holds
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class HandTrack:
 
     Attributes:
         place: working point, x and y in pixels: [F, 2].
-        arm_deg: where hand and tool point (0 is up, clockwise): [F].
-        turn_deg: how far the hand is turned beyond that: [F].
-        grip: size of the hand, 1 open: [F].
-        stay: number of the stay that decides pose and tool: int [F].
-        thing: number of the thing that goes along, or `NOTHING`: int [F].
-        thing_place: where that thing is: [F, 2]. thing_turn_deg: how far it is turned: [F].
+        arm_deg: direction of hand and tool (0 is up, clockwise): [F].
+        turn_deg: additional rotation of the hand: [F].
+        grip: size of the hand, 1 if open: [F].
+        stay: number of the stay that determines pose and tool: int [F].
+        thing: number of the thing that moves with the hand, or `NOTHING`: int [F].
+        thing_place: position of that thing: [F, 2]. thing_turn_deg: its rotation: [F].
     """
 
     place: Values
@@ -44,13 +44,13 @@ class HandTrack:
 
 
 def play(script: Script, level: Difficulty, seed: int, name: str) -> dict[Side, HandTrack]:
-    """The tracks of both hands.
+    """Returns the tracks of both hands.
 
     Args:
-        script: what they do.
-        level: how irregular they are.
-        seed: of the corpus.
-        name: of the video.
+        script: script of the video.
+        level: difficulty level, which sets their irregularity.
+        seed: seed of the corpus.
+        name: name of the video.
     """
     return {side: _hand(script, side, level, generator(seed, "standin", "tracks", name, side)) for side in SIDES}
 
@@ -70,7 +70,7 @@ def _hand(script: Script, side: Side, level: Difficulty, rng: np.random.Generato
     shoulder = np.array(script.shoulders[side])
     before = np.array([*script.stays[side][0].place, 0.0])  # x, y, arm_deg where the last stay ended
     wander = wandering(rng, frames, level.path_noise_px)
-    # One frame must not tell an acting hand by a turned wrist or a tight grip: all have some, most of it slow.
+    # A turned wrist or tight grip in a single frame must not reveal the acting hand: all hands have some, mostly slow.
     turning, closing = (wandering(rng, frames, deviation, every_s=1.1)[:, 0] for deviation in (_TURNING_DEG, _CLOSING))
     for number, stay in enumerate(script.stays[side]):
         now = slice(stay.start, stay.end)
@@ -83,7 +83,7 @@ def _hand(script: Script, side: Side, level: Difficulty, rng: np.random.Generato
         track.turn_deg[now] = np.clip(turn_deg + turning[now], -_TURN_LIMIT_DEG, _TURN_LIMIT_DEG)
         track.grip[now] = np.minimum(grip - np.abs(closing[now]), 1.0)
         there = np.arange(stay.start, stay.end) >= stay.arrive
-        # Tools change out of the picture.
+        # Tools are changed out of the frame.
         track.stay[now] = np.where(there | (stay.motion != "away"), number, max(0, number - 1))
         carried = CARRIED.get(stay.motion, 0.0)
         if carried and stay.thing is not None:
@@ -95,7 +95,7 @@ def _hand(script: Script, side: Side, level: Difficulty, rng: np.random.Generato
 
 
 def _inside(stay: Stay) -> Values:
-    """1 while a stay's motion goes on, softly from and to 0 at its ends: [frames of the stay]."""
+    """Returns a window that is 1 during a stay's motion and falls smoothly to 0 at its ends: [frames of the stay]."""
     time = (np.arange(stay.start, stay.end) - stay.arrive) / FRAME_RATE
     length = (stay.end - 1 - stay.arrive) / FRAME_RATE
     soft = min(_SOFT_S, max(length, 1e-6) / 3)
@@ -105,7 +105,7 @@ def _inside(stay: Stay) -> Values:
 def _stay(
     stay: Stay, shoulder: Values, level: Difficulty, rng: np.random.Generator
 ) -> tuple[Values, Values, Values, float]:
-    """Working point [F, 2], turn [F], grip [F] in the frames of a stay, and where the arm points."""
+    """Returns working point [F, 2], rotation [F] and grip [F] in the frames of a stay, and the direction of the arm."""
     frames = stay.end - stay.start
     place = np.array(stay.place)
     way = place - shoulder
@@ -127,7 +127,7 @@ def _stay(
 
 
 def wandering(rng: np.random.Generator, frames: int, deviation: float, *, every_s: float = 0.25) -> Values:
-    """Smooth random courses of x and y: [frames, 2]."""
+    """Returns smooth random trajectories of x and y: [frames, 2]."""
     every = max(1, round(every_s * FRAME_RATE))
     knots = deviation * rng.standard_normal((frames // every + 3, 2))
     at = np.arange(frames) / every
