@@ -94,8 +94,8 @@ def build_dataset(
             ),
         )
     if dry_run:
-        with TemporaryDirectory() as nowhere:
-            memory = Path(nowhere) / "sources"
+        with TemporaryDirectory() as temporary:
+            memory = Path(temporary) / "sources"
             if (workspace.cache / "sources").is_dir():
                 copytree(workspace.cache / "sources", memory)  # a dry run writes nothing
             opened = OpenedSources(corpus, memory, jobs, progress)

@@ -25,7 +25,7 @@ from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 INPUTS_SCHEMA = "fmn.inputs/1"
 Kind = Literal["annotations", "mpii", "standin"]
 _NAMES: dict[Kind, str] = {
-    "annotations": "footage of your own (--annotations)",
+    "annotations": "your own footage (--annotations)",
     "mpii": "MPII Cooking 2 (--mpii)",
     "standin": "the synthetic (stand-in) corpus",
 }
@@ -65,11 +65,11 @@ def own_class_file(workspace: Workspace) -> Path:
 
 def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile) -> None:
     """Writes cache/inputs.json."""
-    videos = _written(corpus.root, workspace) if corpus.is_own else None
+    videos = _stored_path(corpus.root, workspace) if corpus.is_own else None
     read_with = corpus.read_with if isinstance(corpus, OwnCorpus) else ListOptions()
-    footage = Footage(_kind(corpus), _written(_place(corpus), workspace), videos, read_with)
+    footage = Footage(_kind(corpus), _stored_path(_place(corpus), workspace), videos, read_with)
     usual = {shipped_file("classes.yaml").resolve(), own_class_file(workspace).resolve()}
-    class_file = None if classes.path.resolve() in usual else _written(classes.path, workspace)
+    class_file = None if classes.path.resolve() in usual else _stored_path(classes.path, workspace)
     record = msgspec.json.encode(Inputs(INPUTS_SCHEMA, footage, class_file))
     write_bytes(_record(workspace), msgspec.json.format(record) + b"\n")
 
@@ -194,12 +194,12 @@ def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | N
     if (kind == "standin" and is_drawn) or (kind is None and not _has_data(workspace)):
         return None
     raise InputError(
-        "The workspace holds a data set, and its footage is not known"
+        "The workspace holds a data set whose footage is not known"
         if kind is None
-        else f"The data set here is of {_NAMES[kind]}, "
-        + ("and it is not recorded where that is" if footage is None else "which is not there any more"),
+        else f"The data set was built from {_NAMES[kind]}, "
+        + ("whose path is not recorded" if footage is None else "which no longer exists"),
         where=workspace.root if footage is None else footage.path,
-        expected="the footage that the data set is of",
+        expected="the footage that the data set was built from",
         next_step=f"name it: --{'annotations FILE' if kind == 'annotations' else 'mpii DIR'};"
         " or name another workspace: -w DIR",
     )
@@ -231,9 +231,9 @@ def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
     known = recorded.get("name") if inputs is None else inputs.footage.path
     place = f": {known}" if known else ""
     raise InputError(
-        f"The data set here is of {_NAMES[built]}{place}; this build is of {_NAMES[_kind(corpus)]}: {_place(corpus)}",
+        f"The data set was built from {_NAMES[built]}{place}, not from {_NAMES[_kind(corpus)]}: {_place(corpus)}",
         where=workspace.root,
-        expected="the footage that the data set is of",
+        expected="the footage that the data set was built from",
         next_step="name another workspace with -w DIR, or replace this data set with: fmn-data build --replace-footage",
     )
 
@@ -256,12 +256,12 @@ def known_class_file(workspace: Workspace) -> Path | None:
     if usual is not None and recorded.get("sha256") == sha256_of(usual):
         return usual
     raise InputError(
-        "It is not recorded where the class file of the last build is"
+        "The path of the class file of the last build is not recorded"
         if path is None
-        else "The class file of the last build is not there any more",
+        else "The class file of the last build no longer exists",
         where=path or recorded["name"],
         expected="the class file that the data set was built with",
-        next_step=f"name it with --class-file, or put it into {own}",
+        next_step=f"name it with --class-file, or copy it to {own}",
     )
 
 
@@ -288,6 +288,6 @@ def _place(corpus: Corpus) -> Path:
     return corpus.annotations.path if corpus.is_own else corpus.root
 
 
-def _written(path: Path, workspace: Workspace) -> str:
-    whole, root = path.resolve(), workspace.root.resolve()
-    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else str(whole)
+def _stored_path(path: Path, workspace: Workspace) -> str:
+    absolute, root = path.resolve(), workspace.root.resolve()
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)

@@ -63,14 +63,14 @@ class OpenedSources:
 
     def without_times(self) -> tuple[str, ...]:
         """Returns one sentence per video without timestamps; after `_SHOWN_VIDEOS`, only the number of the others."""
-        said = [
+        sentences = [
             f"{name}: {source.index.no_times}; its clips play at {float(Fraction(source.index.rate)):.3g} frames per "
-            "second, which is what its header says."
+            "second, as stated in its header."
             for name, source in sorted(self.read.items())
             if not source.index.stamps
         ]
-        more = [f"and {len(said) - _SHOWN_VIDEOS} more videos without times."] * (len(said) > _SHOWN_VIDEOS)
-        return (*said[:_SHOWN_VIDEOS], *more)
+        more = [f"and {len(sentences) - _SHOWN_VIDEOS} more videos without timestamps."]
+        return (*sentences[:_SHOWN_VIDEOS], *more * (len(sentences) > _SHOWN_VIDEOS))
 
     def status(self, failed: Collection[str]) -> SourceStatus:
         frames = {name: source.index.frames for name, source in self.read.items()}

@@ -25,8 +25,8 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 
 KINDS: Mapping[str, str] = {
-    "clips": "clips that were rejected, or are of older builds",
-    "speech": "utterances of older builds",
+    "clips": "clips that were rejected or are from older builds",
+    "speech": "utterances from older builds",
     "shown": "videos shown in reviews, of clips that are not in the data set",
     "standin": "the synthetic corpus, which the data set is not built from",
     "features": "features of clips and utterances that are not in the data set",
@@ -74,11 +74,11 @@ def unnamed_files(workspace: Workspace, kinds: Sequence[str] = ()) -> list[Unnam
         raise InputError(
             f"There is no such kind of files: {', '.join(unknown)}",
             expected=", ".join(KINDS),
-            next_step="leave --kind out for all of them",
+            next_step="omit --kind for all of them",
         )
     if not (workspace.manifests / "clips.jsonl").is_file():
         raise InputError(
-            "There is no data set, so nothing says which files are in use",
+            "There is no data set, so the files in use are not known",
             where=workspace.manifests,
             expected="clips.jsonl",
             next_step="build it first with fmn-data build; or remove the folder yourself",
@@ -150,9 +150,9 @@ def _named(workspace: Workspace) -> _Named:
                 except (ValueError, RecursionError) as error:
                     if is_manifest:
                         raise ManifestError(
-                            f"The row cannot be read, so it is not known what it names: {error}",
+                            f"The row cannot be read, so the files that it names are not known: {error}",
                             where=f"{path}, line {number}",
-                            expected="one JSON object a line",
+                            expected="one JSON object per line",
                             next_step="correct the line, or move the file out of the workspace",
                         ) from error
     for row in read_ledger(workspace.ledger).values():  # from a killed build, which the next one resumes

@@ -55,7 +55,7 @@ KNOWN: Mapping[str, int] = {  # path pattern (* also matches /), and maximum byt
     **{f"*{name}": MIB for name in ("README.md", "README", "LICENSE", "NOTICE", "CITATION.cff", "LICENSE.md")},
 }
 NOT_FROM_OTHERS = {
-    "cache": "cached features and notes would be used without a check; the toolkit computes them again",
+    "cache": "cached features and records would be used without a check; the toolkit computes them again",
     "annotations/label-studio": "it names a server, and an account there",
 }
 ROWS: tuple[tuple[str, type[Row]], ...] = (
@@ -145,20 +145,20 @@ def _problem_of(path: Path, root: Path) -> str | None:
     name = path.relative_to(root).as_posix()
     for folder, reason in NOT_FROM_OTHERS.items():
         if name.startswith(f"{folder}/"):
-            return f"{folder}/ of others is not to be used: {reason}; remove the folder"
+            return f"{folder}/ from others must not be used: {reason}; remove the folder"
     if path.is_symlink():
         inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
-        return f"it is a link{'' if inside else ' that leads out of the folder'}; put the file itself there"
+        return f"it is a symbolic link{'' if inside else ' out of the folder'}; replace it with the file itself"
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         return "it is not a file but a pipe, a socket or a device"
     if not name.isprintable():
-        return f"its name has characters that cannot be printed: {name!r}"
+        return f"its name has nonprintable characters: {name!r}"
     most = next((size for pattern, size in KNOWN.items() if fnmatchcase(name, pattern)), None)
     if most is None:
-        return "a data set has no such file; it could hold code (pickles, scripts, pages); remove it"
+        return "a data set has no such file; it could contain code (pickles, scripts, pages); remove it"
     if status.st_size > most:
-        return f"it has {status.st_size:,} bytes, at most {most:,} are taken"
+        return f"it has {status.st_size:,} bytes, at most {most:,} are allowed"
     if path.suffix == ".jsonl" and _longest_line(path) > LONGEST_LINE:
         return f"it has a line of more than {LONGEST_LINE:,} bytes"
     return None
@@ -186,7 +186,7 @@ def _rows(path: Path, row_type: type[Row], problems: list[str]) -> Iterator[Row]
         errors += 1
         problems.append(f"{row.where}: {row.found}")
         if errors == MOST_LISTED:
-            problems.append(f"{path}: the lines after that were not read")
+            problems.append(f"{path}: the lines after it were not read")
             return
 
 
@@ -209,6 +209,6 @@ def _unreadable(workspace: Workspace) -> Iterator[str]:
 def _original(row: RecordingRow, root: Path) -> Iterator[str]:
     try:
         if sha256_of(resolve(root, row.original)) != row.original_sha256:
-            yield f"{row.original}: its content is not what recordings.jsonl says"
+            yield f"{row.original}: its content does not match recordings.jsonl"
     except ManifestError as error:
         yield f"{row.original}: {error.found}"

@@ -72,7 +72,7 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
             "There is no data set to verify",
             where=workspace.manifests,
             expected="clips.jsonl",
-            next_step="make one with fmn-data build",
+            next_step="build one with fmn-data build",
         )
     problems: list[str] = []
     clips = list(_rows(workspace, "clips", ClipRow, problems))
@@ -136,25 +136,25 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
         for side in sides[item]:
             seen["content", same].setdefault(side, item)
     by_design = record is not None and record.split == "pairs"
-    then = " (this split is of pairs, not of items)" if by_design else "; run fmn-data pairs again"
+    advice = " (this split is by pairs, not by items)" if by_design else "; run fmn-data pairs again"
     shared: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for (kind, name), items in seen.items():
         if len(items) > 1:
-            shared[kind].append((name, f"{items['train']} to train on, {items['test']} to test with"))
+            shared[kind].append((name, f"{items['train']} in train, {items['test']} in test"))
     problems += [
         f"leak: {len(found)} {kind}s are on both sides of the split: {min(found)[0]} ({min(found)[1]})"
         + " and others" * (len(found) > 1)
-        + then
+        + advice
         for kind, found in shared.items()
     ]
     if outdated:
         problems.append(
-            f"train.jsonl and test.jsonl: {len(outdated)} clips or utterances in them are not those of the data set "
-            f"(any more): {min(outdated)}; run fmn-data pairs again"
+            f"train.jsonl and test.jsonl: {len(outdated)} clips or utterances in them differ from those of the data "
+            f"set: {min(outdated)}; run fmn-data pairs again"
         )
     if record is not None and (record.train, record.test) != (counts["train"], counts["test"]):
         problems.append(
-            f"split.json: it tells of {record.train} training and {record.test} test rows, there are "
+            f"split.json: it records {record.train} training and {record.test} test rows, but there are "
             f"{counts['train']} and {counts['test']}; run fmn-data pairs again"
         )
     return (record.split if record else None), counts.total()
@@ -207,7 +207,7 @@ def _check(check: _Check) -> None:
     found = sha256_of(path)
     if found != check.row.sha256:
         raise SampleError(
-            f"The content has changed: its SHA-256 is {found[:12]}…, the row says {check.row.sha256[:12]}…"
+            f"The content has changed: its SHA-256 is {found[:12]}…, that of the row is {check.row.sha256[:12]}…"
         )
     if isinstance(check.row, ClipRow):
         _check_clip(check.row, path)
@@ -227,13 +227,13 @@ def _check_clip(row: ClipRow, path: Path) -> None:
         stream = container.streams.video[0]
         frames, size = 0, (row.width, row.height)
         if (stream.width, stream.height) == size and row.width * row.height <= MOST_PIXELS:
-            pictures = takewhile(lambda frame: (frame.width, frame.height) == size, container.decode(stream))
-            frames = sum(1 for _ in islice(pictures, row.frames + 1))
+            of_size = takewhile(lambda frame: (frame.width, frame.height) == size, container.decode(stream))
+            frames = sum(1 for _ in islice(of_size, row.frames + 1))
         measured = (frames, stream.width, stream.height, float(stream.average_rate or 0))
     if measured != (row.frames, row.width, row.height, row.fps):
         raise SampleError(
             f"It has (frames, width, height, fps) {measured}, "
-            f"the row says {(row.frames, row.width, row.height, row.fps)}"
+            f"the row has {(row.frames, row.width, row.height, row.fps)}"
         )
 
 
@@ -245,4 +245,4 @@ def _check_utterance(row: UtteranceRow, path: Path) -> None:
     if measured != (row.sample_rate_hz, 1, "PCM_16"):
         raise SampleError(f"It is {measured}, expected ({row.sample_rate_hz}, 1, 'PCM_16')")
     if abs(sound.frames / sound.samplerate - row.duration_s) > LENGTH_TOLERANCE_S:
-        raise SampleError(f"It lasts {sound.frames / sound.samplerate} s, the row says {row.duration_s} s")
+        raise SampleError(f"It lasts {sound.frames / sound.samplerate} s, the row has {row.duration_s} s")

@@ -72,11 +72,11 @@ def audit(
     members: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
     ambiguous = dict.fromkeys(members, 0)
     for interval in corpus.annotations.intervals:
-        found = classify(interval, classes)
-        if found.class_id is not None:
-            members[found.class_id].append(interval)
+        classification = classify(interval, classes)
+        if classification.class_id is not None:
+            members[classification.class_id].append(interval)
         else:
-            for candidate in found.candidates:
+            for candidate in classification.candidates:
                 ambiguous[candidate] += 1
     return tuple(
         _support(one, members[one.id], ambiguous[one.id], corpus, classes, per_class, min_frames)
@@ -173,8 +173,8 @@ def _remarks(support: Sequence[ClassSupport]) -> list[str]:
     reasons = {
         "end before they start, or start before frame 1": sum(row.invalid for row in support),
         "are too short": sum(row.too_short for row in support),
-        "have no video that can be read": sum(row.without_video for row in support),
-        "end past the end of their video": sum(row.past_end for row in support),
+        "have no readable video": sum(row.without_video for row in support),
+        "end after the end of their video": sum(row.past_end for row in support),
     }
     remarks = [f"{count:,} intervals {reason}." for reason, count in reasons.items() if count]
     return remarks + [f"{row.class_id}: {note}" for row in support for note in row.notes]

@@ -196,12 +196,12 @@ def _solve(
         for d in set(g) - {c}:
             rows.add({number: 1, x[d]: groups[g]}, most=groups[g])
     variables = 2 * C + K + len(z)
-    worth = np.zeros(variables)
-    worth[n], worth[s] = -1, penalty  # milp minimizes
+    costs = np.zeros(variables)
+    costs[n], costs[s] = -1, penalty  # milp minimizes
     integral, highest = np.zeros(variables), np.full(variables, np.inf)
     integral[x], highest[x], highest[s] = 1, 1, 1
     solution = milp(
-        worth,
+        costs,
         integrality=integral,
         bounds=Bounds(0, highest),
         constraints=LinearConstraint(coo_array(rows.entries, shape=(len(rows.most), variables)).tocsr(), ub=rows.most),
@@ -211,7 +211,7 @@ def _solve(
         raise InputError(
             f"No set of classes was found: {solution.message}",
             expected="a solution within the time limit",
-            next_step="ask for fewer classes",
+            next_step="request fewer classes",
         )
     return [one for one, taken in zip(candidates, solution.x[:C], strict=True) if taken > 0.5], solution.status == 0
 
@@ -248,7 +248,7 @@ def _uncovered(
                 (one for one in members if (kind, key) in _items(one)), key=lambda c: len(members[c]), default=None
             )
             reason = (
-                "no usable interval has it together with the rest of a class"
+                "no usable interval has it in combination with the rest of a class"
                 if best is None
                 else f"the best class with it, {best.id}, has {len(members[best])} usable intervals"
             )

@@ -59,10 +59,10 @@ def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
         )
     if count is not None and not 1 <= count <= len(classes.classes):
         raise InputError(
-            f"{count} classes are asked for, and the class file has {len(classes.classes)}",
+            f"{count} classes are requested, but the class file has {len(classes.classes)}",
             where=path,
             expected=f"a number from 1 to {len(classes.classes)}",
-            next_step="ask for fewer with --classes, or add classes to the file",
+            next_step="request fewer with --classes, or add classes to the file",
         )
     return replace(classes, classes=classes.classes[:count])
 
@@ -97,7 +97,7 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
                 problems.note(f"actions.{key}.also_verbs.{verb}", subject, "a key of things")
     rows = top.get("classes")
     if not isinstance(rows, list) or not rows:
-        problems.note("classes", rows, "a list of classes, one at least")
+        problems.note("classes", rows, "a list of at least one class")
         rows = []
     classes: dict[str, ActionClass] = {}
     for number, row in enumerate(rows, start=1):
@@ -106,7 +106,7 @@ def _read(content: object, path: Path, problems: _Problems) -> ClassFile:
         if one is None:
             continue
         if one.id in classes:
-            problems.note(place, one.id, "each class once, and this one was there before")
+            problems.note(place, one.id, "each class only once")
         classes[one.id] = one
     objects = {one.object for one in classes.values() if one.object}
     if "objects" in top:
@@ -137,7 +137,7 @@ def _thing(key: str, row: dict[str, Any], place: str, problems: _Problems) -> Th
     if mass not in ("true", "false", None):
         problems.note(f"{place}.mass", mass, "true or false")
     if mass == "true" and "plural" in row:
-        problems.note(f"{place}.plural", row["plural"], "no plural, as the thing is not counted (mass: true)")
+        problems.note(f"{place}.plural", row["plural"], "no plural, as the thing is a mass noun (mass: true)")
     fields = tuple(field for field in _THING_FIELDS if field != "plural" or mass != "true")
     row = _completed(row, fields, usual_thing, key)
     return ThingWord(
@@ -182,7 +182,7 @@ def _checked_phrase(texts: Mapping[str, str | None], place: str, problems: _Prob
     if role and role not in get_args(Role):
         problems.note(f"{place}.role", role, "one of " + ", ".join(get_args(Role)))
     if phrase_zh and not re.fullmatch(r"[^{}]*\{object\}[^{}]*", phrase_zh):
-        problems.note(f"{place}.phrase_zh", phrase_zh, "a phrase with {object} in it, once, and no other braces")
+        problems.note(f"{place}.phrase_zh", phrase_zh, "a phrase with {object} exactly once, and no other braces")
     return ObjectPhrase(cast(Role | None, role), preposition or "", phrase_zh or "")
 
 
@@ -206,7 +206,7 @@ def _class(
     if not (action and subject and thing):
         return None
     if thing == subject:
-        problems.note(f"{place}.object", thing, "another thing than the subject")
+        problems.note(f"{place}.object", thing, "a thing other than the subject")
     phrase = usual_phrase(actions[action], things[thing]) or _usual_phrase_of(own.get("role"))
     texts = {name: own.get(name) or getattr(phrase, name) for name in _PHRASE_FIELDS}
     return make_class(actions, things, action, subject, thing, _checked_phrase(texts, place, problems))
@@ -215,14 +215,14 @@ def _class(
 def _mapping(value: object, place: str, problems: _Problems) -> dict[str, Any]:
     if isinstance(value, dict):
         return cast(dict[str, Any], value)
-    problems.note(place, value, "keys with values")
+    problems.note(place, value, "a mapping of keys to values")
     return {}
 
 
 def _row(value: object, place: str, problems: _Problems) -> dict[str, Any]:
     """Returns the keys and values of a class, which must not be empty."""
     if value == {}:
-        problems.note(place, value, "keys with values")
+        problems.note(place, value, "a mapping of keys to values")
     return _mapping(value, place, problems)
 
 
@@ -255,7 +255,7 @@ def _text(row: dict[str, Any], field: str, place: str, problems: _Problems) -> s
     if isinstance(value, str) and value.strip():
         return value
     if row:  # a row that is not a mapping, or is empty, was already reported
-        problems.note(f"{place}.{field}", value, "a text")
+        problems.note(f"{place}.{field}", value, "a non-empty string")
     return ""
 
 
@@ -263,10 +263,10 @@ def _texts(row: dict[str, Any], field: str, place: str, problems: _Problems) -> 
     values = row.get(field)
     if isinstance(values, list) and values and all(isinstance(one, str) and one.strip() for one in values):
         if len(set(values)) < len(values):
-            problems.note(f"{place}.{field}".lstrip("."), values, "each only once")
+            problems.note(f"{place}.{field}".lstrip("."), values, "each value only once")
         return tuple(values)
     if row:
-        problems.note(f"{place}.{field}".lstrip("."), values, "a list of texts, one at least")
+        problems.note(f"{place}.{field}".lstrip("."), values, "a list of at least one non-empty string")
     return ()
 
 
@@ -275,5 +275,5 @@ def _reference(row: dict[str, Any], field: str, words: Iterable[str], place: str
     key = _text(row, field, place, problems)
     if not key or key in words:
         return key
-    problems.note(f"{place}.{field}", key, "one of " + (", ".join(words) or "those of the file"))
+    problems.note(f"{place}.{field}", key, "one of " + (", ".join(words) or "those defined in the file"))
     return ""

@@ -141,7 +141,7 @@ def make_class(
     if object_ is not None and phrase is None:
         phrase = usual_phrase(word, things[object_])
         if phrase is None:
-            raise ValueError(f"what {object_} is to {action} is not known")
+            raise ValueError(f"the role of {object_} in {action} is not known")
     return ActionClass(
         id="_".join(part for part in (action, subject, object_) if part),
         action=action,

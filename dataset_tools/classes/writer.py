@@ -28,8 +28,8 @@ def write_classes(
     def dumped(name: str, value: object) -> str:
         return yaml.safe_dump({name: value}, allow_unicode=True, sort_keys=False, width=120, default_flow_style=None)
 
-    actions = {key: _said(key, word, usual_action(key, word.name)) for key, word in classes.actions.items()}
-    things = {key: _said(key, word, usual_thing(key, word.name)) for key, word in classes.things.items()}
+    actions = {key: _non_default(key, word, usual_action(key, word.name)) for key, word in classes.actions.items()}
+    things = {key: _non_default(key, word, usual_thing(key, word.name)) for key, word in classes.things.items()}
     of_actions = {one.action for one in classes.classes}
     of_things = {thing for one in classes.classes for thing in (one.subject, one.object)}
     lines = [f"# {line}".rstrip() for line in heading.splitlines()]
@@ -58,10 +58,10 @@ def _row(one: ActionClass, classes: ClassFile) -> dict[str, str]:
     return row
 
 
-def _said(key: str, word: ActionWord | ThingWord, usual: ActionWord | ThingWord) -> dict[str, Any]:
+def _non_default(key: str, word: ActionWord | ThingWord, usual: ActionWord | ThingWord) -> dict[str, Any]:
     """Returns the fields of a word that differ from the defaults of its key, tuples as lists."""
-    usually = asdict(usual) | {"name": key.replace("-", " ")}
-    return {name: _plain(value) for name, value in asdict(word).items() if value is not None and value != usually[name]}
+    default = asdict(usual) | {"name": key.replace("-", " ")}
+    return {name: _plain(value) for name, value in asdict(word).items() if value is not None and value != default[name]}
 
 
 def _plain(value: Any) -> Any:

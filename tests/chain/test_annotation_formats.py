@@ -49,7 +49,7 @@ def test_a_build_of_a_folder_remembers_it(ffmpeg: Callable[..., bytes], run: Cal
     moved = videos.rename(tmp_path / "moved")
     check_same_footage(place, open_own_footage(moved, load_classes(), memory=tmp_path / "memory"))
     (moved / "wash apple" / "a.mp4").rename(moved / "wash apple" / "c.mp4")
-    with pytest.raises(InputError, match="The data set here is of footage of your own"):
+    with pytest.raises(InputError, match="The data set was built from your own footage"):
         check_same_footage(place, open_own_footage(moved, load_classes(), memory=tmp_path / "memory"))
 
 

@@ -87,5 +87,5 @@ def test_rows_of_none_of_the_classes_are_said(run: Callable, small_corpus: Path,
         ended = run("fmn-data", command[0], "--annotations", source, *command[1:])
         assert ended.code == 0, ended.err
         said = " ".join((ended.out + ended.err).split())
-        assert "The class file does not know 1 of the words: 'carot' (1)." in said
-        assert "3 of 4 intervals are of none of the classes: 'cut carot knife' (1), 'wash carrot' (2)." in said
+        assert "The class file lacks 1 of the words: 'carot' (1)." in said
+        assert "3 of 4 intervals belong to none of the classes: 'cut carot knife' (1), 'wash carrot' (2)." in said

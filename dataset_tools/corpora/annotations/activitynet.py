@@ -72,7 +72,7 @@ def read_activitynet_captions(path: Path) -> IntervalList:
         with rows.at(repr(video[:60])):
             captions = part(entry, _Captions)
             if captions.fps is not None or captions.num_frames is not None:
-                raise ValueError("its times are frames, as in TACoS: give that with --sentences, beside other classes")
+                raise ValueError("its times are frames, as in TACoS: use it as --sentences of other annotations")
             if len(captions.timestamps) != len(captions.sentences):
                 raise ValueError(f"{len(captions.timestamps)} timestamps, {len(captions.sentences)} sentences")
             for number, (times, text) in enumerate(zip(captions.timestamps, captions.sentences, strict=True), start=1):

@@ -37,21 +37,21 @@ def read_class_folders(path: Path) -> IntervalList:
         for name in videos:
             video, text = f"{folder}/{name}", texts.get(os.path.splitext(name)[0])  # noqa: PTH122
             with rows.at(video if text is None else f"{video} with {text}"):
-                said = [] if text is None else _lines(path / folder / text)
-                rows.add(video, video, None, None, rows.words_of(folder), sentences=said)
+                sentences = [] if text is None else _lines(path / folder / text)
+                rows.add(video, video, None, None, rows.words_of(folder), sentences=sentences)
     if nested:
         found = f"has {len(nested)} folders within the folders of classes: {', '.join(shown_of(nested))}"
-        raise refusal(path, found, _EXPECTED, "put the videos into the folder of their class, and take these out")
+        raise refusal(path, found, _EXPECTED, "move the videos to the folders of their classes, and remove these")
     if len(empty) == len(folders):
         found = f"has no folder with videos in it; it has {len(folders)} folders and {len(others)} files"
-        next_step = "name the folder that holds a folder for every class, or an annotation file"
+        next_step = "name the folder that contains the class folders, or an annotation file"
         raise refusal(path, found, _EXPECTED, next_step)
     if others:
-        counted = count_of(len(others), "file is no video", "files are no videos")
+        counted = count_of(len(others), "file is not a video", "files are not videos")
         rows.notes.append(f"{counted} of a class, and ignored: {', '.join(shown_of(others))}.")
     if empty:
-        counted = count_of(len(empty), "folder has no video, so is", "folders have no video, so are")
-        rows.notes.append(f"{counted} no class: {', '.join(shown_of(empty))}.")
+        counted = count_of(len(empty), "folder without videos is", "folders without videos are")
+        rows.notes.append(f"{counted} ignored: {', '.join(shown_of(empty))}.")
     return rows.finished(in_seconds=False, is_folder=True)
 
 
@@ -77,7 +77,7 @@ def _lines(path: Path) -> list[str]:
     """
     try:
         if not path.is_file() or path.stat().st_size > _MOST_TEXT_BYTES:
-            raise ValueError(f"{path.name} is no file of at most {_MOST_TEXT_BYTES:,} bytes")
+            raise ValueError(f"{path.name} is not a file of at most {_MOST_TEXT_BYTES:,} bytes")
         return path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} is no text in UTF-8 that can be read: {error}") from error
+        raise ValueError(f"{path.name} is not readable UTF-8 text: {error}") from error

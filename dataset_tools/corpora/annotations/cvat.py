@@ -34,35 +34,35 @@ def read_cvat(path: Path, *, frame_base: int = 0) -> IntervalList:
         place = f"track {track.get('id', str(number))[:20]!r}"
         with rows.at(place):
             words = rows.words_of(attribute(track, "label"))
-            for first, last in _seen(track):
+            for first, last in _visible_ranges(track):
                 start, end = (frame + 1 - frame_base for frame in (first, last))
                 if start < 1:
                     raise ValueError(f"frame {first} is before the first frame: frames count from {frame_base}")
                 rows.add(f"{place}, frame {first}", video, start, end, words)
-    rows.notes.append(f"The list is of CVAT: its frames count from {frame_base}.")
+    rows.notes.append(f"The annotations are from CVAT: frames count from {frame_base}.")
     return rows.finished(in_seconds=False)
 
 
-def _seen(track: Element) -> Iterator[tuple[int, int]]:
+def _visible_ranges(track: Element) -> Iterator[tuple[int, int]]:
     """Yields the first and last frame of each range in which the track is visible."""
     shapes = sorted((_frame(shape), attribute(shape, "outside") == "1") for shape in track if "frame" in shape.attrib)
     if len({frame for frame, _ in shapes}) < len(shapes):
-        raise ValueError("it has a frame twice")
-    stretch: list[int] = []
+        raise ValueError("it has the same frame twice")
+    visible: list[int] = []
     for frame, is_outside in shapes:
         if not is_outside:
-            stretch.append(frame)
-        elif stretch:
-            yield stretch[0], stretch[-1]
-            stretch = []
-    if stretch:
-        yield stretch[0], stretch[-1]
+            visible.append(frame)
+        elif visible:
+            yield visible[0], visible[-1]
+            visible = []
+    if visible:
+        yield visible[0], visible[-1]
 
 
 def _frame(shape: Element) -> int:
     text = attribute(shape, "frame")
     if not (text.isdecimal() and text.isascii() and len(text) < 10 and int(text) < MOST_FRAMES):
-        raise ValueError(f"`frame`: {text[:40]!r} is no number of a frame")
+        raise ValueError(f"`frame`: {text[:40]!r} is not a frame number")
     return int(text)
 
 
@@ -70,11 +70,11 @@ def _video(document: Element, path: Path) -> str:
     """Returns the video of ``<source>`` or, as job exports have none, of the file name if it is not ``annotations``."""
     sources = {(source.text or "").strip() for source in document.iterfind("meta//source")} - {""}
     if len(sources) > 1 or len(document.findall("meta//task")) > 1:
-        raise refusal(path, "is of several tasks", _EXPECTED, "export each task for itself")
+        raise refusal(path, "is of several tasks", _EXPECTED, "export each task separately")
     try:
         if not sources and path.stem == "annotations":
-            raise ValueError("it does not say which video it is of (<source>)")
+            raise ValueError("it does not name its video (<source>)")
         return video_of_address(next(iter(sources), path.stem))
     except ValueError as error:
-        next_step = "export the whole task, or give the file the name of the video: kitchen.xml beside kitchen.mp4"
+        next_step = "export the whole task, or name the file after the video: kitchen.xml for kitchen.mp4"
         raise refusal(path, f"cannot be used: {error}", _EXPECTED, next_step) from error

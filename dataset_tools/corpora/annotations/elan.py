@@ -53,10 +53,10 @@ def read_elan(path: Path, *, tier: str | None = None) -> IntervalList:
     except ValueError as error:
         raise refusal(path, f"cannot be used: {error}", _EXPECTED, "save it again with ELAN") from error
     name = label_tier(path, Counter(annotation.tier for annotation in annotations.values()), tier)
-    said: dict[tuple[float, float], list[str]] = {}
+    sentences: dict[tuple[float, float], list[str]] = {}
     for annotation in annotations.values():
         if annotation.tier != name and is_sentence(annotation.text) and (span := _span(annotation, annotations, times)):
-            said.setdefault(span, []).append(annotation.text)
+            sentences.setdefault(span, []).append(annotation.text)
     for key, annotation in annotations.items():
         place = f"annotation {key[:40]!r} of tier {name[:60]!r}"
         if annotation.tier == name:
@@ -66,7 +66,7 @@ def read_elan(path: Path, *, tier: str | None = None) -> IntervalList:
                     raise ValueError("it has no times: align its ends in ELAN")
                 start_s, end_s = ((time + offset_ms) / 1000 for time in span)
                 words = rows.words_of(annotation.text)
-                rows.add(place, video, start_s, end_s, words, sentences=said.get(span, []))
+                rows.add(place, video, start_s, end_s, words, sentences=sentences.get(span, []))
     return rows.finished(in_seconds=True)
 
 
@@ -85,7 +85,7 @@ def _video(document: Element, rows: IntervalRows) -> tuple[str, float]:
         raise ValueError("it describes no video (MEDIA_DESCRIPTOR)")
     if len(described) > 1:
         names = ", ".join(shown_of([repr(name[:60]) for name, _ in described]))
-        rows.notes.append(f"The file describes {len(described)} videos, of which the first counts: {names}.")
+        rows.notes.append(f"The file describes {len(described)} videos, of which the first is used: {names}.")
     return described[0]
 
 
@@ -100,7 +100,7 @@ def _annotations(document: Element) -> dict[str, _Annotation]:
                 " ".join((element.findtext("ANNOTATION_VALUE") or "").split()),
             )
             if key in found:
-                raise ValueError(f"the annotation {key[:40]!r} is there twice")
+                raise ValueError(f"the annotation {key[:40]!r} occurs twice")
             if element.tag == "REF_ANNOTATION":
                 found[key] = _Annotation(name, text, None, attribute(element, "ANNOTATION_REF"))
             else:
@@ -127,4 +127,4 @@ def _number(text: str) -> float:
     try:
         return int(text) if len(text) < 12 else float("nan")
     except ValueError as error:
-        raise ValueError(f"{text[:40]!r} is no time in milliseconds") from error
+        raise ValueError(f"{text[:40]!r} is not a time in milliseconds") from error

@@ -13,7 +13,7 @@ from dataset_tools.corpora.annotations.interval_csv import checked_fields, neede
 from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, refusal
 
 _NEEDED = ("video_id", "start_timestamp", "stop_timestamp", "verb", "noun")
-_EXPECTED = f"the columns of EPIC-KITCHENS-100: {', '.join(_NEEDED)}; all_nouns, participant_id, narration at will"
+_EXPECTED = f"the columns of EPIC-KITCHENS-100: {', '.join(_NEEDED)}; optionally all_nouns, participant_id, narration"
 
 
 def read_epic_kitchens(path: Path) -> IntervalList:
@@ -26,10 +26,10 @@ def read_epic_kitchens(path: Path) -> IntervalList:
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing or len(set(table.columns)) < len(table.columns):
         found = f"lacks the columns {', '.join(missing)}" if missing else "has a column twice"
-        raise refusal(path, found, _EXPECTED, "give a file with verbs and nouns, such as EPIC_100_validation.csv")
+        raise refusal(path, found, _EXPECTED, "use a file with verbs and nouns, such as EPIC_100_validation.csv")
     rows = IntervalRows(path, _EXPECTED)
     rows.notes.append(
-        "The list is of EPIC-KITCHENS-100: its timestamps count, not its frames, which are of other copies."
+        "The annotations are from EPIC-KITCHENS-100: timestamps are used, not frames, which are of re-encoded copies."
     )
     for line, fields in table.rows:
         with rows.at(f"line {line}"):
@@ -37,8 +37,8 @@ def read_epic_kitchens(path: Path) -> IntervalList:
             needed_fields(values, _NEEDED)
             start, end = (seconds_of(values[name], name) for name in _NEEDED[1:3])
             words = (_word(values["verb"]), _word(values["noun"]), _word(_second_noun(values)))
-            person, said = values.get("participant_id", ""), values.get("narration", "")
-            rows.add(f"line {line}", values["video_id"], start, end, words, sentences=[said], person=person)
+            person, sentence = values.get("participant_id", ""), values.get("narration", "")
+            rows.add(f"line {line}", values["video_id"], start, end, words, sentences=[sentence], person=person)
     return rows.finished(in_seconds=True)
 
 
@@ -50,7 +50,7 @@ def _second_noun(values: Mapping[str, str]) -> str:
         if not isinstance(nouns, list) or not all(isinstance(noun, str) for noun in others):
             raise ValueError
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError(f"`all_nouns`: {text[:40]!r} is no list of words") from error
+        raise ValueError(f"`all_nouns`: {text[:40]!r} is not a list of words") from error
     return others[0] if others else ""
 
 

@@ -96,21 +96,21 @@ def read_annotations(
     kind = FORMATS[name]
     if tier is not None and not kind.has_tiers:
         with_tiers = ", ".join(name for name, kind in FORMATS.items() if kind.has_tiers)
-        raise _refused(path, f"--tier does not go with the format {name}", f"one of {with_tiers}", "leave it out")
+        raise _refused(path, f"--tier does not apply to the format {name}", f"one of {with_tiers}", "omit it")
     if fps is not None and not 0 < fps <= 1000:
-        raise _refused(path, f"--fps {fps:g} is no frame rate", "from 0 to 1000", "correct --fps")
+        raise _refused(path, f"--fps {fps:g} is not a valid frame rate", "from 0 to 1000", "correct --fps")
     base = kind.frame_base if frame_base is None else frame_base
     if base not in (None, 0, 1):
-        raise _refused(path, f"--frame-base {base} is no number of a first frame", "0 or 1", "correct it")
+        raise _refused(path, f"--frame-base {base} is not a valid first frame number", "0 or 1", "correct it")
     options = msgspec.structs.replace(options, frame_base=base)
     listed = kind.read(path, options) if name == "folder" or not path.is_dir() else _read_each(path, kind, options)
     listed = replace(listed, notes=(*listed.notes, *_note_on_guesses(listed.guessed)))
     has_frames = not listed.in_seconds and any(row.start is not None for row in listed.rows)
     if not has_frames and (frame_base is not None or fps is not None):
-        found = "--frame-base and --fps are of lists in frames; this one has " + (
+        found = "--frame-base and --fps apply only to times in frames; these annotations have " + (
             "seconds" if listed.in_seconds else "whole videos"
         )
-        raise _refused(path, found, "a list in frames", "leave them out")
+        raise _refused(path, found, "annotations with times in frames", "omit them")
     if person is not None:
         listed = with_persons(path, listed, person)
     return listed if fps is None else _as_seconds(listed, fps)
@@ -166,14 +166,12 @@ def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList
     """Reads all files of a format in a folder as a single list of intervals."""
     files = _files_in(folder, kind)
     if not files:
-        found = f"There are no files {kind.suffix} in the folder"
+        found = f"There are no {kind.suffix} files in the folder"
         raise _refused(folder, found, "annotation files of one format", "check the folder, and --format")
     lists = {file.name: kind.read(file, options) for file in files}
     if len({one.in_seconds for one in lists.values()}) > 1:
         found = "The times are frames in some of the files, and seconds in others"
-        raise _refused(
-            folder, found, "one of them in all files", "write them in the same way, or name files one by one"
-        )
+        raise _refused(folder, found, "the same unit in all files", "convert the times, or name the files one by one")
     return replace(
         next(iter(lists.values())),
         rows=tuple(replace(row, place=f"{name}, {row.place}") for name, one in lists.items() for row in one.rows),
@@ -197,7 +195,7 @@ def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:
         row if row.start is None or row.end is None else replace(row, start=(row.start - 1) / fps, end=row.end / fps)
         for row in listed.rows
     )
-    note = f"The list's frames are of copies with {fps:g} frames per second (--fps): they were taken as seconds."
+    note = f"Frames refer to copies with {fps:g} frames per second (--fps), and were converted to seconds."
     return replace(listed, rows=rows, in_seconds=True, notes=(*listed.notes, note))
 
 

@@ -27,7 +27,7 @@ from dataset_tools.corpora.annotations.interval_list import (
 FRAMES, SECONDS = ("start_frame", "end_frame"), ("start_s", "end_s")
 _EXPECTED = (
     "columns video, start_frame, end_frame (or start_s, end_s; or neither: whole videos), action, subject (or label), "
-    "and object, person, dish, sentence, sentence_2 at will"
+    "and optionally object, person, dish, sentence, sentence_2"
 )
 _WORDS, _MORE = ("action", "subject"), ("object", "person", "dish", "sentence")
 _SENTENCE = re.compile(r"sentence(_[2-9]|_[1-9]\d)?")
@@ -60,9 +60,7 @@ def read_table(path: Path, expected: str = _EXPECTED) -> Table:
         reader.fieldnames = columns
         return Table(columns, tuple((reader.line_num + offset, row) for row in reader))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise refusal(
-            path, f"is no CSV that can be read: {error}", expected, "export it again as CSV, UTF-8"
-        ) from error
+        raise refusal(path, f"is not readable CSV: {error}", expected, "export it again as CSV, UTF-8") from error
 
 
 def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
@@ -86,7 +84,7 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
     others = [name for name in dict.fromkeys(table.columns) if name not in known and not _SENTENCE.fullmatch(name)]
     if others:
         named = ", ".join(repr(name) for name in others[:SHOWN_PROBLEMS])
-        rows.notes.append(f"{count_of(len(others), 'column is', 'columns are')} not known and ignored: {named}.")
+        rows.notes.append(f"{count_of(len(others), 'column is', 'columns are')} unknown and ignored: {named}.")
     return rows.finished(in_seconds=times == SECONDS)
 
 
@@ -125,7 +123,7 @@ def seconds_of(text: str, name: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < MOST_FRAMES:
-        raise ValueError(f"`{name}`: {text[:40]!r} is no time in seconds, nor one like 1:02:03.5")
+        raise ValueError(f"`{name}`: {text[:40]!r} is not a time in seconds, nor one like 1:02:03.5")
     return value
 
 
@@ -145,9 +143,7 @@ def _check_columns(columns: Sequence[str], path: Path) -> tuple[str, str] | None
     problems = [f"the column {name!r} is missing" for name in needed if name not in columns]
     sentences = [name for name in columns if _SENTENCE.fullmatch(name)]
     known = dict.fromkeys((*needed, *_MORE, *FRAMES, *SECONDS, *sentences))
-    problems += [
-        f"the column {name!r} is there {columns.count(name)} times" for name in known if columns.count(name) > 1
-    ]
+    problems += [f"the column {name!r} occurs {columns.count(name)} times" for name in known if columns.count(name) > 1]
     if of_times not in ([], [*FRAMES], [*SECONDS]):
         problems.append(
             "the times must be start_frame and end_frame, or start_s and end_s (seconds), not both; "
@@ -155,7 +151,7 @@ def _check_columns(columns: Sequence[str], path: Path) -> tuple[str, str] | None
         )
     likely = [name for name in columns if name.startswith(("start", "end", "stop")) and name not in known]
     if not of_times and likely:
-        problems.append(f"{likely[0]!r} does not say whether it is start_frame and end_frame, or start_s and end_s")
+        problems.append(f"{likely[0]!r} has no unit: name the columns start_frame and end_frame, or start_s and end_s")
     if problems:
         found = "cannot be used: " + "; ".join(problems)
         next_step = "correct the first line; if the file is of another format, name it with --format"
@@ -174,9 +170,9 @@ def _add(
     else:
         words = (values["action"], values["subject"], values.get("object", ""))
     start, end = _times(values, times, frame_base)
-    said = [text for name, text in values.items() if _SENTENCE.fullmatch(name)]
+    sentences = [text for name, text in values.items() if _SENTENCE.fullmatch(name)]
     person, dish = values.get("person", ""), values.get("dish", "")
-    rows.add(place, values["video"], start, end, words, sentences=said, person=person, dish=dish)
+    rows.add(place, values["video"], start, end, words, sentences=sentences, person=person, dish=dish)
 
 
 def _times(
@@ -204,5 +200,5 @@ def _frame(text: str, name: str) -> float:
     except ValueError:
         value = math.nan
     if not (value.is_integer() and abs(value) < MOST_FRAMES):
-        raise ValueError(f"`{name}`: {text[:40]!r} is no number of a frame")
+        raise ValueError(f"`{name}`: {text[:40]!r} is not a frame number")
     return value

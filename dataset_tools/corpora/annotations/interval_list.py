@@ -105,21 +105,21 @@ class IntervalRows:
         """
         video, person, dish = (" ".join(text.split()) for text in (video, person, dish))
         action, subject, object_ = (" ".join(word.split()) for word in words)
-        said = tuple(dict.fromkeys(filter(None, (" ".join(text.split()) for text in sentences))))
-        _check_texts([video, person, dish, action, subject, object_, *said])
+        texts = tuple(dict.fromkeys(filter(None, (" ".join(text.split()) for text in sentences))))
+        _check_texts([video, person, dish, action, subject, object_, *texts])
         _check_video(video)
         if max(len(action), len(subject), len(object_)) > _LONGEST_LABEL:
             raise ValueError(f"a word of the class has more than {_LONGEST_LABEL} characters")
         if subject.lower() == object_.lower():
-            raise ValueError(f"`object`: it is the subject, {subject!r}, again")
-        longest = max(map(len, said), default=0)
+            raise ValueError(f"`object`: it is the same as the subject, {subject!r}")
+        longest = max(map(len, texts), default=0)
         if longest > _LONGEST_SENTENCE:
-            raise ValueError(f"`sentence` has {longest} characters, at most {_LONGEST_SENTENCE} are taken")
-        if len(said) > _MOST_SENTENCES:
-            raise ValueError(f"it has {len(said)} sentences, at most {_MOST_SENTENCES} are taken")
+            raise ValueError(f"`sentence` has {longest} characters, at most {_LONGEST_SENTENCE} are allowed")
+        if len(texts) > _MOST_SENTENCES:
+            raise ValueError(f"it has {len(texts)} sentences, at most {_MOST_SENTENCES} are allowed")
         if start is not None and end is not None:
             _check_times(start, end)
-        row = ListedInterval(place, video, start, end, action, subject, object_, slug(person), slug(dish), said)
+        row = ListedInterval(place, video, start, end, action, subject, object_, slug(person), slug(dish), texts)
         self._rows.append(row)
 
     def words_of(self, label: str, *, is_sentence: bool = False) -> tuple[str, str, str]:
@@ -193,22 +193,22 @@ def shown_of(problems: Sequence[str]) -> list[str]:
 
 def _check_texts(texts: Sequence[str]) -> None:
     if any(not character.isprintable() for text in texts for character in text):
-        raise ValueError("it has characters that cannot be printed")
+        raise ValueError("it has nonprintable characters")
 
 
 def _check_video(video: str) -> None:
     if not slug(video):
-        raise ValueError(f"`video`: {video[:40]!r} is no name of a video")
+        raise ValueError(f"`video`: {video[:40]!r} is not a video name")
     if len(video) > _LONGEST_NAME:
         raise ValueError(
             f"`video`: {video[:40]!r}… has {len(video)} characters, at most {_LONGEST_NAME} are "
-            "taken: give a shorter path with --videos"
+            "allowed: use shorter paths with --videos"
         )
 
 
 def _check_times(start: float, end: float) -> None:
     for time in (start, end):
         if not 0 <= time < MOST_FRAMES:
-            raise ValueError(f"{time:g} is no time from 0 to {MOST_FRAMES:,}")
+            raise ValueError(f"{time:g} is not a time from 0 to {MOST_FRAMES:,}")
     if end < start:
         raise ValueError(f"the end, {end:g}, is before the start, {start:g}")

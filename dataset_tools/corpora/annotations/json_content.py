@@ -21,9 +21,9 @@ def read_json(path: Path, expected: str, type_: type[Part]) -> Part:
     try:
         return msgspec.json.decode(read_content(path, expected).removeprefix(b"\xef\xbb\xbf"), type=type_)
     except (ValueError, RecursionError) as error:
-        found = f"is no JSON that can be used: {str(error)[:200]}"
+        found = f"is not usable JSON: {str(error)[:200]}"
         raise refusal(
-            path, found, expected, "export it again; if it is of another format, --format names it"
+            path, found, expected, "export it again; if it is in another format, name it with --format"
         ) from error
 
 

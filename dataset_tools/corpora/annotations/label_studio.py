@@ -72,7 +72,7 @@ def read_label_studio(path: Path, *, tier: str | None = None, frame_base: int = 
         with rows.at(f"task {number} of the file"):
             task = part(entry, _Task)
             place = f"task {str(task.id)[:20] or number}"
-            results = [part(result, _Result) for result in _answer(task, rows)]
+            results = [part(result, _Result) for result in _used_results(task, rows)]
             values = [
                 (result, part(result.value, _Value)) for result in results if result.type in (_LABELS, "textarea")
             ]
@@ -82,10 +82,11 @@ def read_label_studio(path: Path, *, tier: str | None = None, frame_base: int = 
     counts = Counter(result.from_name for _, _, values in tasks for result, _ in values if result.type == _LABELS)
     control = label_tier(path, counts, tier)
     for place, video, values in tasks:
-        said: dict[str, list[str]] = {}
+        sentences: dict[str, list[str]] = {}
         for result, value in values:
             if result.type == "textarea" and result.id:
-                said.setdefault(result.id, []).extend([value.text] if isinstance(value.text, str) else value.text)
+                texts = [value.text] if isinstance(value.text, str) else value.text
+                sentences.setdefault(result.id, []).extend(texts)
         for result, value in values:
             if result.type != _LABELS or result.from_name != control:
                 continue
@@ -96,21 +97,21 @@ def read_label_studio(path: Path, *, tier: str | None = None, frame_base: int = 
                             raise ValueError(f"it is before the first frame: frames count from {frame_base}")
                         start, end = (frame + 1 - frame_base for frame in (span.start, span.end))
                         words = rows.words_of(label)
-                        rows.add(place, video, start, end, words, sentences=said.get(result.id, []))
+                        rows.add(place, video, start, end, words, sentences=sentences.get(result.id, []))
     rows.notes.append(
-        "The list is of Label Studio: its frames are counted by the frameRate of the labeling interface; where that is"
-        " not the videos' own, give it with --fps."
+        "The annotations are from Label Studio: frames are counted at the frameRate of the labeling interface; if that"
+        " differs from the videos' frame rate, pass it with --fps."
     )
     return rows.finished(in_seconds=False)
 
 
-def _answer(task: _Task, rows: IntervalRows) -> Sequence[Any]:
+def _used_results(task: _Task, rows: IntervalRows) -> Sequence[Any]:
     """Returns the results of the annotation of a task that is used."""
     answers = [annotation for annotation in task.annotations if not annotation.was_cancelled and annotation.result]
     if not answers:
         return []
     if len(answers) > 1:
-        rows.notes.append(f"Task {str(task.id)[:20]} has {len(answers)} annotations: one counts.")
+        rows.notes.append(f"Task {str(task.id)[:20]} has {len(answers)} annotations: one is used.")
     return max(answers, key=lambda answer: (bool(answer.ground_truth), answer.updated_at)).result or []
 
 
@@ -118,5 +119,5 @@ def _video(task: _Task) -> str:
     """Returns the video named by a task's data, in exactly one field."""
     found = {name: value for name, value in task.data.items() if isinstance(value, str) and is_video(value)}
     if len(found) != 1:
-        raise ValueError(f"its data name {len(found)} videos, not one: {', '.join(found)[:80] or 'none'}")
+        raise ValueError(f"its data names {len(found)} videos, not one: {', '.join(found)[:80] or 'none'}")
     return video_of_address(next(iter(found.values())))

@@ -137,8 +137,8 @@ def open_own_footage(
         start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
         interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
         intervals.append(replace(interval, start_s=row.start, end_s=row.end) if listed.in_seconds else interval)
-    of_none = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
-    notes = (*listed.notes, *_notes(rows, words, of_none, listed.in_seconds and bool(indices)))
+    unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
+    notes = (*listed.notes, *_notes(rows, words, unmatched, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
     return OwnCorpus(
         root=root,
@@ -171,7 +171,7 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
         return root
     if listed.is_folder or not videos.is_dir():
         raise InputError(
-            "The videos are in the annotated folder itself, not in class folders"
+            "The videos of class folders are in these folders themselves"
             if listed.is_folder
             else "There is no such folder",
             where=videos,
@@ -218,10 +218,10 @@ def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], l
         name, backward = files[without[0]].name, "backward" in indices[without[0]].no_times
         how = f"-i {name} -c copy" if backward else f"-r RATE -i {name} -c:v libx264 -crf 12"
         raise InputError(
-            f"Seconds cannot be found in {len(without)} of the videos: {shown}",
+            f"Seconds cannot be converted to frames in {len(without)} of the videos: {shown}",
             where=listing,
-            expected="videos whose pictures have time stamps that go forward, or start_frame and end_frame",
-            next_step=f"give frames, or list a copy that has times: ffmpeg {how} copy.mkv",
+            expected="videos whose frames have increasing timestamps, or start_frame and end_frame",
+            next_step=f"use frames, or list a copy that has timestamps: ffmpeg {how} copy.mkv",
         )
 
 
@@ -303,16 +303,16 @@ def _attribute_names(intervals: Iterable[Interval]) -> tuple[str, ...]:
 
 
 def _notes(
-    rows: Sequence[ListedInterval], words: ClassWords, of_none: Sequence[ListedInterval], in_seconds: bool
+    rows: Sequence[ListedInterval], words: ClassWords, unmatched: Sequence[ListedInterval], in_seconds: bool
 ) -> tuple[str, ...]:
-    notes = ["Times are seconds: frames were found by the videos' own time stamps."] if in_seconds else []
+    notes = ["Times are in seconds: frames were determined from the videos' timestamps."] if in_seconds else []
     if not any(row.person for row in rows):
-        notes.append("Nothing says who is seen: every video counts as a person of its own, unless its name says so.")
+        notes.append("No persons are given: every video counts as a separate person, unless its name identifies one.")
     if words.unknown:
-        notes.append(f"The class file does not know {len(words.unknown)} of the words: {_counted(words.unknown)}.")
-    if of_none:
-        kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in of_none)
-        notes.append(f"{len(of_none)} of {len(rows)} intervals are of none of the classes: {_counted(kinds)}.")
+        notes.append(f"The class file lacks {len(words.unknown)} of the words: {_counted(words.unknown)}.")
+    if unmatched:
+        kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in unmatched)
+        notes.append(f"{len(unmatched)} of {len(rows)} intervals belong to none of the classes: {_counted(kinds)}.")
     return tuple(notes)
 
 

@@ -43,12 +43,12 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
         InputError: the expression is invalid, has no group, takes too long, or finds no person in a name.
     """
     names = {row.video: posixpath.basename(row.video.replace("\\", "/")) for row in listed.rows}
-    said = dict(zip(names, _first_groups(path, pattern, list(names.values())), strict=True))
+    persons = dict(zip(names, _first_groups(path, pattern, list(names.values())), strict=True))
     rows, unknown = [], []
     for row in listed.rows:
-        if not (row.person or said[row.video]):
+        if not (row.person or persons[row.video]):
             unknown.append(f"{row.place}: {row.video}")
-        rows.append(row if row.person else replace(row, person=said[row.video]))
+        rows.append(row if row.person else replace(row, person=persons[row.video]))
     if unknown:
         found = f"--person {pattern!r} finds no person in {len(unknown)} names: {', '.join(shown_of(unknown))}"
         raise _refused(path, found, "the person in the name of every video", "correct the expression")
@@ -62,21 +62,21 @@ def _first_groups(path: Path, pattern: str, names: Sequence[str]) -> list[str]:
     """
     command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
     try:
-        ended = subprocess.run(
+        completed = subprocess.run(
             command, input=json.dumps([pattern, names]).encode(), capture_output=True, check=False, timeout=MOST_S
         )
     except subprocess.TimeoutExpired:
         found = f"--person {pattern!r} takes more than {MOST_S:g} seconds to match"
-        raise _refused(path, found, "an expression without nested repeats", "write it more simply") from None
-    answer: dict[str, Any] = {"wrong": f"matching it ended with {ended.returncode}"}
-    if ended.returncode == 0:
-        answer = json.loads(ended.stdout)
+        raise _refused(path, found, "an expression without nested repeats", "simplify it") from None
+    answer: dict[str, Any] = {"wrong": f"matching exited with status {completed.returncode}"}
+    if completed.returncode == 0:
+        answer = json.loads(completed.stdout)
     if "wrong" in answer:
-        found = f"--person {pattern!r} is no regular expression: {answer['wrong']}"
+        found = f"--person {pattern!r} is not a valid regular expression: {answer['wrong']}"
         raise _refused(path, found, r"such as '(p\d+)_'", "correct the expression")
     if answer["groups"] < 1:
         found = f"--person {pattern!r} has no group"
-        raise _refused(path, found, r"a group for the person, such as '(p\d+)_'", "put it into brackets")
+        raise _refused(path, found, r"a group for the person, such as '(p\d+)_'", "enclose it in parentheses")
     return [slug(person or "") for person in answer["persons"]]
 
 

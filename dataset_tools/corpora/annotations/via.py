@@ -74,27 +74,25 @@ def read_via(path: Path, *, tier: str | None = None) -> IntervalList:
     rows.check()
     names = {key: attribute.aname for key, attribute in project.attribute.items()}
     if len(set(names.values())) < len(names):
-        raise refusal(path, "has two attributes of one name", _EXPECTED, "rename one of them in VIA")
+        raise refusal(path, "has two attributes of the same name", _EXPECTED, "rename one of them in VIA")
     used = [(key, number) for key, segment in segments.items() for number in segment.av if number in names]
     name = label_tier(path, Counter(names[number] for _, number in used), tier)
-    said: dict[tuple[str, tuple[float, ...]], list[str]] = {}
+    sentences: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for key, number in used:
         text = segments[key].av[number]
         text = project.attribute[number].options.get(text, text)
         if names[number] != name and is_sentence(text):
-            said.setdefault(segments[key].span, []).append(text)
+            sentences.setdefault(segments[key].span, []).append(text)
     for key, number in used:
         place = f"metadata {key[:40]!r}"
         if names[number] == name:
             with rows.at(place):
                 segment = segments[key]
                 label = _label(project.attribute[number], segment.av[number])
-                words, sentences = rows.words_of(label), said.get(segment.span, [])
-                rows.add(
-                    place, _video(project, str(segment.vid)), segment.z[0], segment.z[1], words, sentences=sentences
-                )
+                words, own = rows.words_of(label), sentences.get(segment.span, [])
+                rows.add(place, _video(project, str(segment.vid)), segment.z[0], segment.z[1], words, sentences=own)
     if others:
-        rows.notes.append(f"{others} regions and points of time are no temporal segments, and left out.")
+        rows.notes.append(f"{others} regions and points in time are not temporal segments, and were left out.")
     return rows.finished(in_seconds=True)
 
 

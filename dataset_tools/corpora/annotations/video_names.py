@@ -67,7 +67,7 @@ def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefi
             fitting = [file for file in folders[parent] if _is_named(file, names)]
             if len(fitting) > 1:
                 raise InputError(
-                    f"{row.video!r} could be several videos: {', '.join(fitting)}",
+                    f"{row.video!r} matches several videos: {', '.join(fitting)}",
                     where=f"{listing}, {row.place}",
                     expected="the name of one file",
                     next_step="add the suffix",

@@ -61,7 +61,7 @@ def _parse(path: Path, expected: str) -> Element:
         builder.end(tag)
 
     def refuse(*_: object) -> None:
-        raise ValueError("it has a document type (<!DOCTYPE …>), which annotation files have not")
+        raise ValueError("it has a document type (<!DOCTYPE …>), which annotation files must not have")
 
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
@@ -70,4 +70,4 @@ def _parse(path: Path, expected: str) -> Element:
         parser.Parse(read_content(path, expected), True)
         return builder.close()
     except (expat.ExpatError, ValueError, LookupError) as error:
-        raise refusal(path, f"is no XML that can be used: {str(error)[:200]}", expected, "export it again") from error
+        raise refusal(path, f"is not usable XML: {str(error)[:200]}", expected, "export it again") from error

@@ -114,9 +114,9 @@ def read_annotations(path: Path) -> Annotations:
     columns = read_columns(path)
     first_frame, notes = judge_frame_numbers(columns)
     names = columns.attribute_names
-    things_and_verbs = _Once(lambda row: _things_and_verbs(np.frombuffer(row, np.bool_), names))
+    things_and_verbs = _Memo(lambda row: _things_and_verbs(np.frombuffer(row, np.bool_), names))
     hyphened = {name.replace("-", " "): name for name in names}
-    spelled = _Once(lambda words: frozenset(hyphened.get(word, word) for word in words))
+    spelled = _Memo(lambda words: frozenset(hyphened.get(word, word) for word in words))
     intervals = tuple(
         Interval(
             index=index,
@@ -141,7 +141,7 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(path, intervals, columns.frame_rate, tuple(names), columns.dataset, notes)
 
 
-class _Once(dict[Any, Any]):
+class _Memo(dict[Any, Any]):
     """Memoized values of a function: thousands of intervals share a few hundred values."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
@@ -162,4 +162,4 @@ def _things_and_verbs(row: NDArray[np.bool_], names: Sequence[str]) -> tuple[fro
 
 def _note_on_roles(roles: dict[str, list[frozenset[str] | None]]) -> str:
     counts = ", ".join(f"{role} of {len(sets) - sets.count(None)}" for role, sets in roles.items())
-    return f"Who plays which part could be read for {counts} intervals."
+    return f"Roles could be read: {counts} intervals."

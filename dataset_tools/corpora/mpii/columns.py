@@ -108,7 +108,7 @@ class _Reader:
             self._problems.append(f"`frameRate`: found {rates[:3].tolist()}, expected one number of frames per second")
         attributes = self._matrix("iaMat", len(names), count)
         if len(set(names)) < len(names):
-            self._problems.append("`attributeMap`: a name is there twice, expected each once")
+            self._problems.append("`attributeMap`: a name occurs twice, expected each once")
         if self._problems:
             return None
         return Columns(
@@ -203,13 +203,13 @@ class _Reader:
         return ""
 
     def _each(
-        self, key: str, values: Sequence[Any] | NDArray[Any], right: Callable[[Any], bool], expected: str
+        self, key: str, values: Sequence[Any] | NDArray[Any], is_valid: Callable[[Any], bool], expected: str
     ) -> None:
         """Adds a problem that lists the first invalid values, and the number of the others."""
-        wrong = [(number, value) for number, value in enumerate(values, start=1) if not right(value)]
-        if wrong:
-            some = ", ".join(f"{value!r} (interval {number})" for number, value in wrong[:3])
-            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        invalid = [(number, value) for number, value in enumerate(values, start=1) if not is_valid(value)]
+        if invalid:
+            some = ", ".join(f"{value!r} (interval {number})" for number, value in invalid[:3])
+            more = f" and {len(invalid) - 3} more" if len(invalid) > 3 else ""
             self._problems.append(f"`{key}`: found {some}{more}, expected {expected}")
 
 

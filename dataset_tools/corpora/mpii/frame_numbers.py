@@ -27,11 +27,11 @@ def judge_frame_numbers(columns: Columns) -> tuple[int, tuple[str, ...]]:
         case (-1, 0):
             seconds = "Its seconds confirm that frames count from 1 and that the end frame is included."
         case (-1, -1):
-            seconds = "Its seconds confirm that frames count from 1; they do not tell whether the end is included."
+            seconds = "Its seconds confirm that frames count from 1; they do not show whether the end is included."
         case (0, 1):
-            seconds = "Its seconds say that frames count from 0 and that the end frame is included."
+            seconds = "Its seconds show that frames count from 0 and that the end frame is included."
         case (0, 0):
-            seconds = "Its seconds are frame / frame rate, which does not tell where frames count from."
+            seconds = "Its seconds are frame / frame rate, which leaves open where frames count from."
         case _:
             seconds = (
                 "Its seconds disagree with its frames: "
@@ -47,8 +47,8 @@ def judge_frame_numbers(columns: Columns) -> tuple[int, tuple[str, ...]]:
     shared, adjoining = _neighbors(columns)
     if shared or adjoining:
         notes.append(
-            f"{adjoining} intervals start on the frame after the one before ended, {shared} on that very frame"
-            " (many of the latter would say that the end is not included)."
+            f"{adjoining} intervals start on the frame after the end of the previous one, {shared} on its end frame"
+            " (many of the latter would show that the end is not included)."
         )
     return (0 if from_zero else 1), tuple(notes)
 

@@ -96,7 +96,7 @@ class CellReader:
         contents = self._contents(cells)
         for number, content in enumerate(contents, start=1):
             if not isinstance(content, str):
-                raise UnreadableError(f"cell {number} of it holds no string")
+                raise UnreadableError(f"its cell {number} holds no string")
         return cast(list[str], contents)
 
     def string_sets(self, cells: h5py.Dataset) -> list[frozenset[str] | None]:
@@ -114,7 +114,7 @@ class CellReader:
     def _contents(self, cells: h5py.Dataset) -> list[_Content]:
         """Returns the contents of all cells, flattened."""
         if h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
-            raise UnreadableError(f"it is no cell array: it holds {cells.dtype}")
+            raise UnreadableError(f"it is not a cell array: it holds {cells.dtype}")
         addresses = np.empty(cells.shape, "<u8")
         cells.id.read(h5s.ALL, h5s.ALL, addresses, mtype=h5t.STD_REF_OBJ)  # raw, as in the file
         contents: list[_Content] = []
@@ -144,7 +144,7 @@ class CellReader:
 
 def _read(target: h5d.DatasetID, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     if math.prod(target.shape) > _MANY_VALUES:
-        raise UnreadableError("a cell of it claims to hold more than 100,000 values")
+        raise UnreadableError("one of its cells claims to hold more than 100,000 values")
     values = np.empty(target.shape, dtype)
     target.read(h5s.ALL, h5s.ALL, values)
     return values

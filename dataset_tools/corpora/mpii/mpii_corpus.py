@@ -124,7 +124,7 @@ def _read_standin(root: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is not an object")
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"The file that marks a synthetic corpus cannot be read: {error}",

@@ -24,7 +24,7 @@ from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME
 from dataset_tools.corpora.mpii.unpacking import UNPACKED, unpack_archive
 
 HOME = "https://datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2/"
-LICENCE = "MPII Cooking 2 may be used for scientific purposes only, and may not be passed on"
+LICENCE = "MPII Cooking 2 may be used for scientific purposes only, and may not be redistributed"
 COMMAND = "fmn-data download --accept-licence"
 ATTEMPTS = 6
 
@@ -127,7 +127,7 @@ def download_corpus(
     """
     if not accept_licence:
         raise InputError(
-            f"The licence has not been accepted: {LICENCE}",
+            f"The license has not been accepted: {LICENCE}",
             where=home,
             expected="your consent to the terms on that page",
             next_step=f"read them there, then run: {COMMAND}",
@@ -136,7 +136,7 @@ def download_corpus(
         raise InputError(
             f"The address of the mirror holds a user name or a password: {home}",
             where="--home",
-            expected="an address without: DOWNLOADS.json keeps it beside the data, for everybody who gets them",
+            expected="an address without them: DOWNLOADS.json stores it with the data, for everyone who gets a copy",
             next_step=f"download the files from there yourself into {root}, and run the command without --home",
         )
     root.mkdir(parents=True, exist_ok=True)
@@ -198,9 +198,9 @@ def _differing(records: Mapping[str, _Record]) -> Iterator[str]:
         found = records[name]
         if found.sha256 != sha256:
             yield (
-                f"{name} is not the file that others had in September 2026: {found.size_bytes:,} bytes in place of "
-                f"{size:,}, SHA-256 {found.sha256[:12]}… in place of {sha256[:12]}…. It may be a newer version or a "
-                "mirror's; frame numbers of annotations are only sure for the version that they were made on."
+                f"{name} differs from the file that others had in September 2026: {found.size_bytes:,} bytes "
+                f"instead of {size:,}, SHA-256 {found.sha256[:12]}… instead of {sha256[:12]}…. It may be a newer "
+                "version or a mirror's; frame numbers of annotations are only valid for the version they were made on."
             )
 
 
@@ -217,12 +217,12 @@ def _fetch(
         with whole.open("rb") as content:
             head = content.read(1024)
         if not head:
-            return "The file that came is empty"
+            return "The downloaded file is empty"
         if file.magic is not None and not any(head[at:].startswith(file.magic) for at in file.magic_at):
-            return f"What came is not the file: it begins with {head[:16]!r}"
+            return f"The downloaded content is not the file: it begins with {head[:16]!r}"
         if record is not None and (found := sha256_of(whole)) != record.sha256:
             return (
-                f"What came is not the file that came first: its SHA-256 is {found}, DOWNLOADS.json has {record.sha256}"
+                f"The file differs from the first download: its SHA-256 is {found}, DOWNLOADS.json has {record.sha256}"
             )
         return None
 
@@ -249,9 +249,9 @@ def _read_records(root: Path) -> dict[str, _Record]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, _Record])
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The note on earlier downloads cannot be read: {error}",
+            f"The record of earlier downloads cannot be read: {error}",
             where=path,
-            expected="what fmn-data download wrote",
+            expected="the JSON object that fmn-data download writes",
             next_step="remove it: the existing files are then trusted again",
         ) from error
 

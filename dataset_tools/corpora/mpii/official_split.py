@@ -56,9 +56,9 @@ def _shipped(sequences: frozenset[str]) -> tuple[Split, tuple[str, ...]]:
     if not train or not test:
         return {}, ()
     note = (
-        f"There is no experimentalSetup/: `--split mpii` takes the official lists that ship with the toolkit, "
-        f"{len(val)} sequences for validation and {len(test)} for testing; the {len(train)} of other persons train, "
-        "which is inferred."
+        f"There is no experimentalSetup/: `--split mpii` uses the official lists that ship with the toolkit, "
+        f"{len(val)} sequences for validation and {len(test)} for testing; the {len(train)} of other persons are used "
+        "for training, which is inferred."
     )
     return {"train": train, "val": val, "test": test}, (note,)
 
@@ -75,9 +75,9 @@ def _read_sequences(path: Path) -> frozenset[str]:
             wrong.append(f"line {number}: {sequence[:40]!r}")
     if wrong:
         raise InputError(
-            f"The list has {len(wrong)} lines that are no sequence: " + ", ".join(wrong[:3]),
+            f"The list has {len(wrong)} lines that are not a sequence: " + ", ".join(wrong[:3]),
             where=path,
-            expected="one sequence such as s07-d72 a line, comments after #",
+            expected="one sequence such as s07-d72 per line, comments after #",
             next_step="correct the lines, or remove the list from the folder to continue without official splits",
         )
     return frozenset(sequences)

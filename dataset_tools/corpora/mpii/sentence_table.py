@@ -43,13 +43,13 @@ def read_sentence_table(path: Path) -> list[TableRow]:
     numbered = [(number, [cell.strip() for cell in line]) for number, line in enumerate(lines, start=1) if any(line)]
     if not numbered:
         raise _refusal(path, "it has no rows")
-    header = _of_header(numbered[0][1])
+    header = _columns_of_header(numbered[0][1])
     rows = numbered[1:] if header else numbered
-    columns = header or _by_content(path, [cells for _, cells in rows])
+    columns = header or _columns_by_content(path, [cells for _, cells in rows])
     return [_row(path, number, cells, columns) for number, cells in rows]
 
 
-def _of_header(cells: Sequence[str]) -> dict[str, int]:
+def _columns_of_header(cells: Sequence[str]) -> dict[str, int]:
     """Returns the indices of the columns that a header names; empty if the row is not a header."""
     places = {
         kind: place for place, cell in enumerate(cells) for kind, names in _NAMES.items() if cell.lower() in names
@@ -57,7 +57,7 @@ def _of_header(cells: Sequence[str]) -> dict[str, int]:
     return places if {"start", "end", "sentence"} <= places.keys() else {}
 
 
-def _by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, int]:
+def _columns_by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, int]:
     width = min(map(len, rows))
     columns = [[row[place] for row in rows] for place in range(width)]
     videos = [place for place, cells in enumerate(columns) if all(map(_VIDEO.fullmatch, cells))]
@@ -76,10 +76,10 @@ def _row(path: Path, number: int, cells: Sequence[str], columns: Mapping[str, in
     named = _VIDEO.search(path.name)
     video = cells[columns["video"]] if "video" in columns else named.group() if named else ""
     if not video:
-        raise _refusal(path, f"line {number} names no video, and nor does the file's name")
+        raise _refusal(path, f"line {number} names no video, and neither does the file name")
     start, end, sentence = (cells[columns[name]] for name in ("start", "end", "sentence"))
     if not (start.isdecimal() and end.isdecimal()):
-        raise _refusal(path, f"line {number}: {start[:20]!r} and {end[:20]!r} are no frames")
+        raise _refusal(path, f"line {number}: {start[:20]!r} and {end[:20]!r} are not frame numbers")
     return video, int(start), int(end), sentence
 
 

@@ -98,7 +98,7 @@ def _read_file(path: Path) -> list[tuple[str, list[Span], float, bool]]:
         raise InputError(
             f"The file of sentences cannot be read: {error.strerror}",
             where=path,
-            expected="a file in TACoS' form",
+            expected="a file in TACoS format",
             next_step="check the path",
         ) from error
     except (ValueError, RecursionError) as error:
@@ -111,7 +111,7 @@ def _read_file(path: Path) -> list[tuple[str, list[Span], float, bool]]:
 def _read_video(path: Path, video: str, row: Any) -> tuple[str, list[Span], float, bool]:
     name = video_key(video)
     if not name:
-        raise _refusal(path, f"{video!r} is no video name")
+        raise _refusal(path, f"{video!r} is not a video name")
     try:
         times, sentences = row["timestamps"], row["sentences"]
         frames = row.get("num_frames", float("inf"))
@@ -121,19 +121,19 @@ def _read_video(path: Path, video: str, row: Any) -> tuple[str, list[Span], floa
             (_frame(start), _frame(end), _sentence(text)) for (start, end), text in zip(times, sentences, strict=True)
         ]
     except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
-        raise _refusal(path, f"the entry of {video!r} has no timestamps with a sentence each") from error
+        raise _refusal(path, f"the entry of {video!r} does not have one sentence per timestamp") from error
     return name, spans, frames, row.get("source") == "annotations"
 
 
 def _frame(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise ValueError(f"{value!r} is no frame")
+        raise ValueError(f"{value!r} is not a frame number")
     return int(value)
 
 
 def _sentence(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no sentence")
+        raise TypeError(f"{value!r} is not a sentence")
     value.encode()  # raises on a lone surrogate
     return " ".join(value.split())
 
@@ -142,6 +142,6 @@ def _refusal(path: Path, found: str) -> InputError:
     return InputError(
         f"The file of sentences cannot be used: {found}",
         where=path,
-        expected='TACoS\' form: {"s17-d69.avi": {"timestamps": [[start_frame, end_frame], …], "sentences": […]}}',
-        next_step="give TACoS' train.json, val.json and test.json, or a file in their form",
+        expected='TACoS format: {"s17-d69.avi": {"timestamps": [[start_frame, end_frame], …], "sentences": […]}}',
+        next_step="use TACoS' train.json, val.json and test.json, or a file in the same format",
     )

@@ -40,7 +40,7 @@ def unpack_archive(path: Path, part: str, root: Path, url: str, command: str, pr
     try:
         count = unpack(path, staging, final, progress)
         if not count:
-            raise ValueError("there is nothing in it that belongs to the data set")
+            raise ValueError("it contains no files of the data set")
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
@@ -62,7 +62,7 @@ def unpack_archive(path: Path, part: str, root: Path, url: str, command: str, pr
             f"The archive is damaged, and was removed: {error}",
             where=path,
             expected=f"the archive {url}",
-            next_step=f"fetch it again: {command}; if it stays so, tell those who publish it",
+            next_step=f"download it again: {command}; if the error persists, report it to the publisher",
         ) from error
     for staged in sorted(one for one in staging.rglob("*") if one.is_file()):
         target = final / staged.relative_to(staging)

@@ -107,12 +107,12 @@ def plan_agendas(
     Raises:
         InputError: a class needs a motion or a thing that the synthetic corpus cannot draw.
     """
-    _refuse_unknown(classes)
+    _check_known(classes)
     hands = deal(classes, level, len(cast), seed, per_class)
     return tuple(_agenda(classes, level, one, hand, seed) for one, hand in zip(cast, hands, strict=True))
 
 
-def _refuse_unknown(classes: ClassFile) -> None:
+def _check_known(classes: ClassFile) -> None:
     unknown = sorted({one.action for one in classes.classes} - MOTIONS.keys())
     unknown += sorted({one.subject for one in classes.classes} - SUBJECTS.keys())
     unknown += sorted(classes.objects - THINGS.keys())

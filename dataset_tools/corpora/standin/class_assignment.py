@@ -47,20 +47,20 @@ def deal(classes: ClassFile, level: Difficulty, videos: int, seed: int, per_clas
         video = min(range(videos), key=cost)
         hands[video].append(one)
         shown[video] |= needs(one)
-    return _levelled(hands)
+    return _balanced(hands)
 
 
-def _levelled(hands: list[list[ActionClass]]) -> list[list[ActionClass]]:
+def _balanced(hands: list[list[ActionClass]]) -> list[list[ActionClass]]:
     """Moves classes from the longest hand to shorter ones that have them too, while lengths differ by two or more."""
     while True:
         hands.sort(key=len)
-        for poor in hands:
-            rich = hands[-1]
-            known = {one.id for one in poor}
-            spare = [one for one in rich if one.id in known]
-            if len(rich) - len(poor) > 1 and spare:
-                rich.remove(spare[-1])
-                poor.append(spare[-1])
+        for shorter in hands:
+            longest = hands[-1]
+            known = {one.id for one in shorter}
+            movable = [one for one in longest if one.id in known]
+            if len(longest) - len(shorter) > 1 and movable:
+                longest.remove(movable[-1])
+                shorter.append(movable[-1])
                 break
         else:
             return hands

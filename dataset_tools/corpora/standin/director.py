@@ -29,7 +29,7 @@ _AWAY_Y_PX = HEIGHT_PX + 48.0
 _HANDS_PX_PER_S = 420.0
 _FETCH_FRAMES = 14  # out of the frame, for another tool
 _CARRY_PX = (75.0, 140.0)  # distance that things are carried
-_UNFITTING = 0.03  # weight of a thing that does not match the hand's tool
+_MISMATCH = 0.03  # weight of a thing that does not match the hand's tool
 _REACH_PX = 6.0  # maximum distance of a hand from the center of the thing it takes
 _IDLE_TOOL_REACH_PX = 16.0  # idle tools are as far from things as acting ones get
 _LEAD_FRAMES = 11  # the hand starts to move this long before an interval
@@ -133,12 +133,12 @@ class _Director:
         self.stays[side] = []
         tool: str | None = None
         for stay in acting:
-            self._fill_hole(side, stay.start, tool, stay.tool)
+            self._fill_gap(side, stay.start, tool, stay.tool)
             self.stays[side].append(stay)
             tool = stay.tool
-        self._fill_hole(side, frames, tool, tool)
+        self._fill_gap(side, frames, tool, tool)
 
-    def _fill_hole(self, side: Side, end: int, tool: str | None, wanted: str | None) -> None:
+    def _fill_gap(self, side: Side, end: int, tool: str | None, wanted: str | None) -> None:
         """Fills the time from the last stay to ``end``, with ``tool`` in the hand at first and ``wanted`` at the end.
 
         Hands leave the frame for tools only between intervals: otherwise the one that stays would be known to act.
@@ -240,7 +240,7 @@ class _Director:
             far = 0.0 if near is None else float(np.hypot(place[0] - near[0], place[1] - near[1]))
             # A hand without the right tool would be known not to act.
             fitting = thing.kind in self.tools and self.tools[thing.kind] == tool
-            weights[number] = np.exp(-crossed / 25 - far / 50) * (1.0 if fitting else _UNFITTING)
+            weights[number] = np.exp(-crossed / 25 - far / 50) * (1.0 if fitting else _MISMATCH)
         number = int(self.rng.choice(len(weights), p=weights / weights.sum()))
         idle = "hover" if self.rng.random() < 0.5 else "rest"
         motion = "shift" if tool is None and self.rng.random() < self.level.carried_decoys else idle

@@ -44,8 +44,8 @@ def _worktop(rng: Generator, height: int, width: int) -> Image:
     kind, color = _WORKTOPS[int(rng.integers(len(_WORKTOPS)))]
     base = np.array(color, np.float32) * float(rng.uniform(0.85, 1.12))
     if kind == "wood":
-        fibres = noise(rng, (height, width // 24), 3.0)
-        texture = 0.07 * cv2.resize(fibres, (width, height)) + 0.02 * noise(rng, (height, width), 1.5)
+        fibers = noise(rng, (height, width // 24), 3.0)
+        texture = 0.07 * cv2.resize(fibers, (width, height)) + 0.02 * noise(rng, (height, width), 1.5)
         for y in np.arange(rng.integers(10, 40), height, 46):
             texture[int(y) : int(y) + 1] -= 0.3
     elif kind == "stone":

@@ -41,7 +41,7 @@ def test_moved_annotations_are_read_with_the_options_of_the_last_build(
     moved = tmp_path / "moved"
     (tmp_path / "footage").rename(moved)
     refused = run_in(command, code=2)
-    assert "not there any more" in refused.output
+    assert "no longer exists" in refused.output
     named = moved / place.relative_to(tmp_path / "footage")
     told = run_in(command, "--annotations", named)
     assert r"--person '(p\d+)_'" in told.output
@@ -174,12 +174,12 @@ def test_an_error_about_a_remembered_option_says_so_and_how_to_drop_it(
     footage.write_text(text)  # the same list, in seconds now
     for command in ("build", "retry"):
         told = " ".join(run_in(command, *(named if is_named else ()), code=2).output.split())
-        assert "--frame-base and --fps are of lists in frames" in told
-        assert "--frame-base 0 was not given but is as in the last build" in told
+        assert "--frame-base and --fps apply only to times in frames" in told
+        assert "--frame-base 0 is taken from the last build" in told
         assert "--forget-options" in told
-        assert "leave them out" not in told
+        assert "omit them" not in told
     typed = " ".join(run_in("build", *named, "--frame-base", 0, code=2).output.split())
-    assert "leave them out" in typed
+    assert "omit them" in typed
     told_now = run_in("build", *named, *PERSON, "--forget-options")
     assert "as in the last build" not in told_now.output
     assert set(persons().values()) == {"p1", "p2"}

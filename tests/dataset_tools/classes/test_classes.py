@@ -158,7 +158,7 @@ def test_a_class_that_is_made_takes_what_the_words_say():
     assert make_class(words.actions, words.things, "pour", "onion").verbs == ("pour",)
     assert make_class(words.actions, words.things, "wash", "plate", "knife").role == "companion"
     assert make_class(words.actions, words.things, "cut", "plate", "knife").role == "tool"
-    with pytest.raises(ValueError, match="what apple is to cut"):
+    with pytest.raises(ValueError, match="the role of apple in cut"):
         make_class(words.actions, words.things, "cut", "plate", "apple")
 
 
@@ -237,34 +237,40 @@ def _del(*keys: Any) -> Callable[[Any], None]:
         (_set("schema", "fmn.classes/2"), "`schema`: found 'fmn.classes/2', expected fmn.classes/1"),
         (_del("schema"), "`schema`: found nothing, expected fmn.classes/1"),
         (_set("class", 3), "`class`: unknown key, expected one of schema, actions"),
-        (_set("classes", []), "`classes`: found [], expected a list of classes"),
-        (_set("things", []), "`things`: found [], expected keys with values"),
+        (_set("classes", []), "`classes`: found [], expected a list of at least"),
+        (_set("things", []), "`things`: found [], expected a mapping of keys to values"),
         (_set("actions", "cut", "verb", "x"), "`actions.cut.verb`: unknown key"),
-        (_set("actions", "cut", "verbs", []), "`actions.cut.verbs`: found [], expected a list of texts"),
+        (_set("actions", "cut", "verbs", []), "`actions.cut.verbs`: found [], expected a list of at least"),
         (_set("actions", "cut", "verbs", "cut"), "`actions.cut.verbs`: found 'cut', expected a list"),
         (_set("actions", "cut", "verbs", ["cut", "cut"]), "`actions.cut.verbs`: found ['cut', 'cut'], expected each"),
-        (_set("actions", "cut", "past", ""), "`actions.cut.past`: found '', expected a text"),
+        (_set("actions", "cut", "past", ""), "`actions.cut.past`: found '', expected a non-empty string"),
         (
             _set("actions", "cut", "also_verbs", {"add": ["salt"]}),
             "`actions.cut.also_verbs.add`: found 'salt', expected",
         ),
         (_set("actions", "Cut_it", {}), "`actions.Cut_it`: found 'Cut_it', expected a key of a-z"),
-        (_set("classes", [{}]), "`classes[1]`: found {}, expected keys with values"),
+        (_set("classes", [{}]), "`classes[1]`: found {}, expected a mapping of keys to values"),
         (_set("things", "apple", "mass", "maybe"), "`things.apple.mass`: found 'maybe', expected true or false"),
         (_set("things", "milk", "plural", "milks"), "`things.milk.plural`: found 'milks', expected no plural"),
-        (_set("things", "apple", "plural", ""), "`things.apple.plural`: found '', expected a text"),
+        (_set("things", "apple", "plural", ""), "`things.apple.plural`: found '', expected a non-empty string"),
         (
             _set("things", "knife", "as_object", "role", "hero"),
             "`things.knife.as_object.role`: found 'hero', expected one",
         ),
         (_set("things", "knife", "as_object", "phrase_zh", "用"), "`things.knife.as_object.phrase_zh`: found '用'"),
         (_set("things", "knife", "as_object", "phrase_zh", "{}{object}"), "and no other braces"),
-        (_del("things", "knife", "as_object", "role"), "`things.knife.as_object.role`: found nothing, expected a text"),
+        (
+            _del("things", "knife", "as_object", "role"),
+            "`things.knife.as_object.role`: found nothing, expected",
+        ),
         (_set("classes", 0, "action", "chop"), "`classes[1].action`: found 'chop', expected one of cut, wash"),
-        (_set("classes", 0, "object", "carrot"), "`classes[1].object`: found 'carrot', expected another thing"),
+        (_set("classes", 0, "object", "carrot"), "`classes[1].object`: found 'carrot', expected a thing other"),
         (_set("classes", 1, "role", "tool"), "`classes[2].role`: found 'tool', expected nothing, as the class has no"),
-        (_set("classes", 1, {"action": "cut", "subject": "carrot", "object": "knife"}), "expected each class once"),
-        (_set("classes", 1, "wash apple"), "`classes[2]`: found 'wash apple', expected keys with values"),
+        (
+            _set("classes", 1, {"action": "cut", "subject": "carrot", "object": "knife"}),
+            "expected each class only once",
+        ),
+        (_set("classes", 1, "wash apple"), "`classes[2]`: found 'wash apple', expected a mapping of keys to values"),
         (_set("objects", ["spoon"]), "`objects`: found 'spoon', expected a key of things"),
     ],
 )
@@ -341,8 +347,8 @@ def test_all_problems_come_in_one_message(own_file):
         ("a: &x [1]\nb: *x", "an alias (*name) is not allowed"),
         ("a: [1", "cannot be read as YAML"),
         ("? [1]\n: 2", "a key is not a scalar"),
-        ("", "`the file`: found nothing, expected keys"),
-        ("- 1", "`the file`: found ['1'], expected keys"),
+        ("", "`the file`: found nothing, expected a mapping of keys"),
+        ("- 1", "`the file`: found ['1'], expected a mapping of keys"),
         ("[" * 1_000_000, "it is nested too deeply"),
     ],
 )
@@ -363,7 +369,7 @@ def test_a_missing_file_and_a_wrong_count_are_refused(tmp_path, own_file):
     with pytest.raises(InputError, match="cannot be read: No such file"):
         load_classes(tmp_path / "none.yaml")
     for count in (0, 3):
-        with pytest.raises(InputError, match=f"{count} classes are asked for, and the class file has 2"):
+        with pytest.raises(InputError, match=f"{count} classes are requested, but the class file has 2"):
             load_classes(own_file(), count=count)
 
 

@@ -147,8 +147,8 @@ def test_what_cannot_be_covered_is_named_with_its_reason():
     assert [one.id for one in proposal.classes.classes] == ["wash_apple_plate", "cut_carrot_knife"]
     assert [row.usable for row in proposal.support] == [30, 2]
     assert proposal.uncovered == (
-        "The subject onion is left out: no usable interval has it together with the rest of a class.",
-        "The subject orange is left out: no usable interval has it together with the rest of a class.",
+        "The subject onion is left out: no usable interval has it in combination with the rest of a class.",
+        "The subject orange is left out: no usable interval has it in combination with the rest of a class.",
     )
     single = propose(_corpus(rows), _base(), count=1, per_class=20)
     assert single.uncovered[0] == (

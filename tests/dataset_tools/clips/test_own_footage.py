@@ -112,7 +112,7 @@ def test_a_left_out_suffix_that_fits_several_files_is_refused(tmp_path: Path) ->
     (tmp_path / "GX01.mov").touch()
     with pytest.raises(InputError) as caught:
         listed(tmp_path, HEADER + "GX01,1,50,cut,carrot,knife\n")
-    assert caught.value.found == "'GX01' could be several videos: GX01.MP4, GX01.mov"
+    assert caught.value.found == "'GX01' matches several videos: GX01.MP4, GX01.mov"
 
 
 @pytest.mark.parametrize("class_", CLASSES.classes, ids=lambda class_: class_.id)
@@ -130,7 +130,7 @@ def test_every_class_can_be_said_by_keys_names_and_mpiis_words(class_, tmp_path:
     corpus = listed(tmp_path, HEADER + lines)
     found = [classify(interval, CLASSES) for interval in corpus.annotations.intervals]
     assert [one.class_id for one in found] == [class_.id] * 3
-    assert not any("does not know" in note for note in corpus.notes)
+    assert not any("class file lacks" in note for note in corpus.notes)
 
 
 def test_words_that_the_class_file_does_not_know_are_said(tmp_path: Path) -> None:
@@ -228,22 +228,22 @@ def test_frames_of_a_video_without_times_are_cut_and_the_rate_is_said(
         ("", "the column 'video' is missing"),
         ("video,start,end,action,subject\n", "start_frame and end_frame, or start_s and end_s"),
         (HEADER.replace("end_frame", "end_frame,start_s,end_s"), "not both"),
-        (HEADER.replace("start_frame,end_frame", "start,end"), "'start' does not say whether"),
+        (HEADER.replace("start_frame,end_frame", "start,end"), "'start' has no unit"),
         (HEADER.replace("end_frame", "end_s"), "not both; there are start_frame, end_s"),
-        (HEADER.replace("object", "video"), "the column 'video' is there 2 times"),
+        (HEADER.replace("object", "video"), "the column 'video' occurs 2 times"),
         (HEADER, "has no rows"),
-        (HEADER + "a.mp4,1.5,9,cut,carrot,\n", "line 2: `start_frame`: '1.5' is no number of a frame"),
+        (HEADER + "a.mp4,1.5,9,cut,carrot,\n", "line 2: `start_frame`: '1.5' is not a frame number"),
         (HEADER + "a.mp4,1,9,cut,carrot,\na.mp4,1,nan,cut,carrot,\n", "line 3: `end_frame`: 'nan'"),
-        (HEADER.replace("_frame", "_s") + "a.mp4,-1,9,cut,carrot,\n", "line 2: `start_s`: '-1' is no time"),
+        (HEADER.replace("_frame", "_s") + "a.mp4,-1,9,cut,carrot,\n", "line 2: `start_s`: '-1' is not a time"),
         (HEADER + "a.mp4,1,9,,carrot,\n", "line 2: `action` is empty"),
-        (HEADER + "...,1,9,cut,carrot,\n", "is no name of a video"),
-        (HEADER + "a.mp4,1,9,cut,carrot,Carrot\n", "it is the subject"),
+        (HEADER + "...,1,9,cut,carrot,\n", "is not a video name"),
+        (HEADER + "a.mp4,1,9,cut,carrot,Carrot\n", "it is the same as the subject"),
         (HEADER + "a.mp4,0,9,cut,carrot,\n", "line 2: `start_frame`: 0 is before the first frame"),
         (HEADER + "a.mp4,9,8,cut,carrot,\n", "line 2: `end_frame`: 8 is before `start_frame`, 9"),
         (HEADER + "a.mp4,1,9,cut,carrot,knife,7\n", "more fields than there are columns"),
         (HEADER + "a b.mp4,1,9,cut,carrot,\na-b.mp4,1,9,cut,carrot,\n", "both be called 'a-b'"),
-        (HEADER.encode() + b"a.mp4,1,9,cut,carrot,\xff\n", "no CSV that can be read"),
-        (HEADER + 'a.mp4,1,9,cut,"carrot,\n', "no CSV that can be read"),
+        (HEADER.encode() + b"a.mp4,1,9,cut,carrot,\xff\n", "is not readable CSV"),
+        (HEADER + 'a.mp4,1,9,cut,"carrot,\n', "is not readable CSV"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, found: str) -> None:
@@ -283,7 +283,7 @@ def test_what_is_no_time_is_refused(time: str, tmp_path: Path) -> None:
 
 
 def test_a_number_of_a_frame_has_no_decimal_comma(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="`start_frame`: '1,000' is no number of a frame"):
+    with pytest.raises(InputError, match="`start_frame`: '1,000' is not a frame number"):
         listed(tmp_path, "video;start_frame;end_frame;action;subject\na.mp4;1,000;2,000;cut;carrot\n")
 
 
@@ -295,7 +295,7 @@ def test_without_columns_of_times_whole_videos_are_meant_and_other_columns_are_n
     corpus = listed(tmp_path, "video,action,subject,mood,weather\na.mp4,cut,carrot,x,y\nb,cut,carrot,,\n")
     assert [(one.start_frame, one.end_frame) for one in corpus.annotations.intervals] == [(1, 60), (1, 40)]
     assert [note for note in corpus.notes if "ignored" in note] == [
-        "2 columns are not known and ignored: 'mood', 'weather'."
+        "2 columns are unknown and ignored: 'mood', 'weather'."
     ]
 
 

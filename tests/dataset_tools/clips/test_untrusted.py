@@ -58,7 +58,7 @@ def test_the_lock_of_a_run_is_no_danger_unless_it_holds_something(dataset: Works
     assert check_untrusted(dataset.root, jobs=2).problems == ()
     lock.write_bytes(b"x")
     (problem,) = check_untrusted(dataset.root, jobs=2).problems
-    assert problem == "runs/fmn-demo/.lock: it has 1 bytes, at most 0 are taken"
+    assert problem == "runs/fmn-demo/.lock: it has 1 bytes, at most 0 are allowed"
 
 
 def test_nothing_is_written(dataset: Workspace) -> None:
@@ -115,8 +115,8 @@ def a_page(root: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "named", "said"),
     [
-        (link_out, "clips/x.mp4", "leads out"),
-        (folder_out, "recordings", "leads out"),
+        (link_out, "clips/x.mp4", "out of the folder"),
+        (folder_out, "recordings", "out of the folder"),
         (link_to_itself, "speech/x.wav", "link"),
         (a_pickle, "runs/fmn/model.pt", "no such file"),
         (a_feature, "cache/features/x.npy", "remove the folder"),

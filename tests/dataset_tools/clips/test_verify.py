@@ -89,7 +89,7 @@ def test_what_stands_on_both_sides_is_a_leak(workspace: Workspace) -> None:
     assert all(problem.startswith("leak: ") for problem in found)
     record(workspace, "pairs", train=2)
     write_split(workspace.manifests, msgspec.structs.replace(read_split(workspace), test=3))
-    assert all("this split is of pairs, not of items" in problem for problem in problems(workspace))
+    assert all("this split is by pairs, not by items" in problem for problem in problems(workspace))
 
 
 def record(place: Workspace, split: SplitName, train: int = 2) -> None:
@@ -129,7 +129,7 @@ def test_every_split_is_held_to_what_it_keeps_apart(
     first, second = "s07-d20_000001-000050", "s09-d20_000041-000090"
     if field == "voice":
         first, second = f"{first}_voice0", f"{second}_voice2"
-    named = f"({first} to train on, {second} to test with); run fmn-data pairs again"
+    named = f"({first} in train, {second} in test); run fmn-data pairs again"
     assert problems(workspace) == (() if leak is None else (f"leak: {leak} {named}",))
     assert verify_dataset(workspace).split == split
 
@@ -141,7 +141,7 @@ def test_an_utterance_apart_from_the_clip_that_it_describes_is_a_leak(workspace:
     write_rows(workspace.manifests / "train.jsonl", [msgspec.structs.replace(train[0], utterance=spoken), train[1]])
     assert problems(workspace) == (
         f"leak: 1 intervals are on both sides of the split: {described} "
-        f"({spoken.id} to train on, {described} to test with); run fmn-data pairs again",
+        f"({spoken.id} in train, {described} in test); run fmn-data pairs again",
     )
 
 
@@ -153,7 +153,7 @@ def test_one_video_under_two_names_is_a_leak_with_its_ids(workspace: Workspace) 
             ledger.record(LedgerRow(id=f"clip/{clip_id}", status="ok", stage="cut", values={"source_sha256": source}))
     (problem,) = problems(workspace)
     assert problem.startswith("leak: 1 contents are on both sides")
-    assert f"({ids[1]} to train on, {ids[2]} to test with); run fmn-data pairs again" in problem
+    assert f"({ids[1]} in train, {ids[2]} in test); run fmn-data pairs again" in problem
 
 
 def test_manifests_of_an_earlier_data_set_are_told(workspace: Workspace) -> None:
@@ -162,8 +162,8 @@ def test_manifests_of_an_earlier_data_set_are_told(workspace: Workspace) -> None
     older = msgspec.structs.replace(train[0].clip, sha256="0" * 64)
     write_rows(workspace.manifests / "train.jsonl", [msgspec.structs.replace(train[0], clip=older), train[1]])
     counted, outdated = problems(workspace)
-    assert "5 training and 2 test rows, there are 2 and 2" in counted
-    assert f"are not those of the data set (any more): {older.id}" in outdated
+    assert "5 training and 2 test rows, but there are 2 and 2" in counted
+    assert f"differ from those of the data set: {older.id}" in outdated
 
 
 def test_a_broken_record_of_the_split_is_named(workspace: Workspace) -> None:

@@ -157,14 +157,14 @@ def test_elan_names_its_tiers_where_there_are_several(tmp_path: Path) -> None:
     [
         (' TIME_VALUE="5250"', "", "annotation 'a3' of tier 'action': it has no times"),
         ('TIME_VALUE="5250"', 'TIME_VALUE="100"', "the end, 0.1, is before the start, 4"),
-        ('TIME_VALUE="0"', 'TIME_VALUE="soon"', "'soon' is no time in milliseconds"),
+        ('TIME_VALUE="0"', 'TIME_VALUE="soon"', "'soon' is not a time in milliseconds"),
         ('TIME_SLOT_REF2="ts3"', 'TIME_SLOT_REF2="ts99"', "annotation 'a2' of tier 'action': it has no times"),
         ("take out the plate", "", "annotation 'a3' of tier 'action': the label '' has no words"),
         ("<HEADER>", '<HEADER TIME_UNITS="PAL-frames">', "its times are PAL-frames"),
         ('MIME_TYPE="video/mp4"', 'MIME_TYPE="audio/x-wav"', None),  # it is called .mp4
         ("kitchen.mp4", "kitchen.wav", None),  # its type is a video's
         ("<MEDIA_DESCRIPTOR", "<OTHER", "it describes no video"),
-        ("<HEADER>", "<HEADER><HEADER>", "is no XML that can be used"),
+        ("<HEADER>", "<HEADER><HEADER>", "is not usable XML"),
         ("?>\n<", '?>\n<!DOCTYPE a [<!ENTITY b "c">]>\n<', "it has a document type"),
     ],
 )
@@ -190,7 +190,7 @@ def test_via_has_segments_of_two_times(tmp_path: Path) -> None:
         ("01NVb-003-072-3 echo.mp4", 324.94525, 326.86192, "wave", "hand", ""),
         ("01NVb-003-072-3 echo.mp4", 350.55717, 352.88275, "open", "door", ""),
     ]
-    assert any(note.startswith("1 regions and points of time") for note in listed.notes)
+    assert any(note.startswith("1 regions and points in time") for note in listed.notes)
 
 
 def test_another_attribute_of_via_may_be_the_sentence(tmp_path: Path) -> None:
@@ -236,15 +236,15 @@ def test_cvat_tracks_are_intervals_while_they_are_seen(tmp_path: Path) -> None:
 def test_a_cvat_export_of_a_job_is_called_like_its_video(tmp_path: Path) -> None:
     text = CVAT.format(boxes=BOX.format(3, 0)).replace("<source>kitchen.mp4</source>", "")
     assert spans(read(tmp_path, text, "hall.xml")) == [("hall", 4, 4, "cut", "carrot", "knife")]
-    with pytest.raises(InputError, match="which video"):
+    with pytest.raises(InputError, match="does not name its video"):
         read(tmp_path, text, "annotations.xml")
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (CVAT.format(boxes=BOX.format("x", 0)), "track '0': `frame`: 'x' is no number of a frame"),
-        (CVAT.format(boxes=BOX.format(3, 0) * 2), "track '0': it has a frame twice"),
+        (CVAT.format(boxes=BOX.format("x", 0)), "track '0': `frame`: 'x' is not a frame number"),
+        (CVAT.format(boxes=BOX.format(3, 0) * 2), "track '0': it has the same frame twice"),
         (CVAT.format(boxes=BOX.format(3, 1)), "has no rows"),
         (CVAT.format(boxes="").replace("track", "image"), "has images"),
         (
@@ -310,7 +310,7 @@ def test_of_several_annotations_of_label_studio_one_counts(tmp_path: Path) -> No
     [
         (label_studio(timeline(0, 15, "wave")), "before the first frame"),
         (label_studio(timeline(9, 5, "wave")), "the end, 5, is before the start, 9"),
-        (label_studio(timeline(1, 5, "wave"), video="x.txt"), "its data name 0 videos"),
+        (label_studio(timeline(1, 5, "wave"), video="x.txt"), "its data names 0 videos"),
         (label_studio({"type": "timelinelabels", "value": {"ranges": 3}}), "task 1 of the file: "),
         (label_studio(timeline(1, 5, "wave"), timeline(1, 5, "slow", from_name="speed")), "There are 2 tiers"),
         (label_studio(), "There are 0 tiers"),
@@ -378,7 +378,7 @@ def test_a_folder_of_files_of_other_formats_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(CVAT.format(boxes=BOX.format(3, 0)))
     (tmp_path / "b.xml").write_text(CVAT.format(boxes=BOX.format(5, 0)))
     assert [row.start for row in read_annotations(tmp_path, format="cvat").rows] == [4, 6]
-    with pytest.raises(InputError, match=r"no files \.json in the folder"):
+    with pytest.raises(InputError, match=r"no \.json files in the folder"):
         read_annotations(tmp_path, format="via")
     (tmp_path / "a.csv").write_text("video,start_frame,end_frame,label\na,1,2,wave\n")
     (tmp_path / "b.csv").write_text("video,start_s,end_s,label\na,1,2,wave\n")

@@ -34,10 +34,10 @@ def test_every_video_is_of_its_folders_class_and_other_files_are_counted(tmp_pat
     ]
     assert all(row.start is None and row.end is None for row in listed.rows)
     assert any(
-        note.startswith("4 files are no videos") and "readme.txt, empty/x.srt, open door/lone.txt" in note
+        note.startswith("4 files are not videos") and "readme.txt, empty/x.srt, open door/lone.txt" in note
         for note in listed.notes
     )
-    assert any(note.startswith("1 folder has no video, so is no class: ") and "empty" in note for note in listed.notes)
+    assert any(note.startswith("1 folder without videos is ignored: ") and "empty" in note for note in listed.notes)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_options_of_lists_in_frames_are_refused(tmp_path: Path) -> None:
     for options in ({"fps": 30.0}, {"frame_base": 0}):
         with pytest.raises(InputError, match="whole videos"):
             read_annotations(tmp_path, **options)
-    with pytest.raises(InputError, match="--tier does not go with the format folder"):
+    with pytest.raises(InputError, match="--tier does not apply to the format folder"):
         read_annotations(tmp_path, tier="x")
 
 
 def test_the_videos_of_a_folder_lie_nowhere_else(tmp_path: Path) -> None:
     root = touch(tmp_path / "a", "cut_carrot/a.mp4")
-    with pytest.raises(InputError, match="are in the annotated folder itself"):
+    with pytest.raises(InputError, match="are in these folders themselves"):
         open_own_footage(root, load_classes(), videos=tmp_path, memory=tmp_path / "memory")

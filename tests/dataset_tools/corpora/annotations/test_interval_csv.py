@@ -37,7 +37,7 @@ def test_a_row_may_have_several_sentences(tmp_path: Path) -> None:
     listed = read(tmp_path, header + "a,cut,carrot,Cut it.,他在切。,Cut it.,no\na,cut,apple,,,Slice it.,\n")
     assert [row.sentences for row in listed.rows] == [("Cut it.", "他在切。"), ("Slice it.",)]
     assert any("'sentence_x'" in note for note in listed.notes)
-    with pytest.raises(InputError, match="'sentence_2' is there 2 times"):
+    with pytest.raises(InputError, match="'sentence_2' occurs 2 times"):
         read(tmp_path, "video,action,subject,sentence_2,sentence_2\na,cut,carrot,x,y\n")
 
 
@@ -58,7 +58,7 @@ def test_frames_may_count_from_0_and_be_of_copies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{"fps": 30.0}, {"frame_base": 0}])
 def test_options_of_frames_are_refused_with_seconds(options: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="this one has seconds"):
+    with pytest.raises(InputError, match="these annotations have seconds"):
         read(tmp_path, FRAMES.replace("_frame", "_s"), **options)
 
 
@@ -69,9 +69,9 @@ def test_options_of_frames_are_refused_with_seconds(options: dict[str, object], 
         ({"fps": 0.0}, "--fps 0"),
         ({"fps": float("nan")}, "--fps nan"),
         ({"format": "csvv"}, "no format 'csvv'"),
-        ({"tier": "x"}, "--tier does not go with the format csv"),
-        ({"format": "elan"}, "is no XML"),
-        ({"person": "(", "frame_base": 0}, r"--person '\(' is no regular expression"),
+        ({"tier": "x"}, "--tier does not apply to the format csv"),
+        ({"format": "elan"}, "is not usable XML"),
+        ({"person": "(", "frame_base": 0}, r"--person '\(' is not a valid regular expression"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], found: str, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_files_may_have_activitynets_prefix_or_not(listed_as: str, file: str, tm
         ({"a": {"timestamps": [[1, 2]], "sentences": []}}, "1 timestamps, 0 sentences"),
         (
             {"s17-d69.avi": {"timestamps": [[1, 20]], "sentences": ["Cut it."], "fps": 29.4}},
-            "give that with --sentences",
+            "use it as --sentences",
         ),
     ],
 )

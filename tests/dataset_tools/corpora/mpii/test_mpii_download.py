@@ -279,7 +279,7 @@ def test_a_later_download_must_be_the_first_one_again(home: Server, tmp_path: Pa
     assert path.read_bytes() == home.files[f"annos/{path.name}"]
     path.unlink()
     home.files[f"annos/{path.name}"] = b"other words\n"
-    with pytest.raises(InputError, match="not the file that came first"):
+    with pytest.raises(InputError, match="differs from the first download"):
         download(home, root, parts=("annotations",))
     assert not path.exists()
 
@@ -383,7 +383,7 @@ def test_a_file_that_others_had_otherwise_is_told_and_taken(
     assert MAT_NAME in mpii_download.KNOWN
     differing = download(home, tmp_path / "a", parts=("annotations",)).differing
     assert len(differing) == 1
-    assert f"{len(content):,} bytes in place of 114,303,918" in differing[0]
+    assert f"{len(content):,} bytes instead of 114,303,918" in differing[0]
     known = {MAT_NAME: (len(content), hashlib.sha256(content).hexdigest())}
     monkeypatch.setattr(mpii_download, "KNOWN", known)
     assert download(home, tmp_path / "b", parts=("annotations",)).differing == ()

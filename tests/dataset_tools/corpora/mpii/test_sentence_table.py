@@ -37,7 +37,7 @@ def test_without_a_header_the_content_tells_them(tmp_path: Path, name: str, rows
         ("1\t2\t3\the cuts it\n", "3 have whole numbers"),
         ("1\t2\the cuts\tand stirs it\n", "2 sentences"),
         ("1\t2\the cuts it\n", "names no video"),
-        ("video\tstart\tend\tsentence\na\t1.5\t2\tx\n", "line 2: '1.5' and '2' are no frames"),
+        ("video\tstart\tend\tsentence\na\t1.5\t2\tx\n", "line 2: '1.5' and '2' are not frame numbers"),
         ("video\tstart\tend\tsentence\na\t1\n", "line 2 has 2 columns"),
     ],
 )

@@ -48,13 +48,13 @@ def test_spans_that_cannot_be_are_counted_and_left_out(tmp_path):
     ("content", "found"),
     [
         ([], "it is not an object"),
-        ({"...": {}}, "'...' is no video name"),
-        ({"s07-d72.avi": {}}, "the entry of 's07-d72.avi' has no timestamps with a sentence each"),
-        ({"s07-d72.avi": {"timestamps": [[1, 2]], "sentences": []}}, "has no timestamps"),
-        ({"s07-d72.avi": {"timestamps": [[1, 2.5]], "sentences": ["x"]}}, "has no timestamps"),
-        ({"s07-d72.avi": {"timestamps": [[1]], "sentences": ["x"]}}, "has no timestamps"),
-        ({"s07-d72.avi": {"timestamps": [[1, 2]], "sentences": [3]}}, "has no timestamps"),
-        ({"s07-d72.avi": {"timestamps": [[1, float("inf")]], "sentences": ["x"]}}, "has no timestamps"),
+        ({"...": {}}, "'...' is not a video name"),
+        ({"s07-d72.avi": {}}, "the entry of 's07-d72.avi' does not have one sentence per timestamp"),
+        ({"s07-d72.avi": {"timestamps": [[1, 2]], "sentences": []}}, "does not have one sentence"),
+        ({"s07-d72.avi": {"timestamps": [[1, 2.5]], "sentences": ["x"]}}, "does not have one sentence"),
+        ({"s07-d72.avi": {"timestamps": [[1]], "sentences": ["x"]}}, "does not have one sentence"),
+        ({"s07-d72.avi": {"timestamps": [[1, 2]], "sentences": [3]}}, "does not have one sentence"),
+        ({"s07-d72.avi": {"timestamps": [[1, float("inf")]], "sentences": ["x"]}}, "does not have one sentence"),
     ],
 )
 def test_another_form_is_refused(tmp_path, content, found):
