@@ -1,9 +1,9 @@
 """Removal of a recorded voice: recordings, derived files, and all rows.
 
-The order is that of what a kill may leave. First the tombstone: from then on no command uses or takes anything of the
-voice. Then manifests, so that nothing is trained with it; then what is only looked at; then files: imported ones before
-those in speech/, whose names say of whom they are; the list of recordings and the ledger last. Whatever was left, the
-same command finds it by rows, by names of files or by content, and resumes.
+The order of the steps makes an interrupted removal safe and resumable. The tombstone is written first: from then on
+no command uses or imports anything of the voice. Manifests follow, so that nothing is trained with it; then everything
+that is only displayed; then files, imported ones before those in speech/, whose names contain the voice; the list of
+recordings and the ledger last. After a kill, the same command finds what is left by rows, file names or content.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ _STAGE = "forget"
 
 @dataclass(frozen=True)
 class Trace:
-    """One kind of what a workspace has of a voice.
+    """Data of a voice of one kind, in one file or folder of a workspace.
 
     Attributes:
-        what: in words. where: the file or folder, relative to the workspace.
-        paths: of the files that go, relative to the workspace. size_bytes: of them. rows: that go, of files that stay.
-        remove: does it; harmless where it was done before.
+        what: description. where: the file or folder, relative to the workspace.
+        paths: the files to remove, relative to the workspace. size_bytes: their total size.
+        rows: number of rows to remove from files that are kept.
+        remove: removes the data; idempotent.
     """
 
     what: str
@@ -63,7 +64,7 @@ class Trace:
 
 
 def find_traces(workspace: Workspace, voice: RecordedVoice) -> list[Trace]:
-    """What there is of a voice, in the order in which it is to go; writes nothing.
+    """Returns all data of a voice, in the order of its removal; writes nothing.
 
     Raises:
         ManifestError: a manifest cannot be read.
@@ -72,18 +73,18 @@ def find_traces(workspace: Workspace, voice: RecordedVoice) -> list[Trace]:
 
 
 def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent) -> RecordedVoice:
-    """Removes everything of a recorded voice from a workspace; its consent gives place to a tombstone.
+    """Removes all data of a recorded voice from a workspace; a tombstone replaces its consent.
 
-    Killed at any moment, the same command completes it. Runs are not touched (`trained_runs`), nor files that the
-    toolkit did not write (`remains`).
+    If the process is killed, a second call completes the removal. Runs are not changed (`trained_runs`), nor files
+    that the toolkit did not write (`remains`).
 
     Args:
-        workspace: where the data set is.
+        workspace: of the data set.
         name: of the voice, or of the speaker.
-        progress: is told what went, step by step.
+        progress: callback, called after each step.
 
     Returns:
-        What was known of the voice before.
+        The voice as it was before the removal.
 
     Raises:
         InputError: no voice of that name was recorded, or a manifest cannot be read; nothing was written.
@@ -104,7 +105,7 @@ def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent
 
 def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     manifests = workspace.manifests
-    split, build = read_split(workspace), read_build(workspace)  # what cannot be read stops it before it begins
+    split, build = read_split(workspace), read_build(workspace)  # an unreadable file raises before anything is removed
     if voice.name in read_speakers(workspace):
         yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", (), 0, 1, lambda: None)
     yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
@@ -132,10 +133,10 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
         else:
             yield Trace("a torn decision", where, (where,), export.stat().st_size, 0, clear)
     yield _files(workspace, "cached speech features", workspace.cache / "features", _features(workspace, voice))
-    index = workspace.cache / "index"  # of galleries of utterances (`fmn.search`); the next search makes it anew
+    index = workspace.cache / "index"  # of galleries of utterances (`fmn.search`); the next search rebuilds it
     yield _files(workspace, "indexes of utterances", index, index.glob("*-clip-*/*"))
     booth = workspace.cache / "booth"
-    unsaved = [*booth.glob("*.wav"), *booth.glob(f"{PARTIAL}*")]  # the former are of an earlier version
+    unsaved = [*booth.glob("*.wav"), *booth.glob(f"{PARTIAL}*")]  # the former were written by an earlier version
     yield _unfinished(workspace, "unsaved takes of the booth", booth, unsaved)
     yield _unfinished(workspace, "half written files", workspace.root, _half_written(workspace))
     yield _files(workspace, "original recordings", workspace.recordings, _originals(workspace, voice))
@@ -144,7 +145,7 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     listing = workspace.recordings / "recordings.jsonl"
     yield from _rows(workspace, listing, RecordingRow, lambda row: voice.owns_row(row.utterance))
     ids = _ledger_ids(read_ledger(workspace.ledger), voice)
-    yield Trace("ledger", "ledger.jsonl", (), 0, len(ids), lambda: None)  # goes when the ledger is closed
+    yield Trace("ledger", "ledger.jsonl", (), 0, len(ids), lambda: None)  # removed when the ledger is closed
 
 
 def _rows(
@@ -160,7 +161,7 @@ def _rows(
 
 
 def _transcripts(workspace: Workspace, voice: RecordedVoice) -> Trace:
-    """Unlike other rows these are asked for again when they go: a check may be writing beside this command."""
+    """Unlike other rows, these are read again for the removal: a transcript check may be writing concurrently."""
     path = transcripts_path(workspace)
 
     def remove() -> None:
@@ -187,7 +188,7 @@ def _where(workspace: Workspace, folder: Path) -> str:
 
 
 def _sizes(paths: Iterable[Path]) -> dict[Path, int]:
-    """The sizes of those that are files, in bytes; other processes may remove some meanwhile."""
+    """Sizes of the regular files among the paths, in bytes; other processes may remove files concurrently."""
     found = {}
     for path in sorted(paths):
         with suppress(FileNotFoundError):
@@ -197,13 +198,13 @@ def _sizes(paths: Iterable[Path]) -> dict[Path, int]:
 
 
 def _pages(workspace: Workspace, voice: RecordedVoice) -> list[Path]:
-    """The page of the report, which lists voices and plays their utterances; fmn-data report writes it again."""
+    """The report page, which lists voices and plays their utterances; fmn-data report writes it again."""
     page = workspace.root / "report" / "index.html"
     return [page] if page.is_file() and voice.is_named_in(page.read_bytes()) else []
 
 
 def _features(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
-    """Features of sounds that are not in the data set without the voice: also of copies and queries of earlier days."""
+    """Features of audio outside the data set without the voice, which includes former copies and search queries."""
     stay: set[str] = set()
     for name, row_type in (("clips", ClipRow), ("utterances", UtteranceRow)):
         path = workspace.manifests / f"{name}.jsonl"
@@ -215,14 +216,14 @@ def _features(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
 
 
 def _half_written(workspace: Workspace) -> list[Path]:
-    """What killed commands left where opening the ledger does not clear it away."""
+    """Partial files of killed commands in folders that are not cleared when the ledger is opened."""
     caches = (workspace.cache / name for name in ("features", "index"))
     places = (*caches, workspace.annotations, workspace.root / "report")
     return [path for place in places for path in place.rglob(f"{PARTIAL}*")]
 
 
 def _unfinished(workspace: Workspace, what: str, folder: Path, left: Sequence[Path]) -> Trace:
-    """Temporary files and folders; those that a live process needs stay."""
+    """Temporary files and folders; those in use by a running process are kept."""
     sizes = _sizes(file for path in left for file in (path, *path.rglob("*")))
 
     def remove() -> None:

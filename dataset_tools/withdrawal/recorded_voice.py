@@ -18,13 +18,13 @@ from dataset_tools.speech.withdrawn_recordings import named_in
 
 @dataclass(frozen=True)
 class RecordedVoice:
-    """A voice, and what is known to be of it.
+    """A recorded voice, with the ids and files that belong to it.
 
     Attributes:
-        name: as manifests have it.
-        ids: of its utterances, as rows name them; also those under another voice that were made from the same file.
-        originals: SHA-256 of the imported files, as far as rows name them.
-        prefixes: the first 12 digits of all of them, as ids have them.
+        name: as in the manifests.
+        ids: of its utterances, from rows; including those under another voice that were made from the same file.
+        originals: SHA-256 of the imported files that rows name.
+        prefixes: the first 12 digits of the SHA-256 of all imported files, as contained in ids.
     """
 
     name: str
@@ -33,23 +33,23 @@ class RecordedVoice:
     prefixes: frozenset[str]
 
     def owns(self, utterance_id: str) -> bool:
-        """Whether an utterance, or a copy of one, is of this voice: also of one that was imported as another's."""
+        """Whether an utterance or a copy belongs to this voice, also if it was imported under another voice."""
         named = named_in(utterance_id)
         own = named is not None and (named[0] == self.name or named[1] in self.prefixes)
         return own or re.sub(r"_aug\d+\Z", "", utterance_id) in self.ids
 
     def owns_row(self, row: UtteranceRow) -> bool:
-        """Whether a row of utterances.jsonl is of this voice."""
+        """Whether a row of utterances.jsonl belongs to this voice."""
         return self.owns(row.id) or (row.source == "recorded" and row.voice == self.name)
 
     def is_named_in(self, content: bytes) -> bool:
-        """Whether a text has the voice's name as a word, or within an id."""
+        """Whether a text contains the voice's name as a word, or within an id."""
         name = re.escape(self.name.encode())
         return re.search(rb"(?<![A-Za-z0-9-])" + name + rb"(?![A-Za-z0-9-])", content) is not None
 
 
 def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
-    """The recorded voice of a name; of one that is forgotten already, with what a killed command left.
+    """Finds the recorded voice of a name; for a forgotten voice, with whatever a killed command left.
 
     Raises:
         InputError: no voice of that name was recorded, or it is an engine's voice; or a manifest cannot be read.
@@ -77,7 +77,7 @@ def _utterances(workspace: Workspace) -> Iterable[UtteranceRow]:
 
 
 def _noted_ids(workspace: Workspace) -> Iterator[str]:
-    """Ids of recordings in the ledger and in the names of files; commands that were killed left no other trace."""
+    """Ids of recordings in the ledger and in file names: a killed command may have left no other trace."""
     for row_id in read_ledger(workspace.ledger):
         kind, _, name = row_id.partition("/")
         if kind in ("recording", "copy"):

@@ -21,20 +21,20 @@ from dataset_tools.withdrawal.trained_runs import SEARCHED
 
 Sizes = Mapping[int, set[str]]
 MOST_BYTES = 64 * 2**20
-"""Of a file that is searched for the name of a voice."""
+"""Largest file that is searched for the name of a voice."""
 _WRITTEN = re.compile(
     r"ledger\.jsonl|manifests/((clips|utterances|pairs|train|test)\.jsonl|(split|build)\.json)"
     r"|recordings/((recordings|consents)\.jsonl|[0-9a-f]{64}\.\w+)"
 )
-"""What the toolkit writes where users may put files of their own: these are cleared of the voice."""
+"""Files of the toolkit in folders where users may keep their own: `forget_voice` removes the voice from these."""
 _NOT_SEARCHED = ("clips", "speech", "cache", ".git", ".venv")
-_FOLLOWED = "runs"  # large studies lie on other disks; a link elsewhere may lead to all of a user's footage
+_FOLLOWED = "runs"  # large studies are on other disks; any other link may lead to all of a user's footage
 
 
 def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[str]]:
-    """Clips whose tasks may still let people hear the voice, by the address of the project: until the next push.
+    """Clips whose Label Studio tasks may still play the voice, until the next push; by project address.
 
-    Label Studio is not asked: a clip counts whose pushed utterance is the voice's, or was when people judged it.
+    Label Studio is not queried: a clip counts if its utterance belongs to the voice now, or did when it was judged.
     """
     path = workspace.manifests / "utterances.jsonl"
     shown = utterances_to_show(read_rows(path, UtteranceRow, missing_ok=True))
@@ -46,7 +46,7 @@ def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[st
 
 
 def sizes_of(workspace: Workspace, voice: RecordedVoice) -> Sizes:
-    """SHA-256 of the imported files of a voice, by their size in bytes: to be asked for before they are removed."""
+    """SHA-256 of the imported files of a voice, by size in bytes; to be called before the files are removed."""
     sizes: dict[int, set[str]] = {}
     for row in listed_recordings(workspace):
         path = workspace.root / row.original
@@ -56,17 +56,17 @@ def sizes_of(workspace: Workspace, voice: RecordedVoice) -> Sizes:
 
 
 def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Sizes) -> list[str]:
-    """Files in the workspace that `forget_voice` does not clear and that hold the voice, or its name as a word, or may.
+    """Files that `forget_voice` does not clear and that contain, or may contain, the voice or its name as a word.
 
-    Looked for everywhere but in clips/, speech/ and cache/; the name in files of 64 MiB at most. Copies of manifests
-    that lie beside them are the user's; those in runs/ are of studies. Runs themselves are told by `linked_runs`. A
-    folder that cannot be listed may hold the voice, too.
+    Searches the workspace except clips/, speech/ and cache/; for the name, only files up to 64 MiB. Copies of manifests
+    beside them are the user's; those in runs/ belong to studies. For runs themselves see `linked_runs`. Folders
+    that cannot be listed are included: they may contain the voice.
     """
     files, unread = files_below(workspace.root, (*_NOT_SEARCHED, _FOLLOWED))
     of_runs, unread_of_runs = files_below(workspace.runs, links=True)
     searched = [path for path in files if not path.is_symlink() and not _WRITTEN.fullmatch(workspace.relative(path))]
     searched += [path for path in of_runs if path.suffix not in SEARCHED or not _is_of_run(workspace, path)]
-    # Of files that are gone, removed by a command that was killed, only the beginning of the SHA-256 is known.
+    # Of files that a killed command already removed, only the beginning of the SHA-256 is known.
     gone = voice.prefixes - {digest[:12] for digests in sizes.values() for digest in digests}
     found = [path for path in searched if _is_of(path, voice, sizes, gone)]
     return sorted(map(workspace.relative, (*unread, *unread_of_runs, *found)))
@@ -78,7 +78,7 @@ def _is_of_run(workspace: Workspace, path: Path) -> bool:
 
 
 def _is_of(path: Path, voice: RecordedVoice, sizes: Sizes, gone: Collection[str]) -> bool:
-    """Whether a file is of the voice; one that cannot be read may be."""
+    """Whether a file contains the voice or its name; True if it cannot be read."""
     try:
         size_bytes = path.stat().st_size
         if voice.is_named_in(os.fsencode(path.name)):

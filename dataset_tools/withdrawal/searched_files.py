@@ -1,4 +1,4 @@
-"""Files that are searched for a voice: what lies below a folder, and what a file says in words."""
+"""File search for a voice: the files below a folder, and the text of a file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-MOST_HEADER_BYTES = 100_000_000  # what the safetensors library reads at most
+MOST_HEADER_BYTES = 100_000_000  # limit of the safetensors library
 _PART = 2**20
-_OVERLAP = 1024  # characters; no id is longer, since it is the name of a file
+_OVERLAP = 1024  # characters; no id is longer, since ids are file names
 
 
 def files_below(folder: Path, leave_out: Collection[str] = (), *, links: bool = False) -> tuple[list[Path], list[Path]]:
-    """The files below a folder, and the files and folders there that cannot be looked at.
+    """Lists the files below a folder, and the files and folders there that cannot be read.
 
     Args:
-        folder: where to look; it need not be there.
-        leave_out: names of folders right below it.
-        links: whether links to other folders are followed, to each folder once; not to those that ``folder`` lies in.
+        folder: the folder to search; it need not exist.
+        leave_out: names of direct subfolders to skip.
+        links: whether to follow links to other folders, each folder once; never to a parent of ``folder``.
     """
     files: list[Path] = []
     unread: list[Path] = []
@@ -27,13 +27,13 @@ def files_below(folder: Path, leave_out: Collection[str] = (), *, links: bool = 
     tops = [folder]
 
     def refused(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # of a folder that vanished meanwhile
+        if not isinstance(error, FileNotFoundError):  # a folder that was removed meanwhile
             unread.append(Path(error.filename))
 
     def leads_elsewhere(path: Path) -> bool:
         return links and path.is_symlink() and not here.is_relative_to(path.resolve())
 
-    for top in tops:  # those that are folders before those that links lead to: a file is listed where it lies
+    for top in tops:  # real folders before link targets, so that a file is listed under its real path
         for parent, folders, names in os.walk(top, onerror=refused):
             place = os.path.realpath(parent)
             if place in entered:
@@ -54,7 +54,7 @@ def files_below(folder: Path, leave_out: Collection[str] = (), *, links: bool = 
 
 
 def texts_of(path: Path) -> Iterator[str]:
-    """A text in parts that overlap, so that no id is cut in all of them; of a safetensors file, only its header.
+    """Yields a text in overlapping chunks, so that each id is whole in one; of a safetensors file, only the header.
 
     Raises:
         OSError: it cannot be read.
@@ -70,7 +70,7 @@ def texts_of(path: Path) -> Iterator[str]:
 
 
 def header_of(path: Path) -> bytes:
-    """The JSON before the numbers of a safetensors file, which says what they are of.
+    """Returns the JSON header of a safetensors file, which names the tensors and holds the metadata.
 
     Raises:
         OSError: it cannot be read.

@@ -18,21 +18,21 @@ from dataset_tools.withdrawal.searched_files import files_below, texts_of
 
 TEXTS = (".csv", ".json", ".jsonl", ".md", ".tex", ".txt")
 SEARCHED = (*TEXTS, ".safetensors")
-"""Suffixes of the files of runs and studies that may name utterances; of the last, only the header is read."""
+"""Suffixes of files of runs and studies that may name utterances; of safetensors files, only the header is read."""
 Link = Literal["trained", "validated", "learned", "named", "unread", "unknown"]
 
 
 @dataclass(frozen=True)
 class LinkedRun:
-    """A run, and what it has to do with a voice.
+    """A run, and how it is linked to a voice.
 
     Attributes:
         run: its folder, relative to the workspace.
-        link: ``trained``: weights were fitted to its utterances; ``validated``: its training manifest is the one that
-            holds the voice, none of whose utterances were fitted; ``learned``: it holds vectors of its utterances in
-            classes that it learned afterwards (``fmn learn``); ``named``: other files of the run name utterances;
-            ``unread``: none does, but some cannot be read; ``unknown``: the run does not say what it was trained with.
-        utterances: how many of the voice it was fitted to.
+        link: ``trained``: weights were fitted to the voice's utterances; ``validated``: its training manifest is the
+            one that contains the voice, but no weights were fitted to it; ``learned``: it contains vectors of the
+            utterances, in classes added after training (``fmn learn``); ``named``: other files of the run name
+            utterances; ``unread``: none does, but some cannot be read; ``unknown``: its training data are not recorded.
+        utterances: number of the voice's utterances that weights were fitted to.
     """
 
     run: str
@@ -41,9 +41,9 @@ class LinkedRun:
 
 
 def linked_runs(workspace: Workspace, voice: RecordedVoice) -> list[LinkedRun]:
-    """The runs under runs/ that have to do with a voice, or may have; those of others are not listed.
+    """Lists the runs under runs/ that are, or may be, linked to a voice.
 
-    Links are followed: large runs lie on other disks.
+    Symbolic links are followed: large runs are stored on other disks.
     """
     manifest = workspace.manifests / "train.jsonl"
     held = manifest.is_file() and any(voice.owns_row(row.utterance) for row in read_rows(manifest, SplitPairRow))
@@ -79,7 +79,7 @@ def _links(run: Path, voice: RecordedVoice, manifest_sha256: str | None) -> Iter
 
 
 def _state(run: Path) -> dict[str, Any] | None:
-    """What state.json says, or None where it does not tell what the run was fitted to."""
+    """Content of state.json, or None if it does not list the utterances that the run was fitted to."""
     try:
         state = msgspec.json.decode((run / "state.json").read_bytes(), type=dict[str, Any])
     except (OSError, ValueError, RecursionError):
@@ -88,7 +88,7 @@ def _state(run: Path) -> dict[str, Any] | None:
 
 
 def _names(path: Path, voice: RecordedVoice) -> bool | None:
-    """Whether a file names an utterance of the voice; None where it cannot be read."""
+    """Whether a file names an utterance of the voice; None if it cannot be read."""
     try:
         return any(voice.owns(word) for text in texts_of(path) for word in ids_in(text))
     except FileNotFoundError:
